@@ -1,0 +1,1 @@
+"""Program text to action tables.  Imports nothing of the runtime."""

@@ -1,0 +1,226 @@
+"""The syntax tree of a program: what the parser builds, the checker decorates and the code generator reads.
+
+Nodes are plain data.  The parser fills the fields of the grammar (spec language.md §3); the checker adds
+`type` to expressions and `symbol` to references, and wraps operands in `Conv` where §5.5 inserts a conversion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from nativemtail.compiler.types import Type
+
+
+class Position(NamedTuple):
+    """A span on one line of a program; lines and columns count from 1, columns in bytes, `end` inclusive."""
+
+    file: str
+    line: int
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        span = f"{self.file}:{self.line}:{self.start}"
+        return span if self.end <= self.start else f"{span}-{self.end}"
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    pos: Position
+
+
+# --- expressions ---------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class Expr(Node):
+    type: Type | None = field(default=None, init=False)
+
+
+@dataclass(slots=True, eq=False)
+class IntLit(Expr):
+    value: int
+
+
+@dataclass(slots=True, eq=False)
+class FloatLit(Expr):
+    value: float
+
+
+@dataclass(slots=True, eq=False)
+class StringLit(Expr):
+    value: bytes
+
+
+@dataclass(slots=True, eq=False)
+class RegexLit(Expr):
+    """The text between two slashes, `\\/` already turned into `/`."""
+
+    text: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Pattern(Expr):
+    """A use of a pattern: one or more fragments (`RegexLit` or `Id` of a constant) joined by `+`.
+
+    The checker sets `text` to the whole pattern.  Each occurrence has match results of its own.
+    """
+
+    parts: list[RegexLit | Id]
+    text: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class Id(Expr):
+    """A name; `symbol` is the `VarDecl` or `ConstDecl` that it refers to (set by the checker)."""
+
+    name: str
+    symbol: VarDecl | ConstDecl | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Capref(Expr):
+    """`$1` or `$name`; the checker binds it to a pattern occurrence and the number of the group."""
+
+    name: str
+    named: bool
+    pattern: Pattern | None = None
+    group: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Index(Expr):
+    """`metric[key, …]`; a metric without keys that is read or written is an `Index` with no keys."""
+
+    base: Expr
+    keys: list[Expr]
+
+
+@dataclass(slots=True, eq=False)
+class Call(Expr):
+    """A call of a builtin (spec language.md §6)."""
+
+    name: str
+    args: list[Expr]
+
+
+@dataclass(slots=True, eq=False)
+class Unary(Expr):
+    """`~x`, `x++` or `x--`; `op` is the spelling."""
+
+    op: str
+    operand: Expr
+
+
+@dataclass(slots=True, eq=False)
+class Binary(Expr):
+    """Any binary operator, `=`, `+=`, `=~`, `!~`, `&&` and `||` included; `op` is the spelling.
+
+    Right of `=~` and `!~`, and for operands of `&&`/`||` that are patterns, the operand is a `Pattern`.
+    """
+
+    op: str
+    lhs: Expr
+    rhs: Expr
+
+
+@dataclass(slots=True, eq=False)
+class Conv(Expr):
+    """A conversion inserted by the checker: `operand` converted to this node's `type`."""
+
+    operand: Expr
+
+
+# --- statements ----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class Stmt(Node):
+    pass
+
+
+@dataclass(slots=True, eq=False)
+class Block(Node):
+    stmts: list[Stmt]
+
+
+@dataclass(slots=True, eq=False)
+class ExprStmt(Stmt):
+    expr: Expr
+
+
+@dataclass(slots=True, eq=False)
+class Cond(Stmt):
+    """`cond { truth } else { otherwise }`; `cond` None is the statement `otherwise { truth }`."""
+
+    cond: Expr | None
+    truth: Block
+    otherwise: Block | None
+
+
+@dataclass(slots=True, eq=False)
+class VarDecl(Stmt):
+    """A metric.  `exported` is the name after `as`, or the declared one; `type` is the value's type once checked."""
+
+    kind: str
+    name: str
+    hidden: bool = False
+    keys: list[str] = field(default_factory=list)
+    exported: str = ""
+    limit: int = 0
+    buckets: list[float] | None = None
+    type: Type | None = field(default=None, init=False)
+
+
+@dataclass(slots=True, eq=False)
+class ConstDecl(Stmt):
+    """`const NAME pattern`; the checker sets `text`."""
+
+    name: str
+    pattern: Pattern
+    text: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class DecoDecl(Stmt):
+    name: str
+    body: Block
+
+
+@dataclass(slots=True, eq=False)
+class DecoUse(Stmt):
+    """`@name { body }`; the code generator splices `body` in place of the definition's `next`."""
+
+    name: str
+    body: Block
+    decl: DecoDecl | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Next(Stmt):
+    pass
+
+
+@dataclass(slots=True, eq=False)
+class Stop(Stmt):
+    pass
+
+
+@dataclass(slots=True, eq=False)
+class Del(Stmt):
+    """`del target [after D]`; `after` in nanoseconds, None for a plain `del`."""
+
+    target: Expr
+    after: int | None
+
+
+@dataclass(slots=True, eq=False)
+class Begin(Stmt):
+    body: Block
+
+
+@dataclass(slots=True, eq=False)
+class LogFilter(Stmt):
+    names: list[str]

@@ -1,0 +1,54 @@
+# The data that the parts of the core share.  Everything here is plain C: no part of it needs the GIL.
+
+cdef struct Str:            # bytes that someone else owns; no terminator
+    const char* p
+    size_t n
+
+cdef struct Time:           # an instant: seconds since the epoch (floor) and nanoseconds 0 .. 999,999,999
+    int64_t sec
+    int32_t nsec
+
+cdef struct Buf:            # growing output or scratch memory; `failed` stays set once memory ran out
+    char* p
+    size_t n
+    size_t cap
+    bint failed
+
+cdef enum:                  # metric kinds, as in the JSON form (spec metrics-export.md §2.1)
+    KIND_COUNTER = 1
+    KIND_GAUGE = 2
+    KIND_TIMER = 3
+    KIND_TEXT = 4
+    KIND_HISTOGRAM = 5
+
+cdef enum:                  # value types, likewise
+    TYPE_INT = 0
+    TYPE_FLOAT = 1
+    TYPE_STRING = 2
+    TYPE_BUCKETS = 3
+
+cdef struct Hist:           # observations of one label set; `count` has one cell per range
+    int64_t total
+    double sum
+    int64_t count[1]        # really as many as the metric has ranges
+
+cdef struct Text:           # the value of one text datum, owned by it
+    uint32_t n
+    uint32_t cap
+    char p[1]
+
+cdef union Value:
+    int64_t i
+    double f
+    Text* s                 # NULL is the empty text
+    Hist* h
+
+cdef struct Datum:          # one label set of a metric
+    char* key               # the label values, see store.pxi
+    Value v
+    int64_t time            # nanoseconds since the epoch
+    int64_t expiry          # nanoseconds after `time`, 0: never
+    uint32_t hash
+    uint32_t prev           # neighbours in order of creation, as slot numbers
+    uint32_t next
+    uint32_t heap           # place in the metric's eviction heap, if it has a limit
