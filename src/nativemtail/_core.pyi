@@ -1,0 +1,140 @@
+"""The extension: engine and store.  Every call that may take long releases the GIL."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+COUNTER: int
+GAUGE: int
+TIMER: int
+TEXT: int
+HISTOGRAM: int
+
+INT: int
+FLOAT: int
+STRING: int
+BUCKETS: int
+
+class Metric:
+    """A named table from label values to data; lives in one `Store` at a time.
+
+    `keys` in declaration order; `buckets` the declared bounds (strictly increasing, at least two) or `()`;
+    `limit` at most that many label sets when positive.  A scalar counter or histogram starts with its datum.
+    """
+
+    name: str
+    program: str
+    kind: int
+    type: int
+    keys: tuple[str, ...]
+    source: str
+    buckets: tuple[float, ...]
+    limit: int
+    hidden: bool
+    def __init__(
+        self,
+        name: str,
+        program: str,
+        kind: int,
+        type: int,
+        keys: Sequence[str] = ...,
+        source: str = ...,
+        buckets: Sequence[float] = ...,
+        limit: int = ...,
+        hidden: bool = ...,
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def memory(self) -> int:
+        """Bytes held for label sets: slots, index, keys and values."""
+    def inherit(self, old: Metric) -> None:
+        """Carry the data of `old` over: values, times and expiry; for label sets in both the old value wins.
+
+        Raises ValueError when type, keys or buckets differ.
+        """
+
+class Store:
+    """All metrics, grouped by exported name, and the lock that readers and the engine share."""
+
+    def add(self, metric: Metric) -> None: ...
+    def remove(self, metric: Metric) -> None: ...
+    def replace(self, old: Sequence[Metric], new: Sequence[Metric]) -> None:
+        """Exchange metrics in one step as readers see it; new ones take the place of old ones of the same name."""
+    def metrics(self) -> list[Metric]:
+        """All metrics, families in order of first addition, within a family in load order."""
+    def snapshot(self) -> Snapshot: ...
+    def gc(self, now: int) -> int:
+        """Trim to `limit` and drop expired label sets (spec runtime.md §5.2); `now` in nanoseconds; how many went."""
+
+class Row:
+    """One label set as a reader sees it."""
+
+    labels: tuple[str, ...]
+    time: int
+    """Nanoseconds since the epoch."""
+    value: int | float | bytes | None
+    """None for histograms."""
+    count: int
+    sum: float
+    buckets: tuple[tuple[float, int], ...]
+    """Upper bound and count of each range, not cumulative; the last bound is infinity."""
+
+class Snapshot:
+    """A consistent view: no half of a line is in it.  Taking one costs a copy of the slots, not of the labels."""
+
+    def metrics(self) -> list[Metric]: ...
+    def rows(self, metric: Metric) -> Iterator[Row]:
+        """In order of creation."""
+    def json(self, grouped: bool) -> bytes:
+        """Spec metrics-export.md §2; `grouped` is the one-shot form (an object by name), else an array."""
+    def prometheus(
+        self,
+        *,
+        emit_prog_label: bool = ...,
+        emit_timestamp: bool = ...,
+        prefix: str = ...,
+        openmetrics: bool = ...,
+        names: frozenset[str] | None = ...,
+        strict_labels: bool = ...,
+    ) -> bytes:
+        """Spec metrics-export.md §1, user metrics only.
+
+        `strict_labels`: differing label names in one family are an error too (one-shot, §1.6).
+        Raises ValueError with the reason where §1.6 fails the page; `warnings` has what was left out and why.
+        """
+    warnings: list[str]
+
+class Plan:
+    """Immutable tables that the engine reads: patterns, gates, code.  Built by `compiler.plan`."""
+
+    def __init__(self, tables: Any) -> None: ...
+
+class Fault:
+    """A run-time error (spec runtime.md §4)."""
+
+    program: str
+    message: str
+    line: int
+    """Line of the program."""
+    source: str
+    input: bytes
+
+class Engine:
+    """Runs a plan over blocks of lines, writing to the metrics that the plan names."""
+
+    def __init__(self, store: Store) -> None: ...
+    def swap(self, plan: Plan) -> None:
+        """Make `plan` the running one, between two blocks.  Runs no line; takes the store's lock."""
+    def source(self, name: str) -> int:
+        """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
+    def forget(self, source: int) -> None: ...
+    def scan(self, source: int, block: bytes | bytearray | memoryview, start: int = ..., end: int = ...) -> int:
+        """Run every program over the lines in block[start:end]; the number of lines.
+
+        Lines end at `\\n`, one `\\r` before it is dropped; the last line may lack its end.
+        """
+    def faults(self) -> tuple[list[Fault], dict[str, int]]:
+        """Run-time errors since the last call: the first few of each program, and how many more there were."""
+    def lines_total(self) -> int: ...
+    def source_lines(self) -> dict[str, int]: ...
+    def program_lines(self) -> dict[str, int]: ...
+    def program_faults(self) -> dict[str, int]: ...
