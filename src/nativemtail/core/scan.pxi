@@ -23,6 +23,7 @@ cdef struct Scan:               # one block on its way
     Context* ctx
     Gates* gates
     Prog* progs
+    StoreLock* lock
     const uint64_t* allowed
     const char* base
     const char* end
@@ -55,6 +56,9 @@ cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
             run(ctx, prog, prog.code)
     if ctx.arena != NULL:
         arena_reset(ctx, False)
+    if lock_wanted(s.lock):  # readers come in between two lines
+        s.lock.release()
+        s.lock.acquire()
 
 
 cdef void run_lines_before(Scan* s, const char* stop) noexcept nogil:
@@ -238,10 +242,10 @@ cdef class Engine:
         self._set_clock()
         subject_set(&self.ctx.line, b"<init>", 6)
         with nogil:
-            store_lock(&self.store.lock)
+            self.store.table.lock.acquire()
             run(&self.ctx, prog, prog.begin)
             arena_reset(&self.ctx, False)
-            store_unlock(&self.store.lock)
+            self.store.table.lock.release()
 
     # --- sources -------------------------------------------------------------------------------------------
 
@@ -327,6 +331,7 @@ cdef class Engine:
         s.ctx = &self.ctx
         s.gates = &self.plan.gates
         s.progs = self.plan.progs
+        s.lock = self.store.table.lock
         s.allowed = self.sources[source].allowed
         s.base = <const char*> &block[start]
         s.end = s.base + (end - start)
@@ -341,7 +346,7 @@ cdef class Engine:
         cdef int64_t lines
         cdef int i
         cdef Matcher* m = &self.ctx.matcher
-        store_lock(&self.store.lock)
+        self.store.table.lock.acquire()
         self.ctx.gated = self.plan.gates.usable and self.rest == 0
         m.gate_asked = 0
         m.gate_open = 0
@@ -349,7 +354,7 @@ cdef class Engine:
             self.ctx.gated = False
         if not self.ctx.gated and self.plan.prog_n:
             run_lines_before(s, s.end)
-        store_unlock(&self.store.lock)
+        self.store.table.lock.release()
         lines = <int64_t> count_newlines(s.base, s.end - s.base) + (s.end[-1] != 10)
         for i in range(self.plan.prog_n):
             if s.allowed[i >> 6] >> (i & 63) & 1:
