@@ -78,3 +78,52 @@ def _test_subst(bytes old, bytes new, bytes text, size_t limit=1 << 20) -> bytes
     cdef Buf b = Buf(NULL, 0, 0, False)
     subst(&b, Str(old, len(old)), Str(new, len(new)), Str(text, len(text)), limit)
     return take(&b)
+
+
+def _test_layout_ops() -> list[int]:
+    return [LAY_END, LAY_YEAR4, LAY_YEAR2, LAY_MONTH_LONG, LAY_MONTH_SHORT, LAY_MONTH, LAY_WEEKDAY_LONG,
+            LAY_WEEKDAY_SHORT, LAY_DAY, LAY_YEAR_DAY, LAY_HOUR24, LAY_HOUR12, LAY_MINUTE, LAY_SECOND, LAY_FRACTION,
+            LAY_OPTIONAL_FRACTION, LAY_HALF_DAY, LAY_ZONE_NAME, LAY_OFFSET]
+
+
+def _test_layout_check(bytes layout) -> bool:
+    return layout_check(layout, len(layout))
+
+
+def _test_time(bytes layout, bytes text, TimeZone zone, bint patch_year=False, int64_t now=0):
+    """(seconds, nanoseconds), or the error text."""
+    cdef Time out
+    cdef TimeError err
+    cdef Buf b = Buf(NULL, 0, 0, False)
+    if not layout_check(layout, len(layout)):
+        raise ValueError("not a compiled layout")
+    if time_parse(layout, len(layout), text, len(text), &zone.zone, patch_year, now, &out, &err) == TIME_OK:
+        return out.sec, out.nsec
+    put_time_error(&b, layout, len(layout), text, len(text), &err)
+    return take(&b)
+
+
+def _test_time_speed(bytes layout, bytes text, TimeZone zone, bint patch_year, int64_t now, int rounds) -> int:
+    """Parse again and again; the sum of the seconds, so that nothing is left out."""
+    cdef Time out = Time(0, 0)
+    cdef TimeError err
+    cdef int64_t sum = 0
+    cdef int i
+    cdef const uint8_t* prog = layout
+    cdef size_t prog_len = len(layout)
+    cdef const char* s = text
+    cdef size_t n = len(text)
+    with nogil:
+        for i in range(rounds):
+            time_parse(prog, prog_len, s, n, &zone.zone, patch_year, now, &out, &err)
+            sum += out.sec
+    return sum
+
+
+def _test_offset(TimeZone zone, int64_t sec) -> tuple[int, bytes]:
+    cdef Str label = zone.zone.labels[zone_kind(&zone.zone, sec)]
+    return zone_offset(&zone.zone, sec), label.p[:label.n]
+
+
+def _test_nanoseconds(int64_t sec, int32_t nsec) -> int:
+    return time_to_ns_saturated(Time(sec, nsec))

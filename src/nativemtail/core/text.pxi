@@ -152,6 +152,7 @@ cdef size_t fmt_float(double v, char* out, int low, int high, char e, int width)
     cdef int exponent = 0
     cdef int count
     cdef size_t n = 0
+    digits[0] = c"0"
     if isnan(v) or isinf(v):
         return fmt_nonfinite(v, out)
     if signbit(v):
