@@ -525,7 +525,7 @@ class _Generator:
             self.emit("LDS", register, d=self.string(b""))
         layout = expr.args[1]
         assert isinstance(layout, ast.StringLit)
-        self.emit("STRPTIME", register, d=self._pooled(self.program.layouts, layout.value.decode("utf-8", "replace")))
+        self.emit("STRPTIME", register, d=self._pooled(self.program.layouts, layout.value))
         return register, Kind.NOTHING
 
     def call_timestamp(self, _expr: ast.Call, _args: list[Value]) -> Value:

@@ -159,7 +159,7 @@ def _program(program: Program, metrics: Sequence[Any], numbers: dict[bytes, int]
         ints=program.ints,
         floats=program.floats,
         strings=program.strings,
-        layouts=[(text.encode(), timelayout.compile_layout(text)) for text in program.layouts],
+        layouts=[(text, timelayout.compile_layout(text)) for text in program.layouts],
         metrics=list(metrics),
         patterns=[numbers[text] for text in program.patterns],
         slot_pairs=_slot_pairs(program),

@@ -49,6 +49,7 @@ cdef class Plan:
     cdef list kept              # what the C tables point into
     cdef list filters           # per program: names of the sources it listens to, or None
     cdef TimeZone zone
+    cdef Str zone_name
     cdef readonly tuple names   # of the programs
     cdef list lines             # per program: lines of code, lines of begin
     cdef readonly list warnings
@@ -57,6 +58,7 @@ cdef class Plan:
         self.kept = []
         self.warnings = []
         self.zone = zone
+        self.zone_name = self.keep(zone.name.encode())
         self.patch_year = patch_year
         self.allow_jit = jit
         self.names = tuple(program.name for program in tables.programs)
@@ -130,11 +132,10 @@ cdef class Plan:
         prog.strings = <Str*> zeroed(len(spec.strings), sizeof(Str))
         for i, text in enumerate(spec.strings):
             prog.strings[i] = self.keep(text)
-        prog.layouts = <Layout*> zeroed(len(spec.layouts), sizeof(Layout))
+        prog.layouts = <Strptime*> zeroed(len(spec.layouts), sizeof(Strptime))
         for i, (text, steps) in enumerate(spec.layouts):
             prog.layouts[i].text = self.keep(text)
-            prog.layouts[i].steps = <const uint8_t*> self.keep(steps).p
-            prog.layouts[i].count = len(steps)
+            prog.layouts[i].steps = self.keep(steps)
         prog.metrics = <MetricTable**> zeroed(len(spec.metrics), sizeof(MetricTable*))
         for i, metric in enumerate(spec.metrics):
             self.kept.append(metric)

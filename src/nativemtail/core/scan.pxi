@@ -213,7 +213,8 @@ cdef class Engine:
         self.ctx.bits = bits
         self.program_lines_ = lines
         self.ctx.patterns = plan.patterns
-        self.ctx.zone = plan.zone.zone
+        self.ctx.zone = &plan.zone.zone
+        self.ctx.zone_name = plan.zone_name
         self.ctx.patch_year = plan.patch_year
         self.ctx.epoch += 1
         self.plan = plan
