@@ -9,6 +9,7 @@ import io
 import zlib
 from typing import Protocol
 
+COMPRESSED = (".gz", ".zst")
 INPUT_SIZE = 64 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b"
