@@ -61,7 +61,9 @@ class _Generator:
         self.metrics: dict[int, int | None] = {}  # id of a declaration → metric, None where it failed
         self.metric_numbers: dict[tuple[object, ...], int] = {}
         self.slots: dict[int, int] = {}  # id of a pattern → its latest slot
-        self.slot_patterns: list[int] = []
+        self.slot_patterns: dict[int, int] = {}
+        self.slot_groups: list[int] = []  # the highest group of each slot that is read
+        self.awaited: set[int] = set()  # ids of patterns that were referred to before their place
         self.matched: frozenset[int] = frozenset()  # slots that have surely matched here
         self.bodies: list[ast.DecoUse] = []
         self.constants: dict[tuple[int, str], int] = {}
@@ -79,7 +81,9 @@ class _Generator:
         self._resolve(program.code)
         if self.filtered:
             program.log_filter = frozenset(self.filters)
-        program.slots = len(self.slot_patterns)
+        program.slots = len(self.slot_groups)
+        for slot, number in self.slot_patterns.items():
+            program.captures[number] = max(program.captures[number], self.slot_groups[slot])
         if max(program.registers, program.slots, len(program.metrics)) > MAX_OPERAND:
             raise CompileError(program.name, [(None, _ICE + "the program is too large")])
         return program
@@ -148,6 +152,7 @@ class _Generator:
         if stmt.cond is None:
             self.emit("JMATCHED", d=lfalse)
         else:
+            self._renew_slots(stmt.cond)
             self.matched = before | self.jump(stmt.cond, lfalse, when=False)
         self.emit("SETM", 0)
         self.block(stmt.truth)
@@ -160,6 +165,12 @@ class _Generator:
             self.block(stmt.otherwise)
             self.matched = before
         self.place(lend)
+
+    def _renew_slots(self, expr: ast.Expr) -> None:
+        """A decorator's condition that is generated again gets slots of its own."""
+        self.slots.pop(id(expr), None)
+        for child in ast.children(expr):
+            self._renew_slots(child)
 
     def declaration(self, decl: ast.VarDecl) -> None:
         text = _type_name(decl.type)
@@ -320,10 +331,15 @@ class _Generator:
         number = self._pooled(self.program.patterns, text)
         if number == len(self.program.captures):
             self.program.captures.append(-1)
-        slot = len(self.slot_patterns)
-        self.slot_patterns.append(number)
-        self.slots[id(node)] = slot
+        slot = self.slots[id(node)] if id(node) in self.awaited else self._new_slot(node)
+        self.awaited.discard(id(node))
+        self.slot_patterns[slot] = number
         return slot, number
+
+    def _new_slot(self, node: ast.Expr) -> int:
+        self.slots[id(node)] = slot = len(self.slot_groups)
+        self.slot_groups.append(-1)
+        return slot
 
     # --- expressions -------------------------------------------------------------------------------------
 
@@ -363,12 +379,15 @@ class _Generator:
         return register, kind
 
     def _slot(self, expr: ast.Capref) -> int | None:
-        slot = self.slots.get(id(expr.pattern))
-        if slot is None:
+        pattern = expr.pattern
+        if pattern is None:
             self.ice(expr, f'No regular expression bound to capref "{expr.name}"')
             return None
-        number = self.slot_patterns[slot]
-        self.program.captures[number] = max(self.program.captures[number], expr.group)
+        if id(pattern) not in self.slots:  # a later pattern of the same condition (successor.md §2.5)
+            self._new_slot(pattern)
+            self.awaited.add(id(pattern))
+        slot = self.slots[id(pattern)]
+        self.slot_groups[slot] = max(self.slot_groups[slot], expr.group)
         return slot
 
     def name(self, expr: ast.Id) -> Value:
@@ -498,7 +517,7 @@ class _Generator:
         if isinstance(expr.args[0], ast.Pattern):
             pattern = self.pattern_of(expr.args[0])
             assert pattern is not None
-            self.program.captures[pattern[1]] = max(self.program.captures[pattern[1]], 0)
+            self.slot_groups[pattern[0]] = 0
             self.emit("SUBSTRE", register, first, d=pattern[1])
         else:
             self.emit("SUBST", register, first)
