@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nativemtail._core import Engine, Fault, Metric, Plan, Store
+from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError
 from nativemtail.io.files import reason
 from nativemtail.logs import go_quote
@@ -348,18 +348,17 @@ def fault_text(fault: Fault) -> str:
 
 
 def open_programs(options: Options) -> Programs:
-    """The programs that the flags name, not loaded yet."""
-    from nativemtail import compiler
+    """The programs that the flags name, not loaded yet.  Raises LookupError for an unknown time zone."""
+    from nativemtail import compiler, zones
     from nativemtail.compiler import plan
 
-    settings = compiler.Options(
+    limits = compiler.Options(
         max_regexp_length=options.max_regexp_length or 1024,
         max_recursion_depth=options.max_recursion_depth or 100,
-        timezone=options.override_timezone,
-        current_year=options.syslog_use_current_year,
     )
+    zone = TimeZone(zones.load(options.override_timezone))
     return Programs(
         options.progs,
-        lambda name, text: compiler.compile_program(name, text, settings),
-        lambda programs: plan.build(programs, settings),
+        lambda name, text: compiler.compile_program(name, text, limits),
+        lambda programs: Plan(plan.build(programs), zone=zone, patch_year=options.syslog_use_current_year),
     )
