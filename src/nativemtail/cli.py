@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nativemtail.io.files import Ignore
     from nativemtail.io.patterns import LogSpec
     from nativemtail.logs import StderrHandler
+    from nativemtail.programs import Programs
 
 SUCCESS, FAILURE, WRONG_FLAGS, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
@@ -74,12 +75,13 @@ def _run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> in
     import logging
 
     from nativemtail import logs
+    from nativemtail.text import go_quote
 
     one_off = options.one_shot or options.compile_only or _only_dumps(options)
     stderr = logs.configure(options, daemon=not one_off)
     log = logging.getLogger(__name__)
     log.info("%s", build_info())
-    log.info("Commandline: [%s]", " ".join(map(logs.go_quote, ("nativemtail", *arguments))))
+    log.info("Commandline: [%s]", " ".join(map(go_quote, ("nativemtail", *arguments))))
     try:
         _check(options, extra)
         if not one_off:
@@ -99,7 +101,7 @@ def _only_dumps(options: Options) -> bool:
 def _check(options: Options, extra: Sequence[str]) -> None:
     """What the flags must fulfil together.  Raises StartError."""
     if extra:
-        from nativemtail.logs import go_quote
+        from nativemtail.text import go_quote
 
         words = " ".join(map(go_quote, extra))
         raise StartError(
@@ -119,9 +121,10 @@ def _check(options: Options, extra: Sequence[str]) -> None:
         raise StartError(f"-max_line_length must be at least 1024: {options.max_line_length}")
     try:
         os.stat(options.progs)
-    except (OSError, ValueError) as error:
-        text = getattr(error, "strerror", None) or str(error)
-        raise StartError(f"stat {options.progs}: {text[:1].lower()}{text[1:]}") from None
+    except OSError as error:
+        from nativemtail.text import explain
+
+        raise StartError(explain(error, "stat", options.progs)) from None
 
 
 def _check_timezone(name: str) -> None:
@@ -139,8 +142,8 @@ def _run_once(options: Options, stderr: StderrHandler) -> int:
     """One-shot and the modes that only load programs."""
     import logging
 
-    from nativemtail.io.patterns import BadSource, parse_logs
     from nativemtail.ignore import BadIgnore, ignore
+    from nativemtail.io.patterns import BadSource, parse_logs
     from nativemtail.programs import LoadError, open_programs
 
     log = logging.getLogger(__name__)
@@ -159,9 +162,7 @@ def _run_once(options: Options, stderr: StderrHandler) -> int:
         return FAILURE
 
 
-def _one_shot(
-    options: Options, specs: list[LogSpec], ignore: Ignore, programs: Programs, stderr: StderrHandler
-) -> int:
+def _one_shot(options: Options, specs: list[LogSpec], ignore: Ignore, programs: Programs, stderr: StderrHandler) -> int:
     import logging
 
     from nativemtail import oneshot
@@ -200,8 +201,9 @@ def _write(fd: int, data: bytes) -> int:
         except BrokenPipeError:
             return BROKEN_PIPE
         except OSError as error:
-            text = error.strerror or str(error)
+            from nativemtail.text import reason
+
             if fd == 1:
-                _write(2, f"cannot write to standard output: {text[:1].lower()}{text[1:]}\n".encode())
+                _write(2, f"cannot write to standard output: {reason(error)}\n".encode())
             return FAILURE
     return SUCCESS

@@ -11,7 +11,7 @@ from functools import partial
 
 from nativemtail._core import Store
 from nativemtail.io.compressed import Corrupt
-from nativemtail.io.files import Found, Ignore, explain, find, read_to_end
+from nativemtail.io.files import Found, Ignore, find, read_to_end
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import BadPattern, Glob, LogSpec
 from nativemtail.io.poll import LiveSource, Poller
@@ -19,6 +19,7 @@ from nativemtail.logs import StderrHandler
 from nativemtail.options import Options
 from nativemtail.programs import FaultLog, Programs
 from nativemtail.progress import Progress
+from nativemtail.text import explain
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +39,7 @@ class Reading:
         self.errors: Counter[str] = Counter()
         """Failures by source."""
         self._engine = programs.engine
-        self._faults = FaultLog(
-            programs, logged=options.vm_logs_runtime_errors, limit=LOGGED_FAULTS, period=math.inf
-        )
+        self._faults = FaultLog(programs, logged=options.vm_logs_runtime_errors, limit=LOGGED_FAULTS, period=math.inf)
         self._max_line_length = options.max_line_length
         self._quiet = options.quiet or not os.isatty(2)
         self._stderr = stderr

@@ -116,7 +116,7 @@ class Options:
     unix_socket_mode: str = flag("0600", HTTP, "Access mode of the Unix socket, octal.")
     tls_cert: str = flag("", HTTP, "File with the server's certificate (PEM); turns TLS on.")
     tls_key: str = flag("", HTTP, "File with the certificate's key (PEM).")
-    tls_client_ca: str = flag("", HTTP, "File with the authorities of client certificates (PEM), which are required then.")
+    tls_client_ca: str = flag("", HTTP, "File with the authorities (PEM) of client certificates, required then.")
     trusted_hosts: list[str] = flag(
         [],
         HTTP,

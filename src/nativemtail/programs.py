@@ -17,9 +17,8 @@ from typing import Any, Protocol
 
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError
-from nativemtail.io.files import reason
-from nativemtail.logs import go_quote
 from nativemtail.options import Options
+from nativemtail.text import go_quote, reason
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -38,10 +39,8 @@ class Progress:
             self._write(CLEAR)
 
     def _write(self, text: str) -> None:
-        try:
+        with contextlib.suppress(OSError):
             os.write(self._fd, text.encode())
-        except OSError:
-            pass
 
 
 def describe(done: int, total: int | None, lines: int, seconds: float) -> str:
