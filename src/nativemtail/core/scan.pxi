@@ -43,7 +43,7 @@ cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
     cdef uint32_t word
     cdef size_t n = last - first
     cdef Prog* prog
-    if n and last < s.end and last[-1] == 13:
+    if n and last < s.end and (last - 1)[0] == 13:
         n -= 1
     ctx.serial += 1
     subject_set(&ctx.line, first, n)
@@ -375,7 +375,7 @@ cdef class Engine:
         if not self.ctx.gated and self.plan.prog_n:
             run_lines_before(s, s.end)
         self.store.table.lock.release()
-        lines = <int64_t> count_newlines(s.base, s.end - s.base) + (s.end[-1] != 10)
+        lines = <int64_t> count_newlines(s.base, s.end - s.base) + ((s.end - 1)[0] != 10)
         for i in range(self.plan.prog_n):
             if s.allowed[i >> 6] >> (i & 63) & 1:
                 self.program_lines_[i] += lines
