@@ -379,8 +379,10 @@ class _Checker:
             except syntax.RegexError as error:
                 self.regexes[text] = _Regex(str(error), [], [])
             else:
+                # A group that simplifying removes (`(a){0}`) does not exist for mtail; its type is None.
                 groups = [BY_NAME[name] for name in captypes.group_types(node)]
-                self.regexes[text] = _Regex("", [NONE, *groups], [None, *syntax.group_names(node)])
+                names = [n if t is not NONE else None for n, t in zip(syntax.group_names(node), groups, strict=False)]
+                self.regexes[text] = _Regex("", [NONE, *groups], [None, *names])
         return self.regexes[text]
 
     def declare_groups(self, pattern: ast.Pattern, regex: _Regex) -> None:

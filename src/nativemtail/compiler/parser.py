@@ -402,7 +402,7 @@ class _Parser:
             head = merge(self.tok.pos, cond.pos)
         elif isinstance(cond, ast.Binary) and isinstance(cond.lhs, ast.Pattern):
             head = cond.pos = merge(merge(self.tok.pos, cond.lhs.pos), cond.rhs.pos)
-        self.open_block(_Open("if", head, self.words, cond=cond))
+        self.open_block(_Open("if", head, self.words, cond=cond, head=head))
 
     def expression(self) -> ast.Expr:
         return _ExpressionParser(self).run()[0]
