@@ -362,7 +362,8 @@ class _Parser:
             self.advance()
             self.skip_newline()
             if self.tok.kind == "DIV":
-                return self.pattern_condition(self.concatenation(names))
+                self.pattern_condition(self.concatenation(names))
+                return
             if self.tok.kind != "ID":
                 open_plus = True
                 break
@@ -607,5 +608,5 @@ def _pattern(parts: list[ast.RegexLit | ast.Id]) -> ast.Pattern:
 
 
 def parse(name: str, source: bytes) -> ast.Block:
-    """The tree of the program `name`.  Raises CompileError: all lexical errors, then at most one syntax error (§3.2)."""
+    """The tree of the program `name`.  Raises CompileError: lexical errors, then at most one syntax error (§3.2)."""
     return _Parser(name, source).parse()
