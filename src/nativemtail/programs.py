@@ -1,7 +1,7 @@
 """The programs of a directory or file: loading, reloading, and the swap of what runs (spec runtime.md §6, §4).
 
-A change is made in two steps.  `prepare` does what takes long, beside the running engine: compile and build the plan.
-`commit` swaps, runs begin blocks and carries the data over; whoever scans must call it, between two blocks.
+A change is made in two steps.  `prepare` does what takes long beside the running engine: compile, build the plan, run
+the begin blocks.  `commit` carries the data over and swaps; whoever scans must call it, between two blocks.
 """
 
 from __future__ import annotations
@@ -95,8 +95,6 @@ class Change:
     plan: Plan
     replaced: list[Metric] = field(default_factory=list)
     added: list[Metric] = field(default_factory=list)
-    begin: list[int] = field(default_factory=list)
-    """Which programs of the plan have an initialisation to run."""
     loaded: list[str] = field(default_factory=list)
     unloaded: list[str] = field(default_factory=list)
 
@@ -204,7 +202,7 @@ class Programs:
             if name in fresh:
                 change.added += wanted[name].distinct
                 if wanted[name].program.begin:
-                    change.begin.append(index)
+                    self.engine.begin(plan, index)
         for name in (*gone, *fresh):
             if name in self._running:
                 change.replaced += self._running[name].distinct
@@ -215,12 +213,10 @@ class Programs:
 
         No other change may have been committed since it was prepared.
         """
-        self.engine.swap(change.plan)
-        for index in change.begin:
-            self.engine.begin(change.plan, index)
         old = {_identity(metric): metric for metric in change.replaced}
         pairs = [(metric, old[_identity(metric)]) for metric in change.added if _identity(metric) in old]
         self.store.replace(change.replaced, change.added, pairs)
+        self.engine.swap(change.plan)
         self._running = change.running
         for name in change.unloaded:
             status = self.status[name]

@@ -221,7 +221,7 @@ class _Trial:
             case Op.FRACTION:
                 return self._take(rb"[.,][0-9]{%d}" % (len(step.element) - 1)) is not None
             case Op.OPTIONAL_FRACTION:
-                return self._take(rb"(?:[.,][0-9]+)?") is not None
+                return self._take(rb"(?:[.,][0-9]{1,9})?") is not None
             case Op.HALF_DAY:
                 return self._take(rb"[ap]m" if step.flags & LOWER else rb"[AP]M") is not None
             case Op.OFFSET:
