@@ -108,7 +108,13 @@ def _check(options: Options, extra: Sequence[str]) -> None:
             f"Too many extra arguments specified: [{words}]\n"
             "(the logs flag can be repeated, or the filenames separated by commas.)"
         )
-    _check_timezone(options.override_timezone)
+    if options.override_timezone:
+        from nativemtail import zones
+
+        try:
+            zones.load(options.override_timezone)
+        except LookupError as error:
+            raise StartError(str(error)) from None
     if not options.progs:
         raise StartError(NO_PROGRAMS)
     if not options.logs and not options.compile_only and not _only_dumps(options):
@@ -125,17 +131,6 @@ def _check(options: Options, extra: Sequence[str]) -> None:
         from nativemtail.text import explain
 
         raise StartError(explain(error, "stat", options.progs)) from None
-
-
-def _check_timezone(name: str) -> None:
-    if name in ("", "UTC", "Local"):
-        return
-    import zoneinfo
-
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        raise StartError(f'Couldn\'t parse timezone "{name}": unknown time zone {name}') from None
 
 
 def _run_once(options: Options, stderr: StderrHandler) -> int:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError
 from nativemtail.options import Options
-from nativemtail.text import go_quote, reason
+from nativemtail.text import reason
 
 log = logging.getLogger(__name__)
 
@@ -209,13 +209,13 @@ class Programs:
         return change
 
     def commit(self, change: Change) -> None:
-        """Make the change take effect, in one step as seen by readers and by lines."""
+        """Make the change take effect, in one step as seen by readers and by lines.
+
+        No other change may have been committed since it was prepared.
+        """
         old = {_identity(metric): metric for metric in change.replaced}
-        for metric in change.added:
-            before = old.get(_identity(metric))
-            if before is not None:
-                metric.inherit(before)
-        self.store.replace(change.replaced, change.added)
+        pairs = [(metric, old[_identity(metric)]) for metric in change.added if _identity(metric) in old]
+        self.store.replace(change.replaced, change.added, pairs)
         self.engine.swap(change.plan)
         self._running = change.running
         for name in change.unloaded:
@@ -314,7 +314,7 @@ class FaultLog:
             self._left_out[name] = self._left_out.get(name, 0) + count
 
     def _take(self, fault: Fault) -> None:
-        text = fault_text(fault)
+        text = str(fault)
         self._count(fault.program, 1)
         self._programs.status.setdefault(fault.program, Status()).last_runtime_error = text
         written = self._written.get(fault.program, 0)
@@ -338,26 +338,29 @@ class FaultLog:
         self._left_out.clear()
 
 
-def fault_text(fault: Fault) -> str:
-    """The error as the log and the status page show it."""
-    return (
-        f"{fault.message}\nError occurred, originating in {fault.program} at line {fault.line}\n"
-        f"Full input text from {go_quote(fault.source)} was {go_quote(fault.input)}"
-    )
-
-
 def open_programs(options: Options) -> Programs:
-    """The programs that the flags name, not loaded yet.  Raises LookupError for an unknown time zone."""
+    """The programs that the flags name, not loaded yet.  Raises LoadError for an unknown time zone."""
     from nativemtail import compiler, zones
     from nativemtail.compiler import plan
 
-    limits = compiler.Options(
-        max_regexp_length=options.max_regexp_length or 1024,
-        max_recursion_depth=options.max_recursion_depth or 100,
-    )
-    zone = TimeZone(zones.load(options.override_timezone))
-    return Programs(
-        options.progs,
-        lambda name, text: compiler.compile_program(name, text, limits),
-        lambda programs: Plan(plan.build(programs), zone=zone, patch_year=options.syslog_use_current_year),
-    )
+    try:
+        zone = TimeZone(zones.load(options.override_timezone))
+    except LookupError as error:
+        raise LoadError(str(error)) from None
+    limits = compiler.Options(options.max_regexp_length or 1024, options.max_recursion_depth or 100)
+
+    def compile(name: str, text: bytes) -> compiler.Program:
+        program = compiler.compile_program(name, text, limits)
+        if options.dump_bytecode:
+            from nativemtail.compiler import disasm
+
+            log.info("%s", disasm.dump(program))
+        return program
+
+    def build(programs: list[tuple[compiler.Program, list[Metric]]]) -> Plan:
+        built = Plan(plan.build(programs), zone=zone, patch_year=options.syslog_use_current_year)
+        for warning in built.warnings:
+            log.warning("%s", warning)
+        return built
+
+    return Programs(options.progs, compile, build)
