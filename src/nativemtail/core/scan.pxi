@@ -501,10 +501,5 @@ cdef str fault_message(const FaultRecord* record, bytes operand):
 
 cdef str number_error(bint integer, int rc, bytes text, int64_t base):
     cdef Buf out = Buf(NULL, 0, 0, False)
-    try:
-        put_number_error(&out, b"ParseInt" if integer else b"ParseFloat", rc, text, len(text), base)
-        if out.failed:
-            raise MemoryError()
-        return out.p[: out.n].decode("utf-8", "replace")
-    finally:
-        buf_free(&out)
+    put_number_error(&out, b"ParseInt" if integer else b"ParseFloat", rc, text, len(text), base)
+    return take(&out).decode("utf-8", "replace")
