@@ -11,7 +11,7 @@ from nativemtail.progress import CLEAR, Progress, clock, describe, short
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "0 "), (7, "7 "), (999, "999 "), (999.9, "1 k"), (1234, "1.23 k"), (5.6e6, "5.6 M"), (2e12, "2 T")],
+    [(0, "0"), (7, "7"), (999, "999"), (999.9, "1k"), (1234, "1.23k"), (5.6e6, "5.6M"), (2e12, "2T")],
 )
 def test_short(number: float, text: str) -> None:
     assert short(number) == text
@@ -25,12 +25,12 @@ def test_clock(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("done", "total", "seconds", "text"),
     [
-        (500, 1000, 2.0, "[##########          ]  50%  500 B of 1 kB  50 lines/s  0:02 left"),
-        (500, 1000, 0.5, "[##########          ]  50%  500 B of 1 kB  200 lines/s"),
-        (2000, 1000, 2.0, "[####################] 100%  2 kB of 1 kB  50 lines/s  0:00 left"),
-        (0, 1000, 2.0, "[                    ]   0%  0 B of 1 kB  50 lines/s"),
-        (500, None, 2.0, "500 B  50 lines/s"),
-        (0, 0, 0.0, "0 B  "),
+        (500, 1000, 2.0, "[##########          ]  50%  500B of 1kB  50 lines/s  0:02 left"),
+        (500, 1000, 0.5, "[##########          ]  50%  500B of 1kB  200 lines/s"),
+        (2000, 1000, 2.0, "[####################] 100%  2kB of 1kB  50 lines/s  0:00 left"),
+        (0, 1000, 2.0, "[                    ]   0%  0B of 1kB  50 lines/s"),
+        (500, None, 2.0, "500B  50 lines/s"),
+        (0, 0, 0.0, "0B  "),
     ],
 )
 def test_describe(done: int, total: int | None, seconds: float, text: str) -> None:
