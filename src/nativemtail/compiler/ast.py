@@ -197,7 +197,7 @@ class Cond(Stmt):
     cond: Expr | None
     truth: Block
     otherwise: Block | None
-    head: Position
+    head: Position = NOWHERE
 
 
 @dataclass(slots=True, eq=False)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from nativemtail.compiler import ast, timelayout, types
-from nativemtail.compiler.ast import NOWHERE, Position, merge, merge_all
+from nativemtail.compiler.ast import Position, merge, merge_all
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.lexer import OPERATORS, quote
 from nativemtail.compiler.regex import captypes, syntax
@@ -44,6 +44,8 @@ from nativemtail.compiler.types import (
 _ERROR = types.Base("type error")
 """The type of what was reported already; silences follow-ups."""
 
+_DEFAULT_LENGTH = 1024
+_DEFAULT_DEPTH = 100
 _MAX_DEPTH = 10_000
 _FRAMES_PER_NODE = 5
 
@@ -75,11 +77,16 @@ _LOGICAL = frozenset(("&&", "||"))
 _CONDITION_CALLS = frozenset(("bool", "defined"))
 
 
-class Limits(NamedTuple):
-    """Bounds of §7; 0 means the default."""
+class Limits(Protocol):
+    """The bounds of §7; 0 means the default."""
 
-    max_regexp_length: int = 1024
-    max_recursion_depth: int = 100
+    @property
+    def max_regexp_length(self) -> int:
+        """Bytes of a whole pattern."""
+
+    @property
+    def max_recursion_depth(self) -> int:
+        """Levels of the tree."""
 
 
 class _Regex(NamedTuple):
@@ -92,10 +99,10 @@ class _Regex(NamedTuple):
 
 class _Checker:
     def __init__(self, limits: Limits) -> None:
-        self.max_length = limits.max_regexp_length or Limits().max_regexp_length
-        self.max_depth = limits.max_recursion_depth or Limits().max_recursion_depth
+        self.max_length = limits.max_regexp_length or _DEFAULT_LENGTH
+        self.max_depth = limits.max_recursion_depth or _DEFAULT_DEPTH
         self.errors: list[tuple[Position | None, str]] = []
-        self.notes: list[tuple[Position, str]] = []
+        self.notes: list[tuple[Position | None, str]] = []
         self.scope = Scope()
         self.decorators: list[DecoSymbol] = []
         """The definitions that are being checked, innermost last."""
@@ -147,11 +154,11 @@ class _Checker:
         previous = self.scope.insert(symbol)
         if previous is None:
             return True
-        what, verb = symbol.kind.value, "declared"
+        what, verb, done = symbol.kind.value, "Redeclaration", "declared"
         name = f"@{symbol.name}" if symbol.kind is Kind.DECO else symbol.name
         if symbol.kind is Kind.CONST:
-            what, verb = "pattern constant", "defined"
-        self.error(symbol.pos, f"Re{what_of(verb)} of {what} `{name}' previously {verb} at {previous.pos}")
+            what, verb, done = "pattern constant", "Redefinition", "defined"
+        self.error(symbol.pos, f"{verb} of {what} `{name}' previously {done} at {previous.pos}")
         return False
 
     def find(self, node: ast.Id) -> VarSymbol | ConstSymbol | None:
@@ -379,15 +386,18 @@ class _Checker:
             except syntax.RegexError as error:
                 self.regexes[text] = _Regex(str(error), [], [])
             else:
+                # A group that simplifying removes (`(a){0}`) does not exist for mtail; its type is None.
                 groups = [BY_NAME[name] for name in captypes.group_types(node)]
-                self.regexes[text] = _Regex("", [NONE, *groups], [None, *syntax.group_names(node)])
+                names = [n if t is not NONE else None for n, t in zip(syntax.group_names(node), groups, strict=False)]
+                self.regexes[text] = _Regex("", [NONE, *groups], [None, *names])
         return self.regexes[text]
 
     def declare_groups(self, pattern: ast.Pattern, regex: _Regex) -> None:
         for group, (type_, name) in enumerate(zip(regex.groups, regex.names, strict=True)):
             usage = Usage()
+            label = name or str(group)
             symbol = GroupSymbol(
-                Kind.GROUP, str(group), pattern.pos, usage, type_, pattern=pattern, group=group, label=name or str(group)
+                Kind.GROUP, str(group), pattern.pos, usage, type_, pattern=pattern, group=group, label=label
             )
             present = self.scope.insert(symbol)
             if isinstance(present, GroupSymbol) and name is None:
@@ -396,9 +406,7 @@ class _Checker:
                 self.redeclared(present, pattern)
             if name is None or present is not None:
                 continue
-            alias = GroupSymbol(
-                Kind.GROUP, name, pattern.pos, usage, type_, pattern=pattern, group=group, label=name
-            )
+            alias = GroupSymbol(Kind.GROUP, name, pattern.pos, usage, type_, pattern=pattern, group=group, label=name)
             present = self.scope.insert(alias)
             if present is not None and not (isinstance(present, GroupSymbol) and present.pattern is pattern):
                 self.redeclared(present, pattern)
@@ -418,7 +426,7 @@ class _Checker:
         elif isinstance(node, ast.Id):
             return self.name(node, depth)
         elif isinstance(node, ast.Index):
-            self.index(node, depth)
+            return self.indexed(node, depth)
         elif isinstance(node, ast.Capref):
             self.capref(node)
         elif isinstance(node, ast.Call):
@@ -437,23 +445,28 @@ class _Checker:
 
     def name(self, node: ast.Id, depth: int) -> ast.Expr:
         """A name on its own: a metric without keys, or a use of a constant."""
-        if self.scope.lookup(node.name, Kind.VAR) is None and self.scope.lookup(node.name, Kind.CONST) is not None:
-            return self.pattern(ast.Pattern(node.pos, [node]), depth)
-        index = ast.Index(node.pos, node, [])
-        self.index(index, depth)
-        return index
+        return self.indexed(ast.Index(node.pos, node, []), depth)
 
-    def index(self, node: ast.Index, depth: int) -> None:
+    def indexed(self, node: ast.Index, depth: int) -> ast.Expr:
+        """A metric with its keys; a constant stays one, whatever keys it is given."""
         node.type = _ERROR
         if self.too_deep(merge_all(node.keys), depth + 1):
-            return
+            return node
         node.keys[:] = [self.expr(key, depth + 2) for key in node.keys]
+        if self.is_constant(node.base):
+            assert isinstance(node.base, ast.Id)
+            return self.pattern(ast.Pattern(node.base.pos, [node.base]), depth)
+        self.index(node)
+        return node
+
+    def index(self, node: ast.Index) -> None:
         assert isinstance(node.base, ast.Id)
         symbol = self.find(node.base)
         if symbol is None:
             return
         node.base.type = symbol.type
-        if not isinstance(symbol, VarSymbol) or (node.keys and not symbol.keys):
+        assert isinstance(symbol, VarSymbol)
+        if node.keys and not symbol.keys:
             self.error(node.pos, "Index taken on unindexable expression")
             return
         expected, received = len(symbol.keys), len(node.keys)
@@ -493,9 +506,13 @@ class _Checker:
                 self.error(operand.pos, f"type mismatch; expected Int received {type_!r} for `~' operator.")
             return
         node.type = INT
+        if _failed(operand):
+            return
         if not isinstance(operand, ast.Index):
             self.error(operand.pos, "Can't assign to expression; expecting a variable here.")
-        elif not _failed(operand) and not (unify(INT, type_) and resolve(type_) is INT):
+        elif not unify(INT, type_):
+            self.error(node.pos, f"type mismatch; expected Int received {type_!r}")
+        elif resolve(type_) is not INT:
             self.error(operand.pos, f"type mismatch: expecting an Int for {_op(node.op)}, not {type_!r}.")
 
     def binary(self, node: ast.Binary, depth: int) -> None:
@@ -618,10 +635,6 @@ class _Checker:
                 self.error(last.pos, f"invalid time format string {quote(layout)}{_HINT_LAYOUT}")
 
 
-def what_of(verb: str) -> str:
-    return "definition" if verb == "defined" else "declaration"
-
-
 def _known(params: tuple[Type | None, ...]) -> tuple[Type, ...]:
     return tuple(param for param in params if param is not None)
 
@@ -665,7 +678,7 @@ def recursion_room(depth: int) -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-def check(name: str, root: ast.Block, limits: Limits) -> list[tuple[Position, str]]:
+def check(name: str, root: ast.Block, limits: Limits) -> list[tuple[Position | None, str]]:
     """Decorate the tree; the notes on capture groups that are never used.  Raises CompileError with all errors."""
     checker = _Checker(limits)
     with recursion_room(checker.max_depth):

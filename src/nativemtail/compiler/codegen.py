@@ -45,19 +45,30 @@ Value = tuple[int, Kind]
 
 def generate(name: str, root: ast.Block) -> Program:
     """Code for the checked tree `root`.  Raises CompileError with the errors of spec language.md §9.4."""
-    gen = _Generator(name)
-    gen.block(root)
+    try:
+        gen = _Generator(name, uses_leftovers=False)
+        gen.block(root)
+    except _LeftoverWanted:
+        gen = _Generator(name, uses_leftovers=True)
+        gen.block(root)
     return gen.finish()
 
 
+class _LeftoverWanted(Exception):
+    """A key is a pattern, so that what earlier statements left must be kept: a second try does."""
+
+
 class _Generator:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, uses_leftovers: bool) -> None:
         self.program = Program(name)
         self.errors: list[tuple[ast.Position | None, str]] = []
         self.code: list[Instr] = self.program.code
         self.labels: list[int] = []
         self.line = 0
         self.free = 0  # first register that the current statement has not used
+        self.reserved = 0  # registers below hold leftovers
+        self.leftovers: list[Value] = []
+        self.uses_leftovers = uses_leftovers
         self.metrics: dict[int, int | None] = {}  # id of a declaration → metric, None where it failed
         self.metric_numbers: dict[tuple[object, ...], int] = {}
         self.slots: dict[int, int] = {}  # id of a pattern → its latest slot
@@ -134,7 +145,7 @@ class _Generator:
     def block(self, block: ast.Block) -> None:
         for stmt in block.stmts:
             self.line = stmt.pos.line
-            self.free = 0
+            self.free = self.reserved
             self._STATEMENTS[type(stmt)](self, stmt)
 
     def expression_statement(self, stmt: ast.ExprStmt) -> None:
@@ -142,12 +153,21 @@ class _Generator:
         if isinstance(stmt.expr, ast.Binary) and stmt.expr.op in ("=", "+="):
             self.assign(stmt.expr)
         else:
-            self.value(stmt.expr)
+            self.leave(*self.value(stmt.expr))
         if not any(instr.op in _LASTING for instr in self.code[start:]):
             del self.code[start:]
 
+    def leave(self, register: int, kind: Kind) -> None:
+        """mtail leaves the value of a statement on its stack, where a key that is a pattern finds it."""
+        if self.uses_leftovers and kind is not Kind.NOTHING:
+            kept = self.registers()
+            self.emit("MOV", kept, register)
+            self.reserved = self.free
+            self.leftovers.append((kept, kind))
+
     def condition(self, stmt: ast.Cond) -> None:
         before = self.matched
+        leftovers = list(self.leftovers)
         lfalse, lend = self.label(), self.label()
         if stmt.cond is None:
             self.emit("JMATCHED", d=lfalse)
@@ -165,6 +185,7 @@ class _Generator:
             self.block(stmt.otherwise)
             self.matched = before
         self.place(lend)
+        self.leftovers = leftovers
 
     def _renew_slots(self, expr: ast.Expr) -> None:
         """A decorator's condition that is generated again gets slots of its own."""
@@ -241,12 +262,12 @@ class _Generator:
         return self.emit("DEL", b=keys, c=len(target.keys), d=number)
 
     def begin(self, stmt: ast.Begin) -> None:
-        outer_code, outer_labels, outer_matched = self.code, self.labels, self.matched
-        self.code, self.labels, self.matched = [], [], frozenset()
+        outer_code, outer_labels, outer_matched, outer_left = self.code, self.labels, self.matched, self.leftovers
+        self.code, self.labels, self.matched, self.leftovers = [], [], frozenset(), []
         self.block(stmt.body)
         self._resolve(self.code, offset=len(self.program.begin))
         self.program.begin.extend(self.code)
-        self.code, self.labels, self.matched = outer_code, outer_labels, outer_matched
+        self.code, self.labels, self.matched, self.leftovers = outer_code, outer_labels, outer_matched, outer_left
 
     def log_filter(self, stmt: ast.LogFilter) -> None:
         self.filtered = True
@@ -324,6 +345,7 @@ class _Generator:
         elif isinstance(node, ast.StringLit):
             text = node.value
         elif _type_name(node.type) not in ("Int", "Float", "String", "Bool"):
+            self.value(node)
             self.ice(expr, "unexpected rhs expression for match")
             return None
         else:
@@ -427,10 +449,17 @@ class _Generator:
     def keys(self, target: ast.Index) -> int | None:
         """The texts of the keys in consecutive registers; None where one of them has no value."""
         values = [(key, self.value(key)) for key in target.keys]
-        if any(kind is Kind.NOTHING for _, (_, kind) in values):
+        pushed = [(key, value) for key, value in values if value[1] is not Kind.NOTHING]
+        missing = len(values) - len(pushed)
+        if missing and not self.uses_leftovers:
+            raise _LeftoverWanted
+        if missing > len(self.leftovers):
             self.fail(_UNDERFLOW)
             return None
-        texts = [self.key_text(key, *value) for key, value in values]
+        first_left = len(self.leftovers) - missing
+        texts = [self.as_string(*value) for value in self.leftovers[first_left:]]
+        del self.leftovers[first_left:]
+        texts += [self.key_text(key, *value) for key, value in pushed]
         if len(texts) == 1 or all(b == a + 1 for a, b in zip(texts, texts[1:], strict=False)):
             return texts[0] if texts else 0
         first = self.registers(len(texts))

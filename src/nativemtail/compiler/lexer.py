@@ -12,15 +12,16 @@ from typing import NamedTuple
 
 from nativemtail.compiler.ast import Position
 
-KEYWORDS: dict[bytes, str] = {
-    word.encode(): word.upper()
-    for word in (
-        "after as buckets by const counter def del else gauge hidden histogram limit next otherwise stop text timer"
-    ).split()
-}
+_KEYWORD_NAMES = frozenset(
+    ("AFTER", "AS", "BUCKETS", "BY", "CONST", "COUNTER", "DEF", "DEL", "ELSE", "GAUGE", "HIDDEN", "HISTOGRAM", "LIMIT",
+     "NEXT", "OTHERWISE", "STOP", "TEXT", "TIMER")
+)  # fmt: skip
+KEYWORDS: dict[bytes, str] = {name.lower().encode(): name for name in _KEYWORD_NAMES}
 BUILTINS: frozenset[bytes] = frozenset(
-    b"bool float getfilename int len settime string strptime strtol subst timestamp tolower".split()
-)
+    (b"bool", b"float", b"getfilename", b"int", b"len", b"settime", b"string", b"strptime", b"strtol", b"subst",
+     b"timestamp", b"tolower")
+)  # fmt: skip
+"""Always reserved; `defined` is a builtin only where a parenthesis follows (successor.md §1)."""
 OPERATORS: dict[bytes, str] = {
     b"++": "INC", b"--": "DEC", b"+": "PLUS", b"-": "MINUS", b"*": "MUL", b"**": "POW", b"/": "DIV", b"%": "MOD",
     b"=": "ASSIGN", b"+=": "ADD_ASSIGN", b"==": "EQ", b"!=": "NE", b"<": "LT", b"<=": "LE", b">": "GT", b">=": "GE",

@@ -362,7 +362,8 @@ class _Parser:
             self.advance()
             self.skip_newline()
             if self.tok.kind == "DIV":
-                return self.pattern_condition(self.concatenation(names))
+                self.pattern_condition(self.concatenation(names))
+                return
             if self.tok.kind != "ID":
                 open_plus = True
                 break
@@ -402,7 +403,7 @@ class _Parser:
             head = merge(self.tok.pos, cond.pos)
         elif isinstance(cond, ast.Binary) and isinstance(cond.lhs, ast.Pattern):
             head = cond.pos = merge(merge(self.tok.pos, cond.lhs.pos), cond.rhs.pos)
-        self.open_block(_Open("if", head, self.words, cond=cond))
+        self.open_block(_Open("if", head, self.words, cond=cond, head=head))
 
     def expression(self) -> ast.Expr:
         return _ExpressionParser(self).run()[0]
@@ -607,5 +608,5 @@ def _pattern(parts: list[ast.RegexLit | ast.Id]) -> ast.Pattern:
 
 
 def parse(name: str, source: bytes) -> ast.Block:
-    """The tree of the program `name`.  Raises CompileError: all lexical errors, then at most one syntax error (§3.2)."""
+    """The tree of the program `name`.  Raises CompileError: lexical errors, then at most one syntax error (§3.2)."""
     return _Parser(name, source).parse()

@@ -29,6 +29,8 @@ class Usage:
 
 @dataclass(slots=True, eq=False)
 class Symbol:
+    """A declared name; `pos` is where."""
+
     kind: Kind
     name: str
     pos: Position
@@ -38,13 +40,16 @@ class Symbol:
 
 @dataclass(slots=True, eq=False)
 class VarSymbol(Symbol):
+    """A metric: `type` is that of the value, `keys` has one for each key."""
+
     decl: ast.VarDecl = field(kw_only=True)
     keys: tuple[Type, ...] = ()
-    """`type` is that of the value."""
 
 
 @dataclass(slots=True, eq=False)
 class ConstSymbol(Symbol):
+    """A pattern constant."""
+
     decl: ast.ConstDecl = field(kw_only=True)
     length: int | None = None
     """Bytes of the pattern; None until it is evaluated."""
@@ -52,6 +57,8 @@ class ConstSymbol(Symbol):
 
 @dataclass(slots=True, eq=False)
 class DecoSymbol(Symbol):
+    """A decorator; not `complete` while its own body is checked."""
+
     decl: ast.DecoDecl = field(kw_only=True)
     complete: bool = False
     next_scope: Scope | None = None
@@ -68,8 +75,15 @@ class GroupSymbol(Symbol):
     """What the note on an unused group calls it."""
 
 
+def _key(name: str, kind: Kind) -> str:
+    return f"${name}" if kind is Kind.GROUP else name
+
+
 class Scope:
-    """One table of names; lookup goes outwards, through `prefill` (a decorator's scope at `next`) before `parent`."""
+    """A table of names, in which those of capture groups begin with `$`.
+
+    Lookup goes outwards, through `prefill` (a decorator's scope at `next`) before `parent`.
+    """
 
     __slots__ = ("parent", "prefill", "table")
 
@@ -80,12 +94,13 @@ class Scope:
 
     def insert(self, symbol: Symbol) -> Symbol | None:
         """Add `symbol` unless its name is taken in this very scope; then the symbol that has it."""
-        present = self.table.setdefault(symbol.name, symbol)
+        present = self.table.setdefault(_key(symbol.name, symbol.kind), symbol)
         return None if present is symbol else present
 
     def lookup(self, name: str, kind: Kind) -> Symbol | None:
+        key = _key(name, kind)
         for scope in self._outwards():
-            symbol = scope.table.get(name)
+            symbol = scope.table.get(key)
             if symbol is not None and symbol.kind is kind:
                 symbol.usage.seen = True
                 return symbol

@@ -19,6 +19,8 @@ STEP = struct.Struct("=BBxxII")  # op, flags, length of the literal, length of t
 
 
 class Op(IntEnum):
+    """What a step reads; `LayoutOp` in core/timeparse.pxi has the same numbers."""
+
     END = 0
     YEAR4 = 1
     YEAR2 = 2
@@ -99,6 +101,8 @@ _ELEMENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Step:
+    """One step with the bytes of the layout that it stands for."""
+
     op: Op
     flags: int
     literal: bytes

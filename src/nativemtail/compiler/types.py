@@ -12,6 +12,8 @@ class Type:
 
 
 class Base(Type):
+    """One of the fixed types; there is one object for each."""
+
     __slots__ = ("name",)
 
     def __init__(self, name: str) -> None:
@@ -108,10 +110,10 @@ def is_complete(t: Type) -> bool:
 def lub(a: Type, b: Type) -> Type | None:
     """The least upper bound (§5.2), None where there is none."""
     a, b = resolve(a), resolve(b)
-    if a is b or isinstance(b, Variable) or b is UNDEF:
-        return a
-    if isinstance(a, Variable) or a is UNDEF:
+    if a is b or isinstance(a, Variable) or a is UNDEF:
         return b
+    if isinstance(b, Variable) or b is UNDEF:
+        return a
     return _LUB.get(frozenset((a, b)))
 
 

@@ -67,7 +67,7 @@ cdef void run_lines_before(Scan* s, const char* stop) noexcept nogil:
     """Run the lines in [next, stop), on which no gate fired; `stop` is the start of a line or the end."""
     cdef const char* last
     while s.next < stop:
-        last = line_end(s.next, stop)
+        last = find_line_end(s.next, stop)
         run_line(s, s.next, last)
         s.next = last + 1
 
@@ -117,10 +117,10 @@ cdef void mark_line(Scan* s, uint64_t event) noexcept nogil:
     cdef uint32_t i
     if s.line == NULL or at > s.line_end:
         finish_line(s)
-        s.line = line_start(at, s.next)
+        s.line = find_line_start(at, s.next)
         if g.every_line:
             run_lines_before(s, s.line)
-        s.line_end = line_end(at, s.end)
+        s.line_end = find_line_end(at, s.end)
     for i in range(g.first[factor], g.first[factor + 1]):
         s.ctx.bits[g.spans[i].word] |= g.spans[i].mask
 
@@ -495,27 +495,11 @@ cdef str fault_message(const FaultRecord* record, bytes operand):
     rc = code - (FAULT_INT_SYNTAX if integer else FAULT_FLOAT_SYNTAX) + 1
     text = number_error(integer, rc, operand, record.x)
     if record.wrapped:
-        return f"conversion of {quoted(operand)} to {'int' if integer else 'float'} failed: {text}"
+        return f"conversion of {quoted_str(operand)} to {'int' if integer else 'float'} failed: {text}"
     return text
-
-
-cdef str taken(Buf* out):
-    """The buffer's content as a string; frees it."""
-    try:
-        if out.failed:
-            raise MemoryError()
-        return out.p[: out.n].decode("utf-8", "replace")
-    finally:
-        buf_free(out)
-
-
-cdef str quoted(bytes text):
-    cdef Buf out = Buf(NULL, 0, 0, False)
-    quote(&out, text, len(text))
-    return taken(&out)
 
 
 cdef str number_error(bint integer, int rc, bytes text, int64_t base):
     cdef Buf out = Buf(NULL, 0, 0, False)
     put_number_error(&out, b"ParseInt" if integer else b"ParseFloat", rc, text, len(text), base)
-    return taken(&out)
+    return take(&out).decode("utf-8", "replace")

@@ -12,7 +12,11 @@ cdef enum:
     DAY_SECONDS = 86400
     YEAR_0 = -719528                # days from the epoch to 1 January of the year 0
     CYCLE_DAYS = 146097             # of 400 years
-    BIN_SHIFT = 24                  # Zone.bins are 2**24 seconds wide, half a year
+
+cdef enum:                          # Zone.bins: half-years (2**24 seconds) from 1847 to 2482
+    BIN_SHIFT = 24
+    BIN_COUNT = 1200
+    BIN_BASE = -3900000000
 
 cdef enum LayoutOp:                 # timelayout.Op
     LAY_END = 0
@@ -85,8 +89,7 @@ cdef struct Zone:                   # see zones.Zone
     const Str* labels               # by kind
     size_t named
     int64_t cycle_start             # INT64_MAX: none
-    size_t n_bins
-    const uint16_t* bins            # by time since starts[0]: how many transitions had happened when the bin began
+    const uint16_t* bins            # how many transitions had happened when the bin began
 
 cdef struct DateText:               # what a text said
     int64_t year
@@ -173,8 +176,10 @@ cdef inline size_t zone_place(const Zone* zone, int64_t sec) noexcept nogil:
     cdef size_t bin
     if zone.n == 0 or sec < zone.starts[0]:
         return 0
-    bin = <size_t>((sec - zone.starts[0]) >> BIN_SHIFT)
-    place = zone.bins[bin if bin < zone.n_bins else zone.n_bins - 1]
+    place = 0
+    if sec >= BIN_BASE:
+        bin = <size_t>((sec - BIN_BASE) >> BIN_SHIFT)
+        place = zone.bins[bin if bin < BIN_COUNT else BIN_COUNT - 1]
     while place < zone.n and zone.starts[place] <= sec:
         place += 1
     return place
@@ -232,39 +237,36 @@ cdef class TimeZone:
     def __cinit__(self, data):
         cdef size_t n = len(data.starts)
         cdef size_t kinds = len(data.types)
-        cdef size_t bins = 0
         cdef size_t letters = sum([len(label) for _, label in data.types])
         if <size_t>len(data.kinds) != n + 1 or max(data.kinds) >= kinds or max(n, kinds) > 65535:
             raise ValueError("not the tables of a time zone")
-        if n:
-            bins = ((data.starts[n - 1] - data.starts[0]) >> BIN_SHIFT) + 1
-        self.block = calloc(1, n * 8 + kinds * (sizeof(Str) + 4) + (n + 1 + bins) * 2 + letters)
+        self.block = calloc(1, n * 8 + kinds * (sizeof(Str) + 4) + (n + 1 + BIN_COUNT) * 2 + letters)
         if self.block == NULL:
             raise MemoryError
         self.name = data.name
-        self.fill(data, n, kinds, bins)
+        self.fill(data, n, kinds)
 
-    cdef fill(self, data, size_t n, size_t kinds, size_t bins):
+    cdef fill(self, data, size_t n, size_t kinds):
         cdef int64_t* starts = <int64_t*>self.block
         cdef Str* labels = <Str*>(starts + n)
         cdef int32_t* offsets = <int32_t*>(labels + kinds)
         cdef uint16_t* kind_of = <uint16_t*>(offsets + kinds)
         cdef uint16_t* bin_of = kind_of + n + 1
-        cdef char* letters = <char*>(bin_of + bins)
+        cdef char* letters = <char*>(bin_of + BIN_COUNT)
         cdef size_t i
         cdef bytes label
         for i in range(n):
             starts[i] = data.starts[i]
         for i in range(n + 1):
             kind_of[i] = data.kinds[i]
-        for i in range(bins):
-            bin_of[i] = bisect_right(data.starts, data.starts[0] + (i << BIN_SHIFT))
+        for i in range(BIN_COUNT):
+            bin_of[i] = bisect_right(data.starts, BIN_BASE + <int64_t>(i << BIN_SHIFT))
         for i in range(kinds):
             offsets[i], label = data.types[i]
             labels[i] = Str(letters, len(label))
             memcpy(letters, <const char*>label, len(label))
             letters += len(label)
-        self.zone = Zone(n, starts, kind_of, offsets, labels, min(data.named, kinds), INT64_MAX, bins, bin_of)
+        self.zone = Zone(n, starts, kind_of, offsets, labels, min(data.named, kinds), INT64_MAX, bin_of)
         if data.cycle_start is not None:
             self.zone.cycle_start = data.cycle_start
 

@@ -246,14 +246,14 @@ def linear(node: Node) -> bool:
     True when the pattern is deterministic (at each point the next character decides) and anchored; anchored, and
     deterministic but for one loop over a class, behind which it is as the next; or not anchored but such that a match
     can't be begun many times over one stretch of text: without unbounded loops, or with a character before the
-    first of them that none of them matches.
+    first of them that none of them matches.  What can't fail at the end, such as `.*`, does not count.
     """
     is_anchored = anchored(node)
     node = simplify(node)
     if _positions(node) > _MOST_POSITIONS:
         return False
     paths = _paths(node)
-    items = _flattened(node)
+    items = _without_unfailing_end(_flattened(node), paths)
     if not is_anchored:
         return _restartable(items, paths)
     passed = _STAY
@@ -287,6 +287,25 @@ def _flattened(node: Node) -> list[Node]:
             stack.extend(Literal(rune, part.fold) for rune in reversed(part.runes))
         else:
             items.append(part)
+    return items
+
+
+def _without_unfailing_end(items: list[Node], paths: dict[int, _Path | None]) -> list[Node]:
+    items = list(items)
+    before = items[-2] if len(items) > 1 else None
+    if isinstance(before, Star) and _any_char(before.sub) and isinstance(items[-1], (EndText, EndLine)):
+        items.pop()
+    while items:
+        last = items[-1]
+        if isinstance(last, (Star, Plus, Quest)) and paths[id(last)] is not None:
+            items.pop()
+            if isinstance(last, Plus):
+                items.extend(_flattened(last.sub))
+                break
+        elif isinstance(last, Empty):
+            items.pop()
+        else:
+            break
     return items
 
 
@@ -364,7 +383,7 @@ def _own_path(node: Node) -> _Path:
     """The path of a part that has no parts."""
     if isinstance(node, (*_ASSERTIONS, Empty)):
         return _STAY
-    chars = _chars_of(node)
+    chars = _chars_of(Literal(node.runes[0], node.fold) if isinstance(node, Literal) else node)
     return _Path(False, chars[0] if chars else _NO_CHARS, _NO_CHARS)
 
 
