@@ -55,12 +55,12 @@ def describe(done: int, total: int | None, lines: int, seconds: float) -> str:
 
 
 def short(number: float) -> str:
-    """Three digits and a unit: `1.23 M`."""
+    """Three digits and a unit: `1.23M`."""
     for unit in ("", "k", "M", "G"):
         if number < 999.5:
-            return f"{number:.3g} {unit}"
+            return f"{number:.3g}{unit}"
         number /= 1000
-    return f"{number:.3g} T"
+    return f"{number:.3g}T"
 
 
 def clock(seconds: float) -> str:
