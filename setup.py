@@ -50,7 +50,8 @@ def pkg_config(option: str) -> list[str]:
 def write_opcodes() -> None:
     """Write core/opcodes.pxi from the compiler's table; an unchanged file keeps its time, so nothing is rebuilt."""
     spec = importlib.util.spec_from_file_location("_nativemtail_opcodes", ROOT / PACKAGE / "compiler/opcodes.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
