@@ -29,7 +29,7 @@ run: $(CORE)
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
 
 test: $(CORE) $(VENV)/test.stamp sanitize
-	$(PY) -m pytest -n auto tests
+	$(PY) -m pytest -n auto --dist loadgroup tests
 
 bench: $(CORE) $(VENV)/test.stamp
 	$(PY) perf/bench.py $(ARGS)
@@ -79,7 +79,7 @@ build/sanitize/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 
 # CPython itself leaks at exit by design, so leak detection is off.
 sanitize: build/sanitize/stamp
-	$(SANITIZE_ENV) $(PY) -m pytest -n auto $(SANITIZED)
+	$(SANITIZE_ENV) $(PY) -m pytest -n auto --dist loadgroup $(SANITIZED)
 
 clean:
 	rm -rf build dist $(VENV) perf/inputs src/*.egg-info src/nativemtail/_core.cpp src/nativemtail/_core*.so \
