@@ -25,7 +25,7 @@ SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
 .PHONY: run test bench wheel sanitize build system clean
 .DELETE_ON_ERROR:
 
-run: $(CORE)
+run: $(CORE) $(VENV)/run.stamp
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
 
 test: $(CORE) $(VENV)/test.stamp sanitize
@@ -36,7 +36,7 @@ bench: $(CORE) $(VENV)/test.stamp
 
 wheel: $(WHEEL)
 
-build: $(CORE)
+build: $(CORE) $(VENV)/run.stamp
 
 system:
 	tools/system-packages build test
@@ -47,21 +47,25 @@ $(VENV)/system-%.stamp: packages.txt tools/system-packages
 	@touch $@
 
 # One list of what a build needs: pyproject.toml's build-system.requires.
-$(VENV)/run.stamp: pyproject.toml | $(VENV)/system-build.stamp
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nativemtail needs Python 3.11 or newer")'
+$(VENV)/venv.stamp: pyproject.toml | $(VENV)/system-build.stamp
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nativemtail needs Python 3.11 or newer")'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		> $(VENV)/build-requires.txt
 	$(PIP) -r $(VENV)/build-requires.txt
+	@touch $@
+
+$(CORE): $(VENV)/venv.stamp $(NATIVE)
+	$(PY) setup.py --quiet build_ext --inplace
+	@touch $@
+
+# Nothing is compiled here: the extension in src/ is current.
+$(VENV)/run.stamp: $(VENV)/venv.stamp | $(CORE)
 	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp | $(VENV)/system-test.stamp
 	$(PIP) --no-build-isolation --editable '.[test]'
-	@touch $@
-
-$(CORE): $(VENV)/run.stamp $(NATIVE)
-	$(PY) setup.py --quiet build_ext --inplace
 	@touch $@
 
 # auditwheel grafts the C libraries into the wheel: Debian's static ones are not position-independent.
