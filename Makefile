@@ -71,7 +71,6 @@ $(VENV)/test.stamp: $(VENV)/run.stamp | $(VENV)/system-test.stamp
 # auditwheel grafts the C libraries into the wheel: Debian's static ones are not position-independent.
 $(WHEEL): $(SOURCES) setup.py pyproject.toml README.md $(VENV)/test.stamp
 	rm -rf build/lib.* build/bdist.* build/wheel dist
-	$(PIP) --upgrade pip
 	$(PY) -m pip --quiet wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m auditwheel repair --wheel-dir dist build/wheel/*.whl
 	@touch $@
