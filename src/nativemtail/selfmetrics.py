@@ -140,8 +140,10 @@ class Sources(Protocol):
     def states(self) -> Sequence[SourceState]: ...
     def patterns(self) -> Sequence[str]:
         """The absolute glob patterns, sorted."""
+
     def dropped(self) -> Mapping[str, int]:
         """Lines (or datagrams) that were dropped, by reason; every reason there is, zeros too."""
+
     def connections(self) -> Mapping[str, int]:
         """Open connections of stream sources by scheme."""
 
@@ -152,6 +154,7 @@ class Lines(Protocol):
     def lines_total(self) -> int: ...
     def program_times(self) -> Mapping[str, tuple[Sequence[int], float]]:
         """Sampled run time per line by program: a count per range of LINE_SECONDS and one above, and the sum."""
+
     def series_refused(self) -> int:
         """Label sets that were not created because of the memory limit."""
 

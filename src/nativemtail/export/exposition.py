@@ -119,7 +119,11 @@ def _dump(value: Any) -> str:
 
 
 def _json_family(family: Family) -> dict[str, Any]:
-    values = _histograms(family) if family.type == "histogram" else [(s.labels, _json_number(s.value)) for s in family.samples]
+    values = (
+        _histograms(family)
+        if family.type == "histogram"
+        else [(s.labels, _json_number(s.value)) for s in family.samples]
+    )
     entry: dict[str, Any] = {"help": family.documentation, "type": _json_kind(family), "value": _json_value(values)}
     return entry if family.documentation else {key: entry[key] for key in ("type", "value")}
 

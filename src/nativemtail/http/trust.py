@@ -62,9 +62,7 @@ def _block(text: str) -> Block:
         raise TrustError(f"{text!r}: the prefix length must be a number from 0 to {address.max_prefixlen}")
     block = ipaddress.ip_network(text, strict=False)
     if block.network_address != address:
-        raise TrustError(
-            f"{text!r} has host bits set: write {block} for the block, or {address} for that one host"
-        )
+        raise TrustError(f"{text!r} has host bits set: write {block} for the block, or {address} for that one host")
     return _unmapped(block)
 
 
