@@ -131,12 +131,16 @@ class Pool(NamedTuple):
 
 
 class Programs(Protocol):
+    """The directory of programs."""
+
     def states(self) -> Sequence[ProgramState]: ...
     def dump(self, name: str) -> str | None:
         """The readable form of a running program's plan; None if there is none of that name."""
 
 
 class Sources(Protocol):
+    """The tailer: everything that is read."""
+
     def states(self) -> Sequence[SourceState]: ...
     def patterns(self) -> Sequence[str]:
         """The absolute glob patterns, sorted."""
@@ -446,7 +450,7 @@ class SelfMetrics:
         return {**self.pools, **(self.listener.pools() if self.listener is not None else {})}
 
     def variables(self) -> dict[str, Any]:
-        """mtail's expvar variables, and ours in the same manner."""
+        """All of mtail's expvar variables, and ours in the same manner."""
         sources = self.sources.states() if self.sources is not None else ()
         programs = self.programs.states() if self.programs is not None else ()
         connections, denied = self._connections()

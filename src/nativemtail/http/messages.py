@@ -36,6 +36,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
+    """An answer; the server adds length, date, compression."""
+
     status: int
     body: bytes
     content_type: str = PLAIN

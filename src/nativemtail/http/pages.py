@@ -43,10 +43,7 @@ def status(state: Status) -> bytes:
     """The page `/` in UTF-8 (spec cli-http.md §4.1)."""
     heading = "nativemtail on " + _shown(", ".join(state.addresses) or "no address")
     parts = [
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{heading}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n",
+        _HEAD.format(title=heading, style=_STYLE),
         f"<header>\n<h1>{heading}</h1>\n<p>Build: {_shown(state.build)}</p>\n{_links(state)}</header>\n",
         _tiles(state),
         *((_loader(state), _tailer(state)) if state.info else ()),
@@ -96,7 +93,7 @@ def _tiles(state: Status) -> str:
         ("Behind", _size(lag), "", False),
     ]
     cells = (
-        f"<div><dt>{name}</dt><dd{' class=bad' if bad else ''}>{value}{f' <small>{note}</small>' if note else ''}</dd></div>\n"
+        f"<div><dt>{name}</dt><dd{' class=bad' if bad else ''}>{value} <small>{note}</small></dd></div>\n"
         for name, value, note, bad in tiles
     )
     return f'<dl class="tiles">\n{"".join(cells)}</dl>\n'
@@ -248,6 +245,19 @@ def _duration(seconds: float) -> str:
 
 # --- looks ---------------------------------------------------------------------------------------------------
 
+_HEAD = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="/favicon.ico">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+"""
 _STYLE = """
 :root{--paper:#f5f6f8;--card:#fff;--ink:#1d2530;--soft:#5a6573;--line:#e3e7ec;--link:#0b6b63;--well:#f2f4f7;
 --good:#137a52;--good-bg:#e3f4ec;--warn:#8a5a00;--warn-bg:#fcf1d8;--bad:#b3261e;--bad-bg:#fce8e6}
