@@ -80,7 +80,8 @@ def family_name(family: Family) -> str:
 def prometheus(user: bytes, own: Sequence[Family], *, openmetrics: bool) -> bytes:
     """The text page of both; `user` is what `Snapshot.prometheus` gave, in the same format."""
     if openmetrics:
-        return user.removesuffix(_END) + openmetrics_page(_Collected(own))
+        ours: bytes = openmetrics_page(_Collected(own))  # type: ignore[no-untyped-call]
+        return user.removesuffix(_END) + ours
     return user + text_page(_Collected(own))
 
 

@@ -93,7 +93,7 @@ def _tiles(state: Status) -> str:
         ("Behind", _size(lag), "", False),
     ]
     cells = (
-        f"<div><dt>{name}</dt><dd{' class=bad' if bad else ''}>{value} <small>{note}</small></dd></div>\n"
+        f"<div><dt>{name}</dt><dd>{value}<small{' class=bad' if bad else ''}>{note}</small></dd></div>\n"
         for name, value, note, bad in tiles
     )
     return f'<dl class="tiles">\n{"".join(cells)}</dl>\n'
@@ -150,8 +150,8 @@ def _tailer(state: Status) -> str:
             (
                 f"<code>{_shown(source.name)}</code>",
                 _count(source.lines),
-                _size(source.bytes),
-                "–" if source.lag is None else _size(source.lag),
+                _amount(source.bytes),
+                "–" if source.lag is None else _amount(source.lag),
                 *map(_count, (source.opens, source.truncations, source.errors)),
             ),
         )
@@ -224,6 +224,10 @@ def _count(value: int) -> str:
     return f"{value:,}" if value else '<span class="none">0</span>'
 
 
+def _amount(size: int) -> str:
+    return _size(size) if size else '<span class="none">0</span>'
+
+
 def _size(value: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if value < 999.5:
@@ -283,13 +287,12 @@ background:var(--line);border:1px solid var(--line);border-radius:.75rem;overflo
 .tiles div{padding:.9rem 1.1rem 1rem;background:var(--card)}
 dt{color:var(--soft);font-size:.8rem}
 dd{margin:.1rem 0 0;font-size:1.35rem;font-weight:600;letter-spacing:-.01em;font-variant-numeric:tabular-nums}
-dd small{font-size:.85rem;font-weight:400;letter-spacing:0;color:var(--soft)}
-dd.bad,dd.bad small{color:var(--bad)}
+dd small{display:block;font-size:.85rem;font-weight:400;letter-spacing:0;color:var(--soft)}
+dd small.bad{color:var(--bad)}
 .card{background:var(--card);border:1px solid var(--line);border-radius:.75rem;overflow-x:auto}
 table{width:100%;border-collapse:collapse;font-size:.95rem}
 th,td{padding:.6rem .9rem;text-align:right;vertical-align:baseline;font-variant-numeric:tabular-nums}
 th:first-child,[data-label=State]{text-align:left}
-thead th:nth-child(2):not(:last-child){white-space:nowrap}
 #loader thead th:nth-child(2){text-align:left}
 thead th{color:var(--soft);font-size:.8rem;font-weight:500;white-space:nowrap}
 tbody th{font-weight:500;overflow-wrap:anywhere}

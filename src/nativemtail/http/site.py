@@ -117,7 +117,7 @@ class Site:
     def _metrics_json(self, request: Request) -> Response:
         def page(snapshot: Snapshot, prefix: str, names: frozenset[str] | None) -> bytes:
             own = exposition.choose(self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names)
-            user = snapshot.metrics_json(
+            user: bytes = snapshot.metrics_json(  # type: ignore[attr-defined]
                 emit_prog_label=self.emit_prog_label, prefix=prefix, names=_unprefixed(names, prefix)
             )
             return exposition.metrics_json(user, own)
@@ -232,8 +232,8 @@ class Site:
 
 def wants_openmetrics(accept: str) -> bool:
     """Whether a client prefers OpenMetrics: it must name it, and not rank the text format above it."""
-    weight = quality(accept, "application/openmetrics-text")
-    return bool(weight) and weight >= (quality(accept, "text/plain", "text/*") or 0.0)
+    weight = quality(accept, "application/openmetrics-text") or 0.0
+    return weight > 0 and weight >= (quality(accept, "text/plain", "text/*") or 0.0)
 
 
 def _unprefixed(names: frozenset[str] | None, prefix: str) -> frozenset[str] | None:
