@@ -121,6 +121,8 @@ class SourceState:
     opens: int = 0
     closes: int = 0
     truncations: int = 0
+    cut: int = 0
+    """Lines cut to the greatest length."""
 
 
 class Pool(NamedTuple):
@@ -148,8 +150,14 @@ class Sources(Protocol):
     def dropped(self) -> Mapping[str, int]:
         """Lines (or datagrams) that were dropped, by reason; every reason there is, zeros too."""
 
+    def limits(self) -> Mapping[str, int]:
+        """How often each limit was hit; every limit there is, zeros too."""
+
     def connections(self) -> Mapping[str, int]:
         """Open connections of stream sources by scheme."""
+
+    def denied(self) -> Mapping[str, int]:
+        """Connections of stream sources that were refused, by scheme."""
 
 
 class Lines(Protocol):
@@ -406,8 +414,10 @@ class SelfMetrics:
         yield from _family("untyped", "mtail_log_lines_total", "logfile", _counts(states, "lines"))
         yield from _family("untyped", "mtail_log_errors_total", "logfile", _counts(states, "errors"))
         yield from _family("counter", "mtail_log_bytes_total", "logfile", _counts(states, "bytes"))
+        yield from _family("counter", "mtail_log_lines_cut_total", "logfile", _counts(states, "cut"))
         yield from _family("gauge", "mtail_log_lag_bytes", "logfile", lag)
         yield from _family("counter", "mtail_lines_dropped_total", "reason", sources.dropped())
+        yield from _family("counter", "mtail_limits_hit_total", "limit", sources.limits())
         space = self.disk.free(state.name for state in active if state.name.startswith("/"))
         rooms: dict[str, dict[str, float]] = {
             "disk_free_bytes": {mount: room.bytes_free for mount, room in space.items()},
@@ -441,10 +451,9 @@ class SelfMetrics:
 
     def _connections(self) -> tuple[dict[str, int], dict[str, int]]:
         """Open and denied connections by service."""
-        connections = dict(self.listener.connections()) if self.listener is not None else {}
-        if self.sources is not None:
-            connections.update(self.sources.connections())
-        return connections, dict(self.listener.denied()) if self.listener is not None else {}
+        parts = [part for part in (self.listener, self.sources) if part is not None]
+        connections = {service: count for part in parts for service, count in part.connections().items()}
+        return connections, {service: count for part in parts for service, count in part.denied().items()}
 
     def _pools(self) -> dict[str, Pool]:
         return {**self.pools, **(self.listener.pools() if self.listener is not None else {})}
@@ -465,6 +474,7 @@ class SelfMetrics:
             "connection_count": connections,
             "total_connections_denied": denied,
             "lines_dropped_total": dict(self.sources.dropped()) if self.sources is not None else {},
+            "limits_hit_total": dict(self.sources.limits()) if self.sources is not None else {},
             "series_refused_total": self.lines.series_refused() if self.lines is not None else 0,
         }
 
@@ -481,6 +491,7 @@ _SOURCE_VARIABLES = {
     "log_closes_total": "closes",
     "file_truncates_total": "truncations",
     "log_bytes_total": "bytes",
+    "log_lines_cut_total": "cut",
 }
 _PROGRAM_VARIABLES = {
     "prog_loads_total": "loads",
@@ -524,6 +535,8 @@ _HELP = {
     "mtail_vm_line_processing_duration_seconds": "VM line processing time distribution in seconds.",
     "mtail_log_bytes_total": "Bytes read per log source.",
     "mtail_log_lag_bytes": "Bytes of the log file that are not read yet.",
+    "mtail_log_lines_cut_total": "Lines cut to the greatest length, per log source.",
+    "mtail_limits_hit_total": "How often a limit of the log sources was hit.",
     "mtail_lines_dropped_total": "Lines and datagrams that were dropped, by reason.",
     "mtail_series_refused_total": "Label sets that were not created because of the memory limit.",
     "disk_free_bytes": "Free bytes on a file system that holds logs, by mount point.",
