@@ -22,7 +22,7 @@ class Limits:
     linger_seconds: float = 1.0
     """How long to read on after an error response, so that the peer gets to see it."""
     connections: int = 512
-    """At once; beyond it the connection that has waited longest without a request goes, or the new one gets 503."""
+    """At once (a few more while others close); beyond it the connection that has waited longest without a request goes, or the new one gets 503."""
     strangers: int = 32
     """Of them from hosts that are not trusted; beyond it they are closed at once."""
     render_threads: int = 2

@@ -17,6 +17,7 @@ import gzip
 import http
 import logging
 import os
+import re
 import socket
 import ssl
 import stat
@@ -38,6 +39,7 @@ _READ = 16 * 1024
 _WRITE = 128 * 1024
 _BACKLOG = 1024
 _REPORTED_STRANGERS = 100
+_PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
 
 
 class ListenError(Exception):
@@ -371,6 +373,11 @@ class _Connection:
         if not isinstance(event, h11.Request):
             return None
         self._is_head = event.method == b"HEAD"
+        if event.http_version not in (b"1.0", b"1.1"):
+            return plain(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.\n")
+        # h11 looks at its own limit only while a request is incomplete
+        if len(event.target) + sum(len(n) + len(v) + 4 for n, v in event.headers) > self._limits.header_bytes:
+            return plain(431, "The request's headers are too long.\n")
         headers = [(name, value.decode("latin-1")) for name, value in event.headers]
         target = event.target.decode("latin-1")
         if not self._trusted:
@@ -463,6 +470,8 @@ class _Connection:
 def _bind_tcp(address: str, port: str) -> socket.socket:
     address = address.strip("[]")
     shown = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    if not _PORT.fullmatch(port) or (port[0].isdigit() and int(port) > 65535):
+        raise ListenError(f"listen tcp {shown}: {port!r} is not a port (0 to 65535, or the name of a service)")
     try:
         found = socket.getaddrinfo(address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
