@@ -119,7 +119,13 @@ def serve() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def start(answer: Callable[[Request], Response] = echo, *, address: str = "127.0.0.1", **options: Any) -> Server:
-        limits = {"header_seconds": 0.5, "idle_seconds": 0.5, "linger_seconds": 0.3, **options.pop("limits", {})}
+        limits = {
+            "header_seconds": 0.5,
+            "idle_seconds": 0.5,
+            "linger_seconds": 0.3,
+            "close_seconds": 1,
+            **options.pop("limits", {}),
+        }
         server = Server(answer, limits=Limits(**limits), **options)
         servers.append(server)
         server.listen_tcp(address, "0")

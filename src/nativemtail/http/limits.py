@@ -21,8 +21,11 @@ class Limits:
     """For a whole response: reset."""
     linger_seconds: float = 1.0
     """How long to read on after an error response, so that the peer gets to see it."""
+    close_seconds: float = 5.0
+    """For TLS's farewell and the last bytes in its buffers: reset."""
     connections: int = 512
-    """At once (a few more while others close); beyond it the connection that has waited longest without a request goes, or the new one gets 503."""
+    """At once (a few more while others close); beyond it the connection that has waited longest without a request
+    goes, or the new one gets 503."""
     strangers: int = 32
     """Of them from hosts that are not trusted; beyond it they are closed at once."""
     render_threads: int = 2

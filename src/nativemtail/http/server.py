@@ -70,7 +70,7 @@ class TLS:
         if self.client_ca:
             try:
                 context.load_verify_locations(self.client_ca)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise TLSError(f"cannot use client CA {self.client_ca}: {error}") from error
             context.verify_mode = ssl.CERT_REQUIRED
         return context
@@ -319,7 +319,7 @@ class _Connection:
             return
         self._writer.close()
         try:
-            async with asyncio.timeout(self._limits.linger_seconds):
+            async with asyncio.timeout(self._limits.close_seconds):
                 await self._writer.wait_closed()
         except OSError:
             self.abort()
@@ -336,7 +336,7 @@ class _Connection:
         except OSError:
             self.failed_handshake = True
             raise
-        transport.set_write_buffer_limits(high=0)  # drained means: the kernel has it
+        transport.set_write_buffer_limits(high=1)  # drained means: the kernel has it (0 hangs with TLS)
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
 
     async def _wait(self, seconds: float) -> None:
