@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import random
 import re
 import resource
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -45,7 +46,6 @@ def attacked(serve: Serve, peer: Any, caplog: pytest.LogCaptureFixture) -> Itera
         assert not server.waiting
         with peer(server) as client:
             assert client.send(GOOD).rest().startswith(b"HTTP/1.1 200 OK")
-    gc.collect()
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
@@ -240,6 +240,40 @@ def test_one_too_many(attacked: Serve, peer: Any) -> None:
         with peer(server) as late:
             assert status(late.rest()) == 503
         assert server.denied() == {"http": 1}
+
+
+FEW_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (25, 25))
+from nativemtail.http.messages import plain
+from nativemtail.http.server import Server
+server = Server(lambda request: plain(200, "still here"))
+server.listen_tcp("127.0.0.1", "0")
+server.start()
+print(server.addresses()[0], flush=True)
+input()
+server.stop()
+"""
+
+
+def test_no_file_descriptor_left() -> None:
+    command = [sys.executable, "-c", FEW_FILES]
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process,
+        contextlib.ExitStack() as stack,
+    ):
+        assert process.stdout is not None
+        host, _, number = process.stdout.readline().strip().rpartition(":")
+        for _ in range(60):
+            stack.enter_context(socket.create_connection((host, int(number)), timeout=10))
+        with socket.create_connection((host, int(number)), timeout=10) as sock:
+            sock.sendall(GOOD)
+            assert sock.recv(1000).endswith(b"still here")
+        _, errors = process.communicate("\n", timeout=10)
+    assert process.returncode == 0
+    assert errors.count("Too many open files") >= 1
+    assert "Traceback" not in errors
 
 
 def test_strangers_cannot_keep_friends_out(attacked: Serve, peer: Any) -> None:

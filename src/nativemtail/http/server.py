@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 _READ = 16 * 1024
 _WRITE = 128 * 1024
 _BACKLOG = 1024
+_ACCEPT_AGAIN = 0.1
+_PEER_ERRORS = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))
 _REPORTED_STRANGERS = 100
 _PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
 
@@ -209,17 +211,20 @@ class Server:
 
     async def _accept(self, listener: _Listener) -> None:
         loop = asyncio.get_running_loop()
+        complained = False
         while True:
+            await asyncio.sleep(0)  # a flood of connections must not keep the others waiting
             try:
                 sock, peer = await loop.sock_accept(listener.socket)
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    log.warning("cannot accept a connection on %s: %s", listener.name, error.strerror)
-                    self._make_room()
-                    await asyncio.sleep(0.25)
+                if error.errno not in _PEER_ERRORS:  # it is us: usually no file descriptor is left
+                    if not complained:
+                        log.warning("cannot accept a connection on %s: %s", listener.name, error.strerror)
+                    complained = True
+                    await asyncio.sleep(0.01 if self._make_room() else _ACCEPT_AGAIN)
                 continue
+            complained = False
             self._admit(listener, sock, "" if listener.path else peer[0])
-            await asyncio.sleep(0)  # a flood of connections must not keep the others waiting
 
     def _admit(self, listener: _Listener, sock: socket.socket, peer: str) -> None:
         trusted = not peer or self.trusted.allows(peer)
