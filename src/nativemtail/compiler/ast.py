@@ -6,6 +6,7 @@ Nodes are plain data.  The parser fills the fields of the grammar (spec language
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,9 +27,29 @@ class Position(NamedTuple):
         return span if self.end <= self.start else f"{span}-{self.end}"
 
 
+NOWHERE = Position("", 0, 0, 0)
+"""The position of an empty list of nodes; prints as `:0:0`."""
+
+
+def merge(a: Position, b: Position) -> Position:
+    """The span of both if they are on one line, else the first (§2.7)."""
+    if a.line == 0:
+        return b
+    if b.line != a.line:
+        return a
+    return Position(a.file, a.line, min(a.start, b.start), max(a.end, b.end))
+
+
 @dataclass(slots=True, eq=False)
 class Node:
     pos: Position
+
+
+def merge_all(nodes: Iterable[Node]) -> Position:
+    pos = NOWHERE
+    for node in nodes:
+        pos = merge(pos, node.pos)
+    return pos
 
 
 # --- expressions ---------------------------------------------------------------------------------------------
@@ -65,7 +86,8 @@ class RegexLit(Expr):
 class Pattern(Expr):
     """A use of a pattern: one or more fragments (`RegexLit` or `Id` of a constant) joined by `+`.
 
-    The checker sets `text` to the whole pattern.  Each occurrence has match results of its own.
+    The checker sets `text` to the whole pattern.  Each occurrence has match results of its own.  From the parser a
+    condition may begin with names only, `a + b`; the checker turns it into a sum when none of them is a constant.
     """
 
     parts: list[RegexLit | Id]
@@ -133,6 +155,20 @@ class Conv(Expr):
     operand: Expr
 
 
+def children(expr: Expr) -> list[Expr]:
+    """The expressions directly below an expression, left to right."""
+    match expr:
+        case Binary():
+            return [expr.lhs, expr.rhs]
+        case Unary() | Conv():
+            return [expr.operand]
+        case Call():
+            return list(expr.args)
+        case Index():
+            return [expr.base, *expr.keys]
+    return []
+
+
 # --- statements ----------------------------------------------------------------------------------------------
 
 
@@ -153,11 +189,15 @@ class ExprStmt(Stmt):
 
 @dataclass(slots=True, eq=False)
 class Cond(Stmt):
-    """`cond { truth } else { otherwise }`; `cond` None is the statement `otherwise { truth }`."""
+    """`cond { truth } else { otherwise }`; `cond` None is the statement `otherwise { truth }`.
+
+    `head` is the span of the condition; of one that is a pattern it reaches to the `{`.
+    """
 
     cond: Expr | None
     truth: Block
     otherwise: Block | None
+    head: Position = NOWHERE
 
 
 @dataclass(slots=True, eq=False)

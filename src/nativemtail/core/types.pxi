@@ -28,11 +28,13 @@ cdef enum:                  # value types, likewise
     TYPE_BUCKETS = 3
 
 cdef struct Hist:           # observations of one label set; `count` has one cell per range
+    uint64_t epoch          # of the store when it was made, see store.pxi
     int64_t total
     double sum
     int64_t count[1]        # really as many as the metric has ranges
 
 cdef struct Text:           # the value of one text datum, owned by it
+    uint64_t epoch          # of the store when it was made, see store.pxi
     uint32_t n
     uint32_t cap
     char p[1]
@@ -48,7 +50,7 @@ cdef struct Datum:          # one label set of a metric
     Value v
     int64_t time            # nanoseconds since the epoch
     int64_t expiry          # nanoseconds after `time`, 0: never
-    uint32_t hash
+    uint32_t slot           # its number in the metric's slabs
     uint32_t prev           # neighbours in order of creation, as slot numbers
     uint32_t next
     uint32_t heap           # place in the metric's eviction heap, if it has a limit

@@ -1,0 +1,89 @@
+# make run     build everything and run the bundled examples
+# make test    all tests, with those under AddressSanitizer and UBSan
+# make bench   measure against mtail (perf/README.md); ARGS="--size 100 --only syslog" narrows it
+# make wheel   a self-contained wheel in dist/
+# make clean   remove what was built
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet install
+
+SOURCES := $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxi' -not -name opcodes.pxi -o -name '*.hpp')
+NATIVE := $(filter %.pyx %.pxi %.hpp,$(SOURCES)) src/nativemtail/compiler/opcodes.py setup.py
+CORE := $(VENV)/core.stamp
+WHEEL := dist/wheel.stamp
+
+SANITIZED := tests/conformance tests/fuzz
+SANITIZE_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell g++ -print-file-name=$(lib)))
+empty :=
+space := $(empty) $(empty)
+SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
+	PYTHONPATH=$(CURDIR)/build/sanitize/lib PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
+.PHONY: run test bench wheel sanitize build system clean
+.DELETE_ON_ERROR:
+
+run: $(CORE) $(VENV)/run.stamp
+	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
+
+test: $(CORE) $(VENV)/test.stamp sanitize
+	$(PY) -m pytest -n auto --dist loadgroup tests
+
+bench: $(CORE) $(VENV)/test.stamp
+	$(PY) perf/bench.py $(ARGS)
+
+wheel: $(WHEEL)
+
+build: $(CORE) $(VENV)/run.stamp
+
+system:
+	tools/system-packages build test
+
+$(VENV)/system-%.stamp: packages.txt tools/system-packages
+	@tools/system-packages $*
+	@mkdir -p $(VENV)
+	@touch $@
+
+# One list of what a build needs: pyproject.toml's build-system.requires.
+$(VENV)/venv.stamp: pyproject.toml | $(VENV)/system-build.stamp
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nativemtail needs Python 3.11 or newer")'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		> $(VENV)/build-requires.txt
+	$(PIP) -r $(VENV)/build-requires.txt
+	@touch $@
+
+$(CORE): $(VENV)/venv.stamp $(NATIVE)
+	$(PY) setup.py --quiet build_ext --inplace
+	@touch $@
+
+# Nothing is compiled here: the extension in src/ is current.
+$(VENV)/run.stamp: $(VENV)/venv.stamp | $(CORE)
+	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp | $(VENV)/system-test.stamp
+	$(PIP) --no-build-isolation --editable '.[test]'
+	@touch $@
+
+# auditwheel grafts the C libraries into the wheel: Debian's static ones are not position-independent.
+$(WHEEL): $(SOURCES) setup.py pyproject.toml README.md $(VENV)/test.stamp
+	rm -rf build/lib.* build/bdist.* build/wheel dist
+	$(PY) -m pip --quiet wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m auditwheel repair --wheel-dir dist build/wheel/*.whl
+	@touch $@
+
+build/sanitize/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
+	NATIVEMTAIL_SANITIZE=address,undefined $(PY) setup.py --quiet build \
+		--build-lib build/sanitize/lib --build-temp build/sanitize/temp
+	@touch $@
+
+# CPython itself leaks at exit by design, so leak detection is off.
+sanitize: build/sanitize/stamp
+	$(SANITIZE_ENV) $(PY) -m pytest -n auto --dist loadgroup $(SANITIZED)
+
+clean:
+	rm -rf build dist $(VENV) perf/inputs src/*.egg-info src/nativemtail/_core.cpp src/nativemtail/_core*.so \
+		src/nativemtail/core/opcodes.pxi

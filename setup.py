@@ -1,0 +1,108 @@
+"""Builds nativemtail._core: Cython over Hyperscan, PCRE2 and RE2, which pkg-config finds.
+
+NATIVEMTAIL_SANITIZE=address,undefined builds it for debugging under these sanitizers.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+PACKAGE = Path("src/nativemtail")
+OPCODES = PACKAGE / "core/opcodes.pxi"
+
+LIBRARIES = {  # pkg-config's name: Debian's package
+    "libhs": "libhyperscan-dev",
+    "libpcre2-8": "libpcre2-dev",
+    "re2": "libre2-dev",
+}
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+}
+
+
+def pkg_config(option: str) -> list[str]:
+    """The flags that the compiler or linker needs for all libraries; exits with one line if one is missing."""
+    tool = os.environ.get("PKG_CONFIG", "pkg-config")
+    if shutil.which(tool) is None:
+        raise SystemExit(f"nativemtail: {tool} is missing: install the Debian package pkg-config")
+    missing = [name for name in LIBRARIES if subprocess.run([tool, "--exists", name], check=False).returncode]
+    if missing:
+        packages = " ".join(LIBRARIES[name] for name in missing)
+        noun = "package" if len(missing) == 1 else "packages"
+        raise SystemExit(f"nativemtail: {', '.join(missing)} not found: install the Debian {noun} {packages}")
+    return subprocess.run([tool, option, *LIBRARIES], check=True, capture_output=True, text=True).stdout.split()
+
+
+def write_opcodes() -> None:
+    """Write core/opcodes.pxi from the compiler's table; an unchanged file keeps its time, so nothing is rebuilt."""
+    spec = importlib.util.spec_from_file_location("_nativemtail_opcodes", PACKAGE / "compiler/opcodes.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    text: str = module.pxi()
+    if not OPCODES.exists() or OPCODES.read_text() != text:
+        OPCODES.write_text(text)
+
+
+class BuildCore(build_ext):
+    """Fills in what only a build needs to know, so that other commands work without the libraries."""
+
+    def run(self) -> None:
+        self.into_source = bool(self.inplace)  # setuptools clears `inplace` while it builds
+        super().run()
+
+    def build_extension(self, ext: Extension) -> None:
+        write_opcodes()
+        built = PACKAGE.parent / self.get_ext_filename(ext.name)
+        if self.into_source and not self.force and is_current(built, ext):
+            target = Path(self.get_ext_fullpath(ext.name))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(built, target)
+            return
+        compile_flags = ["-std=c++17", "-fwrapv", "-fvisibility=hidden", *pkg_config("--cflags")]
+        link_flags = pkg_config("--libs")
+        sanitizers = os.environ.get("NATIVEMTAIL_SANITIZE")
+        if sanitizers:
+            compile_flags += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+            compile_flags += ["-O1", "-g", "-U_FORTIFY_SOURCE"]
+            link_flags += [f"-fsanitize={sanitizers}"]
+        else:
+            compile_flags += ["-O3", "-g0", "-fno-plt"]
+        [native] = cythonize([ext], compiler_directives=DIRECTIVES, force=self.force)
+        ext.sources = native.sources
+        ext.extra_compile_args = compile_flags
+        ext.extra_link_args = link_flags
+        super().build_extension(ext)
+
+
+def is_current(built: Path, ext: Extension) -> bool:
+    """Whether the module in the source tree is newer than all that it is made from."""
+    inputs = map(Path, [*ext.sources, *ext.depends])
+    return built.exists() and all(path.stat().st_mtime <= built.stat().st_mtime for path in inputs)
+
+
+parts = {*(PACKAGE / "core").glob("*.pxi"), *(PACKAGE / "core").glob("*.hpp"), OPCODES}
+core = Extension(
+    "nativemtail._core",
+    sources=[str(PACKAGE / "_core.pyx")],
+    depends=["setup.py", *sorted(map(str, parts))],
+    language="c++",
+)
+
+setup(ext_modules=[core], cmdclass={"build_ext": BuildCore})

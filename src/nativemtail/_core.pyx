@@ -1,0 +1,24 @@
+# distutils: language = c++
+"""The extension: engine and store.  Each part of `core/` is one concern; a part uses only those before it.
+
+    types, opcodes    the shared data and the instruction set
+    text, timeparse   leaves: bytes, numbers, UTF-8; strptime
+    store, render     metrics and their label sets; Prometheus text and JSON
+    match, act        captures; the interpreter of the action tables
+    plan, scan        the tables of all programs; blocks, gates and the engine
+    testing…          doors for the tests
+"""
+
+include "core/externs.pxi"
+include "core/types.pxi"
+include "core/opcodes.pxi"
+include "core/text.pxi"
+include "core/timeparse.pxi"
+include "core/store.pxi"
+include "core/render.pxi"
+include "core/match.pxi"
+include "core/act.pxi"
+include "core/plan.pxi"
+include "core/scan.pxi"
+include "core/testing.pxi"
+include "core/testing_store.pxi"

@@ -1,0 +1,76 @@
+"""A readable dump of a program's action tables, for `--dump_bytecode` and `/progz`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from nativemtail.compiler import plan
+from nativemtail.compiler.opcodes import OPS
+from nativemtail.compiler.plan import ProgramSpec, Tables
+from nativemtail.compiler.program import Instr, Program
+
+_FIELD = re.compile(r"(?<![a-z%#])(#?)(->)?(r|slot |group |pattern |string |int |float |fault |layout |metric )?"
+                    r"\b([a-e])(\+\d|)\b")  # fmt: skip
+
+
+def dump(program: Program) -> str:
+    """The program's metrics, patterns with gate and engine, and code."""
+    tables = plan.build([(program, [])])
+    return "\n".join(_dump(program, tables)) + "\n"
+
+
+def _dump(program: Program, tables: Tables) -> Iterator[str]:
+    spec = tables.programs[0]
+    yield f"Prog: {program.name}"
+    yield f"Runs: {_gate(spec, tables)}"
+    if program.log_filter is not None:
+        yield f"Sources: {', '.join(sorted(program.log_filter))}"
+    yield "Metrics"
+    for number, metric in enumerate(program.metrics):
+        yield f" {number:8} {metric.name} keys={list(metric.keys)} kind={metric.kind} type={metric.type} {metric.source}"
+    yield "Patterns"
+    for number, text in enumerate(program.patterns):
+        shared = tables.patterns[spec.patterns[number]]
+        yield f" {number:8} /{text.decode('utf-8', 'replace')}/"
+        yield f" {'':8}   engine {engine(shared.flags)}, groups read {shared.captures + 1}, gate {gate(text)}"
+    yield "Strings"
+    for number, text in enumerate(program.strings):
+        yield f" {number:8} {text!r}"
+    for title, code in (("Code", program.code), ("Begin", program.begin)):
+        if len(code) > 1 or title == "Code":
+            yield title
+            yield from (listing(at, instr) for at, instr in enumerate(code))
+
+
+def _gate(spec: ProgramSpec, tables: Tables) -> str:
+    if spec.gate is None:
+        return "on every line"
+    if not spec.gate:
+        return "never: it can change nothing"
+    texts = sorted(tables.patterns[number].text.decode("utf-8", "replace") for number in spec.gate)
+    return "where the gate of one of these opens: " + "  ".join(f"/{text}/" for text in texts)
+
+
+def engine(flags: int) -> str:
+    if flags & plan.ALWAYS:
+        return "none (matches every line)"
+    if not flags & plan.PCRE2:
+        return "RE2"
+    return "PCRE2" if flags & plan.LINEAR else "PCRE2, RE2 on long lines"
+
+
+def gate(text: bytes) -> str:
+    found = plan.facts(text).gate
+    if found is None:
+        return "none"
+    return " | ".join(sorted(("regex " if factor.regex else "") + repr(factor.text)[1:] for factor in found))
+
+
+def listing(at: int, instr: Instr) -> str:
+    """One instruction: number, name, meaning with its operands filled in, source line."""
+    values = {"a": instr.a, "b": instr.b, "c": instr.c, "d": instr.d, "e": instr.e}
+    operands = _FIELD.sub(
+        lambda m: f"{m[2] or ''}{m[3] or ''}{values[m[4]] + int(m[5] or 0)}", OPS[instr.op].operands
+    )
+    return f" {at:8} {instr.op:8} {operands:48} line {instr.line}"

@@ -1,0 +1,153 @@
+"""The instruction set of the action tables, once: the code generator, the dump and the C core all read it here.
+
+An instruction is {op, a, b, c: u16; d, e: i32}.  `a` is mostly the destination register; registers are untagged
+64-bit integers, doubles, byte strings or data, and the code generator knows which.  `setup.py` writes `pxi()` to
+`core/opcodes.pxi`, so that the numbers cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Op(NamedTuple):
+    number: int
+    name: str
+    operands: str
+    """How to read a, b, c, d, e in a dump; a letter left out is unused."""
+    effect: bool
+    """Whether running it can change anything that outlives the line: metrics, or a counted run-time error."""
+
+
+_TABLE = """
+# control
+END
+JMP      ->d
+JF       if not ra ->d
+JT       if ra ->d
+JMATCHED if matched ->d
+SETM     matched = #a
+FAIL!    fault d
+# patterns on the line: slot a, pattern d; on a string: slot a, register b, pattern d; no match goes to e
+MATCH    slot a = line ~ pattern d else ->e
+MATCHS   slot a = rb ~ pattern d else ->e
+DEFINED  ra = slot b group c took part
+# captures: slot b, group c
+CAPS!    ra = slot b group c
+CAPI!    ra = int(slot b group c)
+CAPF!    ra = float(slot b group c)
+# the same where codegen proved that the slot has matched
+CAPSM    ra = slot b group c, matched
+CAPIM!   ra = int(slot b group c), matched
+CAPFM!   ra = float(slot b group c), matched
+# constants
+LDI      ra = int d
+LDF      ra = float d
+LDS      ra = string d
+MOV      ra = rb
+# conversions
+I2F      ra = float(rb)
+I2S      ra = text(rb)
+F2S      ra = %g(rb)
+F2SG     ra = %G(rb)
+S2I!     ra = int(rb), c: wrapped message
+S2F!     ra = float(rb), c: wrapped message
+STRTOL!  ra = int(rb, base rc)
+# integers
+ADDI     ra = rb + rc
+SUBI     ra = rb - rc
+MULI     ra = rb * rc
+DIVI!    ra = rb / rc
+MODI!    ra = rb % rc
+POWI     ra = rb ** rc
+SHLI!    ra = rb << rc
+SHRI!    ra = rb >> rc
+ANDI     ra = rb & rc
+ORI      ra = rb | rc
+XORI     ra = rb ^ rc
+NOTI     ra = ~rb
+NOTB     ra = not rb
+# floats
+ADDF     ra = rb + rc
+SUBF     ra = rb - rc
+MULF     ra = rb * rc
+DIVF     ra = rb / rc
+MODF     ra = rb % rc
+POWF     ra = rb ** rc
+# strings
+CAT      ra = rb . rc
+LEN      ra = len(rb)
+LOWER    ra = tolower(rb)
+SUBST    ra = subst(rb, rb+1, rb+2)
+SUBSTRE  ra = subst(pattern d, rb, rb+1)
+FNAME    ra = getfilename()
+# comparisons
+LTI      ra = rb < rc
+GTI      ra = rb > rc
+EQI      ra = rb == rc
+LTF      ra = rb < rc
+GTF      ra = rb > rc
+EQF      ra = rb == rc
+LTS      ra = rb < rc
+GTS      ra = rb > rc
+EQS      ra = rb == rc
+# metrics: d the metric, keys in registers b .. b+c-1; writes name the metric of their datum too
+DATUM!   ra = metric d [rb x c]
+GETI     ra = value of rb
+GETF     ra = value of rb
+GETS     ra = value of rb
+INC!     ra = ++(datum rb) (metric d)
+DEC!     ra = --(datum rb) (metric d)
+INCBY!   datum ra += rb (metric d)
+SETI!    datum ra = rb (metric d)
+SETF!    datum ra = rb (metric d)
+SETS!    datum ra = rb (metric d)
+OBSERVE! datum ra observes rb (metric d)
+DEL!     del metric d [rb x c]
+EXPIRE!  del metric d [rb x c] after int e
+# time
+SETTIME  time = ra
+STRPTIME! time = strptime(ra, layout d)
+TSTAMP   ra = timestamp()
+"""
+
+
+def _parse(table: str) -> dict[str, Op]:
+    ops: dict[str, Op] = {}
+    for text in table.strip().splitlines():
+        if text.startswith("#"):
+            continue
+        name, _, operands = text.partition(" ")
+        op = Op(len(ops), name.rstrip("!"), operands.strip(), name.endswith("!"))
+        ops[op.name] = op
+    return ops
+
+
+OPS = _parse(_TABLE)
+NAMES = list(OPS)
+
+FAULTS = [
+    "OK",
+    "STATIC",  # a text of the program's own
+    "NO_MATCH",  # capture of a pattern that did not match on this line
+    "INT_SYNTAX",
+    "INT_RANGE",
+    "INT_BASE",
+    "FLOAT_SYNTAX",
+    "FLOAT_RANGE",
+    "BASE_RANGE",
+    "DIVIDE",
+    "SHIFT",
+    "TIME",
+    "NO_DATUM",
+    "MEMORY",
+]
+
+
+def pxi() -> str:
+    """The text of `core/opcodes.pxi`."""
+    lines = ["# Made by setup.py from compiler/opcodes.py; do not edit.", "", "cdef enum:"]
+    lines += [f"    OP_{op.name} = {op.number}" for op in OPS.values()]
+    lines += ["", "cdef enum:"]
+    lines += [f"    FAULT_{name} = {number}" for number, name in enumerate(FAULTS)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,221 @@
+"""All loaded programs → the tables that the engine runs: patterns shared over programs, gates, packed code.
+
+Nothing here touches the runtime; `_core.Plan` takes `Tables` as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from nativemtail.compiler import gates, timelayout
+from nativemtail.compiler.opcodes import OPS
+from nativemtail.compiler.program import Instr, Program
+from nativemtail.compiler.regex import analysis, dialects, factors, syntax
+
+# flags of a pattern, as in core/match.pxi
+PCRE2, LINEAR, ALWAYS, LITERAL = 1, 2, 4, 8
+
+WORTHLESS = 0.5
+"""A gate expected to let more than this fraction of lines through is none."""
+
+_PACK = struct.Struct("=HHHHii")
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known of a pattern's text alone."""
+
+    node: syntax.Node
+    flags: int
+    gate: frozenset[factors.Factor] | None
+
+
+@dataclass(slots=True)
+class PatternSpec:
+    text: bytes
+    bytes_form: bytes
+    utf_form: bytes
+    re2_form: bytes
+    flags: int
+    captures: int
+    """The highest group that any program reads; -1: only whether it matches."""
+    gate: int
+    """Bit that its factors set, -1: not gated."""
+
+
+@dataclass(slots=True)
+class FactorSpec:
+    expression: bytes
+    caseless: bool
+    literal: bytes | None
+    spans: list[tuple[int, int]]
+    """Words of bits, and which to set in them."""
+
+
+@dataclass(slots=True)
+class ProgramSpec:
+    name: str
+    code: bytes
+    lines: array[int]
+    begin: bytes
+    begin_lines: array[int]
+    ints: list[int]
+    floats: list[float]
+    strings: list[bytes]
+    layouts: list[tuple[bytes, bytes]]
+    metrics: list[Any]
+    """What `_core` keeps the data in; the compiler only passes them on."""
+    patterns: list[int]
+    slot_pairs: list[int]
+    """Per slot the pairs of offsets that a match of other text than the line needs, 0 for matches of the line."""
+    registers: int
+    log_filter: frozenset[str] | None
+    gate: frozenset[int] | None
+    """Numbers of the patterns of which one must match; None: runs on every line."""
+
+
+@dataclass(slots=True)
+class Tables:
+    patterns: list[PatternSpec] = field(default_factory=list)
+    programs: list[ProgramSpec] = field(default_factory=list)
+    factors: list[FactorSpec] = field(default_factory=list)
+    always: list[int] = field(default_factory=list)
+    """Numbers of the programs that run on every line."""
+    pattern_bits: int = 0
+
+
+@lru_cache(maxsize=16384)
+def facts(text: bytes) -> Facts:
+    node = syntax.parse(text)
+    flags = 0
+    if analysis.same_in_pcre2(node):
+        flags |= PCRE2
+        if analysis.linear(node):
+            flags |= LINEAR
+    if analysis.always_matches(node):
+        flags |= ALWAYS
+    literal = analysis.pure_literal(node)
+    gate = factors.factors(node)
+    if gate is not None and sum(factor.cost for factor in gate) > WORTHLESS:
+        gate = None
+    if literal and gate is not None and gate == {factors.Factor(literal)}:
+        flags |= LITERAL
+    return Facts(node, flags, gate)
+
+
+def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
+    """Tables for programs, each with the metrics that its declarations stand for, in their order."""
+    loaded = list(programs)
+    tables = Tables()
+    numbers = _share_patterns(tables, [program for program, _ in loaded])
+    for program, metrics in loaded:
+        tables.programs.append(_program(program, metrics, numbers))
+    tables.always = [at for at, program in enumerate(tables.programs) if program.gate is None]
+    _add_factors(tables)
+    return tables
+
+
+def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]:
+    captures: dict[bytes, int] = {}
+    for program in programs:
+        for text, highest in zip(program.patterns, program.captures, strict=True):
+            captures[text] = max(captures.get(text, -1), highest)
+    for text, highest in captures.items():
+        known = facts(text)
+        keep = max(highest, 0)
+        tables.patterns.append(
+            PatternSpec(
+                text,
+                dialects.to_pcre2(known.node, utf=False, captures=keep),
+                dialects.to_pcre2(known.node, utf=True, captures=keep),
+                dialects.to_re2(known.node, captures=keep),
+                known.flags,
+                highest,
+                -1,
+            )
+        )
+    return {spec.text: at for at, spec in enumerate(tables.patterns)}
+
+
+def _program(program: Program, metrics: Sequence[Any], numbers: dict[bytes, int]) -> ProgramSpec:
+    costs = {}
+    for at, text in enumerate(program.patterns):
+        gate = facts(text).gate
+        if gate is not None:
+            costs[at] = sum(factor.cost for factor in gate)
+    needed = gates.program_gate(program, costs)
+    return ProgramSpec(
+        name=program.name,
+        code=_pack(program.code),
+        lines=array("i", [instr.line for instr in program.code]),
+        begin=_pack(program.begin),
+        begin_lines=array("i", [instr.line for instr in program.begin]),
+        ints=program.ints,
+        floats=program.floats,
+        strings=program.strings,
+        layouts=[(text, timelayout.compile_layout(text)) for text in program.layouts],
+        metrics=list(metrics),
+        patterns=[numbers[text] for text in program.patterns],
+        slot_pairs=_slot_pairs(program),
+        registers=program.registers,
+        log_filter=program.log_filter,
+        gate=None if needed is None else frozenset(numbers[program.patterns[at]] for at in needed),
+    )
+
+
+def _pack(code: list[Instr]) -> bytes:
+    return b"".join(_PACK.pack(OPS[i.op].number, i.a, i.b, i.c, i.d, i.e) for i in code)
+
+
+def _slot_pairs(program: Program) -> list[int]:
+    pairs = [0] * program.slots
+    for instr in (*program.code, *program.begin):
+        if instr.op == "MATCHS":
+            pairs[instr.a] = max(program.captures[instr.d] + 1, 1)
+    return pairs
+
+
+def _add_factors(tables: Tables) -> None:
+    """Give each gated pattern a bit, and each factor the bits of its patterns and of their programs."""
+    bits: dict[factors.Factor, set[int]] = {}
+    for spec in tables.patterns:
+        gate = facts(spec.text).gate
+        if gate is None:
+            continue
+        spec.gate = tables.pattern_bits
+        tables.pattern_bits += 1
+        for factor in gate:
+            bits.setdefault(factor, set()).add(spec.gate)
+    first_program_bit = (tables.pattern_bits + 63) // 64 * 64
+    openers: dict[int, set[int]] = {}
+    for number, program in enumerate(tables.programs):
+        for pattern in program.gate or ():
+            openers.setdefault(tables.patterns[pattern].gate, set()).add(first_program_bit + number)
+    for factor, pattern_bits in bits.items():
+        opened = set().union(*(openers.get(bit, set()) for bit in pattern_bits))
+        tables.factors.append(_factor(factor, pattern_bits | opened))
+
+
+def _factor(factor: factors.Factor, bits: Iterable[int]) -> FactorSpec:
+    words: dict[int, int] = {}
+    for bit in bits:
+        words[bit // 64] = words.get(bit // 64, 0) | 1 << (bit % 64)
+    if factor.regex:
+        return FactorSpec(factor.text, factor.caseless, None, sorted(words.items()))
+    return FactorSpec(hyperscan_literal(factor.text), factor.caseless, factor.text, sorted(words.items()))
+
+
+_PLAIN = re.compile(rb"[A-Za-z0-9_ ]")
+
+
+def hyperscan_literal(text: bytes) -> bytes:
+    """An expression that matches `text` and nothing else."""
+    return b"".join(
+        text[at : at + 1] if _PLAIN.match(text, at) else b"\\x%02x" % byte for at, byte in enumerate(text)
+    )

@@ -1,0 +1,58 @@
+"""What the compiler yields for one program: typed instructions over registers, constants and declarations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nativemtail.compiler.ast import Position
+
+KINDS = {"counter": 1, "gauge": 2, "timer": 3, "text": 4, "histogram": 5}
+INT, FLOAT, STRING, BUCKETS = range(4)
+
+
+@dataclass(slots=True)
+class Instr:
+    """One instruction (see opcodes.py); `line` is the program's line that it came from."""
+
+    op: str
+    a: int = 0
+    b: int = 0
+    c: int = 0
+    d: int = 0
+    e: int = 0
+    line: int = 0
+
+
+class MetricDecl(NamedTuple):
+    """A metric to create at load; `name` is the exported one, `kind` and `type` the numbers of the JSON form."""
+
+    name: str
+    kind: int
+    type: int
+    keys: tuple[str, ...]
+    source: str
+    buckets: tuple[float, ...]
+    limit: int
+    hidden: bool
+
+
+@dataclass(slots=True)
+class Program:
+    name: str
+    metrics: list[MetricDecl] = field(default_factory=list)
+    code: list[Instr] = field(default_factory=list)
+    begin: list[Instr] = field(default_factory=list)
+    ints: list[int] = field(default_factory=list)
+    floats: list[float] = field(default_factory=list)
+    strings: list[bytes] = field(default_factory=list)
+    layouts: list[bytes] = field(default_factory=list)
+    patterns: list[bytes] = field(default_factory=list)
+    """Texts of the patterns, each once."""
+    captures: list[int] = field(default_factory=list)
+    """For each pattern the highest group that is read, -1 if only whether it matches."""
+    registers: int = 0
+    slots: int = 0
+    """Occurrences of patterns; each has match results of its own."""
+    log_filter: frozenset[str] | None = None
+    notes: list[tuple[Position | None, str]] = field(default_factory=list)

@@ -1,0 +1,89 @@
+"""What type the text of a capture group has, guessed from the characters its pattern can match (spec language.md §5.4)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from nativemtail.compiler.regex.syntax import (
+    Alternate,
+    Capture,
+    Class,
+    Concat,
+    Literal,
+    Node,
+    Plus,
+    Quest,
+    Star,
+    children,
+    postorder,
+    simplify,
+)
+
+_SIGN, _DIGIT, _FRACTION, _OTHER = 1, 2, 4, 8
+_KINDS = {"+": _SIGN, "-": _SIGN, ".": _FRACTION, "e": _FRACTION, "E": _FRACTION} | dict.fromkeys("0123456789", _DIGIT)
+
+
+class _Content(NamedTuple):
+    """The kinds of characters that a node prints, as a set of bits, and the number of `.` among them (2 for more)."""
+
+    kinds: int
+    dots: int
+
+
+_UNKNOWN = _Content(_OTHER, 0)
+
+
+def group_types(node: Node) -> list[str]:
+    """`Int`, `Float` or `String` for groups 1, 2, … of a parsed pattern.
+
+    The list ends with the last group that `simplify` leaves; one before it that is gone (`(a){0}(b)`) is `None`.
+    """
+    order = postorder(simplify(node))
+    contents: dict[int, _Content] = {}
+    types: dict[int, str] = {}
+    for part in order:
+        contents[id(part)] = _content(part, contents)
+        if isinstance(part, Capture):
+            types[part.index] = _group_type(part.sub, contents)
+    return [types.get(index, "None") for index in range(1, max(types, default=0) + 1)]
+
+
+def _content(node: Node, contents: dict[int, _Content]) -> _Content:
+    if isinstance(node, Literal):
+        return _of_text(node.runes)
+    if isinstance(node, Class):
+        # Any range of more than twelve characters has one that is no part of a number.
+        if any(high - low > 12 for low, high in node.ranges):
+            return _UNKNOWN
+        return _of_text("".join(chr(rune) for low, high in node.ranges for rune in range(low, high + 1)))
+    if isinstance(node, (Star, Plus, Quest, Capture, Concat, Alternate)):
+        kinds = dots = 0
+        for sub in children(node):
+            content = contents[id(sub)]
+            kinds |= content.kinds
+            dots += content.dots
+        return _Content(kinds, min(dots, 2))
+    return _UNKNOWN
+
+
+def _of_text(text: str) -> _Content:
+    kinds = 0
+    for char in set(text):
+        kinds |= _KINDS.get(char, _OTHER)
+    return _Content(kinds, min(text.count("."), 2))
+
+
+def _group_type(node: Node, contents: dict[int, _Content]) -> str:
+    if not isinstance(node, Alternate):
+        return _text_type(node, contents)
+    types = {_text_type(sub, contents) for sub in node.subs}
+    return "String" if "String" in types else "Float" if "Float" in types else "Int"
+
+
+def _text_type(node: Node, contents: dict[int, _Content]) -> str:
+    kinds, dots = contents[id(node)]
+    if kinds & _OTHER or not kinds & ~_SIGN:
+        return "String"
+    if not kinds & _FRACTION:
+        return "String" if isinstance(node, (Alternate, Class)) else "Int"
+    return "Float" if dots < 2 else "String"

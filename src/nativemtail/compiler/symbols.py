@@ -1,0 +1,125 @@
+"""Names and where they are visible (spec language.md §4.2, §4.3, successor.md §2.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from nativemtail.compiler import ast
+from nativemtail.compiler.ast import Position
+from nativemtail.compiler.types import NONE, Type
+
+
+class Kind(Enum):
+    """What a symbol names; the values are the words of error messages."""
+
+    VAR = "variable"
+    CONST = "named pattern constant"
+    DECO = "decorator"
+    GROUP = "capture group"
+
+
+@dataclass(slots=True, eq=False)
+class Usage:
+    """Whether a declaration was referred to; the number and the name of a capture group share one."""
+
+    seen: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Symbol:
+    """A declared name; `pos` is where."""
+
+    kind: Kind
+    name: str
+    pos: Position
+    usage: Usage = field(default_factory=Usage)
+    type: Type = NONE
+
+
+@dataclass(slots=True, eq=False)
+class VarSymbol(Symbol):
+    """A metric: `type` is that of the value, `keys` has one for each key."""
+
+    decl: ast.VarDecl = field(kw_only=True)
+    keys: tuple[Type, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class ConstSymbol(Symbol):
+    """A pattern constant."""
+
+    decl: ast.ConstDecl = field(kw_only=True)
+    length: int | None = None
+    """Bytes of the pattern; None until it is evaluated."""
+
+
+@dataclass(slots=True, eq=False)
+class DecoSymbol(Symbol):
+    """A decorator; not `complete` while its own body is checked."""
+
+    decl: ast.DecoDecl = field(kw_only=True)
+    complete: bool = False
+    next_scope: Scope | None = None
+    """The scope at its `next`."""
+
+
+@dataclass(slots=True, eq=False)
+class GroupSymbol(Symbol):
+    """`$1` or `$name`.  A number follows to later patterns of its scope, a name stays."""
+
+    pattern: ast.Pattern = field(kw_only=True)
+    group: int = 0
+    label: str = ""
+    """What the note on an unused group calls it."""
+
+
+def _key(name: str, kind: Kind) -> str:
+    return f"${name}" if kind is Kind.GROUP else name
+
+
+class Scope:
+    """A table of names, in which those of capture groups begin with `$`.
+
+    Lookup goes outwards, through `prefill` (a decorator's scope at `next`) before `parent`.
+    """
+
+    __slots__ = ("parent", "prefill", "table")
+
+    def __init__(self, parent: Scope | None = None, prefill: Scope | None = None) -> None:
+        self.parent = parent
+        self.prefill = prefill
+        self.table: dict[str, Symbol] = {}
+
+    def insert(self, symbol: Symbol) -> Symbol | None:
+        """Add `symbol` unless its name is taken in this very scope; then the symbol that has it."""
+        present = self.table.setdefault(_key(symbol.name, symbol.kind), symbol)
+        return None if present is symbol else present
+
+    def lookup(self, name: str, kind: Kind) -> Symbol | None:
+        key = _key(name, kind)
+        for scope in self._outwards():
+            symbol = scope.table.get(key)
+            if symbol is not None and symbol.kind is kind:
+                symbol.usage.seen = True
+                return symbol
+        return None
+
+    def _outwards(self) -> Iterator[Scope]:
+        waiting: list[Scope] = []
+        seen: set[int] = set()
+        scope: Scope | None = self
+        while scope is not None or waiting:
+            if scope is None or id(scope) in seen:
+                if not waiting:
+                    return
+                scope = waiting.pop()
+                continue
+            seen.add(id(scope))
+            yield scope
+            if scope.prefill is not None and scope.parent is not None:
+                waiting.append(scope.parent)
+                scope = scope.prefill
+            else:
+                scope = scope.parent

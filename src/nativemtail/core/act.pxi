@@ -1,0 +1,682 @@
+# The action tables: one program's instructions run over one line.
+#
+# Code has no loops, so a line costs at most the length of the program.  Texts made on the way live in an arena that
+# is reset after each line; texts cut from the line point into it.
+
+cdef enum:
+    ARENA_CHUNK = 64 * 1024
+    MAX_TEXT = 16 * 1024 * 1024     # bytes of one text that a program makes
+    MAX_ARENA = 64 * 1024 * 1024    # bytes of all texts that programs make for one line
+    FAULTS_KEPT = 100               # run-time errors kept per program until they are fetched
+    FAULT_TEXT = 4096               # bytes kept of each text in one
+
+cdef struct Instr:
+    uint16_t op
+    uint16_t a
+    uint16_t b
+    uint16_t c
+    int32_t d
+    int32_t e
+
+cdef union Reg:
+    int64_t i
+    double f
+    Str s
+    Datum* datum
+
+cdef struct Slot:               # what one occurrence of a pattern matched
+    uint64_t serial             # the line that it is about
+    const char* base
+    size_t* ov
+    size_t* own                 # for matches of other texts than the line
+
+cdef struct Strptime:           # one layout of a program
+    Str text
+    Str steps
+    char memo[40]               # the last text that was parsed, and its instant
+    size_t memo_n
+    uint64_t memo_epoch
+    Time memo_time
+    int64_t memo_ns
+
+cdef struct FaultRecord:        # a run-time error, as raw as it can be; Python makes the text
+    int code
+    int32_t pc
+    bint begin                  # in the initialisation
+    bint wrapped
+    int64_t x
+    int64_t y
+    char* text                  # operand, then input line, then source name; lengths below
+    uint32_t operand_n
+    uint32_t input_n
+    uint32_t source_n
+
+cdef struct Prog:
+    Str name
+    Instr* code
+    Instr* begin
+    int32_t code_n
+    int32_t begin_n
+    int64_t* ints
+    double* floats
+    Str* strings
+    Strptime* layouts
+    MetricTable** metrics
+    int32_t* patterns           # numbers in the plan
+    Slot* slots
+    int32_t slot_n
+    uint64_t faults             # since the plan was made
+    uint64_t told               # those that were fetched
+    FaultRecord* kept
+    int kept_n
+    FaultRecord last
+
+cdef struct Chunk:
+    Chunk* next
+    size_t n
+    size_t cap
+
+cdef struct Context:            # what running a line needs; one per engine
+    Reg* regs
+    Pattern* patterns
+    uint64_t* bits              # gate bits of the line
+    bint gated
+    Matcher matcher
+    Subject line
+    Subject other               # subject of =~ and subst
+    Str source
+    uint64_t serial             # number of the line
+    bint has_time
+    Time time
+    int64_t time_ns
+    int64_t now                 # nanoseconds; grows with every write, so that newer writes have later times
+    uint64_t epoch              # changes when results of strptime may change: a new year, a new zone
+    const Zone* zone
+    Str zone_name
+    bint patch_year
+    Chunk* arena
+    size_t arena_n
+    Buf text                    # scratch
+    TimeError time_error
+
+
+# --- the arena -------------------------------------------------------------------------------------------------
+
+cdef char* arena_get(Context* ctx, size_t n) noexcept nogil:
+    """Room for `n` bytes until the end of the line; NULL when a limit is reached."""
+    cdef Chunk* chunk = ctx.arena
+    cdef char* p
+    cdef size_t cap
+    if chunk == NULL or chunk.cap - chunk.n < n:
+        if n > MAX_TEXT or ctx.arena_n + n > MAX_ARENA:
+            return NULL
+        cap = n if n > ARENA_CHUNK else ARENA_CHUNK
+        chunk = <Chunk*> malloc(sizeof(Chunk) + cap)
+        if chunk == NULL:
+            return NULL
+        chunk.next = ctx.arena
+        chunk.n = 0
+        chunk.cap = cap
+        ctx.arena = chunk
+        ctx.arena_n += cap
+    p = <char*> (chunk + 1) + chunk.n
+    chunk.n += n
+    return p
+
+
+cdef void arena_reset(Context* ctx, bint everything) noexcept nogil:
+    """Forget all texts; one chunk is kept for the next line."""
+    cdef Chunk* chunk = ctx.arena
+    cdef Chunk* next
+    while chunk != NULL and (everything or chunk.next != NULL):
+        next = chunk.next
+        ctx.arena_n -= chunk.cap
+        free(chunk)
+        chunk = next
+    ctx.arena = chunk
+    if chunk != NULL:
+        chunk.n = 0
+
+
+cdef bint arena_text(Context* ctx, Reg* reg, const char* p, size_t n) noexcept nogil:
+    cdef char* copy = arena_get(ctx, n)
+    if copy == NULL:
+        return False
+    if n:
+        memcpy(copy, p, n)
+    reg.s.p = copy
+    reg.s.n = n
+    return True
+
+
+cdef bint arena_buf(Context* ctx, Reg* reg) noexcept nogil:
+    """The scratch buffer's content as a text."""
+    if ctx.text.failed or ctx.text.n > MAX_TEXT:
+        buf_free(&ctx.text)
+        return False
+    return arena_text(ctx, reg, ctx.text.p, ctx.text.n)
+
+
+# --- run-time errors -------------------------------------------------------------------------------------------
+
+cdef void fault_free(FaultRecord* record) noexcept nogil:
+    free(record.text)
+    memset(record, 0, sizeof(FaultRecord))
+
+
+cdef size_t fault_put(FaultRecord* record, size_t at, Str text) noexcept nogil:
+    cdef size_t n = text.n if text.n < FAULT_TEXT else FAULT_TEXT
+    if n:
+        memcpy(record.text + at, text.p, n)
+    return n
+
+
+cdef void fault_keep(FaultRecord* record, const FaultRecord* what, Str operand, Str input, Str source) noexcept nogil:
+    cdef char* text = record.text
+    if text == NULL:
+        text = <char*> malloc(3 * FAULT_TEXT)
+        if text == NULL:
+            return
+    record[0] = what[0]
+    record.text = text
+    record.operand_n = <uint32_t> fault_put(record, 0, operand)
+    record.input_n = <uint32_t> fault_put(record, record.operand_n, input)
+    record.source_n = <uint32_t> fault_put(record, record.operand_n + record.input_n, source)
+
+
+cdef void fault(Context* ctx, Prog* prog, FaultRecord* what, Str operand) noexcept nogil:
+    """Count an error and keep what its text needs (spec runtime.md §4)."""
+    cdef Str input
+    input.p = ctx.line.p
+    input.n = ctx.line.n
+    prog.faults += 1
+    fault_keep(&prog.last, what, operand, input, ctx.source)
+    if prog.kept_n < FAULTS_KEPT:
+        fault_keep(&prog.kept[prog.kept_n], what, operand, input, ctx.source)
+        prog.kept_n += 1
+
+
+# --- captures --------------------------------------------------------------------------------------------------
+
+cdef inline Str slot_group(Slot* slot, int group) noexcept nogil:
+    """The text of a group; empty where it took no part."""
+    cdef Str text
+    cdef size_t first = slot.ov[2 * group]
+    text.p = slot.base
+    text.n = 0
+    if first != <size_t> -1:
+        text.p = slot.base + first
+        text.n = slot.ov[2 * group + 1] - first
+    return text
+
+
+cdef inline bint gate_open(Context* ctx, Pattern* pattern) noexcept nogil:
+    cdef bint is_open
+    if not ctx.gated or pattern.gate < 0:
+        return True
+    is_open = ctx.bits[pattern.gate >> 6] >> (pattern.gate & 63) & 1
+    ctx.matcher.gate_asked += 1
+    ctx.matcher.gate_open += is_open
+    return is_open
+
+
+cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
+    """Match the line, once for all programs that have the pattern."""
+    if pattern.serial == ctx.serial:
+        return pattern.matched
+    pattern.serial = ctx.serial
+    if pattern.pairs == 0 and pattern.flags & PATTERN_ALWAYS:
+        pattern.matched = 1
+    elif not gate_open(ctx, pattern):
+        pattern.matched = 0
+    elif ctx.gated and pattern.gate >= 0 and pattern.pairs == 0 and pattern.flags & PATTERN_LITERAL:
+        pattern.matched = 1
+    else:
+        pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
+    return pattern.matched
+
+
+# --- arithmetic ------------------------------------------------------------------------------------------------
+
+cdef inline int64_t wrap_add(int64_t a, int64_t b) noexcept nogil:
+    return <int64_t> (<uint64_t> a + <uint64_t> b)
+
+
+cdef inline int64_t wrap_sub(int64_t a, int64_t b) noexcept nogil:
+    return <int64_t> (<uint64_t> a - <uint64_t> b)
+
+
+cdef inline int64_t wrap_mul(int64_t a, int64_t b) noexcept nogil:
+    return <int64_t> (<uint64_t> a * <uint64_t> b)
+
+
+cdef inline int64_t divide(int64_t a, int64_t b) noexcept nogil:
+    return wrap_sub(0, a) if b == -1 else a / b
+
+
+cdef inline int64_t modulo(int64_t a, int64_t b) noexcept nogil:
+    return 0 if b == -1 else a % b
+
+
+cdef inline int64_t power(int64_t a, int64_t b) noexcept nogil:
+    """Through doubles, truncated; out of range as on amd64 (runtime.md §2.5)."""
+    cdef double x = pow(<double> a, <double> b)
+    if x >= -9223372036854775808.0 and x < 9223372036854775808.0:
+        return <int64_t> x
+    return INT64_MIN
+
+
+cdef inline int64_t shift_left(int64_t a, int64_t b) noexcept nogil:
+    return 0 if b >= 64 else <int64_t> (<uint64_t> a << b)
+
+
+cdef inline int64_t shift_right(int64_t a, int64_t b) noexcept nogil:
+    return a >> (63 if b >= 64 else b)
+
+
+cdef inline int compare_text(Str a, Str b) noexcept nogil:
+    cdef size_t n = a.n if a.n < b.n else b.n
+    cdef int order = memcmp(a.p, b.p, n) if n else 0
+    if order:
+        return order
+    return (a.n > b.n) - (a.n < b.n)
+
+
+cdef bint concatenate(Context* ctx, Reg* out, Str a, Str b) noexcept nogil:
+    cdef char* p = arena_get(ctx, a.n + b.n)
+    if p == NULL:
+        return False
+    if a.n:
+        memcpy(p, a.p, a.n)
+    if b.n:
+        memcpy(p + a.n, b.p, b.n)
+    out.s.p = p
+    out.s.n = a.n + b.n
+    return True
+
+
+# --- time ------------------------------------------------------------------------------------------------------
+
+cdef inline int64_t stamp(Context* ctx) noexcept nogil:
+    """The time of a write: the time register, else the wall clock."""
+    if ctx.has_time:
+        return ctx.time_ns
+    ctx.now += 1
+    return ctx.now
+
+
+cdef int parse_time(Context* ctx, Strptime* layout, Str text) noexcept nogil:
+    """Set the time register; not 0 on failure, with the cause in ctx.time_error.  The memo cannot be seen: the same
+    text with the same layout in the same epoch is the same instant."""
+    cdef int rc
+    if (text.n == layout.memo_n and layout.memo_epoch == ctx.epoch and text.n
+            and memcmp(text.p, layout.memo, text.n) == 0):
+        ctx.time = layout.memo_time
+        ctx.time_ns = layout.memo_ns
+    else:
+        rc = time_parse(<const uint8_t*> layout.steps.p, layout.steps.n, text.p, text.n, ctx.zone, ctx.patch_year,
+                        ctx.now // 1000000000, &ctx.time, &ctx.time_error)
+        if rc != 0:
+            return rc
+        ctx.time_ns = time_to_ns_saturated(ctx.time)
+        if text.n <= sizeof(layout.memo):
+            memcpy(layout.memo, text.p, text.n)
+            layout.memo_n = text.n
+            layout.memo_epoch = ctx.epoch
+            layout.memo_time = ctx.time
+            layout.memo_ns = ctx.time_ns
+    ctx.has_time = True
+    return 0
+
+
+cdef void set_time(Context* ctx, int64_t seconds) noexcept nogil:
+    ctx.time.sec = seconds
+    ctx.time.nsec = 0
+    ctx.time_ns = time_to_ns_saturated(ctx.time)
+    ctx.has_time = True
+
+
+# --- the interpreter -------------------------------------------------------------------------------------------
+
+cdef void run(Context* ctx, Prog* prog, const Instr* code) noexcept nogil:
+    """Run `code` (of `prog`) over the line in `ctx`.  Stops at END or at the first run-time error."""
+    cdef Reg* r = ctx.regs
+    cdef const Instr* i = code
+    cdef const Instr* at = code
+    cdef Slot* slot
+    cdef Pattern* pattern
+    cdef Datum* datum
+    cdef MetricTable* metric
+    cdef Strptime* layout
+    cdef Str text
+    cdef bint matched = False
+    cdef FaultRecord what
+    cdef int code_of_fault = FAULT_OK
+    cdef bint wrapped = False
+    cdef int64_t x = 0, y = 0
+    cdef int op, rc
+    cdef char number[32]
+    text.p = NULL
+    text.n = 0
+    ctx.has_time = False
+    while True:
+        i = at
+        at += 1
+        op = i.op
+        # --- control
+        if op == OP_END:
+            return
+        elif op == OP_JMP:
+            at = code + i.d
+        elif op == OP_JF:
+            if r[i.a].i == 0:
+                at = code + i.d
+        elif op == OP_JT:
+            if r[i.a].i != 0:
+                at = code + i.d
+        elif op == OP_JMATCHED:
+            if matched:
+                at = code + i.d
+        elif op == OP_SETM:
+            matched = i.a
+        elif op == OP_FAIL:
+            text = prog.strings[i.d]
+            code_of_fault = FAULT_STATIC
+            break
+        # --- patterns
+        elif op == OP_MATCH:
+            pattern = &ctx.patterns[prog.patterns[i.d]]
+            rc = match_line(ctx, pattern)
+            if rc == 1:
+                slot = &prog.slots[i.a]
+                slot.serial = ctx.serial
+                slot.base = ctx.line.p
+                slot.ov = pattern.ov
+            elif rc == 0:
+                at = code + i.e
+            else:
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_MATCHS:
+            pattern = &ctx.patterns[prog.patterns[i.d]]
+            slot = &prog.slots[i.a]
+            subject_set(&ctx.other, r[i.b].s.p, r[i.b].s.n)
+            rc = match_subject(&ctx.matcher, pattern, &ctx.other, slot.own)
+            if rc == 1:
+                slot.serial = ctx.serial
+                slot.base = r[i.b].s.p
+                slot.ov = slot.own
+            elif rc == 0:
+                at = code + i.e
+            else:
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_DEFINED:
+            slot = &prog.slots[i.b]
+            r[i.a].i = slot.serial == ctx.serial and slot.ov[2 * i.c] != <size_t> -1
+        # --- captures
+        elif op == OP_CAPSM:
+            r[i.a].s = slot_group(&prog.slots[i.b], i.c)
+        elif op == OP_CAPS:
+            slot = &prog.slots[i.b]
+            if slot.serial != ctx.serial:
+                x = i.b
+                code_of_fault = FAULT_NO_MATCH
+                break
+            r[i.a].s = slot_group(slot, i.c)
+        elif op == OP_CAPI or op == OP_CAPIM:
+            slot = &prog.slots[i.b]
+            if slot.serial != ctx.serial:
+                x = i.b
+                code_of_fault = FAULT_NO_MATCH
+                break
+            text = slot_group(slot, i.c)
+            rc = parse_int(text.p, text.n, 10, &r[i.a].i)
+            if rc != 0:
+                code_of_fault = FAULT_INT_SYNTAX + rc - 1
+                break
+        elif op == OP_CAPF or op == OP_CAPFM:
+            slot = &prog.slots[i.b]
+            if slot.serial != ctx.serial:
+                x = i.b
+                code_of_fault = FAULT_NO_MATCH
+                break
+            text = slot_group(slot, i.c)
+            rc = parse_float(text.p, text.n, &r[i.a].f)
+            if rc != 0:
+                code_of_fault = FAULT_FLOAT_SYNTAX + rc - 1
+                break
+        # --- constants
+        elif op == OP_LDI:
+            r[i.a].i = prog.ints[i.d]
+        elif op == OP_LDF:
+            r[i.a].f = prog.floats[i.d]
+        elif op == OP_LDS:
+            r[i.a].s = prog.strings[i.d]
+        elif op == OP_MOV:
+            r[i.a] = r[i.b]
+        # --- conversions
+        elif op == OP_I2F:
+            r[i.a].f = <double> r[i.b].i
+        elif op == OP_I2S:
+            if not arena_text(ctx, &r[i.a], number, fmt_int(r[i.b].i, number)):
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_F2S:
+            if not arena_text(ctx, &r[i.a], number, fmt_g(r[i.b].f, number)):
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_F2SG:
+            if not arena_text(ctx, &r[i.a], number, fmt_G(r[i.b].f, number)):
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_S2I:
+            text = r[i.b].s
+            rc = parse_int(text.p, text.n, 10, &r[i.a].i)
+            if rc != 0:
+                wrapped = i.c
+                code_of_fault = FAULT_INT_SYNTAX + rc - 1
+                break
+        elif op == OP_S2F:
+            text = r[i.b].s
+            rc = parse_float(text.p, text.n, &r[i.a].f)
+            if rc != 0:
+                wrapped = i.c
+                code_of_fault = FAULT_FLOAT_SYNTAX + rc - 1
+                break
+        elif op == OP_STRTOL:
+            x = r[i.c].i
+            if x <= 0 or x >= 2147483647:
+                code_of_fault = FAULT_BASE_RANGE
+                break
+            text = r[i.b].s
+            rc = parse_int(text.p, text.n, <int> x, &r[i.a].i)
+            if rc != 0:
+                code_of_fault = FAULT_INT_SYNTAX + rc - 1
+                break
+        # --- integers
+        elif op == OP_ADDI:
+            r[i.a].i = wrap_add(r[i.b].i, r[i.c].i)
+        elif op == OP_SUBI:
+            r[i.a].i = wrap_sub(r[i.b].i, r[i.c].i)
+        elif op == OP_MULI:
+            r[i.a].i = wrap_mul(r[i.b].i, r[i.c].i)
+        elif op == OP_DIVI or op == OP_MODI:
+            x = r[i.b].i
+            y = r[i.c].i
+            if y == 0:
+                code_of_fault = FAULT_DIVIDE
+                break
+            r[i.a].i = divide(x, y) if op == OP_DIVI else modulo(x, y)
+        elif op == OP_POWI:
+            r[i.a].i = power(r[i.b].i, r[i.c].i)
+        elif op == OP_SHLI or op == OP_SHRI:
+            y = r[i.c].i
+            if y < 0 or y >= 2147483647:
+                code_of_fault = FAULT_SHIFT
+                break
+            r[i.a].i = shift_left(r[i.b].i, y) if op == OP_SHLI else shift_right(r[i.b].i, y)
+        elif op == OP_ANDI:
+            r[i.a].i = r[i.b].i & r[i.c].i
+        elif op == OP_ORI:
+            r[i.a].i = r[i.b].i | r[i.c].i
+        elif op == OP_XORI:
+            r[i.a].i = r[i.b].i ^ r[i.c].i
+        elif op == OP_NOTI:
+            r[i.a].i = ~r[i.b].i
+        elif op == OP_NOTB:
+            r[i.a].i = r[i.b].i == 0
+        # --- floats
+        elif op == OP_ADDF:
+            r[i.a].f = r[i.b].f + r[i.c].f
+        elif op == OP_SUBF:
+            r[i.a].f = r[i.b].f - r[i.c].f
+        elif op == OP_MULF:
+            r[i.a].f = r[i.b].f * r[i.c].f
+        elif op == OP_DIVF:
+            r[i.a].f = r[i.b].f / r[i.c].f
+        elif op == OP_MODF:
+            r[i.a].f = fmod(r[i.b].f, r[i.c].f)
+        elif op == OP_POWF:
+            r[i.a].f = pow(r[i.b].f, r[i.c].f)
+        # --- texts
+        elif op == OP_CAT:
+            if not concatenate(ctx, &r[i.a], r[i.b].s, r[i.c].s):
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_LEN:
+            r[i.a].i = <int64_t> r[i.b].s.n
+        elif op == OP_LOWER:
+            buf_clear(&ctx.text)
+            to_lower(&ctx.text, r[i.b].s.p, r[i.b].s.n)
+            if not arena_buf(ctx, &r[i.a]):
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_SUBST:
+            buf_clear(&ctx.text)
+            subst(&ctx.text, r[i.b].s, r[i.b + 1].s, r[i.b + 2].s, MAX_TEXT)
+            if not arena_buf(ctx, &r[i.a]):
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_SUBSTRE:
+            buf_clear(&ctx.text)
+            subject_set(&ctx.other, r[i.b + 1].s.p, r[i.b + 1].s.n)
+            substitute(&ctx.matcher, &ctx.patterns[prog.patterns[i.d]], &ctx.other, r[i.b].s, &ctx.text)
+            if not arena_buf(ctx, &r[i.a]):
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_FNAME:
+            r[i.a].s = ctx.source
+        # --- comparisons
+        elif op == OP_LTI:
+            r[i.a].i = r[i.b].i < r[i.c].i
+        elif op == OP_GTI:
+            r[i.a].i = r[i.b].i > r[i.c].i
+        elif op == OP_EQI:
+            r[i.a].i = r[i.b].i == r[i.c].i
+        elif op == OP_LTF:
+            r[i.a].i = r[i.b].f < r[i.c].f
+        elif op == OP_GTF:
+            r[i.a].i = r[i.b].f > r[i.c].f
+        elif op == OP_EQF:
+            r[i.a].i = r[i.b].f == r[i.c].f
+        elif op == OP_LTS:
+            r[i.a].i = compare_text(r[i.b].s, r[i.c].s) < 0
+        elif op == OP_GTS:
+            r[i.a].i = compare_text(r[i.b].s, r[i.c].s) > 0
+        elif op == OP_EQS:
+            r[i.a].i = r[i.b].s.n == r[i.c].s.n and compare_text(r[i.b].s, r[i.c].s) == 0
+        # --- metrics
+        elif op == OP_DATUM:
+            ctx.now += 1
+            datum = metric_get(prog.metrics[i.d], <Str*> &r[i.b], ctx.now)
+            if datum == NULL:
+                code_of_fault = FAULT_MEMORY
+                break
+            r[i.a].datum = datum
+        elif op == OP_GETI:
+            r[i.a].i = r[i.b].datum.v.i
+        elif op == OP_GETF:
+            r[i.a].f = r[i.b].datum.v.f
+        elif op == OP_GETS:
+            text = datum_text(r[i.b].datum)
+            if not arena_text(ctx, &r[i.a], text.p, text.n):
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_INC:
+            datum = r[i.b].datum
+            datum_add_int(prog.metrics[i.d], datum, 1, stamp(ctx))
+            r[i.a].i = datum.v.i
+        elif op == OP_DEC:
+            datum = r[i.b].datum
+            datum_add_int(prog.metrics[i.d], datum, -1, stamp(ctx))
+            r[i.a].i = datum.v.i
+        elif op == OP_INCBY:
+            datum_add_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, stamp(ctx))
+        elif op == OP_SETI:
+            datum_set_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, stamp(ctx))
+        elif op == OP_SETF:
+            datum_set_float(prog.metrics[i.d], r[i.a].datum, r[i.b].f, stamp(ctx))
+        elif op == OP_SETS:
+            if not datum_set_text(prog.metrics[i.d], r[i.a].datum, r[i.b].s, stamp(ctx)):
+                code_of_fault = FAULT_MEMORY
+                break
+        elif op == OP_OBSERVE:
+            datum_observe(prog.metrics[i.d], r[i.a].datum, r[i.b].f, stamp(ctx))
+        elif op == OP_DEL:
+            metric_del(prog.metrics[i.d], <Str*> &r[i.b])
+        elif op == OP_EXPIRE:
+            if not metric_expire(prog.metrics[i.d], <Str*> &r[i.b], prog.ints[i.e]):
+                code_of_fault = no_datum(ctx, &r[i.b], i.c, &text)
+                break
+        # --- time
+        elif op == OP_SETTIME:
+            set_time(ctx, r[i.a].i)
+        elif op == OP_STRPTIME:
+            layout = &prog.layouts[i.d]
+            if parse_time(ctx, layout, r[i.a].s) != 0:
+                text = r[i.a].s
+                code_of_fault = time_fault(ctx, layout, &text)
+                break
+        elif op == OP_TSTAMP:
+            r[i.a].i = ctx.time.sec if ctx.has_time else ctx.now // 1000000000
+        else:
+            return
+    memset(&what, 0, sizeof(FaultRecord))
+    what.code = code_of_fault
+    what.pc = <int32_t> (i - code)
+    what.begin = code == prog.begin
+    what.wrapped = wrapped
+    what.x = x
+    what.y = y
+    fault(ctx, prog, &what, text)
+
+
+cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogil:
+    """The label values of a missing datum, Go-quoted, as the error's operand."""
+    cdef int k
+    buf_clear(&ctx.text)
+    for k in range(n):
+        if k:
+            buf_char(&ctx.text, 32)
+        quote(&ctx.text, keys[k].s.p, keys[k].s.n)
+    text.p = ctx.text.p
+    text.n = 0 if ctx.text.failed else ctx.text.n
+    return FAULT_NO_DATUM
+
+
+cdef int time_fault(Context* ctx, Strptime* layout, Str* text) noexcept nogil:
+    """Go's text of a failed parse, as the error's operand."""
+    cdef Buf* out = &ctx.text
+    buf_clear(out)
+    buf_text(out, b"strptime (")
+    buf_put(out, layout.text.p, layout.text.n)
+    buf_text(out, b", ")
+    buf_put(out, text.p, text.n)
+    buf_text(out, b", ")
+    buf_put(out, ctx.zone_name.p, ctx.zone_name.n)
+    buf_text(out, b") failed: ")
+    put_time_error(out, <const uint8_t*> layout.steps.p, layout.steps.n, text.p, text.n, &ctx.time_error)
+    text.p = out.p
+    text.n = 0 if out.failed else out.n
+    return FAULT_TIME

@@ -1,0 +1,72 @@
+# Declarations of the C libraries: only here, never in the code that uses them.
+
+from libc.math cimport fmod, pow
+from libc.stddef cimport size_t
+from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+
+cdef extern from "core/lines.hpp" namespace "nm" nogil:
+    size_t count_newlines(const char* p, size_t n) noexcept
+    const char* find_line_end(const char* at, const char* end) noexcept
+    const char* find_line_start(const char* at, const char* first) noexcept
+    void sort_words(uint64_t* words, size_t n) noexcept
+    int lowest_bit(uint64_t word) noexcept
+
+cdef extern from "core/regex.hpp" namespace "nm" nogil:
+    void* re2_compile(const char* text, size_t n) noexcept
+    void re2_free(void* re) noexcept
+    int re2_match(const void* re, const char* s, size_t n, size_t start, size_t* ov, int pairs) noexcept
+
+cdef extern from "core/regex.hpp" nogil:
+    ctypedef struct pcre2_code:
+        pass
+    ctypedef struct pcre2_match_data:
+        pass
+    ctypedef struct pcre2_match_context:
+        pass
+    ctypedef struct pcre2_jit_stack:
+        pass
+    enum:
+        PCRE2_UTF
+        PCRE2_NO_UTF_CHECK
+        PCRE2_JIT_COMPLETE
+        PCRE2_ERROR_NOMATCH
+    pcre2_code* pcre2_compile(const unsigned char*, size_t, uint32_t, int*, size_t*, void*) noexcept
+    void pcre2_code_free(pcre2_code*) noexcept
+    int pcre2_jit_compile(pcre2_code*, uint32_t) noexcept
+    int pcre2_jit_match(const pcre2_code*, const unsigned char*, size_t, size_t, uint32_t, pcre2_match_data*,
+                        pcre2_match_context*) noexcept
+    pcre2_match_data* pcre2_match_data_create(uint32_t, void*) noexcept
+    void pcre2_match_data_free(pcre2_match_data*) noexcept
+    size_t* pcre2_get_ovector_pointer(pcre2_match_data*) noexcept
+    pcre2_match_context* pcre2_match_context_create(void*) noexcept
+    void pcre2_match_context_free(pcre2_match_context*) noexcept
+    int pcre2_set_match_limit(pcre2_match_context*, uint32_t) noexcept
+    pcre2_jit_stack* pcre2_jit_stack_create(size_t, size_t, void*) noexcept
+    void pcre2_jit_stack_free(pcre2_jit_stack*) noexcept
+    void pcre2_jit_stack_assign(pcre2_match_context*, void*, void*) noexcept
+
+    ctypedef struct hs_database_t:
+        pass
+    ctypedef struct hs_scratch_t:
+        pass
+    ctypedef struct hs_compile_error_t:
+        char* message
+        int expression
+    enum:
+        HS_SUCCESS
+        HS_FLAG_CASELESS
+        HS_MODE_BLOCK
+    ctypedef int (*match_event_handler)(unsigned int, unsigned long long, unsigned long long, unsigned int,
+                                        void*) noexcept nogil
+    int hs_valid_platform() noexcept
+    int hs_compile_multi(const char* const*, const unsigned int*, const unsigned int*, unsigned int, unsigned int,
+                         const void*, hs_database_t**, hs_compile_error_t**) noexcept
+    int hs_free_compile_error(hs_compile_error_t*) noexcept
+    int hs_free_database(hs_database_t*) noexcept
+    int hs_alloc_scratch(const hs_database_t*, hs_scratch_t**) noexcept
+    int hs_free_scratch(hs_scratch_t*) noexcept
+    int hs_scan(const hs_database_t*, const char*, unsigned int, unsigned int, hs_scratch_t*, match_event_handler,
+                void*) noexcept

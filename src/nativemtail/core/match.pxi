@@ -1,0 +1,268 @@
+# Captures: PCRE2's JIT where it is exact and bounded, RE2 everywhere else.
+#
+# A pattern has three forms (compiler/regex/dialects.py): bytes for ASCII subjects, UTF for the others, RE2 for
+# subjects on which PCRE2 reached its limit, patterns on which the two differ, long lines of patterns that are not
+# proven linear, and machines that allow no JIT.  Invalid UTF-8 becomes U+FFFD first, as Go reads it, and the
+# offsets are mapped back.
+
+cdef enum:                  # facts about a pattern, set by compiler/plan.py
+    PATTERN_PCRE2 = 1       # PCRE2 gives Go's captures
+    PATTERN_LINEAR = 2      # and its backtracking is linear in the line
+    PATTERN_ALWAYS = 4      # matches every line
+    PATTERN_LITERAL = 8     # is one literal, the one that its gate looks for
+
+cdef enum:
+    FORM_NEW = 0            # not compiled yet
+    FORM_READY = 1
+    FORM_NONE = 2           # cannot be had: use RE2
+
+cdef enum:
+    LONG_LINE = 1024        # bytes from which on only proven-linear patterns run in PCRE2
+    MATCH_LIMIT = 2000      # PCRE2's limit for a match, beside STEPS_PER_BYTE
+    STEPS_PER_BYTE = 8
+    HITS_TO_DEMOTE = 8      # a pattern that has reached the limit so often starts with RE2
+
+cdef enum:                  # what is known of a subject's bytes
+    TEXT_UNKNOWN = 0
+    TEXT_ASCII = 1
+    TEXT_UTF8 = 2
+    TEXT_REPAIRED = 3
+
+cdef struct Form:
+    Str text
+    pcre2_code* code
+    pcre2_match_data* data
+    int state
+
+cdef struct Pattern:
+    Form bytes
+    Form utf
+    Str re2_text
+    void* re2
+    int re2_state
+    int flags
+    int pairs               # capture offsets wanted, group 0 included; 0: only whether it matches
+    int gate                # bit that the gates set, -1: not gated
+    int hits                # times that PCRE2 reached its limit
+    uint64_t serial         # the line that `matched` and `ov` are about
+    int matched
+    size_t* ov              # pairs of offsets into the line
+    size_t* scratch         # as many for matches of other texts
+
+cdef struct Subject:
+    const char* p
+    size_t n
+    int state
+    Buf fixed               # the repaired text, if state is TEXT_REPAIRED
+    Buf origin              # and for each offset into it the offset into the subject, as uint32_t
+
+cdef struct Matcher:        # what matching needs besides the pattern; one per engine
+    pcre2_match_context* context
+    pcre2_jit_stack* stack
+    int jit                 # whether JIT may be used
+    int64_t limit_hits
+    int64_t re2_runs
+    int64_t gate_asked      # patterns whose gate was asked, and was open, in this block
+    int64_t gate_open
+
+
+cdef int matcher_init(Matcher* m, bint allow_jit) noexcept nogil:
+    memset(m, 0, sizeof(Matcher))
+    m.context = pcre2_match_context_create(NULL)
+    if m.context == NULL:
+        return -1
+    m.stack = pcre2_jit_stack_create(32 * 1024, 1024 * 1024, NULL)
+    if m.stack != NULL:
+        pcre2_jit_stack_assign(m.context, NULL, m.stack)
+    m.jit = allow_jit and m.stack != NULL
+    return 0
+
+
+cdef void matcher_free(Matcher* m) noexcept nogil:
+    if m.stack != NULL:
+        pcre2_jit_stack_free(m.stack)
+    if m.context != NULL:
+        pcre2_match_context_free(m.context)
+    memset(m, 0, sizeof(Matcher))
+
+
+cdef int form_compile(Form* form, uint32_t options) noexcept nogil:
+    """Compile without JIT; FORM_NEW on success, as the JIT comes with the first use."""
+    cdef int error = 0
+    cdef size_t offset = 0
+    form.code = pcre2_compile(<const unsigned char*> form.text.p, form.text.n, options, &error, &offset, NULL)
+    form.state = FORM_NONE if form.code == NULL else FORM_NEW
+    return form.state
+
+
+cdef int form_prepare(Form* form, uint32_t options, int pairs) noexcept nogil:
+    if form.code == NULL and form_compile(form, options) == FORM_NONE:
+        return FORM_NONE
+    form.data = pcre2_match_data_create(<uint32_t> (pairs if pairs > 0 else 1), NULL)
+    if form.data == NULL or pcre2_jit_compile(form.code, PCRE2_JIT_COMPLETE) != 0:
+        form.state = FORM_NONE
+    else:
+        form.state = FORM_READY
+    return form.state
+
+
+cdef void form_free(Form* form) noexcept nogil:
+    if form.data != NULL:
+        pcre2_match_data_free(form.data)
+    if form.code != NULL:
+        pcre2_code_free(form.code)
+    form.data = NULL
+    form.code = NULL
+
+
+cdef void pattern_free(Pattern* p) noexcept nogil:
+    form_free(&p.bytes)
+    form_free(&p.utf)
+    if p.re2 != NULL:
+        re2_free(p.re2)
+    free(p.ov)
+    free(p.scratch)
+    p.re2 = NULL
+    p.ov = NULL
+    p.scratch = NULL
+
+
+cdef bint pattern_re2(Pattern* p) noexcept nogil:
+    """Have the RE2 form ready; false when there is no memory for it."""
+    if p.re2_state == FORM_NEW:
+        p.re2 = re2_compile(p.re2_text.p, p.re2_text.n)
+        p.re2_state = FORM_READY if p.re2 != NULL else FORM_NONE
+    return p.re2_state == FORM_READY
+
+
+cdef void subject_set(Subject* s, const char* p, size_t n) noexcept nogil:
+    s.p = p
+    s.n = n
+    s.state = TEXT_UNKNOWN
+
+
+cdef void subject_free(Subject* s) noexcept nogil:
+    buf_free(&s.fixed)
+    buf_free(&s.origin)
+
+
+cdef bint subject_repair(Subject* s) noexcept nogil:
+    buf_clear(&s.fixed)
+    buf_clear(&s.origin)
+    utf8_repair(&s.fixed, s.p, s.n, &s.origin)
+    return not (s.fixed.failed or s.origin.failed)
+
+
+cdef inline size_t subject_origin(Subject* s, size_t offset) noexcept nogil:
+    return (<uint32_t*> s.origin.p)[offset]
+
+
+cdef bint subject_examine(Subject* s) noexcept nogil:
+    """Find out what the bytes are; false when there is no memory."""
+    if is_ascii(s.p, s.n):
+        s.state = TEXT_ASCII
+    elif is_utf8(s.p, s.n):
+        s.state = TEXT_UTF8
+    else:
+        s.state = TEXT_REPAIRED
+        return subject_repair(s)
+    return True
+
+
+cdef int match_pcre2(Matcher* m, Pattern* p, Form* form, uint32_t options, const char* text, size_t n, size_t start,
+                     size_t* ov) noexcept nogil:
+    """1 matched, 0 not, -1 PCRE2 cannot say."""
+    cdef int rc
+    if form.state == FORM_NEW and form_prepare(form, options, p.pairs) != FORM_READY:
+        return -1
+    pcre2_set_match_limit(m.context, <uint32_t> (MATCH_LIMIT + STEPS_PER_BYTE * n))
+    rc = pcre2_jit_match(form.code, <const unsigned char*> text, n, start, 0, form.data, m.context)
+    if rc >= 0:
+        memcpy(ov, pcre2_get_ovector_pointer(form.data), <size_t> p.pairs * 2 * sizeof(size_t))
+        return 1
+    if rc == PCRE2_ERROR_NOMATCH:
+        return 0
+    p.hits += 1
+    m.limit_hits += 1
+    return -1
+
+
+cdef bint uses_pcre2(Matcher* m, Pattern* p, size_t n) noexcept nogil:
+    if not m.jit or not p.flags & PATTERN_PCRE2:
+        return False
+    return p.flags & PATTERN_LINEAR or (n < LONG_LINE and p.hits < HITS_TO_DEMOTE)
+
+
+cdef int match_at(Matcher* m, Pattern* p, Subject* s, size_t start, size_t* ov) noexcept nogil:
+    """Match `p` against the subject from offset `start` of its (repaired) text: 1, 0, or -1 without memory.
+
+    `ov` gets p.pairs pairs of offsets into that text.
+    """
+    cdef const char* text = s.p
+    cdef size_t n = s.n
+    cdef int rc = -1
+    if s.state == TEXT_UNKNOWN and not subject_examine(s):
+        return -1
+    if s.state == TEXT_REPAIRED:
+        text = s.fixed.p
+        n = s.fixed.n
+    if uses_pcre2(m, p, n):
+        if s.state == TEXT_ASCII:
+            if p.bytes.state != FORM_NONE:
+                rc = match_pcre2(m, p, &p.bytes, 0, text, n, start, ov)
+        elif p.utf.state != FORM_NONE:
+            rc = match_pcre2(m, p, &p.utf, PCRE2_UTF | PCRE2_NO_UTF_CHECK, text, n, start, ov)
+        if rc >= 0:
+            return rc
+    if not pattern_re2(p):
+        return -1
+    m.re2_runs += 1
+    return re2_match(p.re2, text, n, start, ov, p.pairs)
+
+
+cdef void offsets_to_origin(Subject* s, size_t* ov, int pairs) noexcept nogil:
+    cdef int i
+    for i in range(2 * pairs):
+        if ov[i] != <size_t> -1:
+            ov[i] = subject_origin(s, ov[i])
+
+
+cdef int match_subject(Matcher* m, Pattern* p, Subject* s, size_t* ov) noexcept nogil:
+    """Match `p` anywhere in the subject: 1, 0, or -1 without memory; offsets into the subject's own bytes."""
+    cdef int rc = match_at(m, p, s, 0, ov)
+    if rc == 1 and s.state == TEXT_REPAIRED:
+        offsets_to_origin(s, ov, p.pairs)
+    return rc
+
+
+cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out) noexcept nogil:
+    """Every leftmost-first match replaced by `new` literally; an empty match right behind a match is none."""
+    cdef const char* text
+    cdef size_t n, at = 0, copied = 0, width
+    cdef size_t* ov = p.scratch
+    if s.state == TEXT_UNKNOWN and not subject_examine(s):
+        out.failed = True
+        return
+    text = s.p
+    n = s.n
+    if s.state == TEXT_REPAIRED:
+        text = s.fixed.p
+        n = s.fixed.n
+    while at <= n and not out.failed and match_at(m, p, s, at, ov) == 1:
+        put_origin(s, out, copied, ov[0])
+        if ov[1] > copied or ov[0] == 0:
+            buf_put(out, new.p, new.n)
+        copied = ov[1]
+        width = 1
+        while at + width < n and (<unsigned char> text[at + width] & 0xC0) == 0x80:
+            width += 1
+        at = at + width if at + width > ov[1] else ov[1]
+    put_origin(s, out, copied, n)
+
+
+cdef void put_origin(Subject* s, Buf* out, size_t first, size_t last) noexcept nogil:
+    """The subject's own bytes between two offsets into its (repaired) text."""
+    if s.state == TEXT_REPAIRED:
+        first = subject_origin(s, first)
+        last = subject_origin(s, last)
+    buf_put(out, s.p + first, last - first)

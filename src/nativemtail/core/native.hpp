@@ -1,0 +1,85 @@
+// What the core needs from C++ and the CPU that Cython cannot say: vector code, <charconv>, CPython's character tables.
+#ifndef NATIVEMTAIL_NATIVE_HPP
+#define NATIVEMTAIL_NATIVE_HPP
+
+#include <Python.h>
+
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <system_error>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#ifndef __cpp_lib_to_chars
+#error "a C++17 library with std::to_chars for double is needed (GCC 11 or newer)"
+#endif
+
+// Length of the longest prefix of p[0..n) that has no byte above 0x7F, rounded down to the width looked at in one go.
+static inline size_t nm_ascii_blocks(const char *p, size_t n) {
+    size_t i = 0;
+#if defined(__AVX2__)
+    for (; i + 32 <= n; i += 32)
+        if (_mm256_movemask_epi8(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(p + i)))) return i;
+#endif
+#if defined(__SSE2__)
+    for (; i + 64 <= n; i += 64) {
+        const __m128i *v = reinterpret_cast<const __m128i *>(p + i);
+        __m128i low = _mm_or_si128(_mm_loadu_si128(v), _mm_loadu_si128(v + 1));
+        __m128i high = _mm_or_si128(_mm_loadu_si128(v + 2), _mm_loadu_si128(v + 3));
+        if (_mm_movemask_epi8(_mm_or_si128(low, high))) break;
+    }
+    for (; i + 16 <= n; i += 16)
+        if (_mm_movemask_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p + i)))) return i;
+#endif
+    for (; i + 8 <= n; i += 8) {
+        uint64_t word;
+        std::memcpy(&word, p + i, 8);
+        if (word & UINT64_C(0x8080808080808080)) return i;
+    }
+    return i;
+}
+
+// Length of the longest prefix of p[0..n) that has no byte above 0x7F.
+static inline size_t nm_ascii_prefix(const char *p, size_t n) {
+    size_t i = nm_ascii_blocks(p, n);
+    while (i < n && static_cast<signed char>(p[i]) >= 0) i++;
+    return i;
+}
+
+// Shortest digits that round-trip: v (finite, above zero) is d.ddd * 10**exponent; returns how many digits (at most 17).
+static inline int nm_shortest(double v, char *digits, int *exponent) {
+    char text[32];
+    std::to_chars_result end = std::to_chars(text, text + sizeof text, v, std::chars_format::scientific);
+    const char *e = end.ptr;
+    while (*--e != 'e') {
+    }
+    int ten = 0;
+    for (const char *c = e + 2; c < end.ptr; c++) ten = ten * 10 + (*c - '0');
+    *exponent = e[1] == '-' ? -ten : ten;
+    int count = 0;
+    for (const char *c = text; c < e; c++)
+        if (*c != '.') digits[count++] = *c;
+    return count;
+}
+
+static inline size_t nm_int_text(int64_t v, char *out) {
+    return static_cast<size_t>(std::to_chars(out, out + 24, v).ptr - out);
+}
+
+// 0: all of p[0..n) read, 1: not a number, 2: out of range.  Unsigned text; `hex` has no 0x in front.
+static inline int nm_read_double(const char *p, size_t n, bool hex, double *out) {
+    std::from_chars_result end =
+        std::from_chars(p, p + n, *out, hex ? std::chars_format::hex : std::chars_format::general);
+    if (end.ec == std::errc::result_out_of_range) return 2;
+    return end.ec == std::errc() && end.ptr == p + n ? 0 : 1;
+}
+
+// Simple (one to one) lower case and "may be shown as it is", from CPython's tables, which need no GIL.
+static inline uint32_t nm_lower(uint32_t rune) { return Py_UNICODE_TOLOWER(rune); }
+static inline bool nm_printable(uint32_t rune) { return Py_UNICODE_ISPRINTABLE(rune); }
+
+#endif

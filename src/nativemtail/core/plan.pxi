@@ -1,0 +1,258 @@
+# A plan: all loaded programs as C tables, made once from what compiler/plan.py computed and then only read (but for
+# the scratch of its patterns, slots and error records: one engine runs one plan).
+
+cdef struct GateBits:               # bits that an event sets
+    uint32_t word
+    uint64_t mask
+
+cdef struct Gates:              # one Hyperscan database for all programs
+    hs_database_t* database
+    hs_scratch_t* scratch
+    uint32_t* first             # factor → its first span; one more cell than factors
+    GateBits* spans
+    uint32_t words              # of bits: the patterns', then from `program_word` on the programs'
+    uint32_t program_word
+    uint64_t* always            # programs that run on every line, as words
+    bint every_line             # whether there are any
+    bint usable
+
+cdef void* zeroed(size_t count, size_t size) except NULL:
+    cdef void* p = calloc(count if count else 1, size)
+    if p == NULL:
+        raise MemoryError()
+    return p
+
+
+cdef Str borrow(bytes text):
+    """The bytes of an object that the plan keeps alive."""
+    cdef Str s
+    s.p = text
+    s.n = len(text)
+    return s
+
+
+cdef class Plan:
+    """Immutable tables that the engine reads: patterns, gates, code.  Built from `compiler.plan.Tables`.
+
+    `gated` False runs every program on every line; `jit` False makes all captures with RE2.  Both give the same
+    results, which the tests rely on.  Raises ValueError when a pattern or the gates cannot be compiled.
+    """
+
+    cdef Pattern* patterns
+    cdef int pattern_n
+    cdef Prog* progs
+    cdef int prog_n
+    cdef Gates gates
+    cdef int registers
+    cdef bint patch_year
+    cdef bint allow_jit
+    cdef list kept              # what the C tables point into
+    cdef list filters           # per program: names of the sources it listens to, or None
+    cdef TimeZone zone
+    cdef Str zone_name
+    cdef readonly tuple names   # of the programs
+    cdef list lines             # per program: lines of code, lines of begin
+    cdef readonly list warnings
+
+    def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint gated=True, bint jit=True):
+        self.kept = []
+        self.warnings = []
+        self.zone = zone
+        self.zone_name = self.keep(zone.name.encode())
+        self.patch_year = patch_year
+        self.allow_jit = jit
+        self.names = tuple(program.name for program in tables.programs)
+        self.filters = [program.log_filter for program in tables.programs]
+        self.lines = [(program.lines, program.begin_lines) for program in tables.programs]
+        self._add_patterns(tables.patterns)
+        self._add_programs(tables.programs)
+        self._add_gates(tables)
+        if gated:
+            self._compile_gates(tables.factors)
+
+    def __dealloc__(self):
+        cdef int i
+        if self.patterns != NULL:
+            for i in range(self.pattern_n):
+                pattern_free(&self.patterns[i])
+        if self.progs != NULL:
+            for i in range(self.prog_n):
+                prog_free(&self.progs[i])
+        free(self.patterns)
+        free(self.progs)
+        if self.gates.scratch != NULL:
+            hs_free_scratch(self.gates.scratch)
+        if self.gates.database != NULL:
+            hs_free_database(self.gates.database)
+        free(self.gates.first)
+        free(self.gates.spans)
+        free(self.gates.always)
+
+    cdef Str keep(self, bytes text):
+        self.kept.append(text)
+        return borrow(text)
+
+    cdef _add_patterns(self, list specs):
+        cdef Pattern* p
+        self.patterns = <Pattern*> zeroed(len(specs), sizeof(Pattern))
+        self.pattern_n = len(specs)
+        for i, spec in enumerate(specs):
+            p = &self.patterns[i]
+            p.bytes.text = self.keep(spec.bytes_form)
+            p.utf.text = self.keep(spec.utf_form)
+            p.re2_text = self.keep(spec.re2_form)
+            p.flags = spec.flags
+            p.pairs = spec.captures + 1
+            p.gate = spec.gate
+            p.ov = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
+            p.scratch = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
+            if form_compile(&p.bytes, 0) == FORM_NONE and not pattern_re2(p):
+                raise ValueError(f"pattern too large for this machine: /{spec.text.decode('utf-8', 'replace')}/")
+
+    cdef _add_programs(self, list specs):
+        self.progs = <Prog*> zeroed(len(specs), sizeof(Prog))
+        self.prog_n = len(specs)
+        for i, spec in enumerate(specs):
+            self.registers = max(self.registers, spec.registers)
+            self._add_program(&self.progs[i], spec)
+
+    cdef _add_program(self, Prog* prog, spec):
+        cdef Py_ssize_t i
+        prog.name = self.keep(spec.name.encode())
+        prog.code = <Instr*> self.keep(spec.code).p
+        prog.code_n = <int32_t> (len(spec.code) // sizeof(Instr))
+        prog.begin = <Instr*> self.keep(spec.begin).p
+        prog.begin_n = <int32_t> (len(spec.begin) // sizeof(Instr))
+        prog.ints = <int64_t*> zeroed(len(spec.ints), sizeof(int64_t))
+        for i, number in enumerate(spec.ints):
+            prog.ints[i] = number
+        prog.floats = <double*> zeroed(len(spec.floats), sizeof(double))
+        for i, number in enumerate(spec.floats):
+            prog.floats[i] = number
+        prog.strings = <Str*> zeroed(len(spec.strings), sizeof(Str))
+        for i, text in enumerate(spec.strings):
+            prog.strings[i] = self.keep(text)
+        prog.layouts = <Strptime*> zeroed(len(spec.layouts), sizeof(Strptime))
+        for i, (text, steps) in enumerate(spec.layouts):
+            prog.layouts[i].text = self.keep(text)
+            prog.layouts[i].steps = self.keep(steps)
+        prog.metrics = <MetricTable**> zeroed(len(spec.metrics), sizeof(MetricTable*))
+        for i, metric in enumerate(spec.metrics):
+            self.kept.append(metric)
+            prog.metrics[i] = (<Metric?> metric).table
+        prog.patterns = <int32_t*> zeroed(len(spec.patterns), sizeof(int32_t))
+        for i, number in enumerate(spec.patterns):
+            prog.patterns[i] = number
+        prog.slots = <Slot*> zeroed(len(spec.slot_pairs), sizeof(Slot))
+        prog.slot_n = len(spec.slot_pairs)
+        for i, pairs in enumerate(spec.slot_pairs):
+            if pairs:
+                prog.slots[i].own = <size_t*> zeroed(2 * pairs, sizeof(size_t))
+        prog.kept = <FaultRecord*> zeroed(FAULTS_KEPT, sizeof(FaultRecord))
+
+    cdef _add_gates(self, tables):
+        cdef Gates* g = &self.gates
+        cdef Py_ssize_t at = 0, i
+        g.program_word = (tables.pattern_bits + 63) // 64
+        g.words = g.program_word + (self.prog_n + 63) // 64
+        g.always = <uint64_t*> zeroed(g.words - g.program_word, sizeof(uint64_t))
+        for i in tables.always:
+            g.always[i // 64] |= <uint64_t> 1 << (i % 64)
+        g.every_line = bool(tables.always)
+        g.first = <uint32_t*> zeroed(len(tables.factors) + 1, sizeof(uint32_t))
+        g.spans = <GateBits*> zeroed(sum(len(factor.spans) for factor in tables.factors), sizeof(GateBits))
+        for i, factor in enumerate(tables.factors):
+            g.first[i] = <uint32_t> at
+            for word, mask in factor.spans:
+                g.spans[at].word = word
+                g.spans[at].mask = mask
+                at += 1
+        g.first[len(tables.factors)] = <uint32_t> at
+
+    cdef _compile_gates(self, list factors):
+        if not factors:
+            return
+        if hs_valid_platform() != HS_SUCCESS:
+            self.warnings.append("this processor lacks SSSE3, so every program runs on every line")
+            return
+        self._compile_database(factors)
+        if hs_alloc_scratch(self.gates.database, &self.gates.scratch) != HS_SUCCESS:
+            raise MemoryError()
+        self.gates.usable = self._test_gates(factors)
+        if not self.gates.usable:
+            self.warnings.append("the Hyperscan library misses matches here, so every program runs on every line")
+
+    cdef _compile_database(self, list factors):
+        cdef unsigned int n = <unsigned int> len(factors)
+        cdef const char** texts = NULL
+        cdef unsigned int* flags = NULL
+        cdef unsigned int* ids = NULL
+        cdef hs_compile_error_t* error = NULL
+        cdef int rc
+        try:
+            texts = <const char**> zeroed(n, sizeof(char*))
+            flags = <unsigned int*> zeroed(n, sizeof(int))
+            ids = <unsigned int*> zeroed(n, sizeof(int))
+            for i, factor in enumerate(factors):
+                texts[i] = self.keep(factor.expression).p
+                flags[i] = HS_FLAG_CASELESS if factor.caseless else 0
+                ids[i] = <unsigned int> i
+            with nogil:
+                rc = hs_compile_multi(texts, flags, ids, n, HS_MODE_BLOCK, NULL, &self.gates.database, &error)
+            if rc != HS_SUCCESS:
+                message = "out of memory" if error == NULL else error.message.decode("utf-8", "replace")
+                if error != NULL:
+                    hs_free_compile_error(error)
+                raise ValueError(f"Hyperscan cannot compile the gates: {message}")
+        finally:
+            free(texts)
+            free(flags)
+            free(ids)
+
+    cdef bint _test_gates(self, list factors) except -1:
+        """Look for each literal at several alignments in a text made of them; any that is missed spoils the gates.
+
+        Vectorscan up to 5.4.12 has missed true matches (VectorCamp/vectorscan#382).
+        """
+        cdef bytes text
+        cdef bytearray found = bytearray(len(factors))
+        cdef int rc
+        literals = [(i, factor.literal) for i, factor in enumerate(factors) if factor.literal is not None]
+        for pad in (0, 1, 7, 30):
+            text = b"\n".join(b"." * (pad * (at % 3)) + literal for at, (_, literal) in enumerate(literals))
+            found[:] = bytes(len(factors))
+            rc = hs_scan(self.gates.database, text, <unsigned int> len(text), 0, self.gates.scratch, note_factor,
+                         <void*> <char*> found)
+            if rc != HS_SUCCESS or not all(found[i] for i, _ in literals):
+                return False
+        return True
+
+    @property
+    def gated(self):
+        """Whether lines pass the gates before programs run on them."""
+        return bool(self.gates.usable)
+
+
+cdef int note_factor(unsigned int id, unsigned long long start, unsigned long long to, unsigned int flags,
+                     void* found) noexcept nogil:
+    (<char*> found)[id] = 1
+    return 0
+
+
+cdef void prog_free(Prog* prog) noexcept:
+    cdef int i
+    free(prog.ints)
+    free(prog.floats)
+    free(prog.strings)
+    free(prog.layouts)
+    free(prog.metrics)
+    free(prog.patterns)
+    if prog.slots != NULL:
+        for i in range(prog.slot_n):
+            free(prog.slots[i].own)
+    free(prog.slots)
+    if prog.kept != NULL:
+        for i in range(FAULTS_KEPT):
+            fault_free(&prog.kept[i])
+    free(prog.kept)
+    fault_free(&prog.last)

@@ -1,0 +1,509 @@
+from threading import Lock
+
+# Blocks to candidate lines: the gates scan a whole block, and only lines that an event marked, or that some program
+# must see, are looked at one by one.  All of it runs without the GIL and with the store's lock held.
+
+cdef enum:
+    WORTH_LINES = 256           # lines that a block must have to tell whether the gates pay
+    REST_BLOCKS = 32            # blocks that run without gates when they did not
+    EPOCH_NS = 900000000000     # a quarter of an hour: in every zone the year begins with one
+    INIT_SERIAL = 1             # lines are numbered from 2 on
+    MAX_EVENTS = 1 << 20        # of one block; a block with more runs without gates
+
+cdef struct Source:             # a source of lines, by number
+    uint64_t* allowed           # programs whose log_filter lets it through, as words; NULL: ask again
+    int64_t lines
+
+cdef struct Events:             # of one block: end offset << 32 | factor
+    uint64_t* list
+    size_t n
+    size_t cap
+    uint64_t last
+    bint unordered
+
+cdef struct Scan:               # one block on its way
+    Context* ctx
+    Gates* gates
+    Prog* progs
+    StoreLock* lock
+    const uint64_t* allowed
+    const char* base
+    const char* end
+    const char* next            # lines before this are done
+    const char* line            # the line that events are being gathered for, NULL for none
+    const char* line_end
+    int64_t program_runs
+
+
+cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
+    """Run over the line [first, last) the programs that its bits, or no gates, select."""
+    cdef Context* ctx = s.ctx
+    cdef Gates* g = s.gates
+    cdef uint64_t todo
+    cdef uint32_t word
+    cdef size_t n = last - first
+    cdef Prog* prog
+    if n and last < s.end and (last - 1)[0] == 13:
+        n -= 1
+    ctx.serial += 1
+    subject_set(&ctx.line, first, n)
+    for word in range(g.program_word, g.words):
+        todo = s.allowed[word - g.program_word]
+        if ctx.gated:
+            todo &= ctx.bits[word] | g.always[word - g.program_word]
+        while todo:
+            prog = &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]
+            todo &= todo - 1
+            s.program_runs += 1
+            run(ctx, prog, prog.code)
+    if ctx.arena != NULL:
+        arena_reset(ctx, False)
+    if lock_wanted(s.lock):  # readers come in between two lines
+        s.lock.release()
+        s.lock.acquire()
+
+
+cdef void run_lines_before(Scan* s, const char* stop) noexcept nogil:
+    """Run the lines in [next, stop), on which no gate fired; `stop` is the start of a line or the end."""
+    cdef const char* last
+    while s.next < stop:
+        last = find_line_end(s.next, stop)
+        run_line(s, s.next, last)
+        s.next = last + 1
+
+
+cdef void finish_line(Scan* s) noexcept nogil:
+    """Run the line that events were gathered for."""
+    if s.line == NULL:
+        return
+    run_line(s, s.line, s.line_end)
+    s.next = s.line_end + 1
+    s.line = NULL
+    memset(s.ctx.bits, 0, s.gates.words * sizeof(uint64_t))
+
+
+cdef int note_event(unsigned int factor, unsigned long long start, unsigned long long to, unsigned int flags,
+                    void* data) noexcept nogil:
+    """Hyperscan found `factor`, ending before offset `to`.  Not 0 stops the scan: too many."""
+    cdef Events* e = <Events*> data
+    cdef uint64_t event = to << 32 | factor
+    if e.n == e.cap and not events_grow(e):
+        return 1
+    e.unordered |= event < e.last
+    e.last = event
+    e.list[e.n] = event
+    e.n += 1
+    return 0
+
+
+cdef bint events_grow(Events* e) noexcept nogil:
+    cdef size_t cap = 2 * e.cap if e.cap else 4096
+    cdef uint64_t* grown
+    if cap > MAX_EVENTS:
+        return False
+    grown = <uint64_t*> realloc(e.list, cap * sizeof(uint64_t))
+    if grown == NULL:
+        return False
+    e.list = grown
+    e.cap = cap
+    return True
+
+
+cdef void mark_line(Scan* s, uint64_t event) noexcept nogil:
+    """Set the bits of an event on its line, after running the lines before."""
+    cdef Gates* g = s.gates
+    cdef const char* at = s.base + (event >> 32)
+    cdef uint32_t factor = <uint32_t> event
+    cdef uint32_t i
+    if s.line == NULL or at > s.line_end:
+        finish_line(s)
+        s.line = find_line_start(at, s.next)
+        if g.every_line:
+            run_lines_before(s, s.line)
+        s.line_end = find_line_end(at, s.end)
+    for i in range(g.first[factor], g.first[factor + 1]):
+        s.ctx.bits[g.spans[i].word] |= g.spans[i].mask
+
+
+cdef bint scan_gated(Scan* s, Events* e) noexcept nogil:
+    """False when there are too many events to keep: nothing was run then."""
+    cdef size_t i
+    e.n = 0
+    e.last = 0
+    e.unordered = False
+    if hs_scan(s.gates.database, s.base, <unsigned int> (s.end - s.base), 0, s.gates.scratch, note_event,
+               e) != HS_SUCCESS:
+        return False
+    if e.unordered:  # Hyperscan promises no order
+        sort_words(e.list, e.n)
+    memset(s.ctx.bits, 0, s.gates.words * sizeof(uint64_t))
+    for i in range(e.n):
+        mark_line(s, e.list[i])
+    finish_line(s)
+    if s.gates.every_line:
+        run_lines_before(s, s.end)
+    return True
+
+
+cdef context_plan(Context* ctx, Plan plan):
+    """Make `ctx` fit for running `plan`; as it was on an error."""
+    cdef Reg* regs = NULL
+    cdef uint64_t* bits = NULL
+    cdef Matcher matcher
+    try:
+        regs = <Reg*> zeroed(plan.registers + 4, sizeof(Reg))
+        bits = <uint64_t*> zeroed(plan.gates.words, sizeof(uint64_t))
+        if matcher_init(&matcher, plan.allow_jit) != 0:
+            raise MemoryError()
+    except BaseException:
+        free(regs)
+        free(bits)
+        raise
+    free(ctx.regs)
+    free(ctx.bits)
+    matcher_free(&ctx.matcher)
+    ctx.regs = regs
+    ctx.bits = bits
+    ctx.matcher = matcher
+    ctx.patterns = plan.patterns
+    ctx.zone = &plan.zone.zone
+    ctx.zone_name = plan.zone_name
+    ctx.patch_year = plan.patch_year
+    ctx.epoch += 1
+
+
+cdef void context_free(Context* ctx) noexcept:
+    matcher_free(&ctx.matcher)
+    subject_free(&ctx.line)
+    subject_free(&ctx.other)
+    arena_reset(ctx, True)
+    buf_free(&ctx.text)
+    free(ctx.regs)
+    free(ctx.bits)
+
+
+cdef void context_clock(Context* ctx) noexcept nogil:
+    """Take the wall clock for what follows; never behind what was already given out."""
+    cdef timespec now
+    cdef int64_t ns
+    clock_gettime(CLOCK_REALTIME, &now)
+    ns = <int64_t> now.tv_sec * 1000000000 + now.tv_nsec
+    if ns // EPOCH_NS != ctx.now // EPOCH_NS:
+        ctx.epoch += 1
+    if ns > ctx.now:
+        ctx.now = ns
+
+
+cdef class Engine:
+    """Runs a plan over blocks of lines, writing to the metrics that the plan names."""
+
+    cdef Context ctx
+    cdef Source* sources
+    cdef int source_n
+    cdef list source_names      # bytes by number, None where forgotten
+    cdef Plan plan
+    cdef Store store
+    cdef Events events
+    cdef int rest               # blocks to go without the gates
+    cdef object turn            # held while a block runs, and while plans change
+    cdef dict past_lines        # of programs, from plans before this one
+    cdef dict past_faults
+    cdef int64_t* program_lines_
+    cdef int64_t total
+
+    def __cinit__(self, Store store):
+        self.store = store
+        self.source_names = []
+        self.past_lines = {}
+        self.past_faults = {}
+        self.ctx.serial = INIT_SERIAL
+        self.turn = Lock()
+
+    def __dealloc__(self):
+        cdef int i
+        context_free(&self.ctx)
+        free(self.program_lines_)
+        free(self.events.list)
+        for i in range(self.source_n):
+            free(self.sources[i].allowed)
+        free(self.sources)
+
+    # --- plans ---------------------------------------------------------------------------------------------
+
+    def swap(self, Plan plan not None):
+        """Make `plan` the running one, between two blocks."""
+        with self.turn:
+            self._swap(plan)
+
+    cdef _swap(self, Plan plan):
+        cdef int64_t* lines = <int64_t*> zeroed(plan.prog_n, sizeof(int64_t))
+        try:
+            self._fold_counts()
+            context_plan(&self.ctx, plan)
+        except BaseException:
+            free(lines)
+            raise
+        free(self.program_lines_)
+        self.program_lines_ = lines
+        self.plan = plan
+        self.rest = 0
+        for i in range(self.source_n):
+            free(self.sources[i].allowed)
+            self.sources[i].allowed = NULL
+
+    cdef _fold_counts(self):
+        self.past_lines = self.program_lines()
+        self.past_faults = self.program_faults()
+
+    def begin(self, Plan plan not None, int program):
+        """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` need not be the running one."""
+        cdef Context* ctx
+        if not 0 <= program < plan.prog_n:
+            raise ValueError("no such program")
+        ctx = <Context*> zeroed(1, sizeof(Context))
+        try:
+            context_plan(ctx, plan)
+            self._run_begin(ctx, &plan.progs[program])
+        finally:
+            context_free(ctx)
+            free(ctx)
+
+    cdef _run_begin(self, Context* ctx, Prog* prog):
+        ctx.source = prog.name
+        ctx.serial = INIT_SERIAL
+        context_clock(ctx)
+        subject_set(&ctx.line, b"<init>", 6)
+        with nogil:
+            self.store.table.lock.acquire()
+            run(ctx, prog, prog.begin)
+            self.store.table.lock.release()
+
+    # --- sources -------------------------------------------------------------------------------------------
+
+    def source(self, str name not None):
+        """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
+        cdef Source* grown
+        text = name.encode("utf-8", "surrogateescape")
+        if text in self.source_names:
+            return self.source_names.index(text)
+        if None in self.source_names:
+            number = self.source_names.index(None)
+            self.source_names[number] = text
+            return number
+        grown = <Source*> realloc(self.sources, (self.source_n + 1) * sizeof(Source))
+        if grown == NULL:
+            raise MemoryError()
+        self.sources = grown
+        memset(&self.sources[self.source_n], 0, sizeof(Source))
+        self.source_names.append(text)
+        self.source_n += 1
+        return self.source_n - 1
+
+    def forget(self, int source):
+        """Give the number back; its count of lines is gone."""
+        self._check_source(source)
+        free(self.sources[source].allowed)
+        self.sources[source].allowed = NULL
+        self.sources[source].lines = 0
+        self.source_names[source] = None
+
+    cdef _check_source(self, int source):
+        if source < 0 or source >= self.source_n or self.source_names[source] is None:
+            raise ValueError(f"no source has the number {source}")
+
+    cdef _allow(self, int number):
+        """Work out which programs listen to a source (spec successor.md §2.1)."""
+        cdef uint64_t* allowed = <uint64_t*> zeroed((self.plan.prog_n + 63) // 64, sizeof(uint64_t))
+        name = self.source_names[number].decode("utf-8", "surrogateescape")
+        for i, names in enumerate(self.plan.filters):
+            if names is None or name in names:
+                allowed[i // 64] |= <uint64_t> 1 << (i % 64)
+        self.sources[number].allowed = allowed
+
+    # --- lines ---------------------------------------------------------------------------------------------
+
+    def scan(self, int source, const unsigned char[::1] block not None, Py_ssize_t start=0, Py_ssize_t end=-1):
+        """Run every program over the lines in block[start:end]; the number of lines.
+
+        Lines end at `\\n`, one `\\r` before it is dropped; the last line may lack its end.
+        """
+        if end < 0:
+            end = block.shape[0]
+        if not 0 <= start <= end <= block.shape[0] or end - start > 0x7FFFFFFF:
+            raise ValueError("no such part of the block")
+        with self.turn:
+            return self._scan_block(source, block, start, end)
+
+    cdef _scan_block(self, int source, const unsigned char[::1] block, Py_ssize_t start, Py_ssize_t end):
+        cdef Scan s
+        cdef int64_t lines
+        self._check_source(source)
+        if self.plan is None:
+            raise ValueError("no plan")
+        if start == end:
+            return 0
+        if self.sources[source].allowed == NULL:
+            self._allow(source)
+        name = self.source_names[source]
+        self.ctx.source = borrow(name)
+        context_clock(&self.ctx)
+        memset(&s, 0, sizeof(Scan))
+        s.ctx = &self.ctx
+        s.gates = &self.plan.gates
+        s.progs = self.plan.progs
+        s.lock = self.store.table.lock
+        s.allowed = self.sources[source].allowed
+        s.base = <const char*> &block[start]
+        s.end = s.base + (end - start)
+        s.next = s.base
+        with nogil:
+            lines = self._scan(&s)
+        self.sources[source].lines += lines
+        self.total += lines
+        return lines
+
+    cdef int64_t _scan(self, Scan* s) noexcept nogil:
+        cdef int64_t lines
+        cdef int i
+        cdef Matcher* m = &self.ctx.matcher
+        self.store.table.lock.acquire()
+        self.ctx.gated = self.plan.gates.usable and self.rest == 0
+        m.gate_asked = 0
+        m.gate_open = 0
+        if self.ctx.gated and not scan_gated(s, &self.events):
+            self.ctx.gated = False
+        if not self.ctx.gated and self.plan.prog_n:
+            run_lines_before(s, s.end)
+        self.store.table.lock.release()
+        lines = <int64_t> count_newlines(s.base, s.end - s.base) + ((s.end - 1)[0] != 10)
+        for i in range(self.plan.prog_n):
+            if s.allowed[i >> 6] >> (i & 63) & 1:
+                self.program_lines_[i] += lines
+        self._weigh_gates(s, lines)
+        return lines
+
+    cdef void _weigh_gates(self, Scan* s, int64_t lines) noexcept nogil:
+        """Go without the gates for a while when they let most lines, programs and patterns through."""
+        cdef Matcher* m = &self.ctx.matcher
+        if self.rest > 0:
+            self.rest -= 1
+        elif (self.ctx.gated and lines >= WORTH_LINES and 2 * s.program_runs > lines * self.plan.prog_n
+                and 2 * m.gate_open >= m.gate_asked):
+            self.rest = REST_BLOCKS
+
+    # --- what happened -------------------------------------------------------------------------------------
+
+    def lines_total(self):
+        return self.total
+
+    def source_lines(self):
+        return {name.decode("utf-8", "surrogateescape"): self.sources[i].lines
+                for i, name in enumerate(self.source_names) if name is not None}
+
+    def program_lines(self):
+        """Lines handed to each program after its filter, since the engine was made."""
+        return self._with_past(self.past_lines, lambda i: self._lines_of(i))
+
+    def program_faults(self):
+        """Run-time errors of each program since the engine was made."""
+        return self._with_past(self.past_faults, lambda i: self._faults_of(i))
+
+    def _lines_of(self, int i):
+        return self.program_lines_[i]
+
+    def _faults_of(self, int i):
+        return self.plan.progs[i].faults
+
+    def _with_past(self, past, now):
+        counts = dict(past)
+        if self.plan is not None:
+            for i, name in enumerate(self.plan.names):
+                counts[name] = counts.get(name, 0) + now(i)
+        return counts
+
+    def faults(self):
+        """Run-time errors since the last call: the first hundred of each program, and how many more each had."""
+        with self.turn:
+            return self._faults()
+
+    cdef _faults(self):
+        cdef Prog* prog
+        kept, more = [], {}
+        if self.plan is None:
+            return kept, more
+        for i in range(self.plan.prog_n):
+            prog = &self.plan.progs[i]
+            if prog.faults == prog.told:
+                continue
+            if prog.faults - prog.told > <uint64_t> prog.kept_n:
+                more[self.plan.names[i]] = prog.faults - prog.told - prog.kept_n
+            prog.told = prog.faults
+            for k in range(prog.kept_n):
+                kept.append(make_fault(self.plan, i, &prog.kept[k]))
+            prog.kept_n = 0
+        return kept, more
+
+    def last_faults(self):
+        """The last run-time error of each program of the running plan that had one."""
+        with self.turn:
+            if self.plan is None:
+                return {}
+            return {name: make_fault(self.plan, i, &self.plan.progs[i].last)
+                    for i, name in enumerate(self.plan.names) if self.plan.progs[i].last.text != NULL}
+
+
+class Fault:
+    """A run-time error of `program` (spec runtime.md §4); `line` is the program's line, `input` the log's."""
+
+    __slots__ = ("input", "line", "message", "program", "source")
+
+    def __init__(self, program, message, line, source, input):
+        self.program = program
+        self.message = message
+        self.line = line
+        self.source = source
+        self.input = input
+
+    def __str__(self):
+        return (f"{self.message}\nError occurred, originating in {self.program} at line {self.line}\n"
+                f"Full input text from {quoted_str(self.source)} was {quoted_str(self.input)}")
+
+
+cdef make_fault(Plan plan, int number, const FaultRecord* record):
+    cdef bytes text = record.text[: record.operand_n + record.input_n + record.source_n]
+    operand = text[: record.operand_n]
+    input = text[record.operand_n : record.operand_n + record.input_n]
+    source = text[record.operand_n + record.input_n :]
+    lines = plan.lines[number][1 if record.begin else 0]
+    return Fault(plan.names[number], fault_message(record, operand), lines[record.pc],
+                 source.decode("utf-8", "surrogateescape"), input)
+
+
+cdef str fault_message(const FaultRecord* record, bytes operand):
+    code = record.code
+    if code == FAULT_STATIC or code == FAULT_TIME:
+        return operand.decode("utf-8", "replace")
+    if code == FAULT_NO_MATCH:
+        return f"No match result for regex index {record.x}"
+    if code == FAULT_DIVIDE:
+        return f"Divide by zero {record.x} % {record.y}"
+    if code == FAULT_SHIFT:
+        return "shift int out of range"
+    if code == FAULT_BASE_RANGE:
+        return "int32 out of range"
+    if code == FAULT_NO_DATUM:
+        return f"No datum for given labelvalues [{operand.decode('utf-8', 'replace')}]"
+    if code == FAULT_MEMORY:
+        return "out of memory: a limit on texts, series or the whole process is reached"
+    integer = FAULT_INT_SYNTAX <= code <= FAULT_INT_BASE
+    rc = code - (FAULT_INT_SYNTAX if integer else FAULT_FLOAT_SYNTAX) + 1
+    text = number_error(integer, rc, operand, record.x)
+    if record.wrapped:
+        return f"conversion of {quoted_str(operand)} to {'int' if integer else 'float'} failed: {text}"
+    return text
+
+
+cdef str number_error(bint integer, int rc, bytes text, int64_t base):
+    cdef Buf out = Buf(NULL, 0, 0, False)
+    put_number_error(&out, b"ParseInt" if integer else b"ParseFloat", rc, text, len(text), base)
+    return take(&out).decode("utf-8", "replace")

@@ -1,0 +1,105 @@
+// What the store needs from C++: a lock that is fair, and a keyed hash of short byte strings.
+#ifndef NATIVEMTAIL_STORE_HPP
+#define NATIVEMTAIL_STORE_HPP
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+
+// First come, first served: who releases and asks again stands behind those who wait, so neither the engine nor a
+// reader that works in slices can starve the other.
+class StoreLock {
+    std::mutex guard;
+    std::condition_variable turn;
+    uint64_t next = 0;
+    uint64_t serving = 0;
+    std::atomic<uint32_t> waiting{0};
+
+  public:
+    void acquire() {
+        std::unique_lock<std::mutex> hold(guard);
+        const uint64_t mine = next++;
+        if (mine == serving) return;
+        waiting.fetch_add(1, std::memory_order_relaxed);
+        turn.wait(hold, [&] { return serving == mine; });
+        waiting.fetch_sub(1, std::memory_order_relaxed);
+    }
+
+    void release() {
+        {
+            std::lock_guard<std::mutex> hold(guard);
+            serving++;
+        }
+        if (wanted()) turn.notify_all();
+    }
+
+    bool wanted() const { return waiting.load(std::memory_order_relaxed) != 0; }
+};
+
+static inline uint64_t nm_load8(const char *p) {
+    uint64_t v;
+    std::memcpy(&v, p, 8);
+    return v;
+}
+
+static inline uint32_t nm_load4(const char *p) {
+    uint32_t v;
+    std::memcpy(&v, p, 4);
+    return v;
+}
+
+static inline uint64_t nm_fold(uint64_t a, uint64_t b) {
+    const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
+    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+// The hash of p[0..n) on top of `state`; every byte read is or-ed into `seen`, so its high bits tell of non-ASCII.
+static inline uint64_t nm_hash(uint64_t state, const uint64_t *seed, const char *p, size_t n, uint64_t *seen) {
+    uint64_t a, b;
+    const size_t length = n;
+    while (n > 16) {
+        a = nm_load8(p);
+        b = nm_load8(p + 8);
+        *seen |= a | b;
+        state = nm_fold(a ^ seed[0], b ^ state);
+        p += 16;
+        n -= 16;
+    }
+    if (n >= 8) {
+        a = nm_load8(p);
+        b = nm_load8(p + n - 8);
+    } else if (n >= 4) {
+        a = nm_load4(p);
+        b = nm_load4(p + n - 4);
+    } else if (n > 0) {
+        a = static_cast<uint8_t>(p[0]);
+        b = static_cast<uint64_t>(static_cast<uint8_t>(p[n / 2])) << 8 | static_cast<uint8_t>(p[n - 1]);
+    } else {
+        a = b = 0;
+    }
+    *seen |= a | b;
+    state = nm_fold(a ^ seed[1], b ^ state);
+    return nm_fold(state ^ seed[2], length ^ seed[3]);
+}
+
+static inline bool nm_same(const char *p, const char *q, size_t n) {
+    if (n > 16) return std::memcmp(p, q, n) == 0;
+    if (n >= 8) return ((nm_load8(p) ^ nm_load8(q)) | (nm_load8(p + n - 8) ^ nm_load8(q + n - 8))) == 0;
+    if (n >= 4) return ((nm_load4(p) ^ nm_load4(q)) | (nm_load4(p + n - 4) ^ nm_load4(q + n - 4))) == 0;
+    for (size_t i = 0; i < n; i++)
+        if (p[i] != q[i]) return false;
+    return true;
+}
+
+// Bytes p[0..n) as a number that sorts like them, zeros behind a short end.
+static inline uint64_t nm_sort_word(const char *p, size_t n) {
+    uint64_t v = 0;
+    if (n >= 8) return __builtin_bswap64(nm_load8(p));
+    for (size_t i = 0; i < n; i++) v |= static_cast<uint64_t>(static_cast<uint8_t>(p[i])) << (56 - 8 * i);
+    return v;
+}
+
+#endif

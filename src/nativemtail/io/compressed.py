@@ -1,0 +1,197 @@
+"""Decoding of `.gz` and `.zst` files, piece by piece: never more than one read's worth is held, whatever the ratio.
+
+When a file is damaged everything in front of the damage is given before `Corrupt` is raised.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from typing import Protocol
+
+COMPRESSED = (".gz", ".zst")
+INPUT_SIZE = 64 * 1024
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
+_ZSTD_MAX_WINDOW = 128 * 1024 * 1024
+_ZSTD_MAX_BLOCK = 128 * 1024
+
+
+class Corrupt(Exception):
+    """The file is damaged or ends early."""
+
+
+class Decoder(Protocol):
+    position: int
+    """Bytes of the file that have been used."""
+
+    def readinto(self, target: memoryview) -> int: ...
+
+
+def decoder(path: str, raw: io.RawIOBase) -> Decoder:
+    """The decoder that the name of the file asks for."""
+    return GzipDecoder(raw) if path.endswith(".gz") else ZstdDecoder(raw)
+
+
+class GzipDecoder:
+    """The members of a gzip file (RFC 1952), one after another; zeros behind the last are padding."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self.position = 0
+        self._raw = raw
+        self._input = b""
+        self._member: zlib._Decompress | None = None
+        self._error = ""
+
+    def readinto(self, target: memoryview) -> int:
+        while not self._error:
+            if self._member is None and not self._next_member():
+                return 0
+            if not self._input and not self._fill():
+                self._error = "unexpected end of file"
+                break
+            output = self._decode(len(target))
+            if output:
+                target[: len(output)] = output
+                return len(output)
+        raise Corrupt(self._error)
+
+    def _fill(self) -> bool:
+        more = self._raw.read(INPUT_SIZE) or b""
+        self._input += more
+        self.position += len(more)
+        return bool(more)
+
+    def _next_member(self) -> bool:
+        """Whether another member begins."""
+        first = self.position == 0
+        while True:
+            if not first:
+                self._input = self._input.lstrip(b"\0")
+            if len(self._input) >= len(_GZIP_MAGIC) or not self._fill():
+                break
+        if self._input and not self._input.startswith(_GZIP_MAGIC):
+            early = self._input == _GZIP_MAGIC[:1]
+            self._error = "unexpected end of file" if early else "not in gzip format" if first else "trailing garbage"
+            raise Corrupt(self._error)
+        self._member = zlib.decompressobj(wbits=31) if self._input else None
+        return bool(self._input)
+
+    def _decode(self, limit: int) -> bytes:
+        assert self._member is not None
+        before = self._member.copy()
+        try:
+            output = self._member.decompress(self._input, limit)
+        except zlib.error as error:
+            self._error = str(error)
+            return _salvage(before, self._input, limit)
+        if self._member.eof:
+            self._input = self._member.unused_data
+            self._member = None
+        else:
+            self._input = self._member.unconsumed_tail
+        return output
+
+
+def _salvage(member: zlib._Decompress, data: bytes, limit: int) -> bytes:
+    """What comes out in front of the error; zlib throws away the output of a call that fails."""
+    output = bytearray()
+    try:
+        for at in range(len(data)):
+            output += member.decompress(data[at : at + 1], max(limit - len(output), 1))
+    except zlib.error:
+        pass
+    return bytes(output[:limit])
+
+
+class ZstdDecoder:
+    """The frames of a Zstandard file (RFC 8878), fed block by block: a block yields at most 128 KiB."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        import zstandard
+
+        self.position = 0
+        self._raw = io.BufferedReader(raw, INPUT_SIZE)
+        self._library = zstandard
+        self._frames = zstandard.ZstdDecompressor(max_window_size=_ZSTD_MAX_WINDOW)
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._checksum = False
+        self._last_block = False
+        self._error = ""
+        self._output = memoryview(b"")
+
+    def readinto(self, target: memoryview) -> int:
+        try:
+            while not self._output and not self._error:
+                if not self._step():
+                    return 0
+        except (self._library.ZstdError, Corrupt) as error:
+            self._error = str(error)
+        if not self._output:
+            raise Corrupt(self._error)
+        count = min(len(target), len(self._output))
+        target[:count] = self._output[:count]
+        self._output = self._output[count:]
+        return count
+
+    def _step(self) -> bool:
+        """Decode the next part of the file; whether there was one."""
+        if self._frame is None:
+            return self._next_frame()
+        if self._last_block:
+            # In a step of its own: a wrong checksum must not lose the output of the last block.
+            if self._checksum:
+                self._feed(self._take(4))
+            self._frame = None
+        else:
+            self._next_block()
+        return True
+
+    def _take(self, size: int) -> bytes:
+        data = self._raw.read(size)
+        self.position += len(data)
+        if len(data) < size:
+            raise Corrupt("unexpected end of file")
+        return data
+
+    def _next_frame(self) -> bool:
+        """Whether another frame with data begins; skippable ones are skipped."""
+        while self._raw.peek(1):
+            start = self._take(4)
+            if start == _ZSTD_MAGIC:
+                self._begin(start)
+                return True
+            if start[1:] != _ZSTD_SKIPPABLE or start[0] >> 4 != 5:
+                raise Corrupt("not in zstd format")
+            self._skip(int.from_bytes(self._take(4), "little"))
+        return False
+
+    def _skip(self, size: int) -> None:
+        while size:
+            size -= len(self._take(min(size, INPUT_SIZE)))
+
+    def _begin(self, start: bytes) -> None:
+        start += self._take(1)
+        # frame_header_size looks at the descriptor only, but wants as many bytes as a header can have.
+        size = self._library.frame_header_size(start.ljust(18, b"\0"))
+        header = start + self._take(size - len(start))
+        self._checksum = bool(header[4] & 4)
+        self._last_block = False
+        self._frame = self._frames.decompressobj()
+        self._feed(header)
+
+    def _next_block(self) -> None:
+        """Header: bit 0 last, bits 1 and 2 the type (0 raw, 1 one byte repeated, 2 compressed), then the size."""
+        head = self._take(3)
+        fields = int.from_bytes(head, "little")
+        kind, size = fields >> 1 & 3, fields >> 3
+        if kind == 3 or size > _ZSTD_MAX_BLOCK:
+            raise Corrupt("invalid block")
+        self._last_block = bool(fields & 1)
+        self._feed(head + self._take(1 if kind == 1 else size))
+
+    def _feed(self, data: bytes) -> None:
+        assert self._frame is not None
+        self._output = memoryview(self._frame.decompress(data))

@@ -1,0 +1,80 @@
+"""Finding the files that patterns name, and reading one to its end (spec inputs.md §2, §3, §8)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from nativemtail.io.compressed import COMPRESSED, Corrupt, decoder
+from nativemtail.io.lines import Buffer, LineReader
+from nativemtail.io.patterns import Glob
+from nativemtail.text import explain
+
+log = logging.getLogger(__name__)
+
+Ignore = Callable[[str], object]
+"""Takes a base name; true when a file of that name is not to be read."""
+
+
+class Found(NamedTuple):
+    """A path that can be read; `status` is that of the file behind symbolic links."""
+
+    path: str
+    status: os.stat_result
+
+    @property
+    def is_fifo(self) -> bool:
+        return stat.S_ISFIFO(self.status.st_mode)
+
+
+def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
+    """Every readable path once, in the order of the patterns."""
+    seen: set[str] = set()
+    for glob in globs:
+        paths = glob.expand()
+        if not paths:
+            log.warning("no file matches %s", glob.pattern)
+        for path in paths:
+            if path not in seen:
+                seen.add(path)
+                found = classify(path, ignore)
+                if found:
+                    yield found
+                elif glob.is_literal and os.path.isdir(path):
+                    log.warning("%s is a directory", path)
+
+
+def classify(path: str, ignore: Ignore) -> Found | None:
+    """What `path` is, or None when it is not to be read: gone, a directory, ignored, neither file nor named pipe."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        log.info("%s", explain(error, "stat", path))
+        return None
+    if stat.S_ISDIR(status.st_mode) or ignore(os.path.basename(path)):
+        return None
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
+        log.info('unsupported file type: "%s"', path)
+        return None
+    return Found(path, status)
+
+
+def read_to_end(path: str, reader: LineReader, buffer: Buffer) -> Iterator[int]:
+    """Deliver all lines of a file, decoded if its name says that it is compressed.
+
+    Yields after each block how many bytes of the file have been used.  Raises OSError, and `Corrupt` once everything
+    that could be decoded was delivered.
+    """
+    with open(path, "rb", buffering=0) as raw:
+        source = decoder(path, raw) if path.endswith(COMPRESSED) else None
+        readinto = source.readinto if source else raw.readinto
+        try:
+            while reader.read(buffer, readinto):
+                yield source.position if source else reader.bytes_read
+        except (OSError, Corrupt):
+            reader.finish()
+            raise
+        reader.finish()

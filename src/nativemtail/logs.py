@@ -1,0 +1,159 @@
+"""The process's own messages, in the form that mtail's users know (spec cli-http.md §2).
+
+`I1121 19:26:35.123456   12345 file.py:123] text`: level letter, month and day, time, process id, place, text.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nativemtail.options import Options
+
+NAME = "nativemtail"
+MAX_FILE_SIZE = 1800 * 1024 * 1024
+"""A file of messages that has reached this gives way to a new one."""
+
+_LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
+_LEVELS = {
+    "INFO": logging.DEBUG,  # verbose messages are INFO too
+    "WARNING": logging.WARNING,
+    "ERROR": logging.ERROR,
+    "FATAL": logging.CRITICAL,
+}
+
+
+def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
+    """Send messages where the flags say; a daemon that writes no files shows all of them on standard error."""
+    logger = logging.getLogger(NAME)
+    logger.setLevel(logging.DEBUG if options.v > 0 else logging.INFO)
+    logger.propagate = False
+    # A full disk or a closed terminal must not produce tracebacks.
+    logging.raiseExceptions = False
+    for handler in logger.handlers[:]:
+        logger.removeHandler(handler)
+        handler.close()
+    everything = options.logtostderr or options.alsologtostderr
+    if daemon and not options.log_dir and "stderrthreshold" not in options.given:
+        everything = True
+    stderr = StderrHandler(logging.DEBUG if everything else _LEVELS[options.stderrthreshold])
+    logger.addHandler(stderr)
+    if options.log_dir and not options.logtostderr:
+        links = [Path(options.log_dir), *([Path(options.log_link)] if options.log_link else [])]
+        for level in ("INFO", "WARNING", "ERROR", "FATAL"):
+            logger.addHandler(FileHandler(level, Path(options.log_dir), links))
+    return stderr
+
+
+class Formatter(logging.Formatter):
+    """One event; bytes that are not UTF-8 go through as surrogates."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = time.localtime(record.created)
+        micros = int(record.created % 1 * 1_000_000)
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return (
+            f"{_LETTERS.get(record.levelno, 'I')}{time.strftime('%m%d %H:%M:%S', at)}.{micros:06d}"
+            f" {record.process or 0:7d} {record.filename}:{record.lineno}] {text}\n"
+        )
+
+
+class StderrHandler(logging.Handler):
+    """Writes each event at once; `before` is called first, to clear what stands on the terminal's line."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.before: Callable[[], None] | None = None
+        self.setFormatter(Formatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+            if self.before:
+                self.before()
+            write(2, text.encode("utf-8", "surrogateescape"))
+        except Exception:
+            self.handleError(record)
+
+
+class FileHandler(logging.Handler):
+    """The file of one level, `<program>.<host>.<user>.log.<LEVEL>.<time>.<pid>`, made with its first event.
+
+    It has the events of its level and above.  `<program>.<LEVEL>` in each of `links` points to it.
+    """
+
+    def __init__(self, level: str, directory: Path, links: list[Path]) -> None:
+        super().__init__(_LEVELS[level])
+        self._name = level
+        self._directory = directory
+        self._links = links
+        self._fd = -1
+        self._size = 0
+        self.setFormatter(Formatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            data = self.format(record).encode("utf-8", "surrogateescape")
+            if self._fd < 0 or self._size >= MAX_FILE_SIZE:
+                self._open()
+            write(self._fd, data)
+            self._size += len(data)
+        except Exception:
+            self.handleError(record)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        super().close()
+
+    def _open(self) -> None:
+        import socket
+
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        program = Path(sys.argv[0]).name
+        if program == "__main__.py":
+            program = NAME
+        host = socket.gethostname().partition(".")[0]
+        name = f"{program}.{host}.{_user()}.log.{self._name}.{_stamp()}.{os.getpid()}"
+        self._fd = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._size = os.fstat(self._fd).st_size
+        for directory in self._links:
+            target = name if directory == self._directory else str(self._directory.absolute() / name)
+            _link(target, directory / f"{program}.{self._name}")
+
+
+def _stamp() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name.replace("\\", "_")
+    except KeyError:
+        return str(os.getuid())
+
+
+def _link(target: str, link: Path) -> None:
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+    except OSError:
+        logging.getLogger(NAME).debug("cannot link %s", link)
+
+
+def write(fd: int, data: bytes) -> None:
+    """All of `data`.  Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
