@@ -83,6 +83,22 @@ def test_a_histogram_takes_its_sample_names() -> None:
     assert exposition.choose([family], users(("h", 5)), reserved=RESERVED) == []
 
 
+@pytest.mark.parametrize(
+    ("metric", "lost"),
+    [
+        (("refused", 2), {"refused"}),
+        (("refused_created", 2), {"refused"}),
+        (("mtail_lines", 1), {"mtail_lines_total"}),
+        (("mtail_lines", 2), set()),
+        (("room", 5), {"room"}),
+        (("latency_created", 2), {"latency"}),
+    ],
+)
+def test_openmetrics_sets_more_names_aside(metric: tuple[str, int], lost: set[str]) -> None:
+    names = {family.name for family in choose(metric, openmetrics=True)}
+    assert {family.name for family in own()} - names == lost
+
+
 def test_what_mtail_has_too_fails_the_page() -> None:
     with pytest.raises(exposition.CollisionError) as failure:
         choose(("mtail_lines_total", 2))
@@ -99,6 +115,7 @@ def test_what_mtail_has_too_fails_the_page() -> None:
         (["refused"], "", []),
         (["x_room"], "x_", ["x_room"]),
         (["room"], "x_", []),
+        (["latency_count"], "", ["latency"]),
         ([], "", []),
     ],
 )

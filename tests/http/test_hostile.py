@@ -106,14 +106,14 @@ def test_slow_requests(attacked: Serve, peer: Any, first: bytes, more: bytes) ->
             time.sleep(0.1)
             client.send(more)
         assert status(client.rest()) == 408
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 5
 
 
 def test_silence(attacked: Serve, peer: Any) -> None:
     begin = time.monotonic()
     with peer(attacked()) as client:
         assert client.rest() == b""
-    assert 0.3 < time.monotonic() - begin < 3
+    assert 0.3 < time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("data", [b"", b"GET / HT", b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx"])
@@ -142,9 +142,11 @@ def test_a_reset_in_the_middle_of_an_answer(attacked: Serve, peer: Any) -> None:
 def test_a_slow_reader(attacked: Serve, peer: Any) -> None:
     server = attacked(limits={"write_seconds": 0.5})
     with peer(server) as client:
-        client.send(b"GET /big?100000000 HTTP/1.0\r\n\r\n")
-        time.sleep(1)
-        assert server.connections() == {"http": 0}
+        client.send(b"GET /big?100000000 HTTP/1.0\r\n\r\n").socket.recv(1)
+        deadline = time.monotonic() + 5
+        while server.connections()["http"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         assert len(client.rest()) < 50_000_000
 
 

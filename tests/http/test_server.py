@@ -95,11 +95,11 @@ def test_keep_alive(serve: Serve) -> None:
     ],
 )
 def test_when_the_connection_ends(serve: Serve, peer: Any, request_head: bytes, kept: bool) -> None:
-    server = serve(limits={"idle_seconds": 0.3})
+    server = serve(limits={"idle_seconds": 1.0})
     begin = time.monotonic()
     with peer(server) as client:
         assert client.send(request_head).rest().endswith(b"/a?\n")
-    assert (time.monotonic() - begin > 0.25) is kept
+    assert (time.monotonic() - begin > 0.9) is kept
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _END = b"# EOF\n"
-_KIND_HISTOGRAM = 5
+_TYPES = {1: "counter", 5: "histogram"}
+"""Of metrics by `Metric.kind`, where it matters for names."""
 
 
 class CollisionError(ValueError):
@@ -47,28 +48,31 @@ def choose(
     reserved: frozenset[str],
     prefix: str = "",
     names: frozenset[str] | None = None,
+    openmetrics: bool = False,
 ) -> list[Family]:
     """Those of our own families that go on the page, under their names there.
 
     A family that a user's metric collides with is left out.  Raises CollisionError if it is among `reserved`.
+    `names` has names of families or samples with the prefix.
     """
-    sources = {
-        sample: metric.source
-        for metric in exported(snapshot, text=False)
-        for sample in _samples(metric.name.replace("-", "_"), metric.kind == _KIND_HISTOGRAM)
+    users = {metric.name.replace("-", "_"): metric for metric in exported(snapshot, text=False)}
+    taken = {sample: metric for name, metric in users.items() for sample in _user_names(name, metric.kind)}
+    reserved_by_openmetrics = {
+        sample for name, metric in users.items() for sample in _openmetrics_names(name, _TYPES.get(metric.kind, ""))
     }
     chosen = []
     for family in families:
-        name = family_name(family)
-        taken = next((s for s in (name, *(sample.name for sample in family.samples)) if s in sources), None)
-        if taken is None:
-            if names is None or prefix + name in names:
-                chosen.append(_renamed(family, prefix))
-        elif name in reserved:
+        own = {family_name(family), *(sample.name for sample in family.samples)}
+        other = next((taken[name] for name in sorted(own) if name in taken), None)
+        if other is not None and family_name(family) in reserved:
             raise CollisionError(
-                f'collected metric {name} has help "{family.documentation}"'
-                f' but should have "defined at {sources[taken]}"'
+                f'collected metric {family_name(family)} has help "{family.documentation}"'
+                f' but should have "defined at {other.source}"'
             )
+        clash = openmetrics and reserved_by_openmetrics & _openmetrics_names(family_name(family), family.type)
+        wanted = names is None or any(prefix + name in names for name in own)
+        if other is None and not clash and wanted:
+            chosen.append(_renamed(family, prefix))
     return chosen
 
 
@@ -103,8 +107,19 @@ class _Collected:
         return self._families
 
 
-def _samples(name: str, histogram: bool) -> tuple[str, ...]:
-    return (name, f"{name}_bucket", f"{name}_sum", f"{name}_count") if histogram else (name,)
+def _user_names(name: str, kind: int) -> tuple[str, ...]:
+    """The names that a user's metric takes on the text page."""
+    return (name, f"{name}_bucket", f"{name}_sum", f"{name}_count") if _TYPES.get(kind) == "histogram" else (name,)
+
+
+def _openmetrics_names(name: str, kind: str) -> set[str]:
+    """The names that OpenMetrics sets aside for a family."""
+    if kind == "histogram":
+        return {name, *(name + suffix for suffix in ("_bucket", "_sum", "_count", "_created"))}
+    if kind == "counter":
+        base = name.removesuffix("_total") or name
+        return {base, f"{base}_total", f"{base}_created"}
+    return {name}
 
 
 def _renamed(family: Family, prefix: str) -> Family:

@@ -136,7 +136,7 @@ class Server:
         service = "https" if self._tls else "http"
         self._listeners.append(_Listener(sock, service, f"[{host}]:{number}" if ":" in host else f"{host}:{number}"))
 
-    def listen_unix(self, path: str, mode: int = 0o660) -> None:
+    def listen_unix(self, path: str, mode: int = 0o600) -> None:
         """Bind a Unix socket; what is left of a dead server there is replaced.  Raises ListenError."""
         sock = _bind_unix(path, mode)
         status = os.stat(path)

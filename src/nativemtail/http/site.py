@@ -101,13 +101,15 @@ class Site:
         content_type = exposition.OPENMETRICS_TYPE if openmetrics else exposition.TEXT_TYPE
 
         def page(snapshot: Snapshot, prefix: str, names: frozenset[str] | None) -> bytes:
-            own = exposition.choose(self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names)
+            own = exposition.choose(
+                self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names, openmetrics=openmetrics
+            )
             user = snapshot.prometheus(
                 emit_prog_label=self.emit_prog_label,
                 emit_timestamp=self.emit_timestamp,
                 prefix=prefix,
                 openmetrics=openmetrics,
-                names=_unprefixed(names, prefix),
+                names=names,
             )
             return exposition.prometheus(user, own, openmetrics=openmetrics)
 
@@ -117,9 +119,7 @@ class Site:
     def _metrics_json(self, request: Request) -> Response:
         def page(snapshot: Snapshot, prefix: str, names: frozenset[str] | None) -> bytes:
             own = exposition.choose(self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names)
-            user: bytes = snapshot.metrics_json(  # type: ignore[attr-defined]
-                emit_prog_label=self.emit_prog_label, prefix=prefix, names=_unprefixed(names, prefix)
-            )
+            user = snapshot.metrics_json(emit_prog_label=self.emit_prog_label, prefix=prefix, names=names)
             return exposition.metrics_json(user, own)
 
         return self._scrape(request, exposition.JSON_TYPE, page)
@@ -234,11 +234,6 @@ def wants_openmetrics(accept: str) -> bool:
     """Whether a client prefers OpenMetrics: it must name it, and not rank the text format above it."""
     weight = quality(accept, "application/openmetrics-text") or 0.0
     return weight > 0 and weight >= (quality(accept, "text/plain", "text/*") or 0.0)
-
-
-def _unprefixed(names: frozenset[str] | None, prefix: str) -> frozenset[str] | None:
-    """The store's names of those that stand on the page."""
-    return None if names is None else frozenset(n.removeprefix(prefix) for n in names if n.startswith(prefix))
 
 
 def _clean(path: str) -> str:
