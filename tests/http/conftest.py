@@ -59,10 +59,11 @@ class Programs:
             ProgramState(name='<b>"&.mtail', running=True, loads=1, load_errors=1, error="a.mtail:1:1: <oops>"),
             ProgramState(name="c.mtail", load_errors=2, error="bad"),
             ProgramState(name="d.mtail", loads=1, unloads=1),
+            ProgramState(name="e\udcff.mtail", running=True),
         ]
 
     def dump(self, name: str) -> str | None:
-        return f"plan of {name}" if name in ("a.mtail", '<b>"&.mtail') else None
+        return f"plan of {name}" if name in ("a.mtail", '<b>"&.mtail', "e\udcff.mtail") else None
 
 
 class Sources:

@@ -175,7 +175,9 @@ def test_progz(make_site: MakeSite) -> None:
     page = ask(make_site(), "/progz").body.decode()
     assert '<li><a href="?prog=a.mtail">a.mtail</a></li>' in page
     assert '<li><a href="?prog=%3Cb%3E%22%26.mtail">&lt;b&gt;&quot;&amp;.mtail</a></li>' in page
+    assert '<li><a href="?prog=e%FF.mtail">e\\xff.mtail</a></li>' in page
     assert "c.mtail" not in page
+    assert ask(make_site(), "/progz?prog=e%FF.mtail").status == 200
     dump = ask(make_site(), "/progz?prog=a.mtail").body.decode()
     assert dump.startswith("plan of a.mtail\nLast runtime error:\noh <no>\n")
     assert 'Full input text from "/var/log/x" was "bad \\x1b[31m \\xff line"' in dump

@@ -23,14 +23,17 @@ class Request:
 
     @classmethod
     def parse(cls, target: str, accept: str, max_fields: int) -> Request:
-        """From a request target in origin or absolute form; raises ValueError for others and for a bad query."""
+        """From a request target in origin or absolute form; raises ValueError for others and for a bad query.
+
+        Bytes in the query that are not UTF-8 become surrogate escapes, as in file names.
+        """
         if not target.startswith("/"):
             parts = urlsplit(target)
             if parts.scheme not in ("http", "https"):
                 raise ValueError("the request target is not a path")
             target = (parts.path or "/") + ("?" + parts.query if parts.query else "")
         path, _, query = target.partition("?")
-        fields = parse_qs(query, keep_blank_values=True, max_num_fields=max_fields)
+        fields = parse_qs(query, keep_blank_values=True, max_num_fields=max_fields, errors="surrogateescape")
         return cls(unquote(path, errors="replace"), fields, query, accept)
 
 

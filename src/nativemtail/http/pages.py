@@ -52,6 +52,12 @@ def status(state: Status) -> bytes:
     return "".join(parts).encode("utf-8", "replace")
 
 
+def program_list(names: Sequence[str]) -> bytes:
+    """The page `/progz`."""
+    items = (f'<li><a href="?prog={_query(name)}">{_shown(name)}</a></li>' for name in names)
+    return f"<ul>{''.join(items)}</ul>".encode("utf-8", "replace")
+
+
 def fault_text(program: str, fault: Fault) -> str:
     """A run-time error as text, in mtail's words (spec runtime.md §4)."""
     return (

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
@@ -203,12 +202,8 @@ class Site:
     def _progz(self, request: Request) -> Response:
         states = {s.name: s for s in self.own.programs.states()} if self.own.programs is not None else {}
         if "prog" not in request.query:
-            items = (
-                f'<li><a href="?prog={quote(name, safe="")}">{escape(name)}</a></li>'
-                for name, state in sorted(states.items())
-                if state.running
-            )
-            return Response(200, f"<ul>{''.join(items)}</ul>".encode("utf-8", "replace"), HTML, _HTML_HEADERS)
+            running = sorted(name for name, state in states.items() if state.running)
+            return Response(200, pages.program_list(running), HTML, _HTML_HEADERS)
         name = request.query["prog"][-1]
         dump = self.own.programs.dump(name) if self.own.programs is not None else None
         if dump is None:
