@@ -464,6 +464,10 @@ class Fault:
         self.source = source
         self.input = input
 
+    def __str__(self):
+        return (f"{self.message}\nError occurred, originating in {self.program} at line {self.line}\n"
+                f"Full input text from {quoted_str(self.source)} was {quoted_str(self.input)}")
+
 
 cdef make_fault(Plan plan, int number, const FaultRecord* record):
     cdef bytes text = record.text[: record.operand_n + record.input_n + record.source_n]

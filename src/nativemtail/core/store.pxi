@@ -1043,6 +1043,7 @@ cdef bint table_inherit(MetricTable* new, MetricTable* old) noexcept nogil:
         whole = new.limit <= 0 or heap_room(new, old.count)
     if whole:
         table_move(new, old)
+        whole = new.limit <= 0 or heap_build(new)
     if limit > 0 and heap_build(old):
         old.limit = limit
     return whole

@@ -253,15 +253,15 @@ cdef class TimeZone:
         cdef uint16_t* kind_of = <uint16_t*>(offsets + kinds)
         cdef uint16_t* bin_of = kind_of + n + 1
         cdef char* letters = <char*>(bin_of + BIN_COUNT)
-        cdef size_t i
+        cdef Py_ssize_t i
         cdef bytes label
-        for i in range(n):
+        for i in range(<Py_ssize_t>n):
             starts[i] = data.starts[i]
-        for i in range(n + 1):
+        for i in range(<Py_ssize_t>n + 1):
             kind_of[i] = data.kinds[i]
         for i in range(BIN_COUNT):
-            bin_of[i] = bisect_right(data.starts, BIN_BASE + <int64_t>(i << BIN_SHIFT))
-        for i in range(kinds):
+            bin_of[i] = bisect_right(data.starts, BIN_BASE + (<int64_t>i << BIN_SHIFT))
+        for i in range(<Py_ssize_t>kinds):
             offsets[i], label = data.types[i]
             labels[i] = Str(letters, len(label))
             memcpy(letters, <const char*>label, len(label))
