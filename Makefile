@@ -25,18 +25,18 @@ SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
 .PHONY: run test bench wheel sanitize build system clean
 .DELETE_ON_ERROR:
 
-run: $(CORE)
+run: $(CORE) $(VENV)/run.stamp
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
 
 test: $(CORE) $(VENV)/test.stamp sanitize
-	$(PY) -m pytest -n auto tests
+	$(PY) -m pytest -n auto --dist loadgroup tests
 
 bench: $(CORE) $(VENV)/test.stamp
 	$(PY) perf/bench.py $(ARGS)
 
 wheel: $(WHEEL)
 
-build: $(CORE)
+build: $(CORE) $(VENV)/run.stamp
 
 system:
 	tools/system-packages build test
@@ -47,12 +47,20 @@ $(VENV)/system-%.stamp: packages.txt tools/system-packages
 	@touch $@
 
 # One list of what a build needs: pyproject.toml's build-system.requires.
-$(VENV)/run.stamp: pyproject.toml | $(VENV)/system-build.stamp
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nativemtail needs Python 3.11 or newer")'
+$(VENV)/venv.stamp: pyproject.toml | $(VENV)/system-build.stamp
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nativemtail needs Python 3.11 or newer")'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		> $(VENV)/build-requires.txt
 	$(PIP) -r $(VENV)/build-requires.txt
+	@touch $@
+
+$(CORE): $(VENV)/venv.stamp $(NATIVE)
+	$(PY) setup.py --quiet build_ext --inplace
+	@touch $@
+
+# Nothing is compiled here: the extension in src/ is current.
+$(VENV)/run.stamp: $(VENV)/venv.stamp | $(CORE)
 	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
@@ -60,14 +68,9 @@ $(VENV)/test.stamp: $(VENV)/run.stamp | $(VENV)/system-test.stamp
 	$(PIP) --no-build-isolation --editable '.[test]'
 	@touch $@
 
-$(CORE): $(VENV)/run.stamp $(NATIVE)
-	$(PY) setup.py --quiet build_ext --inplace
-	@touch $@
-
 # auditwheel grafts the C libraries into the wheel: Debian's static ones are not position-independent.
 $(WHEEL): $(SOURCES) setup.py pyproject.toml README.md $(VENV)/test.stamp
 	rm -rf build/lib.* build/bdist.* build/wheel dist
-	$(PIP) --upgrade pip
 	$(PY) -m pip --quiet wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m auditwheel repair --wheel-dir dist build/wheel/*.whl
 	@touch $@
@@ -79,7 +82,7 @@ build/sanitize/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 
 # CPython itself leaks at exit by design, so leak detection is off.
 sanitize: build/sanitize/stamp
-	$(SANITIZE_ENV) $(PY) -m pytest -n auto $(SANITIZED)
+	$(SANITIZE_ENV) $(PY) -m pytest -n auto --dist loadgroup $(SANITIZED)
 
 clean:
 	rm -rf build dist $(VENV) perf/inputs src/*.egg-info src/nativemtail/_core.cpp src/nativemtail/_core*.so \

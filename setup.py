@@ -16,8 +16,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-ROOT = Path(__file__).resolve().parent
 PACKAGE = Path("src/nativemtail")
+OPCODES = PACKAGE / "core/opcodes.pxi"
 
 LIBRARIES = {  # pkg-config's name: Debian's package
     "libhs": "libhyperscan-dev",
@@ -49,21 +49,32 @@ def pkg_config(option: str) -> list[str]:
 
 def write_opcodes() -> None:
     """Write core/opcodes.pxi from the compiler's table; an unchanged file keeps its time, so nothing is rebuilt."""
-    spec = importlib.util.spec_from_file_location("_nativemtail_opcodes", ROOT / PACKAGE / "compiler/opcodes.py")
-    assert spec is not None and spec.loader is not None
+    spec = importlib.util.spec_from_file_location("_nativemtail_opcodes", PACKAGE / "compiler/opcodes.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
-    target = ROOT / PACKAGE / "core/opcodes.pxi"
     text: str = module.pxi()
-    if not target.exists() or target.read_text() != text:
-        target.write_text(text)
+    if not OPCODES.exists() or OPCODES.read_text() != text:
+        OPCODES.write_text(text)
 
 
 class BuildCore(build_ext):
     """Fills in what only a build needs to know, so that other commands work without the libraries."""
 
+    def run(self) -> None:
+        self.into_source = bool(self.inplace)  # setuptools clears `inplace` while it builds
+        super().run()
+
     def build_extension(self, ext: Extension) -> None:
+        write_opcodes()
+        built = PACKAGE.parent / self.get_ext_filename(ext.name)
+        if self.into_source and not self.force and is_current(built, ext):
+            target = Path(self.get_ext_fullpath(ext.name))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(built, target)
+            return
         compile_flags = ["-std=c++17", "-fwrapv", "-fvisibility=hidden", *pkg_config("--cflags")]
         link_flags = pkg_config("--libs")
         sanitizers = os.environ.get("NATIVEMTAIL_SANITIZE")
@@ -73,7 +84,6 @@ class BuildCore(build_ext):
             link_flags += [f"-fsanitize={sanitizers}"]
         else:
             compile_flags += ["-O3", "-g0", "-fno-plt"]
-        write_opcodes()
         [native] = cythonize([ext], compiler_directives=DIRECTIVES, force=self.force)
         ext.sources = native.sources
         ext.extra_compile_args = compile_flags
@@ -81,11 +91,17 @@ class BuildCore(build_ext):
         super().build_extension(ext)
 
 
-parts = [*ROOT.glob("src/nativemtail/core/*.pxi"), *ROOT.glob("src/nativemtail/core/*.hpp")]
+def is_current(built: Path, ext: Extension) -> bool:
+    """Whether the module in the source tree is newer than all that it is made from."""
+    inputs = map(Path, [*ext.sources, *ext.depends])
+    return built.exists() and all(path.stat().st_mtime <= built.stat().st_mtime for path in inputs)
+
+
+parts = {*(PACKAGE / "core").glob("*.pxi"), *(PACKAGE / "core").glob("*.hpp"), OPCODES}
 core = Extension(
     "nativemtail._core",
     sources=[str(PACKAGE / "_core.pyx")],
-    depends=["setup.py", *sorted(str(part.relative_to(ROOT)) for part in parts)],
+    depends=["setup.py", *sorted(map(str, parts))],
     language="c++",
 )
 

@@ -103,38 +103,64 @@ class Snapshot:
         """
     warnings: list[str]
 
-class Plan:
-    """Immutable tables that the engine reads: patterns, gates, code.  Built by `compiler.plan`."""
+class TimeZone:
+    """A `nativemtail.zones.Zone` in C."""
 
-    def __init__(self, tables: Any) -> None: ...
+    name: str
+    def __init__(self, data: Any) -> None: ...
+
+class Plan:
+    """Immutable tables that the engine reads: patterns, gates, code.  Made from `compiler.plan.Tables`.
+
+    `gated` False runs every program on every line; `jit` False makes all captures with RE2.  Both give the same
+    results, which the tests rely on.  Raises ValueError when a pattern or the gates cannot be compiled.
+    """
+
+    names: tuple[str, ...]
+    warnings: list[str]
+    def __init__(
+        self, tables: Any, *, zone: TimeZone, patch_year: bool = ..., gated: bool = ..., jit: bool = ...
+    ) -> None: ...
+    @property
+    def gated(self) -> bool:
+        """Whether lines pass the gates before programs run on them."""
 
 class Fault:
-    """A run-time error (spec runtime.md §4)."""
+    """A run-time error of `program` (spec runtime.md §4); `line` is the program's line, `input` the log's."""
 
     program: str
     message: str
     line: int
-    """Line of the program."""
     source: str
     input: bytes
 
 class Engine:
-    """Runs a plan over blocks of lines, writing to the metrics that the plan names."""
+    """Runs a plan over blocks of lines, writing to the metrics that the plan names.
+
+    Its methods may be called from several threads; blocks run one after another.
+    """
 
     def __init__(self, store: Store) -> None: ...
     def swap(self, plan: Plan) -> None:
-        """Make `plan` the running one, between two blocks.  Runs no line; takes the store's lock."""
+        """Make `plan` the running one, between two blocks."""
+    def begin(self, plan: Plan, program: int) -> None:
+        """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` need not be the running one."""
     def source(self, name: str) -> int:
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
-    def forget(self, source: int) -> None: ...
+    def forget(self, source: int) -> None:
+        """Give the number back; its count of lines is gone."""
     def scan(self, source: int, block: bytes | bytearray | memoryview, start: int = ..., end: int = ...) -> int:
         """Run every program over the lines in block[start:end]; the number of lines.
 
-        Lines end at `\\n`, one `\\r` before it is dropped; the last line may lack its end.
+        Lines end at `\n`, one `\r` before it is dropped; the last line may lack its end.
         """
     def faults(self) -> tuple[list[Fault], dict[str, int]]:
-        """Run-time errors since the last call: the first few of each program, and how many more there were."""
+        """Run-time errors since the last call: the first hundred of each program, and how many more each had."""
+    def last_faults(self) -> dict[str, Fault]:
+        """The last run-time error of each program of the running plan that had one."""
     def lines_total(self) -> int: ...
     def source_lines(self) -> dict[str, int]: ...
-    def program_lines(self) -> dict[str, int]: ...
-    def program_faults(self) -> dict[str, int]: ...
+    def program_lines(self) -> dict[str, int]:
+        """Lines handed to each program after its filter, since the engine was made."""
+    def program_faults(self) -> dict[str, int]:
+        """Run-time errors of each program since the engine was made."""

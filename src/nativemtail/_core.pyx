@@ -6,6 +6,7 @@
     store, render     metrics and their label sets; Prometheus text and JSON
     match, act        captures; the interpreter of the action tables
     plan, scan        the tables of all programs; blocks, gates and the engine
+    testing…          doors for the tests
 """
 
 include "core/externs.pxi"
@@ -19,3 +20,5 @@ include "core/match.pxi"
 include "core/act.pxi"
 include "core/plan.pxi"
 include "core/scan.pxi"
+include "core/testing.pxi"
+include "core/testing_store.pxi"

@@ -123,13 +123,16 @@ class FileHandler(logging.Handler):
         if program == "__main__.py":
             program = NAME
         host = socket.gethostname().partition(".")[0]
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        name = f"{program}.{host}.{_user()}.log.{self._name}.{stamp}.{os.getpid()}"
+        name = f"{program}.{host}.{_user()}.log.{self._name}.{_stamp()}.{os.getpid()}"
         self._fd = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._size = os.fstat(self._fd).st_size
         for directory in self._links:
             target = name if directory == self._directory else str(self._directory.absolute() / name)
             _link(target, directory / f"{program}.{self._name}")
+
+
+def _stamp() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")
 
 
 def _user() -> str:
@@ -154,29 +157,3 @@ def write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
-
-
-def go_quote(text: bytes | str) -> str:
-    """As Go's `%q`: printable characters as they are, others escaped, bytes that are not UTF-8 as `\\xNN`."""
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "surrogateescape")
-    return '"' + "".join(map(_go_escape, text)) + '"'
-
-
-_GO_ESCAPES = {
-    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f",
-    "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
-}  # fmt: skip
-
-
-def _go_escape(char: str) -> str:
-    if char in _GO_ESCAPES:
-        return _GO_ESCAPES[char]
-    if char.isprintable():
-        return char
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    if code < 0x20 or code == 0x7F:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -116,7 +116,7 @@ class Options:
     unix_socket_mode: str = flag("0600", HTTP, "Access mode of the Unix socket, octal.")
     tls_cert: str = flag("", HTTP, "File with the server's certificate (PEM); turns TLS on.")
     tls_key: str = flag("", HTTP, "File with the certificate's key (PEM).")
-    tls_client_ca: str = flag("", HTTP, "File with the authorities of client certificates (PEM), which are required then.")
+    tls_client_ca: str = flag("", HTTP, "File with the authorities (PEM) of client certificates, required then.")
     trusted_hosts: list[str] = flag(
         [],
         HTTP,
@@ -135,7 +135,7 @@ class Options:
     statsd_hostport: str = flag("", PUSH, "host:port of StatsD to push to.")
     statsd_prefix: str = flag("", PUSH, "Put before the names sent to StatsD.")
     experimental_enable_opentelemetry: bool = flag(False, PUSH, "Push to an OpenTelemetry collector.")
-    otlp_endpoint: str = flag("", PUSH, "Address of the OpenTelemetry collector; OTEL_EXPORTER_OTLP_ENDPOINT when empty.")
+    otlp_endpoint: str = flag("", PUSH, "OpenTelemetry collector; OTEL_EXPORTER_OTLP_ENDPOINT when empty.")
 
     logtostderr: bool = flag(False, MESSAGES, "Write all messages to standard error instead of files.")
     alsologtostderr: bool = flag(False, MESSAGES, "Write all messages to standard error as well as to files.")
@@ -309,7 +309,7 @@ def format_duration(seconds: Seconds) -> str:
 
 
 def _plain(number: int, unit: int) -> str:
-    """number / unit, exactly."""
+    """The quotient, exactly."""
     whole, rest = divmod(number, unit)
     return f"{whole}.{rest:0{len(str(unit)) - 1}d}".rstrip("0") if rest else str(whole)
 
@@ -365,7 +365,7 @@ def usage() -> str:
             lines.append(f"  -{row.name} {row.value_name}".rstrip())
             default = f" (default {row.default_text})" if row.default_text else ""
             negation = f" -{row.negation} turns it off." if row.negation else ""
-            lines += textwrap.wrap(row.help + negation + default, 100, initial_indent="    \t", subsequent_indent="    \t")
+            lines += ["    \t" + line for line in textwrap.wrap(row.help + negation + default, 96)]
     return "\n".join(lines)
 
 

@@ -2,7 +2,8 @@
 
 Source are compiled IANA files (TZif, RFC 8536): the directories of `zoneinfo.TZPATH`, else the PyPI package `tzdata`.
 The rule that such a file gives for the time after its last transition is written out for 400 years, after which the
-Gregorian calendar and with it the rule repeats: `cycle_start` says from where.  Spec cli-http.md §1 (`-override_timezone`).
+Gregorian calendar and with it the rule repeats: `cycle_start` says from where.  Spec cli-http.md §1,
+`-override_timezone`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ CYCLE = 146_097 * 86_400
 """Seconds in 400 years."""
 
 _FAR_PAST = -CYCLE * 10
+_FAR_FUTURE = CYCLE * 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,10 @@ class Zone:
 
 
 def load(name: str) -> Zone:
-    """The zone of that IANA name, `Local`, or UTC for the empty name; LookupError with mtail's text if there is none."""
+    """The zone of that IANA name, `Local`, or UTC for the empty name.
+
+    Raises LookupError with mtail's text if there is none.
+    """
     if name in ("", "UTC"):
         return Zone("UTC")
     if name == "Local":
@@ -102,12 +107,12 @@ class _File:
 def _decode(name: str, raw: bytes) -> Zone:
     try:
         file = _parse(raw)
+        types = [(offset, label) for offset, _, label in file.types]
+        kinds = [_first_kind(file), *file.kinds]
+        starts = list(file.starts)
+        cycle_start = _extend(file.footer, starts, kinds, types)
     except (struct.error, IndexError):
         raise ValueError("malformed time zone information") from None
-    types = [(offset, label) for offset, _, label in file.types]
-    kinds = [_first_kind(file), *file.kinds]
-    starts = list(file.starts)
-    cycle_start = _extend(file.footer, starts, kinds, types)
     return Zone(name, tuple(starts), tuple(kinds), tuple(types), len(file.types), cycle_start)
 
 
@@ -131,7 +136,8 @@ def _parse(raw: bytes) -> _File:
         (offset, bool(summer), letters[label:].split(b"\0", 1)[0])
         for offset, summer, label in struct.iter_unpack(">lBB", raw[at : at + n_types * 6])
     ]
-    if len(types) != n_types or (kinds and max(kinds) >= n_types) or list(starts) != sorted(set(starts)):
+    sane = not starts or (max(kinds) < n_types and starts[-1] < _FAR_FUTURE and list(starts) == sorted(set(starts)))
+    if len(types) != n_types or not sane:
         raise ValueError("malformed time zone information")
     return _File(list(starts), list(kinds), types, raw[end:].strip(b"\n") if width == 8 else b"")
 
@@ -156,10 +162,8 @@ def _first_kind(file: _File) -> int:
 
 _LABEL = rb"([A-Za-z]{3,}|<[^>]{3,}>)"
 _CLOCK = rb"([-+]?\d{1,3}(?::\d{1,2}(?::\d{1,2})?)?)"
-_DAY = rb"(M\d{1,2}\.\d\.\d|J\d{1,3}|\d{1,3})"
-_RULE = re.compile(
-    _LABEL + _CLOCK + rb"(?:" + _LABEL + _CLOCK + rb"?(?:," + _DAY + rb"(?:/" + _CLOCK + rb")?," + _DAY + rb"(?:/" + _CLOCK + rb")?)?)?"
-)
+_CHANGE = rb",(M\d{1,2}\.\d\.\d|J\d{1,3}|\d{1,3})(?:/" + _CLOCK + rb")?"
+_RULE = re.compile(_LABEL + _CLOCK + rb"(?:" + _LABEL + _CLOCK + rb"?(?:" + _CHANGE + _CHANGE + rb")?)?")
 
 
 def _extend(footer: bytes, starts: list[int], kinds: list[int], types: list[tuple[int, bytes]]) -> int | None:
@@ -201,7 +205,8 @@ def _kind(types: list[tuple[int, bytes]], offset: int, label: bytes) -> int:
 
 def _seconds(clock: bytes) -> int:
     sign = -1 if clock.startswith(b"-") else 1
-    return sign * sum(int(part) * unit for part, unit in zip(clock.lstrip(b"+-").split(b":"), (3600, 60, 1)))
+    hours, minutes, seconds = map(int, (clock.lstrip(b"+-") + b":0:0").split(b":")[:3])
+    return sign * ((hours * 60 + minutes) * 60 + seconds)
 
 
 def _instant(year: int, day: bytes, clock: bytes | None) -> int:

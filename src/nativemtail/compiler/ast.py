@@ -155,6 +155,20 @@ class Conv(Expr):
     operand: Expr
 
 
+def children(expr: Expr) -> list[Expr]:
+    """The expressions directly below an expression, left to right."""
+    match expr:
+        case Binary():
+            return [expr.lhs, expr.rhs]
+        case Unary() | Conv():
+            return [expr.operand]
+        case Call():
+            return list(expr.args)
+        case Index():
+            return [expr.base, *expr.keys]
+    return []
+
+
 # --- statements ----------------------------------------------------------------------------------------------
 
 

@@ -45,23 +45,36 @@ Value = tuple[int, Kind]
 
 def generate(name: str, root: ast.Block) -> Program:
     """Code for the checked tree `root`.  Raises CompileError with the errors of spec language.md §9.4."""
-    gen = _Generator(name)
-    gen.block(root)
+    try:
+        gen = _Generator(name, uses_leftovers=False)
+        gen.block(root)
+    except _LeftoverWanted:
+        gen = _Generator(name, uses_leftovers=True)
+        gen.block(root)
     return gen.finish()
 
 
+class _LeftoverWanted(Exception):
+    """A key is a pattern, so that what earlier statements left must be kept: a second try does."""
+
+
 class _Generator:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, uses_leftovers: bool) -> None:
         self.program = Program(name)
         self.errors: list[tuple[ast.Position | None, str]] = []
         self.code: list[Instr] = self.program.code
         self.labels: list[int] = []
         self.line = 0
         self.free = 0  # first register that the current statement has not used
+        self.reserved = 0  # registers below hold leftovers
+        self.leftovers: list[Value] = []
+        self.uses_leftovers = uses_leftovers
         self.metrics: dict[int, int | None] = {}  # id of a declaration → metric, None where it failed
         self.metric_numbers: dict[tuple[object, ...], int] = {}
         self.slots: dict[int, int] = {}  # id of a pattern → its latest slot
-        self.slot_patterns: list[int] = []
+        self.slot_patterns: dict[int, int] = {}
+        self.slot_groups: list[int] = []  # the highest group of each slot that is read
+        self.awaited: set[int] = set()  # ids of patterns that were referred to before their place
         self.matched: frozenset[int] = frozenset()  # slots that have surely matched here
         self.bodies: list[ast.DecoUse] = []
         self.constants: dict[tuple[int, str], int] = {}
@@ -79,7 +92,9 @@ class _Generator:
         self._resolve(program.code)
         if self.filtered:
             program.log_filter = frozenset(self.filters)
-        program.slots = len(self.slot_patterns)
+        program.slots = len(self.slot_groups)
+        for slot, number in self.slot_patterns.items():
+            program.captures[number] = max(program.captures[number], self.slot_groups[slot])
         if max(program.registers, program.slots, len(program.metrics)) > MAX_OPERAND:
             raise CompileError(program.name, [(None, _ICE + "the program is too large")])
         return program
@@ -130,7 +145,7 @@ class _Generator:
     def block(self, block: ast.Block) -> None:
         for stmt in block.stmts:
             self.line = stmt.pos.line
-            self.free = 0
+            self.free = self.reserved
             self._STATEMENTS[type(stmt)](self, stmt)
 
     def expression_statement(self, stmt: ast.ExprStmt) -> None:
@@ -138,16 +153,26 @@ class _Generator:
         if isinstance(stmt.expr, ast.Binary) and stmt.expr.op in ("=", "+="):
             self.assign(stmt.expr)
         else:
-            self.value(stmt.expr)
+            self.leave(*self.value(stmt.expr))
         if not any(instr.op in _LASTING for instr in self.code[start:]):
             del self.code[start:]
 
+    def leave(self, register: int, kind: Kind) -> None:
+        """mtail leaves the value of a statement on its stack, where a key that is a pattern finds it."""
+        if self.uses_leftovers and kind is not Kind.NOTHING:
+            kept = self.registers()
+            self.emit("MOV", kept, register)
+            self.reserved = self.free
+            self.leftovers.append((kept, kind))
+
     def condition(self, stmt: ast.Cond) -> None:
         before = self.matched
+        leftovers = list(self.leftovers)
         lfalse, lend = self.label(), self.label()
         if stmt.cond is None:
             self.emit("JMATCHED", d=lfalse)
         else:
+            self._renew_slots(stmt.cond)
             self.matched = before | self.jump(stmt.cond, lfalse, when=False)
         self.emit("SETM", 0)
         self.block(stmt.truth)
@@ -160,6 +185,13 @@ class _Generator:
             self.block(stmt.otherwise)
             self.matched = before
         self.place(lend)
+        self.leftovers = leftovers
+
+    def _renew_slots(self, expr: ast.Expr) -> None:
+        """A decorator's condition that is generated again gets slots of its own."""
+        self.slots.pop(id(expr), None)
+        for child in ast.children(expr):
+            self._renew_slots(child)
 
     def declaration(self, decl: ast.VarDecl) -> None:
         text = _type_name(decl.type)
@@ -230,12 +262,12 @@ class _Generator:
         return self.emit("DEL", b=keys, c=len(target.keys), d=number)
 
     def begin(self, stmt: ast.Begin) -> None:
-        outer_code, outer_labels, outer_matched = self.code, self.labels, self.matched
-        self.code, self.labels, self.matched = [], [], frozenset()
+        outer_code, outer_labels, outer_matched, outer_left = self.code, self.labels, self.matched, self.leftovers
+        self.code, self.labels, self.matched, self.leftovers = [], [], frozenset(), []
         self.block(stmt.body)
         self._resolve(self.code, offset=len(self.program.begin))
         self.program.begin.extend(self.code)
-        self.code, self.labels, self.matched = outer_code, outer_labels, outer_matched
+        self.code, self.labels, self.matched, self.leftovers = outer_code, outer_labels, outer_matched, outer_left
 
     def log_filter(self, stmt: ast.LogFilter) -> None:
         self.filtered = True
@@ -313,6 +345,7 @@ class _Generator:
         elif isinstance(node, ast.StringLit):
             text = node.value
         elif _type_name(node.type) not in ("Int", "Float", "String", "Bool"):
+            self.value(node)
             self.ice(expr, "unexpected rhs expression for match")
             return None
         else:
@@ -320,10 +353,15 @@ class _Generator:
         number = self._pooled(self.program.patterns, text)
         if number == len(self.program.captures):
             self.program.captures.append(-1)
-        slot = len(self.slot_patterns)
-        self.slot_patterns.append(number)
-        self.slots[id(node)] = slot
+        slot = self.slots[id(node)] if id(node) in self.awaited else self._new_slot(node)
+        self.awaited.discard(id(node))
+        self.slot_patterns[slot] = number
         return slot, number
+
+    def _new_slot(self, node: ast.Expr) -> int:
+        self.slots[id(node)] = slot = len(self.slot_groups)
+        self.slot_groups.append(-1)
+        return slot
 
     # --- expressions -------------------------------------------------------------------------------------
 
@@ -363,12 +401,15 @@ class _Generator:
         return register, kind
 
     def _slot(self, expr: ast.Capref) -> int | None:
-        slot = self.slots.get(id(expr.pattern))
-        if slot is None:
+        pattern = expr.pattern
+        if pattern is None:
             self.ice(expr, f'No regular expression bound to capref "{expr.name}"')
             return None
-        number = self.slot_patterns[slot]
-        self.program.captures[number] = max(self.program.captures[number], expr.group)
+        if id(pattern) not in self.slots:  # a later pattern of the same condition (successor.md §2.5)
+            self._new_slot(pattern)
+            self.awaited.add(id(pattern))
+        slot = self.slots[id(pattern)]
+        self.slot_groups[slot] = max(self.slot_groups[slot], expr.group)
         return slot
 
     def name(self, expr: ast.Id) -> Value:
@@ -408,10 +449,17 @@ class _Generator:
     def keys(self, target: ast.Index) -> int | None:
         """The texts of the keys in consecutive registers; None where one of them has no value."""
         values = [(key, self.value(key)) for key in target.keys]
-        if any(kind is Kind.NOTHING for _, (_, kind) in values):
+        pushed = [(key, value) for key, value in values if value[1] is not Kind.NOTHING]
+        missing = len(values) - len(pushed)
+        if missing and not self.uses_leftovers:
+            raise _LeftoverWanted
+        if missing > len(self.leftovers):
             self.fail(_UNDERFLOW)
             return None
-        texts = [self.key_text(key, *value) for key, value in values]
+        first_left = len(self.leftovers) - missing
+        texts = [self.as_string(*value) for value in self.leftovers[first_left:]]
+        del self.leftovers[first_left:]
+        texts += [self.key_text(key, *value) for key, value in pushed]
         if len(texts) == 1 or all(b == a + 1 for a, b in zip(texts, texts[1:], strict=False)):
             return texts[0] if texts else 0
         first = self.registers(len(texts))
@@ -498,7 +546,7 @@ class _Generator:
         if isinstance(expr.args[0], ast.Pattern):
             pattern = self.pattern_of(expr.args[0])
             assert pattern is not None
-            self.program.captures[pattern[1]] = max(self.program.captures[pattern[1]], 0)
+            self.slot_groups[pattern[0]] = 0
             self.emit("SUBSTRE", register, first, d=pattern[1])
         else:
             self.emit("SUBST", register, first)
@@ -525,7 +573,7 @@ class _Generator:
             self.emit("LDS", register, d=self.string(b""))
         layout = expr.args[1]
         assert isinstance(layout, ast.StringLit)
-        self.emit("STRPTIME", register, d=self._pooled(self.program.layouts, layout.value.decode("utf-8", "replace")))
+        self.emit("STRPTIME", register, d=self._pooled(self.program.layouts, layout.value))
         return register, Kind.NOTHING
 
     def call_timestamp(self, _expr: ast.Call, _args: list[Value]) -> Value:

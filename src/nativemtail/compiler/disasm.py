@@ -64,7 +64,7 @@ def gate(text: bytes) -> str:
     found = plan.facts(text).gate
     if found is None:
         return "none"
-    return " | ".join(sorted(repr(factor.literal or factor.regex)[1:] for factor in found))
+    return " | ".join(sorted(("regex " if factor.regex else "") + repr(factor.text)[1:] for factor in found))
 
 
 def listing(at: int, instr: Instr) -> str:

@@ -104,7 +104,7 @@ def facts(text: bytes) -> Facts:
     gate = factors.factors(node)
     if gate is not None and sum(factor.cost for factor in gate) > WORTHLESS:
         gate = None
-    if literal and gate is not None and {factor.literal for factor in gate} == {literal}:
+    if literal and gate is not None and gate == {factors.Factor(literal)}:
         flags |= LITERAL
     return Facts(node, flags, gate)
 
@@ -159,7 +159,7 @@ def _program(program: Program, metrics: Sequence[Any], numbers: dict[bytes, int]
         ints=program.ints,
         floats=program.floats,
         strings=program.strings,
-        layouts=[(text.encode(), timelayout.compile_layout(text)) for text in program.layouts],
+        layouts=[(text, timelayout.compile_layout(text)) for text in program.layouts],
         metrics=list(metrics),
         patterns=[numbers[text] for text in program.patterns],
         slot_pairs=_slot_pairs(program),
@@ -206,8 +206,9 @@ def _factor(factor: factors.Factor, bits: Iterable[int]) -> FactorSpec:
     words: dict[int, int] = {}
     for bit in bits:
         words[bit // 64] = words.get(bit // 64, 0) | 1 << (bit % 64)
-    expression = factor.regex if factor.literal is None else hyperscan_literal(factor.literal)
-    return FactorSpec(expression, factor.caseless, factor.literal, sorted(words.items()))
+    if factor.regex:
+        return FactorSpec(factor.text, factor.caseless, None, sorted(words.items()))
+    return FactorSpec(hyperscan_literal(factor.text), factor.caseless, factor.text, sorted(words.items()))
 
 
 _PLAIN = re.compile(rb"[A-Za-z0-9_ ]")

@@ -46,7 +46,7 @@ class Program:
     ints: list[int] = field(default_factory=list)
     floats: list[float] = field(default_factory=list)
     strings: list[bytes] = field(default_factory=list)
-    layouts: list[str] = field(default_factory=list)
+    layouts: list[bytes] = field(default_factory=list)
     patterns: list[bytes] = field(default_factory=list)
     """Texts of the patterns, each once."""
     captures: list[int] = field(default_factory=list)

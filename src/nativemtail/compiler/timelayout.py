@@ -19,6 +19,8 @@ STEP = struct.Struct("=BBxxII")  # op, flags, length of the literal, length of t
 
 
 class Op(IntEnum):
+    """What a step reads; `LayoutOp` in core/timeparse.pxi has the same numbers."""
+
     END = 0
     YEAR4 = 1
     YEAR2 = 2
@@ -99,6 +101,8 @@ _ELEMENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Step:
+    """One step with the bytes of the layout that it stands for."""
+
     op: Op
     flags: int
     literal: bytes
@@ -221,7 +225,7 @@ class _Trial:
             case Op.FRACTION:
                 return self._take(rb"[.,][0-9]{%d}" % (len(step.element) - 1)) is not None
             case Op.OPTIONAL_FRACTION:
-                return self._take(rb"(?:[.,][0-9]+)?") is not None
+                return self._take(rb"(?:[.,][0-9]{1,9})?") is not None
             case Op.HALF_DAY:
                 return self._take(rb"[ap]m" if step.flags & LOWER else rb"[AP]M") is not None
             case Op.OFFSET:

@@ -30,10 +30,9 @@ cdef struct Slot:               # what one occurrence of a pattern matched
     size_t* ov
     size_t* own                 # for matches of other texts than the line
 
-cdef struct Layout:
+cdef struct Strptime:           # one layout of a program
     Str text
-    const uint8_t* steps
-    size_t count
+    Str steps
     char memo[40]               # the last text that was parsed, and its instant
     size_t memo_n
     uint64_t memo_epoch
@@ -61,7 +60,7 @@ cdef struct Prog:
     int64_t* ints
     double* floats
     Str* strings
-    Layout* layouts
+    Strptime* layouts
     MetricTable** metrics
     int32_t* patterns           # numbers in the plan
     Slot* slots
@@ -93,6 +92,7 @@ cdef struct Context:            # what running a line needs; one per engine
     int64_t now                 # nanoseconds; grows with every write, so that newer writes have later times
     uint64_t epoch              # changes when results of strptime may change: a new year, a new zone
     const Zone* zone
+    Str zone_name
     bint patch_year
     Chunk* arena
     size_t arena_n
@@ -305,7 +305,7 @@ cdef inline int64_t stamp(Context* ctx) noexcept nogil:
     return ctx.now
 
 
-cdef int parse_time(Context* ctx, Layout* layout, Str text) noexcept nogil:
+cdef int parse_time(Context* ctx, Strptime* layout, Str text) noexcept nogil:
     """Set the time register; not 0 on failure, with the cause in ctx.time_error.  The memo cannot be seen: the same
     text with the same layout in the same epoch is the same instant."""
     cdef int rc
@@ -314,7 +314,7 @@ cdef int parse_time(Context* ctx, Layout* layout, Str text) noexcept nogil:
         ctx.time = layout.memo_time
         ctx.time_ns = layout.memo_ns
     else:
-        rc = time_parse(layout.steps, layout.count, text.p, text.n, ctx.zone, ctx.patch_year,
+        rc = time_parse(<const uint8_t*> layout.steps.p, layout.steps.n, text.p, text.n, ctx.zone, ctx.patch_year,
                         ctx.now // 1000000000, &ctx.time, &ctx.time_error)
         if rc != 0:
             return rc
@@ -347,7 +347,7 @@ cdef void run(Context* ctx, Prog* prog, const Instr* code) noexcept nogil:
     cdef Pattern* pattern
     cdef Datum* datum
     cdef MetricTable* metric
-    cdef Layout* layout
+    cdef Strptime* layout
     cdef Str text
     cdef bint matched = False
     cdef FaultRecord what
@@ -665,10 +665,18 @@ cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogi
     return FAULT_NO_DATUM
 
 
-cdef int time_fault(Context* ctx, Layout* layout, Str* text) noexcept nogil:
+cdef int time_fault(Context* ctx, Strptime* layout, Str* text) noexcept nogil:
     """Go's text of a failed parse, as the error's operand."""
-    buf_clear(&ctx.text)
-    put_time_failure(&ctx.text, layout.text, text[0], ctx.zone, &ctx.time_error)
-    text.p = ctx.text.p
-    text.n = 0 if ctx.text.failed else ctx.text.n
+    cdef Buf* out = &ctx.text
+    buf_clear(out)
+    buf_text(out, b"strptime (")
+    buf_put(out, layout.text.p, layout.text.n)
+    buf_text(out, b", ")
+    buf_put(out, text.p, text.n)
+    buf_text(out, b", ")
+    buf_put(out, ctx.zone_name.p, ctx.zone_name.n)
+    buf_text(out, b") failed: ")
+    put_time_error(out, <const uint8_t*> layout.steps.p, layout.steps.n, text.p, text.n, &ctx.time_error)
+    text.p = out.p
+    text.n = 0 if out.failed else out.n
     return FAULT_TIME

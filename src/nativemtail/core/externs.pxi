@@ -9,8 +9,8 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 cdef extern from "core/lines.hpp" namespace "nm" nogil:
     size_t count_newlines(const char* p, size_t n) noexcept
-    const char* line_end(const char* at, const char* end) noexcept
-    const char* line_start(const char* at, const char* first) noexcept
+    const char* find_line_end(const char* at, const char* end) noexcept
+    const char* find_line_start(const char* at, const char* first) noexcept
     void sort_words(uint64_t* words, size_t n) noexcept
     int lowest_bit(uint64_t word) noexcept
 

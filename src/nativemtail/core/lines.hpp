@@ -24,13 +24,13 @@ inline size_t count_newlines(const char *p, size_t n) noexcept {
 }
 
 // The end of the line that `at` is in: its newline, or `end`.
-inline const char *line_end(const char *at, const char *end) noexcept {
+inline const char *find_line_end(const char *at, const char *end) noexcept {
     auto *newline = static_cast<const char *>(std::memchr(at, '\n', size_t(end - at)));
     return newline ? newline : end;
 }
 
 // The start of the line that `at` is in, not before `first`.
-inline const char *line_start(const char *at, const char *first) noexcept {
+inline const char *find_line_start(const char *at, const char *first) noexcept {
     auto *newline = static_cast<const char *>(memrchr(first, '\n', size_t(at - first)));
     return newline ? newline + 1 : first;
 }

@@ -243,8 +243,11 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out) noex
     if s.state == TEXT_UNKNOWN and not subject_examine(s):
         out.failed = True
         return
-    text = s.fixed.p if s.state == TEXT_REPAIRED else s.p
-    n = s.fixed.n if s.state == TEXT_REPAIRED else s.n
+    text = s.p
+    n = s.n
+    if s.state == TEXT_REPAIRED:
+        text = s.fixed.p
+        n = s.fixed.n
     while at <= n and not out.failed and match_at(m, p, s, at, ov) == 1:
         put_origin(s, out, copied, ov[0])
         if ov[1] > copied or ov[0] == 0:

@@ -1,7 +1,7 @@
 # A plan: all loaded programs as C tables, made once from what compiler/plan.py computed and then only read (but for
 # the scratch of its patterns, slots and error records: one engine runs one plan).
 
-cdef struct Span:               # bits that an event sets
+cdef struct GateBits:               # bits that an event sets
     uint32_t word
     uint64_t mask
 
@@ -9,7 +9,7 @@ cdef struct Gates:              # one Hyperscan database for all programs
     hs_database_t* database
     hs_scratch_t* scratch
     uint32_t* first             # factor → its first span; one more cell than factors
-    Span* spans
+    GateBits* spans
     uint32_t words              # of bits: the patterns', then from `program_word` on the programs'
     uint32_t program_word
     uint64_t* always            # programs that run on every line, as words
@@ -49,6 +49,7 @@ cdef class Plan:
     cdef list kept              # what the C tables point into
     cdef list filters           # per program: names of the sources it listens to, or None
     cdef TimeZone zone
+    cdef Str zone_name
     cdef readonly tuple names   # of the programs
     cdef list lines             # per program: lines of code, lines of begin
     cdef readonly list warnings
@@ -57,6 +58,7 @@ cdef class Plan:
         self.kept = []
         self.warnings = []
         self.zone = zone
+        self.zone_name = self.keep(zone.name.encode())
         self.patch_year = patch_year
         self.allow_jit = jit
         self.names = tuple(program.name for program in tables.programs)
@@ -130,11 +132,10 @@ cdef class Plan:
         prog.strings = <Str*> zeroed(len(spec.strings), sizeof(Str))
         for i, text in enumerate(spec.strings):
             prog.strings[i] = self.keep(text)
-        prog.layouts = <Layout*> zeroed(len(spec.layouts), sizeof(Layout))
+        prog.layouts = <Strptime*> zeroed(len(spec.layouts), sizeof(Strptime))
         for i, (text, steps) in enumerate(spec.layouts):
             prog.layouts[i].text = self.keep(text)
-            prog.layouts[i].steps = <const uint8_t*> self.keep(steps).p
-            prog.layouts[i].count = len(steps)
+            prog.layouts[i].steps = self.keep(steps)
         prog.metrics = <MetricTable**> zeroed(len(spec.metrics), sizeof(MetricTable*))
         for i, metric in enumerate(spec.metrics):
             self.kept.append(metric)
@@ -159,7 +160,7 @@ cdef class Plan:
             g.always[i // 64] |= <uint64_t> 1 << (i % 64)
         g.every_line = bool(tables.always)
         g.first = <uint32_t*> zeroed(len(tables.factors) + 1, sizeof(uint32_t))
-        g.spans = <Span*> zeroed(sum(len(factor.spans) for factor in tables.factors), sizeof(Span))
+        g.spans = <GateBits*> zeroed(sum(len(factor.spans) for factor in tables.factors), sizeof(GateBits))
         for i, factor in enumerate(tables.factors):
             g.first[i] = <uint32_t> at
             for word, mask in factor.spans:

@@ -6,6 +6,8 @@ from threading import Lock
 cdef enum:
     WORTH_LINES = 256           # lines that a block must have to tell whether the gates pay
     REST_BLOCKS = 32            # blocks that run without gates when they did not
+    EPOCH_NS = 900000000000     # a quarter of an hour: in every zone the year begins with one
+    INIT_SERIAL = 1             # lines are numbered from 2 on
     MAX_EVENTS = 1 << 20        # of one block; a block with more runs without gates
 
 cdef struct Source:             # a source of lines, by number
@@ -41,7 +43,7 @@ cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
     cdef uint32_t word
     cdef size_t n = last - first
     cdef Prog* prog
-    if n and last < s.end and last[-1] == 13:
+    if n and last < s.end and (last - 1)[0] == 13:
         n -= 1
     ctx.serial += 1
     subject_set(&ctx.line, first, n)
@@ -65,7 +67,7 @@ cdef void run_lines_before(Scan* s, const char* stop) noexcept nogil:
     """Run the lines in [next, stop), on which no gate fired; `stop` is the start of a line or the end."""
     cdef const char* last
     while s.next < stop:
-        last = line_end(s.next, stop)
+        last = find_line_end(s.next, stop)
         run_line(s, s.next, last)
         s.next = last + 1
 
@@ -115,10 +117,10 @@ cdef void mark_line(Scan* s, uint64_t event) noexcept nogil:
     cdef uint32_t i
     if s.line == NULL or at > s.line_end:
         finish_line(s)
-        s.line = line_start(at, s.next)
+        s.line = find_line_start(at, s.next)
         if g.every_line:
             run_lines_before(s, s.line)
-        s.line_end = line_end(at, s.end)
+        s.line_end = find_line_end(at, s.end)
     for i in range(g.first[factor], g.first[factor + 1]):
         s.ctx.bits[g.spans[i].word] |= g.spans[i].mask
 
@@ -143,6 +145,55 @@ cdef bint scan_gated(Scan* s, Events* e) noexcept nogil:
     return True
 
 
+cdef context_plan(Context* ctx, Plan plan):
+    """Make `ctx` fit for running `plan`; as it was on an error."""
+    cdef Reg* regs = NULL
+    cdef uint64_t* bits = NULL
+    cdef Matcher matcher
+    try:
+        regs = <Reg*> zeroed(plan.registers + 4, sizeof(Reg))
+        bits = <uint64_t*> zeroed(plan.gates.words, sizeof(uint64_t))
+        if matcher_init(&matcher, plan.allow_jit) != 0:
+            raise MemoryError()
+    except BaseException:
+        free(regs)
+        free(bits)
+        raise
+    free(ctx.regs)
+    free(ctx.bits)
+    matcher_free(&ctx.matcher)
+    ctx.regs = regs
+    ctx.bits = bits
+    ctx.matcher = matcher
+    ctx.patterns = plan.patterns
+    ctx.zone = &plan.zone.zone
+    ctx.zone_name = plan.zone_name
+    ctx.patch_year = plan.patch_year
+    ctx.epoch += 1
+
+
+cdef void context_free(Context* ctx) noexcept:
+    matcher_free(&ctx.matcher)
+    subject_free(&ctx.line)
+    subject_free(&ctx.other)
+    arena_reset(ctx, True)
+    buf_free(&ctx.text)
+    free(ctx.regs)
+    free(ctx.bits)
+
+
+cdef void context_clock(Context* ctx) noexcept nogil:
+    """Take the wall clock for what follows; never behind what was already given out."""
+    cdef timespec now
+    cdef int64_t ns
+    clock_gettime(CLOCK_REALTIME, &now)
+    ns = <int64_t> now.tv_sec * 1000000000 + now.tv_nsec
+    if ns // EPOCH_NS != ctx.now // EPOCH_NS:
+        ctx.epoch += 1
+    if ns > ctx.now:
+        ctx.now = ns
+
+
 cdef class Engine:
     """Runs a plan over blocks of lines, writing to the metrics that the plan names."""
 
@@ -165,18 +216,12 @@ cdef class Engine:
         self.source_names = []
         self.past_lines = {}
         self.past_faults = {}
-        self.ctx.epoch = 1
+        self.ctx.serial = INIT_SERIAL
         self.turn = Lock()
 
     def __dealloc__(self):
         cdef int i
-        matcher_free(&self.ctx.matcher)
-        subject_free(&self.ctx.line)
-        subject_free(&self.ctx.other)
-        arena_reset(&self.ctx, True)
-        buf_free(&self.ctx.text)
-        free(self.ctx.regs)
-        free(self.ctx.bits)
+        context_free(&self.ctx)
         free(self.program_lines_)
         free(self.events.list)
         for i in range(self.source_n):
@@ -191,31 +236,15 @@ cdef class Engine:
             self._swap(plan)
 
     cdef _swap(self, Plan plan):
-        cdef Reg* regs = <Reg*> zeroed(plan.registers + 4, sizeof(Reg))
-        cdef uint64_t* bits = NULL
-        cdef int64_t* lines = NULL
+        cdef int64_t* lines = <int64_t*> zeroed(plan.prog_n, sizeof(int64_t))
         try:
-            bits = <uint64_t*> zeroed(plan.gates.words, sizeof(uint64_t))
-            lines = <int64_t*> zeroed(plan.prog_n, sizeof(int64_t))
             self._fold_counts()
-            matcher_free(&self.ctx.matcher)
-            if matcher_init(&self.ctx.matcher, plan.allow_jit) != 0:
-                raise MemoryError()
+            context_plan(&self.ctx, plan)
         except BaseException:
-            free(regs)
-            free(bits)
             free(lines)
             raise
-        free(self.ctx.regs)
-        free(self.ctx.bits)
         free(self.program_lines_)
-        self.ctx.regs = regs
-        self.ctx.bits = bits
         self.program_lines_ = lines
-        self.ctx.patterns = plan.patterns
-        self.ctx.zone = plan.zone.zone
-        self.ctx.patch_year = plan.patch_year
-        self.ctx.epoch += 1
         self.plan = plan
         self.rest = 0
         for i in range(self.source_n):
@@ -227,24 +256,26 @@ cdef class Engine:
         self.past_faults = self.program_faults()
 
     def begin(self, Plan plan not None, int program):
-        """Run the `begin` blocks of a program of the running plan once (spec successor.md §2.3)."""
-        with self.turn:
-            self._begin(plan, program)
+        """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` need not be the running one."""
+        cdef Context* ctx
+        if not 0 <= program < plan.prog_n:
+            raise ValueError("no such program")
+        ctx = <Context*> zeroed(1, sizeof(Context))
+        try:
+            context_plan(ctx, plan)
+            self._run_begin(ctx, &plan.progs[program])
+        finally:
+            context_free(ctx)
+            free(ctx)
 
-    cdef _begin(self, Plan plan, int program):
-        cdef Prog* prog
-        if plan is not self.plan or not 0 <= program < plan.prog_n:
-            raise ValueError("not a program of the running plan")
-        prog = &plan.progs[program]
-        self.ctx.gated = False
-        self.ctx.source = prog.name
-        self.ctx.serial += 1
-        self._set_clock()
-        subject_set(&self.ctx.line, b"<init>", 6)
+    cdef _run_begin(self, Context* ctx, Prog* prog):
+        ctx.source = prog.name
+        ctx.serial = INIT_SERIAL
+        context_clock(ctx)
+        subject_set(&ctx.line, b"<init>", 6)
         with nogil:
             self.store.table.lock.acquire()
-            run(&self.ctx, prog, prog.begin)
-            arena_reset(&self.ctx, False)
+            run(ctx, prog, prog.begin)
             self.store.table.lock.release()
 
     # --- sources -------------------------------------------------------------------------------------------
@@ -291,17 +322,6 @@ cdef class Engine:
 
     # --- lines ---------------------------------------------------------------------------------------------
 
-    cdef void _set_clock(self):
-        """The wall clock for what follows; never behind what was already given out."""
-        cdef timespec now
-        cdef int64_t ns
-        clock_gettime(CLOCK_REALTIME, &now)
-        ns = <int64_t> now.tv_sec * 1000000000 + now.tv_nsec
-        if ns // 3600000000000 != self.ctx.now // 3600000000000:
-            self.ctx.epoch += 1
-        if ns > self.ctx.now:
-            self.ctx.now = ns
-
     def scan(self, int source, const unsigned char[::1] block not None, Py_ssize_t start=0, Py_ssize_t end=-1):
         """Run every program over the lines in block[start:end]; the number of lines.
 
@@ -326,7 +346,7 @@ cdef class Engine:
             self._allow(source)
         name = self.source_names[source]
         self.ctx.source = borrow(name)
-        self._set_clock()
+        context_clock(&self.ctx)
         memset(&s, 0, sizeof(Scan))
         s.ctx = &self.ctx
         s.gates = &self.plan.gates
@@ -355,7 +375,7 @@ cdef class Engine:
         if not self.ctx.gated and self.plan.prog_n:
             run_lines_before(s, s.end)
         self.store.table.lock.release()
-        lines = <int64_t> count_newlines(s.base, s.end - s.base) + (s.end[-1] != 10)
+        lines = <int64_t> count_newlines(s.base, s.end - s.base) + ((s.end - 1)[0] != 10)
         for i in range(self.plan.prog_n):
             if s.allowed[i >> 6] >> (i & 63) & 1:
                 self.program_lines_[i] += lines
@@ -402,26 +422,26 @@ cdef class Engine:
         return counts
 
     def faults(self):
-        """Run-time errors since the last call: the first hundred of each program, and how many each had."""
+        """Run-time errors since the last call: the first hundred of each program, and how many more each had."""
         with self.turn:
             return self._faults()
 
     cdef _faults(self):
         cdef Prog* prog
-        kept, counts = [], {}
+        kept, more = [], {}
         if self.plan is None:
-            return kept, counts
+            return kept, more
         for i in range(self.plan.prog_n):
             prog = &self.plan.progs[i]
             if prog.faults == prog.told:
                 continue
-            name = self.plan.names[i]
-            counts[name] = prog.faults - prog.told
+            if prog.faults - prog.told > <uint64_t> prog.kept_n:
+                more[self.plan.names[i]] = prog.faults - prog.told - prog.kept_n
             prog.told = prog.faults
             for k in range(prog.kept_n):
                 kept.append(make_fault(self.plan, i, &prog.kept[k]))
             prog.kept_n = 0
-        return kept, counts
+        return kept, more
 
     def last_faults(self):
         """The last run-time error of each program of the running plan that had one."""
@@ -435,19 +455,18 @@ cdef class Engine:
 class Fault:
     """A run-time error of `program` (spec runtime.md §4); `line` is the program's line, `input` the log's."""
 
-    __slots__ = ("input", "instruction", "line", "message", "program", "source")
+    __slots__ = ("input", "line", "message", "program", "source")
 
-    def __init__(self, program, message, instruction, line, source, input):
+    def __init__(self, program, message, line, source, input):
         self.program = program
         self.message = message
-        self.instruction = instruction
         self.line = line
         self.source = source
         self.input = input
 
     def __str__(self):
-        return (f"{self.message}\nError occurred at instruction {self.instruction}, originating in {self.program} "
-                f"at line {self.line}\nFull input text from {go_quote(self.source)} was {go_quote(self.input)}")
+        return (f"{self.message}\nError occurred, originating in {self.program} at line {self.line}\n"
+                f"Full input text from {quoted_str(self.source)} was {quoted_str(self.input)}")
 
 
 cdef make_fault(Plan plan, int number, const FaultRecord* record):
@@ -456,7 +475,8 @@ cdef make_fault(Plan plan, int number, const FaultRecord* record):
     input = text[record.operand_n : record.operand_n + record.input_n]
     source = text[record.operand_n + record.input_n :]
     lines = plan.lines[number][1 if record.begin else 0]
-    return Fault(plan.names[number], fault_message(record, operand), record.pc, lines[record.pc], source, input)
+    return Fault(plan.names[number], fault_message(record, operand), lines[record.pc],
+                 source.decode("utf-8", "surrogateescape"), input)
 
 
 cdef str fault_message(const FaultRecord* record, bytes operand):
@@ -479,28 +499,11 @@ cdef str fault_message(const FaultRecord* record, bytes operand):
     rc = code - (FAULT_INT_SYNTAX if integer else FAULT_FLOAT_SYNTAX) + 1
     text = number_error(integer, rc, operand, record.x)
     if record.wrapped:
-        return f"conversion of {go_quote(operand)} to {'int' if integer else 'float'} failed: {text}"
+        return f"conversion of {quoted_str(operand)} to {'int' if integer else 'float'} failed: {text}"
     return text
-
-
-cdef str taken(Buf* out):
-    """The buffer's content as a string; frees it."""
-    try:
-        if out.failed:
-            raise MemoryError()
-        return out.p[: out.n].decode("utf-8", "replace")
-    finally:
-        buf_free(out)
-
-
-def go_quote(bytes text not None):
-    """Go's strconv.Quote."""
-    cdef Buf out = Buf(NULL, 0, 0, False)
-    quote(&out, text, len(text))
-    return taken(&out)
 
 
 cdef str number_error(bint integer, int rc, bytes text, int64_t base):
     cdef Buf out = Buf(NULL, 0, 0, False)
     put_number_error(&out, b"ParseInt" if integer else b"ParseFloat", rc, text, len(text), base)
-    return taken(&out)
+    return take(&out).decode("utf-8", "replace")

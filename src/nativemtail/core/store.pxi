@@ -1043,6 +1043,7 @@ cdef bint table_inherit(MetricTable* new, MetricTable* old) noexcept nogil:
         whole = new.limit <= 0 or heap_room(new, old.count)
     if whole:
         table_move(new, old)
+        whole = new.limit <= 0 or heap_build(new)
     if limit > 0 and heap_build(old):
         old.limit = limit
     return whole
@@ -1508,7 +1509,7 @@ cdef class Snapshot:
     cdef SnapTable* table
     cdef list members       # of Metric, as table.metric
     cdef dict place         # id of a Metric -> where it is in `members`
-    cdef readonly list warnings
+    cdef public list warnings
 
     def __cinit__(self, Store owner not None):
         self.warnings = []
@@ -1548,16 +1549,31 @@ cdef class Snapshot:
                 snapshot_free(self.store, self.table)
             store_release(self.store)
 
+    cdef SnapMetric* view(self, Metric metric) except NULL:
+        if id(metric) not in self.place:
+            raise ValueError(f"{metric!r} is not in the snapshot")
+        return &self.table.metric[<size_t>self.place[id(metric)]]
+
     def metrics(self):
         return list(self.members)
 
     def rows(self, Metric metric not None):
-        cdef SnapMetric* view
-        cdef uint32_t slot
-        if id(metric) not in self.place:
-            raise ValueError(f"{metric!r} is not in the snapshot")
-        view = &self.table.metric[<size_t>self.place[id(metric)]]
-        slot = view.head
+        cdef SnapMetric* view = self.view(metric)
+        cdef uint32_t slot = view.head
         while slot != NO_SLOT:
             yield make_row(view.m, &view.rows[slot])
             slot = view.rows[slot].next
+
+    def json(self, bint grouped):
+        return render_json(self, grouped)
+
+    def metrics_json(self, *, bint emit_prog_label=True, str prefix="", names=None):
+        return render_metrics_json(self, emit_prog_label, prefix, names)
+
+    def prometheus(self, *, bint emit_prog_label=True, bint emit_timestamp=False, str prefix="",
+                   bint openmetrics=False, names=None, bint strict_labels=False):
+        return render_prometheus(self, emit_prog_label, emit_timestamp, prefix, openmetrics, names, strict_labels)
+
+    def families(self, *, bint emit_prog_label=True, str prefix=""):
+        cdef Family family
+        return {family.name: family.word for family in gather_families(self, emit_prog_label, prefix, None, FORM_TEXT)}

@@ -1,16 +1,5 @@
 # Doors for the tests: thin wrappers that give Python what the nogil functions of text.pxi and timeparse.pxi do.
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
-
-cdef bytes take(Buf* b):
-    """The content as bytes; frees the buffer."""
-    cdef bint failed = b.failed
-    try:
-        return None if failed else PyBytes_FromStringAndSize(b.p, b.n)
-    finally:
-        buf_free(b)
-
-
 def _test_format(style: str, v) -> bytes:
     cdef char out[NUM_TEXT]
     cdef size_t n

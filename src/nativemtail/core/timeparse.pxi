@@ -2,14 +2,21 @@
 # Spec runtime.md §3.  Nothing here but the making of a TimeZone needs the GIL.
 
 from libc.stddef cimport size_t
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint16_t, uint32_t, uint8_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
+
+from bisect import bisect_right
 
 cdef enum:
     DAY_SECONDS = 86400
     YEAR_0 = -719528                # days from the epoch to 1 January of the year 0
     CYCLE_DAYS = 146097             # of 400 years
+
+cdef enum:                          # Zone.bins: half-years (2**24 seconds) from 1847 to 2482
+    BIN_SHIFT = 24
+    BIN_COUNT = 1200
+    BIN_BASE = -3900000000
 
 cdef enum LayoutOp:                 # timelayout.Op
     LAY_END = 0
@@ -82,6 +89,7 @@ cdef struct Zone:                   # see zones.Zone
     const Str* labels               # by kind
     size_t named
     int64_t cycle_start             # INT64_MAX: none
+    const uint16_t* bins            # how many transitions had happened when the bin began
 
 cdef struct DateText:               # what a text said
     int64_t year
@@ -117,9 +125,9 @@ cdef inline int64_t floor_div(int64_t a, int64_t b) noexcept nogil:
 
 
 cdef inline int64_t year_start(int64_t year) noexcept nogil:
-    """Days from the epoch to 1 January."""
-    cdef int64_t y = year - 1
-    return 365 * year + floor_div(y, 4) - floor_div(y, 100) + floor_div(y, 400) + YEAR_0 + 1
+    """Days from the epoch to 1 January of a year above -400."""
+    cdef uint64_t y = year + 399    # a cycle later, less the year itself: no division of negative numbers
+    return 365 * year + <int64_t>(y // 4 - y // 100 + y // 400) - 97 + YEAR_0 + 1
 
 
 cdef inline int days_before(int month, bint leap) noexcept nogil:
@@ -130,15 +138,12 @@ cdef inline int days_before(int month, bint leap) noexcept nogil:
 
 
 cdef inline int64_t year_of(int64_t days) noexcept nogil:
-    """The year of a day counted from the epoch."""
-    cdef int64_t cycle = floor_div(days - YEAR_0, CYCLE_DAYS)
-    cdef int64_t day = days - YEAR_0 - cycle * CYCLE_DAYS
-    cdef int64_t year = day // 366
-    # 366 days a year is too slow by at most one year in each 400.
-    cdef int64_t base = cycle * 400
-    while year_start(base + year + 1) <= days:
-        year += 1
-    return base + year
+    """The year of a day counted from the epoch; years are counted from March inside, so that leap days end them."""
+    cdef int64_t cycle = floor_div(days - YEAR_0 - 60, CYCLE_DAYS)
+    cdef uint32_t day = <uint32_t>(days - YEAR_0 - 60 - cycle * CYCLE_DAYS)
+    cdef uint32_t year = (day - day // 1460 + day // 36524 - day // 146096) // 365
+    cdef uint32_t since_march = day - (365 * year + year // 4 - year // 100)
+    return cycle * 400 + year + (since_march >= 306)
 
 
 cdef inline int64_t time_to_ns_saturated(Time t) noexcept nogil:
@@ -165,18 +170,19 @@ cdef inline int64_t zone_fold(const Zone* zone, int64_t sec) noexcept nogil:
     return zone.cycle_start + (sec - zone.cycle_start) % cycle
 
 
-cdef size_t zone_place(const Zone* zone, int64_t sec) noexcept nogil:
+cdef inline size_t zone_place(const Zone* zone, int64_t sec) noexcept nogil:
     """How many transitions have happened by then."""
-    cdef const int64_t* base = zone.starts
-    cdef size_t n = zone.n
-    cdef size_t half
-    if n == 0 or sec < base[0]:
+    cdef size_t place
+    cdef size_t bin
+    if zone.n == 0 or sec < zone.starts[0]:
         return 0
-    while n > 1:
-        half = n // 2
-        base += half if base[half] <= sec else 0
-        n -= half
-    return base - zone.starts + 1
+    place = 0
+    if sec >= BIN_BASE:
+        bin = <size_t>((sec - BIN_BASE) >> BIN_SHIFT)
+        place = zone.bins[bin if bin < BIN_COUNT else BIN_COUNT - 1]
+    while place < zone.n and zone.starts[place] <= sec:
+        place += 1
+    return place
 
 
 cdef inline uint16_t zone_kind(const Zone* zone, int64_t sec) noexcept nogil:
@@ -207,10 +213,12 @@ cdef inline bint same(Str a, Str b) noexcept nogil:
 cdef bint zone_find(const Zone* zone, Str label, int64_t wall, int32_t* offset) noexcept nogil:
     """The offset that an abbreviation stands for: one in force then, else any of that name."""
     cdef size_t kind
+    cdef uint16_t then
     for kind in range(zone.named):
         if same(zone.labels[kind], label):
-            if same(zone.labels[zone_kind(zone, wall - zone.offsets[kind])], label):
-                offset[0] = zone.offsets[kind]
+            then = zone_kind(zone, wall - zone.offsets[kind])
+            if same(zone.labels[then], label):
+                offset[0] = zone.offsets[then]
                 return True
     for kind in range(zone.named):
         if same(zone.labels[kind], label):
@@ -229,10 +237,10 @@ cdef class TimeZone:
     def __cinit__(self, data):
         cdef size_t n = len(data.starts)
         cdef size_t kinds = len(data.types)
-        cdef size_t letters = sum(len(label) for _, label in data.types)
-        if len(data.kinds) != n + 1 or not all(0 <= kind < kinds <= 65535 for kind in data.kinds):
+        cdef size_t letters = sum([len(label) for _, label in data.types])
+        if <size_t>len(data.kinds) != n + 1 or max(data.kinds) >= kinds or max(n, kinds) > 65535:
             raise ValueError("not the tables of a time zone")
-        self.block = calloc(1, n * 8 + kinds * (sizeof(Str) + 4) + (n + 1) * 2 + letters)
+        self.block = calloc(1, n * 8 + kinds * (sizeof(Str) + 4) + (n + 1 + BIN_COUNT) * 2 + letters)
         if self.block == NULL:
             raise MemoryError
         self.name = data.name
@@ -243,19 +251,22 @@ cdef class TimeZone:
         cdef Str* labels = <Str*>(starts + n)
         cdef int32_t* offsets = <int32_t*>(labels + kinds)
         cdef uint16_t* kind_of = <uint16_t*>(offsets + kinds)
-        cdef char* letters = <char*>(kind_of + n + 1)
-        cdef size_t i
+        cdef uint16_t* bin_of = kind_of + n + 1
+        cdef char* letters = <char*>(bin_of + BIN_COUNT)
+        cdef Py_ssize_t i
         cdef bytes label
-        for i in range(n):
+        for i in range(<Py_ssize_t>n):
             starts[i] = data.starts[i]
-        for i in range(n + 1):
+        for i in range(<Py_ssize_t>n + 1):
             kind_of[i] = data.kinds[i]
-        for i in range(kinds):
+        for i in range(BIN_COUNT):
+            bin_of[i] = bisect_right(data.starts, BIN_BASE + (<int64_t>i << BIN_SHIFT))
+        for i in range(<Py_ssize_t>kinds):
             offsets[i], label = data.types[i]
             labels[i] = Str(letters, len(label))
             memcpy(letters, <const char*>label, len(label))
             letters += len(label)
-        self.zone = Zone(n, starts, kind_of, offsets, labels, min(data.named, kinds), INT64_MAX)
+        self.zone = Zone(n, starts, kind_of, offsets, labels, min(data.named, kinds), INT64_MAX, bin_of)
         if data.cycle_start is not None:
             self.zone.cycle_start = data.cycle_start
 
@@ -318,7 +329,7 @@ cdef inline void skip_blanks(Str* c) noexcept nogil:
         advance(c, 1)
 
 
-cdef bint read_literal(Str* c, Str literal) noexcept nogil:
+cdef bint read_any_literal(Str* c, Str literal) noexcept nogil:
     """Bytes as they are; blanks stand for any number of blanks above zero, or for the end."""
     while literal.n:
         if literal.p[0] == c" ":
@@ -332,6 +343,14 @@ cdef bint read_literal(Str* c, Str literal) noexcept nogil:
         advance(&literal, 1)
         advance(c, 1)
     return True
+
+
+cdef inline bint read_literal(Str* c, Str literal) noexcept nogil:
+    """The same, quick for one byte."""
+    if literal.n == 1 and c.n > 1 and c.p[0] == literal.p[0] and c.p[1] != c" ":
+        advance(c, 1)
+        return True
+    return read_any_literal(c, literal)
 
 
 cdef inline int read_number(Str* c, bint fixed) noexcept nogil:
@@ -369,28 +388,53 @@ cdef TimeFault read_in_range(Str* c, bint fixed, int low, int high, TimeFault fa
 
 
 cdef TimeFault read_year(Str* c, size_t digits, int64_t* year) noexcept nogil:
-    if c.n < digits or (digits == 4 and not digit_at(c, 0)) or not read_signed(c.p, digits, year):
+    cdef bint good
+    if c.n < digits or (digits == 4 and not digit_at(c, 0)):
         return TIME_BAD
-    advance(c, digits)
+    good = read_signed(c.p, digits, year)
+    if good or digits == 4:
+        advance(c, digits)
     if digits == 2:
         year[0] += 1900 if year[0] >= 69 else 2000
-    return TIME_OK
+    return TIME_OK if good else TIME_BAD
 
 
-cdef int read_name(Str* c, const char* names, size_t width) noexcept nogil:
-    """Which of the names, in lower case and filled up to `width` bytes, comes next in any case; -1 for none."""
-    cdef int i = 0
+cdef inline TimeFault read_short_name(Str* c, const char* names, int* out) noexcept nogil:
+    """Which of the names, three letters in lower case each, comes next in any case: 1, 2, …"""
+    cdef int i = 1
+    cdef char x
+    cdef char y
+    cdef char z
+    if c.n < 3:
+        return TIME_BAD
+    x = c.p[0] | 0x20
+    y = c.p[1] | 0x20
+    z = c.p[2] | 0x20
+    while names[0]:
+        if names[2] == z and names[1] == y and names[0] == x:
+            out[0] = i
+            advance(c, 3)
+            return TIME_OK
+        names += 3
+        i += 1
+    return TIME_BAD
+
+
+cdef TimeFault read_long_name(Str* c, const char* names, int* out) noexcept nogil:
+    """The same for names filled up with blanks to nine letters."""
+    cdef int i = 1
     cdef size_t k
     while names[0]:
         k = 0
-        while k < width and names[k] != c" " and k < c.n and (c.p[k] | 0x20) == names[k]:
+        while k < 9 and names[k] != c" " and k < c.n and (c.p[k] | 0x20) == names[k]:
             k += 1
-        if k == width or names[k] == c" ":
+        if k == 9 or names[k] == c" ":
+            out[0] = i
             advance(c, k)
-            return i
-        names += width
+            return TIME_OK
+        names += 9
         i += 1
-    return -1
+    return TIME_BAD
 
 
 cdef TimeFault read_day(Str* c, int flags, int* day) noexcept nogil:
@@ -403,10 +447,10 @@ cdef TimeFault read_day(Str* c, int flags, int* day) noexcept nogil:
 cdef TimeFault read_year_day(Str* c, int flags, int* out) noexcept nogil:
     cdef int v = 0
     cdef size_t n = 0
-    cdef int i
-    for i in range(2):
-        if flags & LAY_BLANK and c.n and c.p[0] == c" ":
-            advance(c, 1)
+    cdef int blanks = 0
+    while flags & LAY_BLANK and blanks < 2 and c.n and c.p[0] == c" ":
+        advance(c, 1)
+        blanks += 1
     while n < 3 and digit_at(c, n):
         v = v * 10 + c.p[n] - c"0"
         n += 1
@@ -422,23 +466,26 @@ cdef TimeFault read_fraction(Str* c, size_t n, int32_t* nsec) noexcept nogil:
     cdef int64_t v = 0
     cdef size_t i
     cdef size_t used = n if n < 10 else 10
-    if c.n < n or (c.p[0] != c"." and c.p[0] != c",") or not read_signed(c.p + 1, used - 1, &v):
+    cdef const char* p = c.p
+    if c.n < n:
+        return TIME_BAD
+    advance(c, n)
+    if (p[0] != c"." and p[0] != c",") or not read_signed(p + 1, used - 1, &v):
         return TIME_BAD
     if v < 0:
         return TIME_FRACTION_RANGE
     for i in range(used, 10):
         v *= 10
     nsec[0] = <int32_t>v
-    advance(c, n)
     return TIME_OK
 
 
-cdef TimeFault read_optional_fraction(Str* c, int32_t* nsec) noexcept nogil:
-    """As many digits as there are."""
+cdef TimeFault read_optional_fraction(Str* c, size_t limit, int32_t* nsec) noexcept nogil:
+    """As many digits as there are, up to the limit."""
     cdef size_t n = 1
     if c.n < 2 or (c.p[0] != c"." and c.p[0] != c",") or not digit_at(c, 1):
         return TIME_OK
-    while digit_at(c, n):
+    while n <= limit and digit_at(c, n):
         n += 1
     return read_fraction(c, n, nsec)
 
@@ -451,9 +498,9 @@ cdef TimeFault read_half_day(Str* c, bint lower, DateText* date) noexcept nogil:
         return TIME_BAD
     first = c.p[0]
     second = c.p[1]
+    advance(c, 2)
     if second != a + 12 or (first != a and first != a + 15):
         return TIME_BAD
-    advance(c, 2)
     if first == a:
         date.am = True
     else:
@@ -467,30 +514,24 @@ cdef TimeFault read_offset(Str* c, int flags, DateText* date) noexcept nogil:
     cdef size_t parts = 1 + (flags & LAY_MINUTES != 0) + (flags & LAY_SECONDS != 0)
     cdef size_t need = 1 + 2 * parts + (parts - 1 if colon else 0)
     cdef int64_t sum = 0
+    cdef int64_t unit = 3600
     cdef int64_t v = 0
-    cdef size_t at = 1
+    cdef const char* p = c.p
     cdef size_t i
     if flags & LAY_ZULU and c.n and c.p[0] == c"Z":
         date.utc = True
         advance(c, 1)
         return TIME_OK
-    if c.n < need or (c.p[0] != c"+" and c.p[0] != c"-"):
+    if c.n < need or (colon and (p[3] != c":" or (parts > 2 and p[6] != c":"))):
         return TIME_BAD
-    for i in range(3):
-        if i < parts:
-            if colon and i > 0:
-                if c.p[at] != c":":
-                    return TIME_BAD
-                at += 1
-            if not read_signed(c.p + at, 2, &v):
-                return TIME_BAD
-            at += 2
-        else:
-            v = 0
-        sum = sum * 60 + v
-    date.offset = -sum if c.p[0] == c"-" else sum
     advance(c, need)
-    return TIME_OK
+    for i in range(parts):
+        if not read_signed(p + 1 + i * (3 if colon else 2), 2, &v):
+            return TIME_BAD
+        sum += v * unit
+        unit //= 60
+    date.offset = -sum if p[0] == c"-" else sum
+    return TIME_OK if p[0] == c"+" or p[0] == c"-" else TIME_BAD
 
 
 cdef size_t signed_hours(Str c, int64_t* hours) noexcept nogil:
@@ -545,16 +586,10 @@ cdef TimeFault read_zone_name(Str* c, DateText* date) noexcept nogil:
     return TIME_OK
 
 
-cdef inline TimeFault read_name_of(Str* c, const char* names, size_t width, int* out) noexcept nogil:
-    cdef int i = read_name(c, names, width)
-    out[0] = i + 1
-    return TIME_OK if i >= 0 else TIME_BAD
-
-
 cdef inline TimeFault read_second(Str* c, int flags, DateText* date) noexcept nogil:
     cdef TimeFault fault = read_in_range(c, flags & LAY_FIXED, 0, 59, TIME_SECOND_RANGE, &date.second)
     if fault == TIME_OK and not flags & LAY_FRACTION_NEXT:
-        fault = read_optional_fraction(c, &date.nsec)
+        fault = read_optional_fraction(c, c.n, &date.nsec)
     return fault
 
 
@@ -565,16 +600,16 @@ cdef inline TimeFault read_element(Str* c, LayoutStep step, DateText* date) noex
     elif step.op == LAY_YEAR2:
         return read_year(c, 2, &date.year)
     elif step.op == LAY_MONTH_LONG:
-        return read_name_of(c, b"january  february march    april    may      june     "
-                               b"july     august   septemberoctober  november december ", 9, &date.month)
+        return read_long_name(c, b"january  february march    april    may      june     "
+                                 b"july     august   septemberoctober  november december ", &date.month)
     elif step.op == LAY_MONTH_SHORT:
-        return read_name_of(c, b"janfebmaraprmayjunjulaugsepoctnovdec", 3, &date.month)
+        return read_short_name(c, b"janfebmaraprmayjunjulaugsepoctnovdec", &date.month)
     elif step.op == LAY_MONTH:
         return read_in_range(c, step.flags & LAY_FIXED, 1, 12, TIME_MONTH_RANGE, &date.month)
     elif step.op == LAY_WEEKDAY_LONG:
-        return read_name_of(c, b"sunday   monday   tuesday  wednesdaythursday friday   saturday ", 9, &weekday)
+        return read_long_name(c, b"sunday   monday   tuesday  wednesdaythursday friday   saturday ", &weekday)
     elif step.op == LAY_WEEKDAY_SHORT:
-        return read_name_of(c, b"sunmontuewedthufrisat", 3, &weekday)
+        return read_short_name(c, b"sunmontuewedthufrisat", &weekday)
     elif step.op == LAY_DAY:
         return read_day(c, step.flags, &date.day)
     elif step.op == LAY_YEAR_DAY:
@@ -590,7 +625,7 @@ cdef inline TimeFault read_element(Str* c, LayoutStep step, DateText* date) noex
     elif step.op == LAY_FRACTION:
         return read_fraction(c, step.element, &date.nsec)
     elif step.op == LAY_OPTIONAL_FRACTION:
-        return read_optional_fraction(c, &date.nsec)
+        return read_optional_fraction(c, 9, &date.nsec)
     elif step.op == LAY_HALF_DAY:
         return read_half_day(c, step.flags & LAY_LOWER, date)
     elif step.op == LAY_ZONE_NAME:

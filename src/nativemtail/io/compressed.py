@@ -9,6 +9,7 @@ import io
 import zlib
 from typing import Protocol
 
+COMPRESSED = (".gz", ".zst")
 INPUT_SIZE = 64 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -72,7 +73,8 @@ class GzipDecoder:
             if len(self._input) >= len(_GZIP_MAGIC) or not self._fill():
                 break
         if self._input and not self._input.startswith(_GZIP_MAGIC):
-            self._error = "not in gzip format" if first else "trailing garbage"
+            early = self._input == _GZIP_MAGIC[:1]
+            self._error = "unexpected end of file" if early else "not in gzip format" if first else "trailing garbage"
             raise Corrupt(self._error)
         self._member = zlib.decompressobj(wbits=31) if self._input else None
         return bool(self._input)
@@ -117,15 +119,18 @@ class ZstdDecoder:
         self._frame: zstandard.ZstdDecompressionObj | None = None
         self._checksum = False
         self._last_block = False
+        self._error = ""
         self._output = memoryview(b"")
 
     def readinto(self, target: memoryview) -> int:
-        while not self._output:
-            try:
+        try:
+            while not self._output and not self._error:
                 if not self._step():
                     return 0
-            except self._library.ZstdError as error:
-                raise Corrupt(str(error)) from None
+        except (self._library.ZstdError, Corrupt) as error:
+            self._error = str(error)
+        if not self._output:
+            raise Corrupt(self._error)
         count = min(len(target), len(self._output))
         target[:count] = self._output[:count]
         self._output = self._output[count:]

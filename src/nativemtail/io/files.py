@@ -8,8 +8,10 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from nativemtail.io.compressed import COMPRESSED, Corrupt, decoder
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import Glob
+from nativemtail.text import explain
 
 log = logging.getLogger(__name__)
 
@@ -26,17 +28,6 @@ class Found(NamedTuple):
     @property
     def is_fifo(self) -> bool:
         return stat.S_ISFIFO(self.status.st_mode)
-
-
-def explain(error: OSError, action: str, path: str) -> str:
-    """An error of the system in the usual form: `open /x: permission denied`."""
-    return f"{action} {path}: {reason(error)}"
-
-
-def reason(error: OSError) -> str:
-    """The system's text for the error, beginning in lower case."""
-    text = error.strerror or str(error)
-    return text[:1].lower() + text[1:]
 
 
 def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
@@ -74,19 +65,16 @@ def classify(path: str, ignore: Ignore) -> Found | None:
 def read_to_end(path: str, reader: LineReader, buffer: Buffer) -> Iterator[int]:
     """Deliver all lines of a file, decoded if its name says that it is compressed.
 
-    Yields after each block how many bytes of the file have been used.  Raises OSError, and `compressed.Corrupt` once
-    everything that could be decoded was delivered.
+    Yields after each block how many bytes of the file have been used.  Raises OSError, and `Corrupt` once everything
+    that could be decoded was delivered.
     """
     with open(path, "rb", buffering=0) as raw:
+        source = decoder(path, raw) if path.endswith(COMPRESSED) else None
+        readinto = source.readinto if source else raw.readinto
         try:
-            if path.endswith((".gz", ".zst")):
-                from nativemtail.io import compressed
-
-                decoder = compressed.decoder(path, raw)
-                while reader.read(buffer, decoder.readinto):
-                    yield decoder.position
-            else:
-                while reader.read(buffer, raw.readinto):
-                    yield reader.bytes_read
-        finally:
+            while reader.read(buffer, readinto):
+                yield source.position if source else reader.bytes_read
+        except (OSError, Corrupt):
             reader.finish()
+            raise
+        reader.finish()

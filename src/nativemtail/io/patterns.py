@@ -114,7 +114,7 @@ class Glob:
         return len(names) == len(self._parts) and all(map(_part_matches, self._parts, names))
 
     def expand(self) -> list[str]:
-        """The existing paths that match, sorted within each directory; directories that cannot be read are passed over."""
+        """The existing paths that match, sorted within each directory; unreadable directories are passed over."""
         found = [""]
         for part in self._parts[1:]:
             if isinstance(part, str):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import socket
 import stat
 
-from nativemtail.io.files import reason
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import DATAGRAM_SCHEMES, BadSource, LogSpec
+from nativemtail.text import reason
 
 MAX_DATAGRAM = 128 * 1024
 
@@ -39,7 +40,7 @@ def _listen_unix(spec: LogSpec) -> socket.socket:
 def _listen_inet(spec: LogSpec) -> socket.socket:
     host, port = _split(spec)
     # An empty host is every address of both families, as a dual-stack socket has it.
-    host = host or ("::" if socket.has_dualstack_ipv6() else "0.0.0.0")  # noqa: S104
+    host = host or ("::" if socket.has_dualstack_ipv6() else "0.0.0.0")
     try:
         found = socket.getaddrinfo(host, port, type=_type(spec), flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
@@ -96,10 +97,8 @@ def _remove_abandoned(path: str) -> None:
 def unlink(spec: LogSpec) -> None:
     """Remove the file of a Unix socket when done with it."""
     if spec.kind in ("unix", "unixgram"):
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(spec.address)
-        except FileNotFoundError:
-            pass
 
 
 class SingleConnection:

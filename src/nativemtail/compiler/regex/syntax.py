@@ -834,9 +834,7 @@ _Prefix = tuple[Node, int]
 """A prefix and how many alternatives in a row have it."""
 
 
-def _factor(
-    alternatives: list[Node], prefixes: Iterable[_Prefix]
-) -> Generator[list[Node], Node, list[Node]]:
+def _factor(alternatives: list[Node], prefixes: Iterable[_Prefix]) -> Generator[list[Node], Node, list[Node]]:
     factored: list[Node] = []
     done = 0
     for prefix, count in prefixes:

@@ -1,0 +1,204 @@
+"""The command: start-up in mtail's order, and the exit status (spec cli-http.md §3).
+
+`nativemtail [flags]` takes Go's flag syntax.  A first word that is no flag names a sub-command; those are click's,
+which is imported only then: it would take a third of the start-up time of a small one-shot run.
+
+Exit status: 0 success; 1 error; 2 wrong flags; 130 interrupted; 141 nobody reads standard output any more.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from nativemtail import __version__
+from nativemtail.options import FlagError, HelpRequested, Options, format_duration, parse, usage
+
+if TYPE_CHECKING:
+    from nativemtail.io.files import Ignore
+    from nativemtail.io.patterns import LogSpec
+    from nativemtail.logs import StderrHandler
+    from nativemtail.programs import Programs
+
+SUCCESS, FAILURE, WRONG_FLAGS, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+COMMANDS = ("flags",)
+
+NO_PROGRAMS = (
+    "mtail requires programs that instruct it how to extract metrics from logs;"
+    " please use the flag -progs to specify the directory containing the programs."
+)
+NO_LOGS = (
+    "mtail requires the names of logs to follow in order to extract logs from them;"
+    " please use the flag -logs one or more times to specify glob patterns describing these logs."
+)
+
+
+class StartError(Exception):
+    """The process cannot start; the text says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if arguments and arguments[0] in COMMANDS:
+            _sub_command(arguments)
+        return _flags(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def build_info() -> str:
+    """One line that says what this is."""
+    system = os.uname()
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"nativemtail version {__version__} python version {python} arch {system.machine} os {sys.platform}"
+
+
+def _flags(arguments: Sequence[str]) -> int:
+    try:
+        options, extra = parse(arguments)
+    except HelpRequested:
+        return _write(2, f"{build_info()}\n\n{usage()}\n".encode())
+    except FlagError as error:
+        _write(2, f"{error}\nnativemtail -help lists the flags.\n".encode("utf-8", "surrogateescape"))
+        return WRONG_FLAGS
+    if options.version:
+        return _write(1, f"{build_info()}\n".encode())
+    return _run(arguments, options, extra)
+
+
+def _run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> int:
+    import logging
+
+    from nativemtail import logs
+    from nativemtail.text import go_quote
+
+    one_off = options.one_shot or options.compile_only or _only_dumps(options)
+    stderr = logs.configure(options, daemon=not one_off)
+    log = logging.getLogger(__name__)
+    log.info("%s", build_info())
+    log.info("Commandline: [%s]", " ".join(map(go_quote, ("nativemtail", *arguments))))
+    try:
+        _check(options, extra)
+        if not one_off:
+            from nativemtail.daemon import run
+
+            return run(options)
+        return _run_once(options, stderr)
+    except StartError as error:
+        log.critical("%s", error)
+        return FAILURE
+
+
+def _only_dumps(options: Options) -> bool:
+    return not options.logs and (options.dump_ast or options.dump_ast_types or options.dump_bytecode)
+
+
+def _check(options: Options, extra: Sequence[str]) -> None:
+    """What the flags must fulfil together.  Raises StartError."""
+    if extra:
+        from nativemtail.text import go_quote
+
+        words = " ".join(map(go_quote, extra))
+        raise StartError(
+            f"Too many extra arguments specified: [{words}]\n"
+            "(the logs flag can be repeated, or the filenames separated by commas.)"
+        )
+    if options.override_timezone:
+        from nativemtail import zones
+
+        try:
+            zones.load(options.override_timezone)
+        except LookupError as error:
+            raise StartError(str(error)) from None
+    if not options.progs:
+        raise StartError(NO_PROGRAMS)
+    if not options.logs and not options.compile_only and not _only_dumps(options):
+        raise StartError(NO_LOGS)
+    for name in ("poll_interval", "poll_log_interval"):
+        value: float = getattr(options, name)
+        if value < 0:
+            raise StartError(f"-{name} must not be negative: {format_duration(value)}")
+    if options.max_line_length < 1024:
+        raise StartError(f"-max_line_length must be at least 1024: {options.max_line_length}")
+    try:
+        os.stat(options.progs)
+    except OSError as error:
+        from nativemtail.text import explain
+
+        raise StartError(explain(error, "stat", options.progs)) from None
+
+
+def _run_once(options: Options, stderr: StderrHandler) -> int:
+    """One-shot and the modes that only load programs."""
+    import logging
+
+    from nativemtail.ignore import BadIgnore, ignore
+    from nativemtail.io.patterns import BadSource, parse_logs
+    from nativemtail.programs import LoadError, open_programs
+
+    log = logging.getLogger(__name__)
+    strict = options.one_shot or options.compile_only
+    try:
+        specs = parse_logs(options.logs)
+        ignored = ignore(options.ignore_filename_regex_pattern)
+        programs = open_programs(options)
+        programs.load(strict=strict)
+        if options.compile_only or not options.one_shot:
+            log.info("programs are loaded, exiting")
+            return SUCCESS
+        return _one_shot(options, specs, ignored, programs, stderr)
+    except (LoadError, BadSource, BadIgnore) as error:
+        log.error("%s", error)
+        return FAILURE
+
+
+def _one_shot(options: Options, specs: list[LogSpec], ignore: Ignore, programs: Programs, stderr: StderrHandler) -> int:
+    import logging
+
+    from nativemtail import oneshot
+
+    log = logging.getLogger(__name__)
+    status = SUCCESS
+    try:
+        oneshot.Reading(options, programs, stderr).run(specs, ignore)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+        log.error("interrupted: the metrics are those of the lines read so far")
+    try:
+        output = oneshot.render(programs.store, options)
+    except oneshot.OutputError as error:
+        log.error("%s", error)
+        return FAILURE
+    return _write(1, output) or status
+
+
+def _sub_command(arguments: Sequence[str]) -> NoReturn:
+    from nativemtail.commands import group
+
+    group.main(list(arguments), prog_name="nativemtail")
+
+
+def _write(fd: int, data: bytes) -> int:
+    """Write to standard output or error; the exit status."""
+    import select
+
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            select.select([], [fd], [])
+        except BrokenPipeError:
+            return BROKEN_PIPE
+        except OSError as error:
+            from nativemtail.text import reason
+
+            if fd == 1:
+                _write(2, f"cannot write to standard output: {reason(error)}\n".encode())
+            return FAILURE
+    return SUCCESS

@@ -1,0 +1,426 @@
+"""Facts about a pattern that decide which engine may run it, and whether it needs running at all.
+
+All take trees as `parse` gives them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from nativemtail.compiler.regex import ucd
+from nativemtail.compiler.regex.syntax import (
+    Alternate,
+    Any,
+    AnyNotNL,
+    BeginLine,
+    BeginText,
+    Capture,
+    Class,
+    Concat,
+    Empty,
+    EndLine,
+    EndText,
+    Literal,
+    Node,
+    NoMatch,
+    NoWordBoundary,
+    Plus,
+    Quest,
+    Repeat,
+    Star,
+    WordBoundary,
+    char_ranges,
+    children,
+    postorder,
+    simplify,
+)
+from nativemtail.compiler.regex.ucd import Ranges
+
+_ASSERTIONS = (BeginLine, EndLine, BeginText, EndText, WordBoundary, NoWordBoundary)
+
+_NEVER = 1 << 40
+"""The length of what can't match."""
+
+_MOST_POSITIONS = 400
+"""Beyond this many characters in the unfolded pattern `linear` gives up: the constant factor would be too large."""
+
+
+def same_in_pcre2(node: Node) -> bool:
+    """Whether PCRE2 finds the same match and groups as Go: no loop around something that can match the empty text."""
+    shortest = _shortest(node)
+    return all(
+        shortest[id(part.sub)] > 0
+        for part in postorder(node)
+        if isinstance(part, (Star, Plus)) or (isinstance(part, Repeat) and part.max is None)
+    )
+
+
+def same_in_re2(node: Node) -> bool:
+    """Whether RE2 finds the same match as Go: its `\\B` also holds inside a character, where only nothing can match."""
+    return min_len(node) > 0 or not any(isinstance(part, NoWordBoundary) for part in postorder(node))
+
+
+def min_len(node: Node) -> int:
+    """The least number of bytes that a match has."""
+    return _shortest(node)[id(node)]
+
+
+def anchored(node: Node) -> bool:
+    """Whether the pattern begins with `^` (in one-line mode) or `\\A`, whichever alternative is taken."""
+    found: dict[int, bool] = {}
+    width = _longest(node)
+    for part in postorder(node):
+        below = [found[id(sub)] for sub in children(part)]
+        if isinstance(part, Concat):
+            found[id(part)] = False
+            for sub, at_start in zip(part.subs, below, strict=True):
+                if at_start or width[id(sub)] != 0:
+                    found[id(part)] = at_start
+                    break
+        elif isinstance(part, Repeat):
+            found[id(part)] = part.min > 0 and below[0]
+        else:
+            required = isinstance(part, (Alternate, Capture, Plus)) and all(below)
+            found[id(part)] = required or isinstance(part, BeginText)
+    return found[id(node)]
+
+
+def pure_literal(node: Node) -> bytes | None:
+    """The text that is the whole pattern, if it is one and its case matters."""
+    if (
+        not isinstance(node, Literal)
+        or node.fold
+        or any(r == "\ufffd" or "\ud800" <= r <= "\udfff" for r in node.runes)
+    ):
+        return None
+    return node.runes.encode()
+
+
+_EMPTY_ANYWHERE, _EMPTY_AT_START, _EMPTY_AT_END, _WHOLE = 1, 2, 4, 8
+
+
+def always_matches(node: Node) -> bool:
+    """Whether the pattern is seen to match every text without newlines: ``, `^`, `$`, `.*`, `^(.*)$`, `x*` …"""
+    ways: dict[int, int] = {}
+    for part in postorder(node):
+        ways[id(part)] = _ways(part, [ways[id(sub)] for sub in children(part)])
+    return ways[id(node)] != 0
+
+
+def _ways(node: Node, below: list[int]) -> int:
+    """How the node can match every line: the empty text anywhere, at its start, at its end, or all of it."""
+    nowhere_special = _EMPTY_ANYWHERE | _EMPTY_AT_START | _EMPTY_AT_END
+    if isinstance(node, (Star, Quest)) or (isinstance(node, Repeat) and node.min == 0):
+        loop = isinstance(node, Star) or (isinstance(node, Repeat) and node.max is None)
+        return nowhere_special | (_WHOLE if loop and _any_char(node.sub) else 0)
+    if isinstance(node, (Plus, Capture, Repeat)):
+        return below[0] if isinstance(node, Capture) else below[0] & nowhere_special
+    if isinstance(node, Alternate):
+        return _union_of(below)
+    if isinstance(node, Concat):
+        return _ways_in_turn(below)
+    if isinstance(node, Empty):
+        return nowhere_special
+    if isinstance(node, (BeginText, BeginLine)):
+        return _EMPTY_AT_START
+    return _EMPTY_AT_END if isinstance(node, (EndText, EndLine)) else 0
+
+
+def _union_of(sets: list[int]) -> int:
+    union = 0
+    for members in sets:
+        union |= members
+    return union
+
+
+def _ways_in_turn(below: list[int]) -> int:
+    empty = below[0] & ~_WHOLE
+    whole = below[0] & _WHOLE
+    for ways in below[1:]:
+        whole = (ways if empty & _EMPTY_AT_START else 0) & _WHOLE or (whole if ways & _EMPTY_AT_END else 0)
+        empty &= ways
+    return empty | whole
+
+
+def _any_char(node: Node) -> bool:
+    return isinstance(node, (Any, AnyNotNL)) or (
+        isinstance(node, Class) and ucd.complement(node.ranges) in ((), ((10, 10),))
+    )
+
+
+# --- lengths -------------------------------------------------------------------------------------------------
+
+
+def _shortest(node: Node) -> dict[int, int]:
+    """The least number of bytes that each part matches."""
+    lengths: dict[int, int] = {}
+    for part in postorder(node):
+        below = [lengths[id(sub)] for sub in children(part)]
+        if isinstance(part, Literal):
+            length = (
+                sum(map(_fewest_bytes, part.runes))
+                if not part.fold
+                else sum(min(_fewest_bytes(chr(other)) for other in ucd.orbit(ord(rune))) for rune in part.runes)
+            )
+        elif isinstance(part, (Class, NoMatch)):
+            length = _fewest_bytes(chr(part.ranges[0][0])) if isinstance(part, Class) and part.ranges else _NEVER
+            if isinstance(part, Class) and length > 1 and ucd.contains(part.ranges, 0xFFFD):
+                length = 1
+        elif isinstance(part, (Any, AnyNotNL)):
+            length = 1
+        elif isinstance(part, Alternate):
+            length = min(below)
+        elif isinstance(part, Repeat):
+            length = part.min * below[0]
+        else:
+            length = 0 if isinstance(part, (Star, Quest)) else sum(below)
+        lengths[id(part)] = min(length, _NEVER)
+    return lengths
+
+
+def _fewest_bytes(rune: str) -> int:
+    """An invalid byte counts as U+FFFD."""
+    return 1 if rune < "\x80" or rune == "\ufffd" else 2 if rune < "\u0800" else 3 if rune < "\U00010000" else 4
+
+
+def _longest(node: Node) -> dict[int, int]:
+    """The greatest number of characters that each part matches; `_NEVER` where there is no bound."""
+    lengths: dict[int, int] = {}
+    for part in postorder(node):
+        below = [lengths[id(sub)] for sub in children(part)]
+        if isinstance(part, Literal):
+            length = len(part.runes)
+        elif isinstance(part, (Class, Any, AnyNotNL)):
+            length = 1
+        elif isinstance(part, (Star, Plus)):
+            length = _NEVER if below[0] else 0
+        elif isinstance(part, Repeat):
+            length = below[0] * (_NEVER if part.max is None else part.max)
+        else:
+            length = max(below, default=0) if isinstance(part, (Alternate, Quest)) else sum(below)
+        lengths[id(part)] = min(length, _NEVER)
+    return lengths
+
+
+# --- linear time ---------------------------------------------------------------------------------------------
+
+
+class _Chars(NamedTuple):
+    """A set of characters: a bit for each in ASCII, ranges for the others."""
+
+    ascii: int
+    others: Ranges
+
+    def meets(self, other: _Chars) -> bool:
+        if self.ascii & other.ascii:
+            return True
+        return bool(self.others and other.others and ucd.intersection(self.others, other.others))
+
+    def joined(self, other: _Chars) -> _Chars:
+        if not other.others or self.others == other.others:
+            return _Chars(self.ascii | other.ascii, self.others)
+        return _Chars(self.ascii | other.ascii, ucd.union(self.others + other.others))
+
+
+_NO_CHARS = _Chars(0, ())
+
+
+class _Path(NamedTuple):
+    """A part whose way through any text the next character decides, at each point.
+
+    `first` can begin a match of it; `more` can follow one when it goes on.
+    """
+
+    nullable: bool
+    first: _Chars
+    more: _Chars
+
+
+_STAY = _Path(True, _NO_CHARS, _NO_CHARS)
+
+
+def linear(node: Node) -> bool:
+    """Whether PCRE2's backtracking is sure to take time linear in the length of the text, over all starting points.
+
+    True when the pattern is deterministic (at each point the next character decides) and anchored; anchored, and
+    deterministic but for one loop over a class, behind which it is as the next; or not anchored but such that a match
+    can't be begun many times over one stretch of text: without unbounded loops, or with a character before the
+    first of them that none of them matches.  What can't fail at the end, such as `.*`, does not count.
+    """
+    is_anchored = anchored(node)
+    node = simplify(node)
+    if _positions(node) > _MOST_POSITIONS:
+        return False
+    paths = _paths(node)
+    items = _without_unfailing_end(_flattened(node), paths)
+    if not is_anchored:
+        return _restartable(items, paths)
+    passed = _STAY
+    for i, item in enumerate(items):
+        after = _after(passed, item, paths)
+        if after is None:
+            # What comes after the loop is then tried at each point of the stretch that the loop covers.
+            return i > 0 and _char_loop(items[i - 1]) and _restartable(items[i:], paths)
+        passed = after
+    return True
+
+
+def _positions(node: Node) -> int:
+    """How many characters and assertions the pattern has when shared parts are counted each time."""
+    counts: dict[int, int] = {}
+    for part in postorder(node):
+        own = len(part.runes) if isinstance(part, Literal) else 1
+        counts[id(part)] = own + sum(counts[id(sub)] for sub in children(part))
+    return counts[id(node)]
+
+
+def _flattened(node: Node) -> list[Node]:
+    """The parts that follow each other, whether grouped or not; literals by character."""
+    items: list[Node] = []
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, (Concat, Capture)):
+            stack.extend(reversed(children(part)))
+        elif isinstance(part, Literal) and len(part.runes) > 1:
+            stack.extend(Literal(rune, part.fold) for rune in reversed(part.runes))
+        else:
+            items.append(part)
+    return items
+
+
+def _without_unfailing_end(items: list[Node], paths: dict[int, _Path | None]) -> list[Node]:
+    items = list(items)
+    before = items[-2] if len(items) > 1 else None
+    if isinstance(before, Star) and _any_char(before.sub) and isinstance(items[-1], (EndText, EndLine)):
+        items.pop()
+    while items:
+        last = items[-1]
+        if isinstance(last, (Star, Plus, Quest)) and paths[id(last)] is not None:
+            items.pop()
+            if isinstance(last, Plus):
+                items.extend(_flattened(last.sub))
+                break
+        elif isinstance(last, Empty):
+            items.pop()
+        else:
+            break
+    return items
+
+
+def _char_loop(node: Node) -> bool:
+    return isinstance(node, (Star, Plus)) and isinstance(node.sub, (Class, Any, AnyNotNL, Literal))
+
+
+def _restartable(items: list[Node], paths: dict[int, _Path | None]) -> bool:
+    """Whether trying the parts at every point of a text takes linear time in all."""
+    passed: _Path | None = _STAY
+    for item in items:
+        passed = passed and _after(passed, item, paths)
+    if passed is None:
+        return False
+    looped = _NO_CHARS
+    for item in items:
+        for part in postorder(item):
+            if isinstance(part, (Star, Plus)):
+                for inner in postorder(part):
+                    for chars in _chars_of(inner):
+                        looped = looped.joined(chars)
+    if looped == _NO_CHARS:
+        return True
+    for item in items:
+        if any(isinstance(part, (Star, Plus)) for part in postorder(item)):
+            return False
+        if isinstance(item, (Literal, Class)) and not any(chars.meets(looped) for chars in _chars_of(item)):
+            return True
+    return False
+
+
+def _after(passed: _Path, item: Node, paths: dict[int, _Path | None]) -> _Path | None:
+    path = paths[id(item)] if id(item) in paths else _own_path(item)
+    return path and _then(passed, path)
+
+
+def _paths(node: Node) -> dict[int, _Path | None]:
+    """The paths of all parts; None where the next character does not always decide."""
+    paths: dict[int, _Path | None] = {}
+    for part in postorder(node):
+        below = []
+        for sub in children(part):
+            path = paths[id(sub)]
+            if path is None:
+                break
+            below.append(path)
+        else:
+            paths[id(part)] = _path(part, below)
+            continue
+        paths[id(part)] = None
+    return paths
+
+
+def _path(node: Node, below: list[_Path]) -> _Path | None:
+    if isinstance(node, Alternate):
+        return _choice(below)
+    if isinstance(node, (Star, Plus, Quest)):
+        sub = below[0]
+        if sub.nullable:
+            return None
+        if isinstance(node, Quest):
+            return sub._replace(nullable=True)
+        if sub.more.meets(sub.first):
+            return None
+        return _Path(isinstance(node, Star), sub.first, sub.more.joined(sub.first))
+    if not below:
+        return _own_path(node)
+    passed: _Path | None = _STAY
+    for path in below:
+        passed = passed and _then(passed, path)
+    return passed
+
+
+def _own_path(node: Node) -> _Path:
+    """The path of a part that has no parts."""
+    if isinstance(node, (*_ASSERTIONS, Empty)):
+        return _STAY
+    chars = _chars_of(Literal(node.runes[0], node.fold) if isinstance(node, Literal) else node)
+    return _Path(False, chars[0] if chars else _NO_CHARS, _NO_CHARS)
+
+
+def _then(a: _Path, b: _Path) -> _Path | None:
+    if a.more.meets(b.first) or (a.nullable and a.first.meets(b.first)):
+        return None
+    return _Path(
+        a.nullable and b.nullable,
+        a.first.joined(b.first) if a.nullable else a.first,
+        b.more.joined(b.first).joined(a.more) if b.nullable else b.more,
+    )
+
+
+def _choice(paths: list[_Path]) -> _Path | None:
+    first = more = _NO_CHARS
+    for path in paths:
+        if path.first.meets(first):
+            return None
+        first, more = first.joined(path.first), more.joined(path.more)
+    nullable = sum(path.nullable for path in paths)
+    return _Path(nullable > 0, first, more) if nullable < 2 else None
+
+
+def _chars_of(node: Node) -> list[_Chars]:
+    """The sets of the characters that a leaf matches one after the other."""
+    if isinstance(node, Literal):
+        return [_chars(char_ranges(Literal(rune, node.fold))) for rune in node.runes]
+    return [_chars(char_ranges(node))] if isinstance(node, (Class, Any, AnyNotNL)) else []
+
+
+@lru_cache(maxsize=512)
+def _chars(ranges: Ranges) -> _Chars:
+    bits = 0
+    others = []
+    for low, high in ranges:
+        if low < 0x80:
+            bits |= (1 << (min(high, 0x7F) + 1)) - (1 << low)
+        if high >= 0x80:
+            others.append((max(low, 0x80), high))
+    return _Chars(bits, tuple(others))

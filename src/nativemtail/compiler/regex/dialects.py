@@ -1,0 +1,229 @@
+"""Syntax tree → the pattern languages of the engines that run it.
+
+Only constructs that mean the same there as in Go are written: explicit classes, `\\A` and `\\z`, case folding spelled out
+where it leaves ASCII.  Output is pure ASCII.  Groups keep their numbers, names are dropped.  All three take trees as
+`parse` gives them; after `simplify` one group may stand in several places, which would change the numbers.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from nativemtail.compiler.regex import ucd
+from nativemtail.compiler.regex.syntax import (
+    Alternate,
+    Any,
+    AnyNotNL,
+    BeginLine,
+    BeginText,
+    Capture,
+    Class,
+    Concat,
+    Empty,
+    EndLine,
+    EndText,
+    Literal,
+    Node,
+    NoMatch,
+    NoWordBoundary,
+    Plus,
+    Quest,
+    Repeat,
+    Star,
+    WordBoundary,
+)
+from nativemtail.compiler.regex.ucd import Ranges
+
+_ASCII: Ranges = ((0, 0x7F),)
+_SCALARS: Ranges = ((0, 0xD7FF), (0xE000, ucd.MAX_RUNE))
+"""What text can hold: no surrogates, which only `\\x{D800}` and the like can name."""
+
+_COMMON: dict[type[Node], str] = {
+    Empty: "(?:)",
+    BeginText: r"\A",
+    EndText: r"\z",
+    WordBoundary: r"\b",
+    NoWordBoundary: r"\B",
+}
+
+
+def to_pcre2(node: Node, utf: bool, captures: int | None = None) -> bytes:
+    """For PCRE2 10.42: with PCRE2_UTF when `utf`, else a pattern of bytes that is only right for pure ASCII subjects.
+
+    Only the groups up to number `captures` capture; None for all.
+    """
+    return _written(node, _PCRE2_UTF if utf else _PCRE2_ASCII, captures)
+
+
+def to_re2(node: Node, captures: int | None = None) -> bytes:
+    """For RE2 (C++) with its default options, UTF-8."""
+    return _written(node, _RE2, captures)
+
+
+def to_hyperscan(node: Node) -> bytes:
+    """For Hyperscan without flags but HS_FLAG_ALLOWEMPTY, over blocks of many lines: what it finds is a superset.
+
+    Every line that the pattern matches, whatever its bytes, holds the end of some match of this; no match goes past a
+    newline.  Characters outside ASCII are taken for one another.
+    """
+    return _written(node, _Hyperscan(), 0)
+
+
+class _Dialect:
+    """How one engine writes the parts that differ."""
+
+    def __init__(self, alphabet: Ranges, nothing: str, begin_line: str, end_line: str) -> None:
+        self.alphabet = alphabet
+        self.nothing = nothing
+        self.fixed = {
+            **_COMMON,
+            NoMatch: nothing,
+            BeginLine: begin_line,
+            EndLine: end_line,
+            AnyNotNL: r"[^\n]",
+            Any: "(?s:.)",
+        }
+
+    def literal(self, node: Literal) -> str:
+        ascii_only = self.alphabet is _ASCII
+        if not node.fold:
+            possible = node.runes.isascii() or not (ascii_only or any("\ud800" <= r <= "\udfff" for r in node.runes))
+            return "".join(map(_escape, node.runes)) if possible else self.nothing
+        out: list[str] = []
+        run = ""
+        for rune in node.runes:
+            equal = tuple(r for r in ucd.orbit(ord(rune)) if ucd.contains(self.alphabet, r))
+            if not equal:
+                return self.nothing
+            if equal[-1] < 0x80:
+                run += rune
+                continue
+            one = _escape(rune) if len(equal) == 1 else _class(ucd.union((r, r) for r in equal), self.alphabet)
+            out += [_caseless(run), one]
+            run = ""
+        return "".join(out) + _caseless(run)
+
+    def char_class(self, ranges: Ranges, repeated: bool) -> str:
+        return _class(ranges, self.alphabet) or self.nothing
+
+    def is_atom(self, node: Node, captures: int | None) -> bool:
+        """Whether a repetition operator may follow the node's text directly."""
+        if isinstance(node, Literal):
+            return len(node.runes) == 1 and not node.fold
+        if isinstance(node, Capture):
+            return captures is None or node.index <= captures
+        return isinstance(node, (Class, Any, AnyNotNL))
+
+
+class _Hyperscan(_Dialect):
+    """Patterns of bytes; a character outside ASCII is between one (an invalid byte) and four of them."""
+
+    _LINE: Ranges = ((0, 9), (11, 0x7F))
+
+    def __init__(self) -> None:
+        super().__init__(_ASCII, r"[^\x00-\xff]", "(?m:^)", r"(?:\r?(?m:$))")
+        self.fixed |= {BeginText: "(?m:^)", EndText: self.fixed[EndLine]}
+        self.fixed |= {Any: self.char_class(ucd.EVERYTHING, False), AnyNotNL: self.char_class(ucd.EVERYTHING, False)}
+
+    def literal(self, node: Literal) -> str:
+        out = []
+        for rune in node.runes:
+            equal = ucd.orbit(ord(rune)) if node.fold else (ord(rune),)
+            if equal == (ord(rune),) and rune not in "\n\ufffd" and not "\ud800" <= rune <= "\udfff":
+                out.append("".join(f"\\x{byte:02x}" for byte in rune.encode()) if rune > "\x7f" else _escape(rune))
+            else:
+                out.append(self.char_class(ucd.union((r, r) for r in equal), False))
+        return "".join(out)
+
+    def char_class(self, ranges: Ranges, repeated: bool) -> str:
+        ascii_part = ucd.intersection(ranges, self._LINE)
+        if not ranges or ranges[-1][1] < 0x80:
+            return _ranges(ascii_part) if ascii_part else self.nothing
+        if repeated:
+            return _ranges(ucd.union((*ascii_part, (0x80, 0xFF))))
+        return f"(?:{_ranges(ascii_part)}|[\\x80-\\xff]{{1,4}})" if ascii_part else r"(?:[\x80-\xff]{1,4})"
+
+
+def _written(root: Node, dialect: _Dialect, captures: int | None) -> bytes:
+    out: list[str] = []
+    stack: list[Node | str] = [root]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            out.append(item)
+        else:
+            stack.extend(reversed(_parts(item, dialect, captures)))
+    return "".join(out).encode("ascii")
+
+
+def _parts(node: Node, dialect: _Dialect, captures: int | None) -> list[Node | str]:
+    if isinstance(node, Literal):
+        return [dialect.literal(node)]
+    if isinstance(node, Class):
+        return [dialect.char_class(node.ranges, False)]
+    if isinstance(node, Capture):
+        return ["(" if captures is None or node.index <= captures else "(?:", node.sub, ")"]
+    if isinstance(node, (Star, Plus, Quest, Repeat)):
+        return _repetition(node, dialect, captures)
+    if isinstance(node, Concat):
+        return [part for sub in node.subs for part in (("(?:", sub, ")") if isinstance(sub, Alternate) else (sub,))]
+    if isinstance(node, Alternate):
+        return [part for i, sub in enumerate(node.subs) for part in ((sub,) if i == 0 else ("|", sub))]
+    return [dialect.fixed[type(node)]]
+
+
+def _repetition(node: Star | Plus | Quest | Repeat, dialect: _Dialect, captures: int | None) -> list[Node | str]:
+    if isinstance(node, Repeat):
+        most = "" if node.max is None else str(node.max)
+        operator = f"{{{node.min}}}" if node.min == node.max else f"{{{node.min},{most}}}"
+    else:
+        operator = "*" if isinstance(node, Star) else "+" if isinstance(node, Plus) else "?"
+    if not node.greedy:
+        operator += "?"
+    sub = node.sub
+    if isinstance(sub, (Class, Any, AnyNotNL)) and isinstance(node, (Star, Plus)):
+        ranges = sub.ranges if isinstance(sub, Class) else None
+        if isinstance(dialect, _Hyperscan):
+            return [dialect.char_class(ucd.EVERYTHING if ranges is None else ranges, True), operator]
+    if dialect.is_atom(sub, captures):
+        return [sub, operator]
+    return ["(?:", sub, ")", operator]
+
+
+def _caseless(run: str) -> str:
+    text = "".join(map(_escape, run))
+    return f"(?i:{text})" if any(char.isalpha() for char in run) else text
+
+
+@lru_cache(maxsize=512)
+def _class(ranges: Ranges, alphabet: Ranges) -> str:
+    """The class within the alphabet, as its complement where that is shorter; empty text for an empty one."""
+    inside = ucd.intersection(ranges, alphabet)
+    if not inside:
+        return ""
+    outside = ucd.intersection(ucd.complement(ranges), alphabet)
+    if not outside:
+        return "(?s:.)"
+    return _ranges(outside, "^") if len(outside) < len(inside) else _ranges(inside)
+
+
+def _ranges(ranges: Ranges, sign: str = "") -> str:
+    parts = []
+    for low, high in ranges:
+        parts.append(_escape(chr(low)))
+        if high > low:
+            parts.append(("-" if high > low + 1 else "") + _escape(chr(high)))
+    return f"[{sign}{''.join(parts)}]"
+
+
+def _escape(rune: str) -> str:
+    if rune.isascii():
+        if rune.isalnum() or rune in " _":
+            return rune
+        return "\\" + rune if rune.isprintable() else "\\n" if rune == "\n" else f"\\x{ord(rune):02x}"
+    return f"\\x{ord(rune):02x}" if rune <= "\xff" else f"\\x{{{ord(rune):x}}}"
+
+
+_PCRE2_UTF = _Dialect(_SCALARS, "(?:(?!))", r"(?<![^\n])", r"(?![^\n])")
+_PCRE2_ASCII = _Dialect(_ASCII, "(?:(?!))", r"(?<![^\n])", r"(?![^\n])")
+_RE2 = _Dialect(_SCALARS, r"[^\x00-\x{10FFFF}]", "(?m:^)", "(?m:$)")

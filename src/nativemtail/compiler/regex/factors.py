@@ -1,0 +1,490 @@
+"""What a line must contain for a pattern to match it: a few literals, or short regular expressions over bytes.
+
+Every part of a pattern is described by the strings that it matches, or that its matches begin and end with, as
+sequences of byte sets.  Where neighbours meet, their strings are joined; of all the sets of strings found, one of which
+each match must contain, the one that fewest log lines are expected to contain is taken.
+
+Lines are bytes without newlines, valid UTF-8 or not.  An invalid byte matches as U+FFFD, so sets with U+FFFD in them
+stand for unknown text here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
+from typing import NamedTuple
+
+from nativemtail.compiler.regex import ucd
+from nativemtail.compiler.regex.syntax import (
+    Alternate,
+    Any,
+    AnyNotNL,
+    Capture,
+    Class,
+    Concat,
+    Literal,
+    Node,
+    NoMatch,
+    Plus,
+    Quest,
+    Repeat,
+    Star,
+    char_ranges,
+    children,
+    postorder,
+)
+from nativemtail.compiler.regex.ucd import Ranges
+
+MAX_FACTORS = 64
+USELESS = 0.6
+"""A set of factors that more than this fraction of lines is expected to contain is not worth looking for."""
+
+_MAX_LENGTH = 24
+_MAX_COPIES = 12
+_MAX_OTHERS = 64
+_WEAK = 0.02
+_SHORT = 3
+"""A literal in more lines than `_WEAK` and no longer than this gives way to a regular expression that is rarer."""
+_MAX_EXPANSION = 8
+_MAX_REGEX = 12
+_LITERAL_EFFORT, _REGEX_EFFORT = 1e-4, 1e-3
+"""What looking for one more factor costs, as a fraction of lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """Bytes to find in a line: `text` itself, in either case of ASCII letters if `caseless` (then in lower case); or,
+    if `regex`, a regular expression of byte sets in the syntax that Hyperscan, RE2 and Python have in common.
+
+    `cost` is the expected fraction of log lines that contain it.
+    """
+
+    text: bytes
+    caseless: bool = False
+    regex: bool = False
+    cost: float = field(default=1.0, compare=False)
+
+
+def factors(node: Node) -> frozenset[Factor] | None:
+    """Factors of which every line that the pattern matches contains at least one; None when there are no useful ones.
+
+    The empty set says that the pattern matches no line at all.
+    """
+    known: dict[int, _Strings] = {}
+    for part in postorder(node):
+        known[id(part)] = _strings(part, [known[id(sub)] for sub in children(part)])
+    best = _best_inside(known[id(node)])
+    return best.factors if best is not None and best.cost <= USELESS else None
+
+
+# --- strings -------------------------------------------------------------------------------------------------
+
+_Bytes = int
+"""A set of byte values, bit by bit; then two bits for characters that equal ASCII letters when case is ignored, and one
+that says that the byte may be missing."""
+
+_String = tuple[_Bytes, ...]
+
+_KELVIN, _LONG_S, _OPTIONAL = 1 << 256, 1 << 257, 1 << 258
+_SPECIAL = {_KELVIN: "\u212a".encode(), _LONG_S: "\u017f".encode()}
+_SPECIAL_RUNES = {0x212A: _KELVIN, 0x17F: _LONG_S}
+_LETTERS = sum(1 << byte for byte in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+
+class _Set(NamedTuple):
+    """Factors of which one must be there, and the fraction of lines that has one, plus the effort of looking."""
+
+    factors: frozenset[Factor]
+    cost: float
+    score: float
+
+
+class _Strings(NamedTuple):
+    """What is known of the strings that a part matches.
+
+    `exact`: all of them are known, and `heads` and `tails` are they.  Otherwise each begins with one of `heads` and
+    ends with one of `tails`.  `inside`: the best factors found within it so far.
+    """
+
+    exact: bool
+    heads: tuple[_String, ...]
+    tails: tuple[_String, ...]
+    inside: _Set | None
+
+
+_NOTHING: tuple[_String, ...] = ((),)
+_ZERO_WIDTH = _Strings(True, _NOTHING, _NOTHING, None)
+_UNKNOWN = _Strings(False, _NOTHING, _NOTHING, None)
+
+
+def _exactly(strings: tuple[_String, ...]) -> _Strings:
+    """These strings and no others, unless they are too many or too long to be carried on."""
+    if len(strings) <= MAX_FACTORS and all(len(string) <= _MAX_LENGTH for string in strings):
+        return _Strings(True, strings, strings, None)
+    return _cut(_Strings(False, strings, strings, _evaluated(strings)))
+
+
+def _cut(known: _Strings) -> _Strings:
+    """Heads and tails shortened, and given up when too many."""
+    heads = tuple(dict.fromkeys(string[:_MAX_LENGTH] for string in known.heads))
+    tails = tuple(dict.fromkeys(string[-_MAX_LENGTH:] for string in known.tails))
+    return known._replace(
+        heads=heads if len(heads) <= MAX_FACTORS else _NOTHING, tails=tails if len(tails) <= MAX_FACTORS else _NOTHING
+    )
+
+
+def _strings(node: Node, below: list[_Strings]) -> _Strings:
+    if isinstance(node, Literal):
+        return _of_literal(node)
+    if isinstance(node, (Class, Any, AnyNotNL)):
+        return _of_class(char_ranges(node))
+    if isinstance(node, NoMatch):
+        return _exactly(())
+    if isinstance(node, Concat):
+        return _in_turn(below)
+    if isinstance(node, Alternate):
+        return _either(below)
+    if isinstance(node, Capture):
+        return below[0]
+    if isinstance(node, Plus):
+        return _looped(below[0])
+    if isinstance(node, Quest):
+        return _repeated(below[0], 0, 1)
+    if isinstance(node, Repeat):
+        return _repeated(below[0], node.min, node.max)
+    return _UNKNOWN if isinstance(node, Star) else _ZERO_WIDTH
+
+
+def _of_literal(node: Literal) -> _Strings:
+    if node.fold:
+        return _in_turn([_of_class(char_ranges(Literal(rune, True))) for rune in node.runes])
+    if node.runes.isprintable() and "\ufffd" not in node.runes:
+        return _exactly((tuple(1 << byte for byte in node.runes.encode()),))
+    return _in_turn([_of_class(((ord(rune), ord(rune)),)) for rune in node.runes])
+
+
+@lru_cache(maxsize=512)
+def _of_class(ranges: Ranges) -> _Strings:
+    """The encodings of the characters of a set; unknown text when they are many."""
+    others: list[int] = []
+    ascii_part = 0
+    for low, high in ranges:
+        if low < 0x80:
+            ascii_part |= (1 << (min(high, 0x7F) + 1)) - (1 << low)
+        if high >= 0x80:
+            if high - max(low, 0x80) + len(others) >= _MAX_OTHERS or low <= 0xFFFD <= high:
+                return _UNKNOWN
+            others.extend(range(max(low, 0x80), high + 1))
+    ascii_part &= ~(1 << 10)
+    ends: dict[bytes, int] = {}
+    for rune in others:
+        if rune in _SPECIAL_RUNES and ascii_part:
+            ascii_part |= _SPECIAL_RUNES[rune]
+        elif not 0xD800 <= rune <= 0xDFFF:
+            encoded = chr(rune).encode()
+            ends[encoded[:-1]] = ends.get(encoded[:-1], 0) | 1 << encoded[-1]
+    strings: list[_String] = [(ascii_part,)] if ascii_part else []
+    strings += [(*(1 << byte for byte in start), last) for start, last in ends.items()]
+    return _exactly(tuple(strings))
+
+
+def _in_turn(parts: Iterable[_Strings]) -> _Strings:
+    """Parts one after the other: `heads` and `tails` grow while what they join is known in full."""
+    whole = _ZERO_WIDTH
+    for part in parts:
+        whole = _joined(whole, part)
+    return whole
+
+
+def _joined(a: _Strings, b: _Strings) -> _Strings:
+    if a.exact and b.exact:
+        both = _crossed(a.heads, b.heads)
+        if both is not None and all(len(string) <= _MAX_LENGTH for string in both):
+            return _Strings(True, both, both, None)
+    meeting = _crossed(a.tails, b.heads)
+    found = [a.inside, b.inside]
+    found += [_evaluated(meeting)] if meeting is not None else [_evaluated(a.tails), _evaluated(b.heads)]
+    heads = _crossed(a.heads, b.heads) if a.exact else None
+    tails = _crossed(a.tails, b.tails) if b.exact else None
+    return _cut(_Strings(False, heads or a.heads, tails or b.tails, _best(found)))
+
+
+def _crossed(a: tuple[_String, ...], b: tuple[_String, ...]) -> tuple[_String, ...] | None:
+    if len(a) * len(b) > MAX_FACTORS:
+        return None
+    return tuple(dict.fromkeys(x + y for x in a for y in b))
+
+
+def _either(parts: list[_Strings]) -> _Strings:
+    exact = all(part.exact for part in parts)
+    heads = tuple(dict.fromkeys(string for part in parts for string in part.heads))
+    if exact:
+        return _exactly(heads)
+    tails = tuple(dict.fromkeys(string for part in parts for string in part.tails))
+    return _cut(_Strings(False, heads, tails, _sum([_best_inside(part) for part in parts])))
+
+
+def _looped(part: _Strings) -> _Strings:
+    return part._replace(exact=False, inside=_best_inside(part))
+
+
+def _repeated(part: _Strings, low: int, high: int | None) -> _Strings:
+    if high == 0:
+        return _ZERO_WIDTH
+    if high is not None and high <= _MAX_COPIES and part.exact and len(part.heads) == 1 and len(part.heads[0]) == 1:
+        choices = part.heads[0][0]
+        if len(_members(choices)) > 2 and choices < _KELVIN:
+            return _exactly(((choices,) * low + (choices | _OPTIONAL,) * (high - low),))
+    if low == 0:
+        return _either([_ZERO_WIDTH, _repeated(part, 1, high)])
+    counts = [_in_turn([part] * min(low, _MAX_COPIES))]
+    if low > _MAX_COPIES or high is None or high - low > 4:
+        return _looped(counts[0])
+    for _ in range(low, high):
+        counts.append(_joined(counts[-1], part))
+    return _either(counts)
+
+
+# --- choosing ------------------------------------------------------------------------------------------------
+
+
+def _best_inside(known: _Strings) -> _Set | None:
+    return _best([known.inside, _evaluated(known.heads), None if known.exact else _evaluated(known.tails)])
+
+
+def _best(sets: Iterable[_Set | None]) -> _Set | None:
+    return min((found for found in sets if found is not None), key=lambda found: found.score, default=None)
+
+
+def _sum(sets: list[_Set | None]) -> _Set | None:
+    members: set[Factor] = set()
+    for found in sets:
+        if found is None:
+            return None
+        members |= found.factors
+    return _as_set(members)
+
+
+def _evaluated(strings: tuple[_String, ...]) -> _Set | None:
+    """The factors to look for when one of the strings must be there."""
+    if () in strings:
+        return None
+    members: set[Factor] = set()
+    for string in strings:
+        chosen = _factors_of(string[-_MAX_LENGTH:])
+        if chosen is None:
+            return None
+        members.update(chosen)
+    return _as_set(members)
+
+
+def _as_set(members: set[Factor]) -> _Set | None:
+    if len(members) > 1:
+        members = {factor for factor in members if not any(_implies(factor, other) for other in members)}
+    if len(members) > MAX_FACTORS:
+        return None
+    cost = sum(factor.cost for factor in members)
+    effort = sum(_REGEX_EFFORT if factor.regex else _LITERAL_EFFORT for factor in members)
+    return _Set(frozenset(members), min(cost, 1.0), cost + effort)
+
+
+def _implies(factor: Factor, other: Factor) -> bool:
+    """Whether a line with `factor` always has `other` too, which then makes it superfluous."""
+    if factor.regex or other.regex or factor == other or (factor.caseless and not other.caseless):
+        return False
+    text = factor.text.lower() if other.caseless else factor.text
+    return other.text in text and (len(other.text) < len(text) or other.caseless)
+
+
+@lru_cache(maxsize=1024)
+def _factors_of(string: _String) -> tuple[Factor, ...] | None:
+    """The factors to look for when this string must be there: a literal, a few literals, or a regular expression."""
+    literals = _literals_in(string)
+    rarest = min(literals, key=lambda found: found[2], default=None)
+    if all(cost > _WEAK and end - start <= _SHORT for start, end, cost in literals):
+        window = _without_wide_ends(string)
+        narrow = max([_frequency(window), _frequency_beside(string, literals)])
+        if len(window) > 1 and narrow < (rarest[2] if rarest else 1.0) / 4:
+            return (*_expanded(window, narrow), *_specials(window))
+    long = [found for found in literals if found[1] - found[0] > _SHORT]
+    best = min(long, key=lambda found: found[2], default=rarest)
+    if best is None:
+        return None
+    if rarest is not None and rarest[2] < best[2] / 4:
+        best = rarest
+    start, end, cost = best
+    return (_literal(string[start:end], cost), *_specials(string[start:end]))
+
+
+def _literal(window: _String, cost: float) -> Factor:
+    text = bytes(_members(choices)[-1] for choices in window)
+    caseless = any(len(_members(choices)) > 1 for choices in window)
+    return Factor(text.lower() if caseless else text, caseless, cost=cost)
+
+
+def _expanded(window: _String, cost: float) -> tuple[Factor, ...]:
+    """All the literals that the window stands for when they are few, else a regular expression."""
+    expansion = 1
+    for choices in window:
+        expansion *= _MAX_EXPANSION + 1 if choices & _OPTIONAL else len(_members(choices))
+    if expansion > _MAX_EXPANSION:
+        return (_regex(window, cost),)
+    texts = (bytes(combination) for combination in product(*map(_members, window)))
+    return tuple(Factor(text, cost=_literal_frequency(text, False)) for text in texts)
+
+
+def _specials(window: _String) -> tuple[Factor, ...]:
+    """The characters that may stand for a letter of the window when case is ignored."""
+    union = 0
+    for choices in window:
+        union |= choices
+    return tuple(Factor(text, cost=_RAREST) for bit, text in _SPECIAL.items() if union & bit)
+
+
+def _literals_in(string: _String) -> list[tuple[int, int, float]]:
+    """Start, end and cost of each stretch of single bytes and letters in two cases."""
+    found = []
+    start = 0
+    for i in range(len(string) + 1):
+        if i < len(string) and _is_letter_or_byte(string[i]):
+            continue
+        if i > start:
+            literal = _literal(string[start:i], 1.0)
+            found.append((start, i, _literal_frequency(literal.text, literal.caseless)))
+        start = i + 1
+    return found
+
+
+@lru_cache(maxsize=512)
+def _is_letter_or_byte(choices: _Bytes) -> bool:
+    members = _members(choices)
+    if len(members) == 1 or choices & _OPTIONAL:
+        return not choices & _OPTIONAL
+    return len(members) == 2 and members[1] - members[0] == 32 and bool(choices & _LETTERS)
+
+
+@lru_cache(maxsize=512)
+def _members(choices: _Bytes) -> tuple[int, ...]:
+    return tuple(byte for byte in range(256) if choices >> byte & 1)
+
+
+def _without_wide_ends(string: _String) -> _String:
+    """The string without what says little at its ends, cut to a bounded width."""
+    start, end = 0, len(string)
+    while start < end and (_mass(string[start]) > 0.3 or string[start] & _OPTIONAL):
+        start += 1
+    while start < end and (_mass(string[end - 1]) > 0.3 or string[end - 1] & _OPTIONAL):
+        end -= 1
+    while end - start > _MAX_REGEX and string[end - _MAX_REGEX] & _OPTIONAL:
+        end -= 1
+    return string[max(start, end - _MAX_REGEX) : end]
+
+
+def _regex(window: _String, cost: float) -> Factor:
+    parts = []
+    for choices in window:
+        members = _members(choices)
+        runs = ucd.union((byte, byte) for byte in members)
+        text = "".join(_hex(low) if low == high else f"{_hex(low)}-{_hex(high)}" for low, high in runs)
+        parts.append((text if len(members) == 1 else f"[{text}]") + ("?" if choices & _OPTIONAL else ""))
+    return Factor("".join(parts).encode(), regex=True, cost=cost)
+
+
+def _hex(byte: int) -> str:
+    return chr(byte) if byte < 0x80 and chr(byte).isalnum() else f"\\x{byte:02x}"
+
+
+# --- how often bytes occur in logs ---------------------------------------------------------------------------
+
+_LINE = 100
+"""Bytes of a typical line."""
+_RAREST = 1e-6
+
+_COMMON = {
+    " ": 0.12, ".": 0.035, ":": 0.03, "/": 0.025, "-": 0.02, '"': 0.012, "=": 0.01, "_": 0.008, ",": 0.006,
+    "[": 0.004, "]": 0.004, "(": 0.004, ")": 0.004, "0": 0.03, "1": 0.03, "2": 0.03, "3": 0.018, "4": 0.018,
+    "5": 0.018, "6": 0.014, "7": 0.014, "8": 0.014, "9": 0.014, "e": 0.055, "t": 0.042, "o": 0.04, "i": 0.038,
+    "n": 0.036, "r": 0.036, "s": 0.035, "a": 0.035, "c": 0.025, "d": 0.025, "l": 0.024, "m": 0.018, "p": 0.018,
+    "u": 0.015, "h": 0.014, "f": 0.012, "g": 0.012, "b": 0.011, "w": 0.009, "y": 0.008, "v": 0.008, "k": 0.007,
+    "x": 0.004, "z": 0.002, "j": 0.002, "q": 0.002,
+}  # fmt: skip
+
+_FREQUENT = {
+    b" ": 1.0, b": ": 0.6, b" - ": 0.4, b"://": 0.3, b"http://": 0.15, b"https://": 0.2, b"HTTP/1.1": 0.4, b"GET /": 0.3,
+    b"POST /": 0.15, b'" 200 ': 0.3, b"Mozilla/5.0 (": 0.2, b" INFO ": 0.3, b" info": 0.2, b" DEBUG ": 0.15, b"000": 0.4,
+    b" WARN ": 0.05, b" ERROR ": 0.05, b"error": 0.06, b"warning": 0.04, b"failed": 0.04, b"2020": 0.4, b"localhost": 0.1,
+    b".com": 0.2, b"ation": 0.2, b"the ": 0.2, b"ing ": 0.3, b" for ": 0.2, b" from ": 0.2, b" to ": 0.3, b" user": 0.1,
+    b"client": 0.1, b"server": 0.1, b"request": 0.1, b"connect": 0.1, b"kernel: ": 0.05, b"systemd[1]: ": 0.05,
+    b"sshd[": 0.05, b"]: ": 0.5, b" (": 0.3, b") ": 0.2, b", ": 0.3, b"id=": 0.1, b"=": 0.4, b'"': 0.4, b"/": 0.6,
+}  # fmt: skip
+"""Texts, and the fraction of lines that has them; any part of a text is in as many lines at least."""
+_FREQUENT_LOWER = {text.lower(): fraction for text, fraction in _FREQUENT.items()}
+
+
+def _byte_frequency(byte: int) -> float:
+    char = chr(byte)
+    if char in _COMMON:
+        return _COMMON[char]
+    if char.isascii() and char.isalpha():
+        return 0.003
+    return 0.001 if 0x20 <= byte < 0x7F else 0.0003 if byte >= 0x80 else 0.0002
+
+
+_FREQUENCY = [_byte_frequency(byte) for byte in range(256)]
+_DIGIT_BYTES = frozenset(b"0123456789")
+_TIME_BYTES = frozenset(b"0123456789:-/ ")
+
+
+@lru_cache(maxsize=512)
+def _mass(choices: _Bytes) -> float:
+    return sum(_FREQUENCY[byte] for byte in _members(choices))
+
+
+@lru_cache(maxsize=512)
+def _is_digits(choices: _Bytes) -> bool:
+    return _DIGIT_BYTES.issuperset(_members(choices))
+
+
+def _frequency(window: _String) -> float:
+    """The expected number of times a line has the string; a letter after a letter is less of a surprise."""
+    expected = float(_LINE)
+    before = 0
+    for choices in window:
+        if choices & _OPTIONAL:
+            continue
+        likely = 1.0
+        if before & _LETTERS and choices & _LETTERS:
+            likely = 4.0
+        elif before and _is_digits(before) and _is_digits(choices):
+            likely = 3.0
+        expected *= min(0.9, likely * _mass(choices))
+        before = choices
+    return min(max(expected, _RAREST), 1.0)
+
+
+def _frequency_beside(string: _String, literals: list[tuple[int, int, float]]) -> float:
+    """What a frequent literal makes probable: its neighbours are what usually stands there; and times are everywhere."""
+    if all(_TIME_BYTES.issuperset(_members(choices)) for choices in string):
+        return 0.5
+    likely = 0.0
+    for start, end, _ in literals:
+        literal = _literal(string[start:end], 1.0)
+        expected = _known_frequency(literal.text, literal.caseless)
+        for choices in string[:start] + string[end:]:
+            expected *= 1.0 if choices & _OPTIONAL else min(1.0, 5 * _mass(choices))
+        likely = max(likely, expected)
+    return likely
+
+
+@lru_cache(maxsize=1024)
+def _literal_frequency(text: bytes, caseless: bool) -> float:
+    """The expected fraction of lines that have the text."""
+    expected = _frequency(tuple(1 << byte for byte in text)) * (1.5 if caseless else 1.0)
+    return min(max(expected, _known_frequency(text, caseless)), 1.0)
+
+
+def _known_frequency(text: bytes, caseless: bool) -> float:
+    table = _FREQUENT_LOWER if caseless else _FREQUENT
+    return max((fraction for known, fraction in table.items() if text in known), default=0.0)

@@ -1,0 +1,366 @@
+"""The programs of a directory or file: loading, reloading, and the swap of what runs (spec runtime.md §6, §4).
+
+A change is made in two steps.  `prepare` does what takes long beside the running engine: compile, build the plan, run
+the begin blocks.  `commit` carries the data over and swaps; whoever scans must call it, between two blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
+from nativemtail.compiler.errors import CompileError
+from nativemtail.options import Options
+from nativemtail.text import reason
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".mtail"
+KIND_NAMES = {1: "Counter", 2: "Gauge", 3: "Timer", 4: "Text", 5: "Histogram"}
+
+
+class LoadError(Exception):
+    """A program, or the place where programs are, cannot be loaded; the text says why."""
+
+
+class MetricDecl(Protocol):
+    """What a compiled program says of a metric; `kind` and `type` are numbers as in `_core`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def type(self) -> int: ...
+    @property
+    def keys(self) -> tuple[str, ...]: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def buckets(self) -> tuple[float, ...]: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def hidden(self) -> bool: ...
+
+
+Compile = Callable[[str, bytes], Any]
+"""Takes name and text, gives the compiled program.  Raises CompileError."""
+
+Build = Callable[[list[tuple[Any, list[Metric]]]], Plan]
+"""Takes the programs and their metrics, one for each declaration."""
+
+
+@dataclass(slots=True)
+class Status:
+    """What is known of a program that was ever seen."""
+
+    error: str = ""
+    """Why its newest text does not run; empty when it does."""
+    loads: int = 0
+    load_errors: int = 0
+    unloads: int = 0
+    runtime_errors: int = 0
+    last_runtime_error: str = ""
+    running: bool = False
+    load_seconds: float = 0.0
+    """How long the last load took."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A compiled program and its metrics in the order of the declarations; equal ones are one (`dup-shared`)."""
+
+    digest: bytes
+    program: Any
+    metrics: list[Metric]
+
+    @property
+    def distinct(self) -> list[Metric]:
+        return list({id(metric): metric for metric in self.metrics}.values())
+
+
+@dataclass(slots=True)
+class Change:
+    """What `commit` will do."""
+
+    running: dict[str, Loaded]
+    plan: Plan
+    replaced: list[Metric] = field(default_factory=list)
+    added: list[Metric] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list)
+    unloaded: list[str] = field(default_factory=list)
+
+
+class Programs:
+    """Owns the store, the engine and the programs that run in it."""
+
+    def __init__(self, path: str, compile: Compile, build: Build) -> None:
+        self.store = Store()
+        self.engine = Engine(self.store)
+        self.path = path
+        self.status: dict[str, Status] = {}
+        self._compile = compile
+        self._build = build
+        self._running: dict[str, Loaded] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The running programs, in load order."""
+        return list(self._running)
+
+    def program(self, name: str) -> Any:
+        """The compiled form of a running program.  Raises KeyError."""
+        return self._running[name].program
+
+    def load(self, *, strict: bool) -> None:
+        """Load everything.  `strict`: the first failure raises LoadError and nothing runs."""
+        change = self.prepare(strict=strict)
+        if change:
+            self.commit(change)
+
+    def reload(self) -> bool:
+        """Load what has changed; whether anything did.  To be called between two blocks; failures are logged."""
+        change = self.prepare()
+        if change:
+            self.commit(change)
+        return change is not None
+
+    def prepare(self, *, strict: bool = False) -> Change | None:
+        """Compile what is new or changed; None when the running programs stay as they are.
+
+        The state that others see does not change, but for `status`.  Raises LoadError if `strict`.
+        """
+        try:
+            files = list_programs(self.path)
+        except OSError as error:
+            self._fail(os.path.basename(self.path), _cannot_list(self.path, error), strict, counted=False)
+            return None
+        keep = set(self._running) if os.path.basename(self.path).endswith(SUFFIX) else {name for name, _ in files}
+        wanted = {name: loaded for name, loaded in self._running.items() if name in keep}
+        fresh: list[str] = []
+        for name, path in files:
+            loaded = self._load_one(name, path, wanted, strict)
+            if loaded:
+                wanted[name] = loaded
+                fresh.append(name)
+        if not fresh and len(wanted) == len(self._running):
+            return None
+        return self._change(dict(sorted(wanted.items(), key=lambda item: os.fsencode(item[0]))), fresh)
+
+    def _load_one(self, name: str, path: str, others: dict[str, Loaded], strict: bool) -> Loaded | None:
+        """The program compiled, or None when it is unchanged or wrong."""
+        status = self.status.setdefault(name, Status())
+        started = time.monotonic()
+        try:
+            text = read_program(path)
+        except OSError as error:
+            message = f'Failed to read program "{path}": open {path}: {reason(error)}'
+            self._fail(name, message, strict)
+            return None
+        digest = hashlib.sha256(text).digest()
+        running = self._running.get(name)
+        if running and running.digest == digest:
+            status.error = ""
+            return None
+        try:
+            program = self._compile(name, text)
+            loaded = Loaded(digest, program, make_metrics(name, program.metrics))
+            check_kinds(loaded, [other for other_name, other in others.items() if other_name != name])
+        except CompileError as error:
+            self._fail(name, f"compile failed for {name}:\n{error}", strict)
+            return None
+        except LoadError as error:
+            self._fail(name, str(error), strict)
+            return None
+        for position, note in program.notes:
+            log.info("%s", f"{position}: {note}" if position else note)
+        status.load_seconds = time.monotonic() - started
+        return loaded
+
+    def _fail(self, name: str, message: str, strict: bool, counted: bool = True) -> None:
+        if counted:
+            status = self.status[name]
+            status.error = message
+            status.load_errors += 1
+        if strict:
+            raise LoadError(message)
+        log.error("%s", message)
+
+    def _change(self, wanted: dict[str, Loaded], fresh: list[str]) -> Change:
+        plan = self._build([(loaded.program, loaded.metrics) for loaded in wanted.values()])
+        gone = [name for name in self._running if name not in wanted]
+        change = Change(wanted, plan, loaded=fresh, unloaded=gone)
+        for index, name in enumerate(wanted):
+            if name in fresh:
+                change.added += wanted[name].distinct
+                if wanted[name].program.begin:
+                    self.engine.begin(plan, index)
+        for name in (*gone, *fresh):
+            if name in self._running:
+                change.replaced += self._running[name].distinct
+        return change
+
+    def commit(self, change: Change) -> None:
+        """Make the change take effect, in one step as seen by readers and by lines.
+
+        No other change may have been committed since it was prepared.
+        """
+        old = {_identity(metric): metric for metric in change.replaced}
+        pairs = [(metric, old[_identity(metric)]) for metric in change.added if _identity(metric) in old]
+        self.store.replace(change.replaced, change.added, pairs)
+        self.engine.swap(change.plan)
+        self._running = change.running
+        for name in change.unloaded:
+            status = self.status[name]
+            status.running = False
+            status.unloads += 1
+            log.info("Unloaded program %s", name)
+        for name in change.loaded:
+            status = self.status[name]
+            status.running = True
+            status.error = ""
+            status.loads += 1
+            log.info("Loaded program %s", name)
+
+
+def list_programs(path: str) -> list[tuple[str, str]]:
+    """Names and paths of the programs that `path`, a directory or a file, stands for.  Raises OSError."""
+    if stat.S_ISDIR(os.stat(path).st_mode):
+        with os.scandir(path) as entries:
+            names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+        paths = [os.path.join(path, name) for name in sorted(names, key=os.fsencode)]
+    else:
+        paths = [path]
+    found = [(os.path.basename(path), path) for path in paths]
+    return [(name, path) for name, path in found if name.endswith(SUFFIX) and not name.startswith(".")]
+
+
+def read_program(path: str) -> bytes:
+    """The text of a program.  Raises OSError, also for what is no regular file."""
+    # Without O_NONBLOCK a named pipe would wait for its writer.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "not a regular file")
+        return file.read()
+
+
+def _cannot_list(path: str, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"stat {path}: {reason(error)}"
+    return f'Failed to list programs in "{path}": open {path}: {reason(error)}'
+
+
+def make_metrics(program: str, declarations: Sequence[MetricDecl]) -> list[Metric]:
+    """A metric for each declaration; those of equal name, kind, type and keys share the one made from the last."""
+    last = {_declared(declaration): declaration for declaration in declarations}
+    made = {
+        identity: Metric(d.name, program, d.kind, d.type, d.keys, d.source, d.buckets, d.limit, d.hidden)
+        for identity, d in last.items()
+    }
+    return [made[_declared(declaration)] for declaration in declarations]
+
+
+def _declared(d: MetricDecl) -> tuple[object, ...]:
+    return d.name, d.kind, d.type, tuple(d.keys), d.hidden
+
+
+def _identity(metric: Metric) -> tuple[object, ...]:
+    """What makes a metric the same after a reload; other buckets make it another one (`reload-change`)."""
+    return metric.program, metric.name, metric.type, tuple(metric.keys), tuple(metric.buckets)
+
+
+def check_kinds(loaded: Loaded, others: Sequence[Loaded]) -> None:
+    """Raise LoadError when a name is exported with two kinds (spec language.md §9.5); hidden metrics don't count."""
+    kinds = {metric.name: metric.kind for other in others for metric in other.metrics if not metric.hidden}
+    for metric in loaded.distinct:
+        if metric.hidden:
+            continue
+        kind = kinds.setdefault(metric.name, metric.kind)
+        if kind != metric.kind:
+            raise LoadError(
+                f"metric {metric.name} has different kind {KIND_NAMES[metric.kind]} to existing {KIND_NAMES[kind]}"
+            )
+
+
+class FaultLog:
+    """Logs run-time errors (spec runtime.md §4), at most `limit` of each program in `period` seconds."""
+
+    def __init__(self, programs: Programs, *, logged: bool, limit: int, period: float) -> None:
+        self._programs = programs
+        self._logged = logged
+        self._limit = limit
+        self._period = period
+        self._since = time.monotonic()
+        self._written: dict[str, int] = {}
+        self._left_out: dict[str, int] = {}
+
+    def collect(self) -> None:
+        """Take the engine's errors since the last call."""
+        faults, more = self._programs.engine.faults()
+        if time.monotonic() - self._since >= self._period:
+            self.summarise()
+        for fault in faults:
+            self._take(fault)
+        for name, count in more.items():
+            self._count(name, count)
+            self._left_out[name] = self._left_out.get(name, 0) + count
+
+    def _take(self, fault: Fault) -> None:
+        text = str(fault)
+        self._count(fault.program, 1)
+        self._programs.status.setdefault(fault.program, Status()).last_runtime_error = text
+        written = self._written.get(fault.program, 0)
+        if written < self._limit:
+            self._written[fault.program] = written + 1
+            if self._logged:
+                log.error("%s: Runtime error: %s", fault.program, text)
+        else:
+            self._left_out[fault.program] = self._left_out.get(fault.program, 0) + 1
+
+    def _count(self, name: str, count: int) -> None:
+        self._programs.status.setdefault(name, Status()).runtime_errors += count
+
+    def summarise(self) -> None:
+        """Say how many were left out, and begin a new period."""
+        for name, count in self._left_out.items():
+            if count and self._logged:
+                log.error("%s: %d further runtime errors", name, count)
+        self._since = time.monotonic()
+        self._written.clear()
+        self._left_out.clear()
+
+
+def open_programs(options: Options) -> Programs:
+    """The programs that the flags name, not loaded yet.  Raises LoadError for an unknown time zone."""
+    from nativemtail import compiler, zones
+    from nativemtail.compiler import plan
+
+    try:
+        zone = TimeZone(zones.load(options.override_timezone))
+    except LookupError as error:
+        raise LoadError(str(error)) from None
+    limits = compiler.Options(options.max_regexp_length or 1024, options.max_recursion_depth or 100)
+
+    def compile(name: str, text: bytes) -> compiler.Program:
+        program = compiler.compile_program(name, text, limits)
+        if options.dump_bytecode:
+            from nativemtail.compiler import disasm
+
+            log.info("%s", disasm.dump(program))
+        return program
+
+    def build(programs: list[tuple[compiler.Program, list[Metric]]]) -> Plan:
+        built = Plan(plan.build(programs), zone=zone, patch_year=options.syslog_use_current_year)
+        for warning in built.warnings:
+            log.warning("%s", warning)
+        return built
+
+    return Programs(options.progs, compile, build)

@@ -1,0 +1,40 @@
+"""Texts as mtail's users know them from Go: quoted strings and errors of the system."""
+
+from __future__ import annotations
+
+
+def explain(error: OSError, action: str, path: str) -> str:
+    """An error of the system in the usual form: `open /x: permission denied`."""
+    return f"{action} {path}: {reason(error)}"
+
+
+def reason(error: OSError) -> str:
+    """The system's text for the error, beginning in lower case."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
+
+
+def go_quote(text: bytes | str) -> str:
+    """As Go's `%q`: printable characters as they are, others escaped, bytes that are not UTF-8 as `\\xNN`."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    return '"' + "".join(map(_go_escape, text)) + '"'
+
+
+_GO_ESCAPES = {
+    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f",
+    "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
+
+
+def _go_escape(char: str) -> str:
+    if char in _GO_ESCAPES:
+        return _GO_ESCAPES[char]
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x20 or code == 0x7F:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

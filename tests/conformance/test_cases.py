@@ -1,0 +1,119 @@
+"""One test for each conformance case; README.md here says how they are run and compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import pytest
+
+CASES = Path(__file__).parent / "cases"
+MANIFEST: list[dict[str, Any]] = json.loads((CASES / "manifest.json").read_text(encoding="utf-8"))
+
+CLOCK_SLACK = 2.0
+TIMEOUT = 30
+
+
+class Run(NamedTuple):
+    """What a run gave; the texts say <CASEDIR> for the folder."""
+
+    status: int
+    output: str
+    messages: str
+    start: float
+    end: float
+
+    def is_now(self, seconds: float) -> bool:
+        return self.start - CLOCK_SLACK <= seconds <= self.end + CLOCK_SLACK
+
+
+@pytest.mark.parametrize("case", MANIFEST, ids=lambda case: str(case["name"]))
+def test_case(case: dict[str, Any], tmp_path: Path) -> None:
+    run = run_case(case, tmp_path)
+    assert run.status == case["exit_code"], run.messages
+    if case["expected"]:
+        expected = read(case, case["expected"])
+        if case["format"] == "json":
+            wanted = json.loads(expected)
+            assert json_marked(json.loads(run.output, parse_constant=refuse), wanted, run) == wanted
+        else:
+            assert prometheus_marked(run) == expected
+    if case["messages"]:
+        assert missing(read(case, case["messages"]), run.messages) == [], run.messages
+
+
+def test_the_manifest_is_complete() -> None:
+    assert {case["name"] for case in MANIFEST} == {path.name for path in CASES.iterdir() if path.is_dir()}
+
+
+def run_case(case: dict[str, Any], tmp_path: Path) -> Run:
+    folder = place(CASES / case["name"], tmp_path.resolve() / "case")
+    stdin = case.get("stdin")
+    arguments = ["-one_shot", f"-one_shot_format={case['format']}", "-progs", case["programs"]]
+    arguments += ["-logs", "-" if stdin else "input.log", "-logtostderr", "-unix_socket", str(tmp_path / "http")]
+    arguments += [flag.replace("<CASEDIR>", str(folder)) for flag in case["flags"]]
+    with open(folder / stdin if stdin else os.devnull, "rb") as source:
+        start = time.time()
+        done = subprocess.run(
+            [sys.executable, "-m", "nativemtail", *arguments],
+            cwd=folder,
+            stdin=source,
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        end = time.time()
+    output, messages = (
+        data.decode("utf-8", "replace").replace(str(folder), "<CASEDIR>") for data in (done.stdout, done.stderr)
+    )
+    return Run(done.returncode, output, messages, start, end)
+
+
+def place(case: Path, folder: Path) -> Path:
+    """A copy of the case whose programs know where they are."""
+    shutil.copytree(case, folder)
+    for program in folder.rglob("*.mtail"):
+        program.write_bytes(program.read_bytes().replace(b"<CASEDIR>", os.fsencode(folder)))
+    return folder
+
+
+def read(case: dict[str, Any], name: str) -> str:
+    return (CASES / case["name"] / name).read_bytes().decode("utf-8")
+
+
+def refuse(constant: str) -> NoReturn:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def json_marked(got: Any, expected: Any, run: Run) -> Any:
+    """`got` with <NOW> for a time of the run wherever `expected` has that."""
+    if expected == "<NOW>":
+        return "<NOW>" if type(got) is int and run.is_now(got / 1e9) else got
+    if isinstance(got, dict) and isinstance(expected, dict):
+        return {key: json_marked(value, expected.get(key), run) for key, value in got.items()}
+    if isinstance(got, list) and isinstance(expected, list) and len(got) == len(expected):
+        return [json_marked(*pair, run) for pair in zip(got, expected, strict=True)]
+    # Python takes True for 1; JSON does not.
+    return got if isinstance(got, bool) == isinstance(expected, bool) else repr(got)
+
+
+def prometheus_marked(run: Run) -> str:
+    def mark(stamp: re.Match[str]) -> str:
+        return " <NOW>" if run.is_now(int(stamp[1]) / 1000) else stamp[0]
+
+    return re.sub(r" (\d{13})$", mark, run.output, flags=re.M)
+
+
+def missing(wanted: str, messages: str) -> list[str]:
+    lines = messages.split("\n")
+    return [
+        want.strip() for want in wanted.split("\n") if want.strip() and not any(want.rstrip() in line for line in lines)
+    ]

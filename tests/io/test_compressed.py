@@ -1,0 +1,153 @@
+"""Compressed logs: whole, joined, damaged, and hostile ones."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import random
+import zlib
+from collections.abc import Callable
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nativemtail.io.compressed import Corrupt, decoder
+
+TEXT = b"".join(b"%d a line of a log, with number %d\n" % (i, i * i) for i in range(20_000))
+NOISE = random.Random(1).randbytes(300_000)
+
+Compress = Callable[[bytes], bytes]
+COMPRESSORS: dict[str, Compress] = {
+    ".gz": lambda data: gzip.compress(data, mtime=0),
+    ".zst": zstandard.ZstdCompressor(write_checksum=True).compress,
+}
+
+
+def decode(suffix: str, data: bytes, size: int = 4096) -> tuple[bytes, str]:
+    """What came out, and the error behind it."""
+    source = decoder("x" + suffix, io.BytesIO(data))
+    target = bytearray(size)
+    output = bytearray()
+    try:
+        while count := source.readinto(memoryview(target)):
+            output += target[:count]
+    except Corrupt as error:
+        with pytest.raises(Corrupt):
+            source.readinto(memoryview(target))
+        return bytes(output), str(error)
+    assert source.position == len(data)
+    assert source.readinto(memoryview(target)) == 0
+    return bytes(output), ""
+
+
+@pytest.fixture(params=COMPRESSORS)
+def suffix(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("text", [b"", b"x", TEXT, NOISE, bytes(1_000_000)], ids=["empty", "x", "text", "noise", "zeros"])
+@pytest.mark.parametrize("size", [1024, 262144])
+def test_whole(suffix: str, text: bytes, size: int) -> None:
+    assert decode(suffix, COMPRESSORS[suffix](text), size) == (text, "")
+
+
+def test_joined(suffix: str) -> None:
+    compress = COMPRESSORS[suffix]
+    assert decode(suffix, compress(TEXT) + compress(b"") + compress(b"more\n")) == (TEXT + b"more\n", "")
+
+
+def test_a_file_without_a_byte_is_empty(suffix: str) -> None:
+    assert decode(suffix, b"") == (b"", "")
+
+
+@pytest.mark.parametrize("data", [b"x", b"plain text\n", b"\0\0\0\0\0\0"])
+def test_other_data(suffix: str, data: bytes) -> None:
+    output, error = decode(suffix, data)
+    assert output == b""
+    assert error
+
+
+def test_truncated(suffix: str) -> None:
+    whole = COMPRESSORS[suffix](NOISE)
+    for length in (1, 3, 5, 9, 20, 70_000, len(whole) - 9, len(whole) - 1):
+        output, error = decode(suffix, whole[:length])
+        assert error == "unexpected end of file"
+        assert NOISE.startswith(output)
+        assert len(output) >= length - 140_000
+
+
+def test_wrong_checksum_loses_nothing(suffix: str) -> None:
+    whole = bytearray(COMPRESSORS[suffix](TEXT))
+    whole[-5 if suffix == ".gz" else -1] ^= 1
+    output, error = decode(suffix, bytes(whole))
+    assert output == TEXT
+    assert error
+
+
+def test_damage_in_the_middle_keeps_what_is_before_it(suffix: str) -> None:
+    first = COMPRESSORS[suffix](TEXT)
+    second = bytearray(COMPRESSORS[suffix](TEXT))
+    second[len(second) // 2 : len(second) // 2 + 50] = bytes(50)
+    output, error = decode(suffix, first + second)
+    assert error
+    assert len(output) > len(TEXT)
+    assert (TEXT + TEXT).startswith(output[: len(TEXT) + 1000])
+
+
+def test_garbage_behind(suffix: str) -> None:
+    output, error = decode(suffix, COMPRESSORS[suffix](TEXT) + b"garbage")
+    assert output == TEXT
+    assert error
+
+
+def test_gzip_padding() -> None:
+    assert decode(".gz", gzip.compress(TEXT) + bytes(100_000)) == (TEXT, "")
+
+
+def test_zstd_skippable_frames() -> None:
+    skippable = b"\x50\x2a\x4d\x18" + (100_000).to_bytes(4, "little") + bytes(100_000)
+    frame = COMPRESSORS[".zst"](TEXT)
+    assert decode(".zst", skippable + frame + skippable) == (TEXT, "")
+
+
+def test_zstd_without_size_and_checksum() -> None:
+    frame = zstandard.ZstdCompressor(write_content_size=False, level=1).compress(TEXT * 10)
+    assert decode(".zst", frame) == (TEXT * 10, "")
+
+
+def test_zstd_window_is_limited() -> None:
+    # A frame header that asks for a window of 2 GiB.
+    assert decode(".zst", b"\x28\xb5\x2f\xfd\x00\xa8" + b"\x01\x00\x00")[1]
+
+
+def test_a_bomb_comes_in_small_pieces(suffix: str) -> None:
+    """A gigabyte of zeros: no step holds more than was asked for and a block."""
+    if suffix == ".gz":
+        packer = zlib.compressobj(9, wbits=31)
+        bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+    else:
+        writer = zstandard.ZstdCompressor(level=1).compressobj()
+        bomb = b"".join(writer.compress(bytes(1 << 20)) for _ in range(256)) + writer.flush()
+    source = decoder("x" + suffix, io.BytesIO(bomb))
+    target = memoryview(bytearray(1 << 18))
+    total = 0
+    while count := source.readinto(target):
+        assert count <= len(target)
+        total += count
+    assert total == 1 << 28
+
+
+@given(st.binary(max_size=60), st.sampled_from([b"", b"\x1f\x8b\x08\x00", b"\x28\xb5\x2f\xfd"]))
+def test_any_bytes_end(data: bytes, magic: bytes) -> None:
+    for suffix in COMPRESSORS:
+        decode(suffix, magic + data)
+
+
+@given(st.data())
+def test_any_flipped_byte_ends(data: st.DataObject) -> None:
+    for suffix, compress in COMPRESSORS.items():
+        packed = bytearray(compress(TEXT[:3000]))
+        packed[data.draw(st.integers(0, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
+        decode(suffix, bytes(packed))

@@ -1,0 +1,92 @@
+"""Finding files and reading one to its end."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from nativemtail.io.files import find, read_to_end
+from nativemtail.io.lines import Buffer, LineReader
+from nativemtail.io.patterns import Glob
+
+
+def paths(*patterns: str, ignored: str = "") -> list[str]:
+    return [found.path for found in find(map(Glob, patterns), lambda name: name == ignored)]
+
+
+def test_each_path_once_in_order(tmp_path: Path) -> None:
+    for name in ("b.log", "a.log", "c.txt"):
+        (tmp_path / name).touch()
+    root = str(tmp_path)
+    assert paths(f"{root}/c.txt", f"{root}/*", f"{root}/a.log") == [
+        f"{root}/{name}" for name in ("c.txt", "a.log", "b.log")
+    ]
+
+
+def test_ignored_names(tmp_path: Path) -> None:
+    for name in ("a.log", "b.log"):
+        (tmp_path / name).touch()
+    assert paths(f"{tmp_path}/*", ignored="a.log") == [f"{tmp_path}/b.log"]
+
+
+def test_links_keep_their_names(tmp_path: Path) -> None:
+    (tmp_path / "real").touch()
+    (tmp_path / "link").symlink_to("real")
+    assert paths(f"{tmp_path}/link") == [f"{tmp_path}/link"]
+
+
+def test_pipes_are_told_apart(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    assert [found.is_fifo for found in find([Glob(f"{tmp_path}/*")], lambda name: False)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none", "no file matches {}/none"),
+        ("directory", "{}/directory is a directory"),
+        ("dangling", "stat {}/dangling: no such file or directory"),
+    ],
+)
+def test_what_cannot_be_read(name: str, message: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with caplog.at_level(logging.INFO):
+        assert paths(f"{tmp_path}/{name}") == []
+    assert message.format(tmp_path) in caplog.messages
+
+
+def test_devices_are_refused(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert paths("/dev/null") == []
+    assert 'unsupported file type: "/dev/null"' in caplog.messages
+
+
+def test_read_to_end(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"line\n" * 200_000 + b"rest")
+    blocks: list[bytes] = []
+
+    def scan(block: bytearray, start: int, end: int) -> int:
+        blocks.append(bytes(block[start:end]))
+        return blocks[-1].count(b"\n")
+
+    used = list(read_to_end(str(path), LineReader(scan), Buffer()))
+    assert b"".join(blocks) == path.read_bytes()
+    assert blocks[-1] == b"rest"
+    assert used == sorted(used)
+    assert used[-1] == path.stat().st_size
+
+
+def test_an_interrupted_reading_delivers_no_half_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 300_000 + b"\n" + b"y" * 300_000)
+    blocks: list[int] = []
+    reading = read_to_end(str(path), LineReader(lambda block, start, end: blocks.append(end - start) or 1), Buffer())
+    next(reading)
+    reading.close()
+    assert blocks == []

@@ -1,0 +1,119 @@
+"""The process's own messages."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nativemtail import logs
+from nativemtail.options import Options
+from nativemtail.text import explain, go_quote
+
+LINE = re.compile(r"^([IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} {2,}%d test_logs\.py:\d+\] (.*)$" % os.getpid(), re.M)
+
+log = logging.getLogger("nativemtail.test")
+
+
+@pytest.fixture(autouse=True)
+def quiet_again() -> Iterator[None]:
+    yield
+    for handler in logging.getLogger(logs.NAME).handlers[:]:
+        logging.getLogger(logs.NAME).removeHandler(handler)
+        handler.close()
+
+
+def say_everything() -> None:
+    log.debug("detail")
+    log.info("info %s", "x")
+    log.warning("warning")
+    log.error("error")
+    log.critical("fatal")
+
+
+@pytest.mark.parametrize(
+    ("flags", "daemon", "shown"),
+    [
+        ({}, False, "EF"),
+        ({"logtostderr": True}, False, "IWEF"),
+        ({"alsologtostderr": True}, False, "IWEF"),
+        ({"logtostderr": True, "v": 1}, False, "IIWEF"),
+        ({"stderrthreshold": "WARNING"}, False, "WEF"),
+        ({"stderrthreshold": "FATAL"}, False, "F"),
+        ({}, True, "IWEF"),
+        ({"stderrthreshold": "ERROR"}, True, "EF"),
+    ],
+)
+def test_levels(flags: dict[str, object], daemon: bool, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Options(**flags), daemon=daemon)
+    say_everything()
+    assert "".join(level for level, _ in LINE.findall(capfd.readouterr().err)) == shown
+
+
+def test_bytes_go_through(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    logs.configure(Options())
+    log.error("%s", os.fsdecode(b"a\xff\xc3\xa4"))
+    assert capfdbinary.readouterr().err.endswith(b"] a\xff\xc3\xa4\n")
+
+
+def test_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Options(log_dir=str(tmp_path)), daemon=True)
+    log.info("one")
+    assert [path.name.rpartition(".")[2] for path in tmp_path.iterdir() if path.is_symlink()] == ["INFO"]
+    log.error("two")
+    links = {path.name.rpartition(".")[2]: path for path in tmp_path.iterdir() if path.is_symlink()}
+    assert links.keys() == {"INFO", "WARNING", "ERROR"}
+    assert [text for _, text in LINE.findall(links["INFO"].read_text())] == ["one", "two"]
+    assert [text for _, text in LINE.findall(links["ERROR"].read_text())] == ["two"]
+    assert os.readlink(links["ERROR"]).endswith(f".{os.getpid()}")
+    assert [text for _, text in LINE.findall(capfd.readouterr().err)] == ["two"]
+
+
+def test_a_file_that_has_grown_large_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MAX_FILE_SIZE", 100)
+    stamps = iter(range(100))
+    monkeypatch.setattr(logs, "_stamp", lambda: f"t{next(stamps)}")
+    logs.configure(Options(log_dir=str(tmp_path)))
+    for _ in range(5):
+        log.info("x" * 60)
+    assert len([path for path in tmp_path.iterdir() if not path.is_symlink()]) == 5
+
+
+def test_a_directory_that_is_missing_disturbs_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Options(log_dir=str(tmp_path / "none")))
+    log.error("shown")
+    assert [text for _, text in LINE.findall(capfd.readouterr().err)] == ["shown"]
+
+
+def test_before_is_called_first(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = logs.configure(Options())
+    handler.before = lambda: logs.write(2, b"cleared ")
+    log.error("x")
+    assert capfd.readouterr().err.startswith("cleared E")
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        (b"plain", '"plain"'),
+        (b'a"b\\', r'"a\"b\\"'),
+        (b"\t\n\r\a\b\f\v", r'"\t\n\r\a\b\f\v"'),
+        (b"\0\x1b\x7f", r'"\x00\x1b\x7f"'),
+        (b"\xff\xfe", r'"\xff\xfe"'),
+        ("äπ".encode(), '"äπ"'),
+        ("\u2028\ufeff\u00a0".encode(), r'"\u2028\ufeff\u00a0"'),
+        ("\U000e0001".encode(), r'"\U000e0001"'),
+        ("text", '"text"'),
+    ],
+)
+def test_go_quote(text: bytes | str, quoted: str) -> None:
+    assert go_quote(text) == quoted
+
+
+def test_explain() -> None:
+    assert explain(PermissionError(13, "Permission denied"), "open", "/x") == "open /x: permission denied"
+    assert explain(OSError("odd"), "read", "/x") == "read /x: odd"

@@ -1,0 +1,389 @@
+"""Loading, reloading, and what of the data survives."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from nativemtail import _core
+from nativemtail.options import Options
+from nativemtail.programs import FaultLog, LoadError, Programs, Status, list_programs, open_programs
+
+COUNT = b"counter lines\n/$/ {\n  lines++\n}\n"
+BAD = b"counter lines\n/$/ {\n  other++\n}\n"
+
+
+class House:
+    """A directory of programs and what runs of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.programs = open_programs(Options(progs=str(directory)))
+
+    def write(self, **programs: bytes) -> House:
+        for name, text in programs.items():
+            (self.directory / f"{name}.mtail").write_bytes(text)
+        return self
+
+    def load(self) -> House:
+        self.programs.load(strict=True)
+        return self
+
+    def feed(self, *lines: bytes, source: str = "/log") -> House:
+        block = b"".join(line + b"\n" for line in lines)
+        self.programs.engine.scan(self.programs.engine.source(source), block, 0, len(block))
+        return self
+
+    def values(self) -> dict[str, object]:
+        """Values by `program:name`, and the labels if there are any."""
+        return values(self.programs)
+
+    def status(self, name: str) -> Status:
+        return self.programs.status[f"{name}.mtail"]
+
+
+def values(programs: Programs) -> dict[str, object]:
+    snapshot = programs.store.snapshot()
+    return {
+        ":".join([metric.program.removesuffix(".mtail"), metric.name, *row.labels]): row.value
+        for metric in snapshot.metrics()
+        for row in snapshot.rows(metric)
+    }
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+# --- what is loaded ------------------------------------------------------------------------------------------
+
+
+def test_names(tmp_path: Path) -> None:
+    for name in ("b.mtail", "a.mtail", "B.mtail", ".hidden.mtail", "c.mtail.bak", "readme", "ä.mtail"):
+        (tmp_path / name).touch()
+    (tmp_path / "directory.mtail").mkdir()
+    assert [name for name, _ in list_programs(str(tmp_path))] == ["B.mtail", "a.mtail", "b.mtail", "ä.mtail"]
+    assert list_programs(str(tmp_path / "a.mtail")) == [("a.mtail", str(tmp_path / "a.mtail"))]
+    assert list_programs(str(tmp_path / "readme")) == []
+    assert list_programs(str(tmp_path / ".hidden.mtail")) == []
+
+
+def test_every_program_sees_every_line(house: House) -> None:
+    house.write(a=COUNT, b=COUNT).load().feed(b"x", b"y")
+    assert house.values() == {"a:lines": 2, "b:lines": 2}
+    assert house.programs.names == ["a.mtail", "b.mtail"]
+    assert house.status("a").loads == 1
+    assert house.status("a").running
+
+
+def test_nothing_to_load(house: House) -> None:
+    house.load().feed(b"x")
+    assert house.values() == {}
+
+
+def test_strict_stops_at_the_first_failure(house: House) -> None:
+    house.write(a=COUNT, b=BAD, c=BAD)
+    with pytest.raises(LoadError, match=r"\Acompile failed for b\.mtail:\nb\.mtail:3:3-7: Identifier `other' not declared"):
+        house.load()
+    assert "c.mtail" not in house.programs.status
+    assert house.values() == {}
+
+
+def test_a_daemon_runs_the_good_ones(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.write(a=COUNT, b=BAD, c=COUNT)
+    house.programs.load(strict=False)
+    house.feed(b"x")
+    assert house.values() == {"a:lines": 1, "c:lines": 1}
+    assert "Identifier `other' not declared" in house.status("b").error
+    assert house.status("b").load_errors == 1
+    assert not house.status("b").running
+    assert any(message.startswith("compile failed for b.mtail:") for message in caplog.messages)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_unreadable(house: House) -> None:
+    house.write(a=COUNT)
+    (house.directory / "a.mtail").chmod(0)
+    with pytest.raises(LoadError, match='Failed to read program ".*a.mtail": open .*a.mtail: permission denied'):
+        house.load()
+
+
+def test_what_is_no_file(house: House) -> None:
+    os.mkfifo(house.directory / "a.mtail")
+    with pytest.raises(LoadError, match="not a regular file"):
+        house.load()
+    (house.directory / "a.mtail").unlink()
+    (house.directory / "a.mtail").symlink_to("nowhere")
+    with pytest.raises(LoadError, match="no such file or directory"):
+        house.load()
+
+
+def test_missing_directory(tmp_path: Path) -> None:
+    programs = open_programs(Options(progs=str(tmp_path / "none")))
+    with pytest.raises(LoadError, match="stat .*none: no such file or directory"):
+        programs.load(strict=True)
+
+
+def test_unknown_zone() -> None:
+    with pytest.raises(LoadError, match='Couldn\'t parse timezone "Foo/Bar": unknown time zone Foo/Bar'):
+        open_programs(Options(override_timezone="Foo/Bar"))
+
+
+# --- names and kinds -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        ("counter c", "gauge c", "metric c has different kind Gauge to existing Counter"),
+        ("counter x as \"c\"", "timer c", "metric c has different kind Timer to existing Counter"),
+        ("counter c", "counter c", None),
+        ("counter c", "counter c by k", None),
+        ("hidden counter c", "gauge c", None),
+        ("counter c", "hidden gauge c", None),
+        ("hidden gauge c", "hidden text c", None),
+    ],
+)
+def test_kinds(a: str, b: str, message: str | None, house: House) -> None:
+    def program(declaration: str) -> bytes:
+        name = declaration.replace("hidden ", "").split()[1]
+        key = "[$0]" if " by " in declaration else ""
+        value = "$0" if "text" in declaration else "1"
+        return f"{declaration}\n/x/ {{\n  {name}{key} = {value}\n}}\n".encode()
+
+    house.write(a=program(a), b=program(b))
+    if message is None:
+        house.load()
+        return
+    with pytest.raises(LoadError) as caught:
+        house.load()
+    assert str(caught.value) == message
+    house.programs.load(strict=False)
+    assert house.status("b").load_errors == 2
+    assert [metric.program for metric in house.programs.store.metrics()] == ["a.mtail"]
+
+
+def test_equal_declarations_are_one_metric(house: House) -> None:
+    house.write(a=b"/a/ {\n counter c by k\n c[$0]++\n}\n/b/ {\n counter c by k limit 7\n c[$0]++\n}\n").load()
+    house.feed(b"a", b"b")
+    assert house.values() == {"a:c:a": 1, "a:c:b": 1}
+    [metric] = house.programs.store.metrics()
+    assert (metric.limit, metric.source) == (7, "a.mtail:6:10")
+
+
+def test_other_keys_are_another_metric(house: House) -> None:
+    house.write(a=b"/a/ {\n counter c by k\n c[$0]++\n}\n/b/ {\n counter c by l\n c[$0]++\n}\n").load()
+    house.feed(b"a", b"b")
+    assert len(house.programs.store.metrics()) == 2
+    assert house.values() == {"a:c:a": 1, "a:c:b": 1}
+
+
+# --- reloading -----------------------------------------------------------------------------------------------
+
+
+def test_unchanged_programs_go_on(house: House) -> None:
+    house.write(a=COUNT).load().feed(b"x")
+    before = house.programs.store.metrics()
+    assert house.programs.reload() is False
+    assert house.programs.store.metrics() == before
+    assert house.feed(b"x").values() == {"a:lines": 2}
+    assert house.status("a").loads == 1
+
+
+def test_moved_declarations_keep_their_data(house: House) -> None:
+    house.write(a=b"counter n by k\n/(\\w+)/ {\n  n[$1]++\n}\n").load().feed(b"x")
+    house.write(a=b"# moved\n\n  counter n by k\n/(\\w+)/ {\n  n[$1]++\n}\n")
+    assert house.programs.reload() is True
+    assert house.feed(b"x", b"y").values() == {"a:n:x": 2, "a:n:y": 1}
+    assert house.status("a").loads == 2
+    assert [metric.source for metric in house.programs.store.metrics()] == ["a.mtail:3:11"]
+
+
+def test_expiry_survives(house: House) -> None:
+    text = b"counter n by k\n/(\\w+)/ {\n  n[$1]++\n  del n[$1] after 1h\n}\n"
+    house.write(a=text).load().feed(b"x")
+    house.write(a=b"\n" + text)
+    house.programs.reload()
+    assert house.programs.store.gc(time.time_ns() + 2 * 3600 * 10**9) == 1
+
+
+def test_hidden_metrics_keep_their_data(house: House) -> None:
+    text = b"hidden gauge h\ncounter c\n/set/ {\n  h = 5\n}\n/get/ {\n  c = h\n}\n"
+    house.write(a=text).load().feed(b"set")
+    house.write(a=text + b"# changed\n")
+    house.programs.reload()
+    assert house.feed(b"get").values()["a:c"] == 5
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("histogram h buckets 1, 2", "histogram h buckets 1, 2, 3", None),
+        ("histogram h buckets 1, 2", "histogram h buckets 1, 2\n", 1),
+    ],
+)
+def test_changed_buckets_start_afresh(before: str, after: str, expected: int | None, house: House) -> None:
+    use = "\n/x/ {\n  h = 1\n}\n"
+    house.write(a=(before + use).encode()).load().feed(b"x")
+    house.write(a=(after + use).encode())
+    house.programs.reload()
+    snapshot = house.programs.store.snapshot()
+    [metric] = snapshot.metrics()
+    [row] = snapshot.rows(metric)
+    assert row.count == (expected or 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("gauge m by k\n/(\\w+)/ {\n  m[$1] = 1\n}\n", "gauge m by j, k\n/(\\w+)/ {\n  m[$1][$1] = 1\n}\n"),
+        ("gauge m by k\n/(\\w+)/ {\n  m[$1] = 1\n}\n", "gauge m by k\n/(\\w+)/ {\n  m[$1] = 1.5\n}\n"),
+    ],
+)
+def test_changed_keys_and_types_start_afresh(before: str, after: str, house: House) -> None:
+    house.write(a=before.encode()).load().feed(b"x")
+    house.write(a=after.encode())
+    house.programs.reload()
+    assert house.values() == {}
+    assert len(house.programs.store.metrics()) == 1
+
+
+def test_a_changed_kind_is_no_conflict_with_oneself(house: House) -> None:
+    house.write(a=b"counter m\n/x/ {\n  m = 3\n}\n").load().feed(b"x")
+    house.write(a=b"gauge m\n/x/ {\n  m = 3\n}\n")
+    house.programs.reload()
+    assert house.status("a").error == ""
+    assert [metric.kind for metric in house.programs.store.metrics()] == [_core.GAUGE]
+    assert house.values() == {"a:m": 3}
+
+
+def test_a_dropped_declaration_goes(house: House) -> None:
+    house.write(a=b"counter m\ncounter n\n/x/ {\n  m++\n  n++\n}\n").load().feed(b"x")
+    house.write(a=b"counter n\n/x/ {\n  n++\n}\n")
+    house.programs.reload()
+    assert house.feed(b"x").values() == {"a:n": 2}
+
+
+def test_a_broken_program_leaves_the_old_one(house: House) -> None:
+    house.write(a=COUNT, b=COUNT).load().feed(b"x")
+    house.write(a=BAD)
+    for errors in (1, 2):
+        assert house.programs.reload() is False
+        assert house.status("a").load_errors == errors
+    assert house.feed(b"x").values() == {"a:lines": 2, "b:lines": 2}
+    assert "not declared" in house.status("a").error
+    house.write(a=COUNT)
+    assert house.programs.reload() is False
+    assert house.status("a").error == ""
+
+
+def test_a_conflict_leaves_the_old_one(house: House) -> None:
+    house.write(a=COUNT, b=COUNT).load().feed(b"x")
+    house.write(b=b"gauge lines\n/$/ {\n  lines = 9\n}\n")
+    house.programs.reload()
+    assert house.feed(b"x").values() == {"a:lines": 2, "b:lines": 2}
+    assert house.status("b").error == "metric lines has different kind Gauge to existing Counter"
+
+
+def test_added_and_removed_programs(house: House) -> None:
+    house.write(a=COUNT).load().feed(b"x")
+    (house.directory / "a.mtail").unlink()
+    house.write(b=b"gauge lines\n/$/ {\n  lines = 7\n}\n")
+    assert house.programs.reload() is True
+    assert house.feed(b"x").values() == {"b:lines": 7}
+    assert house.status("a").unloads == 1
+    assert not house.status("a").running
+    house.write(a=COUNT)
+    house.programs.reload()
+    assert "different kind" in house.status("a").error
+
+
+def test_a_single_file_that_vanishes_runs_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.mtail"
+    path.write_bytes(COUNT)
+    programs = open_programs(Options(progs=str(path)))
+    programs.load(strict=True)
+    path.unlink()
+    assert programs.reload() is False
+    programs.engine.scan(programs.engine.source("/log"), b"x\n", 0, 2)
+    assert values(programs) == {"a:lines": 1}
+    assert any("no such file or directory" in message for message in caplog.messages)
+
+
+def test_a_directory_that_vanishes_runs_on(house: House) -> None:
+    house.write(a=COUNT).load()
+    (house.directory / "a.mtail").unlink()
+    house.directory.rmdir()
+    assert house.programs.reload() is False
+    assert house.feed(b"x").values() == {"a:lines": 1}
+
+
+def test_begin_runs_at_each_load_and_old_values_win(house: House) -> None:
+    text = b"gauge g by k\nbegin {\n  g[\"old\"] = 1\n  g[\"new\"] = 1\n}\n/(\\w+)/ {\n  g[$1] = 2\n}\n"
+    house.write(a=text.replace(b'  g["new"] = 1\n', b"")).load()
+    assert house.values() == {"a:g:old": 1}
+    house.feed(b"old")
+    house.programs.reload()
+    assert house.values() == {"a:g:old": 2}
+    house.write(a=text)
+    house.programs.reload()
+    assert house.values() == {"a:g:old": 2, "a:g:new": 1}
+
+
+def test_the_filter_changes_with_the_program(house: House) -> None:
+    house.write(a=b'log_filter "/one"\n' + COUNT).load()
+    house.feed(b"x", source="/one").feed(b"x", source="/two")
+    assert house.values() == {"a:lines": 1}
+    house.write(a=b'log_filter "/two"\n' + BAD)
+    house.programs.reload()
+    assert house.feed(b"x", source="/two").values() == {"a:lines": 1}
+    house.write(a=b'log_filter "/two"\n' + COUNT)
+    house.programs.reload()
+    assert house.feed(b"x", source="/two").values() == {"a:lines": 2}
+
+
+# --- run-time errors -----------------------------------------------------------------------------------------
+
+FAULTY = b"counter n\n/(\\w+)/ {\n  n = int($1)\n}\n"
+
+
+def test_faults_are_logged_and_limited(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.write(a=FAULTY).load()
+    faults = FaultLog(house.programs, logged=True, limit=3, period=3600)
+    house.feed(b"one", *[b"more"] * 9)
+    faults.collect()
+    assert len(caplog.messages) == 3
+    text = caplog.messages[0]
+    assert text.startswith('a.mtail: Runtime error: strconv.ParseInt: parsing "one": invalid syntax\n')
+    assert "originating in a.mtail at line 3\n" in text
+    assert text.endswith('Full input text from "/log" was "one"')
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+    faults.summarise()
+    assert caplog.messages[3:] == ["a.mtail: 7 further runtime errors"]
+    assert house.status("a").runtime_errors == 10
+    assert 'was "more"' in house.status("a").last_runtime_error
+
+
+def test_a_new_period_logs_again(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.write(a=FAULTY).load()
+    faults = FaultLog(house.programs, logged=True, limit=1, period=0)
+    for _ in range(3):
+        house.feed(b"one", b"two")
+        faults.collect()
+    assert sum("Runtime error" in message for message in caplog.messages) == 3
+    assert sum("1 further" in message for message in caplog.messages) == 2
+
+
+def test_silent_faults_are_counted(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.write(a=FAULTY).load()
+    faults = FaultLog(house.programs, logged=False, limit=1, period=3600)
+    house.feed(*[b"one"] * 250)
+    faults.collect()
+    faults.summarise()
+    assert caplog.messages == []
+    assert house.status("a").runtime_errors == 250
