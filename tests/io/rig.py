@@ -61,7 +61,9 @@ class Rig:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.tailer.stop()
         self._thread.join(PATIENCE)
         if kind is None:

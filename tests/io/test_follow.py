@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import resource
 import shutil
 import time
 from dataclasses import replace
@@ -16,6 +15,7 @@ import pytest
 from rig import Rig, append
 
 from nativemtail.io import watch
+from nativemtail.io.discover import SPARE_DESCRIPTORS
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
@@ -536,28 +536,39 @@ def test_event_overflow(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert rig.tailer.counters.limits_total["events"] >= 2
 
 
-def test_too_many_files(tmp_path: Path) -> None:
-    """What can't be opened waits, is counted, and is read from where it stood at start."""
-    logs = [tmp_path / f"{i:03}.log" for i in range(60)]
+def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is beyond the limit waits, is counted, and is read from where it stood at start once there is room."""
+    logs = [tmp_path / f"{i:02}.log" for i in range(40)]
     for path in logs:
         path.write_bytes(b"old\n")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    rig = Rig(tmp_path / "*.log", settings=QUICK)
-    used = len(os.listdir("/proc/self/fd"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 40, hard))
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("nativemtail.io.tailer._raise_file_limit", lambda: 1 << 20)
-            with rig:
-                for path in logs:
-                    append(path, b"new\n")
-                rig.wait(lambda: len(rig.lines) > 20)
-                assert len(rig.lines) < 60
-                assert rig.tailer.counters.limits_total["open_files"] > 0
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-                rig.expect([b"new"] * 60)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    monkeypatch.setattr("nativemtail.io.tailer._raise_file_limit", lambda: SPARE_DESCRIPTORS + 30)
+    with Rig(tmp_path / "*.log", settings=QUICK) as rig:
+        for path in logs:
+            append(path, b"new\n")
+        rig.wait(lambda: len(rig.lines) == 30)
+        assert rig.tailer.log_count == 30
+        assert rig.tailer.counters.limits_total["open_files"] >= 10
+        for path in logs[:10]:
+            path.unlink()
+        rig.expect([b"new"] * 40)
+
+
+def test_system_out_of_descriptors(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.write_bytes(b"old\n")
+    real = os.open
+    exhausted = True
+
+    def opener(path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
+        if exhausted and path == str(log):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(path, flags, mode, **more)
+
+    monkeypatch.setattr(os, "open", opener)
+    with Rig(log, settings=QUICK) as rig:
+        append(log, b"new\n")
+        rig.wait(lambda: rig.tailer.counters.limits_total["open_files"] >= 2)
+        exhausted = False
+        rig.expect([b"new"])
 
 
 def test_bad_pattern_is_said_and_others_work(log: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -30,6 +30,7 @@ SPARE_DESCRIPTORS = 64
 _SWEEP_STEP = 64
 _SWEEP_PAUSE = 0.005
 _LINGER_TICK = 0.25
+_SETTLE_LIMIT = 60.0
 _STALE_WAIT = 1.0
 _RETRY_LIMIT = 4.0
 _MAX_MOVES = 1024
@@ -118,7 +119,7 @@ class Discovery:
         self._paths: dict[str, LogPath] = {}
         self._readers: dict[Identity, Followed | FifoReader] = {}
         self._lingering: dict[Followed, None] = {}
-        self._settling: dict[Followed, None] = {}
+        self._settling: dict[Followed, float] = {}
         self._polled: dict[Followed, None] = {}
         self._rotated: dict[str, Followed] = {}
         self._pending: dict[str, float] = {}
@@ -464,16 +465,14 @@ class Discovery:
 
     def _begin_settling(self, copy: Followed) -> None:
         copy.settling = True
-        self._settling[copy] = None
-        if copy.watch >= 0 and self._inotify is not None:
-            self._inotify.add_fd(copy.fd, watch.FILE_EVENTS | watch.CLOSE_WRITE)
+        self._settling[copy] = time.monotonic() + _SETTLE_LIMIT
         self._every("settle", _LINGER_TICK, self._settle)
 
     def _settle(self) -> bool:
         now = time.monotonic()
-        for copy in list(self._settling):
+        for copy, limit in list(self._settling.items()):
             copy.turn()
-            if now - copy.last_data >= self._context.settings.flush:
+            if now - copy.last_data >= self._context.settings.flush or now >= limit:
                 self._settled(copy)
         return bool(self._settling)
 
@@ -482,8 +481,6 @@ class Discovery:
         copy.turn()
         copy.settling = False
         self._settling.pop(copy, None)
-        if copy.watch >= 0 and self._inotify is not None:
-            self._inotify.add_fd(copy.fd, watch.FILE_EVENTS)
 
     def _linger(self, reader: Followed, name: str) -> None:
         if reader.lingers is None:
@@ -570,9 +567,7 @@ class Discovery:
             reader.watch = -1
             self._poll_file(reader)
             return
-        if event.mask & watch.CLOSE_WRITE and reader.settling:
-            self._settled(reader)
-        if event.mask & ~(watch.MODIFY | watch.CLOSE_WRITE):
+        if event.mask & ~watch.MODIFY:
             for owner in list(reader.paths):
                 self.look(owner.path)
         self._loop.queue(reader)
@@ -583,6 +578,9 @@ class Discovery:
                 self._forget_directory(directory)
             return
         path = os.path.join(directory.path, event.name)
+        if event.mask & watch.CLOSE_WRITE:
+            self._on_written(path)
+            return
         matches = any(glob.matches(path) for glob in directory.files)
         origin = self._note_rename(path, event, matches)
         if matches:
@@ -594,6 +592,11 @@ class Discovery:
         for glob, pattern in directory.folders.items():
             if glob.matches(path):
                 self._dirty[pattern] = None
+
+    def _on_written(self, path: str) -> None:
+        known = self._paths.get(path)
+        if known is not None and isinstance(known.reader, Followed) and known.reader.settling:
+            self._settled(known.reader)
 
     def _note_rename(self, path: str, event: watch.Event, matches: bool) -> str:
         """Keep track of the names that a followed path's file gets; that path if `path` is one of them, else ''."""

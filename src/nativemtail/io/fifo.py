@@ -116,7 +116,7 @@ class FifoReader(_PipeReader):
             self._on_end(self)
 
     def _renew(self) -> bool:
-        """Exchange the descriptor, which reports its hang-up for ever; the new one first, so that the pipe keeps its bytes."""
+        """Exchange the descriptor, which reports its hang-up for ever; new before old, or the pipe loses its bytes."""
         try:
             fd = os.open(self.path, OPEN_FLAGS)
         except OSError:
