@@ -61,12 +61,14 @@ class Followed(FileReader):
     it is being written: what it holds then was counted already.
     """
 
-    __slots__ = ("heirs", "lingers", "paths", "settling", "watch")
+    __slots__ = ("heirs", "lingers", "on_rewritten", "paths", "rewritten", "settling", "watch")
 
     paths: list[LogPath]
     lingers: Source | None
     heirs: list[str]
     settling: bool
+    rewritten: bool
+    on_rewritten: Callable[[Followed], None]
     watch: int
 
     def turn(self) -> bool:
@@ -75,6 +77,10 @@ class Followed(FileReader):
         if self.skip_to_end():
             self.last_data = time.monotonic()
         return False
+
+    def _start_over(self) -> None:
+        super()._start_over()
+        self.on_rewritten(self)
 
 
 class _Pattern:
@@ -234,6 +240,8 @@ class Discovery:
         if known is None or known.reader is None or known.reader.identity != identity(info):
             self._bind(path, info, origin)
         elif isinstance(known.reader, Followed):
+            if origin and known.reader.settling and not known.reader.rewritten:
+                self._take_whole(known.reader, origin)
             self._check(known.reader, path, info)
 
     def _check(self, reader: Followed, path: str, info: os.stat_result) -> None:
@@ -356,6 +364,8 @@ class Discovery:
         reader.lingers = None
         reader.heirs = []
         reader.settling = False
+        reader.rewritten = False
+        reader.on_rewritten = self._rewritten
         reader.watch = -1
         self._readers[reader.identity] = reader
         self._context.counters.log_opens_total[path] += 1
@@ -396,10 +406,13 @@ class Discovery:
         return None if self._is_rotated_copy(path) and not is_late else 0
 
     def _is_rotated_copy(self, path: str) -> bool:
-        """Whether `path` is a followed path plus `.…` or `-…`."""
-        base = path.rfind("/") + 1
-        cuts = [at for at in range(base + 1, len(path)) if path[at] in ".-"]
-        return any(path[:cut] in self._context.sources for cut in cuts)
+        return bool(self._bases(path))
+
+    def _bases(self, path: str) -> list[str]:
+        """The followed paths that make `path` when `.…` or `-…` is added."""
+        start = path.rfind("/") + 2
+        bases = (path[:at] for at in range(start, len(path)) if path[at] in ".-")
+        return [base for base in bases if base in self._context.sources]
 
     def _close(self, reader: Followed) -> None:
         """Stop reading; remember how far it went, unless the file is no more and its inode may become another's."""
@@ -465,6 +478,7 @@ class Discovery:
 
     def _begin_settling(self, copy: Followed) -> None:
         copy.settling = True
+        copy.last_data = time.monotonic()
         self._settling[copy] = time.monotonic() + _SETTLE_LIMIT
         self._every("settle", _LINGER_TICK, self._settle)
 
@@ -477,10 +491,35 @@ class Discovery:
         return bool(self._settling)
 
     def _settled(self, copy: Followed) -> None:
-        """The copy is complete: it ends here, and what comes from now on is new."""
+        """The copy is complete: what it holds was counted, and what comes from now on is new."""
         copy.turn()
         copy.settling = False
         self._settling.pop(copy, None)
+        if copy.rewritten and not self._is_counted(copy):
+            copy.rewind()
+            self._loop.queue(copy)
+        copy.rewritten = False
+
+    def _take_whole(self, reader: Followed, origin: str) -> None:
+        """What looked like a copy is the file itself, which was rotated before it could be opened at `origin`."""
+        self._settling.pop(reader, None)
+        reader.settling = False
+        reader.rewind()
+        self._linger(reader, origin)
+
+    def _rewritten(self, reader: Followed) -> None:
+        """A file was truncated; one that is named as a copy may be about to become a copy again."""
+        if reader.lingers is None and reader.paths and self._bases(reader.path):
+            self._begin_settling(reader)
+            reader.rewritten = True
+
+    def _is_counted(self, copy: Followed) -> bool:
+        """Whether `copy` holds what was read of the file that it is named after."""
+        for base in self._bases(copy.path):
+            known = self._paths.get(base)
+            if known is not None and isinstance(known.reader, Followed) and known.reader.is_copied_in(copy.fd):
+                return True
+        return False
 
     def _linger(self, reader: Followed, name: str) -> None:
         if reader.lingers is None:

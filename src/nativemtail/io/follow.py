@@ -74,6 +74,7 @@ class FileReader:
     __slots__ = (
         "_barrier",
         "_before",
+        "_before_truncation",
         "_checksum",
         "_context",
         "_copies",
@@ -125,6 +126,7 @@ class FileReader:
         self._copies: deque[_Copy] = deque()
         self._seen_copies: dict[tuple[int, int, int], None] = {}
         self._before: FileReader | None = None
+        self._before_truncation = Position(0)
         self._barrier = 0
         self._stand_at(Position.of(fd, offset))
 
@@ -136,6 +138,14 @@ class FileReader:
     def pending(self) -> int:
         """Bytes of the unterminated last line."""
         return self._lines.pending
+
+    def is_copied_in(self, fd: int) -> bool:
+        """Whether the file of `fd` has what was read of this one last, or last before its truncation."""
+        return self.position.fits(fd) or self._before_truncation.fits(fd)
+
+    def rewind(self) -> None:
+        """Read the file from its beginning."""
+        self._stand_at(Position(0))
 
     def read_after(self, before: FileReader) -> None:
         """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order."""
@@ -277,6 +287,7 @@ class FileReader:
         self._rewritten = False
         for source in self.sources:
             self._context.counters.file_truncates_total[source.name] += 1
+        self._before_truncation = self.position
         self._copies.extend(self._find_copies())
         if not self._copies:
             self.finish()

@@ -13,9 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-SLICE = 0.004
-"""Seconds of queued turns between two looks at events; bounds how late a rotation or a datagram is noticed."""
-
 Handler = Callable[[int], None]
 
 
@@ -58,7 +55,10 @@ class Loop:
         os.eventfd_write(self._wake, 1)
 
     def run_once(self) -> None:
-        """Wait for something to do, unless there is, and do a slice of it."""
+        """Wait for something to happen, unless readers are queued; handle it, then give one reader a turn.
+
+        A single turn between two looks at events: a rotated file must be opened before it is rotated again.
+        """
         for fd, events in self._epoll.poll(self._wait()):
             handler = self._handlers.get(fd)
             if handler is not None:
@@ -66,7 +66,7 @@ class Loop:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()
-        self._take_turns(now + SLICE)
+        self._take_turn()
 
     def close(self) -> None:
         self._epoll.close()
@@ -79,14 +79,12 @@ class Loop:
             return max(0.0, self._timers[0][0] - time.monotonic())
         return None
 
-    def _take_turns(self, until: float) -> None:
-        while self._queue:
+    def _take_turn(self) -> None:
+        if self._queue:
             reader = next(iter(self._queue))
             del self._queue[reader]
             if reader.turn():
-                self._queue[reader] = None
-            if time.monotonic() >= until:
-                return
+                self._queue.setdefault(reader)
 
     def _woken(self, events: int) -> None:
         os.eventfd_read(self._wake)
