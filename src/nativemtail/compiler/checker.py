@@ -582,7 +582,7 @@ class _Checker:
 
     def arithmetic(self, node: ast.Binary) -> None:
         node.type = self.common(node)
-        if node.op in ("/", "%") and isinstance(node.rhs, ast.IntLit) and node.rhs.value == 0:
+        if node.type is not _ERROR and node.op in ("/", "%") and isinstance(node.rhs, ast.IntLit) and node.rhs.value == 0:
             self.error(node.pos, "Can't divide by zero.")
 
     def comparison(self, node: ast.Binary) -> None:
