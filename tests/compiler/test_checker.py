@@ -36,8 +36,9 @@ def nodes(root: ast.Block) -> Iterator[ast.Node]:
         elif isinstance(item, ast.Node):
             yield item
             fields = [getattr(item, name) for cls in type(item).__mro__ for name in getattr(cls, "__slots__", ())]
-            skip = (ast.VarDecl, ast.ConstDecl, ast.DecoDecl) if isinstance(item, (ast.Id, ast.DecoUse)) else ()
-            skip += (ast.Pattern,) if isinstance(item, ast.Capref) else ()
+            skip: tuple[type, ...] = (ast.Pattern,) if isinstance(item, ast.Capref) else ()
+            if isinstance(item, (ast.Id, ast.DecoUse)):
+                skip = (ast.VarDecl, ast.ConstDecl, ast.DecoDecl)
             stack.extend(value for value in reversed(fields) if not isinstance(value, skip or (str,)))
 
 
@@ -161,8 +162,9 @@ def test_types(source: str, expected: list[str]) -> None:
         ("int()", "1:1-5: call to `int': type mismatch; expected incomplete type received incomplete type"),
         ("float(1, 2)", "1:1-11: call to `float': type mismatch; expected incomplete type received incomplete type"),
         ("len()", "1:1-5: call to `len': type mismatch; expected String→Int received incomplete type"),
-        ('subst("a")', "1:1-10: call to `subst': type mismatch; expected Pattern→String→String→String received "
-                        "incomplete type"),
+        ('subst("a")', (
+            "1:1-10: call to `subst': type mismatch; expected Pattern→String→String→String received incomplete type"
+        )),
         ("timestamp(1)", "1:1-12: call to `timestamp': type mismatch; expected → Int received incomplete type"),
         ("len(settime(1))", "1:5-15: call to `len': type mismatch; expected String received None"),
         ("tolower(1)", "1:9: Expecting a String for argument 1 of tolower(), not Int."),
