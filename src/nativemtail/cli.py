@@ -161,9 +161,12 @@ def _one_shot(options: Options, specs: list[LogSpec], ignore: Ignore, programs: 
     import logging
 
     from nativemtail import oneshot
+    from nativemtail.text import go_quote
 
     log = logging.getLogger(__name__)
     status = SUCCESS
+    if options.one_shot_format not in oneshot.FORMATS:
+        raise StartError(f"unsupported format: {go_quote(options.one_shot_format)}")
     try:
         oneshot.Reading(options, programs, stderr).run(specs, ignore)
     except KeyboardInterrupt:

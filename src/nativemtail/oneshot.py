@@ -166,7 +166,7 @@ def _globs(specs: Iterable[LogSpec]) -> Iterator[Glob]:
 
 
 def render(store: Store, options: Options) -> bytes:
-    """The metrics in the form of `-one_shot_format`.  Raises OutputError."""
+    """The metrics in the form of `-one_shot_format`, one of `FORMATS`.  Raises OutputError."""
     snapshot = store.snapshot()
     if options.one_shot_format == "json":
         return snapshot.json(grouped=True)

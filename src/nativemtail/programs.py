@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError
 from nativemtail.options import Options
-from nativemtail.text import reason
+from nativemtail.text import go_quote, reason
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ class Programs:
         self._compile = compile
         self._build = build
         self._running: dict[str, Loaded] = {}
+        self._planned = False
 
     @property
     def names(self) -> list[str]:
@@ -134,7 +135,7 @@ class Programs:
         return change is not None
 
     def prepare(self, *, strict: bool = False) -> Change | None:
-        """Compile what is new or changed; None when the running programs stay as they are.
+        """Compile what is new or changed; None when the running plan stays as it is.
 
         The state that others see does not change, but for `status`.  Raises LoadError if `strict`.
         """
@@ -142,8 +143,9 @@ class Programs:
             files = list_programs(self.path)
         except OSError as error:
             self._fail(os.path.basename(self.path), _cannot_list(self.path, error), strict, counted=False)
-            return None
-        keep = set(self._running) if os.path.basename(self.path).endswith(SUFFIX) else {name for name, _ in files}
+            files, keep = [], set(self._running)
+        else:
+            keep = {name for name, _ in files}
         wanted = {name: loaded for name, loaded in self._running.items() if name in keep}
         fresh: list[str] = []
         for name, path in files:
@@ -151,7 +153,7 @@ class Programs:
             if loaded:
                 wanted[name] = loaded
                 fresh.append(name)
-        if not fresh and len(wanted) == len(self._running):
+        if self._planned and not fresh and len(wanted) == len(self._running):
             return None
         return self._change(dict(sorted(wanted.items(), key=lambda item: os.fsencode(item[0]))), fresh)
 
@@ -218,6 +220,7 @@ class Programs:
         self.store.replace(change.replaced, change.added, pairs)
         self.engine.swap(change.plan)
         self._running = change.running
+        self._planned = True
         for name in change.unloaded:
             status = self.status[name]
             status.running = False
@@ -314,7 +317,7 @@ class FaultLog:
             self._left_out[name] = self._left_out.get(name, 0) + count
 
     def _take(self, fault: Fault) -> None:
-        text = str(fault)
+        text = fault_text(fault)
         self._count(fault.program, 1)
         self._programs.status.setdefault(fault.program, Status()).last_runtime_error = text
         written = self._written.get(fault.program, 0)
@@ -336,6 +339,14 @@ class FaultLog:
         self._since = time.monotonic()
         self._written.clear()
         self._left_out.clear()
+
+
+def fault_text(fault: Fault) -> str:
+    """The error as the log and the status page show it."""
+    return (
+        f"{fault.message}\nError occurred, originating in {fault.program} at line {fault.line}\n"
+        f"Full input text from {go_quote(fault.source)} was {go_quote(fault.input)}"
+    )
 
 
 def open_programs(options: Options) -> Programs:

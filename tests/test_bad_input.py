@@ -1,0 +1,236 @@
+"""Programs and logs that are wrong, huge or gone: one clear message, nothing lost that was counted, no crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "nativemtail"]
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+TIMEOUT = 120
+
+COUNT = "counter lines\n/$/ {\n  lines++\n}\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with an empty directory for programs and a log of three lines."""
+    monkeypatch.chdir(tmp_path)
+    Path("progs").mkdir()
+    Path("log").write_bytes(b"one\ntwo\nthree\n")
+    return tmp_path
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """The command; whatever happens, it does not end with a traceback or a signal."""
+    done = subprocess.run(
+        [*COMMAND, "-one_shot", *arguments],
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+    assert b"Traceback" not in done.stderr, done.stderr
+    assert done.returncode in (0, 1), done.stderr
+    return done
+
+
+def counted(done: subprocess.CompletedProcess[bytes], name: str = "lines") -> int:
+    assert done.returncode == 0, done.stderr
+    [metric] = json.loads(done.stdout)[name]
+    return int(metric["LabelValues"][0]["Value"]["Value"])
+
+
+# --- programs ------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_program_among_good_ones(here: Path) -> None:
+    Path("progs/a.mtail").write_text(COUNT)
+    Path("progs/b.mtail").write_text("counter c\n/x/ {\n  d++\n}\n")
+    Path("progs/c.mtail").write_text(COUNT)
+    done = run("-progs", "progs", "-logs", "log")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"compile failed for b.mtail:\nb.mtail:3:3: Identifier `d' not declared." in done.stderr
+
+
+def test_missing_directory(here: Path) -> None:
+    done = run("-progs", "none", "-logs", "log")
+    assert done.returncode == 1
+    assert b"stat none: no such file or directory" in done.stderr
+
+
+def test_unreadable_directory(here: Path) -> None:
+    Path("loop").symlink_to("loop")
+    done = run("-progs", "loop", "-logs", "log")
+    assert done.returncode == 1
+    assert b"stat loop: too many levels of symbolic links" in done.stderr
+
+
+def test_empty_directory(here: Path) -> None:
+    done = run("-progs", "progs", "-logs", "log")
+    assert (done.returncode, done.stdout) == (0, b"{}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"\xff\xfe", b"counter \xe9\n", b"/\xff\xc3(/ {\n}\n", b"counter a as \"\xff\"\n/x/ {\n  a++\n}\n", bytes(100)],
+)
+def test_a_program_that_is_not_text(text: bytes, here: Path) -> None:
+    Path("progs/a.mtail").write_bytes(text)
+    done = run("-progs", "progs", "-logs", "log")
+    if done.returncode:
+        assert b"a.mtail:1:" in done.stderr
+
+
+def test_a_program_of_ten_megabytes(here: Path) -> None:
+    comment = "# a comment that fills the line, as comments do in a program that somebody has generated\n"
+    Path("progs/a.mtail").write_text(comment * (10 * 1024 * 1024 // len(comment)) + COUNT)
+    assert counted(run("-progs", "progs", "-logs", "log")) == 3
+
+
+def test_a_wrong_program_of_a_megabyte(here: Path) -> None:
+    Path("progs/a.mtail").write_text("(" * (1024 * 1024))
+    done = run("-progs", "progs", "-logs", "log")
+    assert done.returncode == 1
+    assert b"a.mtail:1:" in done.stderr
+    assert len(done.stderr) < 100_000
+
+
+def test_ten_thousand_patterns(here: Path) -> None:
+    blocks = [f"/pattern{number:05d} (\\d+)/ {{\n  lines++\n}}\n" for number in range(10_000)]
+    Path("progs/a.mtail").write_text("counter lines\n" + "".join(blocks))
+    Path("log").write_text("pattern00000 1\npattern09999 12\npattern10000 1\nnothing\n")
+    assert counted(run("-progs", "progs", "-logs", "log")) == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("a" * 1024, None),
+        ("a" * 1025, "Exceeded maximum regular expression pattern length of 1024 bytes with 1025."),
+        ("(a{0,1000})?", None),
+        ("a{1001}", "error parsing regexp: invalid repeat count: `{1001}`"),
+        ("(" * 510 + ")" * 510, None),
+        ("(?:a{0,30}){0,30}", None),
+        ("((a{100}){100}){100}", "error parsing regexp: invalid repeat count"),
+        ("(x+x+)+y", None),
+    ],
+)
+def test_patterns_at_the_limits(pattern: str, message: str | None, here: Path) -> None:
+    Path("progs/a.mtail").write_text(f"counter lines\n/{pattern}/ {{\n  lines++\n}}\n")
+    Path("log").write_bytes(b"a" * 2000 + b"\n" + b"x" * 100_000 + b"\n")
+    done = run("-progs", "progs", "-logs", "log")
+    if message is None:
+        assert counted(done) >= 0
+    else:
+        assert done.returncode == 1
+        assert message in done.stderr.decode()
+
+
+# --- logs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counting(here: Path) -> Path:
+    Path("progs/count.mtail").write_text(COUNT)
+    return here
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none", "no file matches {}/none"),
+        ("directory", "{}/directory is a directory"),
+        ("loop", "stat {}/loop: too many levels of symbolic links"),
+        ("/dev/null", 'unsupported file type: "/dev/null"'),
+    ],
+)
+def test_a_log_that_cannot_be_read(name: str, message: str, counting: Path) -> None:
+    Path("directory").mkdir()
+    Path("loop").symlink_to("loop")
+    done = run("-progs", "progs", "-logs", f"{name},log", "-logtostderr")
+    assert counted(done) == 3
+    assert message.format(os.getcwd()) in done.stderr.decode()
+
+
+def test_a_log_without_permission(counting: Path) -> None:
+    """As a user without privileges, also when the tests run as root."""
+    secret = Path("secret")
+    secret.write_bytes(b"x\n")
+    secret.chmod(0)
+    script = (
+        "import os, sys\n"
+        "from nativemtail.cli import main\n"
+        "import nativemtail.oneshot, nativemtail.programs, nativemtail.zones, nativemtail.compiler.plan\n"
+        "os.geteuid() or drop()\n"
+        "sys.exit(main())\n"
+    )
+    # Bit 1 and 2 of the capabilities let root read everything; without them files' modes count for it too.
+    drop = "def drop():\n import ctypes\n libc = ctypes.CDLL(None)\n [libc.prctl(24, n) for n in (1, 2)]\n"
+    drop += " header = (ctypes.c_uint32 * 2)(0x20080522, 0)\n data = (ctypes.c_uint32 * 6)()\n"
+    drop += " libc.capset(header, data)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", drop + script, "-one_shot", "-progs", "progs", "-logs", "secret,log"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+    assert counted(done) == 3
+    assert f"open {os.getcwd()}/secret: permission denied" in done.stderr.decode()
+
+
+def test_a_log_that_vanishes_and_shrinks_while_read(counting: Path) -> None:
+    """The reader holds the file: what it has when the name goes is read to the end."""
+    os.mkfifo("gate")
+    Path("a.log").write_bytes(b"x\n" * 100_000)
+    process = subprocess.Popen(
+        [*COMMAND, "-one_shot", "-progs", "progs", "-logs", "gate,a.log"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with open("gate", "wb", buffering=0) as gate:
+        Path("a.log").unlink()
+        gate.write(b"y\n")
+    output, messages = process.communicate(timeout=TIMEOUT)
+    done = subprocess.CompletedProcess([], process.returncode, output, messages)
+    assert counted(done) in (1, 100_001), messages
+    assert b"Traceback" not in messages
+
+
+def test_a_line_of_a_hundred_megabytes(counting: Path) -> None:
+    Path("progs/size.mtail").write_text("gauge longest\n/^(x.*)$/ {\n  longest = len($1)\n}\n")
+    with open("log", "wb") as log:
+        log.write(b"first\n")
+        for _ in range(100):
+            log.write(b"x" * (1024 * 1024))
+        log.write(b"\nlast\n")
+    done = run("-progs", "progs", "-logs", "log", "-stderrthreshold=WARNING")
+    assert counted(done) == 3
+    assert counted(done, "longest") == 1024 * 1024
+    assert "1 lines were longer than -max_line_length=1048576 and cut" in done.stderr.decode()
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert peak < 400 * 1024 * 1024
+
+
+def test_max_line_length(counting: Path) -> None:
+    Path("progs/size.mtail").write_text("counter sum\n/^(x*)$/ {\n  sum += len($1)\n}\n")
+    Path("log").write_bytes(b"x" * 5000 + b"\n" + b"x" * 2048 + b"\n" + b"x" * 2049)
+    done = run("-progs", "progs", "-logs", "log", "-max_line_length=2048", "-stderrthreshold=WARNING")
+    assert counted(done, "sum") == 3 * 2048
+    assert "2 lines were longer" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("data", [b"\0" * 1000, b"\xff" * 1000, b"\r\n" * 1000, os.urandom(100_000), "\u2028é".encode() * 99])
+def test_logs_that_are_not_text(data: bytes, counting: Path) -> None:
+    Path("log").write_bytes(data)
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    assert counted(run("-progs", "progs", "-logs", "log")) == lines
