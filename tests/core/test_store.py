@@ -105,7 +105,8 @@ class Model:
 LABELS = st.tuples(
     *[
         st.one_of(
-            st.sampled_from([b"", b"-", b"a", b"a-", b"\xff", b"\xfe", "�".encode(), b"\xe2\x82", b"x" * 300, b"12345678"]),
+            st.sampled_from([b"", b"-", b"a", b"a-", b"12345678", b"x" * 300]),
+            st.sampled_from([b"\xff", b"\xfe", "�".encode(), b"\xe2\x82"]),
             st.binary(max_size=20),
         )
     ]
@@ -355,7 +356,7 @@ def test_nan_is_in_no_range() -> None:
     ],
 )
 def test_impossible_metrics(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="metric|histogram|bounds"):
+    with pytest.raises(ValueError, match=r"metric|histogram|bounds"):
         Metric("m", "p", **wrong)
 
 
@@ -471,7 +472,7 @@ def test_replace_checks_before_it_changes() -> None:
     store = stored(a)
     other = stored(b)
     for old, new in [([b], []), ([], [b]), ([a], [metric(), b]), ([], [a]), ([a, a], [])]:
-        with pytest.raises(ValueError, match="store|twice"):
+        with pytest.raises(ValueError, match=r"store|twice"):
             store.replace(old, new)
     with pytest.raises(ValueError, match="differ"):
         store.replace([a], [], [(metric(FLOAT), a)])

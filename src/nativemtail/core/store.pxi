@@ -1505,7 +1505,7 @@ cdef class Snapshot:
     cdef SnapTable* table
     cdef list members       # of Metric, as table.metric
     cdef dict place         # id of a Metric -> where it is in `members`
-    cdef public list warnings
+    cdef readonly list warnings
 
     def __cinit__(self, Store owner not None):
         self.warnings = []
