@@ -57,8 +57,13 @@ class Store:
 
     def add(self, metric: Metric) -> None: ...
     def remove(self, metric: Metric) -> None: ...
-    def replace(self, old: Sequence[Metric], new: Sequence[Metric]) -> None:
-        """Exchange metrics in one step as readers see it; new ones take the place of old ones of the same name."""
+    def replace(
+        self, old: Sequence[Metric], new: Sequence[Metric], inherit: Sequence[tuple[Metric, Metric]] = ...
+    ) -> None:
+        """Exchange metrics in one step as readers see it; new ones take the place of old ones of the same name.
+
+        Each pair of `inherit` is a metric and the old one whose data it takes over, as `Metric.inherit` does.
+        """
     def metrics(self) -> list[Metric]:
         """All metrics, families in order of first addition, within a family in load order."""
     def snapshot(self) -> Snapshot: ...
