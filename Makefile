@@ -14,7 +14,7 @@ NATIVE := $(filter %.pyx %.pxi %.hpp,$(SOURCES)) src/nativemtail/compiler/opcode
 CORE := $(VENV)/core.stamp
 WHEEL := dist/wheel.stamp
 
-SANITIZED := tests/conformance tests/fuzz
+SANITIZED := $(wildcard tests/conformance tests/core tests/fuzz)
 SANITIZE_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell g++ -print-file-name=$(lib)))
 empty :=
 space := $(empty) $(empty)

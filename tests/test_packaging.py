@@ -16,7 +16,7 @@ import nativemtail
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 GRAFTED = ("libhs", "libpcre2-8", "libre2")
-OF_THE_SYSTEM = re.compile(r"(linux-vdso|ld-linux|libc|libm|libgcc_s|libstdc\+\+|libpthread|libdl|librt)\b")
+OF_THE_SYSTEM = re.compile(r"(linux-vdso|ld-linux|libc|libm|libgcc_s|libstdc\+\+|libpthread|libdl|librt)[-.]")
 
 pytestmark = pytest.mark.xdist_group("packaging")
 

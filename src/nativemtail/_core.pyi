@@ -106,6 +106,10 @@ class Snapshot:
         `strict_labels`: differing label names in one family are an error too (one-shot, §1.6).
         Raises ValueError with the reason where §1.6 fails the page; `warnings` has what was left out and why.
         """
+    def metrics_json(
+        self, *, emit_prog_label: bool = ..., prefix: str = ..., names: frozenset[str] | None = ...
+    ) -> bytes:
+        """One object with a member per family, for `/metrics.json`; ValueError and `warnings` as above."""
     warnings: list[str]
 
 class TimeZone:

@@ -22,6 +22,7 @@ from nativemtail.compiler.symbols import (
     Kind,
     Scope,
     Symbol,
+    TooComplex,
     Usage,
     VarSymbol,
 )
@@ -47,6 +48,8 @@ _ERROR = types.Base("type error")
 _DEFAULT_LENGTH = 1024
 _DEFAULT_DEPTH = 100
 _MAX_DEPTH = 10_000
+_LENGTH_CAP = (1 << 63) - 1
+"""Constants made of constants can double in length with every line."""
 _FRAMES_PER_NODE = 5
 
 _HINT_BOOLEAN = "\n\tTry using comparison operators to make the condition explicit."
@@ -111,6 +114,8 @@ class _Checker:
         self.caprefs: list[tuple[ast.Capref, GroupSymbol]] = []
         self.vars: list[VarSymbol] = []
         self.regexes: dict[bytes, _Regex] = {}
+        self.current: Position | None = None
+        """The latest statement."""
 
     def error(self, pos: Position, text: str) -> None:
         self.errors.append((pos, text))
@@ -183,6 +188,7 @@ class _Checker:
                 self.stmt(stmt, depth + 1)
 
     def stmt(self, stmt: ast.Stmt, depth: int) -> None:
+        self.current = stmt.pos
         if isinstance(stmt, ast.ExprStmt):
             stmt.expr = self.expr(stmt.expr, depth)
         elif self.too_deep(stmt.pos, depth):
@@ -341,7 +347,7 @@ class _Checker:
             else:
                 size, text = self.fragment(part)
                 pieces.append(text)
-            length = None if size is None or length is None else length + size
+            length = None if size is None or length is None else min(length + size, _LENGTH_CAP)
         pattern.type = PATTERN
         if length is not None and length <= self.max_length:
             pattern.text = b"".join(pieces)
@@ -681,8 +687,11 @@ def recursion_room(depth: int) -> Iterator[None]:
 def check(name: str, root: ast.Block, limits: Limits) -> list[tuple[Position | None, str]]:
     """Decorate the tree; the notes on capture groups that are never used.  Raises CompileError with all errors."""
     checker = _Checker(limits)
-    with recursion_room(checker.max_depth):
-        checker.block(root, 1)
+    try:
+        with recursion_room(checker.max_depth):
+            checker.block(root, 1)
+    except TooComplex:
+        checker.errors.append((checker.current, "Too many nested decorators to look names up in"))
     if checker.errors:
         raise CompileError(name, checker.errors)
     checker.finish()

@@ -12,6 +12,7 @@ from enum import Enum
 
 from nativemtail.compiler import ast, types
 from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.optimize import cleaned
 from nativemtail.compiler.program import BUCKETS, FLOAT, INT, KINDS, STRING, Instr, MetricDecl, Program
 
 MAX_CODE = 1_000_000
@@ -90,6 +91,8 @@ class _Generator:
         program.code.append(Instr("END", line=self.line))
         program.begin.append(Instr("END", line=self.line))
         self._resolve(program.code)
+        program.code = cleaned(program.code)
+        program.begin = cleaned(program.begin)
         if self.filtered:
             program.log_filter = frozenset(self.filters)
         program.slots = len(self.slot_groups)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from nativemtail.compiler import plan
+from nativemtail.compiler import gates, plan
 from nativemtail.compiler.opcodes import OPS
 from nativemtail.compiler.plan import ProgramSpec, Tables
 from nativemtail.compiler.program import Instr, Program
 
-_FIELD = re.compile(r"(?<![a-z%#])(#?)(->)?(r|slot |group |pattern |string |int |float |fault |layout |metric )?"
-                    r"\b([a-e])(\+\d|)\b")  # fmt: skip
+_FIELD = re.compile(r"(?<![A-Za-z])(r?)([a-e])(?:\+(\d))?(?![A-Za-z])")
 
 
 def dump(program: Program) -> str:
@@ -41,6 +40,10 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
         if len(code) > 1 or title == "Code":
             yield title
             yield from (listing(at, instr) for at, instr in enumerate(code))
+    found = gates.program_gate(program, plan.costs(program))
+    if found is not None and len(found.residue) > 1:
+        yield "Residue"
+        yield from (listing(at, instr) for at, instr in enumerate(found.residue))
 
 
 def _gate(spec: ProgramSpec, tables: Tables) -> str:
@@ -49,7 +52,8 @@ def _gate(spec: ProgramSpec, tables: Tables) -> str:
     if not spec.gate:
         return "never: it can change nothing"
     texts = sorted(tables.patterns[number].text.decode("utf-8", "replace") for number in spec.gate)
-    return "where the gate of one of these opens: " + "  ".join(f"/{text}/" for text in texts)
+    residue = ", or the residue fails" if tables.residues else ""
+    return "where the gate of one of these opens: " + "  ".join(f"/{text}/" for text in texts) + residue
 
 
 def engine(flags: int) -> str:
@@ -71,6 +75,6 @@ def listing(at: int, instr: Instr) -> str:
     """One instruction: number, name, meaning with its operands filled in, source line."""
     values = {"a": instr.a, "b": instr.b, "c": instr.c, "d": instr.d, "e": instr.e}
     operands = _FIELD.sub(
-        lambda m: f"{m[2] or ''}{m[3] or ''}{values[m[4]] + int(m[5] or 0)}", OPS[instr.op].operands
+        lambda m: f"{m[1]}{values[m[2]] + int(m[3] or 0)}", OPS[instr.op].operands
     )
     return f" {at:8} {instr.op:8} {operands:48} line {instr.line}"

@@ -2,23 +2,40 @@
 
 A gate may skip a program only where running it could have changed nothing (design §3.5): no metric, no time of a
 datum, no counted error.  That is decided on the instructions, by reachability: assume that a set of patterns does
-not match, walk every other branch, and see whether an instruction with an effect can still be reached.
+not match, walk every other branch, and see whether an instruction that changes a metric can still be reached.
+
+What can still be reached may fail, though: the strptime of a syslog prefix, say.  Those instructions are the program's
+*residue*.  It runs dry on the lines that the gate would skip, shared by all programs that have the same one, and only
+if it fails the program is run in earnest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
-from nativemtail.compiler.opcodes import OPS
+from nativemtail.compiler.opcodes import OPS, Effect
+from nativemtail.compiler.optimize import cleaned, successors
 from nativemtail.compiler.program import Instr, Program
 
-_EFFECTS = frozenset(op.name for op in OPS.values() if op.effect)
+_STORES = frozenset(op.name for op in OPS.values() if op.effect is Effect.STORE)
+_TRIES = 64
+"""Patterns of a gate for which something better is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A program need not run on a line that no pattern of `patterns` matches, unless its residue fails."""
+
+    patterns: frozenset[int]
+    residue: list[Instr]
+    """A lone END when nothing can fail."""
 
 
 def reach(code: list[Instr], failing: Collection[int]) -> frozenset[int] | None:
     """Walk `code` on the assumption that no pattern of `failing` matches the line.
 
-    The patterns of `failing` that the walk relied on; None where an instruction with an effect can be reached.
+    The patterns of `failing` that the walk relied on; None where a metric can be changed all the same.
     """
     seen = bytearray(len(code))
     todo = [0]
@@ -29,42 +46,33 @@ def reach(code: list[Instr], failing: Collection[int]) -> frozenset[int] | None:
             continue
         seen[at] = True
         instr = code[at]
-        if instr.op in _EFFECTS:
+        if instr.op in _STORES:
             return None
-        if instr.op == "END":
-            continue
         if instr.op == "MATCH" and instr.d in failing:
             met.add(instr.d)
             todo.append(instr.e)
-            continue
-        if instr.op in ("MATCH", "MATCHS"):
-            todo.append(instr.e)
-        elif instr.op in ("JMP", "JF", "JT", "JMATCHED"):
-            todo.append(instr.d)
-        if instr.op != "JMP":
-            todo.append(at + 1)
+        else:
+            todo.extend(reversed(successors(code, at)))
     return frozenset(met)
 
 
-def program_gate(program: Program, costs: Mapping[int, float]) -> frozenset[int] | None:
-    """The patterns of which at least one must match for `program` to have an effect; None: it runs on every line.
+def program_gate(program: Program, costs: Mapping[int, float]) -> Gate | None:
+    """The cheapest gate that was found for `program`; None: it must run on every line.
 
     `costs` has, for each pattern that can be gated, the fraction of lines that its gate is expected to let through.
-    Among the sound gates a cheap one is chosen: a nested pattern often says more than the one around it.
+    A nested pattern often says more than the one around it.
     """
-    gate = reach(program.code, costs)
-    if gate is None:
+    patterns = reach(program.code, costs)
+    if patterns is None:
         return None
     usable = set(costs)
-    for pattern in sorted(costs, key=lambda p: -costs[p]):
-        if pattern not in gate:
-            continue
+    for pattern in sorted(patterns, key=lambda p: -costs[p])[:_TRIES]:
         other = reach(program.code, usable - {pattern})
-        if other is not None and _cost(other, costs) < _cost(gate, costs):
+        if other is not None and _cost(other, costs) < _cost(patterns, costs):
             usable.discard(pattern)
-            gate = other
-    return gate
+            patterns = other
+    return Gate(patterns, cleaned(program.code, patterns))
 
 
-def _cost(gate: frozenset[int], costs: Mapping[int, float]) -> float:
-    return sum(costs[pattern] for pattern in gate)
+def _cost(patterns: frozenset[int], costs: Mapping[int, float]) -> float:
+    return sum(costs[pattern] for pattern in patterns)

@@ -198,7 +198,8 @@ class Lexer:
         return self._comment_column if offset == self._comment_end else self._column(offset)
 
     def _span(self, start: int) -> Position:
-        return Position(self._name, self._line, self._start_column(start), self._column(self._at - 1))
+        first = self._comment_column if start == self._comment_end else start - self._origin + 1
+        return Position(self._name, self._line, first, self._at - self._origin)
 
     def _swallow(self) -> None:
         """Pass over the character that ended a literal early; it has no width and counts no line."""

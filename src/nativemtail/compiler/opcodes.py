@@ -7,7 +7,18 @@ An instruction is {op, a, b, c: u16; d, e: i32}.  `a` is mostly the destination 
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
+
+
+class Effect(IntEnum):
+    """What running an instruction can change that outlives the line."""
+
+    NONE = 0
+    FAULT = 1
+    """Nothing but the count of run-time errors: it may fail."""
+    STORE = 2
+    """Metrics."""
 
 
 class Op(NamedTuple):
@@ -15,10 +26,15 @@ class Op(NamedTuple):
     name: str
     operands: str
     """How to read a, b, c, d, e in a dump; a letter left out is unused."""
-    effect: bool
-    """Whether running it can change anything that outlives the line: metrics, or a counted run-time error."""
+    effect: Effect
+
+    @property
+    def writes(self) -> bool:
+        """Whether register a is the destination."""
+        return self.operands.startswith("ra = ")
 
 
+# One ! behind a name: it may fail; two: it changes metrics.
 _TABLE = """
 # control
 END
@@ -92,19 +108,19 @@ LTS      ra = rb < rc
 GTS      ra = rb > rc
 EQS      ra = rb == rc
 # metrics: d the metric, keys in registers b .. b+c-1; writes name the metric of their datum too
-DATUM!   ra = metric d [rb x c]
+DATUM!!  ra = metric d [rb x c]
 GETI     ra = value of rb
 GETF     ra = value of rb
 GETS     ra = value of rb
-INC!     ra = ++(datum rb) (metric d)
-DEC!     ra = --(datum rb) (metric d)
-INCBY!   datum ra += rb (metric d)
-SETI!    datum ra = rb (metric d)
-SETF!    datum ra = rb (metric d)
-SETS!    datum ra = rb (metric d)
-OBSERVE! datum ra observes rb (metric d)
-DEL!     del metric d [rb x c]
-EXPIRE!  del metric d [rb x c] after int e
+INC!!     ra = ++(datum rb) (metric d)
+DEC!!     ra = --(datum rb) (metric d)
+INCBY!!   datum ra += rb (metric d)
+SETI!!    datum ra = rb (metric d)
+SETF!!    datum ra = rb (metric d)
+SETS!!    datum ra = rb (metric d)
+OBSERVE!! datum ra observes rb (metric d)
+DEL!!     del metric d [rb x c]
+EXPIRE!!  del metric d [rb x c] after int e
 # time
 SETTIME  time = ra
 STRPTIME! time = strptime(ra, layout d)
@@ -118,13 +134,20 @@ def _parse(table: str) -> dict[str, Op]:
         if text.startswith("#"):
             continue
         name, _, operands = text.partition(" ")
-        op = Op(len(ops), name.rstrip("!"), operands.strip(), name.endswith("!"))
-        ops[op.name] = op
+        plain = name.rstrip("!")
+        ops[plain] = Op(len(ops), plain, operands.strip(), Effect(len(name) - len(plain)))
     return ops
 
 
 OPS = _parse(_TABLE)
 NAMES = list(OPS)
+
+JUMPS = frozenset(["JMP", "JF", "JT", "JMATCHED"])
+"""They go to d."""
+MATCHES = frozenset(["MATCH", "MATCHS"])
+"""They go to e when there is no match."""
+CAPTURES = frozenset(["CAPS", "CAPI", "CAPF", "CAPSM", "CAPIM", "CAPFM", "DEFINED"])
+"""They read slot b."""
 
 FAULTS = [
     "OK",

@@ -497,8 +497,7 @@ class _ExpressionParser:
         return ast.Call(pos, name, [])
 
     def open_index(self, base: ast.Expr) -> None:
-        keys = base.keys if isinstance(base, ast.Index) else []
-        self.stack.append(_Pending("index", lhs=base.base if isinstance(base, ast.Index) else base, args=keys))
+        self.stack.append(_Pending("index", lhs=base))
         self.p.advance()
 
     def indexed(self, expr: ast.Expr) -> ast.Expr:
@@ -525,9 +524,7 @@ class _ExpressionParser:
         if top.kind == "call":
             return ast.Call(merge(p.mark, last), top.op, top.args)
         if top.kind == "index":
-            assert top.lhs is not None
-            pos = merge(top.lhs.pos, merge_all(top.args))
-            return self.indexed(ast.Index(pos, top.lhs, top.args))
+            return self.indexed(_index(top))
         return expr
 
     def tighten(self, expr: ast.Expr) -> tuple[ast.Expr, int]:
@@ -593,6 +590,18 @@ class _ExpressionParser:
             assert top.lhs is not None
             expr, shape = ast.Binary(merge(top.lhs.pos, expr.pos), top.op, top.lhs, expr), _OPERATION
         return expr, shape
+
+
+def _index(pending: _Pending) -> ast.Index:
+    """`m[a][b]` is the same as `m[a, b]`."""
+    base = pending.lhs
+    assert base is not None
+    pos = merge(base.pos, merge_all(pending.args))
+    if not isinstance(base, ast.Index):
+        return ast.Index(pos, base, pending.args)
+    base.keys.extend(pending.args)
+    base.pos = pos
+    return base
 
 
 def _text(token: Token) -> str:

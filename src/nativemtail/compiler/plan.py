@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 import struct
 from array import array
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from nativemtail.compiler import gates, timelayout
-from nativemtail.compiler.opcodes import OPS
+from nativemtail.compiler.opcodes import CAPTURES, OPS
 from nativemtail.compiler.program import Instr, Program
 from nativemtail.compiler.regex import analysis, dialects, factors, syntax
 
@@ -76,8 +76,16 @@ class ProgramSpec:
     """Per slot the pairs of offsets that a match of other text than the line needs, 0 for matches of the line."""
     registers: int
     log_filter: frozenset[str] | None
-    gate: frozenset[int] | None
+    gate: frozenset[int] | None = None
     """Numbers of the patterns of which one must match; None: runs on every line."""
+
+
+@dataclass(slots=True)
+class Residue:
+    """Code that runs dry on every line: if it fails, `programs` run in earnest (compiler/gates.py)."""
+
+    code: ProgramSpec
+    programs: list[int]
 
 
 @dataclass(slots=True)
@@ -87,6 +95,7 @@ class Tables:
     factors: list[FactorSpec] = field(default_factory=list)
     always: list[int] = field(default_factory=list)
     """Numbers of the programs that run on every line."""
+    residues: list[Residue] = field(default_factory=list)
     pattern_bits: int = 0
 
 
@@ -102,11 +111,19 @@ def facts(text: bytes) -> Facts:
         flags |= ALWAYS
     literal = analysis.pure_literal(node)
     gate = factors.factors(node)
-    if gate is not None and sum(factor.cost for factor in gate) > WORTHLESS:
+    if gate is not None and sum(_cost(factor) for factor in gate) > WORTHLESS:
         gate = None
     if literal and gate is not None and gate == {factors.Factor(literal)}:
         flags |= LITERAL
     return Facts(node, flags, gate)
+
+
+_NO_LETTERS = re.compile(rb"(?:\\x[0-9a-f]{2}|\[[^\]]*\]|[^A-Za-z\\])*")
+
+
+def _cost(factor: factors.Factor) -> float:
+    """The fraction of lines that a factor lets through: digits and punctuation alone are most often a time."""
+    return max(factor.cost, 0.75) if factor.regex and _NO_LETTERS.fullmatch(factor.text) else factor.cost
 
 
 def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
@@ -114,11 +131,61 @@ def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
     loaded = list(programs)
     tables = Tables()
     numbers = _share_patterns(tables, [program for program, _ in loaded])
-    for program, metrics in loaded:
-        tables.programs.append(_program(program, metrics, numbers))
-    tables.always = [at for at, program in enumerate(tables.programs) if program.gate is None]
+    residues: dict[Hashable, Residue] = {}
+    for at, (program, metrics) in enumerate(loaded):
+        spec = _program(program, metrics, numbers)
+        tables.programs.append(spec)
+        gate = gates.program_gate(program, costs(program))
+        if gate is None:
+            tables.always.append(at)
+            continue
+        spec.gate = frozenset(numbers[program.patterns[number]] for number in gate.patterns)
+        if len(gate.residue) > 1:
+            _add_residue(residues, isolated(program, gate.residue), at, numbers)
+    tables.residues = list(residues.values())
     _add_factors(tables)
     return tables
+
+
+def _add_residue(residues: dict[Hashable, Residue], code: Program, program: int, numbers: dict[bytes, int]) -> None:
+    key = repr((code.code, code.ints, code.floats, code.strings, code.layouts, code.patterns))
+    if key not in residues:
+        residues[key] = Residue(_program(code, [], numbers), [])
+    residues[key].programs.append(program)
+
+
+# instruction → the field and the pool that it names; slots are numbered like a pool
+_POOLS = {
+    "LDI": ("d", "ints"), "LDF": ("d", "floats"), "LDS": ("d", "strings"), "FAIL": ("d", "strings"),
+    "MATCH": ("d", "patterns"), "MATCHS": ("d", "patterns"), "SUBSTRE": ("d", "patterns"), "STRPTIME": ("d", "layouts"),
+}  # fmt: skip
+_SLOTS = {"MATCH": "a", "MATCHS": "a"} | dict.fromkeys(CAPTURES, "b")
+
+
+def isolated(program: Program, code: list[Instr]) -> Program:
+    """A part of a program on its own, without what the rest needs, the same for the same part of another program."""
+    part = Program(program.name, registers=program.registers)
+    slots: dict[int, int] = {}
+    places: dict[tuple[str, int], int] = {}
+    for instr in code:
+        instr = replace(instr, line=0)
+        part.code.append(instr)
+        if instr.op in _SLOTS:
+            slot = getattr(instr, _SLOTS[instr.op])
+            setattr(instr, _SLOTS[instr.op], slots.setdefault(slot, len(slots)))
+        if instr.op not in _POOLS:
+            continue
+        name, pool = _POOLS[instr.op]
+        number: int = getattr(instr, name)
+        mine = getattr(part, pool)
+        if (pool, number) not in places:
+            places[pool, number] = len(mine)
+            mine.append(getattr(program, pool)[number])
+            if pool == "patterns":
+                part.captures.append(program.captures[number])
+        setattr(instr, name, places[pool, number])
+    part.slots = len(slots)
+    return part
 
 
 def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]:
@@ -143,13 +210,17 @@ def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]
     return {spec.text: at for at, spec in enumerate(tables.patterns)}
 
 
-def _program(program: Program, metrics: Sequence[Any], numbers: dict[bytes, int]) -> ProgramSpec:
-    costs = {}
+def costs(program: Program) -> dict[int, float]:
+    """For each pattern that can be gated, the fraction of lines that its gate is expected to let through."""
+    found = {}
     for at, text in enumerate(program.patterns):
         gate = facts(text).gate
         if gate is not None:
-            costs[at] = sum(factor.cost for factor in gate)
-    needed = gates.program_gate(program, costs)
+            found[at] = sum(_cost(factor) for factor in gate)
+    return found
+
+
+def _program(program: Program, metrics: Sequence[Any], numbers: dict[bytes, int]) -> ProgramSpec:
     return ProgramSpec(
         name=program.name,
         code=_pack(program.code),
@@ -165,7 +236,6 @@ def _program(program: Program, metrics: Sequence[Any], numbers: dict[bytes, int]
         slot_pairs=_slot_pairs(program),
         registers=program.registers,
         log_filter=program.log_filter,
-        gate=None if needed is None else frozenset(numbers[program.patterns[at]] for at in needed),
     )
 
 

@@ -75,6 +75,21 @@ class GroupSymbol(Symbol):
     """What the note on an unused group calls it."""
 
 
+MAX_STEPS = 2_000_000
+"""Scopes that all lookups of a program may pass; decorators of decorators could make each lookup pass thousands."""
+
+
+class TooComplex(Exception):
+    """The lookups of a program took more than `MAX_STEPS`."""
+
+
+@dataclass(slots=True)
+class Effort:
+    """What looking names up has cost so far."""
+
+    steps: int = 0
+
+
 def _key(name: str, kind: Kind) -> str:
     return f"${name}" if kind is Kind.GROUP else name
 
@@ -85,9 +100,10 @@ class Scope:
     Lookup goes outwards, through `prefill` (a decorator's scope at `next`) before `parent`.
     """
 
-    __slots__ = ("parent", "prefill", "table")
+    __slots__ = ("effort", "parent", "prefill", "table")
 
     def __init__(self, parent: Scope | None = None, prefill: Scope | None = None) -> None:
+        self.effort: Effort = parent.effort if parent is not None else Effort()
         self.parent = parent
         self.prefill = prefill
         self.table: dict[str, Symbol] = {}
@@ -98,6 +114,7 @@ class Scope:
         return None if present is symbol else present
 
     def lookup(self, name: str, kind: Kind) -> Symbol | None:
+        """The nearest symbol of that kind, which counts as used from now on.  Raises TooComplex."""
         key = _key(name, kind)
         for scope in self._outwards():
             symbol = scope.table.get(key)
@@ -117,6 +134,9 @@ class Scope:
                 scope = waiting.pop()
                 continue
             seen.add(id(scope))
+            self.effort.steps += 1
+            if self.effort.steps > MAX_STEPS:
+                raise TooComplex
             yield scope
             if scope.prefill is not None and scope.parent is not None:
                 waiting.append(scope.parent)

@@ -338,8 +338,11 @@ cdef void set_time(Context* ctx, int64_t seconds) noexcept nogil:
 
 # --- the interpreter -------------------------------------------------------------------------------------------
 
-cdef void run(Context* ctx, Prog* prog, const Instr* code) noexcept nogil:
-    """Run `code` (of `prog`) over the line in `ctx`.  Stops at END or at the first run-time error."""
+cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept nogil:
+    """Run `code` (of `prog`) over the line in `ctx`.  Stops at END, true, or at the first run-time error, false.
+
+    `dry`: the error is not counted; `code` is a residue, which writes nothing.
+    """
     cdef Reg* r = ctx.regs
     cdef const Instr* i = code
     cdef const Instr* at = code
@@ -365,7 +368,7 @@ cdef void run(Context* ctx, Prog* prog, const Instr* code) noexcept nogil:
         op = i.op
         # --- control
         if op == OP_END:
-            return
+            return True
         elif op == OP_JMP:
             at = code + i.d
         elif op == OP_JF:
@@ -641,7 +644,9 @@ cdef void run(Context* ctx, Prog* prog, const Instr* code) noexcept nogil:
         elif op == OP_TSTAMP:
             r[i.a].i = ctx.time.sec if ctx.has_time else ctx.now // 1000000000
         else:
-            return
+            return True
+    if dry:
+        return False
     memset(&what, 0, sizeof(FaultRecord))
     what.code = code_of_fault
     what.pc = <int32_t> (i - code)
@@ -650,6 +655,7 @@ cdef void run(Context* ctx, Prog* prog, const Instr* code) noexcept nogil:
     what.x = x
     what.y = y
     fault(ctx, prog, &what, text)
+    return False
 
 
 cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogil:

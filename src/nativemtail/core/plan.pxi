@@ -13,7 +13,10 @@ cdef struct Gates:              # one Hyperscan database for all programs
     uint32_t words              # of bits: the patterns', then from `program_word` on the programs'
     uint32_t program_word
     uint64_t* always            # programs that run on every line, as words
-    bint every_line             # whether there are any
+    Prog* residues              # what runs dry on every line (compiler/gates.py)
+    uint64_t* failing           # for each of them the programs that run if it fails, as words
+    int residue_n
+    bint every_line             # whether there are programs or residues that every line concerns
     bint usable
 
 cdef void* zeroed(size_t count, size_t size) except NULL:
@@ -66,6 +69,7 @@ cdef class Plan:
         self.lines = [(program.lines, program.begin_lines) for program in tables.programs]
         self._add_patterns(tables.patterns)
         self._add_programs(tables.programs)
+        self._add_residues(tables.residues)
         self._add_gates(tables)
         if gated:
             self._compile_gates(tables.factors)
@@ -78,6 +82,11 @@ cdef class Plan:
         if self.progs != NULL:
             for i in range(self.prog_n):
                 prog_free(&self.progs[i])
+        if self.gates.residues != NULL:
+            for i in range(self.gates.residue_n):
+                prog_free(&self.gates.residues[i])
+        free(self.gates.residues)
+        free(self.gates.failing)
         free(self.patterns)
         free(self.progs)
         if self.gates.scratch != NULL:
@@ -150,6 +159,18 @@ cdef class Plan:
                 prog.slots[i].own = <size_t*> zeroed(2 * pairs, sizeof(size_t))
         prog.kept = <FaultRecord*> zeroed(FAULTS_KEPT, sizeof(FaultRecord))
 
+    cdef _add_residues(self, list residues):
+        cdef Gates* g = &self.gates
+        cdef size_t words = (self.prog_n + 63) // 64
+        g.residues = <Prog*> zeroed(len(residues), sizeof(Prog))
+        g.failing = <uint64_t*> zeroed(len(residues) * words, sizeof(uint64_t))
+        g.residue_n = len(residues)
+        for i, residue in enumerate(residues):
+            self._add_program(&g.residues[i], residue.code)
+            self.registers = max(self.registers, residue.code.registers)
+            for number in residue.programs:
+                g.failing[i * words + number // 64] |= <uint64_t> 1 << (number % 64)
+
     cdef _add_gates(self, tables):
         cdef Gates* g = &self.gates
         cdef Py_ssize_t at = 0, i
@@ -158,7 +179,7 @@ cdef class Plan:
         g.always = <uint64_t*> zeroed(g.words - g.program_word, sizeof(uint64_t))
         for i in tables.always:
             g.always[i // 64] |= <uint64_t> 1 << (i % 64)
-        g.every_line = bool(tables.always)
+        g.every_line = bool(tables.always or tables.residues)
         g.first = <uint32_t*> zeroed(len(tables.factors) + 1, sizeof(uint32_t))
         g.spans = <GateBits*> zeroed(sum(len(factor.spans) for factor in tables.factors), sizeof(GateBits))
         for i, factor in enumerate(tables.factors):

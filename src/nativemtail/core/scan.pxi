@@ -32,7 +32,28 @@ cdef struct Scan:               # one block on its way
     const char* next            # lines before this are done
     const char* line            # the line that events are being gathered for, NULL for none
     const char* line_end
+    bint dirty                  # some bits are set
     int64_t program_runs
+
+
+cdef void run_residues(Scan* s) noexcept nogil:
+    """Set the bits of programs that might fail on the line though nothing else of them concerns it."""
+    cdef Gates* g = s.gates
+    cdef uint32_t words = g.words - g.program_word
+    cdef uint64_t* bits = s.ctx.bits + g.program_word
+    cdef uint64_t* failing = g.failing
+    cdef uint64_t undecided
+    cdef uint32_t word
+    cdef int i
+    for i in range(g.residue_n):
+        undecided = 0
+        for word in range(words):
+            undecided |= failing[word] & s.allowed[word] & ~bits[word]
+        if undecided and not run(s.ctx, &g.residues[i], g.residues[i].code, True):
+            for word in range(words):
+                bits[word] |= failing[word]
+            s.dirty = True
+        failing += words
 
 
 cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
@@ -47,6 +68,8 @@ cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
         n -= 1
     ctx.serial += 1
     subject_set(&ctx.line, first, n)
+    if ctx.gated and g.residue_n:
+        run_residues(s)
     for word in range(g.program_word, g.words):
         todo = s.allowed[word - g.program_word]
         if ctx.gated:
@@ -55,7 +78,10 @@ cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
             prog = &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]
             todo &= todo - 1
             s.program_runs += 1
-            run(ctx, prog, prog.code)
+            run(ctx, prog, prog.code, False)
+    if s.dirty:
+        memset(ctx.bits, 0, g.words * sizeof(uint64_t))
+        s.dirty = False
     if ctx.arena != NULL:
         arena_reset(ctx, False)
     if lock_wanted(s.lock):  # readers come in between two lines
@@ -79,7 +105,6 @@ cdef void finish_line(Scan* s) noexcept nogil:
     run_line(s, s.line, s.line_end)
     s.next = s.line_end + 1
     s.line = NULL
-    memset(s.ctx.bits, 0, s.gates.words * sizeof(uint64_t))
 
 
 cdef int note_event(unsigned int factor, unsigned long long start, unsigned long long to, unsigned int flags,
@@ -121,6 +146,7 @@ cdef void mark_line(Scan* s, uint64_t event) noexcept nogil:
         if g.every_line:
             run_lines_before(s, s.line)
         s.line_end = find_line_end(at, s.end)
+    s.dirty = True
     for i in range(g.first[factor], g.first[factor + 1]):
         s.ctx.bits[g.spans[i].word] |= g.spans[i].mask
 
@@ -275,7 +301,7 @@ cdef class Engine:
         subject_set(&ctx.line, b"<init>", 6)
         with nogil:
             self.store.table.lock.acquire()
-            run(ctx, prog, prog.begin)
+            run(ctx, prog, prog.begin, False)
             self.store.table.lock.release()
 
     # --- sources -------------------------------------------------------------------------------------------

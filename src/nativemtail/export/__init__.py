@@ -1,0 +1,1 @@
+"""Exporters: one file per format, each from a snapshot of the store to bytes."""

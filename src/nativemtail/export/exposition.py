@@ -1,0 +1,187 @@
+"""One page of metrics out of two: the user's, rendered by the store, and the process's own.
+
+The own ones come as prometheus-client's families.  Whoever asks may put a prefix before every name and choose
+families by name; names are those of the page, in the text format 0.0.4.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import generate_latest as text_page
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_page
+
+from nativemtail.export.values import exported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nativemtail._core import Snapshot
+
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+JSON_TYPE = "application/json; charset=utf-8"
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_END = b"# EOF\n"
+_TYPES = {1: "counter", 5: "histogram"}
+"""Of metrics by `Metric.kind`, where it matters for names."""
+
+
+class CollisionError(ValueError):
+    """A user's metric has the name of one that mtail has too; the page cannot be served (§1.6)."""
+
+
+def is_prefix(text: str) -> bool:
+    """Whether `text` in front of a legal metric name makes a legal one."""
+    return not text or _NAME.fullmatch(text) is not None
+
+
+def choose(
+    families: Iterable[Family],
+    snapshot: Snapshot,
+    *,
+    reserved: frozenset[str],
+    prefix: str = "",
+    names: frozenset[str] | None = None,
+    openmetrics: bool = False,
+) -> list[Family]:
+    """Those of our own families that go on the page, under their names there.
+
+    A family that a user's metric collides with is left out.  Raises CollisionError if it is among `reserved`.
+    `names` has names of families or samples with the prefix.
+    """
+    users = {metric.name.replace("-", "_"): metric for metric in exported(snapshot, text=False)}
+    taken = {sample: metric for name, metric in users.items() for sample in _user_names(name, metric.kind)}
+    reserved_by_openmetrics = {
+        sample for name, metric in users.items() for sample in _openmetrics_names(name, _TYPES.get(metric.kind, ""))
+    }
+    chosen = []
+    for family in families:
+        own = {family_name(family), *(sample.name for sample in family.samples)}
+        other = next((taken[name] for name in sorted(own) if name in taken), None)
+        if other is not None and family_name(family) in reserved:
+            raise CollisionError(
+                f'collected metric {family_name(family)} has help "{family.documentation}"'
+                f' but should have "defined at {other.source}"'
+            )
+        clash = openmetrics and reserved_by_openmetrics & _openmetrics_names(family_name(family), family.type)
+        wanted = names is None or any(prefix + name in names for name in own)
+        if other is None and not clash and wanted:
+            chosen.append(_renamed(family, prefix))
+    return chosen
+
+
+def family_name(family: Family) -> str:
+    """The name in the text format: prometheus-client keeps a counter's without `_total`."""
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def prometheus(user: bytes, own: Sequence[Family], *, openmetrics: bool) -> bytes:
+    """The text page of both; `user` is what `Snapshot.prometheus` gave, in the same format."""
+    if openmetrics:
+        ours: bytes = openmetrics_page(_Collected(own))  # type: ignore[no-untyped-call]
+        return user.removesuffix(_END) + ours
+    return user + text_page(_Collected(own))
+
+
+def metrics_json(user: bytes, own: Sequence[Family]) -> bytes:
+    """The page `/metrics.json` of both; `user` is one JSON object."""
+    members = (f"{json.dumps(family_name(family))}:{_dump(_json_family(family))}" for family in own)
+    ours = ",".join(members).encode()
+    body = user.strip().removeprefix(b"{").removesuffix(b"}").strip()
+    return b"{" + body + (b"," if body and ours else b"") + ours + b"}"
+
+
+class _Collected:
+    """Families in the shape in which prometheus-client's renderers take them."""
+
+    def __init__(self, families: Sequence[Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Sequence[Family]:
+        return self._families
+
+
+def _user_names(name: str, kind: int) -> tuple[str, ...]:
+    """The names that a user's metric takes on the text page."""
+    return (name, f"{name}_bucket", f"{name}_sum", f"{name}_count") if _TYPES.get(kind) == "histogram" else (name,)
+
+
+def _openmetrics_names(name: str, kind: str) -> set[str]:
+    """The names that OpenMetrics sets aside for a family."""
+    if kind == "histogram":
+        return {name, *(name + suffix for suffix in ("_bucket", "_sum", "_count", "_created"))}
+    if kind == "counter":
+        base = name.removesuffix("_total") or name
+        return {base, f"{base}_total", f"{base}_created"}
+    return {name}
+
+
+def _renamed(family: Family, prefix: str) -> Family:
+    if not prefix:
+        return family
+    renamed = Family(prefix + family.name, family.documentation, family.type)
+    renamed.samples = [sample._replace(name=prefix + sample.name) for sample in family.samples]
+    return renamed
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _json_family(family: Family) -> dict[str, Any]:
+    values = (
+        _histograms(family)
+        if family.type == "histogram"
+        else [(s.labels, _json_number(s.value)) for s in family.samples]
+    )
+    entry: dict[str, Any] = {"help": family.documentation, "type": _json_kind(family), "value": _json_value(values)}
+    return entry if family.documentation else {key: entry[key] for key in ("type", "value")}
+
+
+def _json_kind(family: Family) -> str:
+    """The form has no untyped families: what counts up is a counter, the rest gauges."""
+    if family.type == "unknown":
+        return "counter" if family.name.endswith("_total") or family.name.startswith("total_") else "gauge"
+    return family.type if family.type in ("counter", "histogram") else "gauge"
+
+
+def _json_value(values: list[tuple[dict[str, str], Any]]) -> Any:
+    """No label: the value; one: an object by label and value; more: an array with the value under `@`."""
+    if not values:
+        return None
+    labels = values[0][0]
+    if not labels:
+        return values[0][1]
+    if len(labels) == 1:
+        key = next(iter(labels))
+        return {key: {own[key]: value for own, value in values}}
+    return [{**own, "@": value} for own, value in values]
+
+
+def _json_number(value: float) -> float | str:
+    if math.isfinite(value):
+        return int(value) if value == int(value) and abs(value) < 2**63 else value
+    return "NaN" if math.isnan(value) else f"{value:+}".replace("inf", "Inf")
+
+
+def _histograms(family: Family) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """Per label set: mean, cumulative counts without the +Inf row, count and sum."""
+    found: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
+    for sample in family.samples:
+        labels = {key: value for key, value in sample.labels.items() if key != "le"}
+        entry = found.setdefault(tuple(labels.items()), {"avg": 0, "bucket": [], "count": 0, "sum": 0})
+        if sample.name.endswith("_bucket"):
+            if sample.labels["le"] != "+Inf":
+                entry["bucket"].append([float(sample.labels["le"]), int(sample.value)])
+        else:
+            part = "count" if sample.name.endswith("_count") else "sum"
+            entry[part] = _json_number(sample.value)
+    for entry in found.values():
+        entry["avg"] = entry["sum"] / entry["count"] if entry["count"] else 0
+    return [(dict(labels), entry) for labels, entry in found.items()]

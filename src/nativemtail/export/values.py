@@ -1,0 +1,62 @@
+"""What the text formats share: numbers, times and flattened names (spec metrics-export.md, introduction and §4)."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nativemtail._core import Metric, Row, Snapshot
+
+KIND_TEXT = 4
+"""`Metric.kind` of a text metric, as in the JSON form (§2.1)."""
+
+
+def exported(snapshot: Snapshot, *, text: bool) -> Iterator[Metric]:
+    """The metrics that an output may show: none that is hidden, text metrics only if `text`."""
+    return (m for m in snapshot.metrics() if not m.hidden and (text or m.kind != KIND_TEXT))
+
+
+def number(value: float) -> str:
+    """Go's shortest `%g`: scientific when the exponent is below -4 or above 5 (spec runtime.md §2.4)."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        return repr(value).removesuffix(".0")
+    mantissa, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
+    return f"{mantissa}e{int(exponent):+03d}"
+
+
+def value_text(row: Row) -> str:
+    """The value of a label set; a histogram's is its sum.  Bytes that are not UTF-8 come as surrogate escapes."""
+    match row.value:
+        case None:
+            return number(row.sum)
+        case int():
+            return str(row.value)
+        case float():
+            return number(row.value)
+        case bytes():
+            return row.value.decode("utf-8", "surrogateescape")
+
+
+def time_text(row: Row) -> str:
+    """Whole seconds since the epoch, truncated toward zero."""
+    seconds = abs(row.time) // 1_000_000_000
+    return str(seconds if row.time >= 0 else -seconds)
+
+
+def flat_name(name: str, keys: Iterable[str], labels: Iterable[str], separator: str) -> str:
+    """Name, keys and label values in one word; the separator inside keys and values becomes `_`."""
+    parts = (part.replace(separator, "_") for pair in sorted(zip(keys, labels, strict=True)) for part in pair)
+    return separator.join((name, *parts))
+
+
+def encode(text: str) -> bytes:
+    """UTF-8; surrogate escapes become the bytes that they stand for."""
+    return text.encode("utf-8", "surrogateescape")

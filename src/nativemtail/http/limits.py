@@ -1,0 +1,38 @@
+"""Every limit of the HTTP side, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Times in seconds, sizes in bytes.  Whoever exceeds one is answered with the status named here, then cut off."""
+
+    header_bytes: int = 16 * 1024
+    """Request line and headers together: 431."""
+    header_seconds: float = 5.0
+    """From a request's first byte (or from the connection) to the end of its body, TLS handshake likewise: 408."""
+    body_bytes: int = 64 * 1024
+    """Request bodies are read and ignored up to this: 413."""
+    idle_seconds: float = 30.0
+    """Between two requests of a connection: closed without a word."""
+    write_seconds: float = 60.0
+    """For a whole response: reset."""
+    linger_seconds: float = 1.0
+    """How long to read on after an error response, so that the peer gets to see it."""
+    close_seconds: float = 5.0
+    """For TLS's farewell and the last bytes in its buffers: reset."""
+    connections: int = 512
+    """At once (a few more while others close); beyond it the connection that has waited longest without a request
+    goes, or the new one gets 503."""
+    strangers: int = 32
+    """Of them from hosts that are not trusted; beyond it they are closed at once."""
+    render_threads: int = 2
+    pending_bytes: int = 256 * 1024 * 1024
+    """Rendered but not yet sent; above it further requests get 503 until some of it is gone."""
+    compress_from: int = 1024
+    query_fields: int = 1000
+    """Parameters of one request: 400."""
+    prefix_chars: int = 128
+    """Length of `?prefix=`: 400."""

@@ -1,0 +1,71 @@
+"""What the server hands to the pages and gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, unquote, urlsplit
+
+PLAIN = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The part of a request that an answer may depend on: never who asks, never the method."""
+
+    path: str
+    """Decoded."""
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    query_string: str = ""
+    accept: str = ""
+    """The Accept headers, joined by commas."""
+
+    @classmethod
+    def parse(cls, target: str, accept: str, max_fields: int) -> Request:
+        """From a request target in origin or absolute form; raises ValueError for others and for a bad query.
+
+        Bytes in the query that are not UTF-8 become surrogate escapes, as in file names.
+        """
+        if not target.startswith("/"):
+            parts = urlsplit(target)
+            if parts.scheme not in ("http", "https"):
+                raise ValueError("the request target is not a path")
+            target = (parts.path or "/") + ("?" + parts.query if parts.query else "")
+        path, _, query = target.partition("?")
+        fields = parse_qs(query, keep_blank_values=True, max_num_fields=max_fields, errors="surrogateescape")
+        return cls(unquote(path, errors="replace"), fields, query, accept)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer; the server adds length, date, compression."""
+
+    status: int
+    body: bytes
+    content_type: str = PLAIN
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Answer = Callable[[Request], Response]
+
+
+def plain(status: int, text: str) -> Response:
+    """A short text."""
+    return Response(status, text.encode("utf-8", "replace"), PLAIN, (("X-Content-Type-Options", "nosniff"),))
+
+
+def quality(header: str, *names: str) -> float | None:
+    """The weight (`q`) that an Accept-like header gives to the first of `names` that it mentions; None if it does not.
+
+    What cannot be understood has weight 0 (RFC 9110 §12.4.2).
+    """
+    weights: dict[str, float] = {}
+    for item in header.split(","):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            weights[name] = max(weights.get(name, 0.0), min(max(float(weight), 0.0), 1.0))
+        except ValueError:
+            weights.setdefault(name, 0.0)
+    return next((weights[name] for name in names if name in weights), None)

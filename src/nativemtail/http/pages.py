@@ -1,0 +1,363 @@
+"""The status page, and the icon.
+
+Plain HTML with its style inside, no script, nothing loaded from elsewhere.  Whatever comes from outside (names of
+programs and files, errors, log lines) passes through `_shown`, which escapes HTML and makes control characters
+and changes of writing direction visible.
+"""
+
+from __future__ import annotations
+
+import struct
+import unicodedata
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from urllib.parse import quote
+
+from nativemtail.selfmetrics import Fault, ProgramState, SourceState
+
+_INPUT_SHOWN = 1000
+_ERROR_SHOWN = 16_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What the page shows."""
+
+    addresses: Sequence[str]
+    build: str
+    uptime: float
+    """Seconds."""
+    not_ready: str = ""
+    lines: int = 0
+    programs: Sequence[ProgramState] = ()
+    sources: Sequence[SourceState] = ()
+    patterns: Sequence[str] = ()
+    dropped: Mapping[str, int] | None = None
+    info: bool = True
+    debugging: bool = True
+
+
+def status(state: Status) -> bytes:
+    """The page `/` in UTF-8 (spec cli-http.md §4.1)."""
+    heading = "nativemtail on " + _shown(", ".join(state.addresses) or "no address")
+    parts = [
+        _HEAD.format(title=heading, style=_STYLE),
+        f"<header>\n<h1>{heading}</h1>\n<p>Build: {_shown(state.build)}</p>\n{_links(state)}</header>\n",
+        _tiles(state),
+        *((_loader(state), _tailer(state)) if state.info else ()),
+        "</main>\n</body>\n</html>\n",
+    ]
+    return "".join(parts).encode("utf-8", "replace")
+
+
+def program_list(names: Sequence[str]) -> bytes:
+    """The page `/progz`."""
+    items = (f'<li><a href="?prog={_query(name)}">{_shown(name)}</a></li>' for name in names)
+    return f"<ul>{''.join(items)}</ul>".encode("utf-8", "replace")
+
+
+def fault_text(program: str, fault: Fault) -> str:
+    """A run-time error as text, in mtail's words (spec runtime.md §4)."""
+    return (
+        f"{_visible(fault.message)}\nError occurred originating in {_visible(program)} at line {fault.line}\n"
+        f'Full input text from "{_visible(fault.source)}" was "{_input(fault)}"'
+    )
+
+
+# --- parts of the page ---------------------------------------------------------------------------------------
+
+
+def _links(state: Status) -> str:
+    groups = (
+        ("Metrics", True, ("/metrics", "/metrics.json", "/json", "/graphite")),
+        ("Info", state.info, ("/varz", "/progz")),
+        ("Debug", state.debugging, ("/debug/vars",)),
+    )
+    rows = (
+        f"<span><b>{name}:</b> "
+        + (" ".join(f'<a href="{path}">{path[1:]}</a>' for path in paths) if enabled else "disabled")
+        + "</span>\n"
+        for name, enabled, paths in groups
+    )
+    return f"<nav>\n{''.join(rows)}</nav>\n"
+
+
+def _tiles(state: Status) -> str:
+    programs = [program for program in state.programs if program.running or program.error]
+    running = sum(program.running for program in programs)
+    active = [source for source in state.sources if source.active]
+    lag = sum(source.lag or 0 for source in active)
+    dropped = sum((state.dropped or {}).values())
+    tiles = [
+        ("Status", "not ready" if state.not_ready else "ready", _shown(state.not_ready), bool(state.not_ready)),
+        ("Uptime", _duration(state.uptime), "", False),
+        ("Lines", f"{state.lines:,}", f"{dropped:,} dropped" if dropped else "", bool(dropped)),
+        ("Programs", f"{running:,}", f"of {len(programs):,} running", running < len(programs)),
+        ("Sources", f"{len(active):,}", "", False),
+        ("Behind", _size(lag), "", False),
+    ]
+    cells = (
+        f"<div><dt>{name}</dt><dd>{value}<small{' class=bad' if bad else ''}>{note}</small></dd></div>\n"
+        for name, value, note, bad in tiles
+    )
+    return f'<dl class="tiles">\n{"".join(cells)}</dl>\n'
+
+
+def _loader(state: Status) -> str:
+    head = ("Program", "State", "Lines", "Loads", "Load errors", "Unloads", "Run-time errors")
+    rows = [_program(program, head) for program in sorted(state.programs, key=lambda program: program.name)]
+    return _section("loader", "Program Loader", _table(head, rows, "No program has been found yet."))
+
+
+def _program(program: ProgramState, head: Sequence[str]) -> str:
+    name = _shown(program.name)
+    if program.running:
+        name = f'<a href="/progz?prog={_query(program.name)}">{name}</a>'
+    counts = (program.lines, program.loads, program.load_errors, program.unloads, program.runtime_errors)
+    row = _row(head, (name, _badge(program), *map(_count, counts)))
+    if program.error:
+        old = "<p>The version before it goes on running.</p>" if program.running else ""
+        row += _details(
+            len(head), f"<p>The last load failed:</p><pre>{_shown(program.error[:_ERROR_SHOWN])}</pre>{old}"
+        )
+    if program.last_fault is not None:
+        row += _details(len(head), _fault(program.last_fault))
+    return f"<tbody>{row}</tbody>\n"
+
+
+def _badge(program: ProgramState) -> str:
+    match program.running, bool(program.error):
+        case True, False:
+            return '<span class="badge good" title="No compile errors">running</span>'
+        case True, True:
+            return '<span class="badge warn">running, outdated</span>'
+        case False, True:
+            return '<span class="badge bad">failed</span>'
+        case _:
+            return '<span class="badge">unloaded</span>'
+
+
+def _fault(fault: Fault) -> str:
+    return (
+        f"<p>Last run-time error, at line {fault.line} of the program:</p><pre>{_shown(fault.message)}</pre>"
+        f"<p>Input line from <code>{_shown(fault.source)}</code>:</p><pre>{escape(_input(fault))}</pre>"
+    )
+
+
+def _tailer(state: Status) -> str:
+    head = ("Source", "Lines", "Bytes", "Lag", "Opens", "Truncations", "Errors")
+    active = sorted((source for source in state.sources if source.active), key=lambda source: source.name)
+    rows = [
+        "<tbody>"
+        + _row(
+            head,
+            (
+                f"<code>{_shown(source.name)}</code>",
+                _count(source.lines),
+                _amount(source.bytes),
+                "–" if source.lag is None else _amount(source.lag),
+                *map(_count, (source.opens, source.truncations, source.errors)),
+            ),
+        )
+        + "</tbody>\n"
+        for source in active
+    ]
+    items = "".join(f"<li><code>{_shown(pattern)}</code></li>\n" for pattern in state.patterns)
+    patterns = f"<h3>Patterns</h3>\n<ul>\n{items}</ul>\n" if items else ""
+    dropped = [(reason, count) for reason, count in (state.dropped or {}).items() if count]
+    losses = "".join(f"<li>{count:,} dropped: {_shown(reason)}</li>\n" for reason, count in dropped)
+    table = _table(head, rows, "No log source has been found yet.")
+    body = f"{patterns}<h3>Log files watched</h3>\n{table}"
+    return _section("tailer", "Log Tailer", body + (f"<h3>Losses</h3>\n<ul>\n{losses}</ul>\n" if losses else ""))
+
+
+def _section(name: str, heading: str, body: str) -> str:
+    return f'<section id="{name}">\n<h2>{heading}</h2>\n{body}</section>\n'
+
+
+def _table(head: Sequence[str], rows: Sequence[str], empty: str) -> str:
+    if not rows:
+        return f'<p class="empty">{empty}</p>\n'
+    cells = "".join(f'<th scope="col">{name}</th>' for name in head)
+    return f'<div class="card"><table>\n<thead><tr>{cells}</tr></thead>\n{"".join(rows)}</table></div>\n'
+
+
+def _row(head: Sequence[str], cells: Iterable[str]) -> str:
+    """The first cell heads the row; `data-label` names the others where a narrow screen stacks them."""
+    first, *rest = zip(head, cells, strict=True)
+    return f'<tr><th scope="row">{first[1]}</th>{"".join(f"""<td data-label="{n}">{c}</td>""" for n, c in rest)}</tr>'
+
+
+def _details(width: int, body: str) -> str:
+    return f'<tr class="more"><td colspan="{width}">{body}</td></tr>'
+
+
+# --- texts ---------------------------------------------------------------------------------------------------
+
+
+def _visible(text: str) -> str:
+    """With what would be invisible or would rearrange the line written as an escape; newlines and tabs stay."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _HIDDEN else _escaped(c) for c in text)
+
+
+_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _shown(text: str) -> str:
+    return escape(_visible(text))
+
+
+def _input(fault: Fault) -> str:
+    text = _visible(fault.input[:_INPUT_SHOWN].decode("utf-8", "surrogateescape"))
+    more = len(fault.input) - _INPUT_SHOWN
+    return f"{text}… ({more:,} more bytes)" if more > 0 else text
+
+
+def _query(text: str) -> str:
+    return quote(text, safe="", errors="surrogateescape")
+
+
+def _count(value: int) -> str:
+    return f"{value:,}" if value else '<span class="none">0</span>'
+
+
+def _amount(size: int) -> str:
+    return _size(size) if size else '<span class="none">0</span>'
+
+
+def _size(value: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:,.4g} TB"
+
+
+def _duration(seconds: float) -> str:
+    """The two largest units."""
+    rest = int(seconds)
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        parts.append((count, unit))
+    first = next((i for i, (count, _) in enumerate(parts) if count), 3)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2])
+
+
+# --- looks ---------------------------------------------------------------------------------------------------
+
+_HEAD = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="/favicon.ico">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+"""
+_STYLE = """
+:root{--paper:#f5f6f8;--card:#fff;--ink:#1d2530;--soft:#5a6573;--line:#e3e7ec;--link:#0b6b63;--well:#f2f4f7;
+--good:#137a52;--good-bg:#e3f4ec;--warn:#8a5a00;--warn-bg:#fcf1d8;--bad:#b3261e;--bad-bg:#fce8e6}
+@media (prefers-color-scheme:dark){:root{--paper:#11151a;--card:#1a2028;--ink:#e5e9ef;--soft:#98a4b3;--line:#2a323d;
+--link:#5fd0c2;--well:#141920;--good:#6fd6a6;--good-bg:#16352a;--warn:#f0c268;--warn-bg:#3a2f15;--bad:#ff9a92;
+--bad-bg:#41201e}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"Segoe UI",Roboto,"Helvetica Neue",
+"Noto Sans",sans-serif}
+main{max-width:70rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
+h1{margin:0;font-size:1.7rem;line-height:1.25;letter-spacing:-.015em;overflow-wrap:anywhere}
+h2{margin:2.75rem 0 .75rem;font-size:1.2rem;letter-spacing:-.01em}
+h3{margin:1.25rem 0 .5rem;font-size:.8rem;font-weight:600;color:var(--soft);text-transform:uppercase;
+letter-spacing:.06em}
+header p{margin:.35rem 0 1rem;color:var(--soft);font-size:.9rem;overflow-wrap:anywhere}
+a{color:var(--link);text-decoration:none;text-underline-offset:.2em}
+a:hover,a:focus-visible{text-decoration:underline}
+nav{display:flex;flex-wrap:wrap;gap:.25rem 2rem;font-size:.95rem}
+nav b{font-weight:400;color:var(--soft)}
+nav a{margin-left:.5rem;white-space:nowrap}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:1px;margin:1.75rem 0 0;
+background:var(--line);border:1px solid var(--line);border-radius:.75rem;overflow:hidden}
+.tiles div{padding:.9rem 1.1rem 1rem;background:var(--card)}
+dt{color:var(--soft);font-size:.8rem}
+dd{margin:.1rem 0 0;font-size:1.35rem;font-weight:600;letter-spacing:-.01em;font-variant-numeric:tabular-nums}
+dd small{display:block;font-size:.85rem;font-weight:400;letter-spacing:0;color:var(--soft)}
+dd small.bad{color:var(--bad)}
+.card{background:var(--card);border:1px solid var(--line);border-radius:.75rem;overflow-x:auto}
+table{width:100%;border-collapse:collapse;font-size:.95rem}
+th,td{padding:.6rem .9rem;text-align:right;vertical-align:baseline;font-variant-numeric:tabular-nums}
+th:first-child,[data-label=State]{text-align:left}
+#loader thead th:nth-child(2){text-align:left}
+thead th{color:var(--soft);font-size:.8rem;font-weight:500;white-space:nowrap}
+tbody th{font-weight:500;overflow-wrap:anywhere}
+tbody{border-top:1px solid var(--line)}
+td{white-space:nowrap}
+.none{color:var(--soft);opacity:.55}
+.badge{display:inline-block;padding:.05rem .6rem;border-radius:1rem;background:var(--well);color:var(--soft);
+font-size:.8rem;font-weight:500;white-space:nowrap}
+.badge.good{background:var(--good-bg);color:var(--good)}
+.badge.warn{background:var(--warn-bg);color:var(--warn)}
+.badge.bad{background:var(--bad-bg);color:var(--bad)}
+.more td{padding-top:0;text-align:left;white-space:normal;color:var(--soft);font-size:.875rem}
+.more p{margin:0 0 .3rem}
+code,pre{font:.85em/1.5 ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
+code{overflow-wrap:anywhere}
+pre{margin:0 0 .6rem;padding:.6rem .8rem;max-height:18rem;overflow:auto;background:var(--well);color:var(--ink);
+border-radius:.5rem;white-space:pre-wrap;overflow-wrap:anywhere}
+ul{margin:0;padding-left:1.2rem}
+.empty{margin:0;padding:1rem;border:1px dashed var(--line);border-radius:.75rem;color:var(--soft)}
+@media (max-width:46rem){
+main{padding:1.5rem .9rem 3rem}
+h1{font-size:1.35rem}
+.tiles{grid-template-columns:repeat(2,1fr)}
+thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+table,tbody{display:block}
+tbody{padding:.7rem .9rem}
+tbody:first-of-type{border-top:0}
+tbody tr{display:grid;grid-template-columns:repeat(2,1fr);gap:.1rem 1.5rem}
+tbody th{grid-column:1/-1;padding:0 0 .2rem;text-align:left}
+tbody td{display:flex;justify-content:space-between;gap:.5rem;padding:.1rem 0;font-size:.875rem}
+tbody td::before{content:attr(data-label);color:var(--soft)}
+tbody td[data-label=State]{grid-column:1/-1;justify-content:start;padding-bottom:.35rem}
+tbody td[data-label=State]::before{content:none}
+tbody .more{display:block;margin-top:.6rem}
+tbody .more td{display:block}
+tbody .more td::before{content:none}
+}
+"""
+
+
+def _favicon() -> bytes:
+    """Three rising bars, 32 × 32, as a PNG inside an ICO."""
+    bars = ((5, 18), (13, 11), (21, 4))
+    rows = []
+    for y in range(32):
+        row = bytearray(32 * 4)
+        for left, top in bars:
+            if top <= y < 28:
+                row[left * 4 : (left + 6) * 4] = b"\x0b\x8a\x7f\xff" * 6
+        rows.append(b"\0" + bytes(row))
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in (
+            (b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 6, 0, 0, 0)),
+            (b"IDAT", zlib.compress(b"".join(rows), 9)),
+            (b"IEND", b""),
+        )
+    )
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 32, 32, 0, 0, 1, 32, len(png), 22) + png
+
+
+FAVICON = _favicon()

@@ -1,0 +1,563 @@
+"""The listener: sockets, connections, limits.
+
+One thread with an event loop of its own serves all connections; answers are made by a few more threads, since the
+store renders without the GIL.  The protocol itself is h11's.  Each connection is a short dialogue: wait, read a
+request, answer, again.  Every step has a limit (`Limits`), and who is not trusted gets no further than 401.
+
+Every method is answered as GET is, HEAD without the body, as mtail does; only CONNECT, which names no page, is 405.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import errno
+import gzip
+import http
+import logging
+import os
+import re
+import socket
+import ssl
+import stat
+import threading
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from email.utils import formatdate
+
+import h11
+
+from nativemtail.http.limits import Limits
+from nativemtail.http.messages import Answer, Request, Response, plain, quality
+from nativemtail.http.trust import LOOPBACK, TrustedHosts
+from nativemtail.selfmetrics import Pool
+
+log = logging.getLogger(__name__)
+
+_READ = 16 * 1024
+_WRITE = 128 * 1024
+_BACKLOG = 1024
+_ACCEPT_AGAIN = 0.1
+_PEER_ERRORS = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))
+_REPORTED_STRANGERS = 100
+_PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
+
+
+class ListenError(Exception):
+    """An address that cannot be listened on; the text says which, why, and what to do."""
+
+
+class TLSError(Exception):
+    """Certificate files that cannot be used; the text names the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLS:
+    """The files of `--tls_cert`, `--tls_key`, `--tls_client_ca`; with the last one clients need a certificate too."""
+
+    cert: str
+    key: str
+    client_ca: str = ""
+
+    def context(self) -> ssl.SSLContext:
+        """Read the files; raises TLSError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            context.load_cert_chain(self.cert, self.key, password=_no_password)
+        except (OSError, ValueError) as error:
+            raise TLSError(f"cannot use certificate {self.cert} with key {self.key}: {error}") from error
+        if self.client_ca:
+            try:
+                context.load_verify_locations(self.client_ca)
+            except (OSError, ValueError) as error:
+                raise TLSError(f"cannot use client CA {self.client_ca}: {error}") from error
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    socket: socket.socket
+    service: str
+    """The label of the connection counts: `http`, `https` or `http_unix`."""
+    name: str
+    path: str = ""
+    inode: tuple[int, int] = (0, 0)
+
+
+class Server:
+    """Listens from `listen_…` on, answers between `start` and `stop`."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        *,
+        trusted: TrustedHosts = LOOPBACK,
+        tls: TLS | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """`answer` is called in several threads and does not raise.  Raises TLSError."""
+        self.answer = answer
+        self.trusted = trusted
+        self.limits = limits or Limits()
+        self._tls = tls
+        self.context = tls.context() if tls else None
+        self.waiting: OrderedDict[_Connection, None] = OrderedDict()
+        """Connections without a request, the one that has waited longest first."""
+        self.pending_bytes = 0
+        self.stopping = False
+        self._listeners: list[_Listener] = []
+        self._connections: dict[asyncio.Task[None], _Connection] = {}
+        self._open: Counter[str] = Counter()
+        self._denied: Counter[str] = Counter()
+        self._strangers = 0
+        self._reported: set[str] = set()
+        self._busy = 0
+        self._busy_lock = threading.Lock()
+        self.pool = concurrent.futures.ThreadPoolExecutor(self.limits.render_threads, "http-render")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._grace = 0.0
+
+    # --- set-up, in the caller's thread -----------------------------------------------------------------------
+
+    def listen_tcp(self, address: str, port: str) -> None:
+        """Bind `address`:`port` (empty address: all, IPv4 and IPv6; port 0: any free one); raises ListenError."""
+        sock = _bind_tcp(address, port)
+        host, number = sock.getsockname()[:2]
+        service = "https" if self._tls else "http"
+        self._listeners.append(_Listener(sock, service, f"[{host}]:{number}" if ":" in host else f"{host}:{number}"))
+
+    def listen_unix(self, path: str, mode: int = 0o600) -> None:
+        """Bind a Unix socket; what is left of a dead server there is replaced.  Raises ListenError."""
+        sock = _bind_unix(path, mode)
+        status = os.stat(path)
+        self._listeners.append(_Listener(sock, "http_unix", path, path, (status.st_dev, status.st_ino)))
+
+    def reload_tls(self) -> None:
+        """Read the certificate files again, for connections from now on; raises TLSError and keeps the old ones."""
+        if self._tls is not None:
+            self.context = self._tls.context()
+
+    def start(self) -> None:
+        """Serve, in a thread of its own."""
+        started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="http", daemon=True)
+        self._thread.start()
+        started.wait()
+
+    def stop(self, grace: float = 2.0) -> None:
+        """Close the listeners, let answers under way end for `grace` seconds, cut off the rest."""
+        if self._loop is not None and self._stop is not None and self._thread is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._begin_stop, grace)
+            self._thread.join()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for listener in self._listeners:
+            listener.socket.close()
+            if listener.path:
+                _remove_socket(listener)
+        self._listeners.clear()
+
+    # --- counts, from any thread ------------------------------------------------------------------------------
+
+    def addresses(self) -> list[str]:
+        """Where this server listens."""
+        return [listener.name for listener in self._listeners]
+
+    def connections(self) -> dict[str, int]:
+        return {listener.service: self._open[listener.service] for listener in self._listeners}
+
+    def denied(self) -> dict[str, int]:
+        return {listener.service: self._denied[listener.service] for listener in self._listeners}
+
+    def pools(self) -> dict[str, Pool]:
+        size = self.limits.render_threads
+        return {"http": Pool(size, size - self._busy)}
+
+    # --- the loop ---------------------------------------------------------------------------------------------
+
+    def _begin_stop(self, grace: float) -> None:
+        self._grace = grace
+        if self._stop is not None:
+            self._stop.set()
+
+    async def _serve(self, started: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(lambda _, context: log.debug("http: %s", context))
+        self._stop = asyncio.Event()
+        accepting = [asyncio.create_task(self._accept(listener)) for listener in self._listeners]
+        started.set()
+        await self._stop.wait()
+        self.stopping = True
+        for task in accepting:
+            task.cancel()
+        for connection in list(self.waiting):
+            connection.abort()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=self._grace)
+        for task, connection in list(self._connections.items()):
+            connection.abort()
+            task.cancel()
+        await asyncio.gather(*accepting, *self._connections, return_exceptions=True)
+
+    async def _accept(self, listener: _Listener) -> None:
+        loop = asyncio.get_running_loop()
+        complained = False
+        while True:
+            await asyncio.sleep(0)  # a flood of connections must not keep the others waiting
+            try:
+                sock, peer = await loop.sock_accept(listener.socket)
+            except OSError as error:
+                if error.errno not in _PEER_ERRORS:  # it is us: usually no file descriptor is left
+                    if not complained:
+                        log.warning("cannot accept a connection on %s: %s", listener.name, error.strerror)
+                    complained = True
+                    await asyncio.sleep(0.01 if self._make_room() else _ACCEPT_AGAIN)
+                continue
+            complained = False
+            self._admit(listener, sock, "" if listener.path else peer[0])
+
+    def _admit(self, listener: _Listener, sock: socket.socket, peer: str) -> None:
+        trusted = not peer or self.trusted.allows(peer)
+        if not trusted:
+            self._denied[listener.service] += 1
+            self._report(peer, listener)
+        if not trusted and self._strangers >= self.limits.strangers:
+            sock.close()
+            return
+        if len(self._connections) >= self.limits.connections and not self._make_room():
+            self._denied[listener.service] += 1
+            _refuse(sock, plaintext=listener.service != "https")
+            return
+        connection = _Connection(self, sock, peer, trusted, self.context if listener.service == "https" else None)
+        self._open[listener.service] += 1
+        self._strangers += not trusted
+        task = asyncio.create_task(connection.run())
+        self._connections[task] = connection
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._connections[task]
+            self._open[listener.service] -= 1
+            self._strangers -= not trusted
+            self._denied[listener.service] += connection.failed_handshake
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("a connection failed", exc_info=error)
+
+        task.add_done_callback(ended)
+
+    def _make_room(self) -> bool:
+        """Cut off the connection that has waited longest without a request, if there is one."""
+        if not self.waiting:
+            return False
+        self.waiting.popitem(last=False)[0].abort()
+        return True
+
+    def _report(self, peer: str, listener: _Listener) -> None:
+        if peer not in self._reported and len(self._reported) < _REPORTED_STRANGERS:
+            self._reported.add(peer)
+            log.warning("refused %s on %s: not among the trusted hosts (--trusted_hosts)", peer, listener.name)
+
+    def render(self, request: Request, compress: bool) -> tuple[Response, bool]:
+        """The answer, and whether it was compressed; in a thread of the pool."""
+        with self._busy_lock:
+            self._busy += 1
+        try:
+            response = self.answer(request)
+            if not compress or len(response.body) < self.limits.compress_from:
+                return response, False
+            body = gzip.compress(response.body, 1, mtime=0)
+            return Response(response.status, body, response.content_type, response.headers), True
+        finally:
+            with self._busy_lock:
+                self._busy -= 1
+
+
+class _Connection:
+    """One peer's dialogue."""
+
+    def __init__(
+        self, server: Server, sock: socket.socket, peer: str, trusted: bool, context: ssl.SSLContext | None
+    ) -> None:
+        self.failed_handshake = False
+        self._server = server
+        self._limits = server.limits
+        self._socket = sock
+        self._peer = peer
+        self._trusted = trusted
+        self._context = context
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=server.limits.header_bytes)
+        self._is_head = False
+        self._reader = asyncio.StreamReader(limit=_READ)
+        self._writer: asyncio.StreamWriter | None = None
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+    async def run(self) -> None:
+        try:
+            await self._open()
+            await self._wait(self._limits.header_seconds)
+            while await self._exchange():
+                self._h11.start_next_cycle()
+                await asyncio.sleep(0)  # nor must a long pipeline
+                if not self._h11.trailing_data[0]:
+                    await self._wait(self._limits.idle_seconds)
+        except (OSError, h11.ProtocolError):  # the peer is gone, broke the rules or a limit
+            self.abort()
+        finally:
+            self._server.waiting.pop(self, None)
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._writer is None:
+            self._socket.close()
+            return
+        self._writer.close()
+        try:
+            async with asyncio.timeout(self._limits.close_seconds):
+                await self._writer.wait_closed()
+        except OSError:
+            self.abort()
+
+    async def _open(self) -> None:
+        """Wrap the socket in streams; with TLS the handshake happens here."""
+        loop = asyncio.get_running_loop()
+        protocol = asyncio.StreamReaderProtocol(self._reader, loop=loop)
+        seconds = self._limits.header_seconds if self._context else None
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, self._socket, ssl=self._context, ssl_handshake_timeout=seconds
+            )
+        except OSError:
+            self.failed_handshake = True
+            raise
+        transport.set_write_buffer_limits(high=1)  # drained means: the kernel has it (0 hangs with TLS)
+        self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
+
+    async def _wait(self, seconds: float) -> None:
+        """For the first bytes of a request.  Meanwhile the server may cut this connection off to make room."""
+        self._server.waiting[self] = None
+        try:
+            async with asyncio.timeout(seconds):
+                data = await self._reader.read(_READ)
+        finally:
+            self._server.waiting.pop(self, None)
+        self._h11.receive_data(data)
+
+    async def _exchange(self) -> bool:
+        """One request and its answer; whether another one may follow."""
+        try:
+            async with asyncio.timeout(self._limits.header_seconds):
+                head = await self._request()
+        except TimeoutError:
+            return await self._give_up(408, "The request took too long to arrive.\n")
+        except h11.RemoteProtocolError as error:
+            return await self._give_up(error.error_status_hint, f"{error}\n")
+        if head is None:
+            return False
+        if isinstance(head, Response):
+            return await self._give_up(head.status, head.body.decode())
+        request, compress = head
+        response, compressed = await self._respond(request, compress)
+        await self._send(response, compressed)
+        return self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
+
+    async def _request(self) -> tuple[Request, bool] | Response | None:
+        """The next request, its body dropped, and whether gzip is welcome; an answer to a bad one; None at the end."""
+        event = await self._event()
+        if not isinstance(event, h11.Request):
+            return None
+        self._is_head = event.method == b"HEAD"
+        if event.http_version not in (b"1.0", b"1.1"):
+            return plain(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.\n")
+        # h11 looks at its own limit only while a request is incomplete
+        if len(event.target) + sum(len(n) + len(v) + 4 for n, v in event.headers) > self._limits.header_bytes:
+            return plain(431, "The request's headers are too long.\n")
+        headers = [(name, value.decode("latin-1")) for name, value in event.headers]
+        target = event.target.decode("latin-1")
+        if not self._trusted:
+            return plain(401, f"{self._peer} is not trusted to ask for {target[:200]} (--trusted_hosts).\n")
+        if event.method == b"CONNECT":
+            return plain(405, "CONNECT has no meaning here.\n")
+        accept, coding = (",".join(v for n, v in headers if n == name) for name in (b"accept", b"accept-encoding"))
+        try:
+            request = Request.parse(target, accept, self._limits.query_fields)
+        except ValueError as error:
+            return plain(400, f"{error}\n")
+        if self._h11.they_are_waiting_for_100_continue:
+            await self._write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])))
+        size = 0
+        while isinstance(event := await self._event(), h11.Data):
+            size += len(event.data)
+            if size > self._limits.body_bytes:
+                return plain(
+                    413, f"Request bodies have no use here; one of {self._limits.body_bytes} bytes is too long.\n"
+                )
+        return request, bool(quality(coding, "gzip", "x-gzip", "*"))
+
+    async def _event(self) -> object:
+        """h11's next event, reading as much as it needs."""
+        while (event := self._h11.next_event()) is h11.NEED_DATA:
+            self._h11.receive_data(await self._reader.read(_READ))
+        return event
+
+    async def _respond(self, request: Request, compress: bool) -> tuple[Response, bool]:
+        server = self._server
+        if server.pending_bytes > self._limits.pending_bytes:
+            return plain(503, "Too many answers are being sent; try again.\n"), False
+        return await asyncio.get_running_loop().run_in_executor(server.pool, server.render, request, compress)
+
+    async def _send(self, response: Response, compressed: bool = False, *, close: bool = False) -> None:
+        headers = [
+            ("Date", formatdate(usegmt=True)),
+            ("Content-Type", response.content_type),
+            ("Content-Length", str(len(response.body))),
+            *response.headers,
+        ]
+        if compressed:
+            headers.append(("Content-Encoding", "gzip"))
+        if compressed or len(response.body) >= self._limits.compress_from:
+            headers.append(("Vary", "Accept-Encoding"))
+        if close or self._server.stopping:
+            headers.append(("Connection", "close"))
+        body = b"" if self._is_head else response.body
+        self._server.pending_bytes += len(body)
+        try:
+            async with asyncio.timeout(self._limits.write_seconds):
+                data = (
+                    self._h11.send(
+                        h11.Response(
+                            status_code=response.status, headers=headers, reason=http.HTTPStatus(response.status).phrase
+                        )
+                    )
+                    or b""
+                )
+                for start in range(0, len(body), _WRITE):
+                    await self._write(data + (self._h11.send(h11.Data(data=body[start : start + _WRITE])) or b""))
+                    data = b""
+                await self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
+        finally:
+            self._server.pending_bytes -= len(body)
+
+    async def _write(self, data: bytes | None) -> None:
+        assert self._writer is not None
+        if data:
+            self._writer.write(data)
+            await self._writer.drain()
+
+    async def _give_up(self, status: int, text: str) -> bool:
+        """Say why, then close; read on a little, or the peer's own bytes in flight would reset what it is told."""
+        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            await self._send(plain(status, text), close=True)
+            assert self._writer is not None
+            if self._writer.can_write_eof():
+                self._writer.write_eof()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.linger_seconds):
+                    while await self._reader.read(_READ):
+                        pass
+        return False
+
+
+# --- sockets -------------------------------------------------------------------------------------------------
+
+
+def _bind_tcp(address: str, port: str) -> socket.socket:
+    address = address.strip("[]")
+    shown = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    if not _PORT.fullmatch(port) or (port[0].isdigit() and int(port) > 65535):
+        raise ListenError(f"listen tcp {shown}: {port!r} is not a port (0 to 65535, or the name of a service)")
+    try:
+        found = socket.getaddrinfo(address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ListenError(f"listen tcp {shown}: {error}") from error
+    # All addresses: one IPv6 socket takes both kinds.  A host name: its first IPv4 address, as Go does.
+    wanted = socket.AF_INET if address and ":" not in address else socket.AF_INET6
+    found.sort(key=lambda info: info[0] != wanted)
+    reason: OSError | None = None
+    for family, kind, protocol, _, where in found if not address else found[:1]:
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:
+            reason = error
+            continue
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address not in ("", "::")))
+            sock.bind(where)
+            sock.listen(_BACKLOG)
+            sock.setblocking(False)
+        except OSError as error:
+            sock.close()
+            if error.errno == errno.EADDRINUSE:
+                raise ListenError(
+                    f"listen tcp {shown}: bind: address already in use"
+                    " (choose another port with --port, 0 for any free one, or another address with --address)"
+                ) from error
+            reason = error
+        else:
+            return sock
+    text = (reason.strerror or str(reason)).lower() if reason else "no such address"
+    raise ListenError(f"listen tcp {shown}: bind: {text}") from reason
+
+
+def _bind_unix(path: str, mode: int) -> socket.socket:
+    in_use = ListenError(f"listen unix {path}: bind: address already in use (choose another path with --unix_socket)")
+    with contextlib.suppress(OSError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode) or _is_listened_on(path):
+            raise in_use
+        os.unlink(path)
+        log.info("replaced the socket %s that nobody listened on", path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(sock.fileno(), mode)  # so that it is never open to more than `mode` allows
+        sock.bind(path)
+        os.chmod(path, mode)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise in_use from error
+        raise ListenError(f"listen unix {path}: bind: {(error.strerror or str(error)).lower()}") from error
+    return sock
+
+
+def _is_listened_on(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def _remove_socket(listener: _Listener) -> None:
+    with contextlib.suppress(OSError):
+        status = os.lstat(listener.path)
+        if (status.st_dev, status.st_ino) == listener.inode:
+            os.unlink(listener.path)
+
+
+def _refuse(sock: socket.socket, *, plaintext: bool) -> None:
+    """Without reading: 503 where the peer can read it, then the end."""
+    body = b"Too many connections; try again.\n"
+    head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n"
+    with contextlib.suppress(OSError), sock:
+        if plaintext:
+            sock.send(head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            sock.shutdown(socket.SHUT_WR)

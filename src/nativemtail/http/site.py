@@ -1,0 +1,236 @@
+"""The endpoints: from a path to an answer (spec cli-http.md §4, README.md's deviations).
+
+Paths are answered alike for every method; the server leaves out the body for HEAD.  A path with doubled slashes or
+dots is redirected to its clean form, unknown paths are 404.
+"""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
+
+from nativemtail.export import exposition, graphite, values, varz
+from nativemtail.http import pages
+from nativemtail.http.limits import Limits
+from nativemtail.http.messages import HTML, Request, Response, plain, quality
+from nativemtail.selfmetrics import RESERVED, SelfMetrics
+
+if TYPE_CHECKING:
+    from nativemtail._core import Snapshot
+
+log = logging.getLogger(__name__)
+
+_FAILED = "An error has occurred while serving metrics:\n\n{}\n"
+_WARNINGS_KEPT = 1000
+_HTML_HEADERS = (
+    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
+
+class Snapshots(Protocol):
+    """The store, as far as pages need it."""
+
+    def snapshot(self) -> Snapshot: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """All endpoints.  `answer` may be called by several threads at once."""
+
+    store: Snapshots
+    own: SelfMetrics
+    host_name: str
+    addresses: Callable[[], list[str]]
+    """Where the server listens, for the heading of the status page."""
+    ready: Callable[[], str] = lambda: ""
+    """Why the daemon is not ready yet; empty when it is."""
+    emit_prog_label: bool = True
+    emit_timestamp: bool = False
+    graphite_prefix: str = ""
+    info_endpoint: bool = True
+    """`/varz`, `/progz`, `/favicon.ico` and the tables of `/`."""
+    debugging_endpoint: bool = True
+    """`/debug/*`."""
+    limits: Limits = field(default_factory=Limits)
+    _routes: Mapping[str, Callable[[Request], Response]] = field(init=False)
+    _warned: set[str] = field(init=False, default_factory=set)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        info = {"/varz": self._varz, "/progz": self._progz, "/favicon.ico": self._favicon}
+        self._routes = {
+            "/": self._status,
+            "/metrics": self._metrics,
+            "/metrics.json": self._metrics_json,
+            "/json": self._json,
+            "/graphite": self._graphite,
+            "/-/healthy": self._healthy,
+            "/-/ready": self._ready,
+            **(info if self.info_endpoint else {}),
+            **({"/debug/vars": self._variables} if self.debugging_endpoint else {}),
+        }
+
+    def answer(self, request: Request) -> Response:
+        """Never raises: what goes wrong is logged and answered with 500."""
+        clean = _clean(request.path)
+        if clean != request.path:
+            query = "?" + request.query_string if request.query_string else ""
+            return Response(301, b"", headers=(("Location", quote(clean) + query),))
+        route = self._routes.get(request.path)
+        if route is None:
+            return plain(404, f"There is no page {request.path[:200]} here; / lists what there is.\n")
+        try:
+            return route(request)
+        except Exception:
+            log.exception("the page %s failed", request.path)
+            return plain(500, "This page failed; the log says why.\n")
+
+    # --- metrics ---------------------------------------------------------------------------------------------
+
+    def _metrics(self, request: Request) -> Response:
+        openmetrics = wants_openmetrics(request.accept)
+        content_type = exposition.OPENMETRICS_TYPE if openmetrics else exposition.TEXT_TYPE
+
+        def page(snapshot: Snapshot, prefix: str, names: frozenset[str] | None) -> bytes:
+            own = exposition.choose(
+                self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names, openmetrics=openmetrics
+            )
+            user = snapshot.prometheus(
+                emit_prog_label=self.emit_prog_label,
+                emit_timestamp=self.emit_timestamp,
+                prefix=prefix,
+                openmetrics=openmetrics,
+                names=names,
+            )
+            return exposition.prometheus(user, own, openmetrics=openmetrics)
+
+        response = self._scrape(request, content_type, page)
+        return Response(response.status, response.body, response.content_type, (*response.headers, ("Vary", "Accept")))
+
+    def _metrics_json(self, request: Request) -> Response:
+        def page(snapshot: Snapshot, prefix: str, names: frozenset[str] | None) -> bytes:
+            own = exposition.choose(self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names)
+            user = snapshot.metrics_json(emit_prog_label=self.emit_prog_label, prefix=prefix, names=names)
+            return exposition.metrics_json(user, own)
+
+        return self._scrape(request, exposition.JSON_TYPE, page)
+
+    def _scrape(
+        self,
+        request: Request,
+        content_type: str,
+        page: Callable[[Snapshot, str, frozenset[str] | None], bytes],
+    ) -> Response:
+        """The frame of both pages of metrics: parameters, times, errors, warnings."""
+        prefix = request.query.get("prefix", [""])[-1]
+        if len(prefix) > self.limits.prefix_chars:
+            return plain(400, f"The prefix is longer than {self.limits.prefix_chars} characters.\n")
+        if not exposition.is_prefix(prefix):
+            return plain(
+                400, f"{prefix!r} cannot begin a metric name: letters, digits, _ and : can, but no digit first.\n"
+            )
+        names = frozenset(request.query["name[]"]) if "name[]" in request.query else None
+        begin = time.perf_counter()
+        snapshot = self.store.snapshot()
+        try:
+            body = page(snapshot, prefix, names)
+        except ValueError as error:
+            return plain(500, _FAILED.format(error))
+        finally:
+            self._warn(snapshot)
+        self.own.scrape_latency.observe(time.perf_counter() - begin)
+        self.own.exports.add("metric_export_total", sum(1 for _ in values.exported(snapshot, text=False)))
+        return Response(200, body, content_type)
+
+    def _warn(self, snapshot: Snapshot) -> None:
+        """Log what the store left out, each text once."""
+        with self._lock:
+            fresh = [text for text in snapshot.warnings if text not in self._warned]
+            if len(self._warned) < _WARNINGS_KEPT:
+                self._warned.update(fresh)
+        for text in fresh:
+            log.warning("left out of the metrics: %s", text)
+
+    def _json(self, request: Request) -> Response:
+        try:
+            return Response(200, self.store.snapshot().json(False), "application/json")
+        except ValueError as error:
+            self.own.exports.add("exporter_json_errors")
+            return plain(500, f"{error}\n")
+
+    def _varz(self, request: Request) -> Response:
+        snapshot = self.store.snapshot()
+        body = varz.render(snapshot, instance=self.host_name, emit_prog_label=self.emit_prog_label)
+        self.own.exports.add("exporter_varz_total", sum(1 for _ in values.exported(snapshot, text=True)))
+        return Response(200, body, varz.CONTENT_TYPE)
+
+    def _graphite(self, request: Request) -> Response:
+        snapshot = self.store.snapshot()
+        body = graphite.render(snapshot, prefix=self.graphite_prefix)
+        self.own.exports.add("graphite_export_total", sum(1 for _ in values.exported(snapshot, text=True)))
+        return Response(200, body, graphite.CONTENT_TYPE)
+
+    # --- the daemon ------------------------------------------------------------------------------------------
+
+    def _status(self, request: Request) -> Response:
+        return Response(200, pages.status(self._state()), HTML, _HTML_HEADERS)
+
+    def _state(self) -> pages.Status:
+        own = self.own
+        return pages.Status(
+            addresses=self.addresses(),
+            build=str(own.build),
+            uptime=time.time() - own.started,
+            not_ready=self.ready(),
+            lines=own.lines.lines_total() if own.lines is not None else 0,
+            programs=own.programs.states() if own.programs is not None else (),
+            sources=own.sources.states() if own.sources is not None else (),
+            patterns=own.sources.patterns() if own.sources is not None else (),
+            dropped=own.sources.dropped() if own.sources is not None else {},
+            info=self.info_endpoint,
+            debugging=self.debugging_endpoint,
+        )
+
+    def _progz(self, request: Request) -> Response:
+        states = {s.name: s for s in self.own.programs.states()} if self.own.programs is not None else {}
+        if "prog" not in request.query:
+            running = sorted(name for name, state in states.items() if state.running)
+            return Response(200, pages.program_list(running), HTML, _HTML_HEADERS)
+        name = request.query["prog"][-1]
+        dump = self.own.programs.dump(name) if self.own.programs is not None else None
+        if dump is None:
+            return plain(404, "No program found\n")
+        fault = states[name].last_fault if name in states else None
+        return plain(200, f"{dump}\nLast runtime error:\n{pages.fault_text(name, fault) if fault else ''}")
+
+    def _variables(self, request: Request) -> Response:
+        return Response(200, self.own.variables_json(), exposition.JSON_TYPE)
+
+    def _favicon(self, request: Request) -> Response:
+        return Response(200, pages.FAVICON, "image/x-icon", (("Cache-Control", "public, max-age=7776000"),))
+
+    def _healthy(self, request: Request) -> Response:
+        return plain(200, "nativemtail is healthy.\n")
+
+    def _ready(self, request: Request) -> Response:
+        reason = self.ready()
+        return plain(503, f"nativemtail is not ready: {reason}\n") if reason else plain(200, "nativemtail is ready.\n")
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Whether a client prefers OpenMetrics: it must name it, and not rank the text format above it."""
+    weight = quality(accept, "application/openmetrics-text") or 0.0
+    return weight > 0 and weight >= (quality(accept, "text/plain", "text/*") or 0.0)
+
+
+def _clean(path: str) -> str:
+    clean = posixpath.normpath("/" + path.lstrip("/"))
+    return clean + "/" if path.endswith("/") and clean != "/" else clean

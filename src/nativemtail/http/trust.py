@@ -1,0 +1,78 @@
+"""Who may ask: `--trusted_hosts`.
+
+Only the address of the socket's peer counts; nothing in a request can grant anything.  IPv4 addresses that come
+mapped into IPv6 (`::ffff:192.0.2.1`, as dual-stack sockets report them) are IPv4 addresses here, in the list and
+in the peers.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Block = ipaddress.IPv4Network | ipaddress.IPv6Network
+_MAPPED_BITS = 96
+
+
+class TrustError(ValueError):
+    """An entry of `--trusted_hosts` that is not a block of addresses; the text says what would be."""
+
+
+class TrustedHosts:
+    """A set of address blocks."""
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        self.blocks = tuple(dict.fromkeys(blocks))
+
+    @classmethod
+    def parse(cls, entries: Iterable[str]) -> TrustedHosts:
+        """Addresses and CIDR blocks, each entry possibly several with commas between; raises TrustError."""
+        items = [item.strip() for entry in entries for item in entry.split(",")]
+        return cls(_block(item) for item in items if item)
+
+    def allows(self, peer: str) -> bool:
+        """Whether the peer with this numeric address, as `getpeername()` gives it, may ask."""
+        try:
+            address = ipaddress.ip_address(peer.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return any((mapped or address) in block for block in self.blocks)
+
+    def __str__(self) -> str:
+        return ", ".join(
+            str(block.network_address) if block.num_addresses == 1 else str(block) for block in self.blocks
+        )
+
+
+def _block(text: str) -> Block:
+    host, slash, length = text.partition("/")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise TrustError(f"{text!r} is neither an IP address nor a CIDR block (names are not looked up)") from None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise TrustError(f"{text!r}: a scope (%{address.scope_id}) cannot be part of a trusted host")
+    if not slash:
+        return _unmapped(ipaddress.ip_network(host))
+    if not (length.isascii() and length.isdigit() and len(length) <= 3 and int(length) <= address.max_prefixlen):
+        raise TrustError(f"{text!r}: the prefix length must be a number from 0 to {address.max_prefixlen}")
+    block = ipaddress.ip_network(text, strict=False)
+    if block.network_address != address:
+        raise TrustError(f"{text!r} has host bits set: write {block} for the block, or {address} for that one host")
+    return _unmapped(block)
+
+
+def _unmapped(block: Block) -> Block:
+    """The IPv4 block that an IPv4-mapped one stands for, else the block itself."""
+    if not isinstance(block, ipaddress.IPv6Network) or block.prefixlen < _MAPPED_BITS:
+        return block
+    address = block.network_address.ipv4_mapped
+    return block if address is None else ipaddress.IPv4Network((address, block.prefixlen - _MAPPED_BITS))
+
+
+LOOPBACK = TrustedHosts.parse(["127.0.0.0/8", "::1"])
+"""The default."""

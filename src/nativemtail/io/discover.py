@@ -1,0 +1,825 @@
+"""Which files are followed: patterns and directories, rotation, files that come and go (spec inputs.md §2, §3.2).
+
+Three tables carry it: paths that match a pattern, readers by inode, watched directories.  `look` brings a path and its
+reader together; everything that may have changed a path (an inotify event, a poll, the sweep) ends in `look`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from nativemtail.io import watch
+from nativemtail.io.fifo import FifoReader
+from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
+from nativemtail.io.loop import Loop
+from nativemtail.io.patterns import Glob
+from nativemtail.io.sources import Context, Source
+
+REMEMBERED = 65_536
+"""So many files that are no longer read are remembered with the position that was reached."""
+
+SPARE_DESCRIPTORS = 64
+_SWEEP_STEP = 64
+_SWEEP_PAUSE = 0.005
+_LINGER_TICK = 0.25
+_SETTLE_LIMIT = 60.0
+_STALE_WAIT = 1.0
+_RETRY_LIMIT = 4.0
+_MAX_MOVES = 1024
+_MAX_LINKS = 40
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG})
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+_log = logging.getLogger(__name__)
+
+
+class LogPath:
+    """A path that is followed, and what reads it at present."""
+
+    __slots__ = ("path", "reader", "source")
+
+    def __init__(self, path: str, source: Source) -> None:
+        self.path = path
+        self.source = source
+        self.reader: Followed | FifoReader | None = None
+
+
+class Followed(FileReader):
+    """A file with the paths that name it.
+
+    After rotation it `lingers`: it is read on under its old source until nobody has written to it for a while, then it
+    is left to the path that it was renamed to, if that is followed too, or closed.  A rotated copy is `settling` while
+    it is being written: what it holds then was counted already.
+    """
+
+    __slots__ = ("heirs", "lingers", "on_rewritten", "paths", "rewritten", "settling", "watch")
+
+    paths: list[LogPath]
+    lingers: Source | None
+    heirs: list[str]
+    settling: bool
+    rewritten: bool
+    on_rewritten: Callable[[Followed], None]
+    watch: int
+
+    def turn(self) -> bool:
+        if not self.settling or self.closed:
+            return super().turn()
+        if self.skip_to_end():
+            self.last_data = time.monotonic()
+        return False
+
+    def _start_over(self) -> None:
+        super()._start_over()
+        self.on_rewritten(self)
+
+
+class _Pattern:
+    """A glob and the globs of the directories on its way."""
+
+    def __init__(self, glob: Glob) -> None:
+        self.glob = glob
+        parts = glob.pattern.split("/")[1:]
+        self.folders = [Glob("/" + "/".join(parts[:depth])) for depth in range(1, len(parts))]
+        self.polled = False
+
+    def directories(self) -> Iterator[tuple[str, Glob]]:
+        """The directories that exist on the way, each with the glob of what matters in it."""
+        inner = [*self.folders, self.glob]
+        yield "/", inner[0]
+        for folder, matters in zip(self.folders, inner[1:], strict=True):
+            for path in folder.expand():
+                if os.path.isdir(path):
+                    yield path, matters
+
+
+class _Directory:
+    """A watched directory: which names in it matter to which patterns."""
+
+    __slots__ = ("files", "folders", "path", "watch")
+
+    def __init__(self, path: str, number: int) -> None:
+        self.path = path
+        self.watch = number
+        self.files: dict[Glob, None] = {}
+        self.folders: dict[Glob, _Pattern] = {}
+
+
+class Discovery:
+    """Follows the files and named pipes that `globs` name.  Belongs to the loop's thread."""
+
+    def __init__(self, context: Context, loop: Loop, globs: Iterable[Glob], max_files: int) -> None:
+        self._context = context
+        self._loop = loop
+        self._max_files = max(1, max_files)
+        self._patterns = [_Pattern(glob) for glob in globs]
+        self._paths: dict[str, LogPath] = {}
+        self._readers: dict[Identity, Followed | FifoReader] = {}
+        self._lingering: dict[Followed, None] = {}
+        self._settling: dict[Followed, float] = {}
+        self._polled: dict[Followed, None] = {}
+        self._rotated: dict[str, Followed] = {}
+        self._pending: dict[str, float] = {}
+        self._retrying: set[str] = set()
+        self._at_start: dict[str, tuple[Identity, int]] = {}
+        self._left: dict[Identity, Position] = {}
+        self._looking: set[str] = set()
+        self._said: dict[tuple[str, str], None] = {}
+        self._starting = False
+        self._started = 0
+        self._inotify: watch.Inotify | None = None
+        self._file_watches: dict[int, Followed] = {}
+        self._directories: dict[str, _Directory] = {}
+        self._directory_watches: dict[int, list[_Directory]] = {}
+        self._links: dict[str, set[str]] = {}
+        self._hops: dict[str, list[str]] = {}
+        self._moves: dict[int, str] = {}
+        self._rotated_names: dict[str, str] = {}
+        self._dirty: dict[_Pattern, None] = {}
+        self._ticking: set[str] = set()
+
+    def __len__(self) -> int:
+        """Paths that are being read."""
+        return sum(1 for path in list(self._paths.values()) if path.reader is not None)
+
+    def start(self) -> None:
+        """Follow what is there from its end; what comes later is read from its beginning (row `new-file`)."""
+        self._started = time.time_ns()
+        if self._context.settings.inotify:
+            try:
+                self._inotify = watch.Inotify()
+            except OSError as error:
+                self._limit("watches", "inotify is not to be had (%s): polling", error.strerror)
+            else:
+                self._loop.add(self._inotify.fileno(), self._on_events)
+        self._starting = True
+        for pattern in self._patterns:
+            self._refresh(pattern)
+        self._starting = False
+        self._loop.after(self._context.settings.sweep, self._begin_sweep)
+
+    def followed(self) -> list[tuple[str, int, Identity]]:
+        """Path, offset and identity of every regular file that is being read; may be called from any thread."""
+        found: list[tuple[str, int, Identity]] = []
+        for path in list(self._paths.values()):
+            reader = path.reader
+            if isinstance(reader, Followed):
+                found.append((path.path, reader.offset, reader.identity))
+        return found
+
+    def drain(self, deadline: float) -> None:
+        """Read everything to its end once more and deliver what is unterminated, rotated files first."""
+        if self._inotify is not None:
+            self._on_events(0)
+        self._clean()
+        for lingering in list(self._lingering):
+            lingering.drain(deadline)
+        for reader in list(self._readers.values()):
+            if reader not in self._lingering:
+                reader.drain(deadline)
+
+    def close(self) -> None:
+        for path in list(self._paths.values()):
+            path.reader = None
+        for reader in list(self._readers.values()):
+            if isinstance(reader, Followed):
+                self._close(reader)
+            else:
+                reader.close()
+                self._context.release(reader.source)
+        for path in self._paths.values():
+            self._context.release(path.source)
+        self._paths.clear()
+        self._readers.clear()
+        if self._inotify is not None:
+            self._loop.remove(self._inotify.fileno())
+            self._inotify.close()
+            self._inotify = None
+
+    # Paths and readers
+
+    def look(self, path: str, origin: str = "") -> None:
+        """Compare what is at `path`, which matches a pattern, with what is known of it.
+
+        `origin`: the followed path from which a rename brought it there, so that it is no copy.
+        """
+        ignore = self._context.settings.ignore
+        if path in self._looking or (ignore is not None and ignore(os.path.basename(path))):
+            return
+        self._looking.add(path)
+        try:
+            self._look(path, origin)
+        finally:
+            self._looking.discard(path)
+
+    def _look(self, path: str, origin: str) -> None:
+        try:
+            info = os.stat(path)
+        except OSError as error:
+            if error.errno in _GONE:
+                self._gone(path)
+            else:
+                self._failed(path, error)
+            return
+        kind = stat.S_IFMT(info.st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFIFO):
+            if kind != stat.S_IFDIR:
+                self._say_once(path, "type", 'unsupported file type: "%s"', path)
+            self._gone(path)
+            return
+        known = self._paths.get(path)
+        if known is None or known.reader is None or known.reader.identity != identity(info):
+            self._bind(path, info, origin)
+        elif isinstance(known.reader, Followed):
+            if origin and known.reader.settling and not known.reader.rewritten:
+                self._take_whole(known.reader, origin)
+            self._check(known.reader, path, info)
+
+    def _check(self, reader: Followed, path: str, info: os.stat_result) -> None:
+        """The same file as before: is there something to read?"""
+        if info.st_size == reader.offset and info.st_mtime_ns == reader.modified:
+            return
+        if info.st_size > reader.offset and reader.eof and os.fstat(reader.fd).st_size <= reader.offset:
+            # The open file does not grow with the named one: a copied-up overlay file, a server that restarted.
+            with contextlib.suppress(OSError):
+                reader.reopen(os.open(path, _OPEN_FLAGS))
+                self._unwatch_file(reader)
+                self._watch_file(reader)
+        reader.modified = info.st_mtime_ns
+        self._loop.queue(reader)
+
+    def _bind(self, path: str, info: os.stat_result, origin: str) -> None:
+        """Make `path` the path of the reader of its file, which may have to be opened."""
+        reader = self._readers.get(identity(info)) or self._open(path, info, origin)
+        if reader is None:
+            return
+        if isinstance(reader, Followed) and reader.lingers is None and self._is_hard_link(path, reader):
+            return
+        known = self._paths.get(path)
+        if known is None:
+            known = self._paths[path] = LogPath(path, self._context.hold(path))
+        self._watch_links(path)
+        old, known.reader = known.reader, reader
+        before = old or self._rotated.get(path)
+        if before is not None:
+            self._context.counters.log_rotations_total[path] += 1
+        if isinstance(reader, Followed):
+            self._own(reader, known, before)
+        if old is not None:
+            self._release(known, old)
+
+    def _own(self, reader: Followed, path: LogPath, before: Followed | FifoReader | None) -> None:
+        reader.paths.append(path)
+        if reader.lingers is None:
+            reader.sources = [owner.source for owner in reader.paths]
+            reader.path = reader.paths[0].path
+        if isinstance(before, Followed):
+            reader.read_after(before)
+        self._loop.queue(reader)
+
+    def _is_hard_link(self, path: str, reader: Followed) -> bool:
+        """Whether `path` is a rotated copy's name for a file that still has its own: it waits until that is gone."""
+        for owner in list(reader.paths):
+            self.look(owner.path)
+        if any(_is_rotated_name(path, owner.path) for owner in reader.paths):
+            if path not in reader.heirs:
+                reader.heirs.append(path)
+            return True
+        return False
+
+    def _release(self, path: LogPath, reader: Followed | FifoReader) -> None:
+        """`path` no longer names the file of `reader`."""
+        if isinstance(reader, FifoReader):
+            reader.retire()
+            return
+        reader.paths.remove(path)
+        if reader.paths:
+            if reader.lingers is None:
+                reader.sources = [owner.source for owner in reader.paths]
+            return
+        self._linger(reader, path.source.name)
+        heirs, reader.heirs = reader.heirs, []
+        for heir in heirs:
+            self.look(heir)
+
+    def _gone(self, path: str) -> None:
+        self._pending.pop(path, None)
+        self._at_start.pop(path, None)
+        self._watch_links(path)
+        known = self._paths.pop(path, None)
+        if known is None:
+            return
+        reader, known.reader = known.reader, None
+        if reader is not None:
+            self._release(known, reader)
+        self._context.release(known.source)
+
+    # Opening and closing
+
+    def _open(self, path: str, info: os.stat_result, origin: str) -> Followed | FifoReader | None:
+        """A reader for what is at `path`; None if it can't be opened now, which will be tried again."""
+        if len(self._readers) >= self._max_files:
+            self._remember_start(path, info)
+            self._failed(path, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+            return None
+        try:
+            fd = os.open(path, _OPEN_FLAGS)
+        except OSError as error:
+            self._remember_start(path, info)
+            if error.errno in _GONE:
+                self._gone(path)
+            else:
+                self._failed(path, error)
+            return None
+        self._pending.pop(path, None)
+        self._said.pop((path, "open"), None)
+        info = os.fstat(fd)
+        known = self._readers.get(identity(info))
+        if known is not None or stat.S_IFMT(info.st_mode) not in (stat.S_IFREG, stat.S_IFIFO):
+            os.close(fd)
+            return known
+        if stat.S_ISFIFO(info.st_mode):
+            return self._open_fifo(path, fd)
+        is_late = bool(origin) and info.st_mtime_ns >= self._started
+        offset = self._first_offset(path, fd, info, is_late)
+        reader = self._follow(path, fd, info, info.st_size if offset is None else offset)
+        if offset is None:
+            self._begin_settling(reader)
+        elif is_late and not offset:
+            self._linger(reader, origin)
+        return reader
+
+    def _follow(self, path: str, fd: int, info: os.stat_result, offset: int) -> Followed:
+        reader = Followed(self._context, path, fd, identity(info), offset, self._read_failed)
+        reader.paths = []
+        reader.lingers = None
+        reader.heirs = []
+        reader.settling = False
+        reader.rewritten = False
+        reader.on_rewritten = self._rewritten
+        reader.watch = -1
+        self._readers[reader.identity] = reader
+        self._context.counters.log_opens_total[path] += 1
+        self._watch_file(reader)
+        return reader
+
+    def _open_fifo(self, path: str, fd: int) -> FifoReader:
+        reader = FifoReader(self._context, self._loop, self._context.hold(path), path, fd, self._fifo_ended)
+        self._readers[reader.identity] = reader
+        return reader
+
+    def _fifo_ended(self, reader: FifoReader) -> None:
+        self._readers.pop(reader.identity, None)
+        reader.close()
+        for path in list(self._paths.values()):
+            if path.reader is reader:
+                path.reader = None
+                self.look(path.path)
+        self._context.release(reader.source)
+
+    def _remember_start(self, path: str, info: os.stat_result) -> None:
+        if self._starting:
+            self._at_start[path] = (identity(info), info.st_size)
+
+    def _first_offset(self, path: str, fd: int, info: os.stat_result, is_late: bool) -> int | None:
+        """Where to begin with a file that is not being read (row `new-file`); None for a rotated copy.
+
+        `is_late`: it was at a followed path before, but went on before it could be opened there.
+        """
+        if self._starting:
+            return info.st_size
+        at_start = self._at_start.pop(path, None)
+        if at_start is not None and at_start[0] == identity(info):
+            return at_start[1] if at_start[1] <= info.st_size else 0
+        left = self._left.pop(identity(info), None)
+        if left is not None and left.fits(fd):
+            return left.offset
+        return None if self._is_rotated_copy(path) and not is_late else 0
+
+    def _is_rotated_copy(self, path: str) -> bool:
+        return bool(self._bases(path))
+
+    def _bases(self, path: str) -> list[str]:
+        """The followed paths that make `path` when `.…` or `-…` is added."""
+        start = path.rfind("/") + 2
+        bases = (path[:at] for at in range(start, len(path)) if path[at] in ".-")
+        return [base for base in bases if base in self._context.sources]
+
+    def _close(self, reader: Followed) -> None:
+        """Stop reading; remember how far it went, unless the file is no more and its inode may become another's."""
+        reader.finish()
+        with contextlib.suppress(OSError):
+            if os.fstat(reader.fd).st_nlink:
+                self._left[reader.identity] = reader.position
+                _trim(self._left, REMEMBERED)
+        for source in reader.sources[:1]:
+            self._context.counters.log_closes_total[source.name] += 1
+        self._unwatch_file(reader)
+        self._polled.pop(reader, None)
+        self._lingering.pop(reader, None)
+        self._settling.pop(reader, None)
+        self._readers.pop(reader.identity, None)
+        reader.close()
+        lingers, reader.lingers = reader.lingers, None
+        if lingers is not None:
+            self._forget_rotated(reader, lingers)
+
+    def _read_failed(self, reader: FileReader, error: OSError) -> None:
+        assert isinstance(reader, Followed)
+        owners = [path.path for path in reader.paths]
+        if not is_stale(error):
+            for source in reader.sources:
+                self._context.counters.log_errors_total[source.name] += 1
+                self._say_once(source.name, "read", "%s: read: %s", source.name, error.strerror)
+            self._loop.after(self._context.settings.poll_interval, lambda: self._loop.queue(reader))
+            return
+        for path in list(reader.paths):
+            path.reader = None
+        reader.paths.clear()
+        self._close(reader)
+        for owner in owners:
+            self._loop.after(_STALE_WAIT, lambda owner=owner: self.look(owner))  # type: ignore[misc]
+
+    def _failed(self, path: str, error: OSError) -> None:
+        """Count and say that `path` could not be had, and try again later, less and less often."""
+        self._context.counters.log_errors_total[path] += 1
+        if error.errno in _NO_DESCRIPTORS:
+            self._limit("open_files", "%s: %s (limit of open files)", path, error.strerror)
+            self._shed()
+        else:
+            self._say_once(path, "open", "%s: %s", path, error.strerror)
+        interval = self._context.settings.poll_log_interval
+        self._pending[path] = min(2 * self._pending.get(path, interval / 2), max(interval, _RETRY_LIMIT))
+        if path not in self._retrying:
+            self._retrying.add(path)
+            self._loop.after(self._pending[path], lambda: self._retry(path))
+
+    def _retry(self, path: str) -> None:
+        self._retrying.discard(path)
+        if path in self._pending:
+            self.look(path)
+
+    def _shed(self) -> None:
+        """Give up the rotated file that has been quiet for longest."""
+        quiet = [reader for reader in self._lingering if not reader.paths and not reader.turn()]
+        if quiet:
+            self._end_linger(min(quiet, key=lambda reader: reader.last_data))
+
+    # Rotated files
+
+    def _begin_settling(self, copy: Followed) -> None:
+        copy.settling = True
+        copy.last_data = time.monotonic()
+        self._settling[copy] = time.monotonic() + _SETTLE_LIMIT
+        self._every("settle", _LINGER_TICK, self._settle)
+
+    def _settle(self) -> bool:
+        now = time.monotonic()
+        for copy, limit in list(self._settling.items()):
+            copy.turn()
+            if now - copy.last_data >= self._context.settings.flush or now >= limit:
+                self._settled(copy)
+        return bool(self._settling)
+
+    def _settled(self, copy: Followed) -> None:
+        """The copy is complete: what it holds was counted, and what comes from now on is new."""
+        copy.turn()
+        copy.settling = False
+        self._settling.pop(copy, None)
+        if copy.rewritten and not self._is_counted(copy):
+            copy.rewind()
+            self._loop.queue(copy)
+        copy.rewritten = False
+
+    def _take_whole(self, reader: Followed, origin: str) -> None:
+        """What looked like a copy is the file itself, which was rotated before it could be opened at `origin`."""
+        self._settling.pop(reader, None)
+        reader.settling = False
+        reader.rewind()
+        self._linger(reader, origin)
+
+    def _rewritten(self, reader: Followed) -> None:
+        """A file was truncated; one that is named as a copy may be about to become a copy again."""
+        if reader.lingers is None and reader.paths and self._bases(reader.path):
+            self._begin_settling(reader)
+            reader.rewritten = True
+
+    def _is_counted(self, copy: Followed) -> bool:
+        """Whether `copy` holds what was read of the file that it is named after."""
+        for base in self._bases(copy.path):
+            known = self._paths.get(base)
+            if known is not None and isinstance(known.reader, Followed) and known.reader.is_copied_in(copy.fd):
+                return True
+        return False
+
+    def _linger(self, reader: Followed, name: str) -> None:
+        if reader.lingers is None:
+            reader.lingers = self._context.hold(name)
+            reader.sources = [reader.lingers]
+        self._rotated[name] = reader
+        reader.last_data = time.monotonic()
+        self._lingering[reader] = None
+        self._loop.queue(reader)
+        self._every("linger", _LINGER_TICK, self._tick)
+
+    def _tick(self) -> bool:
+        settings = self._context.settings
+        now = time.monotonic()
+        for reader in list(self._lingering):
+            if reader.watch < 0:
+                self._loop.queue(reader)
+            if now - reader.last_data < settings.flush:
+                continue
+            if reader.turn() or reader.last_data > now:
+                self._loop.queue(reader)
+                continue
+            reader.finish()
+            if now - reader.last_data >= settings.linger:
+                self._end_linger(reader)
+        return bool(self._lingering)
+
+    def _end_linger(self, reader: Followed) -> None:
+        if not reader.paths:
+            self._close(reader)
+            return
+        reader.finish()
+        del self._lingering[reader]
+        lingers, reader.lingers = reader.lingers, None
+        reader.sources = [owner.source for owner in reader.paths]
+        reader.path = reader.paths[0].path
+        if lingers is not None:
+            self._forget_rotated(reader, lingers)
+
+    def _forget_rotated(self, reader: Followed, source: Source) -> None:
+        if self._rotated.get(source.name) is reader:
+            del self._rotated[source.name]
+        self._context.release(source)
+
+    def _rescue(self, path: str, origin: str) -> None:
+        """A file was renamed from `origin` to `path`, which is not followed: read it if that never happened."""
+        try:
+            info = os.stat(path, follow_symlinks=False)
+        except OSError:
+            return
+        who = identity(info)
+        if who in self._readers or who in self._left:
+            return
+        if not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._started:
+            return
+        with contextlib.suppress(OSError):
+            fd = os.open(path, _OPEN_FLAGS)
+            info = os.fstat(fd)
+            if identity(info) == who:
+                self._linger(self._follow(origin, fd, info, 0), origin)
+            else:
+                os.close(fd)
+
+    # Waking
+
+    def _on_events(self, events: int) -> None:
+        assert self._inotify is not None
+        for event in self._inotify.read():
+            if event.mask & watch.OVERFLOW:
+                self._limit("events", "more than fs.inotify.max_queued_events events: looking at everything")
+                self._dirty.update(dict.fromkeys(self._patterns))
+                self._begin_sweep(again=False)
+            elif event.watch in self._file_watches:
+                self._on_file(self._file_watches[event.watch], event)
+            else:
+                for directory in list(self._directory_watches.get(event.watch, ())):
+                    self._on_directory(directory, event)
+        if self._dirty:
+            self._loop.after(0, self._clean)
+
+    def _on_file(self, reader: Followed, event: watch.Event) -> None:
+        if event.mask & watch.IGNORED:
+            self._file_watches.pop(event.watch, None)
+            reader.watch = -1
+            self._poll_file(reader)
+            return
+        if event.mask & ~watch.MODIFY:
+            for owner in list(reader.paths):
+                self.look(owner.path)
+        self._loop.queue(reader)
+
+    def _on_directory(self, directory: _Directory, event: watch.Event) -> None:
+        if not event.name:
+            if event.mask & (watch.DELETE_SELF | watch.MOVE_SELF | watch.UNMOUNT | watch.IGNORED):
+                self._forget_directory(directory)
+            return
+        path = os.path.join(directory.path, event.name)
+        if event.mask & watch.CLOSE_WRITE:
+            self._on_written(path)
+            return
+        matches = any(glob.matches(path) for glob in directory.files)
+        origin = self._note_rename(path, event, matches)
+        if matches:
+            self.look(path, origin)
+        elif origin:
+            self._rescue(path, origin)
+        for link in list(self._links.get(path, ())):
+            self.look(link)
+        for glob, pattern in directory.folders.items():
+            if glob.matches(path):
+                self._dirty[pattern] = None
+
+    def _on_written(self, path: str) -> None:
+        known = self._paths.get(path)
+        if known is not None and isinstance(known.reader, Followed) and known.reader.settling:
+            self._settled(known.reader)
+
+    def _note_rename(self, path: str, event: watch.Event, matches: bool) -> str:
+        """Keep track of the names that a followed path's file gets; that path if `path` is one of them, else ''."""
+        if event.mask & watch.MOVED_FROM:
+            origin = self._rotated_names.get(path, "")
+            if not origin and matches and not self._is_rotated_copy(path):
+                origin = path
+            if origin:
+                self._moves[event.cookie] = origin
+                _trim(self._moves, _MAX_MOVES)
+        elif event.mask & watch.MOVED_TO and event.cookie in self._moves:
+            origin = self._moves.pop(event.cookie)
+            self._rotated_names[path] = origin
+            _trim(self._rotated_names, _MAX_MOVES)
+            return origin
+        return ""
+
+    def _clean(self) -> None:
+        dirty = list(self._dirty)
+        self._dirty.clear()
+        for pattern in dirty:
+            self._refresh(pattern)
+
+    def _refresh(self, pattern: _Pattern) -> None:
+        """Watch the directories of a pattern as they are now, and look at matches that are not known."""
+        polled = False
+        for path, matters in pattern.directories():
+            directory = self._watch_directory(path)
+            if directory is None:
+                polled = True
+            elif matters is pattern.glob:
+                directory.files[matters] = None
+            else:
+                directory.folders[matters] = pattern
+        for path in pattern.glob.expand():
+            if path not in self._paths and path not in self._pending:
+                self.look(path)
+        pattern.polled = polled
+        if polled:
+            self._every("patterns", self._context.settings.poll_log_interval, self._poll_patterns)
+
+    def _watch_directory(self, path: str) -> _Directory | None:
+        known = self._directories.get(path)
+        if known is not None or self._inotify is None:
+            return known
+        if watch.is_remote(path):
+            return None
+        try:
+            number = self._inotify.add(path, watch.DIRECTORY_EVENTS)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                self._limit("watches", "%s: fs.inotify.max_user_watches is reached: polling", path)
+            return None
+        directory = self._directories[path] = _Directory(path, number)
+        self._directory_watches.setdefault(number, []).append(directory)
+        return directory
+
+    def _forget_directory(self, gone: _Directory) -> None:
+        """A directory was deleted, moved or unmounted: so were those below it and all files in them."""
+        below = gone.path.rstrip("/") + "/"
+        for path in [path for path in self._directories if path == gone.path or path.startswith(below)]:
+            directory = self._directories.pop(path)
+            sharing = self._directory_watches.get(directory.watch, [])
+            if directory in sharing:
+                sharing.remove(directory)
+            if not sharing:
+                self._directory_watches.pop(directory.watch, None)
+                if self._inotify is not None:
+                    self._inotify.remove(directory.watch)
+        self._dirty.update(dict.fromkeys(self._patterns))
+        for path in [path for path in self._paths if path.startswith(below)]:
+            self.look(path)
+
+    def _watch_links(self, path: str) -> None:
+        """Watch where the symbolic links of a path lead, as a change there changes the path's file."""
+        self._unwatch_links(path)
+        hops: list[str] = []
+        at = path
+        while len(hops) < _MAX_LINKS:
+            try:
+                target = os.readlink(at)
+            except OSError:
+                break
+            at = os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(at)), target))
+            if self._watch_directory(os.path.dirname(at)) is None:
+                break
+            hops.append(at)
+            self._links.setdefault(at, set()).add(path)
+        if hops:
+            self._hops[path] = hops
+
+    def _unwatch_links(self, path: str) -> None:
+        for hop in self._hops.pop(path, ()):
+            leading = self._links[hop]
+            leading.discard(path)
+            if not leading:
+                del self._links[hop]
+
+    def _watch_file(self, reader: Followed) -> None:
+        if self._inotify is not None and not watch.is_remote(f"/proc/self/fd/{reader.fd}"):
+            try:
+                reader.watch = self._inotify.add_fd(reader.fd, watch.FILE_EVENTS)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    self._limit("watches", "%s: fs.inotify.max_user_watches is reached: polling", reader.path)
+            else:
+                self._file_watches[reader.watch] = reader
+                return
+        self._poll_file(reader)
+
+    def _unwatch_file(self, reader: Followed) -> None:
+        if reader.watch >= 0 and self._file_watches.pop(reader.watch, None) is not None and self._inotify is not None:
+            self._inotify.remove(reader.watch)
+        reader.watch = -1
+
+    # Polling, and the sweep
+
+    def _poll_file(self, reader: Followed) -> None:
+        self._polled[reader] = None
+        self._every("files", self._context.settings.poll_interval, self._poll_files)
+
+    def _poll_files(self) -> bool:
+        for reader in list(self._polled):
+            for owner in list(reader.paths):
+                self.look(owner.path)
+        return bool(self._polled)
+
+    def _poll_patterns(self) -> bool:
+        for pattern in self._patterns:
+            if pattern.polled:
+                self._refresh(pattern)
+        return any(pattern.polled for pattern in self._patterns)
+
+    def _begin_sweep(self, again: bool = True) -> None:
+        """Look at everything, a few paths at a time: for what inotify missed (memory-mapped writes, links of links)."""
+        paths = iter(list(self._paths))
+
+        def step() -> None:
+            some = list(islice(paths, _SWEEP_STEP))
+            for path in some:
+                self.look(path)
+            if some:
+                self._loop.after(_SWEEP_PAUSE, step)
+                return
+            self._dirty.update(dict.fromkeys(self._patterns))
+            self._clean()
+            if again:
+                self._loop.after(self._context.settings.sweep, self._begin_sweep)
+
+        step()
+
+    def _every(self, what: str, interval: float, action: Callable[[], bool]) -> None:
+        """Do `action` regularly until it says that there is no more need; once however often it is asked for."""
+        if what in self._ticking:
+            return
+        self._ticking.add(what)
+
+        def tick() -> None:
+            if action():
+                self._loop.after(interval, tick)
+            else:
+                self._ticking.discard(what)
+
+        self._loop.after(interval, tick)
+
+    # Messages
+
+    def _limit(self, limit: str, text: str, *values: object) -> None:
+        self._context.counters.limits_total[limit] += 1
+        self._say_once(limit, "limit", text, *values)
+
+    def _say_once(self, path: str, what: str, text: str, *values: object) -> None:
+        if (path, what) in self._said:
+            return
+        self._said[path, what] = None
+        _trim(self._said, _MAX_MOVES)
+        _log.info(text, *values)
+
+
+def _is_rotated_name(path: str, base: str) -> bool:
+    return path.startswith((base + ".", base + "-"))
+
+
+def _trim(table: dict[Any, Any], size: int) -> None:
+    """Forget the oldest entries."""
+    while len(table) > size:
+        del table[next(iter(table))]

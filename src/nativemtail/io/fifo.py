@@ -1,0 +1,178 @@
+"""Named pipes and standard input (spec inputs.md §5)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import stat
+import time
+from collections.abc import Callable
+
+from nativemtail.io.follow import Identity, identity
+from nativemtail.io.lines import LineReader
+from nativemtail.io.loop import Loop
+from nativemtail.io.sources import Context, Source
+
+OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class _PipeReader:
+    """Reads a descriptor whenever it is readable; a turn is one read, so that a busy writer starves nobody."""
+
+    def __init__(self, context: Context, loop: Loop, source: Source, fd: int) -> None:
+        self._context = context
+        self._loop = loop
+        self.source = source
+        self._lines: LineReader = source.line_reader()
+        self._cut_seen = 0
+        self.fd = fd
+        self.closed = False
+
+    def finish(self) -> None:
+        """Deliver the unterminated rest."""
+        self._lines.finish()
+        self._count(0)
+
+    def _read(self) -> int | None:
+        """Bytes read and delivered; 0 at the end of input, None when there is nothing now."""
+        count = self._lines.read(self._context.buffer, self._read_into)
+        self._count(count or 0)
+        return count
+
+    def _read_into(self, target: memoryview) -> int | None:
+        try:
+            return os.readv(self.fd, [target])
+        except BlockingIOError:
+            return None
+
+    def _count(self, count: int) -> None:
+        counters = self._context.counters
+        counters.log_bytes_total[self.source.name] += count
+        cut = self._lines.cut_lines - self._cut_seen
+        if cut:
+            self._cut_seen += cut
+            counters.lines_cut_total[self.source.name] += cut
+
+    def _read_rest(self, deadline: float) -> None:
+        with contextlib.suppress(OSError):
+            poll = select.poll()
+            poll.register(self.fd, select.POLLIN)
+            while time.monotonic() < deadline and poll.poll(0) and self._read():
+                pass
+
+
+class FifoReader(_PipeReader):
+    """A named pipe.  It stays open over its writers' coming and going; the end of the last one ends the line.
+
+    `on_end` is called when the path no longer names this pipe, or it was retired and its last writer went.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        loop: Loop,
+        source: Source,
+        path: str,
+        fd: int,
+        on_end: Callable[[FifoReader], None],
+    ) -> None:
+        super().__init__(context, loop, source, fd)
+        self.path = path
+        self.identity: Identity = identity(os.fstat(fd))
+        self._on_end = on_end
+        self._had_data = False
+        self._retired = False
+        loop.add(fd, self._ready)
+
+    def retire(self) -> None:
+        """The path is gone or another file's: read what is there, until the last writer has closed."""
+        self._retired = True
+        self._ready(0)
+
+    def drain(self, deadline: float) -> None:
+        self._read_rest(deadline)
+        self.finish()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._loop.remove(self.fd)
+            os.close(self.fd)
+
+    def _ready(self, events: int) -> None:
+        count = self._read()
+        if count:
+            self._had_data = True
+        elif count == 0:
+            self._writers_gone()
+
+    def _writers_gone(self) -> None:
+        self.finish()
+        if self._had_data:
+            self._context.counters.log_closes_total[self.source.name] += 1
+            self._had_data = False
+        if self._retired or not self._renew():
+            self._on_end(self)
+
+    def _renew(self) -> bool:
+        """Exchange the descriptor, which reports its hang-up for ever; new before old, or the pipe loses its bytes."""
+        try:
+            fd = os.open(self.path, OPEN_FLAGS)
+        except OSError:
+            return False
+        info = os.fstat(fd)
+        if not stat.S_ISFIFO(info.st_mode) or identity(info) != self.identity:
+            os.close(fd)
+            return False
+        self._loop.remove(self.fd)
+        os.close(self.fd)
+        self.fd = fd
+        self._loop.add(fd, self._ready)
+        return True
+
+
+class StdinReader(_PipeReader):
+    """Standard input, whatever it is: a pipe, a terminal, a socket, or a file (row `stdin-end`).
+
+    The descriptor is shared with other processes, so it is not made non-blocking: it is read once when it is readable.
+    """
+
+    def __init__(self, context: Context, loop: Loop, source: Source, on_end: Callable[[], None], fd: int = 0) -> None:
+        super().__init__(context, loop, source, fd)
+        self._on_end = on_end
+        self._waitable = True
+        try:
+            loop.add(fd, self._ready)
+        except PermissionError:
+            self._waitable = False
+            loop.queue(self)
+
+    def turn(self) -> bool:
+        """For files, which cannot be waited on but are always readable."""
+        if self.closed:
+            return False
+        self._ready(0)
+        return not self.closed
+
+    def drain(self, deadline: float) -> None:
+        if not self.closed:
+            self._read_rest(deadline)
+            self.finish()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._loop.remove(self.fd)
+
+    def _ready(self, events: int) -> None:
+        try:
+            count = self._read()
+        except OSError:
+            self._context.counters.log_errors_total[self.source.name] += 1
+            count = 0
+        if count == 0:
+            self.finish()
+            self._context.counters.log_closes_total[self.source.name] += 1
+            self.close()
+            self._on_end()

@@ -1,0 +1,371 @@
+"""Regular files: reading on as they grow, and noticing that they were truncated (spec inputs.md §3).
+
+A `FileReader` belongs to an inode, not to a path: who renames a file does not change what has been read of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nativemtail.io.lines import LineReader
+from nativemtail.io.sources import TAIL, Context, Source
+
+Identity = tuple[int, int]
+"""Device and inode."""
+
+_CLOCK_SLACK = 2_000_000_000
+_GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
+_MAX_SEEN = 64
+
+
+def identity(info: os.stat_result) -> Identity:
+    return info.st_dev, info.st_ino
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where reading stands: the offset, and the checksum of the `length` bytes in front of it."""
+
+    offset: int
+    length: int = 0
+    checksum: int = 0
+
+    @classmethod
+    def of(cls, fd: int, offset: int) -> Position:
+        """The position `offset` as the file is now."""
+        length = min(TAIL, offset)
+        with contextlib.suppress(OSError):
+            before = os.pread(fd, length, offset - length)
+            if len(before) == length and _telling(before):
+                return cls(offset, length, zlib.crc32(before))
+        return cls(offset)
+
+    def fits(self, fd: int) -> bool:
+        """Whether a file has, in front of the offset, the bytes that were read there; False when that is unknown."""
+        if not self.length:
+            return False
+        try:
+            before = os.pread(fd, self.length, self.offset - self.length)
+        except OSError:
+            return False
+        return len(before) == self.length and zlib.crc32(before) == self.checksum
+
+
+def _telling(before: bytes | bytearray | memoryview) -> bool:
+    """NULs may be a hole that a late write has yet to fill: they tell nothing."""
+    return 0 not in before
+
+
+class FileReader:
+    """Follows one inode.  The owner decides when it ends and under which `sources` its lines count.
+
+    `on_stale` is called when the file's server no longer knows it (ESTALE), `on_error` for other read errors.
+    """
+
+    __slots__ = (
+        "_barrier",
+        "_before",
+        "_before_truncation",
+        "_checksum",
+        "_context",
+        "_copies",
+        "_cut_seen",
+        "_length",
+        "_lines",
+        "_on_error",
+        "_rewritten",
+        "_seen_copies",
+        "_skip_nuls",
+        "_wanted",
+        "closed",
+        "eof",
+        "fd",
+        "identity",
+        "last_data",
+        "last_data_wall",
+        "modified",
+        "offset",
+        "path",
+        "sources",
+    )
+
+    def __init__(
+        self,
+        context: Context,
+        path: str,
+        fd: int,
+        who: Identity,
+        offset: int,
+        on_error: Callable[[FileReader, OSError], None],
+    ) -> None:
+        self._context = context
+        self._on_error = on_error
+        self.path = path
+        self.fd = fd
+        self.identity = who
+        self.sources: list[Source] = []
+        self.closed = False
+        self.eof = False
+        self.modified = -1
+        self.last_data = time.monotonic()
+        self.last_data_wall = time.time_ns()
+        self._lines = LineReader(self._scan, context.settings.max_line_length)
+        self._cut_seen = 0
+        self._wanted = 0
+        self._rewritten = False
+        self._skip_nuls = False
+        self._copies: deque[_Copy] = deque()
+        self._seen_copies: dict[tuple[int, int, int], None] = {}
+        self._before: FileReader | None = None
+        self._before_truncation = Position(0)
+        self._barrier = 0
+        self._stand_at(Position.of(fd, offset))
+
+    @property
+    def position(self) -> Position:
+        return Position(self.offset, self._length, self._checksum)
+
+    @property
+    def pending(self) -> int:
+        """Bytes of the unterminated last line."""
+        return self._lines.pending
+
+    def is_copied_in(self, fd: int) -> bool:
+        """Whether the file of `fd` has what was read of this one last, or last before its truncation."""
+        return self.position.fits(fd) or self._before_truncation.fits(fd)
+
+    def rewind(self) -> None:
+        """Read the file from its beginning."""
+        self._stand_at(Position(0))
+
+    def read_after(self, before: FileReader) -> None:
+        """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order."""
+        before.eof = False
+        self._before = before
+        try:
+            self._barrier = os.fstat(before.fd).st_size
+        except OSError:
+            self._before = None
+
+    def turn(self) -> bool:
+        """Read once; whether there may be more at once."""
+        if self.closed or self._waits():
+            return not self.closed
+        copies = bool(self._copies)
+        try:
+            count = self._read()
+        except OSError as error:
+            self.eof = True
+            self._on_error(self, error)
+            return False
+        if self._rewritten:
+            self._start_over()
+            return True
+        if count:
+            self._count(count)
+        more = copies or count == self._wanted
+        self.eof = not more
+        return more
+
+    def drain(self, deadline: float) -> None:
+        """Read to the end that the file has now, deliver the unterminated rest."""
+        self._before = None
+        with contextlib.suppress(OSError):
+            end = os.fstat(self.fd).st_size
+            while self.turn() and (self.offset < end or self._copies) and time.monotonic() < deadline:
+                pass
+        self.finish()
+
+    def finish(self) -> None:
+        """Deliver the unterminated last line; what follows begins another."""
+        self._lines.finish()
+        self._count(0)
+
+    def skip_to_end(self) -> bool:
+        """Pass over all that is there; whether it was anything."""
+        size = os.fstat(self.fd).st_size
+        if size == self.offset:
+            return False
+        self._stand_at(Position.of(self.fd, size))
+        return True
+
+    def reopen(self, fd: int) -> None:
+        """Go on with a fresh descriptor of the same file."""
+        os.close(self.fd)
+        self.fd = fd
+
+    def close(self) -> None:
+        self.closed = True
+        self._before = None
+        while self._copies:
+            self._copies.popleft().close()
+        os.close(self.fd)
+
+    def _waits(self) -> bool:
+        before = self._before
+        if before is None:
+            return False
+        if before.closed or before.eof or before.offset >= self._barrier:
+            self._before = None
+            return False
+        return True
+
+    def _scan(self, block: bytearray, start: int, end: int) -> int:
+        lines = 0
+        for source in self.sources:
+            lines = source.scan(block, start, end)
+        return lines
+
+    def _count(self, count: int) -> None:
+        counters = self._context.counters
+        cut = self._lines.cut_lines - self._cut_seen
+        self._cut_seen += cut
+        for source in self.sources:
+            counters.log_bytes_total[source.name] += count
+            if cut:
+                counters.lines_cut_total[source.name] += cut
+        if count:
+            self.last_data = time.monotonic()
+            self.last_data_wall = time.time_ns()
+
+    def _read(self) -> int:
+        if not self._copies:
+            return self._lines.read(self._context.buffer, self._read_into) or 0
+        copy = self._copies[0]
+        count = self._lines.read(self._context.buffer, copy.read_into)
+        if not count:
+            copy.close()
+            self._copies.popleft()
+            self.finish()
+        return count or 0
+
+    def _read_into(self, target: memoryview) -> int:
+        """Read from the offset on, and in the same call the bytes in front of it: are they still the same?"""
+        self._wanted = len(target)
+        while True:
+            length = self._length
+            with memoryview(self._context.tail) as tail, tail[:length] as before:
+                count = os.preadv(self.fd, [before, target], self.offset - length) - length
+                if count < 0 or (length and zlib.crc32(before) != self._checksum):
+                    self._rewritten = True
+                    return 0
+                if not count:
+                    self._rewritten = not length and os.fstat(self.fd).st_size < self.offset
+                    return 0
+                self._remember(before, target[:count])
+            self.offset += count
+            if not self._skip_nuls:
+                return count
+            text = bytes(target[:count]).lstrip(b"\0")
+            if text:
+                self._skip_nuls = False
+                target[: len(text)] = text
+                return len(text)
+
+    def _remember(self, before: memoryview, new: memoryview) -> None:
+        """Note what is now in front of the offset."""
+        tail = new[-TAIL:] if len(new) >= TAIL else (bytes(before) + bytes(new))[-TAIL:]
+        self._length = len(tail) if _telling(tail) else 0
+        self._checksum = zlib.crc32(tail) if self._length else 0
+
+    def _stand_at(self, position: Position) -> None:
+        self.offset = position.offset
+        self._length = position.length
+        self._checksum = position.checksum
+
+    def _start_over(self) -> None:
+        """The file was truncated, perhaps written anew: what a copy of it kept comes first, then it from its start."""
+        self._rewritten = False
+        for source in self.sources:
+            self._context.counters.file_truncates_total[source.name] += 1
+        self._before_truncation = self.position
+        self._copies.extend(self._find_copies())
+        if not self._copies:
+            self.finish()
+        start = 0
+        with contextlib.suppress(OSError):
+            # A writer that does not append leaves a hole in front of what it goes on writing.
+            start = os.lseek(self.fd, 0, os.SEEK_DATA)
+        self._stand_at(Position(start))
+        self._skip_nuls = True
+
+    def _find_copies(self) -> list[_Copy]:
+        """Copies that were made of this file before its truncation, with what was not read of it yet.
+
+        One must hold, in front of the offset, the bytes that were read there.  Later copies of the same family are
+        truncations that went by unseen: they are taken whole.
+        """
+        position = self.position
+        base = len(os.path.basename(self.path))
+        first: _Copy | None = None
+        later: list[_Copy] = []
+        for entry, info in sorted(self._new_siblings(), key=lambda pair: pair[1].st_mtime_ns):
+            try:
+                fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except OSError:
+                continue
+            if first is None and info.st_size >= position.offset and position.fits(fd):
+                first = _Copy(fd, position.offset)
+            elif first is not None and _GENERATION.fullmatch(entry.name, base) and not position.fits(fd):
+                later.append(_Copy(fd, 0))
+            else:
+                os.close(fd)
+        return [first, *later] if first else []
+
+    def _new_siblings(self) -> list[tuple[os.DirEntry[str], os.stat_result]]:
+        """Files named like this one plus a suffix, changed since it was last read, and not looked at before."""
+        directory, base = os.path.split(self.path)
+        found: list[tuple[os.DirEntry[str], os.stat_result]] = []
+        with contextlib.suppress(OSError), os.scandir(directory) as entries:
+            for entry in entries:
+                if not entry.name.startswith((base + ".", base + "-")):
+                    continue
+                with contextlib.suppress(OSError):
+                    info = entry.stat(follow_symlinks=False)
+                    if self._is_new(info):
+                        found.append((entry, info))
+        while len(self._seen_copies) > _MAX_SEEN:
+            del self._seen_copies[next(iter(self._seen_copies))]
+        return found
+
+    def _is_new(self, info: os.stat_result) -> bool:
+        if not stat.S_ISREG(info.st_mode) or identity(info) == self.identity:
+            return False
+        key = (*identity(info), info.st_mtime_ns)
+        if key in self._seen_copies:
+            return False
+        self._seen_copies[key] = None
+        return info.st_mtime_ns >= self.last_data_wall - _CLOCK_SLACK
+
+
+class _Copy:
+    """A copy of a truncated file, to be read from `offset` to its end."""
+
+    def __init__(self, fd: int, offset: int) -> None:
+        self._fd = fd
+        self._offset = offset
+
+    def read_into(self, target: memoryview) -> int:
+        try:
+            count = os.preadv(self._fd, [target], self._offset)
+        except OSError:
+            return 0
+        self._offset += count
+        return count
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def is_stale(error: OSError) -> bool:
+    """Whether a file's server no longer knows the open file."""
+    return error.errno == errno.ESTALE

@@ -1,0 +1,515 @@
+"""Sockets that logs are sent to: tcp, udp, unix and unixgram (spec inputs.md §6, §7; RFC 6587 for octet counting)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import select
+import socket
+import stat
+import struct
+import time
+
+from nativemtail.io.lines import READ_SIZE
+from nativemtail.io.loop import Loop
+from nativemtail.io.patterns import LogSpec
+from nativemtail.io.sources import Context, Source, SourceError
+
+MAX_DATAGRAM = 128 * 1024
+"""Longer datagrams (possible on Unix sockets only) are cut."""
+
+_BACKLOG = 1024
+_PAUSE = 0.5
+_DROP_CHECK = 1.0
+_SO_RCVBUFFORCE = 33
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("9I")
+_MEMINFO_DROPS = 8
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_log = logging.getLogger(__name__)
+
+
+class OctetFraming:
+    """Turns `LENGTH SP MESSAGE` frames into lines, as bytes come; a stream that does not begin like one stays as it is.
+
+    A stream is octet-counted if it begins with a length, a space and a syslog priority.  A frame that does not end in
+    a newline gets one; newlines within a frame separate lines.  After a malformed length the rest is taken as lines.
+    """
+
+    HELD = 16
+    """At most so many bytes come out more than went in."""
+
+    _BEGIN = re.compile(rb"[1-9]\d{0,7} <\d")
+    _MAYBE = re.compile(rb"(?:[1-9]\d{0,7}(?: <?)?)?\Z")
+    _MAX_DIGITS = 8
+
+    def __init__(self) -> None:
+        self._counting: bool | None = None
+        self._held = b""
+        self._left = 0
+
+    def decode(self, data: bytes) -> bytes:
+        """The lines in the next bytes of the stream; parts of them may come later."""
+        if self._counting is None:
+            data = self._held + data
+            self._held = b""
+            if self._MAYBE.match(data):
+                self._held = data
+                return b""
+            self._counting = self._BEGIN.match(data) is not None
+        return self._frames(data) if self._counting else data
+
+    def end(self) -> bytes:
+        """What was held back, at the end of the stream."""
+        held, self._held = self._held, b""
+        return b"" if self._counting else held
+
+    def _frames(self, data: bytes) -> bytes:
+        out: list[bytes] = []
+        at = 0
+        while at < len(data):
+            if self._left:
+                part = data[at : at + self._left]
+                out.append(part)
+                at += len(part)
+                self._left -= len(part)
+                if not self._left and not part.endswith(b"\n"):
+                    out.append(b"\n")
+                continue
+            at, malformed = self._length(data, at)
+            if malformed:
+                self._counting = False
+                out += (self._held, data[at:])
+                self._held = b""
+                break
+        return b"".join(out)
+
+    def _length(self, data: bytes, at: int) -> tuple[int, bool]:
+        """Read a frame's length, or the part of it that is there; where the data go on and whether it is malformed."""
+        if not self._held:
+            while at < len(data) and data[at] in b"\n\r\0":
+                at += 1
+        end = at
+        while end < len(data) and 48 <= data[end] <= 57 and end - at <= self._MAX_DIGITS:
+            end += 1
+        digits = self._held + data[at:end]
+        if len(digits) > self._MAX_DIGITS:
+            return at, True
+        if end == len(data):
+            self._held = digits
+            return end, False
+        if data[end] != 32 or not digits:
+            return at, True
+        self._held = b""
+        self._left = int(digits)
+        return end + 1, False
+
+
+class _Connection:
+    """One peer of a stream socket, with its own line."""
+
+    def __init__(self, listener: StreamListener, peer: socket.socket) -> None:
+        self._listener = listener
+        self._peer = peer
+        self.lines = listener.source.line_reader()
+        self._framing = OctetFraming() if listener.octet_counting else None
+        self.counted = 0
+        self.cut_seen = 0
+
+    def fileno(self) -> int:
+        return self._peer.fileno()
+
+    def ready(self, events: int) -> None:
+        if not self.read():
+            self._listener.ended(self)
+
+    def readable(self) -> bool:
+        poll = select.poll()
+        poll.register(self._peer, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def read(self) -> bool:
+        """Read once; False at the end of the connection."""
+        count: int | None
+        try:
+            count = self._receive()
+        except OSError:
+            count = 0
+        self._listener.account(self)
+        return count != 0
+
+    def finish(self) -> None:
+        if self._framing is not None:
+            rest = self._framing.end()
+            if rest:
+                self.lines.read(self._listener.context.buffer, lambda target: _put(target, rest))
+        self.lines.finish()
+        self._listener.account(self)
+
+    def close(self) -> None:
+        self._peer.close()
+
+    def _receive(self) -> int | None:
+        """Bytes read from the peer; 0 at the end, None when there are none now."""
+        received: int | None = None
+
+        def read_into(target: memoryview) -> int | None:
+            nonlocal received
+            framing = self._framing
+            room = target[: -OctetFraming.HELD] if framing else target
+            try:
+                received = self._peer.recv_into(room)
+            except BlockingIOError:
+                return None
+            if framing is None or not received:
+                return received
+            return _put(target, framing.decode(bytes(target[:received])))
+
+        self.lines.read(self._listener.context.buffer, read_into)
+        if received:
+            self._listener.received(received)
+        return received
+
+
+def _put(target: memoryview, data: bytes) -> int:
+    target[: len(data)] = data
+    return len(data)
+
+
+class StreamListener:
+    """A listening tcp or unix socket and its connections."""
+
+    def __init__(self, context: Context, loop: Loop, spec: LogSpec) -> None:
+        self.context = context
+        self.octet_counting = context.settings.octet_counting
+        self._loop = loop
+        self._spec = spec
+        self._socket, self._file = _bind(spec, socket.SOCK_STREAM)
+        self._socket.listen(_BACKLOG)
+        self.source: Source = context.hold(spec.name)
+        self._connections: dict[_Connection, None] = {}
+        self._partial = 0
+        self._refusing = False
+        loop.add(self._socket.fileno(), self._accept)
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    @property
+    def address(self) -> object:
+        """As the system has it, with the port that was chosen for port 0."""
+        return self._socket.getsockname()
+
+    def ended(self, connection: _Connection) -> None:
+        connection.finish()
+        self._forget(connection)
+
+    def received(self, count: int) -> None:
+        self.context.counters.log_bytes_total[self.source.name] += count
+
+    def account(self, connection: _Connection) -> None:
+        """Keep the sum of all unterminated lines below its limit: who exceeds it has its line delivered in pieces."""
+        lines = connection.lines
+        counters = self.context.counters
+        if lines.cut_lines != connection.cut_seen:
+            counters.lines_cut_total[self.source.name] += lines.cut_lines - connection.cut_seen
+            connection.cut_seen = lines.cut_lines
+        if self._partial - connection.counted + lines.pending > self.context.settings.max_partial:
+            counters.limits_total["partial_memory"] += 1
+            lines.finish()
+        self._partial += lines.pending - connection.counted
+        connection.counted = lines.pending
+
+    def drain(self, deadline: float) -> None:
+        """Accept who waits, read what is there, deliver the unterminated rests."""
+        self._accept(0)
+        for connection in list(self._connections):
+            while time.monotonic() < deadline and connection.readable() and connection.read():
+                pass
+            connection.finish()
+
+    def close(self) -> None:
+        self._loop.remove(self._socket.fileno())
+        for connection in list(self._connections):
+            self._forget(connection)
+        self._socket.close()
+        _unlink(self._file)
+        self.context.release(self.source)
+
+    def _accept(self, events: int) -> None:
+        for _ in range(_BACKLOG):
+            try:
+                peer, _address = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._accept_failed(error)
+                return
+            self._welcome(peer)
+
+    def _accept_failed(self, error: OSError) -> None:
+        """Out of descriptors: the backlog keeps who knocks; other errors are the peer's, who went away again."""
+        self.context.counters.log_errors_total[self.source.name] += 1
+        if error.errno in _NO_DESCRIPTORS:
+            self.context.counters.limits_total["open_files"] += 1
+            self._loop.remove(self._socket.fileno())
+            self._loop.after(_PAUSE, self._resume)
+
+    def _resume(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.add(self._socket.fileno(), self._accept)
+
+    def _welcome(self, peer: socket.socket) -> None:
+        counters = self.context.counters
+        if len(self._connections) >= self.context.settings.max_clients:
+            counters.connections_refused_total[self.source.name] += 1
+            peer.close()
+            if not self._refusing:
+                self._refusing = True
+                _log.warning("%s: more than %d connections, refusing", self.source.name, len(self._connections))
+            return
+        self._refusing = False
+        peer.setblocking(False)
+        if self._spec.kind == "tcp":
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection = _Connection(self, peer)
+        self._connections[connection] = None
+        counters.connections_total[self.source.name] += 1
+        self._loop.add(connection.fileno(), connection.ready)
+
+    def _forget(self, connection: _Connection) -> None:
+        self._partial -= connection.counted
+        del self._connections[connection]
+        self._loop.remove(connection.fileno())
+        connection.close()
+        self.context.counters.log_closes_total[self.source.name] += 1
+
+
+class DatagramListener:
+    """A udp or unixgram socket: the end of a datagram ends its line (row `datagram-end`).
+
+    The kernel's buffer is made large, since datagrams wait there while the engine works; what it dropped is counted.
+    """
+
+    def __init__(self, context: Context, loop: Loop, spec: LogSpec) -> None:
+        self.context = context
+        self._loop = loop
+        self._socket, self._file = _bind(spec, socket.SOCK_DGRAM)
+        _enlarge(self._socket, context.settings.receive_buffer)
+        self.source: Source = context.hold(spec.name)
+        self._lines = self.source.line_reader()
+        self._cut_seen = 0
+        self._batch = bytearray(READ_SIZE)
+        self._dropped = 0
+        self._checking = False
+        loop.add(self._socket.fileno(), self._ready)
+
+    @property
+    def address(self) -> object:
+        return self._socket.getsockname()
+
+    def drain(self, deadline: float) -> None:
+        while time.monotonic() < deadline and self._receive():
+            pass
+        self._count_dropped()
+
+    def close(self) -> None:
+        self._loop.remove(self._socket.fileno())
+        self._socket.close()
+        _unlink(self._file)
+        self.context.counters.log_closes_total[self.source.name] += 1
+        self.context.release(self.source)
+
+    def _ready(self, events: int) -> None:
+        self._receive()
+        if not self._checking:
+            self._checking = True
+            self._loop.after(_DROP_CHECK, self._check)
+
+    def _receive(self) -> int:
+        """Take a batch of datagrams and deliver their lines; how many datagrams."""
+        counters = self.context.counters
+        name = self.source.name
+        datagrams = size = 0
+        with memoryview(self._batch) as batch:
+            while size + MAX_DATAGRAM < len(batch):
+                room = batch[size : size + MAX_DATAGRAM]
+                try:
+                    count = self._socket.recv_into(room, 0, socket.MSG_TRUNC)
+                except BlockingIOError:
+                    break
+                except OSError:
+                    counters.log_errors_total[name] += 1
+                    break
+                datagrams += 1
+                if count > MAX_DATAGRAM:
+                    counters.datagrams_cut_total[name] += 1
+                    count = MAX_DATAGRAM
+                size += count
+                if count and batch[size - 1] != 10:
+                    batch[size] = 10
+                    size += 1
+            counters.datagrams_total[name] += datagrams
+            counters.log_bytes_total[name] += size
+            self._deliver(batch[:size])
+        return datagrams
+
+    def _deliver(self, data: memoryview) -> None:
+        at = 0
+
+        def read_into(target: memoryview) -> int:
+            nonlocal at
+            part = data[at : at + len(target)]
+            at += len(part)
+            target[: len(part)] = part
+            return len(part)
+
+        while at < len(data):
+            self._lines.read(self.context.buffer, read_into)
+        if self._lines.cut_lines != self._cut_seen:
+            self.context.counters.lines_cut_total[self.source.name] += self._lines.cut_lines - self._cut_seen
+            self._cut_seen = self._lines.cut_lines
+
+    def _check(self) -> None:
+        self._checking = False
+        if self._socket.fileno() >= 0:
+            self._count_dropped()
+
+    def _count_dropped(self) -> None:
+        try:
+            info = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        except OSError:
+            return
+        total = _MEMINFO.unpack(info)[_MEMINFO_DROPS]
+        new = (total - self._dropped) & 0xFFFFFFFF
+        if new:
+            self._dropped = total
+            self.context.counters.datagrams_dropped_total[self.source.name] += new
+            _log.warning("%s: the kernel dropped %d datagrams, its receive buffer was full", self.source.name, new)
+
+
+def listener(context: Context, loop: Loop, spec: LogSpec) -> StreamListener | DatagramListener:
+    """The listener that `spec` asks for.  Raises `SourceError` with the system's message when it cannot be had."""
+    kind = DatagramListener if spec.kind in ("udp", "unixgram") else StreamListener
+    return kind(context, loop, spec)
+
+
+def _enlarge(sock: socket.socket, size: int) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
+    except OSError:
+        # Without CAP_NET_ADMIN as much as net.core.rmem_max allows.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+
+SocketFile = tuple[str, int, int]
+"""Path, device and inode of a socket file of ours."""
+
+
+def _bind(spec: LogSpec, kind: socket.SocketKind) -> tuple[socket.socket, SocketFile | None]:
+    if spec.kind in ("unix", "unixgram"):
+        return _bind_unix(spec, kind)
+    return _bind_inet(spec, kind), None
+
+
+def _bind_unix(spec: LogSpec, kind: socket.SocketKind) -> tuple[socket.socket, SocketFile]:
+    sock = socket.socket(socket.AF_UNIX, kind)
+    sock.setblocking(False)
+    path = spec.address
+    try:
+        try:
+            sock.bind(path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not _is_abandoned(path, kind):
+                raise
+            os.unlink(path)
+            sock.bind(path)
+        info = os.stat(path)
+    except (OSError, ValueError) as error:
+        sock.close()
+        raise _cannot_bind(spec, path, error) from error
+    return sock, (path, info.st_dev, info.st_ino)
+
+
+def _is_abandoned(path: str, kind: socket.SocketKind) -> bool:
+    """Whether `path` is a socket that nobody listens on."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return False
+        with socket.socket(socket.AF_UNIX, kind) as probe:
+            probe.setblocking(False)
+            probe.connect(path)
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _unlink(file: SocketFile | None) -> None:
+    """Remove a socket file, unless another has taken its place."""
+    if file is None:
+        return
+    path, device, inode = file
+    with contextlib.suppress(OSError):
+        info = os.lstat(path)
+        if (info.st_dev, info.st_ino) == (device, inode):
+            os.unlink(path)
+
+
+def _bind_inet(spec: LogSpec, kind: socket.SocketKind) -> socket.socket:
+    host, port = _host_and_port(spec)
+    families = _resolve(spec, host, port, kind)
+    problem: OSError | None = None
+    for family, address in families:
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(family, kind)
+            sock.setblocking(False)
+            if kind == socket.SOCK_STREAM:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6 and not host:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind(address)
+        except OSError as error:
+            problem = problem or error
+            if sock is not None:
+                sock.close()
+        else:
+            return sock
+    raise _cannot_bind(spec, spec.address, problem or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)))
+
+
+def _host_and_port(spec: LogSpec) -> tuple[str, str]:
+    host, colon, port = spec.address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif not colon or ":" in host or "]" in port:
+        what = "too many colons in address" if ":" in host else "missing port in address"
+        raise SourceError(f"listen {spec.kind}: address {spec.address}: {what}")
+    return host, port or "0"
+
+
+def _resolve(spec: LogSpec, host: str, port: str, kind: socket.SocketKind) -> list[tuple[int, tuple[object, ...]]]:
+    """Families and addresses to try in turn; no host stands for all addresses of both families."""
+    if port.isascii() and port.isdigit() and int(port) > 65535:
+        raise SourceError(f"listen {spec.kind}: address {port}: invalid port")
+    try:
+        found = socket.getaddrinfo(host or None, port, type=kind, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_SERVICE:
+            raise SourceError(f"listen {spec.kind}: lookup {spec.kind}/{port}: unknown port") from error
+        raise SourceError(f"listen {spec.kind}: lookup {host}: no such host") from error
+    if not host:
+        found.sort(key=lambda entry: entry[0] != socket.AF_INET6)
+    return [(family, address) for family, _type, _protocol, _name, address in found]
+
+
+def _cannot_bind(spec: LogSpec, address: str, error: Exception) -> SourceError:
+    text = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else "invalid argument"
+    return SourceError(f"listen {spec.kind} {address}: bind: {text}")

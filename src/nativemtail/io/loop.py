@@ -1,0 +1,90 @@
+"""The tail thread's loop: one epoll, timers, and a queue of readers that take turns.
+
+Everything that reads runs in this one thread, so no source needs a lock, and a slow engine holds back all of them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import select
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+Handler = Callable[[int], None]
+
+
+class Reader(Protocol):
+    """Something that reads a bounded amount at a time."""
+
+    def turn(self) -> bool:
+        """Read once; whether there may be more at once."""
+
+
+class Loop:
+    """`wake` may be called from any thread and from signal handlers; all else belongs to the loop's thread."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._queue: dict[Reader, None] = {}
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.add(self._wake, self._woken)
+
+    def add(self, fd: int, handler: Handler) -> None:
+        """Call `handler(events)` when `fd` is readable or hung up.  PermissionError where that can't be waited for."""
+        self._epoll.register(fd, select.EPOLLIN)
+        self._handlers[fd] = handler
+
+    def remove(self, fd: int) -> None:
+        if self._handlers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def after(self, delay: float, callback: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (time.monotonic() + delay, next(self._numbers), callback))
+
+    def queue(self, reader: Reader) -> None:
+        """Give `reader` turns until it has nothing more."""
+        self._queue.setdefault(reader)
+
+    def wake(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    def run_once(self) -> None:
+        """Wait for something to happen, unless readers are queued; handle it, then give one reader a turn.
+
+        A single turn between two looks at events: a rotated file must be opened before it is rotated again.
+        """
+        for fd, events in self._epoll.poll(self._wait()):
+            handler = self._handlers.get(fd)
+            if handler is not None:
+                handler(events)
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+        self._take_turn()
+
+    def close(self) -> None:
+        self._epoll.close()
+        os.close(self._wake)
+
+    def _wait(self) -> float | None:
+        if self._queue:
+            return 0.0
+        if self._timers:
+            return max(0.0, self._timers[0][0] - time.monotonic())
+        return None
+
+    def _take_turn(self) -> None:
+        if self._queue:
+            reader = next(iter(self._queue))
+            del self._queue[reader]
+            if reader.turn():
+                self._queue.setdefault(reader)
+
+    def _woken(self, events: int) -> None:
+        os.eventfd_read(self._wake)

@@ -1,0 +1,159 @@
+"""What all kinds of sources share: the sink, the counters, the named sources and the settings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
+
+TAIL = 1024
+"""Bytes before the reading position that tell whether a file still is what it was."""
+
+GONE_NAMES = 1000
+"""So many sources that are no more keep their counters."""
+
+
+class Sink(Protocol):
+    """Takes lines: the engine, or a test's recorder.  All calls come from the tail thread."""
+
+    def open(self, name: str) -> int:
+        """The number of the source that `getfilename()` calls `name`."""
+
+    def scan(self, source: int, block: bytearray, start: int, end: int) -> int:
+        """Run over the lines in block[start:end]; how many.  The last one may lack its newline."""
+
+    def close(self, source: int) -> None:
+        """No more lines of this source."""
+
+
+class SourceError(Exception):
+    """A source that cannot be had at start-up; the text is for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Times are in seconds, sizes in bytes.
+
+    `inotify` False polls everything.  `linger`: so long without a write, and a rotated file is left.  `flush`: so long
+    without a write, and its unterminated last line counts as one.  `sweep`: how often everything is looked at again
+    where inotify works.  `ignore` tells base names that are not read.
+    """
+
+    poll_interval: float = 0.25
+    poll_log_interval: float = 0.25
+    ignore: Callable[[str], object] | None = None
+    max_line_length: int = MAX_LINE_LENGTH
+    inotify: bool = True
+    linger: float = 5.0
+    flush: float = 1.0
+    sweep: float = 10.0
+    max_clients: int = 1024
+    max_partial: int = 64 * 1024 * 1024
+    receive_buffer: int = 32 * 1024 * 1024
+    octet_counting: bool = True
+    drain: float = 5.0
+
+
+@dataclass(slots=True)
+class Counters:
+    """By source name unless said otherwise; written by the tail thread only, read by any.
+
+    Names that are gone are forgotten after `GONE_NAMES` others, so that these tables stay bounded.
+    """
+
+    log_lines_total: Counter[str] = field(default_factory=Counter)
+    log_bytes_total: Counter[str] = field(default_factory=Counter)
+    log_errors_total: Counter[str] = field(default_factory=Counter)
+    log_opens_total: Counter[str] = field(default_factory=Counter)
+    log_closes_total: Counter[str] = field(default_factory=Counter)
+    log_rotations_total: Counter[str] = field(default_factory=Counter)
+    file_truncates_total: Counter[str] = field(default_factory=Counter)
+    lines_cut_total: Counter[str] = field(default_factory=Counter)
+    """Lines cut to `max_line_length`."""
+    connections_total: Counter[str] = field(default_factory=Counter)
+    connections_refused_total: Counter[str] = field(default_factory=Counter)
+    """Connections beyond `max_clients`."""
+    datagrams_total: Counter[str] = field(default_factory=Counter)
+    datagrams_cut_total: Counter[str] = field(default_factory=Counter)
+    datagrams_dropped_total: Counter[str] = field(default_factory=Counter)
+    """Dropped by the kernel because its receive buffer was full."""
+    limits_total: Counter[str] = field(default_factory=Counter)
+    """By limit: `open_files`, `watches`, `events` (inotify queue), `partial_memory`."""
+    _gone: dict[str, None] = field(default_factory=dict)
+
+    def gone(self, name: str) -> None:
+        """Nothing is read under `name` at present."""
+        self._gone.pop(name, None)
+        self._gone[name] = None
+        if len(self._gone) > GONE_NAMES:
+            self._forget(next(iter(self._gone)))
+
+    def back(self, name: str) -> None:
+        self._gone.pop(name, None)
+
+    def _forget(self, name: str) -> None:
+        del self._gone[name]
+        for table in (
+            self.log_lines_total,
+            self.log_bytes_total,
+            self.log_errors_total,
+            self.log_opens_total,
+            self.log_closes_total,
+            self.log_rotations_total,
+            self.file_truncates_total,
+            self.lines_cut_total,
+        ):
+            table.pop(name, None)
+
+
+class Context:
+    """What every source works with: the sink, the counters, the settings, the memory that reads go into."""
+
+    def __init__(self, sink: Sink, settings: Settings) -> None:
+        self.sink = sink
+        self.settings = settings
+        self.counters = Counters()
+        self.sources: dict[str, Source] = {}
+        self.buffer = Buffer()
+        # At once what a line of the greatest length needs: untouched pages cost nothing.
+        self.buffer.reserve(settings.max_line_length + READ_SIZE)
+        self.tail = bytearray(TAIL)
+
+    def hold(self, name: str) -> Source:
+        """The source of that name, opened in the sink unless it is; `release` it as often as it was held."""
+        source = self.sources.get(name)
+        if source is None:
+            source = self.sources[name] = Source(self, name, self.sink.open(name))
+            self.counters.back(name)
+        source.holders += 1
+        return source
+
+    def release(self, source: Source) -> None:
+        source.holders -= 1
+        if not source.holders:
+            del self.sources[source.name]
+            self.sink.close(source.number)
+            self.counters.gone(source.name)
+
+
+class Source:
+    """A name that lines are counted under; several readers may deliver to it one after another."""
+
+    __slots__ = ("_context", "holders", "name", "number")
+
+    def __init__(self, context: Context, name: str, number: int) -> None:
+        self._context = context
+        self.name = name
+        self.number = number
+        self.holders = 0
+
+    def scan(self, block: bytearray, start: int, end: int) -> int:
+        lines = self._context.sink.scan(self.number, block, start, end)
+        self._context.counters.log_lines_total[self.name] += lines
+        return lines
+
+    def line_reader(self) -> LineReader:
+        return LineReader(self.scan, self._context.settings.max_line_length)

@@ -1,0 +1,169 @@
+"""The tail thread: every source that `-logs` names, in one loop, until it is told to stop.
+
+`Tailer.open` in the main thread (what can't be opened ends the start-up there), `run` in a thread of its own, `stop`
+from anywhere.  README of the limits: `Settings` in sources.py; what was hit is in `Counters`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from nativemtail.io.discover import SPARE_DESCRIPTORS, Discovery
+from nativemtail.io.fifo import StdinReader
+from nativemtail.io.follow import identity
+from nativemtail.io.listen import DatagramListener, StreamListener, listener
+from nativemtail.io.loop import Loop
+from nativemtail.io.patterns import BadPattern, Glob, LogSpec
+from nativemtail.io.sources import Context, Counters, Settings, Sink
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One source as a page shows it; `offset`, `size` and `lag` (bytes up to the end) are None but for files."""
+
+    name: str
+    lines: int
+    bytes_read: int
+    errors: int
+    offset: int | None = None
+    size: int | None = None
+    lag: int | None = None
+
+
+class Tailer:
+    """Reads the sources `specs` and gives their lines to `sink`, whose methods are called in the thread of `run`.
+
+    A sink that takes its time holds back files, pipes and streams; datagrams wait in the kernel's buffer.
+    """
+
+    def __init__(self, specs: Iterable[LogSpec], sink: Sink, settings: Settings | None = None) -> None:
+        self._specs = list(specs)
+        self._context = Context(sink, settings or Settings())
+        self._loop = Loop()
+        self._discovery: Discovery | None = None
+        self._listeners: list[StreamListener | DatagramListener] = []
+        self._stdin: list[StdinReader] = []
+        self._stopping = threading.Event()
+
+    @property
+    def counters(self) -> Counters:
+        return self._context.counters
+
+    @property
+    def log_count(self) -> int:
+        """Sources being read: paths, listeners with their connections, standard input."""
+        connections = sum(entry.connections for entry in self._listeners if isinstance(entry, StreamListener))
+        files = len(self._discovery) if self._discovery is not None else 0
+        return files + len(self._listeners) + connections + sum(not reader.closed for reader in self._stdin)
+
+    @property
+    def addresses(self) -> dict[str, object]:
+        """Socket name of each listener, by source name."""
+        return {entry.source.name: entry.address for entry in self._listeners}
+
+    def open(self) -> None:
+        """Bind the sockets and follow the files that are there, from their ends.
+
+        Raises `SourceError` for a socket that cannot be had; all others are closed again.
+        """
+        limit = _raise_file_limit()
+        try:
+            for spec in self._specs:
+                if spec.kind not in ("path", "stdin"):
+                    self._listeners.append(listener(self._context, self._loop, spec))
+        except BaseException:
+            self._close()
+            raise
+        globs = list(self._globs())
+        if globs:
+            self._discovery = Discovery(self._context, self._loop, globs, limit - SPARE_DESCRIPTORS)
+            self._discovery.start()
+        for spec in self._specs:
+            if spec.kind == "stdin" and not self._stdin:
+                source = self._context.hold(spec.name)
+                self._stdin.append(StdinReader(self._context, self._loop, source, self._loop.wake))
+
+    def run(self) -> None:
+        """Read until `stop`, or until nothing is left to be read; then read the rests, close, remove socket files."""
+        try:
+            while not self._stopping.is_set() and self._is_alive():
+                self._loop.run_once()
+            self._drain()
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """Have `run` finish; from any thread or a signal handler, and more than once."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            with contextlib.suppress(OSError):
+                self._loop.wake()
+
+    def status(self) -> list[SourceStatus]:
+        """Every source; from any thread."""
+        files = {path: (offset, who) for path, offset, who in self._discovery.followed()} if self._discovery else {}
+        return [self._status_of(name, files.get(name)) for name in sorted(self._context.sources)]
+
+    def _status_of(self, name: str, file: tuple[int, tuple[int, int]] | None) -> SourceStatus:
+        counters = self.counters
+        status = SourceStatus(
+            name, counters.log_lines_total[name], counters.log_bytes_total[name], counters.log_errors_total[name]
+        )
+        if file is None:
+            return status
+        offset, who = file
+        size = offset
+        with contextlib.suppress(OSError):
+            info = os.stat(name)
+            if identity(info) == who:
+                size = info.st_size
+        return replace(status, offset=offset, size=size, lag=max(0, size - offset))
+
+    def _globs(self) -> Iterable[Glob]:
+        for spec in self._specs:
+            if spec.kind == "path":
+                try:
+                    yield Glob(spec.name)
+                except BadPattern as error:
+                    _log.warning("%s: %s", spec.name, error)
+
+    def _is_alive(self) -> bool:
+        return self._discovery is not None or bool(self._listeners) or any(not reader.closed for reader in self._stdin)
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + self._context.settings.drain
+        if self._discovery is not None:
+            self._discovery.drain(deadline)
+        for reader in (*self._listeners, *self._stdin):
+            reader.drain(deadline)
+
+    def _close(self) -> None:
+        for entry in self._listeners:
+            entry.close()
+        for reader in self._stdin:
+            reader.close()
+            self._context.release(reader.source)
+        self._listeners.clear()
+        self._stdin.clear()
+        if self._discovery is not None:
+            self._discovery.close()
+        self._loop.close()
+
+
+def _raise_file_limit() -> int:
+    """Allow as many open files as the system lets us; how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20

@@ -1,0 +1,554 @@
+"""What the process says of itself: mtail's self-metrics, ours, and those of prometheus-client.
+
+Nothing is pushed here while lines flow.  At a scrape the parts of the daemon, known by the protocols below, are
+asked for their counts; only events without a home of their own (exports, latencies) are counted here.
+Spec: metrics-export.md §8, successor.md §6.
+"""
+
+from __future__ import annotations
+
+import bisect
+import gc
+import itertools
+import json
+import os
+import platform
+import sys
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    UnknownMetricFamily,
+)
+from prometheus_client.utils import floatToGoString
+
+from nativemtail import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+LINE_SECONDS = tuple(2e-05 * 2**k for k in range(10))
+"""Upper bounds of `mtail_vm_line_processing_duration_seconds`."""
+LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of `prog_load_latency` and `scrape_latency`."""
+
+EXPORT_COUNTERS = (
+    "metric_export_total",
+    "exporter_json_errors",
+    "exporter_varz_total",
+    "graphite_export_total",
+    "graphite_export_success",
+    "collectd_export_total",
+    "collectd_export_success",
+    "statsd_export_total",
+    "statsd_export_success",
+    "otlp_export_total",
+    "otlp_export_success",
+)
+"""Names that `ExportCounters.add` takes."""
+
+RESERVED = frozenset(
+    (
+        "mtail_build_info",
+        "mtail_lines_total",
+        "mtail_log_errors_total",
+        "mtail_log_lines_total",
+        "mtail_prog_lines_total",
+        "mtail_prog_load_errors_total",
+        "mtail_prog_loads_total",
+        "mtail_prog_runtime_errors_total",
+        "mtail_vm_line_processing_duration_seconds",
+        "process_cpu_seconds_total",
+        "process_max_fds",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_virtual_memory_bytes",
+    )
+)
+"""Families that mtail has too: a user's metric of that name fails the page there and here (§1.6).  All other
+families of ours give way to a user's metric of their name, so that no program that works with mtail fails here."""
+
+
+# --- what is asked of the other parts ------------------------------------------------------------------------
+
+
+class Fault(Protocol):
+    """A run-time error; `_core.Fault` is one."""
+
+    message: str
+    line: int
+    source: str
+    input: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramState:
+    """One program that was ever seen, by its file name."""
+
+    name: str
+    running: bool = False
+    error: str = ""
+    """Why the last load failed; empty when it worked."""
+    loads: int = 0
+    load_errors: int = 0
+    unloads: int = 0
+    lines: int = 0
+    runtime_errors: int = 0
+    last_fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """One log source that was ever read, by the name that `getfilename()` gives."""
+
+    name: str
+    active: bool = True
+    """Being read now; others stay for their counts."""
+    lines: int = 0
+    bytes: int = 0
+    lag: int | None = None
+    """Bytes between the position and the end of file; None where there is no end (sockets, pipes)."""
+    errors: int = 0
+    opens: int = 0
+    closes: int = 0
+    truncations: int = 0
+    cut: int = 0
+    """Lines cut to the greatest length."""
+
+
+class Pool(NamedTuple):
+    """A thread pool: its threads, and how many of them wait for work."""
+
+    size: int
+    parked: int
+
+
+class Programs(Protocol):
+    """The directory of programs."""
+
+    def states(self) -> Sequence[ProgramState]: ...
+    def dump(self, name: str) -> str | None:
+        """The readable form of a running program's plan; None if there is none of that name."""
+
+
+class Sources(Protocol):
+    """The tailer: everything that is read."""
+
+    def states(self) -> Sequence[SourceState]: ...
+    def patterns(self) -> Sequence[str]:
+        """The absolute glob patterns, sorted."""
+
+    def dropped(self) -> Mapping[str, int]:
+        """Lines (or datagrams) that were dropped, by reason; every reason there is, zeros too."""
+
+    def limits(self) -> Mapping[str, int]:
+        """How often each limit was hit; every limit there is, zeros too."""
+
+    def connections(self) -> Mapping[str, int]:
+        """Open connections of stream sources by scheme."""
+
+    def denied(self) -> Mapping[str, int]:
+        """Connections of stream sources that were refused, by scheme."""
+
+
+class Lines(Protocol):
+    """The engine's own counts."""
+
+    def lines_total(self) -> int: ...
+    def program_times(self) -> Mapping[str, tuple[Sequence[int], float]]:
+        """Sampled run time per line by program: a count per range of LINE_SECONDS and one above, and the sum."""
+
+    def series_refused(self) -> int:
+        """Label sets that were not created because of the memory limit."""
+
+
+class Listener(Protocol):
+    """The HTTP server's counts."""
+
+    def connections(self) -> Mapping[str, int]: ...
+    def denied(self) -> Mapping[str, int]: ...
+    def pools(self) -> Mapping[str, Pool]: ...
+
+
+# --- counted here --------------------------------------------------------------------------------------------
+
+
+class ExportCounters:
+    """Counts of exports, by the names of EXPORT_COUNTERS."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = dict.fromkeys(EXPORT_COUNTERS, 0)
+
+    def add(self, name: str, count: int = 1) -> None:
+        with self._lock:
+            self._counts[name] += count
+
+    def counts(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._counts)
+
+
+class Latency:
+    """A histogram of seconds over LATENCY_SECONDS."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = [0] * (len(LATENCY_SECONDS) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        with self._lock:
+            self._counts[bisect.bisect_left(LATENCY_SECONDS, seconds)] += 1
+            self._sum += seconds
+
+    def ranges(self) -> tuple[tuple[int, ...], float]:
+        """A count per range and one above the last, and the sum."""
+        with self._lock:
+            return tuple(self._counts), self._sum
+
+
+class Space(NamedTuple):
+    """Room on a file system: bytes and inodes, free (for ordinary users) and in all."""
+
+    bytes_free: int
+    bytes: int
+    inodes_free: int
+    inodes: int
+
+
+class DiskSpace:
+    """Free space of the file systems that hold the logs.
+
+    A network file system may hang, so a thread of its own asks, at most once in `period` seconds; a scrape waits
+    for it no longer than `patience` seconds and then shows what was known before.
+    """
+
+    def __init__(self, period: float = 10.0, patience: float = 0.2) -> None:
+        self._period = period
+        self._patience = patience
+        self._known: dict[str, Space] = {}
+        self._asked = -period
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def free(self, paths: Iterable[str]) -> dict[str, Space]:
+        """Space by mount point of the file systems that hold `paths`."""
+        with self._lock:
+            idle = self._thread is None or not self._thread.is_alive()
+            if idle and time.monotonic() - self._asked >= self._period:
+                self._asked = time.monotonic()
+                directories = {os.path.dirname(path) for path in paths}
+                self._thread = threading.Thread(target=self._ask, args=(directories,), name="disk-space", daemon=True)
+                self._thread.start()
+            thread = self._thread
+        if thread is not None:
+            thread.join(self._patience)
+        return self._known
+
+    def _ask(self, directories: set[str]) -> None:
+        known: dict[str, Space] = {}
+        devices: set[int] = set()
+        for directory in sorted(directories):
+            try:
+                device = os.stat(directory).st_dev
+                if device not in devices:
+                    devices.add(device)
+                    room = os.statvfs(directory)
+                    known[_mount_point(directory)] = Space(
+                        room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize, room.f_favail, room.f_files
+                    )
+            except OSError:
+                continue
+        self._known = known
+
+
+def _mount_point(directory: str) -> str:
+    path = os.path.realpath(directory)
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def resident_memory() -> int:
+    """Bytes of this process in memory."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+# --- build ---------------------------------------------------------------------------------------------------
+
+_GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What `mtail_build_info` and the status page say; the keys are mtail's, so `go` stands for the language."""
+
+    version: str = __version__
+    revision: str = ""
+    branch: str = ""
+
+    def labels(self) -> dict[str, str]:
+        machine = platform.machine()
+        return {
+            "branch": self.branch,
+            "goarch": _GO_ARCHITECTURES.get(machine, machine),
+            "goos": sys.platform,
+            "goversion": f"python{platform.python_version()}",
+            "revision": self.revision,
+            "version": self.version,
+        }
+
+    def __str__(self) -> str:
+        revision = f" git revision {self.revision}" if self.revision else ""
+        return (
+            f"nativemtail version {self.version}{revision} python version {platform.python_version()}"
+            f" arch {platform.machine()} os {sys.platform}"
+        )
+
+
+# --- the families --------------------------------------------------------------------------------------------
+
+_FAMILIES: dict[str, type[UnknownMetricFamily] | type[GaugeMetricFamily] | type[CounterMetricFamily]] = {
+    "untyped": UnknownMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "counter": CounterMetricFamily,
+}
+
+
+def _family(kind: str, name: str, label: str, values: Mapping[str, float]) -> Iterator[Metric]:
+    """A family with one label; without any value there is no family."""
+    if values:
+        family = _FAMILIES[kind](name, _HELP[name], labels=[label])
+        for key, value in _sums(values.items()).items():
+            family.add_metric([key], value)
+        yield family
+
+
+def _utf8(text: str) -> str:
+    """File names may hold any bytes; a label value is UTF-8 (spec row `label-utf8`)."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    edges = [*map(floatToGoString, bounds), "+Inf"]
+    return [(edge, float(total)) for edge, total in zip(edges, itertools.accumulate(counts), strict=True)]
+
+
+def _latency(name: str, latency: Latency) -> Metric:
+    counts, total = latency.ranges()
+    return HistogramMetricFamily(name, _HELP[name], buckets=_cumulative(LATENCY_SECONDS, counts), sum_value=total)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class SelfMetrics:
+    """All of it.  A part that is None says nothing (yet)."""
+
+    programs: Programs | None = None
+    sources: Sources | None = None
+    lines: Lines | None = None
+    listener: Listener | None = None
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    """Thread pools besides the listener's."""
+    memory_limit: int | None = None
+    build: Build = field(default_factory=Build)
+    started: float = field(default_factory=time.time)
+    exports: ExportCounters = field(default_factory=ExportCounters)
+    prog_load_latency: Latency = field(default_factory=Latency)
+    scrape_latency: Latency = field(default_factory=Latency)
+    disk: DiskSpace = field(default_factory=DiskSpace)
+    registry: CollectorRegistry = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.registry.register(self)
+
+    def families(self) -> list[Metric]:
+        """Everything, sorted by name, as prometheus-client's families."""
+        return sorted(self.registry.collect(), key=lambda family: family.name)
+
+    def collect(self) -> Iterator[Metric]:
+        """Our own families; prometheus-client calls this."""
+        build = self.build.labels()
+        info = GaugeMetricFamily("mtail_build_info", _HELP["mtail_build_info"], labels=list(build))
+        info.add_metric(list(build.values()), 1)
+        yield info
+        if self.lines is not None:
+            yield from self._engine(self.lines)
+        if self.sources is not None:
+            yield from self._logs(self.sources)
+        if self.programs is not None:
+            yield from self._programs(self.programs)
+        yield from self._process()
+
+    def _engine(self, lines: Lines) -> Iterator[Metric]:
+        name = "mtail_lines_total"
+        yield UnknownMetricFamily(name, _HELP[name], value=lines.lines_total())
+        times = lines.program_times()
+        if times:
+            name = "mtail_vm_line_processing_duration_seconds"
+            family = HistogramMetricFamily(name, _HELP[name], labels=["prog"])
+            for program, (counts, total) in sorted(times.items()):
+                family.add_metric([_utf8(program)], _cumulative(LINE_SECONDS, counts), total)
+            yield family
+        name = "mtail_series_refused_total"
+        yield CounterMetricFamily(name, _HELP[name], value=lines.series_refused())
+
+    def _logs(self, sources: Sources) -> Iterator[Metric]:
+        states = sources.states()
+        active = [state for state in states if state.active]
+        lag = _sums((state.name, state.lag) for state in active if state.lag is not None)
+        yield from _family("untyped", "mtail_log_lines_total", "logfile", _counts(states, "lines"))
+        yield from _family("untyped", "mtail_log_errors_total", "logfile", _counts(states, "errors"))
+        yield from _family("counter", "mtail_log_bytes_total", "logfile", _counts(states, "bytes"))
+        yield from _family("counter", "mtail_log_lines_cut_total", "logfile", _counts(states, "cut"))
+        yield from _family("gauge", "mtail_log_lag_bytes", "logfile", lag)
+        yield from _family("counter", "mtail_lines_dropped_total", "reason", sources.dropped())
+        yield from _family("counter", "mtail_limits_hit_total", "limit", sources.limits())
+        space = self.disk.free(state.name for state in active if state.name.startswith("/"))
+        rooms: dict[str, dict[str, float]] = {
+            "disk_free_bytes": {mount: room.bytes_free for mount, room in space.items()},
+            "disk_free_percent": {m: 100 * r.bytes_free / r.bytes for m, r in space.items() if r.bytes},
+            "disk_free_inodes": {mount: room.inodes_free for mount, room in space.items() if room.inodes},
+            "disk_free_inodes_percent": {m: 100 * r.inodes_free / r.inodes for m, r in space.items() if r.inodes},
+        }
+        for name, values in rooms.items():
+            yield from _family("gauge", name, "name", values)
+
+    def _programs(self, programs: Programs) -> Iterator[Metric]:
+        states = programs.states()
+        for variable, attribute in _PROGRAM_VARIABLES.items():
+            if f"mtail_{variable}" in _HELP:
+                yield from _family("untyped", f"mtail_{variable}", "prog", _counts(states, attribute))
+
+    def _process(self) -> Iterator[Metric]:
+        connections, denied = self._connections()
+        # Untyped, because as a gauge and a counter these two names would be against Prometheus' naming rules.
+        yield from _family("untyped", "connection_count", "service", connections)
+        yield from _family("untyped", "total_connections_denied", "service", denied)
+        yield GaugeMetricFamily("memory_usage", _HELP["memory_usage"], value=resident_memory())
+        if self.memory_limit is not None:
+            yield GaugeMetricFamily("memory_limit", _HELP["memory_limit"], value=self.memory_limit)
+        pools = self._pools()
+        sizes, parked = ({name: pool[i] for name, pool in pools.items()} for i in (0, 1))
+        yield from _family("gauge", "thread_pool_size", "pool", sizes)
+        yield from _family("gauge", "thread_pool_parked", "pool", parked)
+        yield _latency("prog_load_latency", self.prog_load_latency)
+        yield _latency("scrape_latency", self.scrape_latency)
+
+    def _connections(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Open and denied connections by service."""
+        parts = [part for part in (self.listener, self.sources) if part is not None]
+        connections = {service: count for part in parts for service, count in part.connections().items()}
+        return connections, {service: count for part in parts for service, count in part.denied().items()}
+
+    def _pools(self) -> dict[str, Pool]:
+        return {**self.pools, **(self.listener.pools() if self.listener is not None else {})}
+
+    def variables(self) -> dict[str, Any]:
+        """All of mtail's expvar variables, and ours in the same manner."""
+        sources = self.sources.states() if self.sources is not None else ()
+        programs = self.programs.states() if self.programs is not None else ()
+        connections, denied = self._connections()
+        return {
+            "cmdline": sys.argv,
+            "memstats": _memstats(),
+            "lines_total": self.lines.lines_total() if self.lines is not None else 0,
+            "log_count": sum(state.active for state in sources),
+            **{variable: _counts(sources, attribute) for variable, attribute in _SOURCE_VARIABLES.items()},
+            **{variable: _counts(programs, attribute) for variable, attribute in _PROGRAM_VARIABLES.items()},
+            **self.exports.counts(),
+            "connection_count": connections,
+            "total_connections_denied": denied,
+            "lines_dropped_total": dict(self.sources.dropped()) if self.sources is not None else {},
+            "limits_hit_total": dict(self.sources.limits()) if self.sources is not None else {},
+            "series_refused_total": self.lines.series_refused() if self.lines is not None else 0,
+        }
+
+    def variables_json(self) -> bytes:
+        """The page `/debug/vars`: keys sorted, a variable a line."""
+        entries = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(self.variables().items()))
+        return ("{\n" + ",\n".join(entries) + "\n}\n").encode()
+
+
+_SOURCE_VARIABLES = {
+    "log_lines_total": "lines",
+    "log_errors_total": "errors",
+    "log_opens_total": "opens",
+    "log_closes_total": "closes",
+    "file_truncates_total": "truncations",
+    "log_bytes_total": "bytes",
+    "log_lines_cut_total": "cut",
+}
+_PROGRAM_VARIABLES = {
+    "prog_loads_total": "loads",
+    "prog_load_errors_total": "load_errors",
+    "prog_unloads_total": "unloads",
+    "prog_runtime_errors_total": "runtime_errors",
+    "prog_lines_total": "lines",
+}
+
+
+def _counts(states: Sequence[SourceState] | Sequence[ProgramState], attribute: str) -> dict[str, float]:
+    """As expvar maps are: only what was counted at least once has an entry."""
+    return _sums((state.name, count) for state in states if (count := getattr(state, attribute)))
+
+
+def _sums(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """By name, sorted; names that are the same once they are UTF-8 add up."""
+    sums: defaultdict[str, float] = defaultdict(int)
+    for name, value in pairs:
+        sums[_utf8(name)] += value
+    return dict(sorted(sums.items()))
+
+
+def _memstats() -> dict[str, int]:
+    """The few of Go's names that have a meaning here."""
+    return {"Alloc": resident_memory(), "NumGC": sum(generation["collections"] for generation in gc.get_stats())}
+
+
+_HELP = {
+    "mtail_build_info": (
+        "A metric with a constant '1' value labeled by version, revision, branch, goversion from which mtail was"
+        " built, and the goos and goarch for the build."
+    ),
+    "mtail_lines_total": "number of lines received by the program loader",
+    "mtail_log_lines_total": "number of lines read per log file",
+    "mtail_log_errors_total": "number of IO errors encountered per log file",
+    "mtail_prog_loads_total": "number of program load events by program source filename",
+    "mtail_prog_load_errors_total": "number of errors encountered when loading per program source filename",
+    "mtail_prog_runtime_errors_total": "number of errors encountered when executing programs per source filename",
+    "mtail_prog_lines_total": "number of lines handed to each program after its filter, by program source filename",
+    "mtail_vm_line_processing_duration_seconds": "VM line processing time distribution in seconds.",
+    "mtail_log_bytes_total": "Bytes read per log source.",
+    "mtail_log_lag_bytes": "Bytes of the log file that are not read yet.",
+    "mtail_log_lines_cut_total": "Lines cut to the greatest length, per log source.",
+    "mtail_limits_hit_total": "How often a limit of the log sources was hit.",
+    "mtail_lines_dropped_total": "Lines and datagrams that were dropped, by reason.",
+    "mtail_series_refused_total": "Label sets that were not created because of the memory limit.",
+    "disk_free_bytes": "Free bytes on a file system that holds logs, by mount point.",
+    "disk_free_percent": "Free bytes on a file system that holds logs, in percent of its size.",
+    "disk_free_inodes": "Free inodes on a file system that holds logs, by mount point.",
+    "disk_free_inodes_percent": "Free inodes on a file system that holds logs, in percent of all.",
+    "memory_usage": "Resident memory of the process in bytes.",
+    "memory_limit": "Soft limit of the memory in bytes; above it new label sets are refused.",
+    "thread_pool_size": "Threads of a pool.",
+    "thread_pool_parked": "Threads of a pool that wait for work.",
+    "connection_count": "Open connections by service.",
+    "total_connections_denied": "Connections that were refused, because the peer is not trusted or for lack of room.",
+    "prog_load_latency": "Seconds that loading a program took, from reading to the swap.",
+    "scrape_latency": "Seconds that rendering a page of metrics took.",
+}

@@ -1,0 +1,368 @@
+"""Clients that are slow, greedy, garbled or many.  After each the server still answers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import re
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nativemtail.http.messages import Request, Response, plain
+from nativemtail.http.server import Server
+from nativemtail.http.trust import TrustedHosts
+
+Serve = Callable[..., Server]
+GOOD = b"GET /fine HTTP/1.0\r\n\r\n"
+
+
+@pytest.fixture
+def attacked(serve: Serve, peer: Any, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Server]]:
+    """Starts servers of which, at the end, each must answer and hold no connection, and none have logged an error."""
+    started: list[Server] = []
+
+    def start(*arguments: Any, **options: Any) -> Server:
+        started.append(serve(*arguments, **options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        deadline = time.monotonic() + 5
+        while server.connections()["http"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert server.connections()["http"] == 0
+        assert server.pending_bytes == 0
+        assert not server.waiting
+        with peer(server) as client:
+            assert client.send(GOOD).rest().startswith(b"HTTP/1.1 200 OK")
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def status(answer: bytes) -> int:
+    found = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100), 400),
+        (b"GET\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\n\r\n", 505),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET /\xff\xfe HTTP/1.0\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", 400),
+        (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /?" + b"a=&" * 2000 + b" HTTP/1.0\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.0\r\n\r\n", 431),
+        (b"GET / HTTP/1.0\r\n" + b"X: y\r\n" * 5_000 + b"\r\n", 431),
+        (b"GET / HTTP/1.0\r\nX: " + b"y" * 1_000_000, 431),
+        (b"X" * 1_000_000, 431),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n" + bytes(200_000), 413),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1000\r\n%s\r\n" % bytes(4096) * 40,
+            413,
+        ),
+    ],
+)
+def test_bad_requests(attacked: Serve, peer: Any, data: bytes, expected: int) -> None:
+    with peer(attacked()) as client:
+        with contextlib.suppress(ConnectionError):
+            client.send(data)
+        assert status(client.rest()) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (b"G", b""),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n", b"X: y\r\n"),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n", b""),
+    ],
+)
+def test_slow_requests(attacked: Serve, peer: Any, first: bytes, more: bytes) -> None:
+    begin = time.monotonic()
+    with peer(attacked()) as client, contextlib.suppress(ConnectionError):
+        client.send(first)
+        for _ in range(4):
+            time.sleep(0.1)
+            client.send(more)
+        assert status(client.rest()) == 408
+    assert time.monotonic() - begin < 5
+
+
+def test_silence(attacked: Serve, peer: Any) -> None:
+    begin = time.monotonic()
+    with peer(attacked()) as client:
+        assert client.rest() == b""
+    assert 0.3 < time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("data", [b"", b"GET / HT", b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx"])
+def test_a_peer_that_goes_away(attacked: Serve, peer: Any, data: bytes) -> None:
+    with peer(attacked()) as client:
+        client.send(data)
+        client.socket.shutdown(socket.SHUT_WR)
+        assert status(client.rest()) in (0, 400)
+
+
+def test_half_open(attacked: Serve, peer: Any) -> None:
+    with peer(attacked()) as client:
+        client.send(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.rest().endswith(b"/a?\n")
+
+
+def test_a_reset_in_the_middle_of_an_answer(attacked: Serve, peer: Any) -> None:
+    server = attacked()
+    for _ in range(5):
+        with peer(server) as client:
+            client.send(b"GET /big?40000000 HTTP/1.0\r\n\r\n").socket.recv(1000)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+def test_a_slow_reader(attacked: Serve, peer: Any) -> None:
+    server = attacked(limits={"write_seconds": 0.5})
+    with peer(server) as client:
+        client.send(b"GET /big?100000000 HTTP/1.0\r\n\r\n").socket.recv(1)
+        deadline = time.monotonic() + 5
+        while server.connections()["http"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert len(client.rest()) < 50_000_000
+
+
+def test_many_large_answers_are_not_held_at_once(attacked: Serve, peer: Any) -> None:
+    server = attacked(limits={"pending_bytes": 30_000_000, "write_seconds": 1})
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(peer(server)) for _ in range(4)]
+        for reader in readers:
+            reader.send(b"GET /big?40000000 HTTP/1.0\r\n\r\n")
+            time.sleep(0.1)
+        late = stack.enter_context(peer(server))
+        assert status(late.send(GOOD).rest()) == 503
+
+
+def test_pipelining(attacked: Serve, peer: Any) -> None:
+    requests = [b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % i for i in range(500)]
+    requests[250] = b"POST /250 HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h"
+    with peer(attacked()) as client:
+        sender = threading.Thread(target=client.send, args=(b"".join(requests),))
+        sender.start()
+        answers = client.rest()
+        sender.join()
+    assert re.findall(rb"\r\n\r\n/(\w+)\?\n", answers) == [b"%d" % i for i in range(500)]
+
+
+def test_a_long_pipeline_does_not_keep_others_waiting(attacked: Serve, peer: Any) -> None:
+    server = attacked()
+    stop = threading.Event()
+
+    def flood() -> None:
+        with peer(server) as client, contextlib.suppress(OSError):
+            reader = threading.Thread(target=client.rest)
+            reader.start()
+            while not stop.is_set():
+                client.send(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n" * 50)
+            client.socket.shutdown(socket.SHUT_RDWR)
+            reader.join()
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        time.sleep(0.2)
+        for _ in range(5):
+            begin = time.monotonic()
+            with peer(server) as client:
+                assert status(client.send(GOOD).rest()) == 200
+            assert time.monotonic() - begin < 1
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_expect_continue(attacked: Serve, peer: Any) -> None:
+    with peer(attacked()) as client:
+        client.send(
+            b"POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\nConnection: close\r\n\r\n"
+        )
+        assert client.socket.recv(100).startswith(b"HTTP/1.1 100 ")
+        assert client.send(b"abc").rest().endswith(b"/a?\n")
+
+
+@pytest.mark.parametrize("opening", [b"", b"GET / HTTP/1.1\r\n"], ids=["silent", "slow"])
+def test_a_thousand_connections(attacked: Serve, peer: Any, opening: bytes) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 2500:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    server = attacked(limits={"connections": 100, "header_seconds": 1.0})
+    with contextlib.ExitStack() as stack:
+        for _ in range(1000):
+            client = stack.enter_context(peer(server))
+            with contextlib.suppress(ConnectionError):
+                client.send(opening)
+        assert server.connections()["http"] <= 110
+        # The silent ones make room for whoever asks; the slow ones do once their time is over.
+        deadline = time.monotonic() + 5
+        while True:
+            with peer(server) as late:
+                answer = status(late.send(GOOD).rest())
+            assert answer in (0, 200, 503)
+            if answer == 200:
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_one_too_many(attacked: Serve, peer: Any) -> None:
+    server = attacked(limits={"connections": 2, "header_seconds": 1.0})
+    with peer(server).send(b"GET / HT"), peer(server).send(b"GET / HT"):
+        deadline = time.monotonic() + 5
+        while server.connections()["http"] < 2 or server.waiting:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with peer(server) as late:
+            assert status(late.rest()) == 503
+        assert server.denied() == {"http": 1}
+
+
+FEW_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (25, 25))
+from nativemtail.http.messages import plain
+from nativemtail.http.server import Server
+server = Server(lambda request: plain(200, "still here"))
+server.listen_tcp("127.0.0.1", "0")
+server.start()
+print(server.addresses()[0], flush=True)
+input()
+server.stop()
+"""
+
+
+def test_no_file_descriptor_left() -> None:
+    command = [sys.executable, "-c", FEW_FILES]
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process,
+        contextlib.ExitStack() as stack,
+    ):
+        assert process.stdout is not None
+        host, _, number = process.stdout.readline().strip().rpartition(":")
+        for _ in range(60):
+            stack.enter_context(socket.create_connection((host, int(number)), timeout=10))
+        with socket.create_connection((host, int(number)), timeout=10) as sock:
+            sock.sendall(GOOD)
+            assert sock.recv(1000).endswith(b"still here")
+        _, errors = process.communicate("\n", timeout=10)
+    assert process.returncode == 0
+    assert errors.count("Too many open files") >= 1
+    assert "Traceback" not in errors
+
+
+def test_strangers_cannot_keep_friends_out(attacked: Serve, peer: Any) -> None:
+    server = attacked(trusted=TrustedHosts.parse(["127.0.0.1"]), limits={"connections": 20, "header_seconds": 1})
+    host, _, number = server.addresses()[0].rpartition(":")
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            stranger = socket.create_connection((host, int(number)), source_address=("127.0.0.8", 0), timeout=5)
+            stack.enter_context(stranger)
+            with contextlib.suppress(ConnectionError):
+                stranger.sendall(b"GET / HTTP/1.1\r\n")
+        with peer(server) as client:
+            assert status(client.send(GOOD).rest()) == 200
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[tuple[str, int, Server]]:
+    from nativemtail.http.limits import Limits
+
+    def answer(request: Request) -> Response:
+        return plain(200, request.path)
+
+    server = Server(answer, limits=Limits(header_seconds=0.1, idle_seconds=0.1, linger_seconds=0.05))
+    server.listen_tcp("127.0.0.1", "0")
+    server.start()
+    host, _, number = server.addresses()[0].rpartition(":")
+    yield host, int(number), server
+    server.stop(grace=1)
+
+
+PIECES = st.sampled_from(
+    [
+        b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        b"GET ",
+        b"/metrics?prefix=",
+        b" HTTP/1.1\r\n",
+        b"Host: h\r\n",
+        b"Content-Length: 5\r\n",
+        b"Content-Length: 99999999999999999999\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Expect: 100-continue\r\n",
+        b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
+        b"\r\n",
+        b"5\r\nhello\r\n0\r\n\r\n",
+        b"ffffffffffffffff\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ]
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(PIECES | st.binary(max_size=50), max_size=12), st.integers(1, 64), st.booleans())
+def test_fuzz(target: tuple[str, int, Server], pieces: list[bytes], cut: int, half: bool) -> None:
+    """Whatever comes, in whatever pieces: whole answers or none, and soon the end."""
+    host, number, _ = target
+    data = b"".join(pieces)
+    with socket.create_connection((host, number), timeout=5) as sock:
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for start in range(0, len(data), max(cut, len(data) // 10)):
+                sock.sendall(data[start : start + max(cut, len(data) // 10)])
+            if half:
+                sock.shutdown(socket.SHUT_WR)
+            while chunk := sock.recv(65536):
+                answer += chunk
+    while answer:
+        head, found, rest = answer.partition(b"\r\n\r\n")
+        assert found
+        assert re.match(rb"HTTP/1\.1 (100|200|30\d|40\d|413|431|501|505) ", head)
+        length = re.search(rb"Content-Length: (\d+)", head)
+        answer = rest[int(length[1]) :] if length else rest
+
+
+def test_fuzzed_server_still_answers(target: tuple[str, int, Server]) -> None:
+    host, number, _ = target
+    with socket.create_connection((host, number), timeout=5) as sock:
+        sock.sendall(GOOD)
+        assert sock.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_random_bytes(attacked: Serve, peer: Any) -> None:
+    source = random.Random(3)
+    server = attacked()
+    for _ in range(100):
+        with peer(server) as client, contextlib.suppress(ConnectionError):
+            client.send(source.randbytes(source.randrange(2000)))
+            client.socket.shutdown(socket.SHUT_WR)
+            assert status(client.rest()) in (0, 400)

@@ -1,0 +1,105 @@
+"""A writer at full speed in a process of its own rotates 100 times, each way: exactly the lines written arrive."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from rig import Rig
+
+from nativemtail.io.sources import Settings
+
+ROTATIONS = 100
+LINES = 2000
+
+WRITER = r"""
+import os, shutil, sys, time
+way, path, rotations, lines = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+
+def fresh(name):
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+def shift():
+    for old in range(5, 0, -1):
+        if os.path.exists(f"{path}.{old}"):
+            os.rename(f"{path}.{old}", f"{path}.{old + 1}")
+
+def rotate(fd, turn):
+    if way == "rename":
+        shift()
+        os.rename(path, f"{path}.1")
+    elif way == "dated":
+        os.rename(path, f"{path}-2026{turn:04}")
+    elif way == "slow-writer":
+        os.rename(path, f"{path}-2026{turn:04}")
+        for number in range(100):
+            os.write(fd, b"%d late %d\n" % (turn, number))
+    elif way == "copytruncate":
+        shift()
+        shutil.copy(path, f"{path}.1")
+        os.truncate(path, 0)
+        return fd
+    elif way == "copytruncate-one":
+        shutil.copy(path, f"{path}.1")
+        os.truncate(path, 0)
+        return fd
+    elif way == "replace":
+        new = fresh(path + "~")
+        os.rename(path + "~", path)
+        os.close(fd)
+        return new
+    elif way == "delete":
+        os.unlink(path)
+    elif way == "symlink":
+        name = f"{path}_{turn}"
+        new = fresh(name)
+        os.symlink(name, path + "~")
+        os.rename(path + "~", path)
+        os.close(fd)
+        return new
+    os.close(fd)
+    return fresh(path)
+
+fd = fresh(path)
+# Nobody can read what is gone before he was scheduled: where nothing is kept, each file is there for a moment.
+pause = 0.04 if way in ("delete", "replace", "symlink", "copytruncate-one") else 0
+
+for turn in range(rotations + 1):
+    filler = b"." * (turn % 50)
+    for number in range(lines):
+        os.write(fd, b"%d %d %s\n" % (turn, number, filler))
+    if turn < rotations:
+        time.sleep(pause)
+        fd = rotate(fd, turn)
+"""
+
+
+def written(way: str) -> Counter[bytes]:
+    lines = Counter(
+        b"%d %d %s" % (turn, number, b"." * (turn % 50)) for turn in range(ROTATIONS + 1) for number in range(LINES)
+    )
+    if way == "slow-writer":
+        lines.update(b"%d late %d" % (turn, number) for turn in range(ROTATIONS) for number in range(100))
+    return lines
+
+
+@pytest.mark.parametrize(
+    "way", ["rename", "dated", "slow-writer", "copytruncate", "copytruncate-one", "replace", "delete", "symlink"]
+)
+@pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
+def test_nothing_is_lost(tmp_path: Path, way: str, pattern: str) -> None:
+    if way == "symlink" and pattern != "app.log":
+        pytest.skip("each link's target is a source of its own there")
+    log = tmp_path / "app.log"
+    log.touch()
+    expected = written(way)
+    with Rig(tmp_path / pattern, settings=Settings(linger=1.0)) as rig:
+        command = [sys.executable, "-S", "-c", WRITER, way, str(log), str(ROTATIONS), str(LINES)]
+        subprocess.run(command, check=True)
+        rig.wait(lambda: len(rig.lines) >= expected.total(), patience=3)
+    got = Counter(rig.lines)
+    assert got - expected == Counter()
+    assert expected - got == Counter()

@@ -1,0 +1,233 @@
+"""What the process says of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nativemtail import selfmetrics
+from nativemtail.selfmetrics import Build, DiskSpace, Latency, Pool, ProgramState, SelfMetrics, SourceState
+
+
+class Lines:
+    def lines_total(self) -> int:
+        return 5
+
+    def program_times(self) -> dict[str, tuple[list[int], float]]:
+        return {"a.mtail": ([1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1], 0.25)}
+
+    def series_refused(self) -> int:
+        return 3
+
+
+class Sources:
+    def states(self) -> Sequence[SourceState]:
+        return [
+            SourceState(name="/etc/hostname", lines=4, bytes=90, lag=0, opens=2, closes=1, truncations=1, cut=1),
+            SourceState(name="/var/\udcff", lines=1, lag=8, errors=1),
+            SourceState(name="/var/\udcfe", lines=2, lag=None, active=False),
+            SourceState(name="udp://:1", lag=None),
+        ]
+
+    def patterns(self) -> Sequence[str]:
+        return []
+
+    def dropped(self) -> Mapping[str, int]:
+        return {"kernel": 0}
+
+    def limits(self) -> Mapping[str, int]:
+        return {"watches": 2}
+
+    def connections(self) -> Mapping[str, int]:
+        return {"tcp": 1}
+
+    def denied(self) -> Mapping[str, int]:
+        return {"tcp": 4}
+
+
+class Programs:
+    def states(self) -> Sequence[ProgramState]:
+        return [
+            ProgramState(name="a.mtail", running=True, loads=2, lines=5, runtime_errors=1),
+            ProgramState(name="b.mtail", load_errors=1, unloads=1),
+        ]
+
+    def dump(self, name: str) -> str | None:
+        return None
+
+
+class Listener:
+    def connections(self) -> Mapping[str, int]:
+        return {"http": 2}
+
+    def denied(self) -> Mapping[str, int]:
+        return {"http": 0}
+
+    def pools(self) -> Mapping[str, Pool]:
+        return {"http": Pool(2, 1)}
+
+
+@pytest.fixture
+def own() -> SelfMetrics:
+    own = SelfMetrics(lines=Lines(), sources=Sources(), programs=Programs(), listener=Listener(), memory_limit=1 << 30)
+    own.prog_load_latency.observe(0.003)
+    return own
+
+
+def samples(own: SelfMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
+    return {(s.name, tuple(s.labels.values())): s.value for family in own.families() for s in family.samples}
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        ("mtail_lines_total", [], 5),
+        ("mtail_log_lines_total", ["/etc/hostname"], 4),
+        ("mtail_log_lines_total", ["/var/\ufffd"], 3),
+        ("mtail_log_errors_total", ["/var/\ufffd"], 1),
+        ("mtail_log_bytes_total", ["/etc/hostname"], 90),
+        ("mtail_log_lines_cut_total", ["/etc/hostname"], 1),
+        ("mtail_log_lag_bytes", ["/etc/hostname"], 0),
+        ("mtail_log_lag_bytes", ["/var/\ufffd"], 8),
+        ("mtail_lines_dropped_total", ["kernel"], 0),
+        ("mtail_limits_hit_total", ["watches"], 2),
+        ("mtail_prog_loads_total", ["a.mtail"], 2),
+        ("mtail_prog_load_errors_total", ["b.mtail"], 1),
+        ("mtail_prog_runtime_errors_total", ["a.mtail"], 1),
+        ("mtail_prog_lines_total", ["a.mtail"], 5),
+        ("mtail_series_refused_total", [], 3),
+        ("mtail_vm_line_processing_duration_seconds_bucket", ["a.mtail", "2e-05"], 1),
+        ("mtail_vm_line_processing_duration_seconds_bucket", ["a.mtail", "0.01024"], 3),
+        ("mtail_vm_line_processing_duration_seconds_bucket", ["a.mtail", "+Inf"], 4),
+        ("mtail_vm_line_processing_duration_seconds_count", ["a.mtail"], 4),
+        ("mtail_vm_line_processing_duration_seconds_sum", ["a.mtail"], 0.25),
+        ("connection_count", ["http"], 2),
+        ("connection_count", ["tcp"], 1),
+        ("total_connections_denied", ["tcp"], 4),
+        ("memory_limit", [], 1 << 30),
+        ("thread_pool_size", ["http"], 2),
+        ("thread_pool_parked", ["http"], 1),
+        ("prog_load_latency_bucket", ["0.0025"], 0),
+        ("prog_load_latency_bucket", ["0.005"], 1),
+        ("prog_load_latency_count", [], 1),
+        ("scrape_latency_count", [], 0),
+    ],
+)
+def test_sample(own: SelfMetrics, name: str, labels: list[str], value: float) -> None:
+    assert samples(own)[name, tuple(labels)] == value
+
+
+@pytest.mark.parametrize(
+    "name", ["process_start_time_seconds", "process_open_fds", "process_cpu_seconds_total", "memory_usage"]
+)
+def test_measured(own: SelfMetrics, name: str) -> None:
+    assert samples(own)[name, ()] > 0
+
+
+def test_types_and_texts(own: SelfMetrics) -> None:
+    families = {family.name: family for family in own.families()}
+    untyped = {name for name, family in families.items() if family.type == "unknown"}
+    assert untyped == {
+        "connection_count",
+        "mtail_lines_total",
+        "mtail_log_errors_total",
+        "mtail_log_lines_total",
+        "mtail_prog_lines_total",
+        "mtail_prog_load_errors_total",
+        "mtail_prog_loads_total",
+        "mtail_prog_runtime_errors_total",
+        "total_connections_denied",
+    }
+    assert families["mtail_vm_line_processing_duration_seconds"].type == "histogram"
+    assert families["mtail_build_info"].type == "gauge"
+    assert families["mtail_log_lines_total"].documentation == "number of lines read per log file"
+    assert all(family.documentation for family in families.values())
+    assert list(families) == sorted(families)
+    assert "python_info" in families
+
+
+def test_nothing_without_parts() -> None:
+    names = {family.name for family in SelfMetrics().families()}
+    assert not {name for name in names if name.startswith("mtail_")} - {"mtail_build_info"}
+    assert "memory_limit" not in names
+    assert "connection_count" not in names
+
+
+def test_build_labels(own: SelfMetrics) -> None:
+    labels = Build(version="1", revision="r", branch="b").labels()
+    assert sorted(labels) == ["branch", "goarch", "goos", "goversion", "revision", "version"]
+    assert "nativemtail version 1 git revision r " in str(Build(version="1", revision="r"))
+
+
+def test_variables(own: SelfMetrics) -> None:
+    own.exports.add("graphite_export_total", 4)
+    page = own.variables_json()
+    variables = json.loads(page)
+    assert list(variables) == sorted(variables)
+    assert page.count(b"\n") == len(variables) + 2
+    expected: dict[str, Any] = {
+        "lines_total": 5,
+        "log_lines_total": {"/etc/hostname": 4, "/var/\ufffd": 3},
+        "log_errors_total": {"/var/\ufffd": 1},
+        "log_opens_total": {"/etc/hostname": 2},
+        "log_closes_total": {"/etc/hostname": 1},
+        "file_truncates_total": {"/etc/hostname": 1},
+        "log_count": 3,
+        "prog_loads_total": {"a.mtail": 2},
+        "prog_load_errors_total": {"b.mtail": 1},
+        "prog_unloads_total": {"b.mtail": 1},
+        "prog_runtime_errors_total": {"a.mtail": 1},
+        "prog_lines_total": {"a.mtail": 5},
+        "graphite_export_total": 4,
+        "exporter_json_errors": 0,
+    }
+    assert {name: variables[name] for name in expected} == expected
+    assert set(selfmetrics.EXPORT_COUNTERS) | {"cmdline", "memstats"} <= set(variables)
+
+
+def test_unknown_export_counter(own: SelfMetrics) -> None:
+    with pytest.raises(KeyError):
+        own.exports.add("nothing")
+
+
+def test_latency_edges() -> None:
+    latency = Latency()
+    for seconds in (0.001, 0.0010001, 10.0, 11.0):
+        latency.observe(seconds)
+    counts, total = latency.ranges()
+    assert (counts[0], counts[1], counts[-2], counts[-1]) == (1, 1, 1, 1)
+    assert total == pytest.approx(21.0020001)
+
+
+def test_disk_space(tmp_path: Path) -> None:
+    space = DiskSpace(patience=5).free([str(tmp_path / "log"), "/nonexistent/log"])
+    ((mount, room),) = space.items()
+    assert str(tmp_path).startswith(mount)
+    assert os.path.ismount(mount)
+    assert 0 < room.bytes_free <= room.bytes
+
+
+def test_a_hanging_file_system_does_not_hold_a_scrape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    real = os.statvfs
+
+    def hang(path: str) -> os.statvfs_result:
+        release.wait(10)
+        return real(path)
+
+    monkeypatch.setattr(os, "statvfs", hang)
+    disk = DiskSpace(period=0, patience=0.05)
+    begin = time.monotonic()
+    assert [disk.free([str(tmp_path / "log")]) for _ in range(3)] == [{}, {}, {}]
+    assert time.monotonic() - begin < 2
+    assert sum(thread.name == "disk-space" for thread in threading.enumerate()) == 1
+    release.set()
+    disk._patience = 5
+    assert disk.free([str(tmp_path / "log")])
