@@ -61,6 +61,19 @@ def same_in_re2(node: Node) -> bool:
     return min_len(node) > 0 or not any(isinstance(part, NoWordBoundary) for part in postorder(node))
 
 
+def start_optimizable(node: Node) -> bool:
+    """Whether PCRE2's JIT may look for a match's first characters; if not, it needs PCRE2_NO_START_OPTIMIZE.
+
+    The JIT of releases before 10.43 misses matches of patterns such as `(a|)b*a` (PCRE2Project/pcre2#336): an
+    alternative that can match the empty text, other than in a pattern that is tried at the start of the text only.
+    """
+    if anchored(node):
+        return True
+    shortest = _shortest(node)
+    alternatives = [sub for part in postorder(node) if isinstance(part, Alternate) for sub in part.subs]
+    return all(shortest[id(sub)] > 0 for sub in alternatives)
+
+
 def min_len(node: Node) -> int:
     """The least number of bytes that a match has."""
     return _shortest(node)[id(node)]
@@ -248,10 +261,10 @@ def linear(node: Node) -> bool:
     can't be begun many times over one stretch of text: without unbounded loops, or with a character before the
     first of them that none of them matches.  What can't fail at the end, such as `.*`, does not count.
     """
-    is_anchored = anchored(node)
-    node = simplify(node)
     if _positions(node) > _MOST_POSITIONS:
         return False
+    is_anchored = anchored(node)
+    node = simplify(node)
     paths = _paths(node)
     items = _without_unfailing_end(_flattened(node), paths)
     if not is_anchored:
@@ -267,11 +280,12 @@ def linear(node: Node) -> bool:
 
 
 def _positions(node: Node) -> int:
-    """How many characters and assertions the pattern has when shared parts are counted each time."""
+    """How many parts the pattern has once repetitions are written out, literals counted by character."""
     counts: dict[int, int] = {}
     for part in postorder(node):
         own = len(part.runes) if isinstance(part, Literal) else 1
-        counts[id(part)] = own + sum(counts[id(sub)] for sub in children(part))
+        copies = max(part.min, part.max or 1) if isinstance(part, Repeat) else 1
+        counts[id(part)] = own + copies * sum(counts[id(sub)] for sub in children(part))
     return counts[id(node)]
 
 
