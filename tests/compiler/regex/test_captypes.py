@@ -71,8 +71,8 @@ def test_types_are_those_of_mtail(tmp_path: Path) -> None:
     program = "gauge g by k\n" + "".join(f"/{group}/ {{\n  g[$1] = 1\n}}\n" for group in groups)
     (tmp_path / "p.mtail").write_text(program)
     run = subprocess.run(
-        ["mtail", "-compile_only", "-dump_ast_types", "-logtostderr"]
-        + ["-progs", str(tmp_path / "p.mtail"), "-unix_socket", str(tmp_path / "socket")],
+        ["mtail", "-compile_only", "-dump_ast_types", "-logtostderr", "-progs", "p.mtail", "-unix_socket", "socket"],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
