@@ -35,9 +35,10 @@ WRITTEN = [
     (r"[\]\-^\\]", r"[\-\\-\^]", None, None),
     ("(a)(?P<n>b)", "(a)(b)", None, None),
     ("(?:ab)+?(?:a|b)*c{2}d{2,}?e{1,3}", "(?:ab)+?[ab]*c{2}d{2,}?e{1,3}", None, None),
-    ("(?:^|b)*(?:^)*", r"(?:\A|b)*(?:\A)*", None, None),
+    ("(?:ab|b)*(?:^)*", r"(?:ab|b)*(?:\A)*", None, None),
     ("(?:a*)*(?i:x)?", "(?:a*)*(?:(?i:X))?", None, None),
-    ("ab|cd|", "ab|cd|(?:)", None, None),
+    ("ab|cd|", "(*NO_START_OPT)ab|cd|(?:)", None, "ab|cd|(?:)"),
+    ("^(?:ab|cd|)", r"\A(?:ab|cd|(?:))", None, None),
     ("x(?:ab|cd)y", "x(?:ab|cd)y", None, None),
 ]
 

@@ -62,16 +62,16 @@ def same_in_re2(node: Node) -> bool:
 
 
 def start_optimizable(node: Node) -> bool:
-    """Whether PCRE2's JIT may look for a match's first characters; if not, it needs PCRE2_NO_START_OPTIMIZE.
+    """Whether PCRE2's JIT may look for the first characters of a match.
 
-    The JIT of releases before 10.43 misses matches of patterns such as `(a|)b*a` (PCRE2Project/pcre2#336): an
-    alternative that can match the empty text, other than in a pattern that is tried at the start of the text only.
+    The JIT of releases before 10.43 then misses matches of patterns such as `(a|)b*a` (PCRE2Project/pcre2#336): with an
+    alternative that can match the empty text, unless the pattern is tried at the start of the text only.
     """
-    if anchored(node):
+    alternations = [part for part in postorder(node) if isinstance(part, Alternate)]
+    if not alternations or anchored(node):
         return True
     shortest = _shortest(node)
-    alternatives = [sub for part in postorder(node) if isinstance(part, Alternate) for sub in part.subs]
-    return all(shortest[id(sub)] > 0 for sub in alternatives)
+    return all(shortest[id(sub)] > 0 for part in alternations for sub in part.subs)
 
 
 def min_len(node: Node) -> int:
@@ -81,6 +81,11 @@ def min_len(node: Node) -> int:
 
 def anchored(node: Node) -> bool:
     """Whether the pattern begins with `^` (in one-line mode) or `\\A`, whichever alternative is taken."""
+    first = node
+    while isinstance(first, (Concat, Capture)):
+        first = children(first)[0]
+    if isinstance(first, BeginText):
+        return True
     found: dict[int, bool] = {}
     width = _longest(node)
     for part in postorder(node):

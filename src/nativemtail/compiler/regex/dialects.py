@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.analysis import anchored
+from nativemtail.compiler.regex.analysis import anchored, start_optimizable
 from nativemtail.compiler.regex.syntax import (
     Alternate,
     Any,
@@ -55,7 +55,8 @@ def to_pcre2(node: Node, utf: bool, captures: int | None = None) -> bytes:
 
     Only the groups up to number `captures` capture; None for all.
     """
-    return _written(node, _PCRE2_UTF if utf else _PCRE2_ASCII, captures)
+    prefix = b"" if start_optimizable(node) else b"(*NO_START_OPT)"
+    return prefix + _written(node, _PCRE2_UTF if utf else _PCRE2_ASCII, captures)
 
 
 def to_re2(node: Node, captures: int | None = None) -> bytes:
