@@ -162,6 +162,8 @@ cdef class Plan:
         for i, (text, steps) in enumerate(spec.layouts):
             prog.layouts[i].text = self.keep(text)
             prog.layouts[i].steps = self.keep(steps)
+            if not layout_check(<const uint8_t*> prog.layouts[i].steps.p, prog.layouts[i].steps.n):
+                raise ValueError("not a compiled layout")
         prog.metrics = <MetricTable**> zeroed(len(spec.metrics), sizeof(MetricTable*))
         for i, metric in enumerate(spec.metrics):
             self.kept.append(metric)
