@@ -24,7 +24,7 @@ Identity = tuple[int, int]
 
 _CLOCK_SLACK = 2_000_000_000
 _GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
-_MAX_SEEN = 64
+_MAX_SEEN = 256
 
 
 def identity(info: os.stat_result) -> Identity:
@@ -124,7 +124,7 @@ class FileReader:
         self._rewritten = False
         self._skip_nuls = False
         self._copies: deque[_Copy] = deque()
-        self._seen_copies: dict[tuple[int, int, int], None] = {}
+        self._seen_copies: dict[tuple[int, ...], None] = {}
         self._before: FileReader | None = None
         self._before_truncation = Position(0)
         self._barrier = 0
@@ -304,47 +304,68 @@ class FileReader:
         One must hold, in front of the offset, the bytes that were read there.  Later copies of the same family are
         truncations that went by unseen: they are taken whole.
         """
-        position = self.position
-        base = len(os.path.basename(self.path))
-        first: _Copy | None = None
-        later: list[_Copy] = []
-        for entry, info in sorted(self._new_siblings(), key=lambda pair: pair[1].st_mtime_ns):
+        found: list[_Copy] = []
+        for path, info in sorted(self._new_siblings(), key=lambda pair: pair[1].st_mtime_ns):
             try:
-                fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError:
                 continue
-            if first is None and info.st_size >= position.offset and position.fits(fd):
-                first = _Copy(fd, position.offset)
-            elif first is not None and _GENERATION.fullmatch(entry.name, base) and not position.fits(fd):
-                later.append(_Copy(fd, 0))
+            offset = self._unread_from(fd, path, info, bool(found))
+            if offset is not None and self._claim(fd, info):
+                found.append(_Copy(fd, offset))
             else:
                 os.close(fd)
-        return [first, *later] if first else []
+        return found
 
-    def _new_siblings(self) -> list[tuple[os.DirEntry[str], os.stat_result]]:
+    def _unread_from(self, fd: int, path: str, info: os.stat_result, later: bool) -> int | None:
+        """From where on a copy has what was not read; `later`: an older copy had the bytes in front of the offset."""
+        if _same_beginning(fd, self.fd):
+            # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
+            return None
+        self._seen_copies[_version(info)] = None
+        position = self.position
+        if info.st_size >= position.offset and position.fits(fd):
+            return None if later else position.offset
+        return 0 if later and _GENERATION.fullmatch(path, len(self.path)) else None
+
+    def _claim(self, fd: int, info: os.stat_result) -> bool:
+        """Whether a copy may be read here, and not elsewhere."""
+        return True
+
+    def _new_siblings(self) -> list[tuple[str, os.stat_result]]:
         """Files named like this one plus a suffix, changed since it was last read, and not looked at before."""
-        directory, base = os.path.split(self.path)
-        found: list[tuple[os.DirEntry[str], os.stat_result]] = []
-        with contextlib.suppress(OSError), os.scandir(directory) as entries:
-            for entry in entries:
-                if not entry.name.startswith((base + ".", base + "-")):
-                    continue
-                with contextlib.suppress(OSError):
-                    info = entry.stat(follow_symlinks=False)
-                    if self._is_new(info):
-                        found.append((entry, info))
         while len(self._seen_copies) > _MAX_SEEN:
             del self._seen_copies[next(iter(self._seen_copies))]
+        directory, base = os.path.split(self.path)
+        found: list[tuple[str, os.stat_result]] = []
+        with contextlib.suppress(OSError), os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.startswith((base + ".", base + "-")):
+                    with contextlib.suppress(OSError):
+                        info = entry.stat(follow_symlinks=False)
+                        if self._is_new(info):
+                            found.append((entry.path, info))
         return found
 
     def _is_new(self, info: os.stat_result) -> bool:
-        if not stat.S_ISREG(info.st_mode) or identity(info) == self.identity:
+        if not stat.S_ISREG(info.st_mode) or identity(info) == self.identity or _version(info) in self._seen_copies:
             return False
-        key = (*identity(info), info.st_mtime_ns)
-        if key in self._seen_copies:
-            return False
-        self._seen_copies[key] = None
         return info.st_mtime_ns >= self.last_data_wall - _CLOCK_SLACK
+
+
+def _version(info: os.stat_result) -> tuple[int, ...]:
+    """Changes when a file is written."""
+    return *identity(info), info.st_mtime_ns, info.st_size
+
+
+def _same_beginning(one: int, other: int) -> bool:
+    """Whether two files begin alike, as far as the shorter one goes; False when one is empty."""
+    try:
+        first, second = os.pread(one, TAIL, 0), os.pread(other, TAIL, 0)
+    except OSError:
+        return False
+    length = min(len(first), len(second))
+    return length > 0 and first[:length] == second[:length]
 
 
 class _Copy:
