@@ -313,13 +313,18 @@ class FileReader:
                 fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError:
                 continue
-            if first is None and info.st_size >= position.offset and position.fits(fd):
+            fits = info.st_size >= position.offset and position.fits(fd)
+            if first is None and fits and self._claim(fd, info):
                 first = _Copy(fd, position.offset)
-            elif first is not None and _GENERATION.fullmatch(entry.name, base) and not position.fits(fd):
+            elif first and not fits and _GENERATION.fullmatch(entry.name, base) and self._claim(fd, info):
                 later.append(_Copy(fd, 0))
             else:
                 os.close(fd)
         return [first, *later] if first else []
+
+    def _claim(self, fd: int, info: os.stat_result) -> bool:
+        """Whether a copy may be read here, and not elsewhere."""
+        return True
 
     def _new_siblings(self) -> list[tuple[os.DirEntry[str], os.stat_result]]:
         """Files named like this one plus a suffix, changed since it was last read, and not looked at before."""
