@@ -57,8 +57,19 @@ class Store:
 
     def add(self, metric: Metric) -> None: ...
     def remove(self, metric: Metric) -> None: ...
-    def replace(self, old: Sequence[Metric], new: Sequence[Metric]) -> None:
-        """Exchange metrics in one step as readers see it; new ones take the place of old ones of the same name."""
+    memory: int
+    """Bytes held for label sets of the metrics in it."""
+    limit: int
+    """Of `memory`; above it label sets are refused.  0: none."""
+    refused: int
+    """Label sets and texts that were refused."""
+    def replace(
+        self, old: Sequence[Metric], new: Sequence[Metric], inherit: Sequence[tuple[Metric, Metric]] = ...
+    ) -> None:
+        """Exchange metrics in one step as readers see it; new ones take the place of old ones of the same name.
+
+        `inherit` names pairs (new, old) whose data are carried over.
+        """
     def metrics(self) -> list[Metric]:
         """All metrics, families in order of first addition, within a family in load order."""
     def snapshot(self) -> Snapshot: ...
@@ -168,3 +179,9 @@ class Engine:
         """Lines handed to each program after its filter, since the engine was made."""
     def program_faults(self) -> dict[str, int]:
         """Run-time errors of each program since the engine was made."""
+    def program_times(self) -> dict[str, tuple[list[int], float]]:
+        """How long a program ran on a line, for the programs that ran: counts by range, and the sum in seconds.
+
+        The first ten ranges end (inclusively) at 2e-05·2**k seconds, the last has no end.  A sample: the first run of
+        each program and then about one of 256; lines that the gates keep from a program are no runs.  Not scaled up.
+        """
