@@ -80,7 +80,7 @@ def test_empty_directory(here: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"\xff\xfe", b"counter \xe9\n", b"/\xff\xc3(/ {\n}\n", b"counter a as \"\xff\"\n/x/ {\n  a++\n}\n", bytes(100)],
+    [b"\xff\xfe", b"counter \xe9\n", b"/\xff\xc3(/ {\n}\n", b'counter a as "\xff"\n/x/ {\n  a++\n}\n', bytes(100)],
 )
 def test_a_program_that_is_not_text(text: bytes, here: Path) -> None:
     Path("progs/a.mtail").write_bytes(text)
@@ -229,7 +229,9 @@ def test_max_line_length(counting: Path) -> None:
     assert "2 lines were longer" in done.stderr.decode()
 
 
-@pytest.mark.parametrize("data", [b"\0" * 1000, b"\xff" * 1000, b"\r\n" * 1000, os.urandom(100_000), "\u2028é".encode() * 99])
+@pytest.mark.parametrize(
+    "data", [b"\0" * 1000, b"\xff" * 1000, b"\r\n" * 1000, os.urandom(100_000), "\u2028é".encode() * 99]
+)
 def test_logs_that_are_not_text(data: bytes, counting: Path) -> None:
     Path("log").write_bytes(data)
     lines = data.count(b"\n") + (not data.endswith(b"\n"))

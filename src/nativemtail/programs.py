@@ -13,12 +13,16 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from nativemtail import compiler
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError
 from nativemtail.options import Options
 from nativemtail.text import go_quote, reason
+
+if TYPE_CHECKING:
+    from nativemtail.compiler import ast
 
 log = logging.getLogger(__name__)
 
@@ -351,7 +355,7 @@ def fault_text(fault: Fault) -> str:
 
 def open_programs(options: Options) -> Programs:
     """The programs that the flags name, not loaded yet.  Raises LoadError for an unknown time zone."""
-    from nativemtail import compiler, zones
+    from nativemtail import zones
     from nativemtail.compiler import plan
 
     try:
@@ -361,7 +365,7 @@ def open_programs(options: Options) -> Programs:
     limits = compiler.Options(options.max_regexp_length or 1024, options.max_recursion_depth or 100)
 
     def compile(name: str, text: bytes) -> compiler.Program:
-        program = compiler.compile_program(name, text, limits)
+        program = compiler.compile_program(name, text, limits, _trace(name, options))
         if options.dump_bytecode:
             from nativemtail.compiler import disasm
 
@@ -375,3 +379,16 @@ def open_programs(options: Options) -> Programs:
         return built
 
     return Programs(options.progs, compile, build)
+
+
+def _trace(name: str, options: Options) -> compiler.Trace:
+    """Logs the trees that `-dump_ast` and `-dump_ast_types` ask for."""
+
+    def show(stage: str, root: ast.Block) -> None:
+        typed = stage not in ("parsed", "folded")
+        if options.dump_ast_types if typed else options.dump_ast and stage == "parsed":
+            from nativemtail.compiler import dump
+
+            log.info("%s: %s:\n%s", name, stage, dump.dump(root, types=typed))
+
+    return show

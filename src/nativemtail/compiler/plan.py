@@ -16,7 +16,8 @@ from typing import Any
 from nativemtail.compiler import gates, timelayout
 from nativemtail.compiler.opcodes import CAPTURES, OPS
 from nativemtail.compiler.program import Instr, Program
-from nativemtail.compiler.regex import analysis, dialects, factors, syntax
+from nativemtail.compiler.regex import analysis, dialects, factors, prefix, syntax
+from nativemtail.compiler.regex.ucd import Ranges
 
 # flags of a pattern, as in core/match.pxi
 PCRE2, LINEAR, ALWAYS, LITERAL = 1, 2, 4, 8
@@ -86,6 +87,9 @@ class Residue:
 
     code: ProgramSpec
     programs: list[int]
+    runs: list[tuple[int, int, int]] | None
+    """If it parses a time that a plain scan finds at the start of the line: per run of characters the ASCII set as
+    bits, the least and the most number (0xFFFFFFFF: any); the time's layout is the code's only one."""
 
 
 @dataclass(slots=True)
@@ -150,8 +154,29 @@ def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
 def _add_residue(residues: dict[Hashable, Residue], code: Program, program: int, numbers: dict[bytes, int]) -> None:
     key = repr((code.code, code.ints, code.floats, code.strings, code.layouts, code.patterns))
     if key not in residues:
-        residues[key] = Residue(_program(code, [], numbers), [])
+        residues[key] = Residue(_program(code, [], numbers), [], _leading_time(code))
     residues[key].programs.append(program)
+
+
+def _leading_time(residue: Program) -> list[tuple[int, int, int]] | None:
+    """The runs of characters that make up the time, if all that the residue does is to parse the start of the line."""
+    if [instr.op for instr in residue.code] != ["MATCH", "CAPSM", "STRPTIME", "END"]:
+        return None
+    match, capture, parse, _end = residue.code
+    if match.e != 3 or capture.b != match.a or parse.a != capture.a:
+        return None
+    runs = prefix.leading_group(facts(residue.patterns[0]).node, capture.c)
+    if runs is None:
+        return None
+    return [(_ascii(run.ranges), run.least, 0xFFFFFFFF if run.most is None else run.most) for run in runs]
+
+
+def _ascii(ranges: Ranges) -> int:
+    bits = 0
+    for low, high in ranges:
+        if low < 0x80:
+            bits |= (1 << (min(high, 0x7F) + 1)) - (1 << low)
+    return bits
 
 
 # instruction → the field and the pool that it names; slots are numbered like a pool

@@ -5,6 +5,19 @@ cdef struct GateBits:               # bits that an event sets
     uint32_t word
     uint64_t mask
 
+cdef struct Run:                # as many characters of an ASCII set as there are, within bounds
+    uint64_t low                # the set's characters below 64
+    uint64_t high               # and the others
+    uint32_t least
+    uint32_t most
+
+cdef struct Leading:            # a time at the start of the line, for residues that do no more than parse it
+    Run* runs
+    int run_n                   # 0: the residue is of another kind
+    char memo[48]               # the last time that was good, and the byte behind it
+    size_t memo_n               # without that byte; 0: none
+    uint64_t memo_epoch
+
 cdef struct Gates:              # one Hyperscan database for all programs
     hs_database_t* database
     hs_scratch_t* scratch
@@ -14,8 +27,10 @@ cdef struct Gates:              # one Hyperscan database for all programs
     uint32_t program_word
     uint64_t* always            # programs that run on every line, as words
     Prog* residues              # what runs dry on every line (compiler/gates.py)
+    Leading* leading            # for each of them what decides most lines without it
     uint64_t* failing           # for each of them the programs that run if it fails, as words
     int residue_n
+    bint any_always
     bint every_line             # whether there are programs or residues that every line concerns
     bint usable
 
@@ -85,7 +100,9 @@ cdef class Plan:
         if self.gates.residues != NULL:
             for i in range(self.gates.residue_n):
                 prog_free(&self.gates.residues[i])
+                free(self.gates.leading[i].runs)
         free(self.gates.residues)
+        free(self.gates.leading)
         free(self.gates.failing)
         free(self.patterns)
         free(self.progs)
@@ -145,6 +162,8 @@ cdef class Plan:
         for i, (text, steps) in enumerate(spec.layouts):
             prog.layouts[i].text = self.keep(text)
             prog.layouts[i].steps = self.keep(steps)
+            if not layout_check(<const uint8_t*> prog.layouts[i].steps.p, prog.layouts[i].steps.n):
+                raise ValueError("not a compiled layout")
         prog.metrics = <MetricTable**> zeroed(len(spec.metrics), sizeof(MetricTable*))
         for i, metric in enumerate(spec.metrics):
             self.kept.append(metric)
@@ -164,12 +183,25 @@ cdef class Plan:
         cdef size_t words = (self.prog_n + 63) // 64
         g.residues = <Prog*> zeroed(len(residues), sizeof(Prog))
         g.failing = <uint64_t*> zeroed(len(residues) * words, sizeof(uint64_t))
+        g.leading = <Leading*> zeroed(len(residues), sizeof(Leading))
         g.residue_n = len(residues)
         for i, residue in enumerate(residues):
             self._add_program(&g.residues[i], residue.code)
+            self._add_leading(&g.leading[i], residue.runs or [])
             self.registers = max(self.registers, residue.code.registers)
             for number in residue.programs:
                 g.failing[i * words + number // 64] |= <uint64_t> 1 << (number % 64)
+
+    cdef _add_leading(self, Leading* leading, list runs):
+        cdef Run* run
+        leading.runs = <Run*> zeroed(len(runs), sizeof(Run))
+        leading.run_n = len(runs)
+        for i, (bits, least, most) in enumerate(runs):
+            run = &leading.runs[i]
+            run.low = bits & 0xFFFFFFFFFFFFFFFF
+            run.high = bits >> 64
+            run.least = least
+            run.most = most
 
     cdef _add_gates(self, tables):
         cdef Gates* g = &self.gates
@@ -179,6 +211,7 @@ cdef class Plan:
         g.always = <uint64_t*> zeroed(g.words - g.program_word, sizeof(uint64_t))
         for i in tables.always:
             g.always[i // 64] |= <uint64_t> 1 << (i % 64)
+        g.any_always = bool(tables.always)
         g.every_line = bool(tables.always or tables.residues)
         g.first = <uint32_t*> zeroed(len(tables.factors) + 1, sizeof(uint32_t))
         g.spans = <GateBits*> zeroed(sum(len(factor.spans) for factor in tables.factors), sizeof(GateBits))

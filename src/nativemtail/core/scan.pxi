@@ -116,12 +116,72 @@ cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
         s.lock.acquire()
 
 
+cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length) noexcept nogil:
+    """Find the time's extent; false when bytes beyond ASCII leave it open.  SIZE_MAX: it is not there."""
+    cdef size_t at = 0, first
+    cdef uint64_t bits
+    cdef uint8_t c
+    cdef int i
+    for i in range(leading.run_n):
+        first = at
+        while at < n and at - first < leading.runs[i].most:
+            c = <uint8_t> p[at]
+            if c >= 0x80:
+                return False
+            bits = leading.runs[i].high if c & 64 else leading.runs[i].low
+            if not bits >> (c & 63) & 1:
+                break
+            at += 1
+        if at - first < leading.runs[i].least:
+            length[0] = SIZE_MAX
+            return True
+    length[0] = at
+    return at == n or <uint8_t> p[at] < 0x80
+
+
+cdef bint leading_good(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
+    """Whether the line has a good time at its start, or none that the residue's pattern could match."""
+    cdef size_t length
+    cdef Str text
+    if (leading.memo_n and n > leading.memo_n and leading.memo_epoch == ctx.epoch
+            and memcmp(p, leading.memo, leading.memo_n + 1) == 0):
+        return True
+    if not leading_scan(leading, p, n, &length):
+        return False
+    if length == SIZE_MAX:
+        return True
+    text.p = p
+    text.n = length
+    if parse_time(ctx, layout, text) != 0:
+        return False
+    if length < n and length < sizeof(leading.memo):
+        memcpy(leading.memo, p, length + 1)
+        leading.memo_n = length
+        leading.memo_epoch = ctx.epoch
+    return True
+
+
+cdef bint is_quiet(Scan* s, const char* first, const char* last) noexcept nogil:
+    """Whether a line on which no gate fired needs no further look."""
+    cdef Gates* g = s.gates
+    cdef int i
+    if g.any_always:
+        return False
+    for i in range(g.residue_n):
+        if g.leading[i].run_n == 0:
+            return False
+        if not leading_good(s.ctx, &g.leading[i], g.residues[i].layouts, first, last - first):
+            return False
+    return True
+
+
 cdef void run_lines_before(Scan* s, const char* stop) noexcept nogil:
     """Run the lines in [next, stop), on which no gate fired; `stop` is the start of a line or the end."""
     cdef const char* last
     while s.next < stop:
         last = find_line_end(s.next, stop)
-        run_line(s, s.next, last)
+        if not s.ctx.gated or not is_quiet(s, s.next, last):
+            run_line(s, s.next, last)
         s.next = last + 1
 
 

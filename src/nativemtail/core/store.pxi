@@ -562,16 +562,17 @@ cdef void heap_down(MetricTable* m, uint32_t i, HeapEntry entry) noexcept nogil:
 
 
 cdef bint heap_room(MetricTable* m, uint32_t want) noexcept nogil:
-    cdef HeapEntry* moved
     cdef uint32_t cap = m.heap_cap if m.heap_cap else 8
-    if want <= m.heap_cap:
-        return True
     while cap < want:
         cap *= 2
-    moved = <HeapEntry*>realloc(m.heap, cap * sizeof(HeapEntry))
+    return cap == m.heap_cap or heap_resize(m, cap)
+
+
+cdef bint heap_resize(MetricTable* m, uint32_t cap) noexcept nogil:
+    cdef HeapEntry* moved = <HeapEntry*>realloc(m.heap, cap * sizeof(HeapEntry))
     if moved == NULL:
         return False
-    account(m, (cap - m.heap_cap) * sizeof(HeapEntry), 0)
+    account(m, cap * sizeof(HeapEntry), m.heap_cap * sizeof(HeapEntry))
     m.heap = moved
     m.heap_cap = cap
     return True
@@ -597,6 +598,8 @@ cdef void heap_remove(MetricTable* m, uint32_t i) noexcept nogil:
             heap_up(m, i, last)
         else:
             heap_down(m, i, last)
+    if m.heap_cap > 64 and m.heap_n < m.heap_cap // 8:
+        heap_resize(m, m.heap_cap // 2)
 
 
 cdef Datum* heap_oldest(MetricTable* m) noexcept nogil:
@@ -934,8 +937,16 @@ cdef inline bint datum_observe(MetricTable* m, Datum* d, double v, int64_t time)
 
 # Whole tables.
 
-cdef void table_clear(MetricTable* m) noexcept nogil:
-    """Drop all data at once; no snapshot sees them."""
+cdef void table_reset(MetricTable* m) noexcept nogil:
+    """Forget the data without freeing them."""
+    m.slab = NULL
+    m.index = NULL
+    m.count = m.expiring = m.slabs = m.slab_cap = m.mask = m.heap_n = 0
+    m.head = m.tail = m.room = NO_SLOT
+
+
+cdef void table_free(MetricTable* m) noexcept nogil:
+    """The table and all it holds; no snapshot sees it."""
     cdef uint32_t slot = m.head
     cdef uint32_t i
     cdef Datum* d
@@ -950,31 +961,19 @@ cdef void table_clear(MetricTable* m) noexcept nogil:
     free(m.slab)
     free(m.index)
     free(m.heap)
-    account(m, 0, m.memory)
-    table_reset(m)
-
-
-cdef void table_reset(MetricTable* m) noexcept nogil:
-    """Forget the data without freeing them."""
-    m.slab = NULL
-    m.index = NULL
-    m.heap = NULL
-    m.count = m.expiring = m.slabs = m.slab_cap = m.mask = m.heap_n = m.heap_cap = 0
-    m.head = m.tail = m.room = NO_SLOT
-
-
-cdef void table_free(MetricTable* m) noexcept nogil:
-    m.counted = False
-    table_clear(m)
-    buf_free(&m.scratch)
     free(m.repaired)
     free(m.bound)
+    buf_free(&m.scratch)
     free(m)
 
 
 cdef void table_move(MetricTable* new, MetricTable* old) noexcept nogil:
-    """Give the data of `old` to `new`, which has none."""
+    """Give the data of `old` to `new`, which has none; each keeps its heap."""
     cdef size_t memory = old.memory - old.heap_cap * sizeof(HeapEntry)
+    account(new, memory, new.memory - new.heap_cap * sizeof(HeapEntry))
+    account(old, 0, memory)
+    free(new.slab)
+    free(new.index)
     new.slab = old.slab
     new.slabs = old.slabs
     new.slab_cap = old.slab_cap
@@ -985,9 +984,6 @@ cdef void table_move(MetricTable* new, MetricTable* old) noexcept nogil:
     new.tail = old.tail
     new.count = old.count
     new.expiring = old.expiring
-    free(old.heap)
-    account(old, 0, old.memory)
-    account(new, memory, 0)
     table_reset(old)
 
 
@@ -1509,7 +1505,7 @@ cdef class Snapshot:
     cdef SnapTable* table
     cdef list members       # of Metric, as table.metric
     cdef dict place         # id of a Metric -> where it is in `members`
-    cdef public list warnings
+    cdef readonly list warnings
 
     def __cinit__(self, Store owner not None):
         self.warnings = []

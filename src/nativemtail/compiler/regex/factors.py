@@ -412,12 +412,13 @@ _COMMON = {
 }  # fmt: skip
 
 _FREQUENT = {
-    b" ": 1.0, b": ": 0.6, b" - ": 0.4, b"://": 0.3, b"http://": 0.15, b"https://": 0.2, b"HTTP/1.1": 0.4, b"GET /": 0.3,
-    b"POST /": 0.15, b'" 200 ': 0.3, b"Mozilla/5.0 (": 0.2, b" INFO ": 0.3, b" info": 0.2, b" DEBUG ": 0.15, b"000": 0.4,
-    b" WARN ": 0.05, b" ERROR ": 0.05, b"error": 0.06, b"warning": 0.04, b"failed": 0.04, b"2020": 0.4, b"localhost": 0.1,
-    b".com": 0.2, b"ation": 0.2, b"the ": 0.2, b"ing ": 0.3, b" for ": 0.2, b" from ": 0.2, b" to ": 0.3, b" user": 0.1,
-    b"client": 0.1, b"server": 0.1, b"request": 0.1, b"connect": 0.1, b"kernel: ": 0.05, b"systemd[1]: ": 0.05,
-    b"sshd[": 0.05, b"]: ": 0.5, b" (": 0.3, b") ": 0.2, b", ": 0.3, b"id=": 0.1, b"=": 0.4, b'"': 0.4, b"/": 0.6,
+    b" ": 1.0, b": ": 0.6, b" - ": 0.4, b"://": 0.3, b"http://": 0.15, b"https://": 0.2, b"HTTP/1.1": 0.4,
+    b"GET /": 0.3, b"POST /": 0.15, b'" 200 ': 0.3, b"Mozilla/5.0 (": 0.2, b" INFO ": 0.3, b" info": 0.2,
+    b" DEBUG ": 0.15, b"000": 0.4, b" WARN ": 0.05, b" ERROR ": 0.05, b"error": 0.06, b"warning": 0.04,
+    b"failed": 0.04, b"2020": 0.4, b"localhost": 0.1, b".com": 0.2, b"ation": 0.2, b"the ": 0.2, b"ing ": 0.3,
+    b" for ": 0.2, b" from ": 0.2, b" to ": 0.3, b" user": 0.1, b"client": 0.1, b"server": 0.1, b"request": 0.1,
+    b"connect": 0.1, b"kernel: ": 0.05, b"systemd[1]: ": 0.05, b"sshd[": 0.05, b"]: ": 0.5, b" (": 0.3, b") ": 0.2,
+    b", ": 0.3, b"id=": 0.1, b"=": 0.4, b'"': 0.4, b"/": 0.6,
 }  # fmt: skip
 """Texts, and the fraction of lines that has them; any part of a text is in as many lines at least."""
 _FREQUENT_LOWER = {text.lower(): fraction for text, fraction in _FREQUENT.items()}
@@ -465,7 +466,7 @@ def _frequency(window: _String) -> float:
 
 
 def _frequency_beside(string: _String, literals: list[tuple[int, int, float]]) -> float:
-    """What a frequent literal makes probable: its neighbours are what usually stands there; and times are everywhere."""
+    """What a frequent literal makes probable: its neighbours are what usually stands there.  Times are everywhere."""
     if all(_TIME_BYTES.issuperset(_members(choices)) for choices in string):
         return 0.5
     likely = 0.0
