@@ -13,22 +13,23 @@ from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS, Effect
 from nativemtail.compiler.program import Instr
 
 _KEYED = frozenset(["DATUM", "DEL", "EXPIRE"])
-_RUNS_OF_REGISTERS = {"SUBST": 3, "SUBSTRE": 2}
+RUNS_OF_REGISTERS = {"SUBST": 3, "SUBSTRE": 2}
+"""Instructions that read so many registers from b on."""
 
-
-_READS = {
+READS = {
     op.name: frozenset(re.findall(r"\br([abc])\b", op.operands.removeprefix("ra = ") if op.writes else op.operands))
     for op in OPS.values()
 }
+"""The fields that name single registers to read."""
 
 
 def reads(instr: Instr) -> Collection[int]:
     """The registers that an instruction reads."""
     if instr.op in _KEYED:
         return range(instr.b, instr.b + instr.c)
-    if instr.op in _RUNS_OF_REGISTERS:
-        return range(instr.b, instr.b + _RUNS_OF_REGISTERS[instr.op])
-    return [getattr(instr, letter) for letter in _READS[instr.op]]
+    if instr.op in RUNS_OF_REGISTERS:
+        return range(instr.b, instr.b + RUNS_OF_REGISTERS[instr.op])
+    return [getattr(instr, letter) for letter in READS[instr.op]]
 
 
 def successors(code: Sequence[Instr], at: int) -> list[int]:
