@@ -140,7 +140,7 @@ def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
             tables.always.append(at)
             continue
         spec.gate = frozenset(numbers[program.patterns[number]] for number in gate.patterns)
-        if len(gate.residue) > 1:
+        if gate.residue:
             _add_residue(residues, isolated(program, gate.residue), at, numbers)
     tables.residues = list(residues.values())
     _add_factors(tables)
