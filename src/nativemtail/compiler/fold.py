@@ -91,7 +91,7 @@ _INT: dict[str, Callable[[int, int], int]] = {
     "*": lambda a, b: a * b,
     "/": _divide,
     "%": lambda a, b: a - b * _divide(a, b),
-    "**": lambda a, b: _truncate(_power(a, b)),
+    "**": lambda a, b: _truncate(_power(float(a), float(b))),
 }
 _FLOAT: dict[str, Callable[[float, float], float]] = {
     "+": lambda a, b: a + b,
