@@ -118,7 +118,8 @@ class Site:
     def _metrics_json(self, request: Request) -> Response:
         def page(snapshot: Snapshot, prefix: str, names: frozenset[str] | None) -> bytes:
             own = exposition.choose(self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names)
-            user = snapshot.metrics_json(emit_prog_label=self.emit_prog_label, prefix=prefix, names=_bare(names, prefix))
+            bare = _bare(names, prefix)
+            user = snapshot.metrics_json(emit_prog_label=self.emit_prog_label, prefix=prefix, names=bare)
             return exposition.metrics_json(user, own)
 
         return self._scrape(request, exposition.JSON_TYPE, page)
