@@ -62,7 +62,18 @@ class Followed(FileReader):
     it is being written: what it holds then was counted already.
     """
 
-    __slots__ = ("catch_up", "claim", "heirs", "is_copy", "lingers", "on_rewritten", "paths", "rewritten", "settling", "watch")
+    __slots__ = (
+        "catch_up",
+        "claim",
+        "heirs",
+        "is_copy",
+        "lingers",
+        "on_rewritten",
+        "paths",
+        "rewritten",
+        "settling",
+        "watch",
+    )
 
     paths: list[LogPath]
     lingers: Source | None
@@ -616,7 +627,7 @@ class Discovery:
             self._linger(self._follow(origin, fd, info, 0), origin)
             return
         os.close(fd)
-        if isinstance(reader, Followed) and reader.settling and not reader.rewritten:
+        if isinstance(reader, Followed) and reader.is_copy and reader.is_untouched and not reader.rewritten:
             self._settling.pop(reader, None)
             reader.settling = reader.is_copy = False
             reader.rewind()

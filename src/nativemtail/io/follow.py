@@ -151,6 +151,11 @@ class FileReader:
         """Read the file from its beginning."""
         self._stand_at(Position(0))
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was read yet."""
+        return not self._lines.bytes_read
+
     def read_after(self, before: FileReader) -> None:
         """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order."""
         before.eof = False
