@@ -105,8 +105,7 @@ class Tailer:
         """Have `run` finish; from any thread or a signal handler, and more than once."""
         if not self._stopping.is_set():
             self._stopping.set()
-            with contextlib.suppress(OSError):
-                self._loop.wake()
+            self._loop.wake()
 
     def status(self) -> list[SourceStatus]:
         """Every source; from any thread."""
