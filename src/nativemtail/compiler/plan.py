@@ -144,7 +144,7 @@ def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
             tables.always.append(at)
             continue
         spec.gate = frozenset(numbers[program.patterns[number]] for number in gate.patterns)
-        if len(gate.residue) > 1:
+        if gate.residue:
             part = isolated(program, gate.residue)
             code = _program(part, [], numbers, tables.patterns)
             residues.setdefault(_identity(code), Residue(code, [], _leading_time(part))).programs.append(at)
