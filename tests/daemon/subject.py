@@ -21,17 +21,17 @@ from prometheus_client.parser import text_string_to_metric_families
 COMMAND = [sys.executable, "-m", "nativemtail"]
 PEER = shutil.which("mtail")
 PATIENCE = 6.0
-COUNT = b"""counter lines
-counter words by word
+COUNT = b"""counter lines_total
+counter words_total by word
 gauge last
 histogram sizes buckets 0, 1, 10, 100
 /^(?P<word>\\w+) (?P<size>\\d+)$/ {
-  words[$word]++
+  words_total[$word]++
   last = $size
   sizes = $size
 }
 /$/ {
-  lines++
+  lines_total++
 }
 """
 
@@ -91,7 +91,7 @@ class Daemon:
             connection.close()
 
     def metrics(self) -> dict[str, float]:
-        """All samples of `/metrics`, by name and labels but for `prog`: `words{word=a}`."""
+        """All samples of `/metrics`, by name and labels but for `prog`: `words_total{word=a}`."""
         status, body = self.ask("/metrics")
         assert status == 200, body
         return {
