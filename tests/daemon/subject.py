@@ -157,10 +157,16 @@ class Place:
         wait_until(lambda: self._is_up(daemon), lambda: daemon.log)
         return daemon
 
-    def launch(self, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any) -> Daemon:
-        """Start nativemtail with these flags, and wait for nothing."""
+    def launch(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        **options: Any,
+    ) -> Daemon:
+        """Start nativemtail with these flags, by the command `prefix` if there is one, and wait for nothing."""
         path = os.pathsep.join(path for path in sys.path if path)
-        return self._spawn([*COMMAND, *arguments], os.environ | {"PYTHONPATH": path} | dict(environment or {}), options)
+        return self._spawn([*prefix, *COMMAND, *arguments], os.environ | {"PYTHONPATH": path} | dict(environment or {}), options)
 
     def start_peer(self, *flags: str, logs: Sequence[str] | None = None) -> Daemon:
         """Start Debian's mtail, and wait until it answers."""
