@@ -247,7 +247,7 @@ def _block() -> tuple[bytes, dict[str, int]]:
 def _go(value: int) -> str:
     """A whole number as Prometheus text has it."""
     text = f"{value:e}"
-    mantissa, _, exponent = text.partition("e")
+    _mantissa, _, exponent = text.partition("e")
     digits = str(value).rstrip("0")
     if int(exponent) < 21 and value < 1_000_000:
         return str(value)

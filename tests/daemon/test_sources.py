@@ -123,7 +123,7 @@ def test_lost_datagrams_are_counted(place: Place) -> None:
         metrics = daemon.metrics()
         return metrics["lines_total"] + metrics[key]
 
-    wait_until(lambda: accounted() == sent, lambda: accounted())
+    wait_until(lambda: accounted() == sent, accounted)
 
 
 @pytest.mark.parametrize("text", [b"", b"one\ntwo", b"one\n" * 100_000])
