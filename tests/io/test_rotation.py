@@ -23,7 +23,7 @@ def fresh(name):
     return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 def shift():
-    for old in range(5, 0, -1):
+    for old in range(20, 0, -1):
         if os.path.exists(f"{path}.{old}"):
             os.rename(f"{path}.{old}", f"{path}.{old + 1}")
 
