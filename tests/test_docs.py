@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 import pytest
 
-from nativemtail import compiler
+from nativemtail import compiler, selfmetrics
 from nativemtail.compiler.regex import captypes, syntax
 from nativemtail.options import FLAGS, NEGATIONS
 
@@ -91,9 +91,8 @@ def rows(page: Path, head: str) -> Iterator[list[str]]:
 
 def pattern(shown: str) -> str:
     """A regular expression for what is shown, in which `…` stands for anything."""
-    escaped = re.escape(shown)
-    escaped = re.sub(r"^[ \t]*…\n", "(?:.*\n)*?", escaped, flags=re.M)
-    return escaped.replace("…", ".*")
+    lines = [r"(?:.*\n)*?" if line.strip() == "…" else re.escape(line) for line in shown.splitlines(keepends=True)]
+    return "".join(lines).replace("…", ".*")
 
 
 def errors(program: str, name: str = "program.mtail") -> str:
@@ -129,10 +128,10 @@ def test_program(page: Path, block: Block) -> None:
 
 def test_the_pages_have_what_is_tested() -> None:
     assert len(PROGRAMS) > 30
-    assert {block.info[0] for page in PAGES for block in blocks(page) if block.info} <= {
-        "console", "log", "mtail", "sh", "text",
-    }  # fmt: skip
-    assert not [(page, block.line) for page in PAGES for block in blocks(page) if not block.info]
+    kinds = {"console", "log", "mtail", "sh", "text"}
+    odd = [(page, block) for page in PAGES for block in blocks(page) if not kinds.issuperset(block.info[:1] or [""])]
+    assert odd == []
+
 
 
 # --- commands ------------------------------------------------------------------------------------------------
@@ -175,18 +174,26 @@ class Shell:
             self._start(command.removesuffix("&"))
             return ""
         done = subprocess.run(
-            command, shell=True, check=False, cwd=self.directory, env=self.environment, timeout=60,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            command,
+            shell=True,
+            check=False,
+            cwd=self.directory,
+            env=self.environment,
+            timeout=60,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         return re.sub(r"^[IWEF]\d{4} \S+ +\d+ \S+\] ", "", done.stdout.decode().replace(self.port, "3903"), flags=re.M)
 
     def _start(self, command: str) -> None:
-        self.daemons.append(
-            subprocess.Popen(
-                ["/bin/sh", "-c", "exec " + command], cwd=self.directory, env=self.environment,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+        daemon = subprocess.Popen(
+            ["/bin/sh", "-c", "exec " + command],
+            cwd=self.directory,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
+        self.daemons.append(daemon)
         end = time.monotonic() + PATIENCE
         while "is ready" not in self.run(f"curl -s localhost:{self.port}/-/ready"):
             assert time.monotonic() < end, "the daemon does not start"
@@ -296,6 +303,12 @@ def test_message(message: str, program: str) -> None:
 # --- names ---------------------------------------------------------------------------------------------------
 
 
+def test_self_metrics() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8").partition("## Self-metrics")[2]
+    table = {name for row in re.findall(r"^\| (`.*?`) \|", text, re.M) for name in re.findall(r"`(\w+)`", row)}
+    assert table == set(selfmetrics._HELP)
+
+
 def without_schemes(text: str) -> str:
     return re.sub(r"\S+://\S+", "", text)
 
@@ -307,7 +320,7 @@ def test_flags(page: Path) -> None:
     named = set(re.findall(r"`--?([a-zA-Z][\w-]*)(?:[= ][^`]*)?`", text))
     for command in re.findall(r"\bnativemtail ((?:.*\\\n)*.*)$", text, re.M):
         named |= set(re.findall(r"(?:^|\s)--?([a-zA-Z][\w-]*)", command))
-    known = {*FLAGS, *NEGATIONS, "help", "markdown"}
+    known = {*FLAGS, *NEGATIONS, "help", "markdown", "flag"}
     assert named <= known, named - known
 
 
