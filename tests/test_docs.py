@@ -16,6 +16,7 @@ the repository's examples in reach; `make run` is run as its recipe says.
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import json
 import os
 import re
@@ -26,7 +27,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -246,10 +247,10 @@ def one_shot(tmp_path: Path, programs: dict[str, str]) -> dict[str, str]:
     command = [sys.executable, "-m", "nativemtail", "-one_shot", "-progs", directory, "-logs", tmp_path / "one.log"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found: dict[str, list[dict[str, list[dict[str, dict[str, str]]]]]] = json.loads(done.stdout)
+    metrics: list[dict[str, Any]] = json.loads(done.stdout)["t"]
     return {
-        metric["Program"].removesuffix(".mtail"): metric["LabelValues"][0]["Value"]["Value"]  # type: ignore[attr-defined]
-        for metric in found["t"]
+        metric["Program"].removesuffix(".mtail"): metric["LabelValues"][0]["Value"]["Value"]
+        for metric in metrics
         if "LabelValues" in metric
     }
 
@@ -309,13 +310,30 @@ def test_self_metrics() -> None:
     assert table == set(selfmetrics._HELP)
 
 
+def test_rooms() -> None:
+    spec = importlib.util.spec_from_file_location("test_house", ROOT / "tests" / "test_house.py")
+    assert spec
+    assert spec.loader
+    house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(house)
+    table: dict[str, set[str]] = {}
+    for line in prose(ROOT / "docs" / "architecture.md").partition("## Rooms")[2].partition("###")[0].splitlines():
+        names, _, imports = [set(re.findall(r"`(\w+)`", cell)) for cell in (line.split("|") + [""] * 4)[1:4]]
+        imports = imports.union(*(table.get(other, set()) for other in imports if f"as `{other}`" in line))
+        table |= dict.fromkeys(names, imports - ({"oneshot"} & imports))
+    for name in ("cli", "commands", "__main__"):
+        assert table.pop(name) == set()
+    assert table.pop("_core") == set()
+    assert table == house.MAY_IMPORT
+
+
 def without_schemes(text: str) -> str:
     return re.sub(r"\S+://\S+", "", text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identify)
 def test_flags(page: Path) -> None:
-    """Flags stand in code, with one dash or two and an underscore or a name of the table's; or behind the command."""
+    """Flags stand in code, or behind the command."""
     text = without_schemes(page.read_text(encoding="utf-8"))
     named = set(re.findall(r"`--?([a-zA-Z][\w-]*)(?:[= ][^`]*)?`", text))
     for command in re.findall(r"\bnativemtail ((?:.*\\\n)*.*)$", text, re.M):
@@ -346,5 +364,6 @@ def test_make_targets_and_paths(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"(?:`|^\$ |^ {4})make ([a-z]+)", text, re.M)) <= targets
-    for path in re.findall(r"`((?:src|tests|docs|examples|perf|tools)/[\w./-]*)`", text):
-        assert (ROOT / path).exists() or path.startswith(("perf/results", "perf/inputs")), path
+    package = ROOT / "src" / "nativemtail"
+    for path in re.findall(r"`([a-z]+/[\w./-]*\.\w+)`", text):
+        assert (ROOT / path).exists() or (package / path).exists() or (package / "compiler" / path).exists(), path
