@@ -276,7 +276,7 @@ def main() -> int:
     for scenario, name in itertools.product(options.scenarios, options.subjects or subjects):
         with tempfile.TemporaryDirectory(prefix="nativemtail-perf-", dir=options.directory) as directory:
             found = SCENARIOS[scenario](name, subjects[name], Path(directory), options)
-        shown = ", ".join(f"{key} {value if isinstance(value, bool) else f'{value:.6g}'}" for key, value in found.items())
+        shown = ", ".join(f"{key} {value:.6g}" for key, value in found.items())
         print(f"{scenario:8} {name:12} {shown}", flush=True)
         results.append({"scenario": scenario, "subject": name, **found})
         failed |= name == "nativemtail" and not found.get("exact", True)

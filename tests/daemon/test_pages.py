@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from daemons import Daemon, Place, append, wait_until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from subject import Daemon, Place, append, wait_until
 
 PATHS = (
     *("/", "/metrics", "/metrics.json", "/json", "/varz", "/graphite", "/progz", "/progz?prog=count.mtail"),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from subject import PEER, Daemon, Place, append, free_port, wait_until
+from daemons import PEER, Daemon, Place, append, free_port, wait_until
 
 pytestmark = pytest.mark.skipif(PEER is None, reason="Debian's mtail is not installed")
 

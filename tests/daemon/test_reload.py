@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from subject import COUNT, Daemon, Place, append, wait_until
+from daemons import COUNT, Daemon, Place, append, wait_until
 
 OTHER = b"counter others\n/$/ {\n  others++\n}\n"
 BAD = b"counter others\n/$/ {\n  nothing++\n}\n"
@@ -144,20 +144,22 @@ def test_single_program_file(place: Place, log: Path) -> None:
     daemon.wait_for("lines_total", 1)
 
 
+COUNTER = b"counter c by x\n/(?P<x>\\w+)/ {\n  c[$x]++\n}\n"
+GAUGE = b"gauge c by x\n/(?P<x>\\w+)/ {\n  c[$x] = 1\n}\n"
+HISTOGRAM = b"histogram c by x buckets 1, 2\n/(?P<x>\\w+)/ {\n  c[$x] = 1\n}\n"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "survives"),
     [
-        (b"counter c by x\n/(?P<x>\\w+)/ {\n  c[$x]++\n}\n", b"\n\ncounter c by x\n/(?P<x>\\w+)/ {\n  c[$x]++\n}\n", True),
-        (b"counter c by x\n/(?P<x>\\w+)/ {\n  c[$x]++\n}\n", b"counter c by y\n/(?P<y>\\w+)/ {\n  c[$y]++\n}\n", False),
-        (b"gauge c by x\n/(?P<x>\\w+)/ {\n  c[$x] = 1\n}\n", b"gauge c by x\n/(?P<x>\\w+)/ {\n  c[$x] = 1.5\n}\n", False),
-        (
-            b"histogram c by x buckets 1, 2\n/(?P<x>\\w+)/ {\n  c[$x] = 1\n}\n",
-            b"histogram c by x buckets 1, 3\n/(?P<x>\\w+)/ {\n  c[$x] = 1\n}\n",
-            False,
-        ),
-        (b"counter c by x\n/(?P<x>\\w+)/ {\n  c[$x]++\n}\n", b"gauge c by x\n/(?P<x>\\w+)/ {\n  c[$x] = 1\n}\n", True),
+        (COUNTER, b"\n\n" + COUNTER, True),
+        (COUNTER, COUNTER.replace(b"by x", b"by x limit 5"), True),
+        (COUNTER, COUNTER.replace(b"by x", b"by y"), False),
+        (GAUGE, GAUGE.replace(b"1", b"1.5"), False),
+        (HISTOGRAM, HISTOGRAM.replace(b"2", b"3"), False),
+        (HISTOGRAM, HISTOGRAM.replace(b"$x] = 1", b"$x] = 1.5"), True),
     ],
-    ids=["moved", "other keys", "other type", "other buckets", "other kind"],
+    ids=["moved", "limit", "other keys", "other type", "other buckets", "same buckets"],
 )
 def test_what_survives(before: bytes, after: bytes, survives: bool, place: Place, log: Path) -> None:
     program = place.progs / "c.mtail"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from subject import Place, append, free_port, wait_until
+from daemons import Place, append, free_port, wait_until
 
 PR_SET_MDWE = 65
 PR_MDWE_REFUSE_EXEC_GAIN = 1
@@ -129,8 +129,9 @@ def test_systemd(place: Place, systemd: socket.socket) -> None:
 
 
 def test_not_ready_before_the_logs_are_open(place: Place, systemd: socket.socket) -> None:
+    logs = "unix:///no/such/directory/s"
     daemon = place.launch(
-        *("--progs", str(place.progs), "--logs", "unix:///no/such/directory/s", "--address", "127.0.0.1", "--port", "0"),
+        *("--progs", str(place.progs), "--logs", logs, "--address", "127.0.0.1", "--port", "0"),
         environment={"NOTIFY_SOCKET": systemd.getsockname()},
     )
     assert daemon.process.wait(20) == 1

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from subject import COMMAND
+from daemons import COMMAND
 
 PERF = Path(__file__).resolve().parents[2] / "perf"
 

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from subject import Daemon, Place, append, free_port, wait_until
+from daemons import Daemon, Place, append, free_port, wait_until
 
 WITHOUT_PRIVILEGE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.getuid() == 0 else ()
 WRITER = """

@@ -105,7 +105,11 @@ class Daemon:
 
     def wait_for(self, key: str, value: float | None, patience: float = PATIENCE) -> None:
         """Until the sample has the value (None: is not there)."""
-        wait_until(lambda: self.value(key) == value, lambda: f"{key} is {self.value(key)}\n{self.log[-3000:]}", patience)
+
+        def seen() -> str:
+            return f"{key} is {self.value(key)}\n{self.log[-3000:]}"
+
+        wait_until(lambda: self.value(key) == value, seen, patience)
 
     def wait_log(self, text: str) -> None:
         wait_until(lambda: text in self.log, lambda: self.log)
@@ -165,8 +169,8 @@ class Place:
         **options: Any,
     ) -> Daemon:
         """Start nativemtail with these flags, by the command `prefix` if there is one, and wait for nothing."""
-        path = os.pathsep.join(path for path in sys.path if path)
-        return self._spawn([*prefix, *COMMAND, *arguments], os.environ | {"PYTHONPATH": path} | dict(environment or {}), options)
+        path = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        return self._spawn([*prefix, *COMMAND, *arguments], os.environ | path | dict(environment or {}), options)
 
     def start_peer(self, *flags: str, logs: Sequence[str] | None = None) -> Daemon:
         """Start Debian's mtail, and wait until it answers."""
