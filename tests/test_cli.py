@@ -40,16 +40,26 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path.resolve()
 
 
-def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": TIMEOUT} | options
-    if "input" in options:
-        del options["stdin"]
-    return subprocess.run([*COMMAND, *arguments], env=ENVIRONMENT, check=False, **options)
+def run(
+    *arguments: str,
+    stdin: Any = subprocess.DEVNULL,
+    input: bytes | None = None,
+    stdout: Any = subprocess.PIPE,
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=ENVIRONMENT,
+        check=False,
+        timeout=TIMEOUT,
+        input=input,
+        stdin=None if input is not None else stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+    )
 
 
-def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen([*COMMAND, *arguments], env=ENVIRONMENT, **options)
+def start(*arguments: str, stdin: Any = subprocess.DEVNULL, stderr: Any = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([*COMMAND, *arguments], env=ENVIRONMENT, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr)
 
 
 def count(*logs: str, flags: tuple[str, ...] = (), **options: Any) -> dict[str, int]:
@@ -91,7 +101,7 @@ def test_help_goes_to_standard_error() -> None:
         (["-poll_interval=5"], 2, 'invalid value "5" for flag -poll_interval: parse error'),
         (["extra"], 1, 'Too many extra arguments specified: ["extra"]'),
         (["-progs", "x", "more", 'q"'], 1, 'Too many extra arguments specified: ["more" "q\\""]'),
-        (["-override_timezone=Foo/Bar"], 1, "Couldn't parse timezone \"Foo/Bar\": unknown time zone Foo/Bar"),
+        (["-override_timezone=Foo/Bar"], 1, 'Couldn\'t parse timezone "Foo/Bar": unknown time zone Foo/Bar'),
         ([], 1, "please use the flag -progs to specify the directory containing the programs."),
         (["-progs", "count.mtail"], 1, "please use the flag -logs one or more times"),
         (["-progs", "none", "-logs", "x"], 1, "stat none: no such file or directory"),
@@ -123,7 +133,10 @@ def test_compile_only(here: Path) -> None:
     Path("a.mtail").write_text("counter lines\n")
     done = run("-compile_only", "-progs", ".")
     assert done.returncode == 1
-    assert b"compile failed for a.mtail:\na.mtail:1:9-13: Declaration of variable `lines' here is never used" in done.stderr
+    assert (
+        b"compile failed for a.mtail:\na.mtail:1:9-13: Declaration of variable `lines' here is never used"
+        in done.stderr
+    )
 
 
 def test_dump_without_logs_ends(here: Path) -> None:
@@ -214,7 +227,10 @@ def finish(process: subprocess.Popen[bytes], status: int = 0) -> bytes:
 
 def test_sockets(here: Path) -> None:
     process = start("-one_shot", "-progs", "count.mtail", "-logs", f"unix://{here}/s,unixgram://{here}/g,three.log")
-    with connected(str(here / "s"), socket.SOCK_STREAM) as stream, connected(str(here / "g"), socket.SOCK_DGRAM) as packets:
+    with (
+        connected(str(here / "s"), socket.SOCK_STREAM) as stream,
+        connected(str(here / "g"), socket.SOCK_DGRAM) as packets,
+    ):
         stream.sendall(b"a\nb\nc")
         packets.send(b"a\nb")
         packets.send(b"")
@@ -273,16 +289,14 @@ def test_prometheus_refuses_what_it_cannot_show(here: Path) -> None:
 def test_nobody_reads_the_output(here: Path) -> None:
     read, write = os.pipe()
     os.close(read)
-    done = run("-one_shot", "-progs", "count.mtail", "-logs", "three.log", capture_output=False, stdout=write,
-               stderr=subprocess.PIPE)  # fmt: skip
+    done = run("-one_shot", "-progs", "count.mtail", "-logs", "three.log", stdout=write)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_full_disk(here: Path) -> None:
     with open("/dev/full", "wb") as full:
-        done = run("-one_shot", "-progs", "count.mtail", "-logs", "three.log", capture_output=False, stdout=full,
-                   stderr=subprocess.PIPE)  # fmt: skip
+        done = run("-one_shot", "-progs", "count.mtail", "-logs", "three.log", stdout=full)
     assert done.returncode == 1
     assert done.stderr == b"cannot write to standard output: no space left on device\n"
 

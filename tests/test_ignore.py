@@ -45,7 +45,10 @@ def test_ignore(pattern: str, name: str, ignored: bool) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [("a(", "error parsing regexp: missing closing ): `a(`"), ("*", "error parsing regexp: missing argument to repetition")],
+    [
+        ("a(", "error parsing regexp: missing closing ): `a(`"),
+        ("*", "error parsing regexp: missing argument to repetition"),
+    ],
 )
 def test_refused(pattern: str, message: str) -> None:
     with pytest.raises(BadIgnore) as caught:

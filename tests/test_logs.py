@@ -14,17 +14,21 @@ from nativemtail import logs
 from nativemtail.options import Options
 from nativemtail.text import explain, go_quote
 
-LINE = re.compile(r"^([IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} {2,}%d test_logs\.py:\d+\] (.*)$" % os.getpid(), re.M)
+LINE = re.compile(rf"^([IWEF])\d{{4}} \d\d:\d\d:\d\d\.\d{{6}} +{os.getpid()} test_logs\.py:\d+\] (.*)$", re.M)
 
 log = logging.getLogger("nativemtail.test")
 
 
 @pytest.fixture(autouse=True)
 def quiet_again() -> Iterator[None]:
+    logger = logging.getLogger(logs.NAME)
+    level, propagate, raising = logger.level, logger.propagate, logging.raiseExceptions
     yield
-    for handler in logging.getLogger(logs.NAME).handlers[:]:
-        logging.getLogger(logs.NAME).removeHandler(handler)
+    for handler in logger.handlers[:]:
+        logger.removeHandler(handler)
         handler.close()
+    logger.setLevel(level)
+    logger.propagate, logging.raiseExceptions = propagate, raising
 
 
 def say_everything() -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,10 +89,34 @@ def test_nothing_to_load(house: House) -> None:
 
 def test_strict_stops_at_the_first_failure(house: House) -> None:
     house.write(a=COUNT, b=BAD, c=BAD)
-    with pytest.raises(LoadError, match=r"\Acompile failed for b\.mtail:\nb\.mtail:3:3-7: Identifier `other' not declared"):
+    with pytest.raises(
+        LoadError, match=r"\Acompile failed for b\.mtail:\nb\.mtail:3:3-7: Identifier `other' not declared"
+    ):
         house.load()
     assert "c.mtail" not in house.programs.status
     assert house.values() == {}
+
+
+def test_what_the_engine_refuses_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patterns can be too large for the machine though they compile; what ran before runs on."""
+    build = house.programs._build
+
+    def refusing(programs: list[tuple[Any, list[_core.Metric]]]) -> _core.Plan:
+        if any(metric.name == "big" for _, metrics in programs for metric in metrics):
+            raise ValueError("pattern too large for this machine: /x/")
+        return build(programs)
+
+    monkeypatch.setattr(house.programs, "_build", refusing)
+    big = COUNT.replace(b"lines", b"big")
+    house.write(a=COUNT, b=big).programs.load(strict=False)
+    assert house.programs.names == ["a.mtail"]
+    assert house.status("b").error == "compile failed for b.mtail:\nb.mtail: pattern too large for this machine: /x/"
+    house.write(a=big).programs.reload()
+    assert house.programs.names == ["a.mtail"]
+    assert house.feed(b"x").values() == {"a:lines": 1}
+    assert house.status("a").load_errors == 1
+    with pytest.raises(LoadError, match="too large"):
+        house.programs.load(strict=True)
 
 
 def test_a_daemon_runs_the_good_ones(house: House, caplog: pytest.LogCaptureFixture) -> None:
@@ -107,7 +132,7 @@ def test_a_daemon_runs_the_good_ones(house: House, caplog: pytest.LogCaptureFixt
 
 def test_unreadable(house: House) -> None:
     (house.directory / "a.mtail").symlink_to("a.mtail")
-    with pytest.raises(LoadError, match='Failed to read program ".*a.mtail": open .*a.mtail: too many levels'):
+    with pytest.raises(LoadError, match=r'Failed to read program ".*a\.mtail": open .*a\.mtail: too many levels'):
         house.load()
     assert house.status("a").load_errors == 1
 
@@ -124,7 +149,7 @@ def test_what_is_no_file(house: House) -> None:
 
 def test_missing_directory(tmp_path: Path) -> None:
     programs = open_programs(Options(progs=str(tmp_path / "none")))
-    with pytest.raises(LoadError, match="stat .*none: no such file or directory"):
+    with pytest.raises(LoadError, match=r"stat .*none: no such file or directory"):
         programs.load(strict=True)
 
 
@@ -140,7 +165,7 @@ def test_unknown_zone() -> None:
     ("a", "b", "message"),
     [
         ("counter c", "gauge c", "metric c has different kind Gauge to existing Counter"),
-        ("counter x as \"c\"", "timer c", "metric c has different kind Timer to existing Counter"),
+        ('counter x as "c"', "timer c", "metric c has different kind Timer to existing Counter"),
         ("counter c", "counter c", None),
         ("counter c", "counter c by k", None),
         ("hidden counter c", "gauge c", None),
@@ -152,7 +177,7 @@ def test_kinds(a: str, b: str, message: str | None, house: House) -> None:
     def program(declaration: str) -> bytes:
         name = declaration.replace("hidden ", "").split()[1]
         key = "[$0]" if " by " in declaration else ""
-        value = "$0" if "text" in declaration else "1"
+        value = '"x"' if "text" in declaration else "1"
         return f"{declaration}\n/x/ {{\n  {name}{key} = {value}\n}}\n".encode()
 
     house.write(a=program(a), b=program(b))
@@ -323,7 +348,7 @@ def test_a_directory_that_vanishes_runs_on(house: House) -> None:
 
 
 def test_begin_runs_at_each_load_and_old_values_win(house: House) -> None:
-    text = b"gauge g by k\nbegin {\n  g[\"old\"] = 1\n  g[\"new\"] = 1\n}\n/(\\w+)/ {\n  g[$1] = 2\n}\n"
+    text = b'gauge g by k\nbegin {\n  g["old"] = 1\n  g["new"] = 1\n}\n/(\\w+)/ {\n  g[$1] = 2\n}\n'
     house.write(a=text.replace(b'  g["new"] = 1\n', b"")).load()
     assert house.values() == {"a:g:old": 1}
     house.feed(b"old")
@@ -353,6 +378,7 @@ FAULTY = b"counter n\n/(\\w+)/ {\n  n = int($1)\n}\n"
 
 def test_faults_are_logged_and_limited(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.write(a=FAULTY).load()
+    caplog.clear()
     faults = FaultLog(house.programs, logged=True, limit=3, period=3600)
     house.feed(b"one", *[b"more"] * 9)
     faults.collect()
@@ -370,6 +396,7 @@ def test_faults_are_logged_and_limited(house: House, caplog: pytest.LogCaptureFi
 
 def test_a_new_period_logs_again(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.write(a=FAULTY).load()
+    caplog.clear()
     faults = FaultLog(house.programs, logged=True, limit=1, period=0)
     for _ in range(3):
         house.feed(b"one", b"two")
@@ -380,6 +407,7 @@ def test_a_new_period_logs_again(house: House, caplog: pytest.LogCaptureFixture)
 
 def test_silent_faults_are_counted(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.write(a=FAULTY).load()
+    caplog.clear()
     faults = FaultLog(house.programs, logged=False, limit=1, period=3600)
     house.feed(*[b"one"] * 250)
     faults.collect()

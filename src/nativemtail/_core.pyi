@@ -47,18 +47,33 @@ class Metric:
     def memory(self) -> int:
         """Bytes held for label sets: slots, index, keys and values."""
     def inherit(self, old: Metric) -> None:
-        """Carry the data of `old` over: values, times and expiry; for label sets in both the old value wins.
+        """Move the data of `old` here: values, times and expiry; for label sets in both the old value wins.
 
-        Raises ValueError when type, keys or buckets differ.
+        Label sets that only this metric has come behind the old ones.  `old` is empty afterwards; where readers or
+        lines may look in between, use `Store.replace`.  Raises ValueError when type, keys or buckets differ.
         """
 
 class Store:
     """All metrics, grouped by exported name, and the lock that readers and the engine share."""
 
+    limit: int
+    """Bytes; above it new label sets and growing texts are refused.  0: no limit."""
+    @property
+    def memory(self) -> int:
+        """Bytes held by the metrics, and by what snapshots still show."""
+    @property
+    def refused(self) -> int:
+        """How often `limit` refused something."""
     def add(self, metric: Metric) -> None: ...
     def remove(self, metric: Metric) -> None: ...
-    def replace(self, old: Sequence[Metric], new: Sequence[Metric]) -> None:
-        """Exchange metrics in one step as readers see it; new ones take the place of old ones of the same name."""
+    def replace(
+        self, old: Sequence[Metric], new: Sequence[Metric], inherit: Sequence[tuple[Metric, Metric]] = ...
+    ) -> None:
+        """Exchange metrics in one step as readers see it; new ones take the place of old ones of the same name.
+
+        In the same step `to.inherit(source)` for each pair (to, source) of `inherit`.  Raises ValueError, and changes
+        nothing, when an old metric is not in the store, a new one is in one, or a pair does not fit.
+        """
     def metrics(self) -> list[Metric]:
         """All metrics, families in order of first addition, within a family in load order."""
     def snapshot(self) -> Snapshot: ...
@@ -71,6 +86,8 @@ class Row:
     labels: tuple[str, ...]
     time: int
     """Nanoseconds since the epoch."""
+    expiry: int
+    """Nanoseconds after `time`; 0: never."""
     value: int | float | bytes | None
     """None for histograms."""
     count: int
@@ -81,6 +98,8 @@ class Row:
 class Snapshot:
     """A consistent view: no half of a line is in it.  Taking one costs a copy of the slots, not of the labels."""
 
+    warnings: list[str]
+    """What the last call of `prometheus`, `metrics_json` or `families` left out, and why."""
     def metrics(self) -> list[Metric]: ...
     def rows(self, metric: Metric) -> Iterator[Row]:
         """In order of creation."""
@@ -96,16 +115,21 @@ class Snapshot:
         names: frozenset[str] | None = ...,
         strict_labels: bool = ...,
     ) -> bytes:
-        """Spec metrics-export.md §1, user metrics only.
+        """Spec metrics-export.md §1, user metrics only; the OpenMetrics form comes without its last line, `# EOF`.
 
+        `names`: the families to show, or names of their samples, without `prefix`.
         `strict_labels`: differing label names in one family are an error too (one-shot, §1.6).
         Raises ValueError with the reason where §1.6 fails the page; `warnings` has what was left out and why.
         """
     def metrics_json(
         self, *, emit_prog_label: bool = ..., prefix: str = ..., names: frozenset[str] | None = ...
     ) -> bytes:
-        """One object with a member per family, for `/metrics.json`; ValueError and `warnings` as above."""
-    warnings: list[str]
+        """JSON metrics: the content of the Prometheus page as one object by family, those without samples too.
+
+        Raises ValueError as `prometheus` does.
+        """
+    def families(self, *, emit_prog_label: bool = ..., prefix: str = ...) -> dict[str, str]:
+        """Names and types (counter, gauge, histogram) of the families on the Prometheus page."""
 
 class TimeZone:
     """A `nativemtail.zones.Zone` in C."""
@@ -168,3 +192,9 @@ class Engine:
         """Lines handed to each program after its filter, since the engine was made."""
     def program_faults(self) -> dict[str, int]:
         """Run-time errors of each program since the engine was made."""
+    def program_times(self) -> dict[str, tuple[list[int], float]]:
+        """How long a program ran on a line, for the programs that ran: counts by range, and the sum in seconds.
+
+        The first ten ranges end (inclusively) at 2e-05·2**k seconds, the last has no end.  A sample: the first run of
+        each program and then about one of 256; lines that the gates keep from a program are no runs.  Not scaled up.
+        """

@@ -13,12 +13,16 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from nativemtail import compiler
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError
 from nativemtail.options import Options
 from nativemtail.text import go_quote, reason
+
+if TYPE_CHECKING:
+    from nativemtail.compiler import ast
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +125,13 @@ class Programs:
         """The compiled form of a running program.  Raises KeyError."""
         return self._running[name].program
 
+    def dump(self, name: str) -> str | None:
+        """What a running program was compiled to, for people; None when none of that name runs."""
+        from nativemtail.compiler import disasm
+
+        running = self._running.get(name)
+        return disasm.dump(running.program) if running else None
+
     def load(self, *, strict: bool) -> None:
         """Load everything.  `strict`: the first failure raises LoadError and nothing runs."""
         change = self.prepare(strict=strict)
@@ -155,7 +166,23 @@ class Programs:
                 fresh.append(name)
         if self._planned and not fresh and len(wanted) == len(self._running):
             return None
-        return self._change(dict(sorted(wanted.items(), key=lambda item: os.fsencode(item[0]))), fresh)
+        try:
+            return self._change(wanted, fresh)
+        except ValueError:
+            self._leave_out_unbuildable(wanted, fresh, strict)
+        return self._change(wanted, fresh)
+
+    def _leave_out_unbuildable(self, wanted: dict[str, Loaded], fresh: list[str], strict: bool) -> None:
+        """Some programs compile, but their patterns are too much for the engine: the old ones, if any, stay."""
+        for name in fresh[:]:
+            try:
+                self._build([(wanted[name].program, wanted[name].metrics)])
+            except ValueError as error:
+                fresh.remove(name)
+                del wanted[name]
+                if name in self._running:
+                    wanted[name] = self._running[name]
+                self._fail(name, f"compile failed for {name}:\n{name}: {error}", strict)
 
     def _load_one(self, name: str, path: str, others: dict[str, Loaded], strict: bool) -> Loaded | None:
         """The program compiled, or None when it is unchanged or wrong."""
@@ -182,7 +209,7 @@ class Programs:
         except LoadError as error:
             self._fail(name, str(error), strict)
             return None
-        for position, note in program.notes:
+        for position, note in dict.fromkeys(program.notes):
             log.info("%s", f"{position}: {note}" if position else note)
         status.load_seconds = time.monotonic() - started
         return loaded
@@ -197,6 +224,7 @@ class Programs:
         log.error("%s", message)
 
     def _change(self, wanted: dict[str, Loaded], fresh: list[str]) -> Change:
+        wanted = dict(sorted(wanted.items(), key=lambda item: os.fsencode(item[0])))
         plan = self._build([(loaded.program, loaded.metrics) for loaded in wanted.values()])
         gone = [name for name in self._running if name not in wanted]
         change = Change(wanted, plan, loaded=fresh, unloaded=gone)
@@ -351,7 +379,7 @@ def fault_text(fault: Fault) -> str:
 
 def open_programs(options: Options) -> Programs:
     """The programs that the flags name, not loaded yet.  Raises LoadError for an unknown time zone."""
-    from nativemtail import compiler, zones
+    from nativemtail import zones
     from nativemtail.compiler import plan
 
     try:
@@ -361,7 +389,7 @@ def open_programs(options: Options) -> Programs:
     limits = compiler.Options(options.max_regexp_length or 1024, options.max_recursion_depth or 100)
 
     def compile(name: str, text: bytes) -> compiler.Program:
-        program = compiler.compile_program(name, text, limits)
+        program = compiler.compile_program(name, text, limits, _trace(name, options))
         if options.dump_bytecode:
             from nativemtail.compiler import disasm
 
@@ -375,3 +403,16 @@ def open_programs(options: Options) -> Programs:
         return built
 
     return Programs(options.progs, compile, build)
+
+
+def _trace(name: str, options: Options) -> compiler.Trace:
+    """Logs the trees that `-dump_ast` and `-dump_ast_types` ask for."""
+
+    def show(stage: str, root: ast.Block) -> None:
+        typed = stage not in ("parsed", "folded")
+        if options.dump_ast_types if typed else options.dump_ast and stage == "parsed":
+            from nativemtail.compiler import dump
+
+            log.info("%s: %s:\n%s", name, stage, dump.dump(root, types=typed))
+
+    return show

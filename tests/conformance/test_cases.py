@@ -86,7 +86,7 @@ def place(case: Path, folder: Path) -> Path:
 
 
 def read(case: dict[str, Any], name: str) -> str:
-    return (CASES / case["name"] / name).read_bytes().decode("utf-8")
+    return CASES.joinpath(case["name"], name).read_bytes().decode("utf-8")
 
 
 def refuse(constant: str) -> NoReturn:

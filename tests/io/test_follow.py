@@ -314,6 +314,22 @@ def test_rotation_behind_links(tmp_path: Path) -> None:
         rig.expect([b"1", b"2", b"3"], patience=1.0)
 
 
+def test_copy_in_the_same_place(log: Path) -> None:
+    """A script that copies over the same file each time: neither the copy nor what it kept counts twice."""
+    log.touch()
+    copy = log.with_suffix(".log.1")
+    with Rig(f"{log}*", settings=QUICK) as rig:
+        for turn in range(4):
+            append(log, b"%d\n" % turn)
+            rig.expect([b"%d" % i for i in range(turn + 1)])
+            shutil.copyfile(log, copy)
+            os.truncate(log, 0)
+            time.sleep(0.5)
+        os.truncate(copy, 0)
+        append(copy, b"its own\n")
+        rig.expect([b"0", b"1", b"2", b"3", b"its own"])
+
+
 def test_two_paths_of_one_file(tmp_path: Path) -> None:
     """Each is a source, as in mtail."""
     log, link = tmp_path / "a.log", tmp_path / "b.log"

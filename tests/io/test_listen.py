@@ -7,7 +7,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,17 +28,22 @@ class Stream:
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind = kind
         self.name = f"unix://{folder}/sock" if kind == "unix" else "tcp://127.0.0.1:0"
+        self.peers: list[socket.socket] = []
 
     def connect(self, rig: Rig) -> socket.socket:
         peer = socket.socket(socket.AF_UNIX if self.kind == "unix" else socket.AF_INET)
         peer.settimeout(5)
+        self.peers.append(peer)
         peer.connect(rig.tailer.addresses[self.name])  # type: ignore[arg-type]
         return peer
 
 
 @pytest.fixture(params=["tcp", "unix"])
-def stream(request: pytest.FixtureRequest, tmp_path: Path) -> Stream:
-    return Stream(request.param, tmp_path)
+def stream(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stream]:
+    made = Stream(request.param, tmp_path)
+    yield made
+    for peer in made.peers:
+        peer.close()
 
 
 def test_connections_have_their_own_lines(stream: Stream) -> None:
@@ -89,23 +94,17 @@ def test_limit_of_clients(stream: Stream, caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_one_client_cannot_starve_another(stream: Stream) -> None:
-    with Rig(stream.name, settings=QUICK) as rig:
+    rig = Rig(stream.name, settings=QUICK)
+    rig.sink.delay = 0.005
+    with rig:
         busy, quiet = stream.connect(rig), stream.connect(rig)
-        stop = threading.Event()
-
-        def flood() -> None:
-            while not stop.is_set():
-                busy.sendall(b"x\n" * 50_000)
-
-        thread = threading.Thread(target=flood)
-        thread.start()
-        try:
-            time.sleep(0.05)
-            quiet.sendall(b"here\n")
-            rig.wait(lambda: b"here" in rig.lines[-200_000:], patience=2)
-        finally:
-            stop.set()
-            thread.join()
+        flood = threading.Thread(target=busy.sendall, args=(b"x\n" * 5_000_000,))
+        flood.start()
+        rig.wait(lambda: rig.lines)
+        quiet.sendall(b"here\n")
+        flood.join()
+        rig.wait(lambda: len(rig.lines) == 5_000_001)
+        assert rig.lines.index(b"here") < 3_000_000
 
 
 def test_pushes_back(stream: Stream) -> None:
@@ -238,17 +237,22 @@ class Datagrams:
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind = kind
         self.name = f"unixgram://{folder}/sock" if kind == "unixgram" else "udp://127.0.0.1:0"
+        self.senders: list[socket.socket] = []
 
     def sender(self, rig: Rig) -> Callable[[bytes], int]:
         sock = socket.socket(socket.AF_UNIX if self.kind == "unixgram" else socket.AF_INET, socket.SOCK_DGRAM)
+        self.senders.append(sock)
         sock.settimeout(5)
         sock.connect(rig.tailer.addresses[self.name])  # type: ignore[arg-type]
         return sock.send
 
 
 @pytest.fixture(params=["udp", "unixgram"])
-def datagrams(request: pytest.FixtureRequest, tmp_path: Path) -> Datagrams:
-    return Datagrams(request.param, tmp_path)
+def datagrams(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Datagrams]:
+    made = Datagrams(request.param, tmp_path)
+    yield made
+    for sender in made.senders:
+        sender.close()
 
 
 def test_end_of_datagram_ends_its_line(datagrams: Datagrams) -> None:
@@ -290,9 +294,10 @@ def test_what_the_kernel_drops_is_counted() -> None:
     rig = Rig("udp://127.0.0.1:0", settings=replace(QUICK, receive_buffer=4096))
     rig.sink.delay = 0.3
     with rig:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        for number in range(1000):
-            sock.sendto(b"%d" % number, rig.tailer.addresses["udp://127.0.0.1:0"])  # type: ignore[arg-type]
+        address = rig.tailer.addresses["udp://127.0.0.1:0"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for number in range(1000):
+                sock.sendto(b"%d" % number, address)  # type: ignore[arg-type]
         rig.wait(lambda: rig.tailer.counters.datagrams_dropped_total.total() + len(rig.lines) == 1000)
         assert rig.tailer.counters.datagrams_dropped_total.total() > 0
 

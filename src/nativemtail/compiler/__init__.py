@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.program import Program
+
+if TYPE_CHECKING:
+    from nativemtail.compiler import ast
 
 __all__ = ["CompileError", "Options", "Program", "compile_program"]
 
@@ -23,17 +28,33 @@ class Options:
     """Depth of the syntax tree."""
 
 
-def compile_program(name: str, source: bytes, options: Options | None = None) -> Program:
+Trace = Callable[[str, "ast.Block"], None]
+"""Called with the name of a stage and the tree that it left; from "checked" on the tree has types."""
+
+
+def _no_trace(_stage: str, _root: ast.Block) -> None:
+    pass
+
+
+def compile_program(
+    name: str, source: bytes, options: Options | None = None, trace: Trace = _no_trace
+) -> Program:
     """Compile one program; `name` is its file's base name, which stands in all messages.
 
     Raises CompileError with every error of the first stage that found any (spec language.md §1).
     """
     from nativemtail.compiler import checker, codegen, fold, parser
 
+    options = options or Options()
     root = parser.parse(name, source)
+    trace("parsed", root)
     root = fold.fold(name, root)
-    notes = checker.check(name, root, options or Options())
+    trace("folded", root)
+    notes = checker.check(name, root, options)
+    trace("checked", root)
     root = fold.fold(name, root)
-    program = codegen.generate(name, root)
+    trace("folded again", root)
+    with checker.recursion_room(options.max_recursion_depth):
+        program = codegen.generate(name, root)
     program.notes = notes
     return program

@@ -582,7 +582,10 @@ class _Checker:
 
     def arithmetic(self, node: ast.Binary) -> None:
         node.type = self.common(node)
-        if node.op in ("/", "%") and isinstance(node.rhs, ast.IntLit) and node.rhs.value == 0:
+        rhs = node.rhs
+        if node.type is _ERROR or node.op not in ("/", "%"):
+            return
+        if isinstance(rhs, ast.IntLit) and rhs.value == 0:
             self.error(node.pos, "Can't divide by zero.")
 
     def comparison(self, node: ast.Binary) -> None:

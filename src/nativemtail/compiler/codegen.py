@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from itertools import pairwise
+from typing import Any, ClassVar
 
 from nativemtail.compiler import ast, types
 from nativemtail.compiler.errors import CompileError
@@ -152,13 +154,10 @@ class _Generator:
             self._STATEMENTS[type(stmt)](self, stmt)
 
     def expression_statement(self, stmt: ast.ExprStmt) -> None:
-        start = len(self.code)
         if isinstance(stmt.expr, ast.Binary) and stmt.expr.op in ("=", "+="):
             self.assign(stmt.expr)
         else:
             self.leave(*self.value(stmt.expr))
-        if not any(instr.op in _LASTING for instr in self.code[start:]):
-            del self.code[start:]
 
     def leave(self, register: int, kind: Kind) -> None:
         """mtail leaves the value of a statement on its stack, where a key that is a pattern finds it."""
@@ -219,7 +218,7 @@ class _Generator:
         if len(bounds) < 2:
             self.ice(decl, "a histogram need at least two boundaries")
             return False
-        if any(hi <= lo for lo, hi in zip(bounds, bounds[1:], strict=False)):
+        if any(hi <= lo for lo, hi in pairwise(bounds)):
             self.ice(decl, "buckets boundaries must be sorted")
             return False
         return True
@@ -463,7 +462,7 @@ class _Generator:
         texts = [self.as_string(*value) for value in self.leftovers[first_left:]]
         del self.leftovers[first_left:]
         texts += [self.key_text(key, *value) for key, value in pushed]
-        if len(texts) == 1 or all(b == a + 1 for a, b in zip(texts, texts[1:], strict=False)):
+        if len(texts) == 1 or all(b == a + 1 for a, b in pairwise(texts)):
             return texts[0] if texts else 0
         first = self.registers(len(texts))
         for at, text in enumerate(texts):
@@ -669,7 +668,7 @@ class _Generator:
     def assign(self, expr: ast.Binary) -> None:
         target = _as_index(expr.lhs)
         if target is None:
-            return
+            return None
         datum = self.datum(target)
         text = _type_name(expr.type)
         old: Value | None = None
@@ -682,7 +681,7 @@ class _Generator:
         before = len(self.code)
         value = self.value(expr.rhs)
         if datum is None:
-            return
+            return None
         if text not in _SUFFIX:
             if expr.op == "=":
                 return self.ice(expr, f"no opcode for type {text} in op {_TOKEN['=']}")
@@ -696,7 +695,7 @@ class _Generator:
         if old is not None:
             value = self.three("ADDF" if text == "Float" else "CAT", old[1], old, value,
                                self.as_float if text == "Float" else self.as_string)  # fmt: skip
-        self.store(target, datum, text, value, add=expr.op == "+=" and text == "Int")
+        return self.store(target, datum, text, value, add=expr.op == "+=" and text == "Int")
 
     def store(self, target: ast.Index, datum: int, text: str, value: Value, *, add: bool) -> None:
         metric = self.metric(target) or 0
@@ -746,7 +745,7 @@ class _Generator:
         self.fail(f"unexpected type for string {kind.value}")
         return register
 
-    _STATEMENTS = {
+    _STATEMENTS: ClassVar[dict[type[ast.Stmt], Callable[[_Generator, Any], None]]] = {
         ast.ExprStmt: expression_statement,
         ast.Cond: condition,
         ast.VarDecl: declaration,
@@ -759,7 +758,7 @@ class _Generator:
         ast.ConstDecl: nothing,
         ast.DecoDecl: nothing,
     }
-    _VALUES = {
+    _VALUES: ClassVar[dict[type[ast.Expr], Callable[[_Generator, Any], Value]]] = {
         ast.IntLit: int_literal,
         ast.FloatLit: float_literal,
         ast.StringLit: string_literal,
@@ -771,7 +770,7 @@ class _Generator:
         ast.Binary: binary,
         ast.Conv: converted,
     }
-    _CALLS = {
+    _CALLS: ClassVar[dict[str, Callable[[_Generator, ast.Call, list[Value]], Value]]] = {
         "bool": call_bool,
         "int": call_conversion,
         "float": call_conversion,
@@ -785,13 +784,6 @@ class _Generator:
         "timestamp": call_timestamp,
         "getfilename": call_getfilename,
     }
-
-
-_LASTING = frozenset(
-    "JMP JF JT JMATCHED SETM FAIL MATCH MATCHS CAPS CAPI CAPF CAPIM CAPFM S2I S2F STRTOL DIVI MODI SHLI SHRI DATUM INC DEC"
-    " INCBY SETI SETF SETS OBSERVE DEL EXPIRE SETTIME STRPTIME END".split()
-)
-"""What a statement must contain to be worth keeping."""
 
 
 def _as_index(expr: ast.Expr) -> ast.Index | None:

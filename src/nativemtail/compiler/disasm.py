@@ -27,7 +27,8 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
         yield f"Sources: {', '.join(sorted(program.log_filter))}"
     yield "Metrics"
     for number, metric in enumerate(program.metrics):
-        yield f" {number:8} {metric.name} keys={list(metric.keys)} kind={metric.kind} type={metric.type} {metric.source}"
+        shape = f"kind={metric.kind} type={metric.type} keys={list(metric.keys)}"
+        yield f" {number:8} {metric.name} {shape} {metric.source}"
     yield "Patterns"
     for number, text in enumerate(program.patterns):
         shared = tables.patterns[spec.patterns[number]]
@@ -41,7 +42,7 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
             yield title
             yield from (listing(at, instr) for at, instr in enumerate(code))
     found = gates.program_gate(program, plan.costs(program))
-    if found is not None and len(found.residue) > 1:
+    if found is not None and found.residue:
         yield "Residue"
         yield from (listing(at, instr) for at, instr in enumerate(found.residue))
 

@@ -16,13 +16,16 @@ from typing import Any
 from nativemtail.compiler import gates, timelayout
 from nativemtail.compiler.opcodes import CAPTURES, OPS
 from nativemtail.compiler.program import Instr, Program
-from nativemtail.compiler.regex import analysis, dialects, factors, syntax
+from nativemtail.compiler.regex import analysis, dialects, factors, prefix, syntax
+from nativemtail.compiler.regex.ucd import Ranges
 
 # flags of a pattern, as in core/match.pxi
 PCRE2, LINEAR, ALWAYS, LITERAL = 1, 2, 4, 8
 
 WORTHLESS = 0.5
 """A gate expected to let more than this fraction of lines through is none."""
+FEW = 8
+"""So many patterns of a program are rather tried on the few lines that it runs on than looked for in all of them."""
 
 _PACK = struct.Struct("=HHHHii")
 
@@ -86,6 +89,9 @@ class Residue:
 
     code: ProgramSpec
     programs: list[int]
+    runs: list[tuple[int, int, int]] | None
+    """If it parses a time that a plain scan finds at the start of the line: per run of characters the ASCII set as
+    bits, the least and the most number (0xFFFFFFFF: any); the time's layout is the code's only one."""
 
 
 @dataclass(slots=True)
@@ -132,19 +138,24 @@ def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
     tables = Tables()
     numbers = _share_patterns(tables, [program for program, _ in loaded])
     residues: dict[Hashable, Residue] = {}
+    sought: set[int] = set()
     for at, (program, metrics) in enumerate(loaded):
         spec = _program(program, metrics, numbers, tables.patterns)
         tables.programs.append(spec)
         gate = gates.program_gate(program, costs(program))
+        asked = {spec.patterns[instr.d] for instr in program.code if instr.op == "MATCH"}
         if gate is None:
             tables.always.append(at)
+            sought |= asked
             continue
-        spec.gate = frozenset(numbers[program.patterns[number]] for number in gate.patterns)
-        if len(gate.residue) > 1:
-            code = _program(isolated(program, gate.residue), [], numbers, tables.patterns)
-            residues.setdefault(_identity(code), Residue(code, [])).programs.append(at)
+        spec.gate = frozenset(spec.patterns[number] for number in gate.patterns)
+        sought |= asked if len(asked - spec.gate) > FEW else spec.gate
+        if gate.residue:
+            part = isolated(program, gate.residue)
+            code = _program(part, [], numbers, tables.patterns)
+            residues.setdefault(_identity(code), Residue(code, [], _leading_time(part))).programs.append(at)
     tables.residues = list(residues.values())
-    _add_factors(tables)
+    _add_factors(tables, sought)
     return tables
 
 
@@ -152,6 +163,27 @@ def _identity(residue: ProgramSpec) -> Hashable:
     """Equal for residues that do the same."""
     pools = residue.ints, residue.floats, residue.strings, residue.layouts, residue.patterns
     return residue.code, repr(pools)
+
+
+def _leading_time(residue: Program) -> list[tuple[int, int, int]] | None:
+    """The runs of characters that make up the time, if all that the residue does is to parse the start of the line."""
+    if [instr.op for instr in residue.code] != ["MATCH", "CAPSM", "STRPTIME", "END"]:
+        return None
+    match, capture, parse, _end = residue.code
+    if match.e != 3 or capture.b != match.a or parse.a != capture.a:
+        return None
+    runs = prefix.leading_group(facts(residue.patterns[0]).node, capture.c)
+    if runs is None:
+        return None
+    return [(_ascii(run.ranges), run.least, 0xFFFFFFFF if run.most is None else run.most) for run in runs]
+
+
+def _ascii(ranges: Ranges) -> int:
+    bits = 0
+    for low, high in ranges:
+        if low < 0x80:
+            bits |= (1 << (min(high, 0x7F) + 1)) - (1 << low)
+    return bits
 
 
 # instruction → the field and the pool that it names; slots are numbered like a pool
@@ -255,12 +287,13 @@ def _slot_pairs(program: Program, given: list[int]) -> list[int]:
     return pairs
 
 
-def _add_factors(tables: Tables) -> None:
-    """Give each gated pattern a bit, and each factor the bits of its patterns and of their programs."""
+def _add_factors(tables: Tables, sought: Iterable[int]) -> None:
+    """Give each pattern that is looked for a bit, and each factor the bits of its patterns and of their programs."""
     bits: dict[factors.Factor, set[int]] = {}
+    looked_for = set().union(*(facts(tables.patterns[number].text).gate or () for number in sought))
     for spec in tables.patterns:
         gate = facts(spec.text).gate
-        if gate is None:
+        if gate is None or not gate <= looked_for:
             continue
         spec.gate = tables.pattern_bits
         tables.pattern_bits += 1

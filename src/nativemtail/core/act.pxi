@@ -9,6 +9,7 @@ cdef enum:
     MAX_ARENA = 64 * 1024 * 1024    # bytes of all texts that programs make for one line
     FAULTS_KEPT = 100               # run-time errors kept per program until they are fetched
     FAULT_TEXT = 4096               # bytes kept of each text in one
+    TIME_RANGES = 11                # of run times: 20 µs, 40 µs, … 10.24 ms, and more
 
 cdef struct Instr:
     uint16_t op
@@ -60,7 +61,7 @@ cdef struct Prog:
     int64_t* ints
     double* floats
     Str* strings
-    Strptime* layouts
+    Strptime** layouts          # shared by all programs
     MetricTable** metrics
     int32_t* patterns           # numbers in the plan
     Slot* slots
@@ -71,6 +72,9 @@ cdef struct Prog:
     FaultRecord* kept
     int kept_n
     FaultRecord last
+    uint32_t unsampled          # runs to go until one is timed
+    int64_t times[TIME_RANGES]  # timed runs by how long they took, see scan.pxi
+    int64_t time_ns             # and all of them together
 
 cdef struct Chunk:
     Chunk* next
@@ -82,6 +86,7 @@ cdef struct Context:            # what running a line needs; one per engine
     Pattern* patterns
     uint64_t* bits              # gate bits of the line
     bint gated
+    bint ascii                  # all bytes of the piece are
     Matcher matcher
     Subject line
     Subject other               # subject of =~ and subst
@@ -638,7 +643,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_SETTIME:
             set_time(ctx, r[i.a].i)
         elif op == OP_STRPTIME:
-            layout = &prog.layouts[i.d]
+            layout = prog.layouts[i.d]
             if parse_time(ctx, layout, r[i.a].s) != 0:
                 text = r[i.a].s
                 code_of_fault = time_fault(ctx, layout, &text)

@@ -5,6 +5,19 @@ cdef struct GateBits:               # bits that an event sets
     uint32_t word
     uint64_t mask
 
+cdef struct Run:                # as many characters of an ASCII set as there are, within bounds
+    uint64_t low                # the set's characters below 64
+    uint64_t high               # and the others
+    uint32_t least
+    uint32_t most
+
+cdef struct Leading:            # a time at the start of the line, for residues that do no more than parse it
+    Run* runs
+    int run_n                   # 0: the residue is of another kind
+    char memo[48]               # the last time that was good, and the byte behind it
+    size_t memo_n               # with that byte, at least 16; 0: none
+    uint64_t memo_epoch
+
 cdef struct Gates:              # one Hyperscan database for all programs
     hs_database_t* database
     hs_scratch_t* scratch
@@ -14,8 +27,10 @@ cdef struct Gates:              # one Hyperscan database for all programs
     uint32_t program_word
     uint64_t* always            # programs that run on every line, as words
     Prog* residues              # what runs dry on every line (compiler/gates.py)
+    Leading* leading            # for each of them what decides most lines without it
     uint64_t* failing           # for each of them the programs that run if it fails, as words
     int residue_n
+    bint any_always
     bint every_line             # whether there are programs or residues that every line concerns
     bint usable
 
@@ -50,6 +65,7 @@ cdef class Plan:
     cdef bint patch_year
     cdef bint allow_jit
     cdef list kept              # what the C tables point into
+    cdef dict layouts           # text → Strptime
     cdef list filters           # per program: names of the sources it listens to, or None
     cdef TimeZone zone
     cdef Str zone_name
@@ -59,6 +75,7 @@ cdef class Plan:
 
     def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint gated=True, bint jit=True):
         self.kept = []
+        self.layouts = {}
         self.warnings = []
         self.zone = zone
         self.zone_name = self.keep(zone.name.encode())
@@ -85,7 +102,9 @@ cdef class Plan:
         if self.gates.residues != NULL:
             for i in range(self.gates.residue_n):
                 prog_free(&self.gates.residues[i])
+                free(self.gates.leading[i].runs)
         free(self.gates.residues)
+        free(self.gates.leading)
         free(self.gates.failing)
         free(self.patterns)
         free(self.progs)
@@ -141,10 +160,9 @@ cdef class Plan:
         prog.strings = <Str*> zeroed(len(spec.strings), sizeof(Str))
         for i, text in enumerate(spec.strings):
             prog.strings[i] = self.keep(text)
-        prog.layouts = <Strptime*> zeroed(len(spec.layouts), sizeof(Strptime))
+        prog.layouts = <Strptime**> zeroed(len(spec.layouts), sizeof(Strptime*))
         for i, (text, steps) in enumerate(spec.layouts):
-            prog.layouts[i].text = self.keep(text)
-            prog.layouts[i].steps = self.keep(steps)
+            prog.layouts[i] = self._layout(text, steps)
         prog.metrics = <MetricTable**> zeroed(len(spec.metrics), sizeof(MetricTable*))
         for i, metric in enumerate(spec.metrics):
             self.kept.append(metric)
@@ -159,17 +177,43 @@ cdef class Plan:
                 prog.slots[i].own = <size_t*> zeroed(2 * pairs, sizeof(size_t))
         prog.kept = <FaultRecord*> zeroed(FAULTS_KEPT, sizeof(FaultRecord))
 
+    cdef Strptime* _layout(self, bytes text, bytes steps) except NULL:
+        """The one of this text, which remembers the last time for all programs that have it."""
+        cdef Strptime* layout
+        if text in self.layouts:
+            return <Strptime*> <char*> <bytearray> self.layouts[text]
+        if not layout_check(steps, len(steps)):
+            raise ValueError("not a compiled layout")
+        memory = self.layouts[text] = bytearray(sizeof(Strptime))
+        layout = <Strptime*> <char*> <bytearray> memory
+        layout.text = self.keep(text)
+        layout.steps = self.keep(steps)
+        return layout
+
     cdef _add_residues(self, list residues):
         cdef Gates* g = &self.gates
         cdef size_t words = (self.prog_n + 63) // 64
         g.residues = <Prog*> zeroed(len(residues), sizeof(Prog))
         g.failing = <uint64_t*> zeroed(len(residues) * words, sizeof(uint64_t))
+        g.leading = <Leading*> zeroed(len(residues), sizeof(Leading))
         g.residue_n = len(residues)
         for i, residue in enumerate(residues):
             self._add_program(&g.residues[i], residue.code)
+            self._add_leading(&g.leading[i], residue.runs or [])
             self.registers = max(self.registers, residue.code.registers)
             for number in residue.programs:
                 g.failing[i * words + number // 64] |= <uint64_t> 1 << (number % 64)
+
+    cdef _add_leading(self, Leading* leading, list runs):
+        cdef Run* run
+        leading.runs = <Run*> zeroed(len(runs), sizeof(Run))
+        leading.run_n = len(runs)
+        for i, (bits, least, most) in enumerate(runs):
+            run = &leading.runs[i]
+            run.low = bits & 0xFFFFFFFFFFFFFFFF
+            run.high = bits >> 64
+            run.least = least
+            run.most = most
 
     cdef _add_gates(self, tables):
         cdef Gates* g = &self.gates
@@ -179,6 +223,7 @@ cdef class Plan:
         g.always = <uint64_t*> zeroed(g.words - g.program_word, sizeof(uint64_t))
         for i in tables.always:
             g.always[i // 64] |= <uint64_t> 1 << (i % 64)
+        g.any_always = bool(tables.always)
         g.every_line = bool(tables.always or tables.residues)
         g.first = <uint32_t*> zeroed(len(tables.factors) + 1, sizeof(uint32_t))
         g.spans = <GateBits*> zeroed(sum(len(factor.spans) for factor in tables.factors), sizeof(GateBits))

@@ -772,6 +772,7 @@ cdef list gather_families(Snapshot snapshot, bint emit_prog_label, str prefix, n
     cdef dict found = {}
     cdef list families = []
     cdef Metric metric
+    snapshot.warnings = []
     for metric in snapshot.members:
         if metric.hidden or metric.kind == KIND_TEXT or (snapshot.view(metric).count == 0 and form != FORM_JSON):
             continue
@@ -779,7 +780,7 @@ cdef list gather_families(Snapshot snapshot, bint emit_prog_label, str prefix, n
         problem = _problem(metric, name, emit_prog_label)
         if problem is not None:
             snapshot.warnings.append(problem)
-        elif is_wanted(name, _WORDS[metric.kind], names):
+        elif is_wanted(name[len(prefix):], _WORDS[metric.kind], names):
             found.setdefault(name, []).append(metric)
     for name in sorted(found):
         families.append(Family(snapshot, name, found[name], emit_prog_label, form))
@@ -787,7 +788,7 @@ cdef list gather_families(Snapshot snapshot, bint emit_prog_label, str prefix, n
 
 
 cdef bint is_wanted(str name, str word, names) except *:
-    """`name`, or a name that its samples have, is asked for."""
+    """`name` (in front of which comes no prefix), or a name that its samples have, is asked for."""
     return names is None or name in names or any(name + suffix in names for suffix in _SUFFIXES.get(word, ()))
 
 
@@ -866,9 +867,7 @@ cdef int write_family(Buf* out, Family family, bint times, bint openmetrics) exc
 cdef list sorted_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, bint strict, int form):
     """Families whose samples are in order; raises ValueError with the reason where §1.6 fails the page."""
     cdef Family family
-    cdef list families
-    snapshot.warnings = []
-    families = gather_families(snapshot, emit_prog_label, prefix, names, form)
+    cdef list families = gather_families(snapshot, emit_prog_label, prefix, names, form)
     for family in families:
         check_help(family, strict)
         if strict:

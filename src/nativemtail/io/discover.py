@@ -31,6 +31,7 @@ _SWEEP_STEP = 64
 _SWEEP_PAUSE = 0.005
 _LINGER_TICK = 0.25
 _SETTLE_LIMIT = 60.0
+_CLOCK_GRAIN = 20_000_000
 _STALE_WAIT = 1.0
 _RETRY_LIMIT = 4.0
 _MAX_MOVES = 1024
@@ -61,13 +62,27 @@ class Followed(FileReader):
     it is being written: what it holds then was counted already.
     """
 
-    __slots__ = ("heirs", "lingers", "on_rewritten", "paths", "rewritten", "settling", "watch")
+    __slots__ = (
+        "catch_up",
+        "claim",
+        "heirs",
+        "is_copy",
+        "lingers",
+        "on_rewritten",
+        "paths",
+        "rewritten",
+        "settling",
+        "watch",
+    )
 
     paths: list[LogPath]
     lingers: Source | None
     heirs: list[str]
     settling: bool
     rewritten: bool
+    is_copy: bool
+    claim: Callable[[int], bool]
+    catch_up: Callable[[], None]
     on_rewritten: Callable[[Followed], None]
     watch: int
 
@@ -81,6 +96,13 @@ class Followed(FileReader):
     def _start_over(self) -> None:
         super()._start_over()
         self.on_rewritten(self)
+
+    def _is_in_place(self) -> bool:
+        self.catch_up()
+        return self.lingers is None
+
+    def _claim(self, fd: int) -> bool:
+        return self.claim(fd)
 
 
 class _Pattern:
@@ -144,6 +166,7 @@ class Discovery:
         self._hops: dict[str, list[str]] = {}
         self._moves: dict[int, str] = {}
         self._rotated_names: dict[str, str] = {}
+        self._unproven: dict[str, str] = {}
         self._dirty: dict[_Pattern, None] = {}
         self._ticking: set[str] = set()
 
@@ -153,7 +176,7 @@ class Discovery:
 
     def start(self) -> None:
         """Follow what is there from its end; what comes later is read from its beginning (row `new-file`)."""
-        self._started = time.time_ns()
+        self._started = time.time_ns() - _CLOCK_GRAIN
         if self._context.settings.inotify:
             try:
                 self._inotify = watch.Inotify()
@@ -178,8 +201,10 @@ class Discovery:
 
     def drain(self, deadline: float) -> None:
         """Read everything to its end once more and deliver what is unterminated, rotated files first."""
-        if self._inotify is not None:
+        while self._inotify is not None and time.monotonic() < deadline:
             self._on_events(0)
+            if not self._unproven:
+                break
         self._clean()
         for lingering in list(self._lingering):
             lingering.drain(deadline)
@@ -207,21 +232,18 @@ class Discovery:
 
     # Paths and readers
 
-    def look(self, path: str, origin: str = "") -> None:
-        """Compare what is at `path`, which matches a pattern, with what is known of it.
-
-        `origin`: the followed path from which a rename brought it there, so that it is no copy.
-        """
+    def look(self, path: str) -> None:
+        """Compare what is at `path`, which matches a pattern, with what is known of it."""
         ignore = self._context.settings.ignore
         if path in self._looking or (ignore is not None and ignore(os.path.basename(path))):
             return
         self._looking.add(path)
         try:
-            self._look(path, origin)
+            self._look(path)
         finally:
             self._looking.discard(path)
 
-    def _look(self, path: str, origin: str) -> None:
+    def _look(self, path: str) -> None:
         try:
             info = os.stat(path)
         except OSError as error:
@@ -238,10 +260,8 @@ class Discovery:
             return
         known = self._paths.get(path)
         if known is None or known.reader is None or known.reader.identity != identity(info):
-            self._bind(path, info, origin)
+            self._bind(path, info)
         elif isinstance(known.reader, Followed):
-            if origin and known.reader.settling and not known.reader.rewritten:
-                self._take_whole(known.reader, origin)
             self._check(known.reader, path, info)
 
     def _check(self, reader: Followed, path: str, info: os.stat_result) -> None:
@@ -257,9 +277,9 @@ class Discovery:
         reader.modified = info.st_mtime_ns
         self._loop.queue(reader)
 
-    def _bind(self, path: str, info: os.stat_result, origin: str) -> None:
+    def _bind(self, path: str, info: os.stat_result) -> None:
         """Make `path` the path of the reader of its file, which may have to be opened."""
-        reader = self._readers.get(identity(info)) or self._open(path, info, origin)
+        reader = self._readers.get(identity(info)) or self._open(path, info)
         if reader is None:
             return
         if isinstance(reader, Followed) and reader.lingers is None and self._is_hard_link(path, reader):
@@ -325,7 +345,7 @@ class Discovery:
 
     # Opening and closing
 
-    def _open(self, path: str, info: os.stat_result, origin: str) -> Followed | FifoReader | None:
+    def _open(self, path: str, info: os.stat_result) -> Followed | FifoReader | None:
         """A reader for what is at `path`; None if it can't be opened now, which will be tried again."""
         if len(self._readers) >= self._max_files:
             self._remember_start(path, info)
@@ -349,13 +369,10 @@ class Discovery:
             return known
         if stat.S_ISFIFO(info.st_mode):
             return self._open_fifo(path, fd)
-        is_late = bool(origin) and info.st_mtime_ns >= self._started
-        offset = self._first_offset(path, fd, info, is_late)
+        offset = self._first_offset(path, fd, info)
         reader = self._follow(path, fd, info, info.st_size if offset is None else offset)
         if offset is None:
             self._begin_settling(reader)
-        elif is_late and not offset:
-            self._linger(reader, origin)
         return reader
 
     def _follow(self, path: str, fd: int, info: os.stat_result, offset: int) -> Followed:
@@ -365,6 +382,9 @@ class Discovery:
         reader.heirs = []
         reader.settling = False
         reader.rewritten = False
+        reader.is_copy = False
+        reader.claim = self._claim_copy
+        reader.catch_up = self._catch_up
         reader.on_rewritten = self._rewritten
         reader.watch = -1
         self._readers[reader.identity] = reader
@@ -390,11 +410,8 @@ class Discovery:
         if self._starting:
             self._at_start[path] = (identity(info), info.st_size)
 
-    def _first_offset(self, path: str, fd: int, info: os.stat_result, is_late: bool) -> int | None:
-        """Where to begin with a file that is not being read (row `new-file`); None for a rotated copy.
-
-        `is_late`: it was at a followed path before, but went on before it could be opened there.
-        """
+    def _first_offset(self, path: str, fd: int, info: os.stat_result) -> int | None:
+        """Where to begin with a file that is not being read (row `new-file`); None for a rotated copy."""
         if self._starting:
             return info.st_size
         at_start = self._at_start.pop(path, None)
@@ -403,7 +420,7 @@ class Discovery:
         left = self._left.pop(identity(info), None)
         if left is not None and left.fits(fd):
             return left.offset
-        return None if self._is_rotated_copy(path) and not is_late else 0
+        return None if self._is_rotated_copy(path) else 0
 
     def _is_rotated_copy(self, path: str) -> bool:
         return bool(self._bases(path))
@@ -477,7 +494,7 @@ class Discovery:
     # Rotated files
 
     def _begin_settling(self, copy: Followed) -> None:
-        copy.settling = True
+        copy.settling = copy.is_copy = True
         copy.last_data = time.monotonic()
         self._settling[copy] = time.monotonic() + _SETTLE_LIMIT
         self._every("settle", _LINGER_TICK, self._settle)
@@ -496,22 +513,30 @@ class Discovery:
         copy.settling = False
         self._settling.pop(copy, None)
         if copy.rewritten and not self._is_counted(copy):
+            copy.is_copy = False
             copy.rewind()
             self._loop.queue(copy)
         copy.rewritten = False
-
-    def _take_whole(self, reader: Followed, origin: str) -> None:
-        """What looked like a copy is the file itself, which was rotated before it could be opened at `origin`."""
-        self._settling.pop(reader, None)
-        reader.settling = False
-        reader.rewind()
-        self._linger(reader, origin)
 
     def _rewritten(self, reader: Followed) -> None:
         """A file was truncated; one that is named as a copy may be about to become a copy again."""
         if reader.lingers is None and reader.paths and self._bases(reader.path):
             self._begin_settling(reader)
             reader.rewritten = True
+
+    def _claim_copy(self, fd: int) -> bool:
+        """Whether a truncated file's reader may read the copy: not if that is or was read as a file of its own."""
+        info = os.fstat(fd)
+        who = identity(info)
+        reader = self._readers.get(who)
+        left = self._left.get(who)
+        if isinstance(reader, Followed) and not reader.is_copy:
+            return False
+        if left is not None and left.offset == info.st_size and left.fits(fd):
+            return False
+        self._left[who] = Position.of(fd, info.st_size)
+        _trim(self._left, REMEMBERED)
+        return True
 
     def _is_counted(self, copy: Followed) -> bool:
         """Whether `copy` holds what was read of the file that it is named after."""
@@ -564,32 +589,76 @@ class Discovery:
             del self._rotated[source.name]
         self._context.release(source)
 
-    def _rescue(self, path: str, origin: str) -> None:
-        """A file was renamed from `origin` to `path`, which is not followed: read it if that never happened."""
-        try:
-            info = os.stat(path, follow_symlinks=False)
-        except OSError:
-            return
-        who = identity(info)
-        if who in self._readers or who in self._left:
-            return
-        if not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._started:
-            return
-        with contextlib.suppress(OSError):
-            fd = os.open(path, _OPEN_FLAGS)
-            info = os.fstat(fd)
-            if identity(info) == who:
-                self._linger(self._follow(origin, fd, info, 0), origin)
-            else:
+    def _rescue(self) -> list[watch.Event]:
+        """Read the files that were renamed from followed paths before they could be opened there.
+
+        A name may stand for another file by now.  So they are opened first, and count if the events up to then, which
+        are returned, leave their names alone.
+        """
+        assert self._inotify is not None
+        opened: list[tuple[str, str, int]] = []
+        for path, origin in self._unproven.items():
+            with contextlib.suppress(OSError):
+                opened.append((path, origin, os.open(path, _OPEN_FLAGS)))
+        events = self._inotify.read()
+        changed = {
+            os.path.join(directory.path, event.name)
+            for event in events
+            if event.mask & (watch.NEW_ENTRY | watch.OVERFLOW)
+            for directory in self._directory_watches.get(event.watch, ())
+        }
+        for path, origin, fd in opened:
+            if path in changed or len(events) >= watch.MANY:
                 os.close(fd)
+            else:
+                del self._unproven[path]
+                self._take(fd, origin)
+        for path in list(self._unproven):
+            if path not in changed and len(events) < watch.MANY:
+                del self._unproven[path]
+        return events
+
+    def _take(self, fd: int, origin: str) -> None:
+        """Read the file of `fd`, which was at `origin`, from its beginning, unless it is or was being read."""
+        info = os.fstat(fd)
+        reader = self._readers.get(identity(info))
+        is_new = reader is None and identity(info) not in self._left
+        if is_new and stat.S_ISREG(info.st_mode) and info.st_mtime_ns >= self._started:
+            self._linger(self._follow(origin, fd, info, 0), origin)
+            return
+        os.close(fd)
+        if isinstance(reader, Followed) and reader.is_copy and reader.is_untouched and not reader.rewritten:
+            self._settling.pop(reader, None)
+            reader.settling = reader.is_copy = False
+            reader.rewind()
+            self._linger(reader, origin)
 
     # Waking
 
     def _on_events(self, events: int) -> None:
         assert self._inotify is not None
-        for event in self._inotify.read():
+        self._handle(self._inotify.read())
+        if self._unproven:
+            self._handle(self._rescue())
+        if self._dirty:
+            self._loop.after(0, self._clean)
+        if self._unproven:
+            self._loop.after(0, self._try_again)
+
+    def _try_again(self) -> None:
+        if self._unproven:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Handle the events that are waiting: what looks like a copy may be a rotated file."""
+        if self._inotify is not None:
+            self._on_events(0)
+
+    def _handle(self, events: list[watch.Event]) -> None:
+        for event in events:
             if event.mask & watch.OVERFLOW:
                 self._limit("events", "more than fs.inotify.max_queued_events events: looking at everything")
+                self._unproven.clear()
                 self._dirty.update(dict.fromkeys(self._patterns))
                 self._begin_sweep(again=False)
             elif event.watch in self._file_watches:
@@ -597,8 +666,6 @@ class Discovery:
             else:
                 for directory in list(self._directory_watches.get(event.watch, ())):
                     self._on_directory(directory, event)
-        if self._dirty:
-            self._loop.after(0, self._clean)
 
     def _on_file(self, reader: Followed, event: watch.Event) -> None:
         if event.mask & watch.IGNORED:
@@ -621,11 +688,9 @@ class Discovery:
             self._on_written(path)
             return
         matches = any(glob.matches(path) for glob in directory.files)
-        origin = self._note_rename(path, event, matches)
+        self._note_rename(path, event, matches)
         if matches:
-            self.look(path, origin)
-        elif origin:
-            self._rescue(path, origin)
+            self.look(path)
         for link in list(self._links.get(path, ())):
             self.look(link)
         for glob, pattern in directory.folders.items():
@@ -634,24 +699,27 @@ class Discovery:
 
     def _on_written(self, path: str) -> None:
         known = self._paths.get(path)
-        if known is not None and isinstance(known.reader, Followed) and known.reader.settling:
+        if known is None or path in self._unproven:
+            return
+        if isinstance(known.reader, Followed) and known.reader.settling:
             self._settled(known.reader)
 
-    def _note_rename(self, path: str, event: watch.Event, matches: bool) -> str:
-        """Keep track of the names that a followed path's file gets; that path if `path` is one of them, else ''."""
+    def _note_rename(self, path: str, event: watch.Event, matches: bool) -> None:
+        """Keep track of the names that the file of a followed path gets."""
+        if not event.mask & watch.NEW_ENTRY:
+            return
+        origin = self._rotated_names.pop(path, "")
+        self._unproven.pop(path, None)
         if event.mask & watch.MOVED_FROM:
-            origin = self._rotated_names.get(path, "")
             if not origin and matches and not self._is_rotated_copy(path):
                 origin = path
             if origin:
                 self._moves[event.cookie] = origin
                 _trim(self._moves, _MAX_MOVES)
         elif event.mask & watch.MOVED_TO and event.cookie in self._moves:
-            origin = self._moves.pop(event.cookie)
-            self._rotated_names[path] = origin
+            self._rotated_names[path] = self._unproven[path] = self._moves.pop(event.cookie)
             _trim(self._rotated_names, _MAX_MOVES)
-            return origin
-        return ""
+            _trim(self._unproven, _MAX_MOVES)
 
     def _clean(self) -> None:
         dirty = list(self._dirty)

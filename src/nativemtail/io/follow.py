@@ -24,7 +24,7 @@ Identity = tuple[int, int]
 
 _CLOCK_SLACK = 2_000_000_000
 _GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
-_MAX_SEEN = 64
+_MAX_SEEN = 256
 
 
 def identity(info: os.stat_result) -> Identity:
@@ -75,10 +75,12 @@ class FileReader:
         "_barrier",
         "_before",
         "_before_truncation",
+        "_catching_up",
         "_checksum",
         "_context",
         "_copies",
         "_cut_seen",
+        "_from_copy",
         "_length",
         "_lines",
         "_on_error",
@@ -124,7 +126,9 @@ class FileReader:
         self._rewritten = False
         self._skip_nuls = False
         self._copies: deque[_Copy] = deque()
-        self._seen_copies: dict[tuple[int, int, int], None] = {}
+        self._catching_up = False
+        self._from_copy = False
+        self._seen_copies: dict[tuple[int, ...], None] = {}
         self._before: FileReader | None = None
         self._before_truncation = Position(0)
         self._barrier = 0
@@ -147,6 +151,11 @@ class FileReader:
         """Read the file from its beginning."""
         self._stand_at(Position(0))
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was read yet."""
+        return not self._lines.bytes_read
+
     def read_after(self, before: FileReader) -> None:
         """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order."""
         before.eof = False
@@ -160,7 +169,6 @@ class FileReader:
         """Read once; whether there may be more at once."""
         if self.closed or self._waits():
             return not self.closed
-        copies = bool(self._copies)
         try:
             count = self._read()
         except OSError as error:
@@ -172,7 +180,7 @@ class FileReader:
             return True
         if count:
             self._count(count)
-        more = copies or count == self._wanted
+        more = self._from_copy or count == self._wanted
         self.eof = not more
         return more
 
@@ -238,8 +246,14 @@ class FileReader:
             self.last_data_wall = time.time_ns()
 
     def _read(self) -> int:
-        if not self._copies:
-            return self._lines.read(self._context.buffer, self._read_into) or 0
+        if not self._copies and self._catching_up:
+            # While nothing was read of the file itself, another truncation could not be noticed.
+            self._copies.extend(self._find_copies())
+        self._from_copy = bool(self._copies)
+        if not self._from_copy:
+            count = self._lines.read(self._context.buffer, self._read_into)
+            self._catching_up = self._catching_up and not count
+            return count or 0
         copy = self._copies[0]
         count = self._lines.read(self._context.buffer, copy.read_into)
         if not count:
@@ -288,7 +302,9 @@ class FileReader:
         for source in self.sources:
             self._context.counters.file_truncates_total[source.name] += 1
         self._before_truncation = self.position
+        self._catching_up = False
         self._copies.extend(self._find_copies())
+        self._catching_up = bool(self._copies)
         if not self._copies:
             self.finish()
         start = 0
@@ -301,69 +317,104 @@ class FileReader:
     def _find_copies(self) -> list[_Copy]:
         """Copies that were made of this file before its truncation, with what was not read of it yet.
 
-        One must hold, in front of the offset, the bytes that were read there.  Later copies of the same family are
-        truncations that went by unseen: they are taken whole.
+        One must hold, in front of the offset, the bytes that were read there.  Copies of the same family that came
+        after it are truncations that went by unseen: they are taken whole.
         """
         position = self.position
-        base = len(os.path.basename(self.path))
-        first: _Copy | None = None
-        later: list[_Copy] = []
-        for entry, info in sorted(self._new_siblings(), key=lambda pair: pair[1].st_mtime_ns):
-            try:
-                fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            except OSError:
-                continue
-            if first is None and info.st_size >= position.offset and position.fits(fd):
-                first = _Copy(fd, position.offset)
-            elif first is not None and _GENERATION.fullmatch(entry.name, base) and not position.fits(fd):
-                later.append(_Copy(fd, 0))
+        new = self._open_siblings()
+        in_place = self._is_in_place()
+        first = next((copy for copy in new if copy.size >= position.offset and position.fits(copy.fd)), None)
+        found: list[_Copy] = []
+        for copy in new:
+            if copy is first:
+                copy.offset = position.offset
+            is_later = self._catching_up or (first is not None and copy.written >= first.written)
+            is_wanted = copy is first or (in_place and is_later and copy.is_generation and not position.fits(copy.fd))
+            if is_wanted and self._claim(copy.fd):
+                found.append(copy)
             else:
-                os.close(fd)
-        return [first, *later] if first else []
+                copy.close()
+        # Their times may be equal.
+        return sorted(found, key=lambda copy: copy is not first)
 
-    def _new_siblings(self) -> list[tuple[os.DirEntry[str], os.stat_result]]:
+    def _open_siblings(self) -> list[_Copy]:
+        """What may be copies, in the order in which they were written."""
+        found: list[_Copy] = []
+        for path, info in sorted(self._new_siblings(), key=lambda pair: pair[1].st_mtime_ns):
+            with contextlib.suppress(OSError):
+                copy = _Copy(path, info, bool(_GENERATION.fullmatch(path, len(self.path))))
+                if _same_beginning(copy.fd, self.fd):
+                    # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
+                    copy.close()
+                else:
+                    self._seen_copies[_version(info)] = None
+                    found.append(copy)
+        return found
+
+    def _is_in_place(self) -> bool:
+        """Whether the file still is at its path, so that new copies there are copies of it."""
+        return True
+
+    def _claim(self, fd: int) -> bool:
+        """Whether a copy may be read here, and not elsewhere."""
+        return True
+
+    def _new_siblings(self) -> list[tuple[str, os.stat_result]]:
         """Files named like this one plus a suffix, changed since it was last read, and not looked at before."""
-        directory, base = os.path.split(self.path)
-        found: list[tuple[os.DirEntry[str], os.stat_result]] = []
-        with contextlib.suppress(OSError), os.scandir(directory) as entries:
-            for entry in entries:
-                if not entry.name.startswith((base + ".", base + "-")):
-                    continue
-                with contextlib.suppress(OSError):
-                    info = entry.stat(follow_symlinks=False)
-                    if self._is_new(info):
-                        found.append((entry, info))
         while len(self._seen_copies) > _MAX_SEEN:
             del self._seen_copies[next(iter(self._seen_copies))]
+        directory, base = os.path.split(self.path)
+        found: list[tuple[str, os.stat_result]] = []
+        with contextlib.suppress(OSError), os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.startswith((base + ".", base + "-")):
+                    with contextlib.suppress(OSError):
+                        info = entry.stat(follow_symlinks=False)
+                        if self._is_new(info):
+                            found.append((entry.path, info))
         return found
 
     def _is_new(self, info: os.stat_result) -> bool:
-        if not stat.S_ISREG(info.st_mode) or identity(info) == self.identity:
+        if not stat.S_ISREG(info.st_mode) or identity(info) == self.identity or _version(info) in self._seen_copies:
             return False
-        key = (*identity(info), info.st_mtime_ns)
-        if key in self._seen_copies:
-            return False
-        self._seen_copies[key] = None
         return info.st_mtime_ns >= self.last_data_wall - _CLOCK_SLACK
 
 
-class _Copy:
-    """A copy of a truncated file, to be read from `offset` to its end."""
+def _version(info: os.stat_result) -> tuple[int, ...]:
+    """Changes when a file is written."""
+    return *identity(info), info.st_mtime_ns, info.st_size
 
-    def __init__(self, fd: int, offset: int) -> None:
-        self._fd = fd
-        self._offset = offset
+
+def _same_beginning(one: int, other: int) -> bool:
+    """Whether two files begin alike, as far as the shorter one goes; False when one is empty."""
+    try:
+        first, second = os.pread(one, TAIL, 0), os.pread(other, TAIL, 0)
+    except OSError:
+        return False
+    length = min(len(first), len(second))
+    return length > 0 and first[:length] == second[:length]
+
+
+class _Copy:
+    """A copy of a truncated file, to be read from `offset` to its end.  Raises OSError when it can't be opened."""
+
+    def __init__(self, path: str, info: os.stat_result, is_generation: bool) -> None:
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self.size = info.st_size
+        self.written = info.st_mtime_ns
+        self.is_generation = is_generation
+        self.offset = 0
 
     def read_into(self, target: memoryview) -> int:
         try:
-            count = os.preadv(self._fd, [target], self._offset)
+            count = os.preadv(self.fd, [target], self.offset)
         except OSError:
             return 0
-        self._offset += count
+        self.offset += count
         return count
 
     def close(self) -> None:
-        os.close(self._fd)
+        os.close(self.fd)
 
 
 def is_stale(error: OSError) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 STREAM_SCHEMES = frozenset({"unix", "tcp"})
 DATAGRAM_SCHEMES = frozenset({"unixgram", "udp"})
@@ -25,8 +25,7 @@ class BadSource(ValueError):
     """An element of `-logs` that ends the start-up."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogSpec:
+class LogSpec(NamedTuple):
     """One element of `-logs`.
 
     `kind` is `path`, `stdin`, `unix`, `unixgram`, `tcp` or `udp`.  `name` is the source name that `getfilename()`
@@ -69,8 +68,7 @@ def absolute(path: str) -> str:
     return "/" + clean.lstrip("/")
 
 
-@dataclass(frozen=True, slots=True)
-class _Class:
+class _Class(NamedTuple):
     """A `[…]` of a pattern: ranges of characters, both ends included."""
 
     negated: bool

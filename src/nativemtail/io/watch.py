@@ -23,13 +23,16 @@ IGNORED = 0x8000
 ONLYDIR = 0x1000000
 ISDIR = 0x40000000
 
+NEW_ENTRY = CREATE | MOVED_TO | MOVED_FROM | DELETE
+"""After one of these a name stands for something else."""
+
 FILE_EVENTS = MODIFY | ATTRIB | MOVE_SELF | DELETE_SELF
-DIRECTORY_EVENTS = (
-    CREATE | MOVED_FROM | MOVED_TO | DELETE | ATTRIB | CLOSE_WRITE | DELETE_SELF | MOVE_SELF | ONLYDIR
-)
+DIRECTORY_EVENTS = CREATE | MOVED_FROM | MOVED_TO | DELETE | ATTRIB | CLOSE_WRITE | DELETE_SELF | MOVE_SELF | ONLYDIR
 
 _HEADER = struct.Struct("iIII")
 _READ_SIZE = 64 * 1024
+MANY = _READ_SIZE // (_HEADER.size + 256)
+"""If `Inotify.read` gives fewer events than this, there were no more."""
 
 _REMOTE = frozenset(
     {

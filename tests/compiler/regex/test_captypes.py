@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from nativemtail.compiler.regex.captypes import group_types
@@ -58,3 +63,20 @@ def test_types_of_groups(pattern: bytes, expected: list[str]) -> None:
 
 def test_hostile_nesting_is_quick() -> None:
     assert group_types(parse(b"(" * 490 + rb"\d{1000}" + b")" * 490)) == ["Int"] * 490
+
+
+@pytest.mark.skipif(shutil.which("mtail") is None, reason="mtail is not installed")
+def test_types_are_those_of_mtail(tmp_path: Path) -> None:
+    groups = [f"x({contents})y" for contents in INT + FLOAT + STRING]
+    program = "gauge g by k\n" + "".join(f"/{group}/ {{\n  g[$1] = 1\n}}\n" for group in groups)
+    (tmp_path / "p.mtail").write_text(program)
+    run = subprocess.run(
+        ["mtail", "-compile_only", "-dump_ast_types", "-logtostderr", "-progs", "p.mtail", "-unix_socket", "socket"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    dumped = re.findall(r"CaprefTerm <(\w+)>", run.stderr)[-len(groups) :]
+    assert dumped == [group_types(parse(group.encode()))[0] for group in groups]

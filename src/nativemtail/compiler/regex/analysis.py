@@ -61,6 +61,19 @@ def same_in_re2(node: Node) -> bool:
     return min_len(node) > 0 or not any(isinstance(part, NoWordBoundary) for part in postorder(node))
 
 
+def start_optimizable(node: Node) -> bool:
+    """Whether PCRE2's JIT may look for the first characters of a match.
+
+    The JIT of releases before 10.43 then misses matches of patterns such as `(a|)b*a` (PCRE2Project/pcre2#336): with an
+    alternative that can match the empty text, unless the pattern is tried at the start of the text only.
+    """
+    alternations = [part for part in postorder(node) if isinstance(part, Alternate)]
+    if not alternations or anchored(node):
+        return True
+    shortest = _shortest(node)
+    return all(shortest[id(sub)] > 0 for part in alternations for sub in part.subs)
+
+
 def min_len(node: Node) -> int:
     """The least number of bytes that a match has."""
     return _shortest(node)[id(node)]
@@ -68,6 +81,11 @@ def min_len(node: Node) -> int:
 
 def anchored(node: Node) -> bool:
     """Whether the pattern begins with `^` (in one-line mode) or `\\A`, whichever alternative is taken."""
+    first = node
+    while isinstance(first, (Concat, Capture)):
+        first = children(first)[0]
+    if isinstance(first, BeginText):
+        return True
     found: dict[int, bool] = {}
     width = _longest(node)
     for part in postorder(node):
@@ -248,10 +266,10 @@ def linear(node: Node) -> bool:
     can't be begun many times over one stretch of text: without unbounded loops, or with a character before the
     first of them that none of them matches.  What can't fail at the end, such as `.*`, does not count.
     """
-    is_anchored = anchored(node)
-    node = simplify(node)
     if _positions(node) > _MOST_POSITIONS:
         return False
+    is_anchored = anchored(node)
+    node = simplify(node)
     paths = _paths(node)
     items = _without_unfailing_end(_flattened(node), paths)
     if not is_anchored:
@@ -267,11 +285,12 @@ def linear(node: Node) -> bool:
 
 
 def _positions(node: Node) -> int:
-    """How many characters and assertions the pattern has when shared parts are counted each time."""
+    """How many parts the pattern has once repetitions are written out, literals counted by character."""
     counts: dict[int, int] = {}
     for part in postorder(node):
         own = len(part.runes) if isinstance(part, Literal) else 1
-        counts[id(part)] = own + sum(counts[id(sub)] for sub in children(part))
+        copies = max(part.min, part.max or 1) if isinstance(part, Repeat) else 1
+        counts[id(part)] = own + copies * sum(counts[id(sub)] for sub in children(part))
     return counts[id(node)]
 
 

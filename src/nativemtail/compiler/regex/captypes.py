@@ -1,4 +1,4 @@
-"""What type the text of a capture group has, guessed from the characters its pattern can match (spec language.md §5.4)."""
+"""The type of a capture group, judged from the characters that its pattern can match (spec language.md §5.4)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nativemtail.compiler.regex.syntax import (
     Node,
     Plus,
     Quest,
+    Repeat,
     Star,
     children,
     postorder,
-    simplify,
 )
 
 _SIGN, _DIGIT, _FRACTION, _OTHER = 1, 2, 4, 8
@@ -36,16 +36,27 @@ _UNKNOWN = _Content(_OTHER, 0)
 def group_types(node: Node) -> list[str]:
     """`Int`, `Float` or `String` for groups 1, 2, … of a parsed pattern.
 
-    The list ends with the last group that `simplify` leaves; one before it that is gone (`(a){0}(b)`) is `None`.
+    Groups under `{0}` count as absent: the list ends with the last group that is there, and has `None` for others.
+    Judged is the pattern as `simplify` would leave it, without writing its repetitions out.
     """
-    order = postorder(simplify(node))
     contents: dict[int, _Content] = {}
     types: dict[int, str] = {}
-    for part in order:
+    for part in postorder(node, _parts):
         contents[id(part)] = _content(part, contents)
         if isinstance(part, Capture):
-            types[part.index] = _group_type(part.sub, contents)
+            types[part.index] = _group_type(_simple(part.sub), contents)
     return [types.get(index, "None") for index in range(1, max(types, default=0) + 1)]
+
+
+def _parts(node: Node) -> tuple[Node, ...]:
+    return () if isinstance(node, Repeat) and node.max == 0 else children(node)
+
+
+def _simple(node: Node) -> Node:
+    """What is left of `x{1}`."""
+    while isinstance(node, Repeat) and node.min == node.max == 1:
+        node = node.sub
+    return node
 
 
 def _content(node: Node, contents: dict[int, _Content]) -> _Content:
@@ -56,9 +67,14 @@ def _content(node: Node, contents: dict[int, _Content]) -> _Content:
         if any(high - low > 12 for low, high in node.ranges):
             return _UNKNOWN
         return _of_text("".join(chr(rune) for low, high in node.ranges for rune in range(low, high + 1)))
+    if isinstance(node, Repeat):
+        if node.max == 0:
+            return _UNKNOWN
+        kinds, dots = contents[id(node.sub)]
+        return _Content(kinds, min(2, dots * max(node.min, node.max or 1)))
     if isinstance(node, (Star, Plus, Quest, Capture, Concat, Alternate)):
         kinds = dots = 0
-        for sub in children(node):
+        for sub in node.subs if isinstance(node, (Concat, Alternate)) else (node.sub,):
             content = contents[id(sub)]
             kinds |= content.kinds
             dots += content.dots
@@ -76,7 +92,7 @@ def _of_text(text: str) -> _Content:
 def _group_type(node: Node, contents: dict[int, _Content]) -> str:
     if not isinstance(node, Alternate):
         return _text_type(node, contents)
-    types = {_text_type(sub, contents) for sub in node.subs}
+    types = {_text_type(_simple(sub), contents) for sub in node.subs}
     return "String" if "String" in types else "Float" if "Float" in types else "Int"
 
 

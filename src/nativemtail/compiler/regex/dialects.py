@@ -1,8 +1,8 @@
 """Syntax tree → the pattern languages of the engines that run it.
 
-Only constructs that mean the same there as in Go are written: explicit classes, `\\A` and `\\z`, case folding spelled out
-where it leaves ASCII.  Output is pure ASCII.  Groups keep their numbers, names are dropped.  All three take trees as
-`parse` gives them; after `simplify` one group may stand in several places, which would change the numbers.
+Only constructs that mean the same there as in Go are written: explicit classes, `\\A` and `\\z`, case folding spelled
+out where it leaves ASCII.  Output is pure ASCII.  Groups keep their numbers, names are dropped.  All three take trees
+as `parse` gives them; after `simplify` one group may stand in several places, which would change the numbers.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from nativemtail.compiler.regex import ucd
+from nativemtail.compiler.regex.analysis import anchored, start_optimizable
 from nativemtail.compiler.regex.syntax import (
     Alternate,
     Any,
@@ -31,6 +32,8 @@ from nativemtail.compiler.regex.syntax import (
     Repeat,
     Star,
     WordBoundary,
+    char_ranges,
+    operator,
 )
 from nativemtail.compiler.regex.ucd import Ranges
 
@@ -52,7 +55,8 @@ def to_pcre2(node: Node, utf: bool, captures: int | None = None) -> bytes:
 
     Only the groups up to number `captures` capture; None for all.
     """
-    return _written(node, _PCRE2_UTF if utf else _PCRE2_ASCII, captures)
+    prefix = b"" if start_optimizable(node) else b"(*NO_START_OPT)"
+    return prefix + _written(node, _PCRE2_UTF if utf else _PCRE2_ASCII, captures)
 
 
 def to_re2(node: Node, captures: int | None = None) -> bytes:
@@ -64,9 +68,10 @@ def to_hyperscan(node: Node) -> bytes:
     """For Hyperscan without flags but HS_FLAG_ALLOWEMPTY, over blocks of many lines: what it finds is a superset.
 
     Every line that the pattern matches, whatever its bytes, holds the end of some match of this; no match goes past a
-    newline.  Characters outside ASCII are taken for one another.
+    newline.  Characters outside ASCII are taken for one another; of assertions only an anchor at the start and word
+    boundaries are kept.  Hyperscan may still refuse the result, as too large or as matching nothing.
     """
-    return _written(node, _Hyperscan(), 0)
+    return (b"(?m:^)" if anchored(node) else b"") + _written(node, _HYPERSCAN, 0)
 
 
 class _Dialect:
@@ -103,16 +108,19 @@ class _Dialect:
             run = ""
         return "".join(out) + _caseless(run)
 
-    def char_class(self, ranges: Ranges, repeated: bool) -> str:
+    def char_class(self, ranges: Ranges) -> str:
         return _class(ranges, self.alphabet) or self.nothing
 
-    def is_atom(self, node: Node, captures: int | None) -> bool:
+    def repetition(self, node: Star | Plus | Quest | Repeat) -> list[Node | str]:
+        if self.is_atom(node.sub):
+            return [node.sub, operator(node)]
+        return ["(?:", node.sub, ")", operator(node)]
+
+    def is_atom(self, node: Node) -> bool:
         """Whether a repetition operator may follow the node's text directly."""
         if isinstance(node, Literal):
             return len(node.runes) == 1 and not node.fold
-        if isinstance(node, Capture):
-            return captures is None or node.index <= captures
-        return isinstance(node, (Class, Any, AnyNotNL))
+        return isinstance(node, (Class, Any, AnyNotNL, Capture))
 
 
 class _Hyperscan(_Dialect):
@@ -121,9 +129,9 @@ class _Hyperscan(_Dialect):
     _LINE: Ranges = ((0, 9), (11, 0x7F))
 
     def __init__(self) -> None:
-        super().__init__(_ASCII, r"[^\x00-\xff]", "(?m:^)", r"(?:\r?(?m:$))")
-        self.fixed |= {BeginText: "(?m:^)", EndText: self.fixed[EndLine]}
-        self.fixed |= {Any: self.char_class(ucd.EVERYTHING, False), AnyNotNL: self.char_class(ucd.EVERYTHING, False)}
+        super().__init__(_ASCII, r"[^\x00-\xff]", "(?:)", "(?:)")
+        self.fixed |= {BeginText: "(?:)", EndText: "(?:)"}
+        self.fixed |= {Any: self.char_class(ucd.EVERYTHING), AnyNotNL: self.char_class(ucd.EVERYTHING)}
 
     def literal(self, node: Literal) -> str:
         out = []
@@ -132,16 +140,27 @@ class _Hyperscan(_Dialect):
             if equal == (ord(rune),) and rune not in "\n\ufffd" and not "\ud800" <= rune <= "\udfff":
                 out.append("".join(f"\\x{byte:02x}" for byte in rune.encode()) if rune > "\x7f" else _escape(rune))
             else:
-                out.append(self.char_class(ucd.union((r, r) for r in equal), False))
+                out.append(self.char_class(ucd.union((r, r) for r in equal)))
         return "".join(out)
 
-    def char_class(self, ranges: Ranges, repeated: bool) -> str:
+    def is_atom(self, node: Node) -> bool:
+        return super().is_atom(node) and not (isinstance(node, Literal) and node.runes > "\x7f")
+
+    def char_class(self, ranges: Ranges) -> str:
         ascii_part = ucd.intersection(ranges, self._LINE)
         if not ranges or ranges[-1][1] < 0x80:
             return _ranges(ascii_part) if ascii_part else self.nothing
-        if repeated:
-            return _ranges(ucd.union((*ascii_part, (0x80, 0xFF))))
         return f"(?:{_ranges(ascii_part)}|[\\x80-\\xff]{{1,4}})" if ascii_part else r"(?:[\x80-\xff]{1,4})"
+
+    def repetition(self, node: Star | Plus | Quest | Repeat) -> list[Node | str]:
+        sub = node.sub
+        if isinstance(node, Repeat) and node.max == 0:
+            return ["(?:)"]
+        if isinstance(sub, (Class, Any, AnyNotNL)) and isinstance(node, (Star, Plus)):
+            ranges = char_ranges(sub)
+            if ranges and ranges[-1][1] >= 0x80:
+                return [_ranges(ucd.union((*ucd.intersection(ranges, self._LINE), (0x80, 0xFF)))), operator(node)]
+        return super().repetition(node)
 
 
 def _written(root: Node, dialect: _Dialect, captures: int | None) -> bytes:
@@ -160,34 +179,16 @@ def _parts(node: Node, dialect: _Dialect, captures: int | None) -> list[Node | s
     if isinstance(node, Literal):
         return [dialect.literal(node)]
     if isinstance(node, Class):
-        return [dialect.char_class(node.ranges, False)]
+        return [dialect.char_class(node.ranges)]
     if isinstance(node, Capture):
         return ["(" if captures is None or node.index <= captures else "(?:", node.sub, ")"]
     if isinstance(node, (Star, Plus, Quest, Repeat)):
-        return _repetition(node, dialect, captures)
+        return dialect.repetition(node)
     if isinstance(node, Concat):
         return [part for sub in node.subs for part in (("(?:", sub, ")") if isinstance(sub, Alternate) else (sub,))]
     if isinstance(node, Alternate):
         return [part for i, sub in enumerate(node.subs) for part in ((sub,) if i == 0 else ("|", sub))]
     return [dialect.fixed[type(node)]]
-
-
-def _repetition(node: Star | Plus | Quest | Repeat, dialect: _Dialect, captures: int | None) -> list[Node | str]:
-    if isinstance(node, Repeat):
-        most = "" if node.max is None else str(node.max)
-        operator = f"{{{node.min}}}" if node.min == node.max else f"{{{node.min},{most}}}"
-    else:
-        operator = "*" if isinstance(node, Star) else "+" if isinstance(node, Plus) else "?"
-    if not node.greedy:
-        operator += "?"
-    sub = node.sub
-    if isinstance(sub, (Class, Any, AnyNotNL)) and isinstance(node, (Star, Plus)):
-        ranges = sub.ranges if isinstance(sub, Class) else None
-        if isinstance(dialect, _Hyperscan):
-            return [dialect.char_class(ucd.EVERYTHING if ranges is None else ranges, True), operator]
-    if dialect.is_atom(sub, captures):
-        return [sub, operator]
-    return ["(?:", sub, ")", operator]
 
 
 def _caseless(run: str) -> str:
@@ -226,4 +227,5 @@ def _escape(rune: str) -> str:
 
 _PCRE2_UTF = _Dialect(_SCALARS, "(?:(?!))", r"(?<![^\n])", r"(?![^\n])")
 _PCRE2_ASCII = _Dialect(_ASCII, "(?:(?!))", r"(?<![^\n])", r"(?![^\n])")
+_HYPERSCAN = _Hyperscan()
 _RE2 = _Dialect(_SCALARS, r"[^\x00-\x{10FFFF}]", "(?m:^)", "(?m:$)")

@@ -1,8 +1,8 @@
 """Which characters belong to which script: the one Unicode property that Python's unicodedata lacks.
 
-Generated from Scripts.txt of the Unicode Character Database 15.0.0 (Debian package unicode-data; copyright Unicode, Inc.,
-terms of use https://www.unicode.org/copyright.html; reformatted).  Each entry is a list of ranges in hexadecimal: the
-distance from the end of the range before, then `+` and how many characters follow the first.
+Generated from Scripts.txt of the Unicode Character Database 15.0.0 (Debian package unicode-data; copyright Unicode,
+Inc., terms of use https://www.unicode.org/copyright.html; reformatted).  Each entry is a list of ranges in hexadecimal:
+the distance from the end of the range before, then `+` and how many characters follow the first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pattern text → syntax tree, with the normal forms and error texts of Go's regexp/syntax (Perl flags; spec language.md §8).
+"""Pattern text → syntax tree, with the normal forms and error texts of Go's regexp/syntax (spec language.md §8).
 
 The normal forms matter because the types of capture groups are read off the tree (§5.4): neighbouring characters become
 one literal, alternatives of single characters one class, common prefixes of alternatives are taken out.
@@ -28,25 +28,24 @@ class RegexError(Exception):
 # --- the tree ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """Part of a pattern; `str()` is Go's printed form."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return to_string(self)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class NoMatch(Node):
-    pass
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Empty(Node):
-    pass
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Literal(Node):
     """One or more characters; when `fold`, each is the least of those that it equals without regard to case.
 
@@ -58,81 +57,74 @@ class Literal(Node):
     modes: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Class(Node):
     """One character of a set, which may be empty."""
 
     ranges: Ranges
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class AnyNotNL(Node):
-    pass
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Any(Node):
-    pass
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class BeginLine(Node):
-    pass
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class EndLine(Node):
-    pass
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class BeginText(Node):
-    pass
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class EndText(Node):
     """The end of the text; `dollar` when written `$`."""
 
     dollar: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class WordBoundary(Node):
-    pass
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class NoWordBoundary(Node):
-    pass
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Capture(Node):
     index: int
     name: str | None
     sub: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Star(Node):
     sub: Node
     greedy: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plus(Node):
     sub: Node
     greedy: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Quest(Node):
     sub: Node
     greedy: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Repeat(Node):
     """Between `min` and `max` times; `max` None means any number.  `simplify` expands it."""
 
@@ -142,12 +134,12 @@ class Repeat(Node):
     greedy: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Concat(Node):
     subs: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Alternate(Node):
     subs: tuple[Node, ...]
 
@@ -160,8 +152,8 @@ def children(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-def postorder(root: Node) -> list[Node]:
-    """Every distinct node of the tree, children before parents, leftmost first."""
+def postorder(root: Node, parts: Callable[[Node], tuple[Node, ...]] = children) -> list[Node]:
+    """Every distinct node of the tree, children before parents, leftmost first; `parts` says what is below a node."""
     order: list[Node] = []
     seen: set[int] = set()
     stack = [(root, False)]
@@ -171,7 +163,7 @@ def postorder(root: Node) -> list[Node]:
             order.append(node)
         elif id(node) not in seen:
             seen.add(id(node))
-            below = children(node)
+            below = parts(node)
             if below:
                 stack.append((node, True))
                 stack.extend((sub, False) for sub in reversed(below))
@@ -549,13 +541,14 @@ class _Parser:
         negative = text.startswith("^", self.pos)
         self.pos += negative
         first = self.pos
-        ranges: list[tuple[int, int]] = []
+        named: list[tuple[int, int]] = []
+        plain: list[tuple[int, int]] = []
         while not text.startswith("]", self.pos) or self.pos == first:
-            named = self.posix_class()
-            if named is None and text.startswith("\\", self.pos):
-                named = self.named_set()
-            if named is not None:
-                ranges.extend(named)
+            ranges = self.posix_class()
+            if ranges is None and text.startswith("\\", self.pos):
+                ranges = self.named_set()
+            if ranges is not None:
+                named.extend(ranges)
                 continue
             at = self.pos
             low = high = self.class_char(start)
@@ -564,9 +557,11 @@ class _Parser:
                 high = self.class_char(start)
                 if high < low:
                     raise RegexError("invalid character class range", text[at : self.pos])
-            ranges.extend(ucd.fold([(low, high)]) if self.modes & _FOLD else [(low, high)])
+            plain.append((low, high))
         self.pos += 1
-        members = ucd.union(ranges)
+        members = ucd.union(named + plain)
+        if plain and self.modes & _FOLD:
+            members = ucd.fold(members)
         return ucd.complement(members) if negative else members
 
     def posix_class(self) -> Ranges | None:
@@ -1056,16 +1051,21 @@ def _grouped(node: Node, needed: bool) -> list[Node | str]:
 
 
 def _print_repetition(node: Star | Plus | Quest | Repeat) -> list[Node | str]:
-    if isinstance(node, Repeat):
-        most = "" if node.max is None else str(node.max)
-        operator = f"{{{node.min}}}" if node.min == node.max else f"{{{node.min},{most}}}"
-    else:
-        operator = "*" if isinstance(node, Star) else "+" if isinstance(node, Plus) else "?"
     sub = node.sub
     compound = isinstance(sub, (Star, Plus, Quest, Repeat, Concat, Alternate)) or (
         isinstance(sub, Literal) and len(sub.runes) > 1
     )
-    return [*_grouped(sub, compound), operator if node.greedy else operator + "?"]
+    return [*_grouped(sub, compound), operator(node)]
+
+
+def operator(node: Star | Plus | Quest | Repeat) -> str:
+    """The repetition operator, as all dialects write it."""
+    if isinstance(node, Repeat):
+        most = "" if node.max is None else str(node.max)
+        text = f"{{{node.min}}}" if node.min == node.max else f"{{{node.min},{most}}}"
+    else:
+        text = "*" if isinstance(node, Star) else "+" if isinstance(node, Plus) else "?"
+    return text if node.greedy else text + "?"
 
 
 def _print_class(ranges: Ranges) -> str:

@@ -218,10 +218,8 @@ def _categories() -> dict[str, Ranges]:
 def _script(key: str) -> Ranges | None:
     from nativemtail.compiler.regex.scripts import SCRIPTS
 
-    for name, text in SCRIPTS.items():
-        if name.replace("_", "").lower() == key:
-            break
-    else:
+    text = next((text for name, text in SCRIPTS.items() if name.replace("_", "").lower() == key), None)
+    if text is None:
         return None
     ranges = []
     end = 0

@@ -1,0 +1,113 @@
+"""Groups whose extent a plain scan of the line finds: fixed beginnings such as the date of a syslog line.
+
+If a pattern is anchored, begins with a group of single-character parts, and at each part the next character alone
+decides whether it goes on, then every match of the pattern on a line has that group at the same place, whatever
+follows.  So the group's text is known without running the pattern, should it match at all.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from nativemtail.compiler.regex import ucd
+from nativemtail.compiler.regex.syntax import (
+    AnyNotNL,
+    BeginText,
+    Capture,
+    Class,
+    Concat,
+    EndText,
+    Literal,
+    Node,
+    Plus,
+    Quest,
+    Repeat,
+    Star,
+    char_ranges,
+)
+from nativemtail.compiler.regex.ucd import Ranges
+
+
+class Run(NamedTuple):
+    """Between `least` and `most` (None: any number of) characters of a set, as many as there are."""
+
+    ranges: Ranges
+    least: int
+    most: int | None
+
+    @property
+    def fixed(self) -> bool:
+        return self.least == self.most
+
+
+def leading_group(node: Node, group: int) -> list[Run] | None:
+    """The runs that make up the group at the beginning of every match; None when a scan cannot tell its extent."""
+    parts = list(node.subs) if isinstance(node, Concat) else [node]
+    if len(parts) < 2 or not isinstance(parts[0], BeginText):
+        return None
+    first = parts[1]
+    if not isinstance(first, Capture) or first.index != group:
+        return None
+    runs = _runs(first.sub)
+    if runs is None or not _decided(runs, parts[2:]):
+        return None
+    return runs
+
+
+def _runs(node: Node) -> list[Run] | None:
+    runs: list[Run] = []
+    for part in node.subs if isinstance(node, Concat) else [node]:
+        found = _run(part)
+        if found is None:
+            return None
+        runs += found
+    return runs
+
+
+def _run(part: Node) -> list[Run] | None:
+    match part:
+        case Literal():
+            return [Run(char_ranges(Literal(rune, part.fold)), 1, 1) for rune in part.runes]
+        case Class() | AnyNotNL():
+            return [Run(char_ranges(part), 1, 1)]
+        case Star(sub, True):
+            least, most = 0, None
+        case Plus(sub, True):
+            least, most = 1, None
+        case Quest(sub, True):
+            least, most = 0, 1
+        case Repeat(sub, least, most, greedy) if greedy or least == most:
+            pass
+        case _:
+            return None
+    inner = _run(sub) if not isinstance(sub, (Star, Plus, Quest, Repeat)) else None
+    return [Run(inner[0].ranges, least, most)] if inner and len(inner) == 1 else None
+
+
+def _decided(runs: list[Run], rest: list[Node]) -> bool:
+    """Whether no run of varying length can leave a character to what comes behind it."""
+    for at, run in enumerate(runs):
+        if run.fixed:
+            continue
+        following = _following(runs[at + 1 :], rest)
+        if following is None or ucd.intersection(run.ranges, following):
+            return False
+    return True
+
+
+def _following(runs: list[Run], rest: list[Node]) -> Ranges | None:
+    """The characters that can come next; None when not known."""
+    chars: list[tuple[int, int]] = []
+    for run in runs:
+        chars += run.ranges
+        if run.least:
+            return ucd.union(chars)
+    if not rest or isinstance(rest[0], EndText):
+        return ucd.union(chars)
+    head = rest[0]
+    while isinstance(head, (Capture, Concat)) and not (isinstance(head, Concat) and not head.subs):
+        head = head.sub if isinstance(head, Capture) else head.subs[0]
+    found = _run(head)
+    if not found or not found[0].least:
+        return None
+    return ucd.union([*chars, *found[0].ranges])
