@@ -723,6 +723,8 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             return True
     if dry:
         return False
+    if not has_operand(code_of_fault):
+        text.n = 0  # `text` is of an earlier instruction, and may be gone
     memset(&what, 0, sizeof(FaultRecord))
     what.code = code_of_fault
     what.pc = <int32_t> (i - code)
@@ -732,6 +734,11 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     what.y = y
     fault(ctx, prog, &what, text)
     return False
+
+
+cdef inline bint has_operand(int fault) noexcept nogil:
+    return (fault == FAULT_STATIC or fault == FAULT_TIME or fault == FAULT_NO_DATUM
+            or FAULT_INT_SYNTAX <= fault <= FAULT_FLOAT_RANGE)
 
 
 cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogil:
