@@ -99,7 +99,7 @@ class Daemon:
             self.programs,
             self.feed,
             self.own.prog_load_latency,
-            before_swap=self.program_states.collect,
+            before_swap=self.program_states.remember,
             loaded=systemd.ready,
         )
         self.watch = ProgramWatch(self.loop, options.progs, self.reloader.request) if options.watch_progs else None

@@ -273,3 +273,19 @@ def test_nothing_happens_when_nothing_changed(place: Place) -> None:
     (place.progs / "README").write_text("no program")
     time.sleep(0.5)
     assert loads(daemon, "count.mtail") == 1
+
+
+def test_errors_outlive_a_reload(place: Place, log: Path) -> None:
+    program = place.progs / "fail.mtail"
+    text = b"counter n\n/x(?P<x>\\w+)$/ {\n  n = strtol($x, 1)\n}\n"
+    program.write_bytes(text)
+    daemon = place.start()
+    append(log, b"x1\n")
+    daemon.wait_for("mtail_prog_runtime_errors_total", 1)
+    program.write_bytes(b"\n" + text)
+    wait_loaded(daemon, "fail.mtail", 2)
+    assert "base 1" in page(daemon)
+    append(log, b"x2\n")
+    daemon.wait_for("mtail_prog_runtime_errors_total", 2)
+    assert daemon.stop() == 0
+    assert daemon.log.count("fail.mtail: Runtime error") == 2
