@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from nativemtail import systemd
 from nativemtail.feed import Feed
+from nativemtail.http.messages import Request, Response
 from nativemtail.http.server import TLS, ListenError, Server, TLSError
 from nativemtail.http.site import Site
 from nativemtail.http.trust import LOOPBACK, TrustedHosts, TrustError
@@ -79,7 +80,7 @@ class Daemon:
             memory_limit=options.memory_limit or None,
         )
         self.trusted = TrustedHosts.parse(options.trusted_hosts) if options.trusted_hosts else LOOPBACK
-        self.server = Server(lambda request: self.site.answer(request), trusted=self.trusted, tls=_tls(options))
+        self.server = Server(self._answer, trusted=self.trusted, tls=_tls(options))
         self.own.listener = self.server
         self.site = Site(
             store=self.programs.store,
@@ -135,9 +136,8 @@ class Daemon:
         options = self.options
         if not options.unix_socket or options.given & {"address", "port"}:
             self.server.listen_tcp(options.address, options.port)
-            log.info(
-                "HTTP on %s, for %s only: --trusted_hosts changes who may ask", self.server.addresses()[-1], self.trusted
-            )
+            where = self.server.addresses()[-1]
+            log.info("HTTP on %s, for %s only: --trusted_hosts changes who may ask", where, self.trusted)
         if options.unix_socket:
             self.server.listen_unix(options.unix_socket, _mode(options.unix_socket_mode))
             log.info("HTTP on %s, for whom its mode %s lets in", options.unix_socket, options.unix_socket_mode)
@@ -195,6 +195,9 @@ class Daemon:
                 self._on_signal(self._signals.pop(0))
         self._finish()
         return self.status
+
+    def _answer(self, request: Request) -> Response:
+        return self.site.answer(request)
 
     def _tail(self) -> None:
         """The tail thread."""

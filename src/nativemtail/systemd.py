@@ -15,10 +15,12 @@ def notify(*assignments: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
+    if address[0] == "@":
+        address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             sock.settimeout(1)
-            sock.sendto("\n".join(assignments).encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
+            sock.sendto("\n".join(assignments).encode(), address)
     except OSError as error:
         log.debug("cannot tell systemd %s: %s", assignments[0], error)
 

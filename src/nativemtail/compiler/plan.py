@@ -24,6 +24,8 @@ PCRE2, LINEAR, ALWAYS, LITERAL = 1, 2, 4, 8
 
 WORTHLESS = 0.5
 """A gate expected to let more than this fraction of lines through is none."""
+FEW = 8
+"""So many patterns of a program are rather tried on the few lines that it runs on than looked for in all of them."""
 
 _PACK = struct.Struct("=HHHHii")
 
@@ -136,20 +138,24 @@ def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
     tables = Tables()
     numbers = _share_patterns(tables, [program for program, _ in loaded])
     residues: dict[Hashable, Residue] = {}
+    sought: set[int] = set()
     for at, (program, metrics) in enumerate(loaded):
         spec = _program(program, metrics, numbers, tables.patterns)
         tables.programs.append(spec)
         gate = gates.program_gate(program, costs(program))
+        asked = {spec.patterns[instr.d] for instr in program.code if instr.op == "MATCH"}
         if gate is None:
             tables.always.append(at)
+            sought |= asked
             continue
-        spec.gate = frozenset(numbers[program.patterns[number]] for number in gate.patterns)
-        if len(gate.residue) > 1:
+        spec.gate = frozenset(spec.patterns[number] for number in gate.patterns)
+        sought |= asked if len(asked - spec.gate) > FEW else spec.gate
+        if gate.residue:
             part = isolated(program, gate.residue)
             code = _program(part, [], numbers, tables.patterns)
             residues.setdefault(_identity(code), Residue(code, [], _leading_time(part))).programs.append(at)
     tables.residues = list(residues.values())
-    _add_factors(tables)
+    _add_factors(tables, sought)
     return tables
 
 
@@ -281,12 +287,13 @@ def _slot_pairs(program: Program, given: list[int]) -> list[int]:
     return pairs
 
 
-def _add_factors(tables: Tables) -> None:
-    """Give each gated pattern a bit, and each factor the bits of its patterns and of their programs."""
+def _add_factors(tables: Tables, sought: Iterable[int]) -> None:
+    """Give each pattern that is looked for a bit, and each factor the bits of its patterns and of their programs."""
     bits: dict[factors.Factor, set[int]] = {}
+    looked_for = set().union(*(facts(tables.patterns[number].text).gate or () for number in sought))
     for spec in tables.patterns:
         gate = facts(spec.text).gate
-        if gate is None:
+        if gate is None or not gate <= looked_for:
             continue
         spec.gate = tables.pattern_bits
         tables.pattern_bits += 1

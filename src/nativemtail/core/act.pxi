@@ -61,7 +61,7 @@ cdef struct Prog:
     int64_t* ints
     double* floats
     Str* strings
-    Strptime* layouts
+    Strptime** layouts          # shared by all programs
     MetricTable** metrics
     int32_t* patterns           # numbers in the plan
     Slot* slots
@@ -86,6 +86,7 @@ cdef struct Context:            # what running a line needs; one per engine
     Pattern* patterns
     uint64_t* bits              # gate bits of the line
     bint gated
+    bint ascii                  # all bytes of the piece are
     Matcher matcher
     Subject line
     Subject other               # subject of =~ and subst
@@ -642,7 +643,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_SETTIME:
             set_time(ctx, r[i.a].i)
         elif op == OP_STRPTIME:
-            layout = &prog.layouts[i.d]
+            layout = prog.layouts[i.d]
             if parse_time(ctx, layout, r[i.a].s) != 0:
                 text = r[i.a].s
                 code_of_fault = time_fault(ctx, layout, &text)

@@ -8,7 +8,8 @@ cdef enum:
     REST_BLOCKS = 32            # blocks that run without gates when they did not
     EPOCH_NS = 900000000000     # a quarter of an hour: in every zone the year begins with one
     INIT_SERIAL = 1             # lines are numbered from 2 on
-    MAX_EVENTS = 1 << 20        # of one block; a block with more runs without gates
+    MAX_EVENTS = 1 << 20        # of one piece; a piece with more runs without gates
+    PIECE = 512 * 1024          # bytes of a block that are worked on at once, and the rest of the last line in them
     FIRST_RANGE_NS = 20000      # of run times; each further range is twice as wide
     SAMPLE_LEAST = 192          # runs between two that are timed: this many and up to SAMPLE_MORE more, so that
     SAMPLE_MORE = 127           # no rhythm of the log is met
@@ -30,33 +31,16 @@ cdef struct Scan:               # one block on its way
     Prog* progs
     StoreLock* lock
     const uint64_t* allowed
-    const char* base
-    const char* end
-    const char* next            # lines before this are done
-    const char* line            # the line that events are being gathered for, NULL for none
-    const char* line_end
+    const char* base            # of the piece at hand
+    size_t n                    # its length
+    const uint32_t* ends        # where its lines end
+    size_t lines
     bint dirty                  # some bits are set
     int64_t program_runs
 
 
-cdef void run_residues(Scan* s) noexcept nogil:
-    """Set the bits of programs that might fail on the line though nothing else of them concerns it."""
-    cdef Gates* g = s.gates
-    cdef uint32_t words = g.words - g.program_word
-    cdef uint64_t* bits = s.ctx.bits + g.program_word
-    cdef uint64_t* failing = g.failing
-    cdef uint64_t undecided
-    cdef uint32_t word
-    cdef int i
-    for i in range(g.residue_n):
-        undecided = 0
-        for word in range(words):
-            undecided |= failing[word] & s.allowed[word] & ~bits[word]
-        if undecided and not run(s.ctx, &g.residues[i], g.residues[i].code, True):
-            for word in range(words):
-                bits[word] |= failing[word]
-            s.dirty = True
-        failing += words
+cdef inline size_t line_start(Scan* s, size_t line) noexcept nogil:
+    return s.ends[line - 1] + 1 if line else 0
 
 
 cdef int64_t monotonic_ns() noexcept nogil:
@@ -77,43 +61,6 @@ cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
     prog.times[range] += 1
     prog.time_ns += took
     prog.unsampled = SAMPLE_LEAST + <uint32_t> ((start ^ start >> 7) & SAMPLE_MORE)
-
-
-cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
-    """Run over the line [first, last) the programs that its bits, or no gates, select."""
-    cdef Context* ctx = s.ctx
-    cdef Gates* g = s.gates
-    cdef uint64_t todo
-    cdef uint32_t word
-    cdef size_t n = last - first
-    cdef Prog* prog
-    if n and last < s.end and (last - 1)[0] == 13:
-        n -= 1
-    ctx.serial += 1
-    subject_set(&ctx.line, first, n)
-    if ctx.gated and g.residue_n:
-        run_residues(s)
-    for word in range(g.program_word, g.words):
-        todo = s.allowed[word - g.program_word]
-        if ctx.gated:
-            todo &= ctx.bits[word] | g.always[word - g.program_word]
-        while todo:
-            prog = &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]
-            todo &= todo - 1
-            s.program_runs += 1
-            if prog.unsampled:
-                prog.unsampled -= 1
-                run(ctx, prog, prog.code, False)
-            else:
-                run_timed(ctx, prog)
-    if s.dirty:
-        memset(ctx.bits, 0, g.words * sizeof(uint64_t))
-        s.dirty = False
-    if ctx.arena != NULL:
-        arena_reset(ctx, False)
-    if lock_wanted(s.lock):  # readers come in between two lines
-        s.lock.release()
-        s.lock.acquire()
 
 
 cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length) noexcept nogil:
@@ -139,13 +86,9 @@ cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length
     return at == n or <uint8_t> p[at] < 0x80
 
 
-cdef bint leading_good(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
-    """Whether the line has a good time at its start, or none that the residue's pattern could match."""
+cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
     cdef size_t length
     cdef Str text
-    if (leading.memo_n and n > leading.memo_n and leading.memo_epoch == ctx.epoch
-            and memcmp(p, leading.memo, leading.memo_n + 1) == 0):
-        return True
     if not leading_scan(leading, p, n, &length):
         return False
     if length == SIZE_MAX:
@@ -154,44 +97,99 @@ cdef bint leading_good(Context* ctx, Leading* leading, Strptime* layout, const c
     text.n = length
     if parse_time(ctx, layout, text) != 0:
         return False
-    if length < n and length < sizeof(leading.memo):
+    if 15 <= length < n and length < sizeof(leading.memo):
         memcpy(leading.memo, p, length + 1)
-        leading.memo_n = length
+        leading.memo_n = length + 1
         leading.memo_epoch = ctx.epoch
     return True
 
 
-cdef bint is_quiet(Scan* s, const char* first, const char* last) noexcept nogil:
+cdef inline bint leading_good(Context* ctx, Leading* leading, Strptime* layout, const char* p,
+                              size_t n) noexcept nogil:
+    """Whether the line has a good time at its start, or none that the residue's pattern could match."""
+    if (leading.memo_n and n >= leading.memo_n and leading.memo_epoch == ctx.epoch
+            and same_long(p, leading.memo, leading.memo_n)):
+        return True
+    return leading_parsed(ctx, leading, layout, p, n)
+
+
+cdef inline bint passes_residue(Scan* s, int number, const char* first, size_t n) noexcept nogil:
+    """Whether a residue does not fail on the line, as far as its leading time tells."""
+    cdef Leading* leading = &s.gates.leading[number]
+    return leading.run_n and leading_good(s.ctx, leading, s.gates.residues[number].layouts[0], first, n)
+
+
+cdef inline bint is_quiet(Scan* s, size_t line) noexcept nogil:
     """Whether a line on which no gate fired needs no further look."""
-    cdef Gates* g = s.gates
+    cdef size_t first = line_start(s, line)
     cdef int i
-    if g.any_always:
+    if s.gates.any_always:
         return False
-    for i in range(g.residue_n):
-        if g.leading[i].run_n == 0:
-            return False
-        if not leading_good(s.ctx, &g.leading[i], g.residues[i].layouts, first, last - first):
+    for i in range(s.gates.residue_n):
+        if not passes_residue(s, i, s.base + first, s.ends[line] - first):
             return False
     return True
 
 
-cdef void run_lines_before(Scan* s, const char* stop) noexcept nogil:
-    """Run the lines in [next, stop), on which no gate fired; `stop` is the start of a line or the end."""
-    cdef const char* last
-    while s.next < stop:
-        last = find_line_end(s.next, stop)
-        if not s.ctx.gated or not is_quiet(s, s.next, last):
-            run_line(s, s.next, last)
-        s.next = last + 1
+cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
+    """Set the bits of programs that might fail on the line though nothing else of them concerns it."""
+    cdef Gates* g = s.gates
+    cdef uint32_t words = g.words - g.program_word
+    cdef uint64_t* bits = s.ctx.bits + g.program_word
+    cdef uint64_t* failing = g.failing
+    cdef uint64_t undecided
+    cdef uint32_t word
+    cdef int i
+    for i in range(g.residue_n):
+        undecided = 0
+        for word in range(words):
+            undecided |= failing[word] & s.allowed[word] & ~bits[word]
+        if undecided and not passes_residue(s, i, first, n) and not run(s.ctx, &g.residues[i], g.residues[i].code, True):
+            for word in range(words):
+                bits[word] |= failing[word]
+            s.dirty = True
+        failing += words
 
 
-cdef void finish_line(Scan* s) noexcept nogil:
-    """Run the line that events were gathered for."""
-    if s.line == NULL:
-        return
-    run_line(s, s.line, s.line_end)
-    s.next = s.line_end + 1
-    s.line = NULL
+cdef void run_line(Scan* s, size_t line) noexcept nogil:
+    """Run over a line the programs that its bits, or no gates, select."""
+    cdef Context* ctx = s.ctx
+    cdef Gates* g = s.gates
+    cdef uint64_t todo
+    cdef uint32_t word
+    cdef size_t start = line_start(s, line)
+    cdef const char* first = s.base + start
+    cdef size_t n = s.ends[line] - start
+    cdef Prog* prog
+    if n and start + n < s.n and first[n - 1] == 13:
+        n -= 1
+    ctx.serial += 1
+    subject_set(&ctx.line, first, n)
+    if ctx.ascii:
+        ctx.line.state = TEXT_ASCII
+    if ctx.gated and g.residue_n:
+        run_residues(s, first, n)
+    for word in range(g.program_word, g.words):
+        todo = s.allowed[word - g.program_word]
+        if ctx.gated:
+            todo &= ctx.bits[word] | g.always[word - g.program_word]
+        while todo:
+            prog = &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]
+            todo &= todo - 1
+            s.program_runs += 1
+            if prog.unsampled:
+                prog.unsampled -= 1
+                run(ctx, prog, prog.code, False)
+            else:
+                run_timed(ctx, prog)
+    if s.dirty:
+        memset(ctx.bits, 0, g.words * sizeof(uint64_t))
+        s.dirty = False
+    if ctx.arena != NULL:
+        arena_reset(ctx, False)
+    if lock_wanted(s.lock):  # readers come in between two lines
+        s.lock.release()
+        s.lock.acquire()
 
 
 cdef int note_event(unsigned int factor, unsigned long long start, unsigned long long to, unsigned int flags,
@@ -221,41 +219,52 @@ cdef bint events_grow(Events* e) noexcept nogil:
     return True
 
 
-cdef void mark_line(Scan* s, uint64_t event) noexcept nogil:
-    """Set the bits of an event on its line, after running the lines before."""
+cdef inline void set_bits(Scan* s, uint32_t factor) noexcept nogil:
     cdef Gates* g = s.gates
-    cdef const char* at = s.base + (event >> 32)
-    cdef uint32_t factor = <uint32_t> event
     cdef uint32_t i
-    if s.line == NULL or at > s.line_end:
-        finish_line(s)
-        s.line = find_line_start(at, s.next)
-        if g.every_line:
-            run_lines_before(s, s.line)
-        s.line_end = find_line_end(at, s.end)
-    s.dirty = True
     for i in range(g.first[factor], g.first[factor + 1]):
         s.ctx.bits[g.spans[i].word] |= g.spans[i].mask
 
 
 cdef bint scan_gated(Scan* s, Events* e) noexcept nogil:
     """False when there are too many events to keep: nothing was run then."""
-    cdef size_t i
+    cdef size_t line = 0, i = 0
+    cdef uint64_t end           # of the next event
     e.n = 0
     e.last = 0
     e.unordered = False
-    if hs_scan(s.gates.database, s.base, <unsigned int> (s.end - s.base), 0, s.gates.scratch, note_event,
-               e) != HS_SUCCESS:
+    if hs_scan(s.gates.database, s.base, <unsigned int> s.n, 0, s.gates.scratch, note_event, e) != HS_SUCCESS:
         return False
     if e.unordered:  # Hyperscan promises no order
         sort_words(e.list, e.n)
     memset(s.ctx.bits, 0, s.gates.words * sizeof(uint64_t))
-    for i in range(e.n):
-        mark_line(s, e.list[i])
-    finish_line(s)
-    if s.gates.every_line:
-        run_lines_before(s, s.end)
-    return True
+    while True:
+        end = e.list[i] >> 32 if i < e.n else <uint64_t> -1
+        if s.gates.every_line:
+            while line < s.lines and s.ends[line] < end:
+                if not is_quiet(s, line):
+                    run_line(s, line)
+                line += 1
+        elif i < e.n:
+            while s.ends[line] < end:
+                line += 1
+        if i == e.n:
+            return True
+        s.dirty = True
+        while i < e.n and e.list[i] >> 32 <= s.ends[line]:
+            set_bits(s, <uint32_t> e.list[i])
+            i += 1
+        run_line(s, line)
+        line += 1
+
+
+cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
+    cdef size_t line
+    if s.ctx.gated and scan_gated(s, e):
+        return
+    s.ctx.gated = False
+    for line in range(s.lines):
+        run_line(s, line)
 
 
 cdef context_plan(Context* ctx, Plan plan):
@@ -319,6 +328,7 @@ cdef class Engine:
     cdef Plan plan
     cdef Store store
     cdef Events events
+    cdef uint32_t* ends         # room for a piece that is all newlines
     cdef int rest               # blocks to go without the gates
     cdef object turn            # held while a block runs, and while plans change
     cdef dict past_lines        # of programs, from plans before this one
@@ -340,9 +350,13 @@ cdef class Engine:
         self.more_faults = {}
         self.ctx.serial = INIT_SERIAL
         self.turn = Lock()
+        self.ends = <uint32_t*> malloc((PIECE + 1) * sizeof(uint32_t))
+        if self.ends == NULL:
+            raise MemoryError()
 
     def __dealloc__(self):
         cdef int i
+        free(self.ends)
         context_free(&self.ctx)
         free(self.events.list)
         for i in range(self.source_n):
@@ -484,33 +498,47 @@ cdef class Engine:
         s.lock = self.store.table.lock
         s.allowed = self.sources[source].allowed
         s.base = <const char*> &block[start]
-        s.end = s.base + (end - start)
-        s.next = s.base
+        s.ends = self.ends
         with nogil:
-            lines = self._scan(&s)
+            lines = self._scan(&s, s.base + (end - start))
         self.sources[source].lines += lines
         self.total += lines
         return lines
 
-    cdef int64_t _scan(self, Scan* s) noexcept nogil:
-        cdef int64_t lines
+    cdef int64_t _scan(self, Scan* s, const char* end) noexcept nogil:
+        cdef int64_t lines = 0
         cdef int i
         cdef Matcher* m = &self.ctx.matcher
-        self.store.table.lock.acquire()
-        self.ctx.gated = self.plan.gates.usable and self.rest == 0
+        cdef bint gated = self.plan.gates.usable and self.rest == 0
         m.gate_asked = 0
         m.gate_open = 0
-        if self.ctx.gated and not scan_gated(s, &self.events):
-            self.ctx.gated = False
-        if not self.ctx.gated and self.plan.prog_n:
-            run_lines_before(s, s.end)
+        self.store.table.lock.acquire()
+        while s.base < end:
+            self._index_piece(s, end)
+            self.ctx.gated = gated
+            if self.plan.prog_n:
+                scan_piece(s, &self.events)
+            lines += <int64_t> s.lines
+            s.base += s.n
         self.store.table.lock.release()
-        lines = <int64_t> count_newlines(s.base, s.end - s.base) + ((s.end - 1)[0] != 10)
         for i in range(self.plan.prog_n):
             if s.allowed[i >> 6] >> (i & 63) & 1:
                 s.progs[i].lines += lines
         self._weigh_gates(s, lines)
         return lines
+
+    cdef void _index_piece(self, Scan* s, const char* end) noexcept nogil:
+        """Take the next whole lines from s.base on, and find their ends."""
+        cdef CBool ascii = True
+        s.n = end - s.base
+        if s.n > PIECE:
+            s.n = find_newline(s.base + PIECE - 1, end) - s.base
+            s.n += s.base + s.n < end
+        s.lines = index_lines(s.base, s.n, self.ends, &ascii)
+        self.ctx.ascii = ascii
+        if s.base[s.n - 1] != 10:
+            self.ends[s.lines] = <uint32_t> s.n
+            s.lines += 1
 
     cdef void _weigh_gates(self, Scan* s, int64_t lines) noexcept nogil:
         """Go without the gates for a while when they let most lines, programs and patterns through."""
