@@ -10,7 +10,7 @@ What the fences of the pages mean:
                         (another one in the test), and then what a command prints may take a moment to come true
 
 Tables whose first heads are `Expression`, `Group`, `Text` or `Message` are run too.  README.md is a page as well, with
-the repository's examples in reach; `make run` is run as its recipe says.
+the repository's examples in reach; `make show` is run as its recipe says.
 """
 
 from __future__ import annotations
@@ -167,8 +167,8 @@ class Shell:
 
     def run(self, command: str) -> str:
         command = command.replace("3903", self.port)
-        if command == "make run":
-            recipe = re.search(r"^run:.*\n\t@\S+/(nativemtail .*)$", (ROOT / "Makefile").read_text(), re.M)
+        if command == "make show":
+            recipe = re.search(r"^show:.*\n\t@\S+/(nativemtail .*)$", (ROOT / "Makefile").read_text(), re.M)
             assert recipe
             command = recipe[1]
         if command.endswith("&"):
