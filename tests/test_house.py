@@ -30,8 +30,9 @@ def test_checker_is_content(command: list[str]) -> None:
 RUNS = {"_core", "export", "http", "ignore", "io", "logs", "options", "programs", "progress", "selfmetrics", "text"}
 MAY_IMPORT: dict[str, set[str]] = {
     "compiler": set(),
-    "daemon": RUNS,
+    "daemon": RUNS | {"feed", "reload", "states", "systemd"},
     "export": {"_core"},
+    "feed": {"_core"},
     "http": {"_core", "export", "selfmetrics"},
     "ignore": {"compiler"},
     "io": {"text"},
@@ -40,7 +41,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "options": set(),
     "programs": {"_core", "compiler", "options", "text", "zones"},
     "progress": set(),
+    "reload": {"feed", "io", "programs", "selfmetrics"},
     "selfmetrics": set(),
+    "states": {"_core", "io", "programs", "selfmetrics"},
+    "systemd": set(),
     "text": set(),
     "zones": set(),
 }

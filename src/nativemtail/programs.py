@@ -125,6 +125,13 @@ class Programs:
         """The compiled form of a running program.  Raises KeyError."""
         return self._running[name].program
 
+    def dump(self, name: str) -> str | None:
+        """What a running program was compiled to, for people; None when none of that name runs."""
+        from nativemtail.compiler import disasm
+
+        running = self._running.get(name)
+        return disasm.dump(running.program) if running else None
+
     def load(self, *, strict: bool) -> None:
         """Load everything.  `strict`: the first failure raises LoadError and nothing runs."""
         change = self.prepare(strict=strict)
@@ -186,7 +193,7 @@ class Programs:
         except LoadError as error:
             self._fail(name, str(error), strict)
             return None
-        for position, note in program.notes:
+        for position, note in dict.fromkeys(program.notes):
             log.info("%s", f"{position}: {note}" if position else note)
         status.load_seconds = time.monotonic() - started
         return loaded

@@ -9,6 +9,7 @@ cdef enum:
     MAX_ARENA = 64 * 1024 * 1024    # bytes of all texts that programs make for one line
     FAULTS_KEPT = 100               # run-time errors kept per program until they are fetched
     FAULT_TEXT = 4096               # bytes kept of each text in one
+    TIME_RANGES = 11                # of run times: 20 µs, 40 µs, … 10.24 ms, and more
 
 cdef struct Instr:
     uint16_t op
@@ -70,6 +71,9 @@ cdef struct Prog:
     FaultRecord* kept
     int kept_n
     FaultRecord last
+    uint32_t unsampled          # runs to go until one is timed
+    int64_t times[TIME_RANGES]  # timed runs by how long they took, see scan.pxi
+    int64_t time_ns             # and all of them together
 
 cdef struct Chunk:
     Chunk* next

@@ -9,6 +9,9 @@ cdef enum:
     EPOCH_NS = 900000000000     # a quarter of an hour: in every zone the year begins with one
     INIT_SERIAL = 1             # lines are numbered from 2 on
     MAX_EVENTS = 1 << 20        # of one block; a block with more runs without gates
+    FIRST_RANGE_NS = 20000      # of run times; each further range is twice as wide
+    SAMPLE_LEAST = 192          # runs between two that are timed: this many and up to SAMPLE_MORE more, so that
+    SAMPLE_MORE = 127           # no rhythm of the log is met
 
 cdef struct Source:             # a source of lines, by number
     uint64_t* allowed           # programs whose log_filter lets it through, as words; NULL: ask again
@@ -56,6 +59,26 @@ cdef void run_residues(Scan* s) noexcept nogil:
         failing += words
 
 
+cdef int64_t monotonic_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t> now.tv_sec * 1000000000 + now.tv_nsec
+
+
+cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
+    """Run the program over the line and note how long that took; the first run is timed, then about 1 in 256."""
+    cdef int64_t start = monotonic_ns()
+    cdef int64_t took
+    cdef int range = 0
+    run(ctx, prog, prog.code, False)
+    took = monotonic_ns() - start
+    while range < TIME_RANGES - 1 and took > <int64_t> FIRST_RANGE_NS << range:
+        range += 1
+    prog.times[range] += 1
+    prog.time_ns += took
+    prog.unsampled = SAMPLE_LEAST + <uint32_t> ((start ^ start >> 7) & SAMPLE_MORE)
+
+
 cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
     """Run over the line [first, last) the programs that its bits, or no gates, select."""
     cdef Context* ctx = s.ctx
@@ -78,7 +101,11 @@ cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
             prog = &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]
             todo &= todo - 1
             s.program_runs += 1
-            run(ctx, prog, prog.code, False)
+            if prog.unsampled:
+                prog.unsampled -= 1
+                run(ctx, prog, prog.code, False)
+            else:
+                run_timed(ctx, prog)
     if s.dirty:
         memset(ctx.bits, 0, g.words * sizeof(uint64_t))
         s.dirty = False
@@ -294,6 +321,7 @@ cdef class Engine:
     cdef object turn            # held while a block runs, and while plans change
     cdef dict past_lines        # of programs, from plans before this one
     cdef dict past_faults
+    cdef dict past_times
     cdef int64_t* program_lines_
     cdef int64_t total
 
@@ -302,6 +330,7 @@ cdef class Engine:
         self.source_names = []
         self.past_lines = {}
         self.past_faults = {}
+        self.past_times = {}
         self.ctx.serial = INIT_SERIAL
         self.turn = Lock()
 
@@ -324,11 +353,13 @@ cdef class Engine:
     cdef _swap(self, Plan plan):
         cdef int64_t* lines = <int64_t*> zeroed(plan.prog_n, sizeof(int64_t))
         try:
-            self._fold_counts()
+            past = self.program_lines(), self.program_faults(), self.program_times()
             context_plan(&self.ctx, plan)
         except BaseException:
             free(lines)
             raise
+        # Readers of the counts hold no lock: no Python code may run in between.
+        self.past_lines, self.past_faults, self.past_times = past
         free(self.program_lines_)
         self.program_lines_ = lines
         self.plan = plan
@@ -336,10 +367,6 @@ cdef class Engine:
         for i in range(self.source_n):
             free(self.sources[i].allowed)
             self.sources[i].allowed = NULL
-
-    cdef _fold_counts(self):
-        self.past_lines = self.program_lines()
-        self.past_faults = self.program_faults()
 
     def begin(self, Plan plan not None, int program):
         """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` need not be the running one."""
@@ -493,6 +520,19 @@ cdef class Engine:
     def program_faults(self):
         """Run-time errors of each program since the engine was made."""
         return self._with_past(self.past_faults, lambda i: self._faults_of(i))
+
+    def program_times(self):
+        """A sample of the run times per line of each program, see _core.pyi."""
+        cdef Prog* prog
+        times = dict(self.past_times)
+        if self.plan is not None:
+            for i, name in enumerate(self.plan.names):
+                prog = &self.plan.progs[i]
+                counts, seconds = times.get(name, ([0] * TIME_RANGES, 0.0))
+                now = [before + prog.times[k] for k, before in enumerate(counts)]
+                if any(now):
+                    times[name] = now, seconds + prog.time_ns / 1e9
+        return times
 
     def _lines_of(self, int i):
         return self.program_lines_[i]
