@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "daemon")]
+sys.path.insert(0, str(Path(__file__).parent.parent / "daemon"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from subject import Place
 from systems import Root, Systems, unpacked
