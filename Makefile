@@ -1,4 +1,5 @@
-# make run     build everything and run the bundled examples
+# make run     build everything, print the metrics of the bundled examples, then serve them at http://127.0.0.1:3903/
+# make show    the same without serving
 # make test    all tests, with those under AddressSanitizer and UBSan
 # make bench   measure against mtail (perf/README.md); ARGS="--size 100 --only syslog" narrows it
 # make wheel   a self-contained wheel in dist/
@@ -13,6 +14,7 @@ SOURCES := $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -n
 NATIVE := $(filter %.pyx %.pxi %.hpp,$(SOURCES)) src/nativemtail/compiler/opcodes.py setup.py
 CORE := $(VENV)/core.stamp
 WHEEL := dist/wheel.stamp
+INTEROP := build/interop/root.stamp build/interop/node.stamp
 
 SANITIZED := $(wildcard tests/conformance tests/core tests/fuzz)
 SANITIZE_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell g++ -print-file-name=$(lib)))
@@ -22,10 +24,13 @@ SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
 	PYTHONPATH=$(CURDIR)/build/sanitize/lib PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 
-.PHONY: run test bench wheel sanitize build system clean
+.PHONY: run show test bench wheel sanitize build system clean
 .DELETE_ON_ERROR:
 
-run: $(CORE) $(VENV)/run.stamp
+run: show
+	@$(PY) tools/run-examples $(VENV)/bin/nativemtail build/examples
+
+show: $(CORE) $(VENV)/run.stamp
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
 
 test: $(CORE) $(VENV)/test.stamp $(INTEROP) sanitize
@@ -65,8 +70,6 @@ $(VENV)/run.stamp: $(VENV)/venv.stamp | $(CORE)
 	@touch $@
 
 # The systems that tests/interop starts.
-INTEROP := build/interop/root.stamp build/interop/node.stamp
-
 build/interop/root.stamp: packages.txt tools/unpacked-packages
 	tools/unpacked-packages build/interop/root
 	@touch $@

@@ -1,16 +1,12 @@
-"""Lets the black-box tests import their subject, whatever the import mode; makes a place with programs and logs."""
+"""A place with programs and logs, where black-box tests start daemons."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from subject import Place
+from daemons import Place
 
 
 @pytest.fixture

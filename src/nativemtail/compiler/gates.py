@@ -21,6 +21,8 @@ from nativemtail.compiler.program import Instr, Program
 _STORES = frozenset(op.name for op in OPS.values() if op.effect is Effect.STORE)
 _TRIES = 64
 """Patterns of a gate for which something better is looked for."""
+_RARE = 0.01
+"""A gate that lets no more of the lines through is as good as another by what is known without the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Gate:
 
     patterns: frozenset[int]
     residue: list[Instr]
-    """A lone END when nothing can fail."""
+    """What can still fail; empty when nothing can."""
 
 
 def reach(code: list[Instr], failing: Collection[int]) -> frozenset[int] | None:
@@ -60,18 +62,25 @@ def program_gate(program: Program, costs: Mapping[int, float]) -> Gate | None:
     """The cheapest gate that was found for `program`; None: it must run on every line.
 
     `costs` has, for each pattern that can be gated, the fraction of lines that its gate is expected to let through.
-    A nested pattern often says more than the one around it.
+    The patterns around the others most often name a service, which writes much that the program does not ask for, so
+    the innermost ones are taken as long as they are rare.
     """
     patterns = reach(program.code, costs)
     if patterns is None:
         return None
     usable = set(costs)
-    for pattern in sorted(patterns, key=lambda p: -costs[p])[:_TRIES]:
+    todo = sorted(patterns, key=lambda p: -costs[p])
+    for _ in range(_TRIES):
+        if not todo:
+            break
+        pattern = todo.pop(0)
         other = reach(program.code, usable - {pattern})
-        if other is not None and _cost(other, costs) < _cost(patterns, costs):
+        if other is not None and _cost(other, costs) < max(_cost(patterns, costs), _RARE):
             usable.discard(pattern)
+            todo += sorted(other - patterns, key=lambda p: -costs[p])
             patterns = other
-    return Gate(patterns, cleaned(program.code, patterns))
+    residue = cleaned(program.code, patterns)
+    return Gate(patterns, residue if any(OPS[instr.op].effect is Effect.FAULT for instr in residue) else [])
 
 
 def _cost(patterns: frozenset[int], costs: Mapping[int, float]) -> float:

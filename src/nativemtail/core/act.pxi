@@ -61,12 +61,13 @@ cdef struct Prog:
     int64_t* ints
     double* floats
     Str* strings
-    Strptime* layouts
+    Strptime** layouts          # shared by all programs
     MetricTable** metrics
     int32_t* patterns           # numbers in the plan
     Slot* slots
     int32_t slot_n
-    uint64_t faults             # since the plan was made
+    int64_t lines               # handed to it, since the plan began to run
+    uint64_t faults             # likewise
     uint64_t told               # those that were fetched
     FaultRecord* kept
     int kept_n
@@ -85,6 +86,7 @@ cdef struct Context:            # what running a line needs; one per engine
     Pattern* patterns
     uint64_t* bits              # gate bits of the line
     bint gated
+    bint ascii                  # all bytes of the piece are
     Matcher matcher
     Subject line
     Subject other               # subject of =~ and subst
@@ -568,7 +570,8 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_SUBSTRE:
             buf_clear(&ctx.text)
             subject_set(&ctx.other, r[i.b + 1].s.p, r[i.b + 1].s.n)
-            substitute(&ctx.matcher, &ctx.patterns[prog.patterns[i.d]], &ctx.other, r[i.b].s, &ctx.text)
+            substitute(&ctx.matcher, &ctx.patterns[prog.patterns[i.d]], &ctx.other, r[i.b].s, &ctx.text,
+                       MAX_TEXT)
             if not arena_buf(ctx, &r[i.a]):
                 code_of_fault = FAULT_MEMORY
                 break
@@ -640,7 +643,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_SETTIME:
             set_time(ctx, r[i.a].i)
         elif op == OP_STRPTIME:
-            layout = &prog.layouts[i.d]
+            layout = prog.layouts[i.d]
             if parse_time(ctx, layout, r[i.a].s) != 0:
                 text = r[i.a].s
                 code_of_fault = time_fault(ctx, layout, &text)
@@ -669,7 +672,9 @@ cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogi
     for k in range(n):
         if k:
             buf_char(&ctx.text, 32)
-        quote(&ctx.text, keys[k].s.p, keys[k].s.n)
+        quote(&ctx.text, keys[k].s.p, min(keys[k].s.n, <size_t> FAULT_TEXT))
+        if ctx.text.n > FAULT_TEXT:
+            break
     text.p = ctx.text.p
     text.n = 0 if ctx.text.failed else ctx.text.n
     return FAULT_NO_DATUM
@@ -678,15 +683,18 @@ cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogi
 cdef int time_fault(Context* ctx, Strptime* layout, Str* text) noexcept nogil:
     """Go's text of a failed parse, as the error's operand."""
     cdef Buf* out = &ctx.text
+    cdef TimeError error = ctx.time_error
+    cdef size_t n = min(text.n, <size_t> FAULT_TEXT)
+    error.at = min(error.at, n)
     buf_clear(out)
     buf_text(out, b"strptime (")
     buf_put(out, layout.text.p, layout.text.n)
     buf_text(out, b", ")
-    buf_put(out, text.p, text.n)
+    buf_put(out, text.p, n)
     buf_text(out, b", ")
     buf_put(out, ctx.zone_name.p, ctx.zone_name.n)
     buf_text(out, b") failed: ")
-    put_time_error(out, <const uint8_t*> layout.steps.p, layout.steps.n, text.p, text.n, &ctx.time_error)
+    put_time_error(out, <const uint8_t*> layout.steps.p, layout.steps.n, text.p, n, &error)
     text.p = out.p
     text.n = 0 if out.failed else out.n
     return FAULT_TIME

@@ -8,9 +8,10 @@ from libc.string cimport memcmp, memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 cdef extern from "core/lines.hpp" namespace "nm" nogil:
-    size_t count_newlines(const char* p, size_t n) noexcept
-    const char* find_line_end(const char* at, const char* end) noexcept
-    const char* find_line_start(const char* at, const char* first) noexcept
+    ctypedef bint CBool "bool"
+    size_t index_lines(const char* p, size_t n, uint32_t* ends, CBool* ascii) noexcept
+    const char* find_newline(const char* at, const char* end) noexcept
+    bint same_long(const char* p, const char* q, size_t n) noexcept
     void sort_words(uint64_t* words, size_t n) noexcept
     int lowest_bit(uint64_t word) noexcept
 

@@ -1,42 +1,97 @@
-// Lines of a block: counting and finding their ends at the speed of memory.
+// Lines of a block: finding their ends at the speed of memory.
 #pragma once
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace nm {
 
-// Written so that the compiler vectorises it: byte counters, flushed before they can overflow.
-inline size_t count_newlines(const char *p, size_t n) noexcept {
-    size_t total = 0, at = 0;
-    while (at < n) {
-        size_t stop = n - at < 64 * 255 ? n : at + 64 * 255;
-        uint8_t lanes[64] = {0};
-        for (; at + 64 <= stop; at += 64)
-            for (int i = 0; i < 64; i++) lanes[i] += p[at + i] == '\n';
-        for (int i = 0; i < 64; i++) total += lanes[i];
-        if (stop == n) {
-            for (; at < n; at++) total += p[at] == '\n';
-        }
+// Offsets of the newlines in p[at..n), n below 2³², go to `ends` from `count` on, which has room for them; how many
+// there are then.  `ascii` is cleared when there is a byte above 0x7F.
+inline size_t index_rest(const char *p, size_t at, size_t n, uint32_t *ends, size_t count, bool *ascii) noexcept {
+    for (; at < n; at++) {
+        if (p[at] == '\n') ends[count++] = uint32_t(at);
+        if (static_cast<signed char>(p[at]) < 0) *ascii = false;
     }
-    return total;
+    return count;
 }
 
-// The end of the line that `at` is in: its newline, or `end`.
-inline const char *find_line_end(const char *at, const char *end) noexcept {
+#if defined(__x86_64__)
+inline size_t note_newlines(uint64_t newlines, size_t at, uint32_t *ends, size_t count) noexcept {
+    for (; newlines; newlines &= newlines - 1) ends[count++] = uint32_t(at + __builtin_ctzll(newlines));
+    return count;
+}
+
+__attribute__((target("avx2"))) inline size_t index_avx2(const char *p, size_t n, uint32_t *ends,
+                                                         bool *ascii) noexcept {
+    const __m256i newline = _mm256_set1_epi8('\n');
+    __m256i all = _mm256_setzero_si256();
+    size_t at = 0, count = 0;
+    for (; at + 64 <= n; at += 64) {
+        const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p + at));
+        const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p + at + 32));
+        all = _mm256_or_si256(all, _mm256_or_si256(low, high));
+        const uint32_t first = _mm256_movemask_epi8(_mm256_cmpeq_epi8(low, newline));
+        const uint32_t second = _mm256_movemask_epi8(_mm256_cmpeq_epi8(high, newline));
+        count = note_newlines(uint64_t{second} << 32 | first, at, ends, count);
+    }
+    *ascii = _mm256_movemask_epi8(all) == 0;
+    return index_rest(p, at, n, ends, count, ascii);
+}
+
+inline size_t index_sse2(const char *p, size_t n, uint32_t *ends, bool *ascii) noexcept {
+    const __m128i newline = _mm_set1_epi8('\n');
+    __m128i all = _mm_setzero_si128();
+    size_t at = 0, count = 0;
+    for (; at + 64 <= n; at += 64) {
+        uint64_t newlines = 0;
+        for (int i = 0; i < 4; i++) {
+            const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i *>(p + at) + i);
+            all = _mm_or_si128(all, part);
+            newlines |= uint64_t(uint32_t(_mm_movemask_epi8(_mm_cmpeq_epi8(part, newline)))) << (16 * i);
+        }
+        count = note_newlines(newlines, at, ends, count);
+    }
+    *ascii = _mm_movemask_epi8(all) == 0;
+    return index_rest(p, at, n, ends, count, ascii);
+}
+#endif
+
+// Offsets of the newlines in p[0..n); whether all bytes are ASCII.
+inline size_t index_lines(const char *p, size_t n, uint32_t *ends, bool *ascii) noexcept {
+#if defined(__x86_64__)
+    static const bool has_avx2 = __builtin_cpu_supports("avx2");
+    return has_avx2 ? index_avx2(p, n, ends, ascii) : index_sse2(p, n, ends, ascii);
+#else
+    *ascii = true;
+    return index_rest(p, 0, n, ends, 0, ascii);
+#endif
+}
+
+inline const char *find_newline(const char *at, const char *end) noexcept {
     auto *newline = static_cast<const char *>(std::memchr(at, '\n', size_t(end - at)));
     return newline ? newline : end;
-}
-
-// The start of the line that `at` is in, not before `first`.
-inline const char *find_line_start(const char *at, const char *first) noexcept {
-    auto *newline = static_cast<const char *>(memrchr(first, '\n', size_t(at - first)));
-    return newline ? newline + 1 : first;
 }
 
 inline void sort_words(uint64_t *words, size_t n) noexcept { std::sort(words, words + n); }
 
 inline int lowest_bit(uint64_t word) noexcept { return __builtin_ctzll(word); }
+
+// Whether p[0..n) and q[0..n) are the same; n is at least 16.
+inline bool same_long(const char *p, const char *q, size_t n) noexcept {
+    for (size_t at = 0;; at += 16) {
+        if (at + 16 > n) at = n - 16;
+        uint64_t a[2], b[2];
+        std::memcpy(a, p + at, 16);
+        std::memcpy(b, q + at, 16);
+        if ((a[0] ^ b[0]) | (a[1] ^ b[1])) return false;
+        if (at + 16 == n) return true;
+    }
+}
 
 }  // namespace nm

@@ -15,7 +15,7 @@ cdef struct Leading:            # a time at the start of the line, for residues 
     Run* runs
     int run_n                   # 0: the residue is of another kind
     char memo[48]               # the last time that was good, and the byte behind it
-    size_t memo_n               # without that byte; 0: none
+    size_t memo_n               # with that byte, at least 16; 0: none
     uint64_t memo_epoch
 
 cdef struct Gates:              # one Hyperscan database for all programs
@@ -65,6 +65,7 @@ cdef class Plan:
     cdef bint patch_year
     cdef bint allow_jit
     cdef list kept              # what the C tables point into
+    cdef dict layouts           # text → Strptime
     cdef list filters           # per program: names of the sources it listens to, or None
     cdef TimeZone zone
     cdef Str zone_name
@@ -74,6 +75,7 @@ cdef class Plan:
 
     def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint gated=True, bint jit=True):
         self.kept = []
+        self.layouts = {}
         self.warnings = []
         self.zone = zone
         self.zone_name = self.keep(zone.name.encode())
@@ -158,12 +160,9 @@ cdef class Plan:
         prog.strings = <Str*> zeroed(len(spec.strings), sizeof(Str))
         for i, text in enumerate(spec.strings):
             prog.strings[i] = self.keep(text)
-        prog.layouts = <Strptime*> zeroed(len(spec.layouts), sizeof(Strptime))
+        prog.layouts = <Strptime**> zeroed(len(spec.layouts), sizeof(Strptime*))
         for i, (text, steps) in enumerate(spec.layouts):
-            prog.layouts[i].text = self.keep(text)
-            prog.layouts[i].steps = self.keep(steps)
-            if not layout_check(<const uint8_t*> prog.layouts[i].steps.p, prog.layouts[i].steps.n):
-                raise ValueError("not a compiled layout")
+            prog.layouts[i] = self._layout(text, steps)
         prog.metrics = <MetricTable**> zeroed(len(spec.metrics), sizeof(MetricTable*))
         for i, metric in enumerate(spec.metrics):
             self.kept.append(metric)
@@ -177,6 +176,19 @@ cdef class Plan:
             if pairs:
                 prog.slots[i].own = <size_t*> zeroed(2 * pairs, sizeof(size_t))
         prog.kept = <FaultRecord*> zeroed(FAULTS_KEPT, sizeof(FaultRecord))
+
+    cdef Strptime* _layout(self, bytes text, bytes steps) except NULL:
+        """The one of this text, which remembers the last time for all programs that have it."""
+        cdef Strptime* layout
+        if text in self.layouts:
+            return <Strptime*> <char*> <bytearray> self.layouts[text]
+        if not layout_check(steps, len(steps)):
+            raise ValueError("not a compiled layout")
+        memory = self.layouts[text] = bytearray(sizeof(Strptime))
+        layout = <Strptime*> <char*> <bytearray> memory
+        layout.text = self.keep(text)
+        layout.steps = self.keep(steps)
+        return layout
 
     cdef _add_residues(self, list residues):
         cdef Gates* g = &self.gates

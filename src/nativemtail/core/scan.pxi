@@ -8,7 +8,8 @@ cdef enum:
     REST_BLOCKS = 32            # blocks that run without gates when they did not
     EPOCH_NS = 900000000000     # a quarter of an hour: in every zone the year begins with one
     INIT_SERIAL = 1             # lines are numbered from 2 on
-    MAX_EVENTS = 1 << 20        # of one block; a block with more runs without gates
+    MAX_EVENTS = 1 << 20        # of one piece; a piece with more runs without gates
+    PIECE = 512 * 1024          # bytes of a block that are worked on at once, and the rest of the last line in them
     FIRST_RANGE_NS = 20000      # of run times; each further range is twice as wide
     SAMPLE_LEAST = 192          # runs between two that are timed: this many and up to SAMPLE_MORE more, so that
     SAMPLE_MORE = 127           # no rhythm of the log is met
@@ -30,33 +31,16 @@ cdef struct Scan:               # one block on its way
     Prog* progs
     StoreLock* lock
     const uint64_t* allowed
-    const char* base
-    const char* end
-    const char* next            # lines before this are done
-    const char* line            # the line that events are being gathered for, NULL for none
-    const char* line_end
+    const char* base            # of the piece at hand
+    size_t n                    # its length
+    const uint32_t* ends        # where its lines end
+    size_t lines
     bint dirty                  # some bits are set
     int64_t program_runs
 
 
-cdef void run_residues(Scan* s) noexcept nogil:
-    """Set the bits of programs that might fail on the line though nothing else of them concerns it."""
-    cdef Gates* g = s.gates
-    cdef uint32_t words = g.words - g.program_word
-    cdef uint64_t* bits = s.ctx.bits + g.program_word
-    cdef uint64_t* failing = g.failing
-    cdef uint64_t undecided
-    cdef uint32_t word
-    cdef int i
-    for i in range(g.residue_n):
-        undecided = 0
-        for word in range(words):
-            undecided |= failing[word] & s.allowed[word] & ~bits[word]
-        if undecided and not run(s.ctx, &g.residues[i], g.residues[i].code, True):
-            for word in range(words):
-                bits[word] |= failing[word]
-            s.dirty = True
-        failing += words
+cdef inline size_t line_start(Scan* s, size_t line) noexcept nogil:
+    return s.ends[line - 1] + 1 if line else 0
 
 
 cdef int64_t monotonic_ns() noexcept nogil:
@@ -77,43 +61,6 @@ cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
     prog.times[range] += 1
     prog.time_ns += took
     prog.unsampled = SAMPLE_LEAST + <uint32_t> ((start ^ start >> 7) & SAMPLE_MORE)
-
-
-cdef void run_line(Scan* s, const char* first, const char* last) noexcept nogil:
-    """Run over the line [first, last) the programs that its bits, or no gates, select."""
-    cdef Context* ctx = s.ctx
-    cdef Gates* g = s.gates
-    cdef uint64_t todo
-    cdef uint32_t word
-    cdef size_t n = last - first
-    cdef Prog* prog
-    if n and last < s.end and (last - 1)[0] == 13:
-        n -= 1
-    ctx.serial += 1
-    subject_set(&ctx.line, first, n)
-    if ctx.gated and g.residue_n:
-        run_residues(s)
-    for word in range(g.program_word, g.words):
-        todo = s.allowed[word - g.program_word]
-        if ctx.gated:
-            todo &= ctx.bits[word] | g.always[word - g.program_word]
-        while todo:
-            prog = &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]
-            todo &= todo - 1
-            s.program_runs += 1
-            if prog.unsampled:
-                prog.unsampled -= 1
-                run(ctx, prog, prog.code, False)
-            else:
-                run_timed(ctx, prog)
-    if s.dirty:
-        memset(ctx.bits, 0, g.words * sizeof(uint64_t))
-        s.dirty = False
-    if ctx.arena != NULL:
-        arena_reset(ctx, False)
-    if lock_wanted(s.lock):  # readers come in between two lines
-        s.lock.release()
-        s.lock.acquire()
 
 
 cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length) noexcept nogil:
@@ -139,13 +86,9 @@ cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length
     return at == n or <uint8_t> p[at] < 0x80
 
 
-cdef bint leading_good(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
-    """Whether the line has a good time at its start, or none that the residue's pattern could match."""
+cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
     cdef size_t length
     cdef Str text
-    if (leading.memo_n and n > leading.memo_n and leading.memo_epoch == ctx.epoch
-            and memcmp(p, leading.memo, leading.memo_n + 1) == 0):
-        return True
     if not leading_scan(leading, p, n, &length):
         return False
     if length == SIZE_MAX:
@@ -154,44 +97,99 @@ cdef bint leading_good(Context* ctx, Leading* leading, Strptime* layout, const c
     text.n = length
     if parse_time(ctx, layout, text) != 0:
         return False
-    if length < n and length < sizeof(leading.memo):
+    if 15 <= length < n and length < sizeof(leading.memo):
         memcpy(leading.memo, p, length + 1)
-        leading.memo_n = length
+        leading.memo_n = length + 1
         leading.memo_epoch = ctx.epoch
     return True
 
 
-cdef bint is_quiet(Scan* s, const char* first, const char* last) noexcept nogil:
+cdef inline bint leading_good(Context* ctx, Leading* leading, Strptime* layout, const char* p,
+                              size_t n) noexcept nogil:
+    """Whether the line has a good time at its start, or none that the residue's pattern could match."""
+    if (leading.memo_n and n >= leading.memo_n and leading.memo_epoch == ctx.epoch
+            and same_long(p, leading.memo, leading.memo_n)):
+        return True
+    return leading_parsed(ctx, leading, layout, p, n)
+
+
+cdef inline bint passes_residue(Scan* s, int number, const char* first, size_t n) noexcept nogil:
+    """Whether a residue does not fail on the line, as far as its leading time tells."""
+    cdef Leading* leading = &s.gates.leading[number]
+    return leading.run_n and leading_good(s.ctx, leading, s.gates.residues[number].layouts[0], first, n)
+
+
+cdef inline bint is_quiet(Scan* s, size_t line) noexcept nogil:
     """Whether a line on which no gate fired needs no further look."""
-    cdef Gates* g = s.gates
+    cdef size_t first = line_start(s, line)
     cdef int i
-    if g.any_always:
+    if s.gates.any_always:
         return False
-    for i in range(g.residue_n):
-        if g.leading[i].run_n == 0:
-            return False
-        if not leading_good(s.ctx, &g.leading[i], g.residues[i].layouts, first, last - first):
+    for i in range(s.gates.residue_n):
+        if not passes_residue(s, i, s.base + first, s.ends[line] - first):
             return False
     return True
 
 
-cdef void run_lines_before(Scan* s, const char* stop) noexcept nogil:
-    """Run the lines in [next, stop), on which no gate fired; `stop` is the start of a line or the end."""
-    cdef const char* last
-    while s.next < stop:
-        last = find_line_end(s.next, stop)
-        if not s.ctx.gated or not is_quiet(s, s.next, last):
-            run_line(s, s.next, last)
-        s.next = last + 1
+cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
+    """Set the bits of programs that might fail on the line though nothing else of them concerns it."""
+    cdef Gates* g = s.gates
+    cdef uint32_t words = g.words - g.program_word
+    cdef uint64_t* bits = s.ctx.bits + g.program_word
+    cdef uint64_t* failing = g.failing
+    cdef uint64_t undecided
+    cdef uint32_t word
+    cdef int i
+    for i in range(g.residue_n):
+        undecided = 0
+        for word in range(words):
+            undecided |= failing[word] & s.allowed[word] & ~bits[word]
+        if undecided and not passes_residue(s, i, first, n) and not run(s.ctx, &g.residues[i], g.residues[i].code, True):
+            for word in range(words):
+                bits[word] |= failing[word]
+            s.dirty = True
+        failing += words
 
 
-cdef void finish_line(Scan* s) noexcept nogil:
-    """Run the line that events were gathered for."""
-    if s.line == NULL:
-        return
-    run_line(s, s.line, s.line_end)
-    s.next = s.line_end + 1
-    s.line = NULL
+cdef void run_line(Scan* s, size_t line) noexcept nogil:
+    """Run over a line the programs that its bits, or no gates, select."""
+    cdef Context* ctx = s.ctx
+    cdef Gates* g = s.gates
+    cdef uint64_t todo
+    cdef uint32_t word
+    cdef size_t start = line_start(s, line)
+    cdef const char* first = s.base + start
+    cdef size_t n = s.ends[line] - start
+    cdef Prog* prog
+    if n and start + n < s.n and first[n - 1] == 13:
+        n -= 1
+    ctx.serial += 1
+    subject_set(&ctx.line, first, n)
+    if ctx.ascii:
+        ctx.line.state = TEXT_ASCII
+    if ctx.gated and g.residue_n:
+        run_residues(s, first, n)
+    for word in range(g.program_word, g.words):
+        todo = s.allowed[word - g.program_word]
+        if ctx.gated:
+            todo &= ctx.bits[word] | g.always[word - g.program_word]
+        while todo:
+            prog = &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]
+            todo &= todo - 1
+            s.program_runs += 1
+            if prog.unsampled:
+                prog.unsampled -= 1
+                run(ctx, prog, prog.code, False)
+            else:
+                run_timed(ctx, prog)
+    if s.dirty:
+        memset(ctx.bits, 0, g.words * sizeof(uint64_t))
+        s.dirty = False
+    if ctx.arena != NULL:
+        arena_reset(ctx, False)
+    if lock_wanted(s.lock):  # readers come in between two lines
+        s.lock.release()
+        s.lock.acquire()
 
 
 cdef int note_event(unsigned int factor, unsigned long long start, unsigned long long to, unsigned int flags,
@@ -221,41 +219,52 @@ cdef bint events_grow(Events* e) noexcept nogil:
     return True
 
 
-cdef void mark_line(Scan* s, uint64_t event) noexcept nogil:
-    """Set the bits of an event on its line, after running the lines before."""
+cdef inline void set_bits(Scan* s, uint32_t factor) noexcept nogil:
     cdef Gates* g = s.gates
-    cdef const char* at = s.base + (event >> 32)
-    cdef uint32_t factor = <uint32_t> event
     cdef uint32_t i
-    if s.line == NULL or at > s.line_end:
-        finish_line(s)
-        s.line = find_line_start(at, s.next)
-        if g.every_line:
-            run_lines_before(s, s.line)
-        s.line_end = find_line_end(at, s.end)
-    s.dirty = True
     for i in range(g.first[factor], g.first[factor + 1]):
         s.ctx.bits[g.spans[i].word] |= g.spans[i].mask
 
 
 cdef bint scan_gated(Scan* s, Events* e) noexcept nogil:
     """False when there are too many events to keep: nothing was run then."""
-    cdef size_t i
+    cdef size_t line = 0, i = 0
+    cdef uint64_t end           # of the next event
     e.n = 0
     e.last = 0
     e.unordered = False
-    if hs_scan(s.gates.database, s.base, <unsigned int> (s.end - s.base), 0, s.gates.scratch, note_event,
-               e) != HS_SUCCESS:
+    if hs_scan(s.gates.database, s.base, <unsigned int> s.n, 0, s.gates.scratch, note_event, e) != HS_SUCCESS:
         return False
     if e.unordered:  # Hyperscan promises no order
         sort_words(e.list, e.n)
     memset(s.ctx.bits, 0, s.gates.words * sizeof(uint64_t))
-    for i in range(e.n):
-        mark_line(s, e.list[i])
-    finish_line(s)
-    if s.gates.every_line:
-        run_lines_before(s, s.end)
-    return True
+    while True:
+        end = e.list[i] >> 32 if i < e.n else <uint64_t> -1
+        if s.gates.every_line:
+            while line < s.lines and s.ends[line] < end:
+                if not is_quiet(s, line):
+                    run_line(s, line)
+                line += 1
+        elif i < e.n:
+            while s.ends[line] < end:
+                line += 1
+        if i == e.n:
+            return True
+        s.dirty = True
+        while i < e.n and e.list[i] >> 32 <= s.ends[line]:
+            set_bits(s, <uint32_t> e.list[i])
+            i += 1
+        run_line(s, line)
+        line += 1
+
+
+cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
+    cdef size_t line
+    if s.ctx.gated and scan_gated(s, e):
+        return
+    s.ctx.gated = False
+    for line in range(s.lines):
+        run_line(s, line)
 
 
 cdef context_plan(Context* ctx, Plan plan):
@@ -314,15 +323,19 @@ cdef class Engine:
     cdef Source* sources
     cdef int source_n
     cdef list source_names      # bytes by number, None where forgotten
+    cdef dict source_numbers    # the other way round
+    cdef list free_sources      # numbers of what is forgotten
     cdef Plan plan
     cdef Store store
     cdef Events events
+    cdef uint32_t* ends         # room for a piece that is all newlines
     cdef int rest               # blocks to go without the gates
     cdef object turn            # held while a block runs, and while plans change
     cdef dict past_lines        # of programs, from plans before this one
     cdef dict past_faults
     cdef dict past_times
-    cdef int64_t* program_lines_
+    cdef list kept_faults       # of such plans, not fetched yet
+    cdef dict more_faults
     cdef int64_t total
 
     def __cinit__(self, Store store):
@@ -331,13 +344,20 @@ cdef class Engine:
         self.past_lines = {}
         self.past_faults = {}
         self.past_times = {}
+        self.source_numbers = {}
+        self.free_sources = []
+        self.kept_faults = []
+        self.more_faults = {}
         self.ctx.serial = INIT_SERIAL
         self.turn = Lock()
+        self.ends = <uint32_t*> malloc((PIECE + 1) * sizeof(uint32_t))
+        if self.ends == NULL:
+            raise MemoryError()
 
     def __dealloc__(self):
         cdef int i
+        free(self.ends)
         context_free(&self.ctx)
-        free(self.program_lines_)
         free(self.events.list)
         for i in range(self.source_n):
             free(self.sources[i].allowed)
@@ -351,35 +371,41 @@ cdef class Engine:
             self._swap(plan)
 
     cdef _swap(self, Plan plan):
-        cdef int64_t* lines = <int64_t*> zeroed(plan.prog_n, sizeof(int64_t))
-        try:
-            past = self.program_lines(), self.program_faults(), self.program_times()
-            context_plan(&self.ctx, plan)
-        except BaseException:
-            free(lines)
-            raise
-        # Readers of the counts hold no lock: no Python code may run in between.
-        self.past_lines, self.past_faults, self.past_times = past
-        free(self.program_lines_)
-        self.program_lines_ = lines
+        self._fold_counts()
+        context_plan(&self.ctx, plan)
         self.plan = plan
         self.rest = 0
         for i in range(self.source_n):
             free(self.sources[i].allowed)
             self.sources[i].allowed = NULL
 
+    cdef _fold_counts(self):
+        """Keep what the running plan has counted; it may run again one day."""
+        if self.plan is None:
+            return
+        past = self.program_lines(), self.program_faults(), self.program_times()
+        self.kept_faults, self.more_faults = self._faults()
+        # Readers of the counts hold no lock: no Python code may run in between.
+        self.past_lines, self.past_faults, self.past_times = past
+        for i in range(self.plan.prog_n):
+            self.plan.progs[i].lines = 0
+            self.plan.progs[i].faults = self.plan.progs[i].told = 0
+            memset(self.plan.progs[i].times, 0, sizeof(self.plan.progs[i].times))
+            self.plan.progs[i].time_ns = 0
+
     def begin(self, Plan plan not None, int program):
         """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` need not be the running one."""
         cdef Context* ctx
         if not 0 <= program < plan.prog_n:
             raise ValueError("no such program")
-        ctx = <Context*> zeroed(1, sizeof(Context))
-        try:
-            context_plan(ctx, plan)
-            self._run_begin(ctx, &plan.progs[program])
-        finally:
-            context_free(ctx)
-            free(ctx)
+        with self.turn:
+            ctx = <Context*> zeroed(1, sizeof(Context))
+            try:
+                context_plan(ctx, plan)
+                self._run_begin(ctx, &plan.progs[program])
+            finally:
+                context_free(ctx)
+                free(ctx)
 
     cdef _run_begin(self, Context* ctx, Prog* prog):
         ctx.source = prog.name
@@ -395,34 +421,39 @@ cdef class Engine:
 
     def source(self, str name not None):
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
-        cdef Source* grown
         text = name.encode("utf-8", "surrogateescape")
-        if text in self.source_names:
-            return self.source_names.index(text)
-        if None in self.source_names:
-            number = self.source_names.index(None)
-            self.source_names[number] = text
-            return number
-        grown = <Source*> realloc(self.sources, (self.source_n + 1) * sizeof(Source))
+        with self.turn:
+            if text not in self.source_numbers:
+                number = self.free_sources.pop() if self.free_sources else self._new_source()
+                self.source_names[number] = text
+                self.source_numbers[text] = number
+            return self.source_numbers[text]
+
+    cdef int _new_source(self) except -1:
+        cdef Source* grown = <Source*> realloc(self.sources, (self.source_n + 1) * sizeof(Source))
         if grown == NULL:
             raise MemoryError()
         self.sources = grown
         memset(&self.sources[self.source_n], 0, sizeof(Source))
-        self.source_names.append(text)
+        self.source_names.append(None)
         self.source_n += 1
         return self.source_n - 1
 
     def forget(self, int source):
         """Give the number back; its count of lines is gone."""
-        self._check_source(source)
-        free(self.sources[source].allowed)
-        self.sources[source].allowed = NULL
-        self.sources[source].lines = 0
-        self.source_names[source] = None
+        with self.turn:
+            self._check_source(source)
+            free(self.sources[source].allowed)
+            self.sources[source].allowed = NULL
+            self.sources[source].lines = 0
+            del self.source_numbers[self.source_names[source]]
+            self.source_names[source] = None
+            self.free_sources.append(source)
 
-    cdef _check_source(self, int source):
+    cdef int _check_source(self, int source) except -1:
         if source < 0 or source >= self.source_n or self.source_names[source] is None:
             raise ValueError(f"no source has the number {source}")
+        return 0
 
     cdef _allow(self, int number):
         """Work out which programs listen to a source (spec successor.md §2.1)."""
@@ -467,33 +498,47 @@ cdef class Engine:
         s.lock = self.store.table.lock
         s.allowed = self.sources[source].allowed
         s.base = <const char*> &block[start]
-        s.end = s.base + (end - start)
-        s.next = s.base
+        s.ends = self.ends
         with nogil:
-            lines = self._scan(&s)
+            lines = self._scan(&s, s.base + (end - start))
         self.sources[source].lines += lines
         self.total += lines
         return lines
 
-    cdef int64_t _scan(self, Scan* s) noexcept nogil:
-        cdef int64_t lines
+    cdef int64_t _scan(self, Scan* s, const char* end) noexcept nogil:
+        cdef int64_t lines = 0
         cdef int i
         cdef Matcher* m = &self.ctx.matcher
-        self.store.table.lock.acquire()
-        self.ctx.gated = self.plan.gates.usable and self.rest == 0
+        cdef bint gated = self.plan.gates.usable and self.rest == 0
         m.gate_asked = 0
         m.gate_open = 0
-        if self.ctx.gated and not scan_gated(s, &self.events):
-            self.ctx.gated = False
-        if not self.ctx.gated and self.plan.prog_n:
-            run_lines_before(s, s.end)
+        self.store.table.lock.acquire()
+        while s.base < end:
+            self._index_piece(s, end)
+            self.ctx.gated = gated
+            if self.plan.prog_n:
+                scan_piece(s, &self.events)
+            lines += <int64_t> s.lines
+            s.base += s.n
         self.store.table.lock.release()
-        lines = <int64_t> count_newlines(s.base, s.end - s.base) + ((s.end - 1)[0] != 10)
         for i in range(self.plan.prog_n):
             if s.allowed[i >> 6] >> (i & 63) & 1:
-                self.program_lines_[i] += lines
+                s.progs[i].lines += lines
         self._weigh_gates(s, lines)
         return lines
+
+    cdef void _index_piece(self, Scan* s, const char* end) noexcept nogil:
+        """Take the next whole lines from s.base on, and find their ends."""
+        cdef CBool ascii = True
+        s.n = end - s.base
+        if s.n > PIECE:
+            s.n = find_newline(s.base + PIECE - 1, end) - s.base
+            s.n += s.base + s.n < end
+        s.lines = index_lines(s.base, s.n, self.ends, &ascii)
+        self.ctx.ascii = ascii
+        if s.base[s.n - 1] != 10:
+            self.ends[s.lines] = <uint32_t> s.n
+            s.lines += 1
 
     cdef void _weigh_gates(self, Scan* s, int64_t lines) noexcept nogil:
         """Go without the gates for a while when they let most lines, programs and patterns through."""
@@ -515,11 +560,11 @@ cdef class Engine:
 
     def program_lines(self):
         """Lines handed to each program after its filter, since the engine was made."""
-        return self._with_past(self.past_lines, lambda i: self._lines_of(i))
+        return self._counts(self.past_lines, False)
 
     def program_faults(self):
         """Run-time errors of each program since the engine was made."""
-        return self._with_past(self.past_faults, lambda i: self._faults_of(i))
+        return self._counts(self.past_faults, True)
 
     def program_times(self):
         """A sample of the run times per line of each program, see _core.pyi."""
@@ -534,17 +579,12 @@ cdef class Engine:
                     times[name] = now, seconds + prog.time_ns / 1e9
         return times
 
-    def _lines_of(self, int i):
-        return self.program_lines_[i]
-
-    def _faults_of(self, int i):
-        return self.plan.progs[i].faults
-
-    def _with_past(self, past, now):
-        counts = dict(past)
-        if self.plan is not None:
-            for i, name in enumerate(self.plan.names):
-                counts[name] = counts.get(name, 0) + now(i)
+    cdef dict _counts(self, dict past, bint faults):
+        cdef Plan plan = self.plan
+        cdef dict counts = dict(past)
+        if plan is not None:
+            for i, name in enumerate(plan.names):
+                counts[name] = counts.get(name, 0) + (plan.progs[i].faults if faults else plan.progs[i].lines)
         return counts
 
     def faults(self):
@@ -554,17 +594,24 @@ cdef class Engine:
 
     cdef _faults(self):
         cdef Prog* prog
-        kept, more = [], {}
+        cdef list kept = self.kept_faults
+        cdef dict more = self.more_faults
+        self.kept_faults, self.more_faults = [], {}
         if self.plan is None:
             return kept, more
+        room = {name: FAULTS_KEPT for name in self.plan.names}
+        for fault in kept:
+            room[fault.program] = room.get(fault.program, FAULTS_KEPT) - 1
         for i in range(self.plan.prog_n):
             prog = &self.plan.progs[i]
             if prog.faults == prog.told:
                 continue
-            if prog.faults - prog.told > <uint64_t> prog.kept_n:
-                more[self.plan.names[i]] = prog.faults - prog.told - prog.kept_n
+            name = self.plan.names[i]
+            count = min(prog.kept_n, room[name])
+            if prog.faults - prog.told > count:
+                more[name] = more.get(name, 0) + prog.faults - prog.told - count
             prog.told = prog.faults
-            for k in range(prog.kept_n):
+            for k in range(count):
                 kept.append(make_fault(self.plan, i, &prog.kept[k]))
             prog.kept_n = 0
         return kept, more

@@ -24,8 +24,8 @@ def regex(text: str) -> frozenset[Factor]:
 
 
 CHOSEN = [
-    ("kernel panic", literals("kernel panic")),
-    (r"client (\S+) disconnected", literals(" disconnected")),
+    ("kernel panic", literals("kernel p")),
+    (r"client (\S+) disconnected", literals(" disco")),
     ("(?:GET|POST) /", literals("GET /", "POST /")),
     ("colou?r", literals("color", "colour")),
     ("20[01]x", literals("200x", "201x")),

@@ -21,17 +21,17 @@ from prometheus_client.parser import text_string_to_metric_families
 COMMAND = [sys.executable, "-m", "nativemtail"]
 PEER = shutil.which("mtail")
 PATIENCE = 6.0
-COUNT = b"""counter lines
-counter words by word
+COUNT = b"""counter lines_total
+counter words_total by word
 gauge last
 histogram sizes buckets 0, 1, 10, 100
 /^(?P<word>\\w+) (?P<size>\\d+)$/ {
-  words[$word]++
+  words_total[$word]++
   last = $size
   sizes = $size
 }
 /$/ {
-  lines++
+  lines_total++
 }
 """
 
@@ -91,7 +91,7 @@ class Daemon:
             connection.close()
 
     def metrics(self) -> dict[str, float]:
-        """All samples of `/metrics`, by name and labels but for `prog`: `words{word=a}`."""
+        """All samples of `/metrics`, by name and labels but for `prog`: `words_total{word=a}`."""
         status, body = self.ask("/metrics")
         assert status == 200, body
         return {
@@ -105,7 +105,11 @@ class Daemon:
 
     def wait_for(self, key: str, value: float | None, patience: float = PATIENCE) -> None:
         """Until the sample has the value (None: is not there)."""
-        wait_until(lambda: self.value(key) == value, lambda: f"{key} is {self.value(key)}\n{self.log[-3000:]}", patience)
+
+        def seen() -> str:
+            return f"{key} is {self.value(key)}\n{self.log[-3000:]}"
+
+        wait_until(lambda: self.value(key) == value, seen, patience)
 
     def wait_log(self, text: str) -> None:
         wait_until(lambda: text in self.log, lambda: self.log)
@@ -157,10 +161,16 @@ class Place:
         wait_until(lambda: self._is_up(daemon), lambda: daemon.log)
         return daemon
 
-    def launch(self, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any) -> Daemon:
-        """Start nativemtail with these flags, and wait for nothing."""
-        path = os.pathsep.join(path for path in sys.path if path)
-        return self._spawn([*COMMAND, *arguments], os.environ | {"PYTHONPATH": path} | dict(environment or {}), options)
+    def launch(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        **options: Any,
+    ) -> Daemon:
+        """Start nativemtail with these flags, by the command `prefix` if there is one, and wait for nothing."""
+        path = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        return self._spawn([*prefix, *COMMAND, *arguments], os.environ | path | dict(environment or {}), options)
 
     def start_peer(self, *flags: str, logs: Sequence[str] | None = None) -> Daemon:
         """Start Debian's mtail, and wait until it answers."""
