@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,28 @@ def test_strict_stops_at_the_first_failure(house: House) -> None:
         house.load()
     assert "c.mtail" not in house.programs.status
     assert house.values() == {}
+
+
+def test_what_the_engine_refuses_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patterns can be too large for the machine though they compile; what ran before runs on."""
+    build = house.programs._build
+
+    def refusing(programs: list[tuple[Any, list[_core.Metric]]]) -> _core.Plan:
+        if any(metric.name == "big" for _, metrics in programs for metric in metrics):
+            raise ValueError("pattern too large for this machine: /x/")
+        return build(programs)
+
+    monkeypatch.setattr(house.programs, "_build", refusing)
+    big = COUNT.replace(b"lines", b"big")
+    house.write(a=COUNT, b=big).programs.load(strict=False)
+    assert house.programs.names == ["a.mtail"]
+    assert house.status("b").error == "compile failed for b.mtail:\nb.mtail: pattern too large for this machine: /x/"
+    house.write(a=big).programs.reload()
+    assert house.programs.names == ["a.mtail"]
+    assert house.feed(b"x").values() == {"a:lines": 1}
+    assert house.status("a").load_errors == 1
+    with pytest.raises(LoadError, match="too large"):
+        house.programs.load(strict=True)
 
 
 def test_a_daemon_runs_the_good_ones(house: House, caplog: pytest.LogCaptureFixture) -> None:

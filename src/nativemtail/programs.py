@@ -125,6 +125,13 @@ class Programs:
         """The compiled form of a running program.  Raises KeyError."""
         return self._running[name].program
 
+    def dump(self, name: str) -> str | None:
+        """What a running program was compiled to, for people; None when none of that name runs."""
+        from nativemtail.compiler import disasm
+
+        running = self._running.get(name)
+        return disasm.dump(running.program) if running else None
+
     def load(self, *, strict: bool) -> None:
         """Load everything.  `strict`: the first failure raises LoadError and nothing runs."""
         change = self.prepare(strict=strict)
@@ -159,7 +166,23 @@ class Programs:
                 fresh.append(name)
         if self._planned and not fresh and len(wanted) == len(self._running):
             return None
-        return self._change(dict(sorted(wanted.items(), key=lambda item: os.fsencode(item[0]))), fresh)
+        try:
+            return self._change(wanted, fresh)
+        except ValueError:
+            self._leave_out_unbuildable(wanted, fresh, strict)
+        return self._change(wanted, fresh)
+
+    def _leave_out_unbuildable(self, wanted: dict[str, Loaded], fresh: list[str], strict: bool) -> None:
+        """Some programs compile, but their patterns are too much for the engine: the old ones, if any, stay."""
+        for name in fresh[:]:
+            try:
+                self._build([(wanted[name].program, wanted[name].metrics)])
+            except ValueError as error:
+                fresh.remove(name)
+                del wanted[name]
+                if name in self._running:
+                    wanted[name] = self._running[name]
+                self._fail(name, f"compile failed for {name}:\n{name}: {error}", strict)
 
     def _load_one(self, name: str, path: str, others: dict[str, Loaded], strict: bool) -> Loaded | None:
         """The program compiled, or None when it is unchanged or wrong."""
@@ -186,7 +209,7 @@ class Programs:
         except LoadError as error:
             self._fail(name, str(error), strict)
             return None
-        for position, note in program.notes:
+        for position, note in dict.fromkeys(program.notes):
             log.info("%s", f"{position}: {note}" if position else note)
         status.load_seconds = time.monotonic() - started
         return loaded
@@ -201,6 +224,7 @@ class Programs:
         log.error("%s", message)
 
     def _change(self, wanted: dict[str, Loaded], fresh: list[str]) -> Change:
+        wanted = dict(sorted(wanted.items(), key=lambda item: os.fsencode(item[0])))
         plan = self._build([(loaded.program, loaded.metrics) for loaded in wanted.values()])
         gone = [name for name in self._running if name not in wanted]
         change = Change(wanted, plan, loaded=fresh, unloaded=gone)

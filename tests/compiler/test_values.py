@@ -6,8 +6,8 @@ import pytest
 
 from nativemtail.compiler import compile_program
 from nativemtail.compiler.opcodes import OPS
-from nativemtail.compiler.optimize import reads
 from nativemtail.compiler.program import Instr
+from nativemtail.compiler.values import reads
 
 
 def code_of(text: str) -> list[Instr]:

@@ -32,8 +32,6 @@ from nativemtail._core import (
     Metric,
     Store,
 )
-from nativemtail.export import json as json_pages
-from nativemtail.export import prometheus as prometheus_pages
 
 NAN, INF = float("nan"), float("inf")
 
@@ -586,19 +584,6 @@ def test_metrics_json_of_an_empty_histogram() -> None:
 
 
 # --- the pages --------------------------------------------------------------------------------------------------
-
-
-def test_pages() -> None:
-    store = one(COUNTER, INT, 3)
-    text = prometheus_pages.page(store.snapshot(), own=b"own 1\n")
-    assert text.body.endswith(b'm{prog="p.mtail"} 3\nown 1\n')
-    assert text.content_type == "text/plain; version=0.0.4; charset=utf-8"
-    strict = prometheus_pages.page(store.snapshot(), openmetrics=True)
-    assert strict.body.endswith(b'm_total{prog="p.mtail"} 3.0\n# EOF\n')
-    assert strict.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
-    assert json_pages.page(store.snapshot()).content_type == "application/json"
-    assert json.loads(json_pages.page(store.snapshot()).body)[0]["Name"] == "m"
-    assert json.loads(json_pages.metrics_page(store.snapshot()).body)["m"]["value"] == {"prog": {"p.mtail": 3}}
 
 
 # --- against mtail ----------------------------------------------------------------------------------------------

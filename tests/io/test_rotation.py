@@ -16,7 +16,7 @@ LINES = 1500
 WAYS = ["rename", "dated", "slow-writer", "copytruncate", "copytruncate-one", "replace", "delete", "symlink"]
 
 WRITER = r"""
-import os, shutil, sys, time
+import os, shutil, sys
 way, path, rotations, lines = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 
 def fresh(name):
@@ -64,17 +64,34 @@ def rotate(fd, turn):
     return fresh(path)
 
 fd = fresh(path)
-# Nobody can read what is gone before he was scheduled: where nothing is kept, each file is there for a moment.
-pause = 0.04 if way in ("delete", "replace", "symlink", "copytruncate-one") else 0
-
 for turn in range(rotations + 1):
     filler = b"." * (turn % 50)
     for number in range(lines):
         os.write(fd, b"%d %d %s\n" % (turn, number, filler))
     if turn < rotations:
-        time.sleep(pause)
+        sys.stdin.readline()
         fd = rotate(fd, turn)
 """
+
+
+NOTHING_KEPT = ("delete", "replace", "symlink", "copytruncate-one")
+"""Here a rotation takes the file away, and nobody can read what is gone before he was scheduled: the writer waits
+until the reader has begun with each file."""
+
+
+def write(rig: Rig, way: str, log: Path, rotations: int) -> None:
+    """Run the writer; its standard input lets it rotate."""
+    command = [sys.executable, "-S", "-c", WRITER, way, str(log), str(rotations), str(LINES)]
+    if way not in NOTHING_KEPT:
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        return
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as writer:
+        assert writer.stdin is not None
+        for turn in range(rotations):
+            rig.wait(lambda turn=turn: bool(rig.lines) and int(rig.lines[-1].split()[0]) >= turn, patience=10)
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+    assert writer.returncode == 0
 
 
 def written(way: str, rotations: int) -> Counter[bytes]:
@@ -95,9 +112,8 @@ def test_nothing_is_lost(tmp_path: Path, way: str, pattern: str, rotations: int)
     log.touch()
     expected = written(way, rotations)
     with Rig(tmp_path / pattern, settings=Settings(linger=1.0)) as rig:
-        command = [sys.executable, "-S", "-c", WRITER, way, str(log), str(rotations), str(LINES)]
-        subprocess.run(command, check=True)
-        rig.wait(lambda: len(rig.lines) >= expected.total(), patience=3)
+        write(rig, way, log, rotations)
+        rig.wait(lambda: len(rig.lines) >= expected.total(), patience=10)
     got = Counter(rig.lines)
     assert got - expected == Counter()
     assert expected - got == Counter()

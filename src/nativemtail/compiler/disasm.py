@@ -42,7 +42,7 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
             yield title
             yield from (listing(at, instr) for at, instr in enumerate(code))
     found = gates.program_gate(program, plan.costs(program))
-    if found is not None and len(found.residue) > 1:
+    if found is not None and found.residue:
         yield "Residue"
         yield from (listing(at, instr) for at, instr in enumerate(found.residue))
 

@@ -31,7 +31,7 @@ class Gate:
 
     patterns: frozenset[int]
     residue: list[Instr]
-    """A lone END when nothing can fail."""
+    """What can still fail; empty when nothing can."""
 
 
 def reach(code: list[Instr], failing: Collection[int]) -> frozenset[int] | None:
@@ -79,7 +79,8 @@ def program_gate(program: Program, costs: Mapping[int, float]) -> Gate | None:
             usable.discard(pattern)
             todo += sorted(other - patterns, key=lambda p: -costs[p])
             patterns = other
-    return Gate(patterns, cleaned(program.code, patterns))
+    residue = cleaned(program.code, patterns)
+    return Gate(patterns, residue if any(OPS[instr.op].effect is Effect.FAULT for instr in residue) else [])
 
 
 def _cost(patterns: frozenset[int], costs: Mapping[int, float]) -> float:

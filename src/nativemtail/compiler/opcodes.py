@@ -108,6 +108,10 @@ EQF      ra = rb == rc
 LTS      ra = rb < rc
 GTS      ra = rb > rc
 EQS      ra = rb == rc
+# texts as numbers where the left one is a number
+LTN!     ra = rb < rc
+GTN!     ra = rb > rc
+EQN!     ra = rb == rc
 # metrics: d the metric, keys in registers b .. b+c-1, e: those of the DATUM before, or none;
 # writes name the metric of their datum too
 DATUM!!  ra = metric d [rb x c], hashed e
@@ -165,6 +169,7 @@ FAULTS = [
     "SHIFT",
     "TIME",
     "NO_DATUM",
+    "COMPARE",
     "MEMORY",
 ]
 

@@ -140,7 +140,7 @@ def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
     residues: dict[Hashable, Residue] = {}
     sought: set[int] = set()
     for at, (program, metrics) in enumerate(loaded):
-        spec = _program(program, metrics, numbers)
+        spec = _program(program, metrics, numbers, tables.patterns)
         tables.programs.append(spec)
         gate = gates.program_gate(program, costs(program))
         asked = {spec.patterns[instr.d] for instr in program.code if instr.op == "MATCH"}
@@ -150,18 +150,19 @@ def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
             continue
         spec.gate = frozenset(spec.patterns[number] for number in gate.patterns)
         sought |= asked if len(asked - spec.gate) > FEW else spec.gate
-        if len(gate.residue) > 1:
-            _add_residue(residues, isolated(program, gate.residue), at, numbers)
+        if gate.residue:
+            part = isolated(program, gate.residue)
+            code = _program(part, [], numbers, tables.patterns)
+            residues.setdefault(_identity(code), Residue(code, [], _leading_time(part))).programs.append(at)
     tables.residues = list(residues.values())
     _add_factors(tables, sought)
     return tables
 
 
-def _add_residue(residues: dict[Hashable, Residue], code: Program, program: int, numbers: dict[bytes, int]) -> None:
-    key = repr((code.code, code.ints, code.floats, code.strings, code.layouts, code.patterns))
-    if key not in residues:
-        residues[key] = Residue(_program(code, [], numbers), [], _leading_time(code))
-    residues[key].programs.append(program)
+def _identity(residue: ProgramSpec) -> Hashable:
+    """Equal for residues that do the same."""
+    pools = residue.ints, residue.floats, residue.strings, residue.layouts, residue.patterns
+    return residue.code, repr(pools)
 
 
 def _leading_time(residue: Program) -> list[tuple[int, int, int]] | None:
@@ -251,7 +252,10 @@ def costs(program: Program) -> dict[int, float]:
     return found
 
 
-def _program(program: Program, metrics: Sequence[Any], numbers: dict[bytes, int]) -> ProgramSpec:
+def _program(
+    program: Program, metrics: Sequence[Any], numbers: dict[bytes, int], shared: list[PatternSpec]
+) -> ProgramSpec:
+    patterns = [numbers[text] for text in program.patterns]
     return ProgramSpec(
         name=program.name,
         code=_pack(program.code),
@@ -263,8 +267,8 @@ def _program(program: Program, metrics: Sequence[Any], numbers: dict[bytes, int]
         strings=program.strings,
         layouts=[(text, timelayout.compile_layout(text)) for text in program.layouts],
         metrics=list(metrics),
-        patterns=[numbers[text] for text in program.patterns],
-        slot_pairs=_slot_pairs(program),
+        patterns=patterns,
+        slot_pairs=_slot_pairs(program, [shared[number].captures + 1 for number in patterns]),
         registers=program.registers,
         log_filter=program.log_filter,
     )
@@ -274,11 +278,12 @@ def _pack(code: list[Instr]) -> bytes:
     return b"".join(_PACK.pack(OPS[i.op].number, i.a, i.b, i.c, i.d, i.e) for i in code)
 
 
-def _slot_pairs(program: Program) -> list[int]:
+def _slot_pairs(program: Program, given: list[int]) -> list[int]:
+    """`given`: how many pairs a match of each pattern gives, whichever program wants them."""
     pairs = [0] * program.slots
     for instr in (*program.code, *program.begin):
         if instr.op == "MATCHS":
-            pairs[instr.a] = max(program.captures[instr.d] + 1, 1)
+            pairs[instr.a] = max(given[instr.d], 1)
     return pairs
 
 

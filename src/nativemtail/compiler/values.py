@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS, Effect
-from nativemtail.compiler.optimize import READS, RUNS_OF_REGISTERS, cleaned, reads, successors
+from nativemtail.compiler.optimize import READS, RUNS_OF_REGISTERS, cleaned, successors
 from nativemtail.compiler.program import Instr
 
 _KEYED = frozenset(["DATUM", "DEL", "EXPIRE"])
@@ -22,10 +22,18 @@ _VARYING = frozenset(["GETI", "GETF", "GETS", "TSTAMP", "FNAME", "DEFINED"])
 
 def optimized(code: list[Instr]) -> tuple[list[Instr], int]:
     """An equivalent of `code`, and how many registers it needs."""
-    code = cleaned(shared(cleaned(code)))
-    code = cleaned(merged(code))
+    code = merged(_wanted(shared(code)))
     code, registers = packed(code)
-    return _hashed_once(code), registers
+    return _hashed_once(cleaned(code)), registers
+
+
+def reads(instr: Instr) -> Sequence[int]:
+    """The registers that an instruction reads."""
+    if instr.op in _KEYED:
+        return range(instr.b, instr.b + instr.c)
+    if instr.op in RUNS_OF_REGISTERS:
+        return range(instr.b, instr.b + RUNS_OF_REGISTERS[instr.op])
+    return [getattr(instr, letter) for letter in READS[instr.op]]
 
 
 def shared(code: Sequence[Instr]) -> list[Instr]:
@@ -100,6 +108,18 @@ class _Sharing:
             return Instr("MOV", instr.a, self.known[value], line=instr.line)
         self._learn(value, instr.a)
         return instr
+
+
+def _wanted(code: Sequence[Instr]) -> list[Instr]:
+    """Without values that nobody reads."""
+    used = _uses(code)
+    gone = [False] * len(code)
+    for at in range(len(code) - 1, -1, -1):
+        instr = code[at]
+        if OPS[instr.op].writes and OPS[instr.op].effect is Effect.NONE and not used[instr.a]:
+            gone[at] = True
+            used.subtract(reads(instr))
+    return _without(code, gone)
 
 
 def merged(code: Sequence[Instr]) -> list[Instr]:
@@ -227,7 +247,7 @@ def _without(code: Sequence[Instr], gone: Sequence[bool]) -> list[Instr]:
     place = [0]
     for is_gone in gone:
         place.append(place[-1] + (not is_gone))
-    kept = [instr for instr, is_gone in zip(code, gone, strict=True) if not is_gone]
+    kept = [replace(instr) for instr, is_gone in zip(code, gone, strict=True) if not is_gone]
     for instr in kept:
         if instr.op in JUMPS:
             instr.d = place[instr.d]

@@ -66,7 +66,8 @@ cdef struct Prog:
     int32_t* patterns           # numbers in the plan
     Slot* slots
     int32_t slot_n
-    uint64_t faults             # since the plan was made
+    int64_t lines               # handed to it, since the plan began to run
+    uint64_t faults             # likewise
     uint64_t told               # those that were fetched
     FaultRecord* kept
     int kept_n
@@ -252,6 +253,9 @@ cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
     return pattern.matched
 
 
+cdef enum:
+    FAR = 4096                  # powers of two beyond which a double is 0 or infinite for sure
+
 # --- arithmetic ------------------------------------------------------------------------------------------------
 
 cdef inline int64_t wrap_add(int64_t a, int64_t b) noexcept nogil:
@@ -274,9 +278,47 @@ cdef inline int64_t modulo(int64_t a, int64_t b) noexcept nogil:
     return 0 if b == -1 else a % b
 
 
+cdef double power_float(double a, double b) noexcept nogil:
+    """Rounded as Go's `math.Pow` does, which is not always to the nearest; the same is in compiler/fold.py."""
+    cdef double whole = floor(fabs(b)), fraction = fabs(b) - whole
+    cdef double mantissa = 1, square
+    cdef int64_t left
+    cdef int exponent = 0, shift = 0
+    if a == 0 or a == 1 or b == 0 or b == 1 or not isfinite(a) or not whole < 9223372036854775808.0:
+        return pow(a, b)
+    if a < 0 and fraction != 0:
+        return pow(a, b)
+    if fabs(b) == 0.5:
+        return sqrt(a) if b > 0 else 1 / sqrt(a)
+    left = <int64_t> whole
+    if fraction != 0:
+        if fraction > 0.5:
+            fraction -= 1
+            left += 1
+        mantissa = exp(fraction * log(a))
+    square = frexp(a, &shift)
+    while left:
+        if shift > FAR or shift < -FAR:
+            exponent += shift
+            break
+        if left & 1:
+            mantissa *= square
+            exponent += shift
+        square *= square
+        shift *= 2
+        if square < 0.5:
+            square += square
+            shift -= 1
+        left >>= 1
+    if b < 0:
+        mantissa = 1 / mantissa
+        exponent = -exponent
+    return ldexp(mantissa, exponent)
+
+
 cdef inline int64_t power(int64_t a, int64_t b) noexcept nogil:
     """Through doubles, truncated; out of range as on amd64 (runtime.md §2.5)."""
-    cdef double x = pow(<double> a, <double> b)
+    cdef double x = power_float(<double> a, <double> b)
     if x >= -9223372036854775808.0 and x < 9223372036854775808.0:
         return <int64_t> x
     return INT64_MIN
@@ -296,6 +338,25 @@ cdef inline int compare_text(Str a, Str b) noexcept nogil:
     if order:
         return order
     return (a.n > b.n) - (a.n < b.n)
+
+
+cdef enum:
+    UNORDERED = 2               # one is NaN
+    INCOMPARABLE = 3
+
+
+cdef inline int compare_guessing(Str a, Str b, double* left) noexcept nogil:
+    """-1, 0 or 1: as numbers if `a` is one, else as texts."""
+    cdef double right
+    cdef int order
+    if parse_float(a.p, a.n, left) != 0:
+        order = compare_text(a, b)
+        return (order > 0) - (order < 0)
+    if parse_float(b.p, b.n, &right) != 0:
+        return INCOMPARABLE
+    if left[0] != left[0] or right != right:
+        return UNORDERED
+    return (left[0] > right) - (left[0] < right)
 
 
 cdef bint concatenate(Context* ctx, Reg* out, Str a, Str b) noexcept nogil:
@@ -373,6 +434,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     cdef int code_of_fault = FAULT_OK
     cdef bint wrapped = False
     cdef int64_t x = 0, y = 0
+    cdef double left = 0
     cdef int op, rc
     cdef Hashed hashed
     cdef char number[32]
@@ -577,7 +639,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_MODF:
             r[i.a].f = fmod(r[i.b].f, r[i.c].f)
         elif op == OP_POWF:
-            r[i.a].f = pow(r[i.b].f, r[i.c].f)
+            r[i.a].f = power_float(r[i.b].f, r[i.c].f)
         # --- texts
         elif op == OP_CAT:
             if not concatenate(ctx, &r[i.a], r[i.b].s, r[i.c].s):
@@ -600,7 +662,8 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_SUBSTRE:
             buf_clear(&ctx.text)
             subject_set(&ctx.other, r[i.b + 1].s.p, r[i.b + 1].s.n)
-            substitute(&ctx.matcher, &ctx.patterns[prog.patterns[i.d]], &ctx.other, r[i.b].s, &ctx.text)
+            substitute(&ctx.matcher, &ctx.patterns[prog.patterns[i.d]], &ctx.other, r[i.b].s, &ctx.text,
+                       MAX_TEXT)
             if not arena_buf(ctx, &r[i.a]):
                 code_of_fault = FAULT_MEMORY
                 break
@@ -625,6 +688,14 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             r[i.a].i = compare_text(r[i.b].s, r[i.c].s) > 0
         elif op == OP_EQS:
             r[i.a].i = r[i.b].s.n == r[i.c].s.n and compare_text(r[i.b].s, r[i.c].s) == 0
+        elif op == OP_LTN or op == OP_GTN or op == OP_EQN:
+            rc = compare_guessing(r[i.b].s, r[i.c].s, &left)
+            if rc == INCOMPARABLE:
+                memcpy(&x, &left, sizeof(double))
+                text = r[i.c].s
+                code_of_fault = FAULT_COMPARE
+                break
+            r[i.a].i = rc == (-1 if op == OP_LTN else 1 if op == OP_GTN else 0)
         # --- metrics
         elif op == OP_DATUM:
             ctx.now += 1
@@ -685,6 +756,8 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             return True
     if dry:
         return False
+    if not has_operand(code_of_fault):
+        text.n = 0  # `text` is of an earlier instruction, and may be gone
     memset(&what, 0, sizeof(FaultRecord))
     what.code = code_of_fault
     what.pc = <int32_t> (i - code)
@@ -696,6 +769,11 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     return False
 
 
+cdef inline bint has_operand(int fault) noexcept nogil:
+    return (fault == FAULT_STATIC or fault == FAULT_TIME or fault == FAULT_NO_DATUM
+            or FAULT_INT_SYNTAX <= fault <= FAULT_FLOAT_RANGE)
+
+
 cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogil:
     """The label values of a missing datum, Go-quoted, as the error's operand."""
     cdef int k
@@ -703,7 +781,9 @@ cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogi
     for k in range(n):
         if k:
             buf_char(&ctx.text, 32)
-        quote(&ctx.text, keys[k].s.p, keys[k].s.n)
+        quote(&ctx.text, keys[k].s.p, min(keys[k].s.n, <size_t> FAULT_TEXT))
+        if ctx.text.n > FAULT_TEXT:
+            break
     text.p = ctx.text.p
     text.n = 0 if ctx.text.failed else ctx.text.n
     return FAULT_NO_DATUM
@@ -712,15 +792,18 @@ cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogi
 cdef int time_fault(Context* ctx, Strptime* layout, Str* text) noexcept nogil:
     """Go's text of a failed parse, as the error's operand."""
     cdef Buf* out = &ctx.text
+    cdef TimeError error = ctx.time_error
+    cdef size_t n = min(text.n, <size_t> FAULT_TEXT)
+    error.at = min(error.at, n)
     buf_clear(out)
     buf_text(out, b"strptime (")
     buf_put(out, layout.text.p, layout.text.n)
     buf_text(out, b", ")
-    buf_put(out, text.p, text.n)
+    buf_put(out, text.p, n)
     buf_text(out, b", ")
     buf_put(out, ctx.zone_name.p, ctx.zone_name.n)
     buf_text(out, b") failed: ")
-    put_time_error(out, <const uint8_t*> layout.steps.p, layout.steps.n, text.p, text.n, &ctx.time_error)
+    put_time_error(out, <const uint8_t*> layout.steps.p, layout.steps.n, text.p, n, &error)
     text.p = out.p
     text.n = 0 if out.failed else out.n
     return FAULT_TIME

@@ -235,11 +235,15 @@ cdef int match_subject(Matcher* m, Pattern* p, Subject* s, size_t* ov) noexcept 
     return rc
 
 
-cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out) noexcept nogil:
-    """Every leftmost-first match replaced by `new` literally; an empty match right behind a match is none."""
+cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out, size_t limit) noexcept nogil:
+    """Every leftmost-first match replaced by `new` literally; an empty match right behind a match is none.
+
+    `limit` bounds what may be in `out`: beyond it, and without memory, `out.failed` is set.
+    """
     cdef const char* text
     cdef size_t n, at = 0, copied = 0, width
     cdef size_t* ov = p.scratch
+    cdef int rc = 1
     if s.state == TEXT_UNKNOWN and not subject_examine(s):
         out.failed = True
         return
@@ -248,7 +252,10 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out) noex
     if s.state == TEXT_REPAIRED:
         text = s.fixed.p
         n = s.fixed.n
-    while at <= n and not out.failed and match_at(m, p, s, at, ov) == 1:
+    while at <= n and out.n <= limit and not out.failed:
+        rc = match_at(m, p, s, at, ov)
+        if rc != 1:
+            break
         put_origin(s, out, copied, ov[0])
         if ov[1] > copied or ov[0] == 0:
             buf_put(out, new.p, new.n)
@@ -258,6 +265,8 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out) noex
             width += 1
         at = at + width if at + width > ov[1] else ov[1]
     put_origin(s, out, copied, n)
+    if rc < 0 or out.n > limit:
+        out.failed = True
 
 
 cdef void put_origin(Subject* s, Buf* out, size_t first, size_t last) noexcept nogil:

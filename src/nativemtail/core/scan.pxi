@@ -323,6 +323,8 @@ cdef class Engine:
     cdef Source* sources
     cdef int source_n
     cdef list source_names      # bytes by number, None where forgotten
+    cdef dict source_numbers    # the other way round
+    cdef list free_sources      # numbers of what is forgotten
     cdef Plan plan
     cdef Store store
     cdef Events events
@@ -332,7 +334,8 @@ cdef class Engine:
     cdef dict past_lines        # of programs, from plans before this one
     cdef dict past_faults
     cdef dict past_times
-    cdef int64_t* program_lines_
+    cdef list kept_faults       # of such plans, not fetched yet
+    cdef dict more_faults
     cdef int64_t total
 
     def __cinit__(self, Store store):
@@ -341,6 +344,10 @@ cdef class Engine:
         self.past_lines = {}
         self.past_faults = {}
         self.past_times = {}
+        self.source_numbers = {}
+        self.free_sources = []
+        self.kept_faults = []
+        self.more_faults = {}
         self.ctx.serial = INIT_SERIAL
         self.turn = Lock()
         self.ends = <uint32_t*> malloc((PIECE + 1) * sizeof(uint32_t))
@@ -351,7 +358,6 @@ cdef class Engine:
         cdef int i
         free(self.ends)
         context_free(&self.ctx)
-        free(self.program_lines_)
         free(self.events.list)
         for i in range(self.source_n):
             free(self.sources[i].allowed)
@@ -365,35 +371,41 @@ cdef class Engine:
             self._swap(plan)
 
     cdef _swap(self, Plan plan):
-        cdef int64_t* lines = <int64_t*> zeroed(plan.prog_n, sizeof(int64_t))
-        try:
-            past = self.program_lines(), self.program_faults(), self.program_times()
-            context_plan(&self.ctx, plan)
-        except BaseException:
-            free(lines)
-            raise
-        # Readers of the counts hold no lock: no Python code may run in between.
-        self.past_lines, self.past_faults, self.past_times = past
-        free(self.program_lines_)
-        self.program_lines_ = lines
+        self._fold_counts()
+        context_plan(&self.ctx, plan)
         self.plan = plan
         self.rest = 0
         for i in range(self.source_n):
             free(self.sources[i].allowed)
             self.sources[i].allowed = NULL
 
+    cdef _fold_counts(self):
+        """Keep what the running plan has counted; it may run again one day."""
+        if self.plan is None:
+            return
+        past = self.program_lines(), self.program_faults(), self.program_times()
+        self.kept_faults, self.more_faults = self._faults()
+        # Readers of the counts hold no lock: no Python code may run in between.
+        self.past_lines, self.past_faults, self.past_times = past
+        for i in range(self.plan.prog_n):
+            self.plan.progs[i].lines = 0
+            self.plan.progs[i].faults = self.plan.progs[i].told = 0
+            memset(self.plan.progs[i].times, 0, sizeof(self.plan.progs[i].times))
+            self.plan.progs[i].time_ns = 0
+
     def begin(self, Plan plan not None, int program):
         """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` need not be the running one."""
         cdef Context* ctx
         if not 0 <= program < plan.prog_n:
             raise ValueError("no such program")
-        ctx = <Context*> zeroed(1, sizeof(Context))
-        try:
-            context_plan(ctx, plan)
-            self._run_begin(ctx, &plan.progs[program])
-        finally:
-            context_free(ctx)
-            free(ctx)
+        with self.turn:
+            ctx = <Context*> zeroed(1, sizeof(Context))
+            try:
+                context_plan(ctx, plan)
+                self._run_begin(ctx, &plan.progs[program])
+            finally:
+                context_free(ctx)
+                free(ctx)
 
     cdef _run_begin(self, Context* ctx, Prog* prog):
         ctx.source = prog.name
@@ -409,34 +421,39 @@ cdef class Engine:
 
     def source(self, str name not None):
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
-        cdef Source* grown
         text = name.encode("utf-8", "surrogateescape")
-        if text in self.source_names:
-            return self.source_names.index(text)
-        if None in self.source_names:
-            number = self.source_names.index(None)
-            self.source_names[number] = text
-            return number
-        grown = <Source*> realloc(self.sources, (self.source_n + 1) * sizeof(Source))
+        with self.turn:
+            if text not in self.source_numbers:
+                number = self.free_sources.pop() if self.free_sources else self._new_source()
+                self.source_names[number] = text
+                self.source_numbers[text] = number
+            return self.source_numbers[text]
+
+    cdef int _new_source(self) except -1:
+        cdef Source* grown = <Source*> realloc(self.sources, (self.source_n + 1) * sizeof(Source))
         if grown == NULL:
             raise MemoryError()
         self.sources = grown
         memset(&self.sources[self.source_n], 0, sizeof(Source))
-        self.source_names.append(text)
+        self.source_names.append(None)
         self.source_n += 1
         return self.source_n - 1
 
     def forget(self, int source):
         """Give the number back; its count of lines is gone."""
-        self._check_source(source)
-        free(self.sources[source].allowed)
-        self.sources[source].allowed = NULL
-        self.sources[source].lines = 0
-        self.source_names[source] = None
+        with self.turn:
+            self._check_source(source)
+            free(self.sources[source].allowed)
+            self.sources[source].allowed = NULL
+            self.sources[source].lines = 0
+            del self.source_numbers[self.source_names[source]]
+            self.source_names[source] = None
+            self.free_sources.append(source)
 
-    cdef _check_source(self, int source):
+    cdef int _check_source(self, int source) except -1:
         if source < 0 or source >= self.source_n or self.source_names[source] is None:
             raise ValueError(f"no source has the number {source}")
+        return 0
 
     cdef _allow(self, int number):
         """Work out which programs listen to a source (spec successor.md §2.1)."""
@@ -506,7 +523,7 @@ cdef class Engine:
         self.store.table.lock.release()
         for i in range(self.plan.prog_n):
             if s.allowed[i >> 6] >> (i & 63) & 1:
-                self.program_lines_[i] += lines
+                s.progs[i].lines += lines
         self._weigh_gates(s, lines)
         return lines
 
@@ -543,11 +560,11 @@ cdef class Engine:
 
     def program_lines(self):
         """Lines handed to each program after its filter, since the engine was made."""
-        return self._with_past(self.past_lines, lambda i: self._lines_of(i))
+        return self._counts(self.past_lines, False)
 
     def program_faults(self):
         """Run-time errors of each program since the engine was made."""
-        return self._with_past(self.past_faults, lambda i: self._faults_of(i))
+        return self._counts(self.past_faults, True)
 
     def program_times(self):
         """A sample of the run times per line of each program, see _core.pyi."""
@@ -562,17 +579,12 @@ cdef class Engine:
                     times[name] = now, seconds + prog.time_ns / 1e9
         return times
 
-    def _lines_of(self, int i):
-        return self.program_lines_[i]
-
-    def _faults_of(self, int i):
-        return self.plan.progs[i].faults
-
-    def _with_past(self, past, now):
-        counts = dict(past)
-        if self.plan is not None:
-            for i, name in enumerate(self.plan.names):
-                counts[name] = counts.get(name, 0) + now(i)
+    cdef dict _counts(self, dict past, bint faults):
+        cdef Plan plan = self.plan
+        cdef dict counts = dict(past)
+        if plan is not None:
+            for i, name in enumerate(plan.names):
+                counts[name] = counts.get(name, 0) + (plan.progs[i].faults if faults else plan.progs[i].lines)
         return counts
 
     def faults(self):
@@ -582,17 +594,24 @@ cdef class Engine:
 
     cdef _faults(self):
         cdef Prog* prog
-        kept, more = [], {}
+        cdef list kept = self.kept_faults
+        cdef dict more = self.more_faults
+        self.kept_faults, self.more_faults = [], {}
         if self.plan is None:
             return kept, more
+        room = {name: FAULTS_KEPT for name in self.plan.names}
+        for fault in kept:
+            room[fault.program] = room.get(fault.program, FAULTS_KEPT) - 1
         for i in range(self.plan.prog_n):
             prog = &self.plan.progs[i]
             if prog.faults == prog.told:
                 continue
-            if prog.faults - prog.told > <uint64_t> prog.kept_n:
-                more[self.plan.names[i]] = prog.faults - prog.told - prog.kept_n
+            name = self.plan.names[i]
+            count = min(prog.kept_n, room[name])
+            if prog.faults - prog.told > count:
+                more[name] = more.get(name, 0) + prog.faults - prog.told - count
             prog.told = prog.faults
-            for k in range(prog.kept_n):
+            for k in range(count):
                 kept.append(make_fault(self.plan, i, &prog.kept[k]))
             prog.kept_n = 0
         return kept, more
@@ -647,6 +666,8 @@ cdef str fault_message(const FaultRecord* record, bytes operand):
         return "int32 out of range"
     if code == FAULT_NO_DATUM:
         return f"No datum for given labelvalues [{operand.decode('utf-8', 'replace')}]"
+    if code == FAULT_COMPARE:
+        return f"cannot compare float64 %!q(float64={bits_to_float(record.x):g}) with string {quoted_str(operand)}"
     if code == FAULT_MEMORY:
         return "out of memory: a limit on texts, series or the whole process is reached"
     integer = FAULT_INT_SYNTAX <= code <= FAULT_INT_BASE
@@ -655,6 +676,12 @@ cdef str fault_message(const FaultRecord* record, bytes operand):
     if record.wrapped:
         return f"conversion of {quoted_str(operand)} to {'int' if integer else 'float'} failed: {text}"
     return text
+
+
+cdef double bits_to_float(int64_t bits):
+    cdef double number
+    memcpy(&number, &bits, sizeof(double))
+    return number
 
 
 cdef str number_error(bint integer, int rc, bytes text, int64_t base):

@@ -27,6 +27,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 
 import os as _os
 
+cdef extern from "Python.h":
+    int PyGC_Disable() noexcept
+    int PyGC_Enable() noexcept
+
 cdef extern from "core/store.hpp" nogil:
     cppclass StoreLock:
         void acquire() noexcept
@@ -50,7 +54,8 @@ cdef enum:
 
 cdef enum:
     NO_SLOT = 0xFFFFFFFF
-    MAX_DATA = 0x7FFFFFFF   # label sets of one metric, and bytes of one label or text
+    MAX_DATA = 0x7FFFFFFF   # label sets of one metric, and bytes of one text
+    MAX_KEY = 16777216      # bytes of the label values of one label set
 
 cdef struct Slab:
     Datum* p                # NULL: empty, its memory given back
@@ -386,9 +391,9 @@ cdef char* key_make(const Str* labels, uint32_t n) noexcept nogil:
     cdef char* key
     cdef char* at
     for i in range(n):
-        if labels[i].n > MAX_DATA:
-            return NULL
         size += labels[i].n + (1 if labels[i].n < 255 else 5)
+        if size > MAX_KEY:
+            return NULL
     key = at = <char*>malloc(size if size else 1)
     if key == NULL:
         return NULL
@@ -1209,13 +1214,40 @@ cdef void attach(MetricTable* m, StoreTable* store) noexcept:
     store.users += 1
 
 
+# The cyclic garbage collector may run wherever a container is made, and what it frees may take the lock: a Metric or
+# a Snapshot does.  So it is off while somebody holds the lock and works with Python's objects.
+
+cdef int sections_without_collector = 0
+cdef bint collector_was_on = False
+
+
+cdef void collector_off() noexcept:
+    global sections_without_collector, collector_was_on
+    if sections_without_collector == 0:
+        collector_was_on = PyGC_Disable()
+    sections_without_collector += 1
+
+
+cdef void collector_back() noexcept:
+    global sections_without_collector
+    sections_without_collector -= 1
+    if sections_without_collector == 0 and collector_was_on:
+        PyGC_Enable()
+
+
 cdef void acquire(StoreTable* store) noexcept:
     with nogil:
         store.taking.acquire()
         store.lock.acquire()
+    collector_off()
 
 
 cdef void release(StoreTable* store) noexcept:
+    unlock(store)
+    collector_back()
+
+
+cdef inline void unlock(StoreTable* store) noexcept:
     store.lock.release()
     store.taking.release()
 
@@ -1529,11 +1561,14 @@ cdef class Snapshot:
         acquire(self.store)
         snapshot_link(self.store, self.table)
         try:
-            self._begin(owner)
+            try:
+                self._begin(owner)
+            finally:
+                collector_back()
             with nogil:
                 snapshot_copy(self.store, self.table)
         finally:
-            release(self.store)
+            unlock(self.store)
 
     cdef int _begin(self, Store owner) except -1:
         """Under the lock: what is in the store now."""

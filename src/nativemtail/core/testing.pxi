@@ -66,6 +66,9 @@ def _test_quote(bytes text) -> bytes:
 def _test_subst(bytes old, bytes new, bytes text, size_t limit=1 << 20) -> bytes | None:
     cdef Buf b = Buf(NULL, 0, 0, False)
     subst(&b, Str(old, len(old)), Str(new, len(new)), Str(text, len(text)), limit)
+    if b.failed:
+        buf_free(&b)
+        return None
     return take(&b)
 
 

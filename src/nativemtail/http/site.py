@@ -108,7 +108,7 @@ class Site:
                 emit_timestamp=self.emit_timestamp,
                 prefix=prefix,
                 openmetrics=openmetrics,
-                names=names,
+                names=_bare(names, prefix),
             )
             return exposition.prometheus(user, own, openmetrics=openmetrics)
 
@@ -118,7 +118,8 @@ class Site:
     def _metrics_json(self, request: Request) -> Response:
         def page(snapshot: Snapshot, prefix: str, names: frozenset[str] | None) -> bytes:
             own = exposition.choose(self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names)
-            user = snapshot.metrics_json(emit_prog_label=self.emit_prog_label, prefix=prefix, names=names)
+            bare = _bare(names, prefix)
+            user = snapshot.metrics_json(emit_prog_label=self.emit_prog_label, prefix=prefix, names=bare)
             return exposition.metrics_json(user, own)
 
         return self._scrape(request, exposition.JSON_TYPE, page)
@@ -234,3 +235,10 @@ def wants_openmetrics(accept: str) -> bool:
 def _clean(path: str) -> str:
     clean = posixpath.normpath("/" + path.lstrip("/"))
     return clean + "/" if path.endswith("/") and clean != "/" else clean
+
+
+def _bare(names: frozenset[str] | None, prefix: str) -> frozenset[str] | None:
+    """The names on the page as the store knows them: without the prefix."""
+    if names is None:
+        return None
+    return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))

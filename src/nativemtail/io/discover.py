@@ -62,7 +62,18 @@ class Followed(FileReader):
     it is being written: what it holds then was counted already.
     """
 
-    __slots__ = ("claim", "heirs", "is_copy", "lingers", "on_rewritten", "paths", "rewritten", "settling", "watch")
+    __slots__ = (
+        "catch_up",
+        "claim",
+        "heirs",
+        "is_copy",
+        "lingers",
+        "on_rewritten",
+        "paths",
+        "rewritten",
+        "settling",
+        "watch",
+    )
 
     paths: list[LogPath]
     lingers: Source | None
@@ -70,7 +81,8 @@ class Followed(FileReader):
     settling: bool
     rewritten: bool
     is_copy: bool
-    claim: Callable[[int, os.stat_result], bool]
+    claim: Callable[[int], bool]
+    catch_up: Callable[[], None]
     on_rewritten: Callable[[Followed], None]
     watch: int
 
@@ -85,8 +97,12 @@ class Followed(FileReader):
         super()._start_over()
         self.on_rewritten(self)
 
-    def _claim(self, fd: int, info: os.stat_result) -> bool:
-        return self.claim(fd, info)
+    def _is_in_place(self) -> bool:
+        self.catch_up()
+        return self.lingers is None
+
+    def _claim(self, fd: int) -> bool:
+        return self.claim(fd)
 
 
 class _Pattern:
@@ -368,6 +384,7 @@ class Discovery:
         reader.rewritten = False
         reader.is_copy = False
         reader.claim = self._claim_copy
+        reader.catch_up = self._catch_up
         reader.on_rewritten = self._rewritten
         reader.watch = -1
         self._readers[reader.identity] = reader
@@ -507,8 +524,9 @@ class Discovery:
             self._begin_settling(reader)
             reader.rewritten = True
 
-    def _claim_copy(self, fd: int, info: os.stat_result) -> bool:
+    def _claim_copy(self, fd: int) -> bool:
         """Whether a truncated file's reader may read the copy: not if that is or was read as a file of its own."""
+        info = os.fstat(fd)
         who = identity(info)
         reader = self._readers.get(who)
         left = self._left.get(who)
@@ -609,7 +627,7 @@ class Discovery:
             self._linger(self._follow(origin, fd, info, 0), origin)
             return
         os.close(fd)
-        if isinstance(reader, Followed) and reader.settling and not reader.rewritten:
+        if isinstance(reader, Followed) and reader.is_copy and reader.is_untouched and not reader.rewritten:
             self._settling.pop(reader, None)
             reader.settling = reader.is_copy = False
             reader.rewind()
@@ -628,7 +646,12 @@ class Discovery:
             self._loop.after(0, self._try_again)
 
     def _try_again(self) -> None:
-        if self._unproven and self._inotify is not None:
+        if self._unproven:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Handle the events that are waiting: what looks like a copy may be a rotated file."""
+        if self._inotify is not None:
             self._on_events(0)
 
     def _handle(self, events: list[watch.Event]) -> None:

@@ -75,10 +75,12 @@ class FileReader:
         "_barrier",
         "_before",
         "_before_truncation",
+        "_catching_up",
         "_checksum",
         "_context",
         "_copies",
         "_cut_seen",
+        "_from_copy",
         "_length",
         "_lines",
         "_on_error",
@@ -124,6 +126,8 @@ class FileReader:
         self._rewritten = False
         self._skip_nuls = False
         self._copies: deque[_Copy] = deque()
+        self._catching_up = False
+        self._from_copy = False
         self._seen_copies: dict[tuple[int, ...], None] = {}
         self._before: FileReader | None = None
         self._before_truncation = Position(0)
@@ -147,6 +151,11 @@ class FileReader:
         """Read the file from its beginning."""
         self._stand_at(Position(0))
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was read yet."""
+        return not self._lines.bytes_read
+
     def read_after(self, before: FileReader) -> None:
         """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order."""
         before.eof = False
@@ -160,7 +169,6 @@ class FileReader:
         """Read once; whether there may be more at once."""
         if self.closed or self._waits():
             return not self.closed
-        copies = bool(self._copies)
         try:
             count = self._read()
         except OSError as error:
@@ -172,7 +180,7 @@ class FileReader:
             return True
         if count:
             self._count(count)
-        more = copies or count == self._wanted
+        more = self._from_copy or count == self._wanted
         self.eof = not more
         return more
 
@@ -238,8 +246,14 @@ class FileReader:
             self.last_data_wall = time.time_ns()
 
     def _read(self) -> int:
-        if not self._copies:
-            return self._lines.read(self._context.buffer, self._read_into) or 0
+        if not self._copies and self._catching_up:
+            # While nothing was read of the file itself, another truncation could not be noticed.
+            self._copies.extend(self._find_copies())
+        self._from_copy = bool(self._copies)
+        if not self._from_copy:
+            count = self._lines.read(self._context.buffer, self._read_into)
+            self._catching_up = self._catching_up and not count
+            return count or 0
         copy = self._copies[0]
         count = self._lines.read(self._context.buffer, copy.read_into)
         if not count:
@@ -288,7 +302,9 @@ class FileReader:
         for source in self.sources:
             self._context.counters.file_truncates_total[source.name] += 1
         self._before_truncation = self.position
+        self._catching_up = False
         self._copies.extend(self._find_copies())
+        self._catching_up = bool(self._copies)
         if not self._copies:
             self.finish()
         start = 0
@@ -301,34 +317,45 @@ class FileReader:
     def _find_copies(self) -> list[_Copy]:
         """Copies that were made of this file before its truncation, with what was not read of it yet.
 
-        One must hold, in front of the offset, the bytes that were read there.  Later copies of the same family are
-        truncations that went by unseen: they are taken whole.
+        One must hold, in front of the offset, the bytes that were read there.  Copies of the same family that came
+        after it are truncations that went by unseen: they are taken whole.
         """
+        position = self.position
+        new = self._open_siblings()
+        in_place = self._is_in_place()
+        first = next((copy for copy in new if copy.size >= position.offset and position.fits(copy.fd)), None)
+        found: list[_Copy] = []
+        for copy in new:
+            if copy is first:
+                copy.offset = position.offset
+            is_later = self._catching_up or (first is not None and copy.written >= first.written)
+            is_wanted = copy is first or (in_place and is_later and copy.is_generation and not position.fits(copy.fd))
+            if is_wanted and self._claim(copy.fd):
+                found.append(copy)
+            else:
+                copy.close()
+        # Their times may be equal.
+        return sorted(found, key=lambda copy: copy is not first)
+
+    def _open_siblings(self) -> list[_Copy]:
+        """What may be copies, in the order in which they were written."""
         found: list[_Copy] = []
         for path, info in sorted(self._new_siblings(), key=lambda pair: pair[1].st_mtime_ns):
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            except OSError:
-                continue
-            offset = self._unread_from(fd, path, info, bool(found))
-            if offset is not None and self._claim(fd, info):
-                found.append(_Copy(fd, offset))
-            else:
-                os.close(fd)
+            with contextlib.suppress(OSError):
+                copy = _Copy(path, info, bool(_GENERATION.fullmatch(path, len(self.path))))
+                if _same_beginning(copy.fd, self.fd):
+                    # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
+                    copy.close()
+                else:
+                    self._seen_copies[_version(info)] = None
+                    found.append(copy)
         return found
 
-    def _unread_from(self, fd: int, path: str, info: os.stat_result, later: bool) -> int | None:
-        """From where on a copy has what was not read; `later`: an older copy had the bytes in front of the offset."""
-        if _same_beginning(fd, self.fd):
-            # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
-            return None
-        self._seen_copies[_version(info)] = None
-        position = self.position
-        if info.st_size >= position.offset and position.fits(fd):
-            return None if later else position.offset
-        return 0 if later and _GENERATION.fullmatch(path, len(self.path)) else None
+    def _is_in_place(self) -> bool:
+        """Whether the file still is at its path, so that new copies there are copies of it."""
+        return True
 
-    def _claim(self, fd: int, info: os.stat_result) -> bool:
+    def _claim(self, fd: int) -> bool:
         """Whether a copy may be read here, and not elsewhere."""
         return True
 
@@ -369,22 +396,25 @@ def _same_beginning(one: int, other: int) -> bool:
 
 
 class _Copy:
-    """A copy of a truncated file, to be read from `offset` to its end."""
+    """A copy of a truncated file, to be read from `offset` to its end.  Raises OSError when it can't be opened."""
 
-    def __init__(self, fd: int, offset: int) -> None:
-        self._fd = fd
-        self._offset = offset
+    def __init__(self, path: str, info: os.stat_result, is_generation: bool) -> None:
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self.size = info.st_size
+        self.written = info.st_mtime_ns
+        self.is_generation = is_generation
+        self.offset = 0
 
     def read_into(self, target: memoryview) -> int:
         try:
-            count = os.preadv(self._fd, [target], self._offset)
+            count = os.preadv(self.fd, [target], self.offset)
         except OSError:
             return 0
-        self._offset += count
+        self.offset += count
         return count
 
     def close(self) -> None:
-        os.close(self._fd)
+        os.close(self.fd)
 
 
 def is_stale(error: OSError) -> bool:

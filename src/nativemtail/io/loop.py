@@ -9,6 +9,7 @@ import heapq
 import itertools
 import os
 import select
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -32,6 +33,8 @@ class Loop:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._queue: dict[Reader, None] = {}
+        # Re-entrant: a signal handler may interrupt its own thread here.
+        self._closing = threading.RLock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.add(self._wake, self._woken)
 
@@ -52,7 +55,9 @@ class Loop:
         self._queue.setdefault(reader)
 
     def wake(self) -> None:
-        os.eventfd_write(self._wake, 1)
+        with self._closing:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def run_once(self) -> None:
         """Wait for something to happen, unless readers are queued; handle it, then give one reader a turn.
@@ -70,7 +75,9 @@ class Loop:
 
     def close(self) -> None:
         self._epoll.close()
-        os.close(self._wake)
+        with self._closing:
+            os.close(self._wake)
+            self._wake = -1
 
     def _wait(self) -> float | None:
         if self._queue:

@@ -1,7 +1,7 @@
 """The tail thread: every source that `-logs` names, in one loop, until it is told to stop.
 
 `Tailer.open` in the main thread (what can't be opened ends the start-up there), `run` in a thread of its own, `stop`
-from anywhere.  README of the limits: `Settings` in sources.py; what was hit is in `Counters`.
+from anywhere.  The limits are in `Settings` (sources.py), what was hit in `Counters`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import resource
-import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -52,7 +51,7 @@ class Tailer:
         self._discovery: Discovery | None = None
         self._listeners: list[StreamListener | DatagramListener] = []
         self._stdin: list[StdinReader] = []
-        self._stopping = threading.Event()
+        self._stopping = False
 
     @property
     def counters(self) -> Counters:
@@ -95,7 +94,7 @@ class Tailer:
     def run(self) -> None:
         """Read until `stop`, or until nothing is left to be read; then read the rests, close, remove socket files."""
         try:
-            while not self._stopping.is_set() and self._is_alive():
+            while not self._stopping and self._is_alive():
                 self._loop.run_once()
             self._drain()
         finally:
@@ -103,10 +102,8 @@ class Tailer:
 
     def stop(self) -> None:
         """Have `run` finish; from any thread or a signal handler, and more than once."""
-        if not self._stopping.is_set():
-            self._stopping.set()
-            with contextlib.suppress(OSError):
-                self._loop.wake()
+        self._stopping = True
+        self._loop.wake()
 
     def status(self) -> list[SourceStatus]:
         """Every source; from any thread."""

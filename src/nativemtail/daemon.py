@@ -1,0 +1,329 @@
+"""The daemon: follow the logs, run the programs, serve the metrics, until a signal ends it.
+
+Four threads share the work.  The main thread waits for signals and timers; the tail thread reads and scans; one thread
+compiles changed programs; the HTTP server has its own.  Start-up order and messages: spec cli-http.md §3, signals:
+inputs.md §9.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import mmap
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from nativemtail import systemd
+from nativemtail.export.push import Pusher, SetUpError
+from nativemtail.feed import Feed
+from nativemtail.http.messages import Request, Response
+from nativemtail.http.server import TLS, ListenError, Server, TLSError
+from nativemtail.http.site import Site
+from nativemtail.http.trust import LOOPBACK, TrustedHosts, TrustError
+from nativemtail.ignore import BadIgnore, ignore
+from nativemtail.io.loop import Loop
+from nativemtail.io.patterns import BadSource, parse_logs
+from nativemtail.io.sources import Settings, SourceError
+from nativemtail.io.tailer import Tailer
+from nativemtail.options import Options
+from nativemtail.programs import LoadError, open_programs
+from nativemtail.reload import ProgramWatch, Reloader
+from nativemtail.selfmetrics import SelfMetrics, resident_memory
+from nativemtail.states import LineStates, ProgramStates, SourceStates
+
+log = logging.getLogger(__name__)
+
+SUCCESS, FAILURE, QUIT = 0, 1, 2
+SIGNAL_NAMES = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt", signal.SIGHUP: "hangup"}
+COLLECT_SECONDS = 1.0
+"""How often run-time errors are fetched from the engine."""
+DRAIN_SECONDS = 15.0
+"""Longest time from a signal to the last line."""
+SWITCH_SECONDS = 0.0005
+"""Longest time that a compiling thread keeps the tail thread from Python."""
+
+
+class BadFlag(Exception):
+    """A flag's value that only the daemon looks at; the text names the flag."""
+
+
+_BAD_START = (
+    BadFlag,
+    BadIgnore,
+    BadSource,
+    ListenError,
+    LoadError,
+    SetUpError,
+    SourceError,
+    TLSError,
+    TrustError,
+)
+
+
+def run(options: Options) -> int:
+    """Run until a signal, or the end of all sources; the exit status."""
+    try:
+        daemon = Daemon(options)
+        daemon.start()
+    except _BAD_START as error:
+        log.critical("%s", error)
+        return FAILURE
+    return daemon.serve()
+
+
+class Daemon:
+    """All parts, put together.  `start`, then `serve`."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        specs = parse_logs(options.logs)
+        self.programs = open_programs(options)
+        self.feed = Feed(self.programs.engine)
+        self.tailer = Tailer(specs, self.feed, _settings(options))
+        self.program_states = ProgramStates(self.programs, log_faults=options.vm_logs_runtime_errors)
+        self.own = SelfMetrics(
+            programs=self.program_states,
+            sources=SourceStates(self.tailer, specs),
+            lines=LineStates(self.programs.engine, self.programs.store),
+            memory_limit=options.memory_limit or None,
+        )
+        self.trusted = TrustedHosts.parse(options.trusted_hosts) if options.trusted_hosts else LOOPBACK
+        self.server = Server(self._answer, trusted=self.trusted, tls=_tls(options))
+        self.own.listener = self.server
+        self.site = Site(
+            store=self.programs.store,
+            own=self.own,
+            host_name=socket.gethostname(),
+            addresses=self.server.addresses,
+            ready=lambda: self.not_ready,
+            emit_prog_label=options.emit_prog_label,
+            emit_timestamp=options.emit_metric_timestamp,
+            graphite_prefix=options.graphite_prefix,
+            info_endpoint=options.http_info_endpoint,
+            debugging_endpoint=options.http_debugging_endpoint,
+        )
+        self.pusher = Pusher(self.programs.store, options, self.own.exports)
+        self.loop = Loop()
+        self.reloader = Reloader(
+            self.programs,
+            self.feed,
+            self.own.prog_load_latency,
+            before_swap=self.program_states.remember,
+            loaded=systemd.ready,
+        )
+        self.watch = ProgramWatch(self.loop, options.progs, self.reloader.request) if options.watch_progs else None
+        self.tail = threading.Thread(target=self._tail, name="tail", daemon=True)
+        self.not_ready = "starting"
+        self.status = SUCCESS
+        self._signals: list[int] = []
+        self._ended = False
+
+    # --- start -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen, load the programs, open the logs, answer.  Raises what `run` catches; nothing stays open then."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            self._listen()
+            if self.watch is not None:
+                self.watch.start()
+            self._load()
+            self._limit_memory()
+            self.tailer.open()
+        except BaseException:
+            self.server.stop()
+            raise
+        self._take_signals()
+        self._set_timers()
+        self.tail.start()
+        self.reloader.start()
+        self.server.start()
+        self.pusher.start()
+        self.not_ready = ""
+        systemd.ready()
+
+    def _listen(self) -> None:
+        options = self.options
+        if not options.unix_socket or options.given & {"address", "port"}:
+            self.server.listen_tcp(options.address, options.port)
+            where = self.server.addresses()[-1]
+            log.info("HTTP on %s, for %s only: --trusted_hosts changes who may ask", where, self.trusted)
+        if options.unix_socket:
+            self.server.listen_unix(options.unix_socket, _mode(options.unix_socket_mode))
+            log.info("HTTP on %s, for whom its mode %s lets in", options.unix_socket, options.unix_socket_mode)
+
+    def _load(self) -> None:
+        if not _can_jit():
+            log.warning(
+                "the system allows no memory that is written and executed (systemd's MemoryDenyWriteExecute does so):"
+                " RE2 makes all captures instead of PCRE2's JIT, which takes more time per matching line"
+            )
+        try:
+            self.reloader.load()
+        except ValueError as error:
+            raise LoadError(f"the programs cannot be run together: {error}") from None
+
+    def _limit_memory(self) -> None:
+        """Leave to the label sets what the process does not need by itself."""
+        if self.options.memory_limit <= 0:
+            return
+        store = self.programs.store
+        needed = max(0, resident_memory() - store.memory)
+        if self.options.memory_limit <= needed:
+            log.warning(
+                "--memory_limit=%d is less than the %d bytes that the process needs by itself: no label sets are made",
+                self.options.memory_limit,
+                needed,
+            )
+        store.limit = max(1, self.options.memory_limit - needed)
+
+    def _set_timers(self) -> None:
+        self._every(COLLECT_SECONDS, self.program_states.collect)
+        if self.options.expired_metrics_gc_interval > 0:
+            self._every(self.options.expired_metrics_gc_interval, self._collect_garbage)
+        watchdog = systemd.watchdog_seconds()
+        if watchdog is not None:
+            self._every(watchdog / 3, lambda: self._feed_watchdog(watchdog / 2))
+
+    def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        def tick() -> None:
+            self.loop.after(seconds, tick)
+            try:
+                work()
+            except Exception:
+                log.exception("a periodic task failed")
+
+        self.loop.after(seconds, tick)
+
+    # --- run -------------------------------------------------------------------------------------------------
+
+    def serve(self) -> int:
+        """Until a signal or the end of all sources; the exit status."""
+        while not self._ended:
+            self.loop.run_once()
+            while self._signals and not self._ended:
+                self._on_signal(self._signals.pop(0))
+        self._finish()
+        return self.status
+
+    def _answer(self, request: Request) -> Response:
+        return self.site.answer(request)
+
+    def _tail(self) -> None:
+        """The tail thread."""
+        try:
+            self.tailer.run()
+        except Exception:
+            log.exception("reading the logs failed")
+            self.status = FAILURE
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self.loop.wake()
+
+    def _collect_garbage(self) -> None:
+        gone = self.programs.store.gc(time.time_ns())
+        log.debug("%d label sets expired", gone)
+
+    def _feed_watchdog(self, patience: float) -> None:
+        if self.tail.is_alive() and self.feed.block_seconds() < patience:
+            systemd.alive()
+
+    # --- signals ---------------------------------------------------------------------------------------------
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note_signal)
+        signal.signal(signal.SIGQUIT, _quit)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+
+    def _note_signal(self, number: int, frame: object) -> None:
+        if self._ended and number != signal.SIGHUP:
+            os._exit(FAILURE)  # the second one: at once
+        self._signals.append(number)
+        self.loop.wake()
+
+    def _on_signal(self, number: int) -> None:
+        if number != signal.SIGHUP:
+            log.info("Received %s, exiting...", SIGNAL_NAMES[signal.Signals(number)])
+            self._ended = True
+            return
+        log.info("Received hangup, reloading programs")
+        systemd.reloading()
+        try:
+            self.server.reload_tls()
+        except TLSError as error:
+            log.error("%s; the certificate in use stays", error)
+        self.reloader.request()
+
+    # --- finish ----------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Read what is there, tell the last things, close.  Does not return when a thread cannot be stopped."""
+        systemd.stopping()
+        self.not_ready = "shutting down"
+        if self.watch is not None:
+            self.watch.close()
+        self.tailer.stop()
+        self.tail.join(DRAIN_SECONDS)
+        if self.tail.is_alive():
+            log.error("the logs could not be read to their end within %d seconds", DRAIN_SECONDS)
+            self.status = FAILURE
+        idle = self.reloader.stop() and not self.tail.is_alive()
+        self.program_states.collect()
+        self.program_states.summarise()
+        self.pusher.stop()
+        self.server.stop()
+        if not idle:
+            os._exit(self.status)  # a thread is in native code: nothing may be torn down under it
+
+
+def _settings(options: Options) -> Settings:
+    defaults = Settings()
+    return Settings(
+        poll_interval=options.poll_interval or defaults.poll_interval,
+        poll_log_interval=options.poll_log_interval or defaults.poll_log_interval,
+        ignore=ignore(options.ignore_filename_regex_pattern),
+        max_line_length=options.max_line_length,
+    )
+
+
+def _tls(options: Options) -> TLS | None:
+    if not options.tls_cert and not options.tls_key and not options.tls_client_ca:
+        return None
+    if not options.tls_cert or not options.tls_key:
+        raise BadFlag("TLS needs both -tls_cert and -tls_key")
+    return TLS(cert=options.tls_cert, key=options.tls_key, client_ca=options.tls_client_ca)
+
+
+def _mode(text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:
+        raise BadFlag(f"-unix_socket_mode must be an octal number up to 777: {text}")
+    return mode
+
+
+def _can_jit() -> bool:
+    """Whether the system lets us make code."""
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+    except OSError:
+        return False
+    return True
+
+
+def _quit(number: int, frame: object) -> NoReturn:
+    """SIGQUIT: show where every thread is, as Go programs do."""
+    faulthandler.dump_traceback()
+    os._exit(QUIT)

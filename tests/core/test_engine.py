@@ -1,0 +1,213 @@
+"""The engine as its callers see it: counts over swaps of plans, several threads, bounds of what it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+
+import pytest
+from engines import Machine, compile_all, make_plan, metrics_of
+
+from nativemtail._core import Engine, Metric, Store
+
+OUT_OF_MEMORY = "out of memory: a limit on texts, series or the whole process is reached"
+
+
+def test_a_pattern_that_two_programs_share_gives_both_their_captures() -> None:
+    """The one that matches another text wants fewer groups than the other."""
+    machine = Machine(
+        "counter a\n/x(.*)/ {\n  $1 =~ /(a)(b)(c)(d)/ {\n    a++\n  }\n}\n",
+        "counter b by k\n/(a)(b)(c)(d)/ {\n  b[$4]++\n}\n",
+    )
+    machine.feed(b"xabcd\nabcd\n")
+    assert machine.value("a") == 1
+    assert machine.values("b") == {("d",): 2}
+
+
+@pytest.mark.parametrize("call", ["subst(/a/, $1, $1)", 'subst("a", $1, $1)'])
+def test_substitution_is_bounded(call: str) -> None:
+    machine = Machine(f"gauge size\n/^(.*)$/ {{\n  size = len({call})\n}}\n")
+    machine.feed(b"a" * 3000 + b"\n")
+    assert machine.value("size") == 9_000_000
+    machine.feed(b"a" * 300_000 + b"\n")
+    assert machine.value("size") == 9_000_000
+    assert machine.faults() == [OUT_OF_MEMORY]
+
+
+def test_concatenation_is_bounded() -> None:
+    machine = Machine("text t\ngauge size\n/^(.*)$/ {\n  t = t + t + $1\n  size = len(t)\n}\n")
+    for _ in range(40):
+        machine.feed(b"x\n")
+    assert 4 * 1024 * 1024 < machine.value("size") <= 16 * 1024 * 1024
+    assert set(machine.faults()) == {OUT_OF_MEMORY}
+
+
+def test_label_values_are_bounded() -> None:
+    keys = ", ".join(f"k{number}" for number in range(20))
+    machine = Machine(f"counter c by {keys}\n/^(.*)$/ {{\n  c{'[$1]' * 20}++\n}}\n")
+    machine.feed(b"x" * 1000_000 + b"\n" + b"y" * 1000 + b"\n")
+    assert len(machine.metric("c")) == 1
+    assert machine.faults() == [OUT_OF_MEMORY]
+
+
+def test_texts_of_faults_are_bounded() -> None:
+    machine = Machine(
+        "counter c by k, l\n/^(\\d.*)/ {\n  del c[$1][$1] after 1h\n}\n",
+        'counter d\n/^(.*)/ {\n  strptime($1, "2006-01-02")\n  d++\n}\n',
+        "counter e\n/^(.*)$/ {\n  e += int($1)\n}\n",
+    )
+    machine.feed(b"1" + b"\x01" * 1_000_000 + b"\n")
+    faults, _ = machine.engine.faults()
+    assert len(faults) == 3
+    assert all(len(fault.message) < 30_000 and len(fault.input) == 4096 for fault in faults)
+
+
+# --- plans ---------------------------------------------------------------------------------------------------
+
+
+def test_counts_survive_swaps_of_plans() -> None:
+    machine = Machine("counter a\n/(\\w+)/ {\n  a += int($1)\n}\n")
+    machine.feed(b"x\n1\n")
+    other = make_plan(machine.loaded)
+    for plan in (machine.plan, other, machine.plan):
+        machine.engine.swap(plan)
+        assert machine.engine.program_faults() == {"p0.mtail": 1}
+        assert machine.engine.program_lines() == {"p0.mtail": 2}
+    machine.feed(b"y\n")
+    assert machine.engine.program_faults() == {"p0.mtail": 2}
+    assert machine.engine.program_lines() == {"p0.mtail": 3}
+
+
+def test_faults_that_nobody_fetched_survive_a_swap() -> None:
+    machine = Machine("counter a\n/(\\w+)/ {\n  a += int($1)\n}\n")
+    machine.feed(b"x\n" * 70)
+    for _ in range(3):
+        machine.engine.swap(make_plan(machine.loaded))
+        machine.feed(b"y\n" * 70)
+    kept, more = machine.engine.faults()
+    assert [fault.input for fault in kept] == [b"x"] * 70 + [b"y"] * 30
+    assert more == {"p0.mtail": 180}
+    assert machine.engine.faults() == ([], {})
+
+
+# --- threads -------------------------------------------------------------------------------------------------
+
+
+def test_sources_come_and_go_while_a_block_runs() -> None:
+    """What a block needs of its source stays until it is through."""
+    machine = Machine("counter a\n/x/ {\n  a++\n}\n", "counter b\n/(\\w+ )+$/ {\n  b++\n}\n")
+    engine = machine.engine
+    done = threading.Event()
+
+    def turnover() -> None:
+        while not done.is_set():
+            numbers = [engine.source(f"source {n}") for n in range(50)]
+            for number in numbers:
+                engine.forget(number)
+
+    def forget_mine() -> None:
+        while not done.is_set():
+            engine.source_lines()
+            with contextlib.suppress(ValueError):  # the other thread was quicker
+                engine.forget(engine.source("mine"))
+
+    threads = [threading.Thread(target=turnover), threading.Thread(target=forget_mine)]
+    for thread in threads:
+        thread.start()
+    lines = 0
+    for _ in range(200):
+        with contextlib.suppress(ValueError):
+            lines += engine.scan(engine.source("mine"), b"xyz word word\n" * 500)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert lines
+    assert engine.lines_total() == lines == machine.value("a")
+
+
+def test_numbers_of_sources_are_used_again() -> None:
+    engine = Engine(Store())
+    numbers = [engine.source(name) for name in "abc"]
+    assert [engine.source(name) for name in "abc"] == numbers
+    engine.forget(numbers[1])
+    with pytest.raises(ValueError, match="no source has the number 1"):
+        engine.forget(numbers[1])
+    assert engine.source("d") == numbers[1]
+    assert engine.source("b") == 3
+    for number in (-1, 4, 2**31 - 1):
+        with pytest.raises(ValueError, match="no source has the number"):
+            engine.scan(number, b"x\n")
+
+
+def test_begin_runs_beside_a_scan() -> None:
+    machine = Machine("counter a\nbegin {\n  a += 1 / a\n}\n/(x)/ {\n  a += 1 % a\n}\n")
+    done = threading.Event()
+
+    def begin() -> None:
+        while not done.is_set():
+            machine.engine.begin(machine.plan, 0)
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    for _ in range(300):
+        machine.feed(b"x\n" * 20)
+        machine.engine.faults()
+        machine.engine.last_faults()
+    done.set()
+    thread.join()
+    assert machine.engine.program_faults()["p0.mtail"] >= 6000
+
+
+def test_garbage_that_holds_metrics_may_be_collected_while_the_store_is_locked() -> None:
+    """In one thread: freeing a metric takes the lock that the thread itself would hold."""
+    store = Store()
+
+    def drop_in_a_cycle() -> None:
+        metric = Metric("gone", "p", 1, 0, ("k",))
+        store.add(metric)
+        store.remove(metric)
+        snapshot = store.snapshot()
+        cycle: list[object] = [metric, snapshot]
+        cycle.append(cycle)
+
+    def work() -> None:
+        metrics = [Metric(f"m{n}", "p", 1, 0, ("k",)) for n in range(50)]
+        for threshold in range(1, 100):
+            gc.set_threshold(0)
+            drop_in_a_cycle()
+            gc.set_threshold(gc.get_count()[0] + threshold)
+            store.replace((), metrics)
+            store.snapshot()
+            store.replace(metrics, ())
+
+    thresholds = gc.get_threshold()
+    try:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+        assert gc.isenabled()
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+def test_plans_of_dropped_engines_free_their_metrics() -> None:
+    for _ in range(20):
+        loaded = compile_all(["counter a by k\n/(\\w+)/ {\n  a[$1]++\n}\n"])
+        store = Store()
+        store.replace((), metrics_of(loaded))
+        engine = Engine(store)
+        engine.swap(make_plan(loaded))
+        engine.scan(engine.source("x"), b"a b\nc\n")
+        snapshot = store.snapshot()
+        del store, engine
+        [metric] = snapshot.metrics()
+        assert [row.labels for row in snapshot.rows(metric)] == [("a",), ("c",)]
+
+
+def test_a_fault_after_a_text_that_is_gone() -> None:
+    """The fault has no operand; what an instruction before it read was replaced meanwhile."""
+    machine = Machine("text t\ngauge g\n/(.*)/ {\n  g = len(t)\n  t = $1 + $1\n  g = 1 / (g - g)\n}\n")
+    machine.feed(b"x" * 10 + b"\n" + b"x" * 1000 + b"\n")
+    assert machine.faults() == ["Divide by zero 1 % 0"] * 2

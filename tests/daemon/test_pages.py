@@ -1,0 +1,96 @@
+"""The endpoints over a running daemon: they answer, agree, and only to whom they should."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from daemons import Daemon, Place, append, wait_until
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+
+PATHS = (
+    *("/", "/metrics", "/metrics.json", "/json", "/varz", "/graphite", "/progz", "/progz?prog=count.mtail"),
+    *("/debug/vars", "/favicon.ico", "/-/healthy", "/-/ready"),
+)
+
+
+@pytest.fixture
+def daemon(place: Place) -> Daemon:
+    log = place.logs / "a.log"
+    log.touch()
+    daemon = place.start("--graphite_prefix", "site.")
+    append(log, b"a 1\nb 2\n")
+    daemon.wait_for("lines_total", 2)
+    return daemon
+
+
+def test_pages(daemon: Daemon) -> None:
+    assert {path: daemon.ask(path)[0] for path in PATHS} == dict.fromkeys(PATHS, 200)
+    assert daemon.ask("/nothing")[0] == 404
+    assert b"count.mtail" in daemon.ask("/")[1]
+    assert b"a.log" in daemon.ask("/")[1]
+    assert b"site.count.mtail.words_total.word.a 1 " in daemon.ask("/graphite")[1]
+    assert {entry["Name"] for entry in json.loads(daemon.ask("/json")[1])} >= {"lines_total", "words_total"}
+    assert json.loads(daemon.ask("/debug/vars")[1])["lines_total"] == 2
+    body = daemon.ask("/metrics", {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"})[1]
+    assert any(family.name == "words" for family in parse_openmetrics(gzip.decompress(body).decode()))
+    assert "x_lines_total 2" in daemon.ask("/metrics?prefix=x_")[1].decode().replace('{prog="count.mtail"}', "")
+
+
+def test_flags_that_switch_pages_off(place: Place) -> None:
+    daemon = place.start("--http_info_endpoint=false", "--http_debugging_endpoint=false", "--emit_prog_label=false")
+    assert daemon.ask("/varz")[0] == 404
+    assert daemon.ask("/debug/vars")[0] == 404
+    assert b"\nlines_total 0\n" in daemon.ask("/metrics")[1]
+
+
+def test_strangers(place: Place) -> None:
+    daemon = place.launch(
+        *("--progs", str(place.progs), "--logs", place.glob, "--address", "127.0.0.1", "--port", "0"),
+        *("--trusted_hosts", "192.0.2.1", "--unix_socket", str(place.root / "http")),
+    )
+    daemon.wait_log("for 192.0.2.1 only: --trusted_hosts changes who may ask")
+    daemon.address = str(place.root / "http")
+    wait_until(lambda: daemon.ask("/-/ready")[0] == 200)
+    by_path = daemon.address
+    daemon.address = daemon.log.partition("HTTP on ")[2].partition(",")[0]
+    status, body = daemon.ask("/metrics", {"X-Forwarded-For": "192.0.2.1"})
+    assert status == 401
+    assert b"127.0.0.1" in body
+    assert b"/metrics" in body
+    daemon.address = by_path
+    assert daemon.value("total_connections_denied{service=http}") == 1
+
+
+def certificate(path: Path, name: str) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "2", "-subj", f"/CN={name}", "-keyout", str(path / "key"), "-out", str(path / "cert")]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def served(daemon: Daemon) -> bytes:
+    host, _, port = daemon.address.rpartition(":")
+    return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, int(port)), timeout=10))
+
+
+def test_certificates_are_reloaded(place: Place) -> None:
+    certificate(place.root, "one")
+    daemon = place.launch(
+        *("--progs", str(place.progs), "--logs", place.glob, "--address", "127.0.0.1", "--port", "0"),
+        *("--tls_cert", str(place.root / "cert"), "--tls_key", str(place.root / "key")),
+    )
+    daemon.wait_log("Loaded program")
+    daemon.address = daemon.log.partition("HTTP on ")[2].partition(",")[0]
+    before = served(daemon)
+    (place.root / "cert").write_text("broken")
+    daemon.send(signal.SIGHUP)
+    daemon.wait_log("the certificate in use stays")
+    assert served(daemon) == before
+    certificate(place.root, "two")
+    daemon.send(signal.SIGHUP)
+    wait_until(lambda: served(daemon) != before)
