@@ -31,6 +31,7 @@ RUNS = {"_core", "export", "http", "ignore", "io", "logs", "options", "programs"
 MAY_IMPORT: dict[str, set[str]] = {
     "compiler": set(),
     "daemon": RUNS | {"feed", "reload", "states", "systemd"},
+    "explain": {"_core", "compiler"},
     "export": {"_core"},
     "feed": {"_core"},
     "http": {"_core", "export", "selfmetrics"},

@@ -20,6 +20,7 @@ cdef enum:
     LONG_LINE = 1024        # bytes from which on only proven-linear patterns run in PCRE2
     MATCH_LIMIT = 2000      # PCRE2's limit for a match, beside STEPS_PER_BYTE
     STEPS_PER_BYTE = 8
+    WARM_UP = 4             # matches before the first that is timed: the first compiles
     HITS_TO_DEMOTE = 8      # a pattern that has reached the limit so often starts with RE2
 
 cdef enum:                  # what is known of a subject's bytes
@@ -44,6 +45,11 @@ cdef struct Pattern:
     int pairs               # capture offsets wanted, group 0 included; 0: only whether it matches
     int gate                # bit that the gates set, -1: not gated
     int hits                # times that PCRE2 reached its limit
+    int64_t tried           # lines that it was matched against, since the plan was made
+    int64_t found           # and those that it matched
+    int64_t timed           # a sample of the former, and how long they took
+    int64_t timed_ns
+    uint32_t untimed        # matches to go until one is timed
     uint64_t serial         # the line that `matched` and `ov` are about
     int matched
     size_t* ov              # pairs of offsets into the line
