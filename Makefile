@@ -28,7 +28,7 @@ SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
 .DELETE_ON_ERROR:
 
 run: show
-	@$(PY) tools/run-examples $(VENV)/bin/nativemtail build/examples
+	@$(PY) tools/run-examples $(VENV)/bin/nativemtail
 
 show: $(CORE) $(VENV)/run.stamp
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'

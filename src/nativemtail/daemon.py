@@ -114,7 +114,7 @@ class Daemon:
             self.programs,
             self.feed,
             self.own.prog_load_latency,
-            before_swap=self.program_states.collect,
+            before_swap=self.program_states.remember,
             loaded=systemd.ready,
         )
         self.watch = ProgramWatch(self.loop, options.progs, self.reloader.request) if options.watch_progs else None
@@ -267,7 +267,7 @@ class Daemon:
     # --- finish ----------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        """Read what is there, tell the last things, close."""
+        """Read what is there, tell the last things, close.  Does not return when a thread cannot be stopped."""
         systemd.stopping()
         self.not_ready = "shutting down"
         if self.watch is not None:
@@ -277,11 +277,13 @@ class Daemon:
         if self.tail.is_alive():
             log.error("the logs could not be read to their end within %d seconds", DRAIN_SECONDS)
             self.status = FAILURE
-        self.reloader.stop()
+        idle = self.reloader.stop() and not self.tail.is_alive()
         self.program_states.collect()
         self.program_states.summarise()
         self.pusher.stop()
         self.server.stop()
+        if not idle:
+            os._exit(self.status)  # a thread is in native code: nothing may be torn down under it
 
 
 def _settings(options: Options) -> Settings:

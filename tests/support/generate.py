@@ -463,6 +463,8 @@ class _Writer:
             operators = ["+", "-", "*", "/", "%", "**"] + (["&", "|", "^", "<<", ">>"] if type_ == "Int" else [])
             operator = self.pick(*operators)
             left, right = self.term(scope, depth - 1, type_), self.term(scope, depth - 1, type_)
+            if operator == "**" and type_ == "Float":  # with other exponents the last digit depends on the C library
+                right = self.pick("2.0", "0.5", "-1.0", "3.0", "10.0", "-.5")
             if operator == "%" and left[-1].isdigit():  # Int literal % Float literal (fold-mod)
                 operator = "+"
             return f"{left} {operator} {right}"

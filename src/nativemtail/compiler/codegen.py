@@ -647,11 +647,15 @@ class _Generator:
     def comparison(self, expr: ast.Binary, left: Value, right: Value) -> Value:
         text = _type_name(expr.lhs.type)
         suffix = _SUFFIX.get(text)
+        if text == "Bool" and {left[1], right[1]} <= {Kind.INT, Kind.LEN}:  # results of ~
+            suffix = "I"
         if suffix is None or text != _type_name(expr.rhs.type):
             self.fail(f"cannot compare {left[1].value} with {right[1].value}")
             return self.registers(), Kind.BOOL
         convert = {"I": self.as_int, "F": self.as_float, "S": self.as_string}[suffix]
         name, negated = _COMPARE[expr.op]
+        if suffix == "S" and _guesses_numbers(expr.lhs):
+            suffix = "N"
         register, kind = self.three(name + suffix, Kind.BOOL, left, right, convert)
         return (self.convert("NOTB", register), kind) if negated else (register, kind)
 
@@ -790,6 +794,21 @@ def _as_index(expr: ast.Expr) -> ast.Index | None:
     if isinstance(expr, ast.Id):
         return ast.Index(expr.pos, expr, [])
     return expr if isinstance(expr, ast.Index) else None
+
+
+def _guesses_numbers(lhs: ast.Expr) -> bool:
+    """Whether a comparison with this text on its left is mtail's untyped one, which takes texts for numbers if it can.
+
+    It is where mtail's type of the left side is not String itself but stands for it: calls and what begins with one,
+    metrics that are not declared as text, label sets.
+    """
+    while isinstance(lhs, ast.Binary):
+        lhs = lhs.lhs
+    if isinstance(lhs, ast.Index) and not lhs.keys:
+        lhs = lhs.base
+    if isinstance(lhs, ast.Id):
+        return isinstance(lhs.symbol, ast.VarDecl) and lhs.symbol.kind != "text"
+    return isinstance(lhs, (ast.Call, ast.Index))
 
 
 def _type_name(type_: types.Type | None) -> str:

@@ -107,6 +107,10 @@ EQF      ra = rb == rc
 LTS      ra = rb < rc
 GTS      ra = rb > rc
 EQS      ra = rb == rc
+# texts as numbers where the left one is a number
+LTN!     ra = rb < rc
+GTN!     ra = rb > rc
+EQN!     ra = rb == rc
 # metrics: d the metric, keys in registers b .. b+c-1; writes name the metric of their datum too
 DATUM!!  ra = metric d [rb x c]
 GETI     ra = value of rb
@@ -163,6 +167,7 @@ FAULTS = [
     "SHIFT",
     "TIME",
     "NO_DATUM",
+    "COMPARE",
     "MEMORY",
 ]
 

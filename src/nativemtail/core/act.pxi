@@ -242,6 +242,9 @@ cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
     return pattern.matched
 
 
+cdef enum:
+    FAR = 4096                  # powers of two beyond which a double is 0 or infinite for sure
+
 # --- arithmetic ------------------------------------------------------------------------------------------------
 
 cdef inline int64_t wrap_add(int64_t a, int64_t b) noexcept nogil:
@@ -264,9 +267,47 @@ cdef inline int64_t modulo(int64_t a, int64_t b) noexcept nogil:
     return 0 if b == -1 else a % b
 
 
+cdef double power_float(double a, double b) noexcept nogil:
+    """Rounded as Go's `math.Pow` does, which is not always to the nearest; the same is in compiler/fold.py."""
+    cdef double whole = floor(fabs(b)), fraction = fabs(b) - whole
+    cdef double mantissa = 1, square
+    cdef int64_t left
+    cdef int exponent = 0, shift = 0
+    if a == 0 or a == 1 or b == 0 or b == 1 or not isfinite(a) or not whole < 9223372036854775808.0:
+        return pow(a, b)
+    if a < 0 and fraction != 0:
+        return pow(a, b)
+    if fabs(b) == 0.5:
+        return sqrt(a) if b > 0 else 1 / sqrt(a)
+    left = <int64_t> whole
+    if fraction != 0:
+        if fraction > 0.5:
+            fraction -= 1
+            left += 1
+        mantissa = exp(fraction * log(a))
+    square = frexp(a, &shift)
+    while left:
+        if shift > FAR or shift < -FAR:
+            exponent += shift
+            break
+        if left & 1:
+            mantissa *= square
+            exponent += shift
+        square *= square
+        shift *= 2
+        if square < 0.5:
+            square += square
+            shift -= 1
+        left >>= 1
+    if b < 0:
+        mantissa = 1 / mantissa
+        exponent = -exponent
+    return ldexp(mantissa, exponent)
+
+
 cdef inline int64_t power(int64_t a, int64_t b) noexcept nogil:
     """Through doubles, truncated; out of range as on amd64 (runtime.md §2.5)."""
-    cdef double x = pow(<double> a, <double> b)
+    cdef double x = power_float(<double> a, <double> b)
     if x >= -9223372036854775808.0 and x < 9223372036854775808.0:
         return <int64_t> x
     return INT64_MIN
@@ -286,6 +327,25 @@ cdef inline int compare_text(Str a, Str b) noexcept nogil:
     if order:
         return order
     return (a.n > b.n) - (a.n < b.n)
+
+
+cdef enum:
+    UNORDERED = 2               # one is NaN
+    INCOMPARABLE = 3
+
+
+cdef inline int compare_guessing(Str a, Str b, double* left) noexcept nogil:
+    """-1, 0 or 1: as numbers if `a` is one, else as texts."""
+    cdef double right
+    cdef int order
+    if parse_float(a.p, a.n, left) != 0:
+        order = compare_text(a, b)
+        return (order > 0) - (order < 0)
+    if parse_float(b.p, b.n, &right) != 0:
+        return INCOMPARABLE
+    if left[0] != left[0] or right != right:
+        return UNORDERED
+    return (left[0] > right) - (left[0] < right)
 
 
 cdef bint concatenate(Context* ctx, Reg* out, Str a, Str b) noexcept nogil:
@@ -363,6 +423,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     cdef int code_of_fault = FAULT_OK
     cdef bint wrapped = False
     cdef int64_t x = 0, y = 0
+    cdef double left = 0
     cdef int op, rc
     cdef char number[32]
     text.p = NULL
@@ -547,7 +608,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_MODF:
             r[i.a].f = fmod(r[i.b].f, r[i.c].f)
         elif op == OP_POWF:
-            r[i.a].f = pow(r[i.b].f, r[i.c].f)
+            r[i.a].f = power_float(r[i.b].f, r[i.c].f)
         # --- texts
         elif op == OP_CAT:
             if not concatenate(ctx, &r[i.a], r[i.b].s, r[i.c].s):
@@ -596,6 +657,14 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             r[i.a].i = compare_text(r[i.b].s, r[i.c].s) > 0
         elif op == OP_EQS:
             r[i.a].i = r[i.b].s.n == r[i.c].s.n and compare_text(r[i.b].s, r[i.c].s) == 0
+        elif op == OP_LTN or op == OP_GTN or op == OP_EQN:
+            rc = compare_guessing(r[i.b].s, r[i.c].s, &left)
+            if rc == INCOMPARABLE:
+                memcpy(&x, &left, sizeof(double))
+                text = r[i.c].s
+                code_of_fault = FAULT_COMPARE
+                break
+            r[i.a].i = rc == (-1 if op == OP_LTN else 1 if op == OP_GTN else 0)
         # --- metrics
         elif op == OP_DATUM:
             ctx.now += 1
@@ -654,6 +723,8 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             return True
     if dry:
         return False
+    if not has_operand(code_of_fault):
+        text.n = 0  # `text` is of an earlier instruction, and may be gone
     memset(&what, 0, sizeof(FaultRecord))
     what.code = code_of_fault
     what.pc = <int32_t> (i - code)
@@ -663,6 +734,11 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     what.y = y
     fault(ctx, prog, &what, text)
     return False
+
+
+cdef inline bint has_operand(int fault) noexcept nogil:
+    return (fault == FAULT_STATIC or fault == FAULT_TIME or fault == FAULT_NO_DATUM
+            or FAULT_INT_SYNTAX <= fault <= FAULT_FLOAT_RANGE)
 
 
 cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogil:
