@@ -6,7 +6,6 @@ generate.py says what is not generated because of them.  NATIVEMTAIL_EXAMPLES=n 
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -120,5 +119,5 @@ def explained(name: str, program: str, lines: list[bytes], zone: str, together: 
 
 def sort_of(difference: str) -> str:
     """Differences of another sort are not what is being minimised."""
-    first = difference.split("\n")[0]
+    first = difference.split("\n", maxsplit=1)[0]
     return re.sub(r"p\d{3}\.mtail:[0-9:-]+|`[^']*'|\d+|\"(?:[^\"\\]|\\.)*\"|\[.*\]", "", first)

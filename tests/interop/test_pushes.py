@@ -9,7 +9,7 @@ import socket
 import time
 from pathlib import Path
 
-from subject import Daemon, Place, append, free_port, wait_until
+from daemons import Daemon, Place, append, free_port, wait_until
 from systems import START, Systems
 
 LINES = b"".join(b"a %d\n" % size for size in (1, 5, 50)) + b"b 7\n"
