@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from machines import examples, joined
+from machines import examples
 from regexes import NUMERIC, REGEX, SUBJECT
-from test_programs import compare, explained
 
+from test_programs import compare, explained
 
 BATCH = 60
 BATCHES = 6

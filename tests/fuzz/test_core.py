@@ -19,8 +19,8 @@ from engines import Loaded, make_plan, metrics_of
 
 from nativemtail._core import Engine, Snapshot, Store
 from nativemtail.compiler import CompileError, compile_program
-from nativemtail.programs import LoadError, check_kinds, make_metrics
 from nativemtail.programs import Loaded as LoadedProgram
+from nativemtail.programs import LoadError, check_kinds, make_metrics
 
 SEEDS = int(os.environ.get("NATIVEMTAIL_FUZZ_SEEDS", "60"))
 BLOCKS = 12

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from nativemtail.compiler.ast import Position
 
-
 MAX_ERRORS = 1000
 """So many errors of a program are told; a file that is no program could give one for each byte."""
 
