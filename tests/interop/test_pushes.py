@@ -186,3 +186,36 @@ def test_last_counts_are_pushed_at_the_end(place: Place, systems: Systems) -> No
         while b"END" not in answer:
             answer += connection.recv(65536)
     assert b"'count.mtail.lines_total': 4" in answer
+
+
+def test_peers_that_are_down_or_silent_hold_up_nothing(place: Place) -> None:
+    """A full pipe to carbon, a collectd and a collector that accept and say nothing, a StatsD that is not there."""
+    (place.progs / "many.mtail").write_text("counter many_total by n\n/^many (?P<n>.*)/ {\n  many_total[$n]++\n}\n")
+    log = place.logs / "a.log"
+    log.touch()
+    with socket.socket(socket.AF_UNIX) as collectd, socket.create_server(("127.0.0.1", 0)) as silent:
+        collectd.bind(str(place.root / "collectd.sock"))
+        collectd.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        targets = {
+            "collectd_socketpath": str(place.root / "collectd.sock"),
+            "graphite_host_port": address,
+            "statsd_hostport": f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+            "otlp_endpoint": address,
+        }
+        flags = [f"--{name}={value}" for name, value in targets.items()]
+        daemon = place.start("--metric_push_interval=200ms", "--metric_push_write_deadline=1s", *flags)
+        append(log, b"".join(b"many %05d%s\n" % (number, b"x" * 8000) for number in range(2000)))
+        daemon.wait_for("lines_total", 2000, START)
+        for name in ("collectd", "graphite", "statsd", "otlp"):
+            failed = re.compile(rf"{name} \S+: pusher write error: ")
+            wait_until(lambda failed=failed: failed.search(daemon.log), lambda: daemon.log, START)
+        for number in range(1, 6):
+            began = time.monotonic()
+            append(log, LINES)
+            daemon.wait_for("lines_total", 2000 + 4 * number)
+            assert time.monotonic() - began < 5, "scrapes or lines wait for a push"
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 5
+    assert len(re.findall("pusher (?:write|dial) error", daemon.log)) <= 8, daemon.log
