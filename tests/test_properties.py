@@ -32,7 +32,11 @@ def timeless(outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
     """With the times that the wall clock set left out; those that lines set are from 1970 to 2035."""
     for outcome in outcomes.values():
         outcome.metrics = json.loads(
-            re.sub(r'("Time": )(\d+)', lambda m: m[1] + ("0" if is_recent(int(m[2])) else m[2]), json.dumps(outcome.metrics))
+            re.sub(
+                r'("Time": )(\d+)',
+                lambda m: m[1] + ("0" if is_recent(int(m[2])) else m[2]),
+                json.dumps(outcome.metrics),
+            )
         )
     return outcomes
 
@@ -41,7 +45,9 @@ def is_recent(stamp: int) -> bool:
     return abs(stamp - time.time_ns()) < 3600 * 10**9
 
 
-def results(programs: dict[str, Program], lines: Sequence[bytes], feed: Feed = whole, **options: bool) -> dict[str, Outcome]:
+def results(
+    programs: dict[str, Program], lines: Sequence[bytes], feed: Feed = whole, **options: bool
+) -> dict[str, Outcome]:
     machine = Machine(programs, **options)
     feed(machine, lines)
     return timeless(machine.outcomes())
@@ -75,7 +81,10 @@ def test_the_regex_engine_changes_nothing(batch: list[Case]) -> None:
 @MANY
 @given(st.lists(REGEX, min_size=1, max_size=8), st.lists(SUBJECT, max_size=8), st.data())
 def test_regexes_gated_and_in_both_engines(regexes: list[str], subjects: list[str], data: st.DataObject) -> None:
-    lines = [data.draw(st.sampled_from([subject.encode(), b"\xff" + subject.encode(), subject.encode()[1:]])) for subject in subjects]
+    lines = [
+        data.draw(st.sampled_from([subject.encode(), b"\xff" + subject.encode(), subject.encode()[1:]]))
+        for subject in subjects
+    ]
     texts = {}
     for at, regex in enumerate(regexes):
         groups = regex.replace("(?", "").count("(") + 1
@@ -190,14 +199,17 @@ counter %s by k
 """
 
 
+DATES = ["Jan  2 03:04:05", "Foo 2 03:04:05", "Jan 77 03:04:05", "x"]
+RESTS = ["alpha one", "beta two", "gamma", "delta three", ""]
+
+
 @MANY
-@given(st.lists(st.tuples(st.sampled_from(["Jan  2 03:04:05", "Foo 2 03:04:05", "Jan 77 03:04:05", "x"]),
-                          st.sampled_from(["alpha one", "beta two", "gamma", "delta three", ""])), max_size=30))  # fmt: skip
+@given(st.lists(st.tuples(st.sampled_from(DATES), st.sampled_from(RESTS)), max_size=30))
 def test_residues_fail_as_the_programs_would(parts: list[tuple[str, str]]) -> None:
     lines = [f"{date} {rest}".encode() for date, rest in parts]
     words = {"p000": "alpha", "p001": "beta", "p002": "delta"}
     texts = {f"{name}.mtail": STAMPED % (name, word, name) for name, word in words.items()}
-    texts["p003.mtail"] = 'gauge p003\n/^(\\w+) / {\n  int($1)\n  /alpha/ {\n    p003 = 1\n  }\n}\n'
+    texts["p003.mtail"] = "gauge p003\n/^(\\w+) / {\n  int($1)\n  /alpha/ {\n    p003 = 1\n  }\n}\n"
     programs, bad = compiled(texts)
     assert not bad
     found = results(programs, lines)

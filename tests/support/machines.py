@@ -54,7 +54,9 @@ def compiled(programs: Programs) -> tuple[dict[str, Program], dict[str, str]]:
 class Machine:
     """An engine with programs; `gated` and `jit` as for `Plan`."""
 
-    def __init__(self, programs: Mapping[str, Program], *, zone: str = "", gated: bool = True, jit: bool = True) -> None:
+    def __init__(
+        self, programs: Mapping[str, Program], *, zone: str = "", gated: bool = True, jit: bool = True
+    ) -> None:
         self.programs = dict(programs)
         self.store = Store()
         self.engine = Engine(self.store)
