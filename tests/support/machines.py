@@ -12,7 +12,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from nativemtail import zones
 from nativemtail._core import Engine, Plan, Store, TimeZone
@@ -23,7 +26,9 @@ from nativemtail.text import go_quote
 Programs = Mapping[str, str]
 """Texts by name."""
 
-TIMEOUT = 60
+T = TypeVar("T")
+
+TIMEOUT = 20
 LOG = "/var/log/test.log"
 
 
@@ -54,7 +59,9 @@ def compiled(programs: Programs) -> tuple[dict[str, Program], dict[str, str]]:
 class Machine:
     """An engine with programs; `gated` and `jit` as for `Plan`."""
 
-    def __init__(self, programs: Mapping[str, Program], *, zone: str = "", gated: bool = True, jit: bool = True) -> None:
+    def __init__(
+        self, programs: Mapping[str, Program], *, zone: str = "", gated: bool = True, jit: bool = True
+    ) -> None:
         self.programs = dict(programs)
         self.store = Store()
         self.engine = Engine(self.store)
@@ -180,6 +187,26 @@ _FAULT = re.compile(r'\] (\S+): Runtime error: (?:.*\n)*?Full input text from "[
 def examples(few: int) -> int:
     """How many examples to try: `few`, times NATIVEMTAIL_EXAMPLES for a long run."""
     return few * int(os.environ.get("NATIVEMTAIL_EXAMPLES", "1"))
+
+
+def drawn(strategy: st.SearchStrategy[T], count: int, number: int) -> list[T]:
+    """`count` examples, other ones for another `number`; more than one hypothesis example can hold."""
+    found: list[T] = []
+
+    @seed(number)
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def collect(example: T) -> None:
+        found.append(example)
+
+    collect()
+    return found
 
 
 def joined(lines: Sequence[bytes]) -> bytes:
