@@ -10,15 +10,18 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from generate import Case, cases, rename
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from machines import LOG, Machine, Outcome, compiled, examples, joined
+from machines import LOG, Machine, Outcome, compiled, drawn, examples, joined
 from regexes import REGEX, SUBJECT
 
 from nativemtail.compiler.program import Program
 from nativemtail.io.lines import Buffer, LineReader
 
-MANY = settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Without shrinking, which takes minutes with such programs; `test_programs.explained` does it better."""
+
+MANY = settings(max_examples=examples(60), deadline=None, phases=QUICK, suppress_health_check=list(HealthCheck))
 FEW = settings(MANY, max_examples=examples(15))
 
 Feed = Callable[[Machine, Sequence[bytes]], None]
@@ -60,7 +63,7 @@ def loaded(*batch: Case) -> tuple[dict[str, Program], list[bytes]]:
 
 
 NEWEST = cases(newest=True, hostile=True)
-BATCHES = st.lists(NEWEST, min_size=1, max_size=4)
+BATCHES = st.lists(NEWEST, min_size=1, max_size=2)
 
 
 @MANY
@@ -129,10 +132,9 @@ def test_a_swap_changes_nothing(batch: list[Case], at: int) -> None:
     assert results(programs, lines, swapping) == results(programs, lines)
 
 
-@FEW
-@given(st.lists(NEWEST, min_size=20, max_size=20))
-def test_other_programs_change_nothing(batch: list[Case]) -> None:
-    programs, lines = loaded(*batch)
+@pytest.mark.parametrize("number", range(examples(4)))
+def test_other_programs_change_nothing(number: int) -> None:
+    programs, lines = loaded(*drawn(NEWEST, 30, number))
     together = results(programs, lines)
     for name, program in programs.items():
         assert results({name: program}, lines)[name] == together[name]
@@ -184,6 +186,8 @@ def test_gates_are_in_use() -> None:
     assert not Machine(programs, gated=False).plan.gated
 
 
+STAMPS = ["Jan  2 03:04:05", "Foo 2 03:04:05", "Jan 77 03:04:05", "x"]
+RESTS = ["alpha one", "beta two", "gamma", "delta three", ""]
 STAMPED = r"""def stamped {
   /^(?P<date>\w+ +\d+ \d+:\d+:\d+) / {
     strptime($date, "Jan _2 15:04:05")
@@ -199,12 +203,8 @@ counter %s by k
 """
 
 
-DATES = ["Jan  2 03:04:05", "Foo 2 03:04:05", "Jan 77 03:04:05", "x"]
-RESTS = ["alpha one", "beta two", "gamma", "delta three", ""]
-
-
 @MANY
-@given(st.lists(st.tuples(st.sampled_from(DATES), st.sampled_from(RESTS)), max_size=30))
+@given(st.lists(st.tuples(st.sampled_from(STAMPS), st.sampled_from(RESTS)), max_size=30))
 def test_residues_fail_as_the_programs_would(parts: list[tuple[str, str]]) -> None:
     lines = [f"{date} {rest}".encode() for date, rest in parts]
     words = {"p000": "alpha", "p001": "beta", "p002": "delta"}

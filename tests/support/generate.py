@@ -213,10 +213,10 @@ class _Writer:
             self.indent -= 1
             self.line("}")
         name = f"d{len(self.decorators)}"
-        for numbered in self.also_named:  # Debian's mtail knows these in a decorated block by name alone
-            if numbered[1] in seen.captures:
-                seen.captures.pop(numbered[0], None)
-                seen.dates.pop(numbered[0], None)
+        for number, name_of_it in self.also_named:  # decorated blocks know these by name alone
+            if name_of_it in seen.captures and self.often(90):
+                seen.captures.pop(number, None)
+                seen.dates.pop(number, None)
         body, self.out, self.indent = self.out, kept, indent
         self.declarations += [f"def {name} {{", *body, "}"]
         self.decorators.append((name, seen))
@@ -415,7 +415,7 @@ class _Writer:
             parts.append(text)
         if self.often(20):
             parts.append("$")
-        if self.often(4):
+        if not inner.dates and self.often(4):  # else the date may be empty, again and again (strptime-memo)
             parts.append("|" + escaped(self.pick(*WORDS)))
         self.templates.append(template)
         self.shadow(scope, inner)
