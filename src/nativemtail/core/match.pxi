@@ -25,6 +25,11 @@ cdef enum:
     HITS_TO_DEMOTE = 8      # a pattern that was slow or reached the limit so often starts with RE2
     HITS_WINDOW = 10000     # within so many matches; a process that is interrupted seems slow, too
 
+cdef enum:                  # a text is replaced with the automaton when searches for matches may have gone over
+    SEARCHED_LEAST = 262144     # so many bytes
+    SEARCHED_TIMES = 64         # and so many times its length
+    SEARCHED_MOST = 67108864    # without an automaton it is given up beyond this
+
 cdef enum:                  # what is known of a subject's bytes
     TEXT_UNKNOWN = 0
     TEXT_ASCII = 1
@@ -52,6 +57,7 @@ cdef struct Pattern:
     int matched
     size_t* ov              # pairs of offsets into the line
     size_t* scratch         # as many for matches of other texts
+    Automaton automaton     # for `substitute`
 
 cdef struct Subject:
     const char* p
@@ -264,6 +270,9 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out, size
     cdef const char* text
     cdef size_t n, at = 0, copied = 0, width
     cdef size_t* ov = p.scratch
+    cdef size_t searched = 0
+    cdef Walk walk
+    cdef bint walking = False
     cdef int rc = 1
     if s.state == TEXT_UNKNOWN and not subject_examine(s):
         out.failed = True
@@ -274,7 +283,16 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out, size
         text = s.fixed.p
         n = s.fixed.n
     while at <= n and out.n <= limit and not out.failed:
-        rc = match_at(m, p, s, at, ov)
+        if not walking and searched > SEARCHED_LEAST + SEARCHED_TIMES * n:
+            walking = p.automaton.states != NULL and walk_begin(&walk, &p.automaton, text, n, at)
+            if not walking and searched > SEARCHED_MOST:
+                out.failed = True
+                break
+        if walking:
+            rc = walk_next(&walk, at, ov)
+        else:
+            rc = match_at(m, p, s, at, ov)
+            searched += n - at
         if rc != 1:
             break
         put_origin(s, out, copied, ov[0])
@@ -285,6 +303,8 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out, size
         while at + width < n and (<unsigned char> text[at + width] & 0xC0) == 0x80:
             width += 1
         at = at + width if at + width > ov[1] else ov[1]
+    if walking:
+        walk_end(&walk)
     put_origin(s, out, copied, n)
     if rc < 0 or out.n > limit:
         out.failed = True
