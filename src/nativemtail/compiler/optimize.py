@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS, Effect
 from nativemtail.compiler.program import Instr
@@ -130,8 +129,10 @@ def _compacted(code: list[Instr], needed: bytearray) -> list[Instr]:
         if not needed[at]:
             continue
         if instr.op in JUMPS:
-            instr = replace(instr, d=place[instr.d])
+            instr = instr.copy()
+            instr.d = place[instr.d]
         elif instr.op in MATCHES:
-            instr = replace(instr, e=place[instr.e])
+            instr = instr.copy()
+            instr.e = place[instr.e]
         kept.append(instr)
     return kept

@@ -125,7 +125,7 @@ def _wanted(code: Sequence[Instr]) -> list[Instr]:
 def merged(code: Sequence[Instr]) -> list[Instr]:
     """Values are computed right into the registers that they would be copied to, and numbers that are only wanted as
     text not turned to numbers first."""
-    code = [replace(instr) for instr in code]
+    code = [instr.copy() for instr in code]
     defined = _definitions(code)
     used = _uses(code)
     as_text = Counter(instr.b for instr in code if instr.op == "I2S")
@@ -208,7 +208,7 @@ def _placed(instr: Instr, place: dict[int, int]) -> Instr:
 
 def _with_reads(instr: Instr, other: Mapping[int, int]) -> Instr:
     """A copy that reads other registers, where `other` has them."""
-    moved = replace(instr)
+    moved = instr.copy()
     for letter in READS[instr.op]:
         register = getattr(instr, letter)
         setattr(moved, letter, other.get(register, register))
@@ -247,7 +247,7 @@ def _without(code: Sequence[Instr], gone: Sequence[bool]) -> list[Instr]:
     place = [0]
     for is_gone in gone:
         place.append(place[-1] + (not is_gone))
-    kept = [replace(instr) for instr, is_gone in zip(code, gone, strict=True) if not is_gone]
+    kept = [instr.copy() for instr, is_gone in zip(code, gone, strict=True) if not is_gone]
     for instr in kept:
         if instr.op in JUMPS:
             instr.d = place[instr.d]
