@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 from nativemtail.compiler import ast, types
 from nativemtail.compiler.errors import CompileError
-from nativemtail.compiler.optimize import cleaned
 from nativemtail.compiler.program import BUCKETS, FLOAT, INT, KINDS, STRING, Instr, MetricDecl, Program
+from nativemtail.compiler.values import optimized
 
 MAX_CODE = 1_000_000
 """Decorators that use decorators can multiply; a program with more instructions than this is refused."""
@@ -68,8 +68,7 @@ class _Generator:
         self.code: list[Instr] = self.program.code
         self.labels: list[int] = []
         self.line = 0
-        self.free = 0  # first register that the current statement has not used
-        self.reserved = 0  # registers below hold leftovers
+        self.free = 0  # first register that was not used yet: each value has its own
         self.leftovers: list[Value] = []
         self.uses_leftovers = uses_leftovers
         self.metrics: dict[int, int | None] = {}  # id of a declaration → metric, None where it failed
@@ -93,8 +92,9 @@ class _Generator:
         program.code.append(Instr("END", line=self.line))
         program.begin.append(Instr("END", line=self.line))
         self._resolve(program.code)
-        program.code = cleaned(program.code)
-        program.begin = cleaned(program.begin)
+        program.code, registers = optimized(program.code)
+        program.begin, begin_registers = optimized(program.begin)
+        program.registers = max(registers, begin_registers)
         if self.filtered:
             program.log_filter = frozenset(self.filters)
         program.slots = len(self.slot_groups)
@@ -129,7 +129,6 @@ class _Generator:
     def registers(self, count: int = 1) -> int:
         first = self.free
         self.free += count
-        self.program.registers = max(self.program.registers, self.free)
         return first
 
     def _pooled(self, pool: list, value: object) -> int:  # type: ignore[type-arg]
@@ -150,7 +149,6 @@ class _Generator:
     def block(self, block: ast.Block) -> None:
         for stmt in block.stmts:
             self.line = stmt.pos.line
-            self.free = self.reserved
             self._STATEMENTS[type(stmt)](self, stmt)
 
     def expression_statement(self, stmt: ast.ExprStmt) -> None:
@@ -164,7 +162,6 @@ class _Generator:
         if self.uses_leftovers and kind is not Kind.NOTHING:
             kept = self.registers()
             self.emit("MOV", kept, register)
-            self.reserved = self.free
             self.leftovers.append((kept, kind))
 
     def condition(self, stmt: ast.Cond) -> None:

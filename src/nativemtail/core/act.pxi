@@ -216,6 +216,17 @@ cdef inline Str slot_group(Slot* slot, int group) noexcept nogil:
     return text
 
 
+cdef inline bint is_int_text(Str text) noexcept nogil:
+    """Whether a number would be written just so: at most 18 digits, and no needless zero in front."""
+    cdef size_t i
+    if text.n - 1 >= 18 or (text.p[0] == 48 and text.n > 1):
+        return False
+    for i in range(text.n):
+        if <uint8_t> (text.p[i] - 48) > 9:
+            return False
+    return True
+
+
 cdef inline bint gate_open(Context* ctx, Pattern* pattern) noexcept nogil:
     cdef bint is_open
     if not ctx.gated or pattern.gate < 0:
@@ -425,7 +436,10 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     cdef int64_t x = 0, y = 0
     cdef double left = 0
     cdef int op, rc
+    cdef Hashed hashed
     cdef char number[32]
+    hashed.h = 0
+    hashed.seen = 0
     text.p = NULL
     text.n = 0
     ctx.has_time = False
@@ -505,6 +519,23 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             if rc != 0:
                 code_of_fault = FAULT_INT_SYNTAX + rc - 1
                 break
+        elif op == OP_CAPIS:
+            slot = &prog.slots[i.b]
+            if slot.serial != ctx.serial:
+                x = i.b
+                code_of_fault = FAULT_NO_MATCH
+                break
+            text = slot_group(slot, i.c)
+            if is_int_text(text):
+                r[i.a].s = text
+            else:
+                rc = parse_int(text.p, text.n, 10, &x)
+                if rc != 0:
+                    code_of_fault = FAULT_INT_SYNTAX + rc - 1
+                    break
+                if not arena_text(ctx, &r[i.a], number, fmt_int(x, number)):
+                    code_of_fault = FAULT_MEMORY
+                    break
         elif op == OP_CAPF or op == OP_CAPFM:
             slot = &prog.slots[i.b]
             if slot.serial != ctx.serial:
@@ -668,7 +699,9 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         # --- metrics
         elif op == OP_DATUM:
             ctx.now += 1
-            datum = metric_get(prog.metrics[i.d], <Str*> &r[i.b], ctx.now)
+            if not i.e:
+                hashed = hash_keys(<Str*> &r[i.b], i.c)
+            datum = metric_get_hashed(prog.metrics[i.d], <Str*> &r[i.b], hashed, ctx.now)
             if datum == NULL:
                 code_of_fault = FAULT_MEMORY
                 break
