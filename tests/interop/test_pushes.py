@@ -9,6 +9,8 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+from collectors import Grpc, Http
 from daemons import Daemon, Place, append, free_port, wait_until
 from systems import START, Systems
 
@@ -166,6 +168,29 @@ def test_statsd(place: Place, systems: Systems) -> None:
     wait_until(lambda: variable(subject, "statsd_export_success") > sent + 10)
     assert numbers("counters") == counters, "totals were sent again"
     assert subject.stop() == 0
+
+
+@pytest.mark.parametrize("kind", [Grpc, Http])
+def test_opentelemetry(place: Place, kind: type[Grpc | Http]) -> None:
+    """The last push is the one at the end."""
+    log = place.logs / "a.log"
+    log.touch()
+    receiver = kind()
+    try:
+        environment = {"OTEL_EXPORTER_OTLP_PROTOCOL": kind.protocol, "OTEL_SERVICE_NAME": "logs"}
+        subject = place.start("--otlp_endpoint", receiver.endpoint, environment=environment)
+        append(log, LINES)
+        subject.wait_for("lines_total", 4)
+        assert receiver.requests == []
+        assert subject.stop() == 0
+    finally:
+        receiver.close()
+    found = receiver.metrics()
+    words = found["count.mtail words_total"].sum
+    assert {point.attributes[0].value.string_value: point.as_int for point in words.data_points} == {"a": 3, "b": 1}
+    assert words.is_monotonic
+    [sizes] = found["count.mtail sizes"].histogram.data_points
+    assert (sizes.count, sizes.sum, list(sizes.explicit_bounds)) == (4, 63, [1, 10, 100])
 
 
 def test_last_counts_are_pushed_at_the_end(place: Place, systems: Systems) -> None:

@@ -103,6 +103,16 @@ def test_what_was_there_before_is_not_delivered(directory: Path, settings: Setti
         wait_for(rig, b"begun", b"new", b"newer")
 
 
+def test_a_broken_link_at_the_start_changes_nothing(directory: Path, settings: Settings) -> None:
+    (directory / "0").symlink_to("nowhere")
+    finished(directory / "1", b"old")
+    with Rig(source(directory), settings=settings) as rig:
+        finished(directory / "2", b"new")
+        wait_for(rig, b"new")
+        finished(directory / "nowhere", b"there now")
+        wait_for(rig, b"new", b"there now", b"there now")
+
+
 def test_a_directory_that_comes_later_is_read_in_order(tmp_path: Path, settings: Settings) -> None:
     final, early = tmp_path / "later", tmp_path / "early"
     with Rig(source(final), settings=settings) as rig:
@@ -133,8 +143,8 @@ def test_a_deleted_segment_is_read_to_its_end(directory: Path) -> None:
         one = Writer(directory / "1")
         one.write(b"a\n")
         wait_for(rig, b"a")
-        one.path.unlink()
         one.write(b"b\n")
+        one.path.unlink()
         one.abandon()
         finished(directory / "2", b"c")
         wait_for(rig, b"a", b"b", b"c")

@@ -121,6 +121,7 @@ class SegmentDirectory:
         self._directory = directory
         self._open: dict[Entry, _Segment] = {}
         self._waiting: list[Entry] = []
+        self._skip: dict[Entry, int] = {}
         self._done: set[Entry] = set()
         self._inotify: watch.Inotify | None = None
         self._watched = False
@@ -128,13 +129,17 @@ class SegmentDirectory:
 
     def start(self) -> None:
         """Take note of what is there."""
-        with contextlib.suppress(OSError):
-            for entry in find_segments(self._directory, self._context.settings.ignore):
+        try:
+            entries = find_segments(self._directory, self._context.settings.ignore)
+        except OSError:
+            entries = []
+        for entry in entries:
+            with contextlib.suppress(OSError):
                 info = os.stat(os.path.join(self._directory, entry.name))
                 if is_finished(info):
                     self._done.add(entry)
                 elif stat.S_ISREG(info.st_mode):
-                    self._open_segment(entry, info.st_size)
+                    self._skip[entry] = info.st_size
         if self._context.settings.inotify:
             with contextlib.suppress(OSError):
                 self._inotify = watch.Inotify()
@@ -197,15 +202,19 @@ class SegmentDirectory:
             path = os.path.join(self._directory, entry.name)
             try:
                 if stat.S_ISREG(os.stat(path).st_mode):
-                    self._open_segment(entry, 0)
+                    self._open_segment(entry)
                 else:
                     self._done.add(entry)
+            except FileNotFoundError:
+                continue
             except OSError as error:
                 self._failed(explain(error, "open", path))
 
-    def _open_segment(self, entry: Entry, skip: int) -> None:
+    def _open_segment(self, entry: Entry) -> None:
         path = os.path.join(self._directory, entry.name)
+        skip = self._skip.get(entry, 0)
         self._open[entry] = _Segment(path, self.source, skip, self._context.settings.max_line_length)
+        self._skip.pop(entry, None)
         self._open = dict(sorted(self._open.items()))
         self._context.counters.log_opens_total[self.source.name] += 1
 
