@@ -20,9 +20,11 @@ SANITIZED := $(wildcard tests/conformance tests/core tests/fuzz)
 SANITIZE_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell g++ -print-file-name=$(lib)))
 empty :=
 space := $(empty) $(empty)
+SANITIZE_REPORT := $(CURDIR)/build/sanitize/report
 SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
-	PYTHONPATH=$(CURDIR)/build/sanitize/lib PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 \
-	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+	PYTHONPATH=$(CURDIR)/build/sanitize/lib PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 NATIVEMTAIL_IN_PROCESS=1 \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=$(SANITIZE_REPORT) \
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$(SANITIZE_REPORT)
 
 .PHONY: run show test bench wheel sanitize build system clean
 .DELETE_ON_ERROR:
@@ -96,9 +98,10 @@ build/sanitize/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 		--build-lib build/sanitize/lib --build-temp build/sanitize/temp
 	@touch $@
 
-# CPython itself leaks at exit by design, so leak detection is off.
+# CPython itself leaks at exit by design, so leak detection is off.  pytest would swallow what a sanitizer says.
 sanitize: build/sanitize/stamp
-	$(SANITIZE_ENV) $(PY) -m pytest -n auto --dist loadgroup $(SANITIZED)
+	@rm -f $(SANITIZE_REPORT).*
+	$(SANITIZE_ENV) $(PY) -m pytest -n auto --dist loadgroup $(SANITIZED) || { cat $(SANITIZE_REPORT).* >&2; exit 1; }
 
 clean:
 	rm -rf build dist $(VENV) perf/inputs src/*.egg-info src/nativemtail/_core.cpp src/nativemtail/_core*.so \

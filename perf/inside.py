@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from generate import SERIES, batches
+
 from nativemtail import zones
 from nativemtail._core import Engine, Metric, Plan, Store, TimeZone
 from nativemtail.compiler import compile_program, plan

@@ -29,6 +29,7 @@ def test_checker_is_content(command: list[str]) -> None:
 
 RUNS = {"_core", "export", "http", "ignore", "io", "logs", "options", "programs", "progress", "selfmetrics", "text"}
 MAY_IMPORT: dict[str, set[str]] = {
+    "compare": set(),
     "compiler": set(),
     "daemon": RUNS | {"feed", "reload", "states", "systemd"},
     "explain": {"_core", "compiler"},

@@ -10,15 +10,18 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from generate import Case, cases, rename
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from machines import LOG, Machine, Outcome, compiled, examples, joined
+from machines import LOG, Machine, Outcome, compiled, drawn, examples, joined
 from regexes import REGEX, SUBJECT
 
 from nativemtail.compiler.program import Program
 from nativemtail.io.lines import Buffer, LineReader
 
-MANY = settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Without shrinking, which takes minutes with such programs; `test_programs.explained` does it better."""
+
+MANY = settings(max_examples=examples(60), deadline=None, phases=QUICK, suppress_health_check=list(HealthCheck))
 FEW = settings(MANY, max_examples=examples(15))
 
 Feed = Callable[[Machine, Sequence[bytes]], None]
@@ -32,7 +35,11 @@ def timeless(outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
     """With the times that the wall clock set left out; those that lines set are from 1970 to 2035."""
     for outcome in outcomes.values():
         outcome.metrics = json.loads(
-            re.sub(r'("Time": )(\d+)', lambda m: m[1] + ("0" if is_recent(int(m[2])) else m[2]), json.dumps(outcome.metrics))
+            re.sub(
+                r'("Time": )(\d+)',
+                lambda m: m[1] + ("0" if is_recent(int(m[2])) else m[2]),
+                json.dumps(outcome.metrics),
+            )
         )
     return outcomes
 
@@ -41,7 +48,9 @@ def is_recent(stamp: int) -> bool:
     return abs(stamp - time.time_ns()) < 3600 * 10**9
 
 
-def results(programs: dict[str, Program], lines: Sequence[bytes], feed: Feed = whole, **options: bool) -> dict[str, Outcome]:
+def results(
+    programs: dict[str, Program], lines: Sequence[bytes], feed: Feed = whole, **options: bool
+) -> dict[str, Outcome]:
     machine = Machine(programs, **options)
     feed(machine, lines)
     return timeless(machine.outcomes())
@@ -54,7 +63,7 @@ def loaded(*batch: Case) -> tuple[dict[str, Program], list[bytes]]:
 
 
 NEWEST = cases(newest=True, hostile=True)
-BATCHES = st.lists(NEWEST, min_size=1, max_size=4)
+BATCHES = st.lists(NEWEST, min_size=1, max_size=2)
 
 
 @MANY
@@ -75,7 +84,10 @@ def test_the_regex_engine_changes_nothing(batch: list[Case]) -> None:
 @MANY
 @given(st.lists(REGEX, min_size=1, max_size=8), st.lists(SUBJECT, max_size=8), st.data())
 def test_regexes_gated_and_in_both_engines(regexes: list[str], subjects: list[str], data: st.DataObject) -> None:
-    lines = [data.draw(st.sampled_from([subject.encode(), b"\xff" + subject.encode(), subject.encode()[1:]])) for subject in subjects]
+    lines = [
+        data.draw(st.sampled_from([subject.encode(), b"\xff" + subject.encode(), subject.encode()[1:]]))
+        for subject in subjects
+    ]
     texts = {}
     for at, regex in enumerate(regexes):
         groups = regex.replace("(?", "").count("(") + 1
@@ -120,10 +132,9 @@ def test_a_swap_changes_nothing(batch: list[Case], at: int) -> None:
     assert results(programs, lines, swapping) == results(programs, lines)
 
 
-@FEW
-@given(st.lists(NEWEST, min_size=20, max_size=20))
-def test_other_programs_change_nothing(batch: list[Case]) -> None:
-    programs, lines = loaded(*batch)
+@pytest.mark.parametrize("number", range(examples(4)))
+def test_other_programs_change_nothing(number: int) -> None:
+    programs, lines = loaded(*drawn(NEWEST, 30, number))
     together = results(programs, lines)
     for name, program in programs.items():
         assert results({name: program}, lines)[name] == together[name]
@@ -175,6 +186,8 @@ def test_gates_are_in_use() -> None:
     assert not Machine(programs, gated=False).plan.gated
 
 
+STAMPS = ["Jan  2 03:04:05", "Foo 2 03:04:05", "Jan 77 03:04:05", "x"]
+RESTS = ["alpha one", "beta two", "gamma", "delta three", ""]
 STAMPED = r"""def stamped {
   /^(?P<date>\w+ +\d+ \d+:\d+:\d+) / {
     strptime($date, "Jan _2 15:04:05")
@@ -191,13 +204,12 @@ counter %s by k
 
 
 @MANY
-@given(st.lists(st.tuples(st.sampled_from(["Jan  2 03:04:05", "Foo 2 03:04:05", "Jan 77 03:04:05", "x"]),
-                          st.sampled_from(["alpha one", "beta two", "gamma", "delta three", ""])), max_size=30))  # fmt: skip
+@given(st.lists(st.tuples(st.sampled_from(STAMPS), st.sampled_from(RESTS)), max_size=30))
 def test_residues_fail_as_the_programs_would(parts: list[tuple[str, str]]) -> None:
     lines = [f"{date} {rest}".encode() for date, rest in parts]
     words = {"p000": "alpha", "p001": "beta", "p002": "delta"}
     texts = {f"{name}.mtail": STAMPED % (name, word, name) for name, word in words.items()}
-    texts["p003.mtail"] = 'gauge p003\n/^(\\w+) / {\n  int($1)\n  /alpha/ {\n    p003 = 1\n  }\n}\n'
+    texts["p003.mtail"] = "gauge p003\n/^(\\w+) / {\n  int($1)\n  /alpha/ {\n    p003 = 1\n  }\n}\n"
     programs, bad = compiled(texts)
     assert not bad
     found = results(programs, lines)

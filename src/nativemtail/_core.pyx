@@ -4,7 +4,8 @@
     types, opcodes    the shared data and the instruction set
     text, timeparse   leaves: bytes, numbers, UTF-8; strptime
     store, render     metrics and their label sets; Prometheus text and JSON
-    match, act        captures; the interpreter of the action tables
+    replace, match    all matches in a text in linear time; captures
+    act               the interpreter of the action tables
     plan, scan        the tables of all programs; blocks, gates and the engine
     testing…          doors for the tests
 """
@@ -16,6 +17,7 @@ include "core/text.pxi"
 include "core/timeparse.pxi"
 include "core/store.pxi"
 include "core/render.pxi"
+include "core/replace.pxi"
 include "core/match.pxi"
 include "core/act.pxi"
 include "core/plan.pxi"

@@ -1,8 +1,13 @@
-"""One test for each conformance case; README.md here says how they are run and compared."""
+"""One test for each conformance case; README.md here says how they are run and compared.
+
+NATIVEMTAIL_IN_PROCESS=1 runs them all in the process of the tests: hundreds of starts take minutes under sanitizers.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -10,13 +15,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from tempfile import TemporaryFile
+from typing import IO, Any, NamedTuple, NoReturn
 
 import pytest
 
 CASES = Path(__file__).parent / "cases"
 MANIFEST: list[dict[str, Any]] = json.loads((CASES / "manifest.json").read_text(encoding="utf-8"))
 
+IN_PROCESS = os.environ.get("NATIVEMTAIL_IN_PROCESS") == "1"
 CLOCK_SLACK = 2.0
 TIMEOUT = 30
 
@@ -61,20 +68,45 @@ def run_case(case: dict[str, Any], tmp_path: Path) -> Run:
     arguments += [flag.replace("<CASEDIR>", str(folder)) for flag in case["flags"]]
     with open(folder / stdin if stdin else os.devnull, "rb") as source:
         start = time.time()
-        done = subprocess.run(
-            [sys.executable, "-m", "nativemtail", *arguments],
-            cwd=folder,
-            stdin=source,
-            capture_output=True,
-            timeout=TIMEOUT,
-            check=False,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )
+        status, *texts = (call if IN_PROCESS else start_process)(arguments, folder, source)
         end = time.time()
-    output, messages = (
-        data.decode("utf-8", "replace").replace(str(folder), "<CASEDIR>") for data in (done.stdout, done.stderr)
+    output, messages = (data.decode("utf-8", "replace").replace(str(folder), "<CASEDIR>") for data in texts)
+    return Run(status, output, messages, start, end)
+
+
+def start_process(arguments: list[str], folder: Path, stdin: IO[bytes]) -> tuple[int, bytes, bytes]:
+    done = subprocess.run(
+        [sys.executable, "-m", "nativemtail", *arguments],
+        cwd=folder,
+        stdin=stdin,
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
-    return Run(done.returncode, output, messages, start, end)
+    return done.returncode, done.stdout, done.stderr
+
+
+def call(arguments: list[str], folder: Path, stdin: IO[bytes]) -> tuple[int, bytes, bytes]:
+    """As `start_process`, without a process."""
+    from nativemtail.cli import main
+
+    with TemporaryFile() as output, TemporaryFile() as messages, contextlib.chdir(folder):
+        files = (stdin, output, messages)
+        saved = [os.dup(fd) for fd in range(3)]
+        handlers = logging.getLogger().handlers[:]
+        try:
+            for fd, file in enumerate(files):
+                os.dup2(file.fileno(), fd)
+            status = main(arguments)
+        finally:
+            logging.getLogger().handlers[:] = handlers
+            for fd, old in enumerate(saved):
+                os.dup2(old, fd)
+                os.close(old)
+        output.seek(0)
+        messages.seek(0)
+        return status, output.read(), messages.read()
 
 
 def place(case: Path, folder: Path) -> Path:

@@ -212,7 +212,7 @@ def test_lines_flow_while_programs_compile(place: Place, log: Path) -> None:
         daemon.wait_for("lines_total", written)
         longest = max(longest, time.monotonic() - begin)
     assert written > 3
-    assert longest < 1.0
+    assert longest < 2
     append(log, b"line\n")
     daemon.wait_for("lines_total", written + 1)
 

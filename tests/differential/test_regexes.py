@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from machines import examples
+from machines import drawn, examples
 from regexes import NUMERIC, REGEX, SUBJECT
 
 from test_programs import compare, explained
 
+PAIRS = st.tuples(st.one_of(REGEX, NUMERIC), st.lists(SUBJECT, max_size=3))
 BATCH = 60
 BATCHES = 6
 
 
 @pytest.mark.parametrize("number", range(examples(BATCHES)))
 def test_regexes(number: int) -> None:
-    regexes, lines = collected(number)
+    pairs = drawn(PAIRS, BATCH, number)
+    regexes = list(dict.fromkeys(regex for regex, _ in pairs))
+    lines = list(dict.fromkeys(subject.encode() for _, subjects in pairs for subject in subjects))
     programs = {f"p{at:03}.mtail": program(regex, f"p{at:03}") for at, regex in enumerate(regexes)}
     found = compare(programs, lines, "")
     if found:
         name = min(found, key=lambda name: len(programs[name]))
         pytest.fail(explained(name, programs[name], lines, "", found[name]) + f"\nin this batch: {sorted(found)}")
-
-
-def collected(number: int) -> tuple[list[str], list[bytes]]:
-    regexes: dict[str, None] = {}
-    lines: dict[bytes, None] = {}
-
-    @seed(number)
-    @settings(
-        max_examples=BATCH,
-        phases=[Phase.generate],
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(st.one_of(REGEX, NUMERIC), st.lists(SUBJECT, max_size=3))
-    def collect(regex: str, subjects: list[str]) -> None:
-        regexes[regex] = None
-        lines.update((subject.encode(), None) for subject in subjects)
-
-    collect()
-    return list(regexes), list(lines)
 
 
 def program(regex: str, prefix: str) -> str:
@@ -62,5 +43,3 @@ def program(regex: str, prefix: str) -> str:
 
 def group_count(regex: str) -> int:
     return regex.replace("(?", "").count("(")
-
-

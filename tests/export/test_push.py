@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -249,3 +250,9 @@ def test_a_collector_that_cannot_be_set_up_ends_the_start(
         monkeypatch.setenv(name, value)
     with pytest.raises(SetUpError, match=reason):
         Pusher(store, options(otlp_endpoint=endpoint), Exports())
+
+
+def test_what_to_install_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc.metric_exporter", None)
+    with pytest.raises(SetUpError, match=r"pushing to x:1 needs pip install 'nativemtail\[otlp\]'"):
+        Pusher(store, options(otlp_endpoint="x:1"), Exports())

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "daemon"))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from subject import Place
+from daemons import Place
 from systems import Root, Systems, unpacked
 
 PROGRAM = r"""counter lines_total

@@ -1,4 +1,4 @@
-"""Containers' logs under a glob of symbolic links, as Kubernetes lays them out; rotated by the kubelet and by Docker."""
+"""Containers' logs under a glob of symbolic links, as Kubernetes lays them out, and their rotation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from subject import Place, append
+from daemons import Place, append
 from systems import CONFIGURATIONS, PROJECT
 
 IDENTITY = "0123456789abcdef" * 4

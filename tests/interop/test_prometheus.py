@@ -11,7 +11,7 @@ from signal import SIGHUP
 from typing import Any
 
 import pytest
-from subject import Place, append, free_port, wait_until
+from daemons import Place, append, free_port, wait_until
 from systems import START, Systems
 
 

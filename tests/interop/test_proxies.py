@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from subject import Daemon, Place, append, free_port, wait_until
+from daemons import Daemon, Place, append, free_port, wait_until
 from systems import START, Systems
 
 

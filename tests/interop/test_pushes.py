@@ -9,7 +9,9 @@ import socket
 import time
 from pathlib import Path
 
-from subject import Daemon, Place, append, free_port, wait_until
+import pytest
+from collectors import Grpc, Http
+from daemons import Daemon, Place, append, free_port, wait_until
 from systems import START, Systems
 
 LINES = b"".join(b"a %d\n" % size for size in (1, 5, 50)) + b"b 7\n"
@@ -168,6 +170,29 @@ def test_statsd(place: Place, systems: Systems) -> None:
     assert subject.stop() == 0
 
 
+@pytest.mark.parametrize("kind", [Grpc, Http])
+def test_opentelemetry(place: Place, kind: type[Grpc | Http]) -> None:
+    """The last push is the one at the end."""
+    log = place.logs / "a.log"
+    log.touch()
+    receiver = kind()
+    try:
+        environment = {"OTEL_EXPORTER_OTLP_PROTOCOL": kind.protocol, "OTEL_SERVICE_NAME": "logs"}
+        subject = place.start("--otlp_endpoint", receiver.endpoint, environment=environment)
+        append(log, LINES)
+        subject.wait_for("lines_total", 4)
+        assert receiver.requests == []
+        assert subject.stop() == 0
+    finally:
+        receiver.close()
+    found = receiver.metrics()
+    words = found["count.mtail words_total"].sum
+    assert {point.attributes[0].value.string_value: point.as_int for point in words.data_points} == {"a": 3, "b": 1}
+    assert words.is_monotonic
+    [sizes] = found["count.mtail sizes"].histogram.data_points
+    assert (sizes.count, sizes.sum, list(sizes.explicit_bounds)) == (4, 63, [1, 10, 100])
+
+
 def test_last_counts_are_pushed_at_the_end(place: Place, systems: Systems) -> None:
     port, management = free_port(socket.SOCK_DGRAM), free_port()
     changes = {"port: 8125": f"port: {port}", "mgmt_port: 8126": f"mgmt_port: {management}", "60000": "3600000"}
@@ -186,3 +211,36 @@ def test_last_counts_are_pushed_at_the_end(place: Place, systems: Systems) -> No
         while b"END" not in answer:
             answer += connection.recv(65536)
     assert b"'count.mtail.lines_total': 4" in answer
+
+
+def test_peers_that_are_down_or_silent_hold_up_nothing(place: Place) -> None:
+    """A full pipe to carbon, a collectd and a collector that accept and say nothing, a StatsD that is not there."""
+    (place.progs / "many.mtail").write_text("counter many_total by n\n/^many (?P<n>.*)/ {\n  many_total[$n]++\n}\n")
+    log = place.logs / "a.log"
+    log.touch()
+    with socket.socket(socket.AF_UNIX) as collectd, socket.create_server(("127.0.0.1", 0)) as silent:
+        collectd.bind(str(place.root / "collectd.sock"))
+        collectd.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        targets = {
+            "collectd_socketpath": str(place.root / "collectd.sock"),
+            "graphite_host_port": address,
+            "statsd_hostport": f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+            "otlp_endpoint": address,
+        }
+        flags = [f"--{name}={value}" for name, value in targets.items()]
+        daemon = place.start("--metric_push_interval=200ms", "--metric_push_write_deadline=1s", *flags)
+        append(log, b"".join(b"many %05d%s\n" % (number, b"x" * 8000) for number in range(2000)))
+        daemon.wait_for("lines_total", 2000, START)
+        for name in ("collectd", "graphite", "statsd", "otlp"):
+            failed = re.compile(rf"{name} \S+: pusher write error: ")
+            wait_until(lambda failed=failed: failed.search(daemon.log), lambda: daemon.log, START)
+        for number in range(1, 6):
+            began = time.monotonic()
+            append(log, LINES)
+            daemon.wait_for("lines_total", 2000 + 4 * number)
+            assert time.monotonic() - began < 5, "scrapes or lines wait for a push"
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 5
+    assert len(re.findall("pusher (?:write|dial) error", daemon.log)) <= 8, daemon.log

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from subject import Daemon, Place, free_port, wait_until
+from daemons import Daemon, Place, free_port, wait_until
 from systems import CONFIGURATIONS, START, Systems
 
 PROGRAM = r"""counter syslog_total by source, host, app

@@ -30,9 +30,9 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.lists(inner, min_size=2, max_size=4).map("".join),
         st.lists(inner, min_size=2, max_size=3).map("|".join).map("(?:{})".format),
         st.lists(inner, min_size=2, max_size=3).map("|".join).map("({})".format),
-        st.tuples(st.one_of(grouped, _LITERALS.filter(lambda text: len(text) == 1), _CLASSES), st.sampled_from(_QUANTIFIERS)).map(
-            "".join
-        ),
+        st.tuples(
+            st.one_of(grouped, _LITERALS.filter(lambda text: len(text) == 1), _CLASSES), st.sampled_from(_QUANTIFIERS)
+        ).map("".join),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from nativemtail.compiler import gates, timelayout
 from nativemtail.compiler.opcodes import CAPTURES, OPS
 from nativemtail.compiler.program import Instr, Program
-from nativemtail.compiler.regex import analysis, dialects, factors, prefix, syntax
+from nativemtail.compiler.regex import analysis, automaton, dialects, factors, prefix, syntax
 from nativemtail.compiler.regex.ucd import Ranges
 
 # flags of a pattern, as in core/match.pxi
@@ -50,6 +50,8 @@ class PatternSpec:
     """The highest group that any program reads; -1: only whether it matches."""
     gate: int
     """Bit that its factors set, -1: not gated."""
+    automaton: automaton.Automaton | None
+    """For patterns whose matches are replaced; None also where it would be too large."""
 
 
 @dataclass(slots=True)
@@ -222,7 +224,9 @@ def isolated(program: Program, code: list[Instr]) -> Program:
 
 def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]:
     captures: dict[bytes, int] = {}
+    replaced: set[bytes] = set()
     for program in programs:
+        replaced |= {program.patterns[i.d] for i in (*program.code, *program.begin) if i.op == "SUBSTRE"}
         for text, highest in zip(program.patterns, program.captures, strict=True):
             captures[text] = max(captures.get(text, -1), highest)
     for text, highest in captures.items():
@@ -237,6 +241,7 @@ def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]
                 known.flags,
                 highest,
                 -1,
+                automaton.automaton(known.node) if text in replaced else None,
             )
         )
     return {spec.text: at for at, spec in enumerate(tables.patterns)}

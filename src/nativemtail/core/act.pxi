@@ -281,9 +281,6 @@ cdef void match_timed(Context* ctx, Pattern* pattern) noexcept nogil:
     pattern.untimed = until_next_sample(start)
 
 
-cdef enum:
-    FAR = 4096                  # powers of two beyond which a double is 0 or infinite for sure
-
 # --- arithmetic ------------------------------------------------------------------------------------------------
 
 cdef inline int64_t wrap_add(int64_t a, int64_t b) noexcept nogil:
@@ -306,47 +303,9 @@ cdef inline int64_t modulo(int64_t a, int64_t b) noexcept nogil:
     return 0 if b == -1 else a % b
 
 
-cdef double power_float(double a, double b) noexcept nogil:
-    """Rounded as Go's `math.Pow` does, which is not always to the nearest; the same is in compiler/fold.py."""
-    cdef double whole = floor(fabs(b)), fraction = fabs(b) - whole
-    cdef double mantissa = 1, square
-    cdef int64_t left
-    cdef int exponent = 0, shift = 0
-    if a == 0 or a == 1 or b == 0 or b == 1 or not isfinite(a) or not whole < 9223372036854775808.0:
-        return pow(a, b)
-    if a < 0 and fraction != 0:
-        return pow(a, b)
-    if fabs(b) == 0.5:
-        return sqrt(a) if b > 0 else 1 / sqrt(a)
-    left = <int64_t> whole
-    if fraction != 0:
-        if fraction > 0.5:
-            fraction -= 1
-            left += 1
-        mantissa = exp(fraction * log(a))
-    square = frexp(a, &shift)
-    while left:
-        if shift > FAR or shift < -FAR:
-            exponent += shift
-            break
-        if left & 1:
-            mantissa *= square
-            exponent += shift
-        square *= square
-        shift *= 2
-        if square < 0.5:
-            square += square
-            shift -= 1
-        left >>= 1
-    if b < 0:
-        mantissa = 1 / mantissa
-        exponent = -exponent
-    return ldexp(mantissa, exponent)
-
-
 cdef inline int64_t power(int64_t a, int64_t b) noexcept nogil:
     """Through doubles, truncated; out of range as on amd64 (runtime.md §2.5)."""
-    cdef double x = power_float(<double> a, <double> b)
+    cdef double x = pow(<double> a, <double> b)
     if x >= -9223372036854775808.0 and x < 9223372036854775808.0:
         return <int64_t> x
     return INT64_MIN
@@ -667,7 +626,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_MODF:
             r[i.a].f = fmod(r[i.b].f, r[i.c].f)
         elif op == OP_POWF:
-            r[i.a].f = power_float(r[i.b].f, r[i.c].f)
+            r[i.a].f = pow(r[i.b].f, r[i.c].f)
         # --- texts
         elif op == OP_CAT:
             if not concatenate(ctx, &r[i.a], r[i.b].s, r[i.c].s):

@@ -21,7 +21,15 @@ cdef enum:
     MATCH_LIMIT = 2000      # PCRE2's limit for a match, beside STEPS_PER_BYTE
     STEPS_PER_BYTE = 8
     WARM_UP = 4             # matches before the first that is timed: the first compiles
-    HITS_TO_DEMOTE = 8      # a pattern that has reached the limit so often starts with RE2
+    SLOW_TICKS = 60000      # PCRE2's limit holds for each place where a match may begin, so that in all a match may
+    SLOW_TICKS_PER_BYTE = 300   # take far longer: one that takes more than this is slow
+    HITS_TO_DEMOTE = 8      # a pattern that was slow or reached the limit so often starts with RE2
+    HITS_WINDOW = 10000     # within so many matches; a process that is interrupted seems slow, too
+
+cdef enum:                  # a text is replaced with the automaton when searches for matches may have gone over
+    SEARCHED_LEAST = 262144     # so many bytes
+    SEARCHED_TIMES = 64         # and so many times its length
+    SEARCHED_MOST = 67108864    # without an automaton it is given up beyond this
 
 cdef enum:                  # what is known of a subject's bytes
     TEXT_UNKNOWN = 0
@@ -44,7 +52,8 @@ cdef struct Pattern:
     int flags
     int pairs               # capture offsets wanted, group 0 included; 0: only whether it matches
     int gate                # bit that the gates set, -1: not gated
-    int hits                # times that PCRE2 reached its limit
+    int hits                # times that PCRE2 was slow or reached its limit
+    int64_t last_hit        # when, as Matcher.searches
     int64_t tried           # lines that it was matched against, since the plan was made
     int64_t found           # and those that it matched
     int64_t timed           # a sample of the former, and how long they took
@@ -54,6 +63,7 @@ cdef struct Pattern:
     int matched
     size_t* ov              # pairs of offsets into the line
     size_t* scratch         # as many for matches of other texts
+    Automaton automaton     # for `substitute`
 
 cdef struct Subject:
     const char* p
@@ -66,6 +76,7 @@ cdef struct Matcher:        # what matching needs besides the pattern; one per e
     pcre2_match_context* context
     pcre2_jit_stack* stack
     int jit                 # whether JIT may be used
+    int64_t searches        # by PCRE2 of patterns that are not proven linear
     int64_t limit_hits
     int64_t re2_runs
     int64_t gate_asked      # patterns whose gate was asked, and was open, in this block
@@ -175,20 +186,36 @@ cdef bint subject_examine(Subject* s) noexcept nogil:
     return True
 
 
+cdef void note_hit(Matcher* m, Pattern* p) noexcept nogil:
+    """PCRE2 was slow or reached its limit; results do not depend on it."""
+    if p.hits < HITS_TO_DEMOTE and m.searches - p.last_hit > HITS_WINDOW:
+        p.hits = 0
+    p.hits += 1
+    p.last_hit = m.searches
+
+
 cdef int match_pcre2(Matcher* m, Pattern* p, Form* form, uint32_t options, const char* text, size_t n, size_t start,
                      size_t* ov) noexcept nogil:
     """1 matched, 0 not, -1 PCRE2 cannot say."""
     cdef int rc
+    cdef uint64_t begun
     if form.state == FORM_NEW and form_prepare(form, options, p.pairs) != FORM_READY:
         return -1
     pcre2_set_match_limit(m.context, <uint32_t> (MATCH_LIMIT + STEPS_PER_BYTE * n))
-    rc = pcre2_jit_match(form.code, <const unsigned char*> text, n, start, 0, form.data, m.context)
+    if p.flags & PATTERN_LINEAR:
+        rc = pcre2_jit_match(form.code, <const unsigned char*> text, n, start, 0, form.data, m.context)
+    else:
+        m.searches += 1
+        begun = nm_ticks()
+        rc = pcre2_jit_match(form.code, <const unsigned char*> text, n, start, 0, form.data, m.context)
+        if nm_ticks() - begun > SLOW_TICKS + SLOW_TICKS_PER_BYTE * n:
+            note_hit(m, p)
     if rc >= 0:
         memcpy(ov, pcre2_get_ovector_pointer(form.data), <size_t> p.pairs * 2 * sizeof(size_t))
         return 1
     if rc == PCRE2_ERROR_NOMATCH:
         return 0
-    p.hits += 1
+    note_hit(m, p)
     m.limit_hits += 1
     return -1
 
@@ -249,6 +276,9 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out, size
     cdef const char* text
     cdef size_t n, at = 0, copied = 0, width
     cdef size_t* ov = p.scratch
+    cdef size_t searched = 0
+    cdef Walk walk
+    cdef bint walking = False
     cdef int rc = 1
     if s.state == TEXT_UNKNOWN and not subject_examine(s):
         out.failed = True
@@ -259,7 +289,16 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out, size
         text = s.fixed.p
         n = s.fixed.n
     while at <= n and out.n <= limit and not out.failed:
-        rc = match_at(m, p, s, at, ov)
+        if not walking and searched > SEARCHED_LEAST + SEARCHED_TIMES * n:
+            walking = p.automaton.states != NULL and walk_begin(&walk, &p.automaton, text, n, at)
+            if not walking and searched > SEARCHED_MOST:
+                out.failed = True
+                break
+        if walking:
+            rc = walk_next(&walk, at, ov)
+        else:
+            rc = match_at(m, p, s, at, ov)
+            searched += n - at
         if rc != 1:
             break
         put_origin(s, out, copied, ov[0])
@@ -270,6 +309,8 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out, size
         while at + width < n and (<unsigned char> text[at + width] & 0xC0) == 0x80:
             width += 1
         at = at + width if at + width > ov[1] else ov[1]
+    if walking:
+        walk_end(&walk)
     put_origin(s, out, copied, n)
     if rc < 0 or out.n > limit:
         out.failed = True

@@ -140,8 +140,19 @@ cdef class Plan:
             p.untimed = WARM_UP
             p.ov = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
             p.scratch = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
+            if spec.automaton is not None:
+                self._add_automaton(&p.automaton, spec.automaton)
             if form_compile(&p.bytes, 0) == FORM_NONE and not pattern_re2(p):
                 raise ValueError(f"pattern too large for this machine: /{spec.text.decode('utf-8', 'replace')}/")
+
+    cdef _add_automaton(self, Automaton* a, spec):
+        a.start = spec.start
+        a.n = <int32_t> (len(spec.states) // sizeof(State))
+        a.classes = <const uint32_t*> self.keep(spec.classes.tobytes()).p
+        a.ranges = <const uint32_t*> self.keep(spec.ranges.tobytes()).p
+        a.edges = <const uint32_t*> self.keep(spec.edges.tobytes()).p
+        a.sources = <const uint32_t*> self.keep(spec.sources.tobytes()).p
+        a.states = <const State*> self.keep(spec.states).p
 
     cdef _add_programs(self, list specs):
         self.progs = <Prog*> zeroed(len(specs), sizeof(Prog))

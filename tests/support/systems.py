@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from subject import PATIENCE, wait_until
+from daemons import PATIENCE, wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 CONFIGURATIONS = PROJECT / "examples" / "interop"

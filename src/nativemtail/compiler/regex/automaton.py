@@ -1,0 +1,163 @@
+"""Patterns as automata that core/replace.pxi runs, for texts on which finding match after match would not be linear.
+
+A state is {op, x, y}: CHAR takes a character of class x and goes on to y; SPLIT goes to x or, if no match comes of
+that, to y; ASSERT goes to y where assertion x holds; MATCH is the end.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+
+from nativemtail.compiler.regex import syntax
+from nativemtail.compiler.regex.syntax import Node
+from nativemtail.compiler.regex.ucd import Ranges
+
+CHAR, SPLIT, ASSERT, MATCH = range(4)
+ASSERTIONS: list[type[Node]] = [
+    syntax.BeginText,
+    syntax.EndText,
+    syntax.BeginLine,
+    syntax.EndLine,
+    syntax.WordBoundary,
+    syntax.NoWordBoundary,
+]
+MAX_STATES = 1000
+"""Each character of a text takes time for each state."""
+
+_STATE = struct.Struct("=iii")
+
+
+@dataclass(slots=True)
+class Automaton:
+    """Packed for the core; the first state is at `start`."""
+
+    states: bytes
+    start: int
+    classes: array[int]
+    """Where the ranges of each class begin, and behind the last one where they end."""
+    ranges: array[int]
+    """First and last character of each."""
+    edges: array[int]
+    """Where `sources` begins for each state, and behind the last one where it ends."""
+    sources: array[int]
+    """The SPLIT and ASSERT states that go to it."""
+
+
+class _TooLarge(Exception):
+    pass
+
+
+_Step = Generator[tuple[Node, int], int, int]
+"""Asks for the first state of a part, given the state behind it."""
+
+
+@dataclass(slots=True)
+class _Builder:
+    states: list[tuple[int, int, int]] = field(default_factory=lambda: [(MATCH, 0, 0)])
+    classes: dict[Ranges, int] = field(default_factory=dict)
+
+    def add(self, op: int, x: int, y: int) -> int:
+        if len(self.states) == MAX_STATES:
+            raise _TooLarge
+        self.states.append((op, x, y))
+        return len(self.states) - 1
+
+    def char(self, ranges: Ranges, behind: int) -> int:
+        return self.add(CHAR, self.classes.setdefault(ranges, len(self.classes)), behind)
+
+    def part(self, node: Node, behind: int) -> _Step:
+        if isinstance(node, syntax.Capture):
+            return (yield node.sub, behind)
+        if isinstance(node, syntax.Concat):
+            for sub in reversed(node.subs):
+                behind = yield sub, behind
+            return behind
+        if isinstance(node, syntax.Alternate):
+            first = yield node.subs[-1], behind
+            for sub in reversed(node.subs[:-1]):
+                first = self.add(SPLIT, (yield sub, behind), first)
+            return first
+        if isinstance(node, (syntax.Star, syntax.Plus, syntax.Quest)):
+            return (yield from self.repetition(node, behind))
+        return self.leaf(node, behind)
+
+    def repetition(self, node: syntax.Star | syntax.Plus | syntax.Quest, behind: int) -> _Step:
+        if isinstance(node, syntax.Quest):
+            return self.choice((yield node.sub, behind), behind, node.greedy)
+        loop = self.add(SPLIT, 0, 0)
+        first = yield node.sub, loop
+        self.states[loop] = (SPLIT, first, behind) if node.greedy else (SPLIT, behind, first)
+        # As Go and RE2 have it: `x*` is `(?:x+)?`, which differs where x may be empty.
+        return first if isinstance(node, syntax.Plus) else self.choice(first, behind, node.greedy)
+
+    def choice(self, inside: int, behind: int, greedy: bool) -> int:
+        return self.add(SPLIT, inside, behind) if greedy else self.add(SPLIT, behind, inside)
+
+    def leaf(self, node: Node, behind: int) -> int:
+        if isinstance(node, syntax.Empty):
+            return behind
+        if isinstance(node, syntax.NoMatch):
+            return self.char((), behind)
+        if isinstance(node, syntax.Literal):
+            for rune in reversed(node.runes):
+                behind = self.char(syntax.char_ranges(syntax.Literal(rune, node.fold)), behind)
+            return behind
+        if type(node) in ASSERTIONS:
+            return self.add(ASSERT, ASSERTIONS.index(type(node)), behind)
+        return self.char(syntax.char_ranges(node), behind)
+
+
+def automaton(node: Node) -> Automaton | None:
+    """None when it would have more than `MAX_STATES` states."""
+    builder = _Builder()
+    try:
+        start = _run(builder, syntax.simplify(node))
+    except _TooLarge:
+        return None
+    states = b"".join(_STATE.pack(*state) for state in builder.states)
+    return Automaton(states, start, *_classes(builder.classes), *_edges(builder.states))
+
+
+def _classes(members: Iterable[Ranges]) -> tuple[array[int], array[int]]:
+    bounds = array("I", [0])
+    ranges = array("I")
+    for class_ in members:
+        for low, high in class_:
+            ranges.extend((low, high))
+        bounds.append(len(ranges) // 2)
+    return bounds, ranges
+
+
+def _edges(states: list[tuple[int, int, int]]) -> tuple[array[int], array[int]]:
+    into: list[list[int]] = [[] for _ in states]
+    for at, (op, x, y) in enumerate(states):
+        if op == SPLIT:
+            into[x].append(at)
+        if op in (SPLIT, ASSERT):
+            into[y].append(at)
+    bounds = array("I", [0])
+    sources = array("I")
+    for those in into:
+        sources.extend(those)
+        bounds.append(len(sources))
+    return bounds, sources
+
+
+def _run(builder: _Builder, root: Node) -> int:
+    """Build without recursion: patterns may be nested a thousand deep."""
+    steps = [builder.part(root, 0)]
+    answer: int | None = None
+    while steps:
+        try:
+            request = next(steps[-1]) if answer is None else steps[-1].send(answer)
+        except StopIteration as done:
+            steps.pop()
+            answer = done.value
+        else:
+            steps.append(builder.part(*request))
+            answer = None
+    assert answer is not None
+    return answer

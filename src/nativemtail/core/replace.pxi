@@ -1,0 +1,230 @@
+# All matches of a pattern in a text, in time linear in the text.
+#
+# Finding one match after the other is not: `a.*z|a` looks for a z up to the end of the text behind each a.  So when a
+# search has gone over a text too often (`substitute`), the rest is done with the pattern as an automaton
+# (compiler/regex/automaton.py).  A pass from the end finds out, for each character, the states from which a match can
+# still be reached; a walk from the start then takes the first choice that leads to one and never turns back.
+# What the first pass finds is kept for one stretch of the text at a time, and beyond it only at their boundaries.
+
+cdef enum:
+    AUTOMATON_CHAR = 0
+    AUTOMATON_SPLIT = 1
+    AUTOMATON_ASSERT = 2
+    AUTOMATON_MATCH = 3
+
+cdef enum:
+    ASSERT_BEGIN_TEXT = 0
+    ASSERT_END_TEXT = 1
+    ASSERT_BEGIN_LINE = 2
+    ASSERT_END_LINE = 3
+    ASSERT_WORD = 4
+    ASSERT_NO_WORD = 5
+
+cdef enum:
+    STRETCH = 512               # bytes of text whose states are kept
+    MAX_KEPT = 268435456        # bytes for what is kept at boundaries
+
+cdef struct State:
+    int32_t op
+    int32_t x
+    int32_t y
+
+cdef struct Automaton:
+    const State* states         # NULL: none, the pattern is too large
+    int32_t n
+    int32_t start
+    const uint32_t* classes
+    const uint32_t* ranges
+    const uint32_t* edges
+    const uint32_t* sources
+
+cdef struct Walk:
+    const Automaton* a
+    const char* text
+    size_t n
+    uint8_t* bounds             # the living states at each multiple of STRETCH
+    uint8_t* near               # those at each place of one stretch, and of its end
+    size_t stretch              # which one; SIZE_MAX: none yet
+    uint8_t* scratch            # the living states at two places
+    int32_t* stack
+    uint32_t* seen              # by state: the walk's step that came by
+    uint32_t step
+
+
+cdef bint in_class(const Automaton* a, int32_t number, uint32_t rune) noexcept nogil:
+    cdef uint32_t low = a.classes[number]
+    cdef uint32_t high = a.classes[number + 1]
+    cdef uint32_t mid
+    while low < high:
+        mid = (low + high) // 2
+        if rune > a.ranges[2 * mid + 1]:
+            low = mid + 1
+        elif rune < a.ranges[2 * mid]:
+            high = mid
+        else:
+            return True
+    return False
+
+
+cdef inline bint is_word_byte(char c) noexcept nogil:
+    return c"a" <= c <= c"z" or c"A" <= c <= c"Z" or c"0" <= c <= c"9" or c == c"_"
+
+
+cdef bint holds(int32_t assertion, const char* text, size_t n, size_t at) noexcept nogil:
+    cdef bint boundary
+    if assertion == ASSERT_BEGIN_TEXT:
+        return at == 0
+    if assertion == ASSERT_END_TEXT:
+        return at == n
+    if assertion == ASSERT_BEGIN_LINE:
+        return at == 0 or text[at - 1] == 10
+    if assertion == ASSERT_END_LINE:
+        return at == n or text[at] == 10
+    boundary = (at > 0 and is_word_byte(text[at - 1])) != (at < n and is_word_byte(text[at]))
+    return boundary == (assertion == ASSERT_WORD)
+
+
+cdef inline bint is_inside(Walk* w, size_t at) noexcept nogil:
+    """Whether `at` is inside a character."""
+    return at < w.n and (<uint8_t> w.text[at] & 0xC0) == 0x80
+
+
+cdef void live_at(Walk* w, size_t at, const uint8_t* behind, uint8_t* live) noexcept nogil:
+    """The states from which a match can be reached at `at`, given those behind the character that is there."""
+    cdef const Automaton* a = w.a
+    cdef const State* state
+    cdef uint32_t rune = 0, k
+    cdef int32_t i, top = 0
+    if at < w.n:
+        utf8_decode(w.text + at, w.n - at, &rune)
+    for i in range(a.n):
+        state = &a.states[i]
+        if state.op == AUTOMATON_CHAR:
+            live[i] = at < w.n and behind[state.y] and in_class(a, state.x, rune)
+        else:
+            live[i] = state.op == AUTOMATON_MATCH
+        if live[i]:
+            w.stack[top] = i
+            top += 1
+    while top:
+        top -= 1
+        i = w.stack[top]
+        for k in range(a.edges[i], a.edges[i + 1]):
+            state = &a.states[a.sources[k]]
+            if not live[a.sources[k]] and (state.op == AUTOMATON_SPLIT or holds(state.x, w.text, w.n, at)):
+                live[a.sources[k]] = True
+                w.stack[top] = <int32_t> a.sources[k]
+                top += 1
+
+
+cdef void back_over(Walk* w, size_t first, size_t last, uint8_t* live, uint8_t* kept) noexcept nogil:
+    """From the states at `last` to those at `first`, in `live`; `kept`, unless NULL, gets those at all between."""
+    cdef size_t at = last
+    cdef size_t n = w.a.n
+    cdef uint8_t* behind = live + n
+    if kept != NULL:
+        memcpy(kept + (last - first) * n, live, n)
+    while at > first:
+        at -= 1
+        if not is_inside(w, at):
+            memcpy(behind, live, n)
+            live_at(w, at, behind, live)
+        if kept != NULL:
+            memcpy(kept + (at - first) * n, live, n)
+
+
+cdef bint walk_begin(Walk* w, const Automaton* a, const char* text, size_t n, size_t first) noexcept nogil:
+    """Look at text[first:n] from its end; false without memory."""
+    cdef size_t stretches = n // STRETCH + 2
+    cdef size_t number = n // STRETCH
+    cdef uint8_t* live
+    cdef size_t end = n
+    memset(w, 0, sizeof(Walk))
+    w.a = a
+    w.text = text
+    w.n = n
+    w.stretch = SIZE_MAX
+    if stretches > MAX_KEPT // <size_t> a.n:
+        return False
+    w.bounds = <uint8_t*> calloc(stretches, a.n)
+    w.near = <uint8_t*> malloc(<size_t> (STRETCH + 1) * a.n)
+    w.stack = <int32_t*> malloc(<size_t> (2 * a.n + 2) * sizeof(int32_t))
+    w.seen = <uint32_t*> calloc(a.n, sizeof(uint32_t))
+    w.scratch = live = <uint8_t*> calloc(2, a.n)
+    if w.bounds == NULL or w.near == NULL or w.stack == NULL or w.seen == NULL or live == NULL:
+        walk_end(w)
+        return False
+    live_at(w, n, live + a.n, live)
+    memcpy(w.bounds + (number + 1) * a.n, live, a.n)
+    while True:
+        back_over(w, number * STRETCH, end, live, NULL)
+        memcpy(w.bounds + number * a.n, live, a.n)
+        if number * STRETCH <= first:
+            break
+        end = number * STRETCH
+        number -= 1
+    return True
+
+
+cdef void walk_end(Walk* w) noexcept nogil:
+    free(w.bounds)
+    free(w.near)
+    free(w.scratch)
+    free(w.stack)
+    free(w.seen)
+
+
+cdef uint8_t* walk_live(Walk* w, size_t at) noexcept nogil:
+    """The living states at `at`, of whose stretch all are worked out now."""
+    cdef size_t n = w.a.n
+    cdef size_t number = at // STRETCH
+    cdef size_t first = number * STRETCH
+    cdef size_t last = min(first + STRETCH, w.n)
+    cdef uint8_t* live = w.scratch
+    if number != w.stretch:
+        memcpy(live, w.bounds + (number + 1) * n, n)
+        back_over(w, first, last, live, w.near)
+        w.stretch = number
+    return w.near + (at - first) * n
+
+
+cdef int32_t next_leaf(Walk* w, int32_t state, size_t at, const uint8_t* live) noexcept nogil:
+    """The CHAR or MATCH that the best way to a match goes through, from a living state."""
+    cdef const State* s
+    cdef int32_t top = 1
+    w.step += 1
+    w.stack[0] = state
+    while top:
+        top -= 1
+        state = w.stack[top]
+        s = &w.a.states[state]
+        if not live[state] or w.seen[state] == w.step:
+            continue
+        w.seen[state] = w.step
+        if s.op == AUTOMATON_CHAR or s.op == AUTOMATON_MATCH:
+            return state
+        w.stack[top] = s.y
+        top += 1
+        if s.op == AUTOMATON_SPLIT:
+            w.stack[top] = s.x
+            top += 1
+    return -1
+
+
+cdef bint walk_next(Walk* w, size_t at, size_t* ov) noexcept nogil:
+    """The first match at or behind `at`, the start of a character."""
+    cdef int32_t state = w.a.start
+    while not walk_live(w, at)[state] or is_inside(w, at):
+        at += 1
+        if at > w.n:
+            return False
+    ov[0] = at
+    while True:
+        state = next_leaf(w, state, at, walk_live(w, at))
+        if state < 0 or w.a.states[state].op == AUTOMATON_MATCH:
+            ov[1] = at
+            return state >= 0
+        at += 1
+        while is_inside(w, at):
+            at += 1
+        state = w.a.states[state].y
