@@ -20,8 +20,9 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from generate import INPUTS, MEGABYTE, generate
+from generate import INPUTS, MEGABYTE, generate, services
 
 PERF = Path(__file__).resolve().parent
 BUILD = PERF.parent / "build" / "perf"
@@ -36,6 +37,14 @@ class Scenario:
     kind: str
     limit: str = ""
     """What perf/limits.cc measures to compare with, and its patterns."""
+    peer: int = 0
+    """Megabytes that mtail gets at most, if its time with so many programs is without bounds; 0: as many as asked."""
+
+    def directory(self) -> Path:
+        """Where the programs are; `services-N` stands for that many, which are written now."""
+        if self.programs.startswith("services-"):
+            return services(int(self.programs.removeprefix("services-")))
+        return PERF / "programs" / self.programs
 
 
 SCENARIOS = {
@@ -49,6 +58,13 @@ SCENARIOS = {
     "timer": Scenario("kinds/timer.mtail", "apache"),
     "text": Scenario("kinds/text.mtail", "apache"),
     "histogram": Scenario("kinds/histogram.mtail", "apache"),
+    "labels": Scenario("labels", "labels"),
+    "series": Scenario("series", "series"),
+    "startup100": Scenario("services-100", ""),
+    "scale1": Scenario("services-1", "syslog"),
+    "scale10": Scenario("services-10", "syslog", peer=10),
+    "scale100": Scenario("services-100", "syslog", peer=2),
+    "scale300": Scenario("services-300", "syslog", peer=1),
 }
 
 
@@ -121,9 +137,9 @@ def compare(
 ) -> tuple[dict[str, Measured], bool | None]:
     """Alternating runs of all subjects; whether their samples are the same (None if there is but one)."""
     sizes = dict.fromkeys(subjects, arguments.size)
-    if arguments.scale_peer and "mtail" in sizes:
-        sizes["mtail"] = min(arguments.scale_peer, arguments.size)
-    programs = PERF / "programs" / scenario.programs
+    if "mtail" in sizes:
+        sizes["mtail"] = min(arguments.scale_peer or arguments.size, scenario.peer or arguments.size, arguments.size)
+    programs = scenario.directory()
     logs = {subject: log_of(scenario.kind, sizes[subject]) for subject in subjects}
     for log in logs.values():
         subprocess.run(["cat", str(log)], check=True, stdout=subprocess.DEVNULL)  # into the page cache
@@ -162,6 +178,23 @@ def limit(what: str, log: Path, cpu: str) -> float:
     line = ["taskset", "-c", cpu, built("limits"), mode, str(log), *files]
     answer = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
     return float(statistics.median(answer["seconds"]))
+
+
+def inside(cpu: str) -> dict[str, Any]:
+    """What perf/inside.py measures in one process."""
+    line = ["taskset", "-c", cpu, sys.executable, str(PERF / "inside.py")]
+    found: dict[str, Any] = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def inside_table(found: dict[str, Any]) -> Iterator[str]:
+    yield "| in one process | |"
+    yield "|---|---|"
+    yield f"| updates a second, 5 labels, {found['label_series']:,} series | {found['label_updates_per_s']:,.0f} |"
+    yield f"| {found['series']:,} series, bytes each beside labels | {found['bytes_per_series']:.0f} |"
+    yield f"| and a scrape of them, s | {found['scrape_s']:.3f} |"
+    for pattern, ratio in found["hostile_ratios"].items():
+        yield f"| twice the hostile line, `{pattern.replace('|', chr(92) + '|')}` | {ratio:.2f} × the time |"
 
 
 def machine() -> dict[str, str | int]:
@@ -243,6 +276,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--cpu", default="0", help="the core to run on (default 0)")
     parser.add_argument("--nativemtail", default=str(beside), help="the command (default: beside this Python)")
     parser.add_argument("--mtail", default=shutil.which("mtail") or "mtail", help="the command")
+    parser.add_argument("--no-inside", action="store_true", help="leave out what is measured in one process")
     parser.add_argument("--machine", help="name of this machine in the file names (default: its processor)")
     return parser.parse_args()
 
@@ -272,7 +306,9 @@ def main() -> None:
     head = [f"# {now:%Y-%m-%d %H:%M} UTC, {about['cpu']}", ""]
     head += [f"- {key}: {value}" for key, value in {**about, **software}.items()]
     head += [f"- one core, {arguments.runs} alternating runs, medians; whole processes with start-up", ""]
-    text = "\n".join([*head, *table(results, same, limits)]) + "\n"
+    within = {} if arguments.no_inside else inside(arguments.cpu)
+    rows = [*table(results, same, limits), *(["", *inside_table(within)] if within else [])]
+    text = "\n".join([*head, *rows]) + "\n"
     raw = {
         "date": now.isoformat(timespec="seconds"),
         "machine": about,
@@ -280,6 +316,7 @@ def main() -> None:
         "results": {name: {s: asdict(m) for s, m in measured.items()} for name, measured in results.items()},
         "same_metrics": same,
         "limits": limits,
+        "inside": within,
     }
     RESULTS.mkdir(exist_ok=True)
     stem = RESULTS / f"{now:%Y-%m-%d}-{slug}"

@@ -30,6 +30,7 @@ class Source:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed).random
+        self.count = 0
         self.clients = [self.address() for _ in range(5000)]
         self.paths = [self.path() for _ in range(2000)]
 
@@ -95,6 +96,26 @@ def json_access(source: Source, second: int) -> str:
         f'"path":"{source.skewed(source.paths)}","status":{source.pick(STATUSES)},"bytes":{source.size()},'
         f'"duration_ms":{source.number(100, 900000) / 1000},"trace":"{source.token()}{source.token()}"}}\n'
     )
+
+
+ZONES = ("eu-west", "eu-east", "us-west", "us-east", "ap-south")
+
+
+def labels(source: Source, _second: int) -> str:
+    """Five labels that make 100,000 combinations."""
+    return (
+        f"host-{source.number(0, 100)} service-{source.number(0, 10)} {METHODS[-source.number(1, 5)]} "
+        f"{STATUSES[-source.number(1, 6)]} {source.pick(ZONES)}\n"
+    )
+
+
+SERIES = 1_000_000
+
+
+def series(source: Source, second: int) -> str:
+    """Three labels of ten bytes; after SERIES lines the combinations repeat."""
+    source.count = (source.count + 1) % SERIES
+    return f"from-{source.count % 10007:05} to---{source.count % 101:05} call-{source.count // 10007:05}\n"
 
 
 FIELDS: dict[str, Callable[[Source], object]] = {
@@ -227,6 +248,8 @@ KINDS: dict[str, tuple[Callable[[Source, int], str], int]] = {
     "apache": (apache, 40),
     "json": (json_access, 40),
     "syslog": (syslog, 25),
+    "labels": (labels, 1000),
+    "series": (series, 1000),
 }
 """The writer of one line, and how many lines fall into a second."""
 

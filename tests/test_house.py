@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compare": set(),
     "compiler": set(),
     "daemon": RUNS | {"feed", "reload", "states", "systemd"},
+    "explain": {"_core", "compiler"},
     "export": {"_core"},
     "feed": {"_core"},
     "http": {"_core", "export", "selfmetrics"},

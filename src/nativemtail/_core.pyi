@@ -1,7 +1,7 @@
 """The extension: engine and store.  Every call that may take long releases the GIL."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 COUNTER: int
 GAUGE: int
@@ -162,6 +162,24 @@ class Fault:
     source: str
     input: bytes
 
+class Cost(NamedTuple):
+    lines: int
+    """Lines that there were."""
+    runs: int
+    """Lines that the program ran on, or the pattern was matched against."""
+    matches: int
+    """Lines that the pattern matched; -1 for a program."""
+    seconds: float
+    """Estimated from one in 256; a program's has that of its patterns in it."""
+
+class Profile(NamedTuple):
+    lines: int
+    seconds: float
+    gate_seconds: float
+    """What finding candidates took, of all `seconds`."""
+    programs: dict[str, Cost]
+    patterns: dict[bytes, Cost]
+
 class Engine:
     """Runs a plan over blocks of lines, writing to the metrics that the plan names.
 
@@ -192,6 +210,8 @@ class Engine:
         """Lines handed to each program after its filter, since the engine was made."""
     def program_faults(self) -> dict[str, int]:
         """Run-time errors of each program since the engine was made."""
+    def profile(self) -> Profile:
+        """What lines have cost since the running plan was made; kept all the time."""
     def program_times(self) -> dict[str, tuple[list[int], float]]:
         """How long a program ran on a line, for the programs that ran: counts by range, and the sum in seconds.
 

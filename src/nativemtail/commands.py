@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from nativemtail import __version__, options
+
+if TYPE_CHECKING:
+    from nativemtail._core import Metric, Profile
+    from nativemtail.compiler import Program
 
 
 @click.group()
@@ -20,6 +27,50 @@ def group() -> None:
 def flags(markdown: bool) -> None:
     """List the flags of `nativemtail`."""
     click.echo(options.markdown() if markdown else options.usage())
+
+
+@group.command()
+@click.argument("programs", nargs=-1, required=True, type=click.Path(exists=True), metavar="PROG...")
+@click.option("--log", type=click.Path(exists=True, dir_okay=False), help="Measure them on this log.")
+def explain(programs: tuple[str, ...], log: str | None) -> None:
+    """Say what each pattern of the programs costs, why, and what would make it cheaper."""
+    from nativemtail import compiler
+    from nativemtail import programs as loading
+    from nativemtail.compiler import compile_program
+    from nativemtail.explain import explain as page
+
+    loaded = []
+    for path in programs:
+        for name, file in loading.list_programs(path):
+            try:
+                program = compile_program(name, loading.read_program(file))
+            except compiler.CompileError as error:
+                raise click.ClickException(f"compile failed for {name}:\n{error}") from None
+            loaded.append((program, loading.make_metrics(name, program.metrics)))
+    if not loaded:
+        raise click.ClickException("no programs there")
+    click.echo(page(loaded, _measured(loaded, log) if log else None), nl=False)
+
+
+def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:
+    from nativemtail import zones
+    from nativemtail._core import Engine, Plan, Store, TimeZone
+    from nativemtail.compiler import plan
+    from nativemtail.io.compressed import Corrupt
+    from nativemtail.io.files import read_to_end
+    from nativemtail.io.lines import Buffer, LineReader
+
+    store = Store()
+    for metric in {id(metric): metric for _, metrics in loaded for metric in metrics}.values():
+        store.add(metric)
+    engine = Engine(store)
+    engine.swap(Plan(plan.build(loaded), zone=TimeZone(zones.load(""))))
+    reader = LineReader(partial(engine.scan, engine.source(log)))
+    try:
+        deque(read_to_end(log, reader, Buffer()), maxlen=0)
+    except (OSError, Corrupt) as error:
+        raise click.ClickException(f"{log}: {error}") from None
+    return engine.profile()
 
 
 @group.command()

@@ -58,6 +58,12 @@ def reach(code: list[Instr], failing: Collection[int]) -> frozenset[int] | None:
     return frozenset(met)
 
 
+def first_unguarded(program: Program, failing: Collection[int]) -> int:
+    """The line of the first instruction that changes a metric though no pattern of `failing` matches."""
+    code = cleaned(program.code, failing)
+    return next(instr.line for instr in code if instr.op in _STORES)
+
+
 def program_gate(program: Program, costs: Mapping[int, float]) -> Gate | None:
     """The cheapest gate that was found for `program`; None: it must run on every line.
 

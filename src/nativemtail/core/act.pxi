@@ -10,6 +10,8 @@ cdef enum:
     FAULTS_KEPT = 100               # run-time errors kept per program until they are fetched
     FAULT_TEXT = 4096               # bytes kept of each text in one
     TIME_RANGES = 11                # of run times: 20 µs, 40 µs, … 10.24 ms, and more
+    SAMPLE_LEAST = 192              # runs between two that are timed: this many and up to SAMPLE_MORE more, so that
+    SAMPLE_MORE = 127               # no rhythm of the log is met
 
 cdef struct Instr:
     uint16_t op
@@ -72,9 +74,11 @@ cdef struct Prog:
     FaultRecord* kept
     int kept_n
     FaultRecord last
+    int64_t runs                # lines that it ran on
     uint32_t unsampled          # runs to go until one is timed
     int64_t times[TIME_RANGES]  # timed runs by how long they took, see scan.pxi
     int64_t time_ns             # and all of them together
+    int64_t first_ns            # the first alone, in which regexes are compiled
 
 cdef struct Chunk:
     Chunk* next
@@ -249,8 +253,32 @@ cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
     elif ctx.gated and pattern.gate >= 0 and pattern.pairs == 0 and pattern.flags & PATTERN_LITERAL:
         pattern.matched = 1
     else:
-        pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
+        pattern.tried += 1
+        if pattern.untimed:
+            pattern.untimed -= 1
+            pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
+        else:
+            match_timed(ctx, pattern)
+        pattern.found += pattern.matched == 1
     return pattern.matched
+
+
+cdef int64_t monotonic_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t> now.tv_sec * 1000000000 + now.tv_nsec
+
+
+cdef inline uint32_t until_next_sample(int64_t now) noexcept nogil:
+    return SAMPLE_LEAST + <uint32_t> ((now ^ now >> 7) & SAMPLE_MORE)
+
+
+cdef void match_timed(Context* ctx, Pattern* pattern) noexcept nogil:
+    cdef int64_t start = monotonic_ns()
+    pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
+    pattern.timed_ns += monotonic_ns() - start
+    pattern.timed += 1
+    pattern.untimed = until_next_sample(start)
 
 
 # --- arithmetic ------------------------------------------------------------------------------------------------

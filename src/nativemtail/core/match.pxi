@@ -20,6 +20,7 @@ cdef enum:
     LONG_LINE = 1024        # bytes from which on only proven-linear patterns run in PCRE2
     MATCH_LIMIT = 2000      # PCRE2's limit for a match, beside STEPS_PER_BYTE
     STEPS_PER_BYTE = 8
+    WARM_UP = 4             # matches before the first that is timed: the first compiles
     SLOW_TICKS = 60000      # PCRE2's limit holds for each place where a match may begin, so that in all a match may
     SLOW_TICKS_PER_BYTE = 300   # take far longer: one that takes more than this is slow
     HITS_TO_DEMOTE = 8      # a pattern that was slow or reached the limit so often starts with RE2
@@ -53,6 +54,11 @@ cdef struct Pattern:
     int gate                # bit that the gates set, -1: not gated
     int hits                # times that PCRE2 was slow or reached its limit
     int64_t last_hit        # when, as Matcher.searches
+    int64_t tried           # lines that it was matched against, since the plan was made
+    int64_t found           # and those that it matched
+    int64_t timed           # a sample of the former, and how long they took
+    int64_t timed_ns
+    uint32_t untimed        # matches to go until one is timed
     uint64_t serial         # the line that `matched` and `ov` are about
     int matched
     size_t* ov              # pairs of offsets into the line

@@ -70,6 +70,10 @@ cdef class Plan:
     cdef TimeZone zone
     cdef Str zone_name
     cdef readonly tuple names   # of the programs
+    cdef list texts             # of the patterns
+    cdef int64_t lines_n        # that the plan has seen, how long that took in all, and in the gates
+    cdef int64_t scan_ns
+    cdef int64_t gate_ns
     cdef list lines             # per program: lines of code, lines of begin
     cdef readonly list warnings
 
@@ -84,6 +88,7 @@ cdef class Plan:
         self.names = tuple(program.name for program in tables.programs)
         self.filters = [program.log_filter for program in tables.programs]
         self.lines = [(program.lines, program.begin_lines) for program in tables.programs]
+        self.texts = [pattern.text for pattern in tables.patterns]
         self._add_patterns(tables.patterns)
         self._add_programs(tables.programs)
         self._add_residues(tables.residues)
@@ -132,6 +137,7 @@ cdef class Plan:
             p.flags = spec.flags
             p.pairs = spec.captures + 1
             p.gate = spec.gate
+            p.untimed = WARM_UP
             p.ov = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
             p.scratch = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
             if spec.automaton is not None:

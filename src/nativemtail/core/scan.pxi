@@ -1,3 +1,4 @@
+from collections import namedtuple as _namedtuple
 from threading import Lock
 
 # Blocks to candidate lines: the gates scan a whole block, and only lines that an event marked, or that some program
@@ -11,8 +12,6 @@ cdef enum:
     MAX_EVENTS = 1 << 20        # of one piece; a piece with more runs without gates
     PIECE = 512 * 1024          # bytes of a block that are worked on at once, and the rest of the last line in them
     FIRST_RANGE_NS = 20000      # of run times; each further range is twice as wide
-    SAMPLE_LEAST = 192          # runs between two that are timed: this many and up to SAMPLE_MORE more, so that
-    SAMPLE_MORE = 127           # no rhythm of the log is met
 
 cdef struct Source:             # a source of lines, by number
     uint64_t* allowed           # programs whose log_filter lets it through, as words; NULL: ask again
@@ -37,16 +36,11 @@ cdef struct Scan:               # one block on its way
     size_t lines
     bint dirty                  # some bits are set
     int64_t program_runs
+    int64_t gate_ns
 
 
 cdef inline size_t line_start(Scan* s, size_t line) noexcept nogil:
     return s.ends[line - 1] + 1 if line else 0
-
-
-cdef int64_t monotonic_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <int64_t> now.tv_sec * 1000000000 + now.tv_nsec
 
 
 cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
@@ -58,9 +52,11 @@ cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
     took = monotonic_ns() - start
     while range < TIME_RANGES - 1 and took > <int64_t> FIRST_RANGE_NS << range:
         range += 1
+    if prog.time_ns == 0:
+        prog.first_ns = took
     prog.times[range] += 1
     prog.time_ns += took
-    prog.unsampled = SAMPLE_LEAST + <uint32_t> ((start ^ start >> 7) & SAMPLE_MORE)
+    prog.unsampled = until_next_sample(start)
 
 
 cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length) noexcept nogil:
@@ -177,6 +173,7 @@ cdef void run_line(Scan* s, size_t line) noexcept nogil:
             prog = &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]
             todo &= todo - 1
             s.program_runs += 1
+            prog.runs += 1
             if prog.unsampled:
                 prog.unsampled -= 1
                 run(ctx, prog, prog.code, False)
@@ -230,10 +227,14 @@ cdef bint scan_gated(Scan* s, Events* e) noexcept nogil:
     """False when there are too many events to keep: nothing was run then."""
     cdef size_t line = 0, i = 0
     cdef uint64_t end           # of the next event
+    cdef int64_t start = monotonic_ns()
+    cdef bint complete
     e.n = 0
     e.last = 0
     e.unordered = False
-    if hs_scan(s.gates.database, s.base, <unsigned int> s.n, 0, s.gates.scratch, note_event, e) != HS_SUCCESS:
+    complete = hs_scan(s.gates.database, s.base, <unsigned int> s.n, 0, s.gates.scratch, note_event, e) == HS_SUCCESS
+    s.gate_ns += monotonic_ns() - start
+    if not complete:
         return False
     if e.unordered:  # Hyperscan promises no order
         sort_words(e.list, e.n)
@@ -391,7 +392,7 @@ cdef class Engine:
             self.plan.progs[i].lines = 0
             self.plan.progs[i].faults = self.plan.progs[i].told = 0
             memset(self.plan.progs[i].times, 0, sizeof(self.plan.progs[i].times))
-            self.plan.progs[i].time_ns = 0
+            self.plan.progs[i].time_ns = self.plan.progs[i].first_ns = 0
 
     def begin(self, Plan plan not None, int program):
         """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` need not be the running one."""
@@ -508,6 +509,7 @@ cdef class Engine:
     cdef int64_t _scan(self, Scan* s, const char* end) noexcept nogil:
         cdef int64_t lines = 0
         cdef int i
+        cdef int64_t start = monotonic_ns()
         cdef Matcher* m = &self.ctx.matcher
         cdef bint gated = self.plan.gates.usable and self.rest == 0
         m.gate_asked = 0
@@ -525,6 +527,9 @@ cdef class Engine:
             if s.allowed[i >> 6] >> (i & 63) & 1:
                 s.progs[i].lines += lines
         self._weigh_gates(s, lines)
+        self.plan.gate_ns += s.gate_ns
+        self.plan.scan_ns += monotonic_ns() - start
+        self.plan.lines_n += lines
         return lines
 
     cdef void _index_piece(self, Scan* s, const char* end) noexcept nogil:
@@ -579,6 +584,28 @@ cdef class Engine:
                     times[name] = now, seconds + prog.time_ns / 1e9
         return times
 
+    def profile(self):
+        """What the running plan cost so far, see _core.pyi."""
+        cdef Prog* prog
+        cdef Pattern* pattern
+        cdef int k
+        with self.turn:
+            if self.plan is None:
+                return Profile(0, 0.0, 0.0, {}, {})
+            programs, patterns = {}, {}
+            for i, name in enumerate(self.plan.names):
+                prog = &self.plan.progs[i]
+                timed = 0
+                for k in range(TIME_RANGES):
+                    timed += prog.times[k]
+                seconds = estimated(prog.time_ns - prog.first_ns, timed - 1, prog.runs)
+                programs[name] = Cost(prog.lines, prog.runs, -1, seconds)
+            for i, text in enumerate(self.plan.texts):
+                pattern = &self.plan.patterns[i]
+                seconds = estimated(pattern.timed_ns, pattern.timed, pattern.tried)
+                patterns[text] = Cost(self.plan.lines_n, pattern.tried, pattern.found, seconds)
+            return Profile(self.plan.lines_n, self.plan.scan_ns / 1e9, self.plan.gate_ns / 1e9, programs, patterns)
+
     cdef dict _counts(self, dict past, bint faults):
         cdef Plan plan = self.plan
         cdef dict counts = dict(past)
@@ -623,6 +650,28 @@ cdef class Engine:
                 return {}
             return {name: make_fault(self.plan, i, &self.plan.progs[i].last)
                     for i, name in enumerate(self.plan.names) if self.plan.progs[i].last.text != NULL}
+
+
+cdef int64_t CLOCK_NS = 1000     # what monotonic_ns() adds to each time that is measured
+
+
+cdef time_clock():
+    global CLOCK_NS
+    cdef int64_t start
+    for _ in range(100):
+        start = monotonic_ns()
+        CLOCK_NS = min(CLOCK_NS, monotonic_ns() - start)
+
+time_clock()
+
+
+cdef double estimated(int64_t ns, int64_t timed, int64_t runs):
+    """Seconds of all runs, from a sample of them."""
+    return max(ns - timed * CLOCK_NS, 0) / 1e9 * runs / timed if timed > 0 else 0.0
+
+
+Cost = _namedtuple("Cost", "lines runs matches seconds")
+Profile = _namedtuple("Profile", "lines seconds gate_seconds programs patterns")
 
 
 class Fault:
