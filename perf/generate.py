@@ -174,6 +174,55 @@ def syslog(source: Source, second: int) -> str:
     return f"{stamp} {source.pick(HOSTS)} {message}\n"
 
 
+SERVICE = """\
+# {name}: one of many services of one kind.
+
+counter {name}_sessions by user
+counter {name}_failures by reason
+histogram {name}_seconds by verb buckets 0.1, 1, 10
+gauge {name}_queue
+
+def syslog {{
+  /^(?P<date>[A-Z][a-z]{{2}} [ 0-9]\\d \\d{{2}}:\\d{{2}}:\\d{{2}}) (?P<host>\\S+) / {{
+    strptime($date, "Jan _2 15:04:05")
+    next
+  }}
+}}
+
+@syslog {{
+  / {name}\\[\\d+\\]: / {{
+    /{noun} opened for (?P<user>\\S+) from (?P<address>\\S+)/ {{
+      {name}_sessions[$user]++
+    }}
+    /{noun} failed: (?P<reason>[a-z ]+)/ {{
+      {name}_failures[$reason]++
+    }}
+    /(?P<verb>[A-Z]+) {noun} took (?P<seconds>\\d+\\.\\d+)s/ {{
+      {name}_seconds[$verb] = $seconds
+    }}
+    /{noun} queue holds (?P<length>\\d+)/ {{
+      {name}_queue = $length
+    }}
+  }}
+}}
+"""
+"""Nothing of it is in the logs, as with most of many programs on one log."""
+
+
+def services(count: int) -> Path:
+    """A directory of that many programs: the six of perf/programs/syslog first, then services that the log lacks."""
+    directory = INPUTS / f"services-{count}"
+    directory.mkdir(parents=True, exist_ok=True)
+    real = sorted((INPUTS.parent / "programs" / "syslog").glob("*.mtail"), key=lambda path: path.name != "sshd.mtail")
+    for path in real[:count]:
+        (directory / path.name).write_bytes(path.read_bytes())
+    for number in range(len(real), count):
+        noun, kind = WORDS[number % len(WORDS)], "proxy agent relay store index vault mixer".split()[number % 7]
+        name = f"{noun}{kind}{number}"
+        (directory / f"{name}.mtail").write_text(SERVICE.format(name=name, noun=f"{kind} {noun}"))
+    return directory
+
+
 KINDS: dict[str, tuple[Callable[[Source, int], str], int]] = {
     "apache": (apache, 40),
     "json": (json_access, 40),

@@ -69,6 +69,9 @@ LAYOUT = "\tRefer to the documentation at https://golang.org/pkg/time/#pkg-const
             "\tTry using `(?P<n>...)' to name the capture group.",
             "p:4:1-2: Capture group `$1' was not defined by a regular expression visible to this scope.",
             "\tCheck that there are at least 1 pairs of parentheses."]),
+        ("def d { /(x)(?P<y>y)/ { next } }\ntext t\n@d { t = $2\n}", [
+            "p:3:10-11: Capture group `$2' was not defined by a regular expression visible to this scope.",
+            "\tCheck that there are at least 2 pairs of parentheses."]),
         ("@d { x++\n }", ["p:1:1-8: Decorator `@d' is not defined.",
                            "\tTry adding a definition `def d {}' earlier in the program."]),
         ("def d { @d { next } }", [
@@ -208,7 +211,7 @@ def test_begin_refuses_groups() -> None:
         "bool(1) {}\n/(a)/ { defined($1) {} ~defined($0) {} }",
         "counter foo\n/(?P<foo>a)/ { foo++\n}",
         'text t\nt = subst(/(a)/, "b", t)\nt = subst(/(c)/, "b", t)\n',
-        "def d { /(x)(?P<y>y)/ { next } }\ntext t\n@d { t = $1 + $2 + $y\n}",
+        "def d { /(x)(?P<y>y)/ { next } }\ntext t\n@d { t = $1 + $y\n}",
         "def d { def e { next } @e { next } }\n@d { }",
         "def d { counter c\n/a/ { next } c++\n}\n@d { c++\n}",
         "const P /(b)/\n/(a)/ && $1 =~ /(c)/ && P {}",

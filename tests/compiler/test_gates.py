@@ -55,7 +55,10 @@ def test_gate(text: str, patterns: list[str] | None, residue: bool) -> None:
 
 
 def test_programs_with_the_same_decorator_share_a_residue() -> None:
-    texts = [STAMPED + f"counter c{word}\n@stamped {{\n  /{word}/ {{\n    c{word}++\n  }}\n}}\n" for word in ("error", "fatal")]
+    texts = [
+        STAMPED + f"counter c{word}\n@stamped {{\n  /{word}/ {{\n    c{word}++\n  }}\n}}\n"
+        for word in ("error", "fatal")
+    ]
     other = STAMPED.replace("Jan _2", "Jan 2") + "counter o\n@stamped {\n  /warning/ {\n    o++\n  }\n}\n"
     programs = [compiled(text, f"{number}.mtail") for number, text in enumerate([*texts, other])]
     tables = plan.build([(program, []) for program in programs])

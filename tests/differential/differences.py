@@ -46,8 +46,11 @@ def difference(ours: Outcome, theirs: Outcome) -> str:
 
 
 def faults(outcome: Outcome) -> list[str]:
-    """As many, and as much of each, as nativemtail keeps."""
-    return [text[:500] for text in outcome.faults[:100]]
+    """As many, and as much of each, as nativemtail keeps; which letters are escaped depends on Unicode's version."""
+    return [_ESCAPED.sub(lambda match: chr(int(match[1] or match[2], 16)), text)[:500] for text in outcome.faults[:100]]
+
+
+_ESCAPED = re.compile(r"\\(?:u([0-9a-f]{4})|U00([0-9a-f]{6}))")
 
 
 def shown(metrics: list[dict[str, Any]]) -> str:
@@ -97,5 +100,3 @@ def samples_difference(ours: bytes, theirs: bytes) -> str:
         for text in (ours, theirs)
     )
     return "" if left == right else f"mtail:       {right}\nnativemtail: {left}\n"
-
-

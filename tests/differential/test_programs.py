@@ -6,7 +6,6 @@ generate.py says what is not generated because of them.  NATIVEMTAIL_EXAMPLES=n 
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -14,9 +13,8 @@ from pathlib import Path
 
 import pytest
 from differences import difference, excused_verdict, has_nonfinite, samples_difference
-from generate import Case, cases, rename
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from machines import Machine, Mtail, MtailFailed, compiled, examples, joined
+from generate import cases, rename
+from machines import Machine, Mtail, MtailFailed, compiled, drawn, examples, joined
 from minimise import minimised, program_minimised
 
 BATCH = 25
@@ -30,7 +28,7 @@ DATE = re.compile(
 
 @pytest.mark.parametrize("number", range(examples(BATCHES)))
 def test_programs(number: int) -> None:
-    batch = collected(number)
+    batch = drawn(cases(), BATCH, number)
     programs = {f"p{at:03}.mtail": rename(case.program, at) for at, case in enumerate(batch)}
     lines = distinct_dates(list(dict.fromkeys(line for case in batch for line in case.lines)))
     zone = ZONES[number % len(ZONES)]
@@ -38,25 +36,6 @@ def test_programs(number: int) -> None:
     if found:
         name = min(found, key=lambda name: len(programs[name]))
         pytest.fail(explained(name, programs[name], lines, zone, found[name]) + f"\nin this batch: {sorted(found)}")
-
-
-def collected(number: int) -> list[Case]:
-    found: list[Case] = []
-
-    @seed(number)
-    @settings(
-        max_examples=BATCH,
-        phases=[Phase.generate],
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(cases())
-    def collect(case: Case) -> None:
-        found.append(case)
-
-    collect()
-    return found
 
 
 def distinct_dates(lines: Sequence[bytes]) -> list[bytes]:
@@ -120,5 +99,5 @@ def explained(name: str, program: str, lines: list[bytes], zone: str, together: 
 
 def sort_of(difference: str) -> str:
     """Differences of another sort are not what is being minimised."""
-    first = difference.split("\n")[0]
+    first = difference.split("\n", maxsplit=1)[0]
     return re.sub(r"p\d{3}\.mtail:[0-9:-]+|`[^']*'|\d+|\"(?:[^\"\\]|\\.)*\"|\[.*\]", "", first)

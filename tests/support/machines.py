@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
 import tempfile
+import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 
 from nativemtail import zones
 from nativemtail._core import Engine, Plan, Store, TimeZone
@@ -23,7 +28,10 @@ from nativemtail.text import go_quote
 Programs = Mapping[str, str]
 """Texts by name."""
 
-TIMEOUT = 60
+T = TypeVar("T")
+
+TIMEOUT = 20
+TRIES = 3
 LOG = "/var/log/test.log"
 
 
@@ -54,7 +62,9 @@ def compiled(programs: Programs) -> tuple[dict[str, Program], dict[str, str]]:
 class Machine:
     """An engine with programs; `gated` and `jit` as for `Plan`."""
 
-    def __init__(self, programs: Mapping[str, Program], *, zone: str = "", gated: bool = True, jit: bool = True) -> None:
+    def __init__(
+        self, programs: Mapping[str, Program], *, zone: str = "", gated: bool = True, jit: bool = True
+    ) -> None:
         self.programs = dict(programs)
         self.store = Store()
         self.engine = Engine(self.store)
@@ -128,8 +138,17 @@ class Mtail:
 
         A daemon is started, since it goes on after a bad program, and ended when it has loaded everything.
         """
+        for _ in range(TRIES - 1):
+            with contextlib.suppress(MtailFailed):
+                return self._verdicts()
+        return self._verdicts()
+
+    def _verdicts(self) -> dict[str, str]:
         with subprocess.Popen(self._command(), stderr=subprocess.PIPE) as process:
             assert process.stderr is not None
+            alarm = threading.Timer(TIMEOUT, process.kill)
+            alarm.daemon = True
+            alarm.start()
             text = b""
             while b"] Listening on" not in text:
                 line = process.stderr.readline()
@@ -138,6 +157,7 @@ class Mtail:
                 text += line
             process.send_signal(signal.SIGTERM)
             process.stderr.read()
+            alarm.cancel()
         said = text.decode("utf-8", "replace")
         errors: dict[str, str] = {match[1]: match[2] for match in _COMPILE.finditer(said)}
         unknown = self.programs.keys() - errors.keys() - set(_LOADED.findall(said))
@@ -166,10 +186,18 @@ class Mtail:
             (self._folder / name).write_bytes(self.programs[name].encode())
         command = [*self._command(), "-one_shot", f"-one_shot_format={form}"]
         command += [f"-override_timezone={zone}"] if zone else []
-        done = subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT)
+        done = _run(command)
         if done.returncode != 0:
             raise MtailFailed(done.stderr.decode("utf-8", "replace"))
         return done
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    """One start of mtail in a few hundred hangs, whatever it is given: it is tried again."""
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT)
+    return subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT)
 
 
 _COMPILE = re.compile(r"^compile failed for (.*):\n((?:(?![IEW]\d{4} ).*\n)*)", re.M)
@@ -180,6 +208,26 @@ _FAULT = re.compile(r'\] (\S+): Runtime error: (?:.*\n)*?Full input text from "[
 def examples(few: int) -> int:
     """How many examples to try: `few`, times NATIVEMTAIL_EXAMPLES for a long run."""
     return few * int(os.environ.get("NATIVEMTAIL_EXAMPLES", "1"))
+
+
+def drawn(strategy: st.SearchStrategy[T], count: int, number: int) -> list[T]:
+    """`count` examples, other ones for another `number`; more than one hypothesis example can hold."""
+    found: list[T] = []
+
+    @seed(number)
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def collect(example: T) -> None:
+        found.append(example)
+
+    collect()
+    return found
 
 
 def joined(lines: Sequence[bytes]) -> bytes:

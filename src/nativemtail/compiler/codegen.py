@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 from nativemtail.compiler import ast, types
 from nativemtail.compiler.errors import CompileError
-from nativemtail.compiler.optimize import cleaned
 from nativemtail.compiler.program import BUCKETS, FLOAT, INT, KINDS, STRING, Instr, MetricDecl, Program
+from nativemtail.compiler.values import optimized
 
 MAX_CODE = 1_000_000
 """Decorators that use decorators can multiply; a program with more instructions than this is refused."""
@@ -68,8 +68,7 @@ class _Generator:
         self.code: list[Instr] = self.program.code
         self.labels: list[int] = []
         self.line = 0
-        self.free = 0  # first register that the current statement has not used
-        self.reserved = 0  # registers below hold leftovers
+        self.free = 0  # first register that was not used yet: each value has its own
         self.leftovers: list[Value] = []
         self.uses_leftovers = uses_leftovers
         self.metrics: dict[int, int | None] = {}  # id of a declaration → metric, None where it failed
@@ -93,8 +92,9 @@ class _Generator:
         program.code.append(Instr("END", line=self.line))
         program.begin.append(Instr("END", line=self.line))
         self._resolve(program.code)
-        program.code = cleaned(program.code)
-        program.begin = cleaned(program.begin)
+        program.code, registers = optimized(program.code)
+        program.begin, begin_registers = optimized(program.begin)
+        program.registers = max(registers, begin_registers)
         if self.filtered:
             program.log_filter = frozenset(self.filters)
         program.slots = len(self.slot_groups)
@@ -129,7 +129,6 @@ class _Generator:
     def registers(self, count: int = 1) -> int:
         first = self.free
         self.free += count
-        self.program.registers = max(self.program.registers, self.free)
         return first
 
     def _pooled(self, pool: list, value: object) -> int:  # type: ignore[type-arg]
@@ -150,7 +149,6 @@ class _Generator:
     def block(self, block: ast.Block) -> None:
         for stmt in block.stmts:
             self.line = stmt.pos.line
-            self.free = self.reserved
             self._STATEMENTS[type(stmt)](self, stmt)
 
     def expression_statement(self, stmt: ast.ExprStmt) -> None:
@@ -164,7 +162,6 @@ class _Generator:
         if self.uses_leftovers and kind is not Kind.NOTHING:
             kept = self.registers()
             self.emit("MOV", kept, register)
-            self.reserved = self.free
             self.leftovers.append((kept, kind))
 
     def condition(self, stmt: ast.Cond) -> None:
@@ -647,11 +644,15 @@ class _Generator:
     def comparison(self, expr: ast.Binary, left: Value, right: Value) -> Value:
         text = _type_name(expr.lhs.type)
         suffix = _SUFFIX.get(text)
+        if text == "Bool" and {left[1], right[1]} <= {Kind.INT, Kind.LEN}:  # results of ~
+            suffix = "I"
         if suffix is None or text != _type_name(expr.rhs.type):
             self.fail(f"cannot compare {left[1].value} with {right[1].value}")
             return self.registers(), Kind.BOOL
         convert = {"I": self.as_int, "F": self.as_float, "S": self.as_string}[suffix]
         name, negated = _COMPARE[expr.op]
+        if suffix == "S" and _guesses_numbers(expr.lhs):
+            suffix = "N"
         register, kind = self.three(name + suffix, Kind.BOOL, left, right, convert)
         return (self.convert("NOTB", register), kind) if negated else (register, kind)
 
@@ -790,6 +791,21 @@ def _as_index(expr: ast.Expr) -> ast.Index | None:
     if isinstance(expr, ast.Id):
         return ast.Index(expr.pos, expr, [])
     return expr if isinstance(expr, ast.Index) else None
+
+
+def _guesses_numbers(lhs: ast.Expr) -> bool:
+    """Whether a comparison with this text on its left is mtail's untyped one, which takes texts for numbers if it can.
+
+    It is where mtail's type of the left side is not String itself but stands for it: calls and what begins with one,
+    metrics that are not declared as text, label sets.
+    """
+    while isinstance(lhs, ast.Binary):
+        lhs = lhs.lhs
+    if isinstance(lhs, ast.Index) and not lhs.keys:
+        lhs = lhs.base
+    if isinstance(lhs, ast.Id):
+        return isinstance(lhs.symbol, ast.VarDecl) and lhs.symbol.kind != "text"
+    return isinstance(lhs, (ast.Call, ast.Index))
 
 
 def _type_name(type_: types.Type | None) -> str:

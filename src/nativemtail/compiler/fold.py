@@ -51,7 +51,7 @@ _INT: dict[str, Callable[[int, int], int]] = {
     "*": lambda a, b: a * b,
     "/": _divide,
     "%": lambda a, b: a - b * _divide(a, b),
-    "**": lambda a, b: _truncate(_power(a, b)),
+    "**": lambda a, b: _truncate(_power(float(a), float(b))),
 }
 _FLOAT: dict[str, Callable[[float, float], float]] = {
     "+": lambda a, b: a + b,
@@ -121,15 +121,16 @@ def _children(node: ast.Expr) -> list[ast.Expr]:
 
 
 def fold(name: str, root: ast.Block) -> ast.Block:
-    """Fold the expressions of `root` in place.  Raises CompileError for a division of two literals by zero."""
+    """Fold the expressions of `root` in place, but for those of `del`, as mtail does.
+
+    Raises CompileError for a division of two literals by zero.
+    """
     folder = _Folder()
     blocks = [root]
     while blocks:
         for stmt in blocks.pop().stmts:
             if isinstance(stmt, ast.ExprStmt):
                 stmt.expr = folder.expr(stmt.expr)
-            elif isinstance(stmt, ast.Del):
-                stmt.target = folder.expr(stmt.target)
             elif isinstance(stmt, ast.Cond):
                 if stmt.cond is not None:
                     stmt.cond = folder.expr(stmt.cond)

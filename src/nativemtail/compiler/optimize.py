@@ -7,29 +7,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS, Effect
 from nativemtail.compiler.program import Instr
 
 _KEYED = frozenset(["DATUM", "DEL", "EXPIRE"])
-_RUNS_OF_REGISTERS = {"SUBST": 3, "SUBSTRE": 2}
+RUNS_OF_REGISTERS = {"SUBST": 3, "SUBSTRE": 2}
+"""Instructions that read so many registers from b on."""
 
-
-_READS = {
+READS = {
     op.name: frozenset(re.findall(r"\br([abc])\b", op.operands.removeprefix("ra = ") if op.writes else op.operands))
     for op in OPS.values()
 }
+"""The fields that name single registers to read."""
 
 
 def reads(instr: Instr) -> int:
     """The registers that an instruction reads, as bits."""
     if instr.op in _KEYED:
         return ((1 << instr.c) - 1) << instr.b
-    if instr.op in _RUNS_OF_REGISTERS:
-        return ((1 << _RUNS_OF_REGISTERS[instr.op]) - 1) << instr.b
+    if instr.op in RUNS_OF_REGISTERS:
+        return ((1 << RUNS_OF_REGISTERS[instr.op]) - 1) << instr.b
     registers = 0
-    for letter in _READS[instr.op]:
+    for letter in READS[instr.op]:
         registers |= 1 << getattr(instr, letter)
     return registers
 
@@ -129,8 +129,10 @@ def _compacted(code: list[Instr], needed: bytearray) -> list[Instr]:
         if not needed[at]:
             continue
         if instr.op in JUMPS:
-            instr = replace(instr, d=place[instr.d])
+            instr = instr.copy()
+            instr.d = place[instr.d]
         elif instr.op in MATCHES:
-            instr = replace(instr, e=place[instr.e])
+            instr = instr.copy()
+            instr.e = place[instr.e]
         kept.append(instr)
     return kept

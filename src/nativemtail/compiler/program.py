@@ -23,6 +23,9 @@ class Instr:
     e: int = 0
     line: int = 0
 
+    def copy(self) -> Instr:
+        return Instr(self.op, self.a, self.b, self.c, self.d, self.e, self.line)
+
 
 class MetricDecl(NamedTuple):
     """A metric to create at load; `name` is the exported one, `kind` and `type` the numbers of the JSON form."""

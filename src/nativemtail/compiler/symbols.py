@@ -94,6 +94,10 @@ class Effort:
     steps: int = 0
 
 
+def _is_number_of_named(symbol: Symbol) -> bool:
+    return isinstance(symbol, GroupSymbol) and symbol.label != symbol.name
+
+
 def _key(name: str, kind: Kind) -> str:
     return f"${name}" if kind is Kind.GROUP else name
 
@@ -101,7 +105,8 @@ def _key(name: str, kind: Kind) -> str:
 class Scope:
     """A table of names, in which those of capture groups begin with `$`.
 
-    Lookup goes outwards, through `prefill` (a decorator's scope at `next`) before `parent`.
+    Lookup goes outwards, through `prefill` (a decorator's scope at `next`) before `parent`.  There a capture group that
+    has a name is known by its name alone, as in mtail.
     """
 
     __slots__ = ("effort", "parent", "prefill", "table")
@@ -120,14 +125,15 @@ class Scope:
     def lookup(self, name: str, kind: Kind) -> Symbol | None:
         """The nearest symbol of that kind, which counts as used from now on.  Raises TooComplex."""
         key = _key(name, kind)
-        for scope in self._outwards():
+        for scope, prefilled in self._outwards():
             symbol = scope.table.get(key)
-            if symbol is not None and symbol.kind is kind:
+            if symbol is not None and symbol.kind is kind and not (prefilled and _is_number_of_named(symbol)):
                 symbol.usage.seen = True
                 return symbol
         return None
 
-    def _outwards(self) -> Iterator[Scope]:
+    def _outwards(self) -> Iterator[tuple[Scope, bool]]:
+        """The scopes, and whether they are seen through a decorator."""
         waiting: list[Scope] = []
         seen: set[int] = set()
         scope: Scope | None = self
@@ -141,7 +147,7 @@ class Scope:
             self.effort.steps += len(seen) > FREE_STEPS
             if self.effort.steps > MAX_STEPS:
                 raise TooComplex
-            yield scope
+            yield scope, bool(waiting)
             if scope.prefill is not None and scope.parent is not None:
                 waiting.append(scope.parent)
                 scope = scope.prefill

@@ -216,6 +216,17 @@ cdef inline Str slot_group(Slot* slot, int group) noexcept nogil:
     return text
 
 
+cdef inline bint is_int_text(Str text) noexcept nogil:
+    """Whether a number would be written just so: at most 18 digits, and no needless zero in front."""
+    cdef size_t i
+    if text.n - 1 >= 18 or (text.p[0] == 48 and text.n > 1):
+        return False
+    for i in range(text.n):
+        if <uint8_t> (text.p[i] - 48) > 9:
+            return False
+    return True
+
+
 cdef inline bint gate_open(Context* ctx, Pattern* pattern) noexcept nogil:
     cdef bint is_open
     if not ctx.gated or pattern.gate < 0:
@@ -286,6 +297,25 @@ cdef inline int compare_text(Str a, Str b) noexcept nogil:
     if order:
         return order
     return (a.n > b.n) - (a.n < b.n)
+
+
+cdef enum:
+    UNORDERED = 2               # one is NaN
+    INCOMPARABLE = 3
+
+
+cdef inline int compare_guessing(Str a, Str b, double* left) noexcept nogil:
+    """-1, 0 or 1: as numbers if `a` is one, else as texts."""
+    cdef double right
+    cdef int order
+    if parse_float(a.p, a.n, left) != 0:
+        order = compare_text(a, b)
+        return (order > 0) - (order < 0)
+    if parse_float(b.p, b.n, &right) != 0:
+        return INCOMPARABLE
+    if left[0] != left[0] or right != right:
+        return UNORDERED
+    return (left[0] > right) - (left[0] < right)
 
 
 cdef bint concatenate(Context* ctx, Reg* out, Str a, Str b) noexcept nogil:
@@ -363,8 +393,12 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     cdef int code_of_fault = FAULT_OK
     cdef bint wrapped = False
     cdef int64_t x = 0, y = 0
+    cdef double left = 0
     cdef int op, rc
+    cdef Hashed hashed
     cdef char number[32]
+    hashed.h = 0
+    hashed.seen = 0
     text.p = NULL
     text.n = 0
     ctx.has_time = False
@@ -444,6 +478,23 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             if rc != 0:
                 code_of_fault = FAULT_INT_SYNTAX + rc - 1
                 break
+        elif op == OP_CAPIS:
+            slot = &prog.slots[i.b]
+            if slot.serial != ctx.serial:
+                x = i.b
+                code_of_fault = FAULT_NO_MATCH
+                break
+            text = slot_group(slot, i.c)
+            if is_int_text(text):
+                r[i.a].s = text
+            else:
+                rc = parse_int(text.p, text.n, 10, &x)
+                if rc != 0:
+                    code_of_fault = FAULT_INT_SYNTAX + rc - 1
+                    break
+                if not arena_text(ctx, &r[i.a], number, fmt_int(x, number)):
+                    code_of_fault = FAULT_MEMORY
+                    break
         elif op == OP_CAPF or op == OP_CAPFM:
             slot = &prog.slots[i.b]
             if slot.serial != ctx.serial:
@@ -596,10 +647,20 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             r[i.a].i = compare_text(r[i.b].s, r[i.c].s) > 0
         elif op == OP_EQS:
             r[i.a].i = r[i.b].s.n == r[i.c].s.n and compare_text(r[i.b].s, r[i.c].s) == 0
+        elif op == OP_LTN or op == OP_GTN or op == OP_EQN:
+            rc = compare_guessing(r[i.b].s, r[i.c].s, &left)
+            if rc == INCOMPARABLE:
+                memcpy(&x, &left, sizeof(double))
+                text = r[i.c].s
+                code_of_fault = FAULT_COMPARE
+                break
+            r[i.a].i = rc == (-1 if op == OP_LTN else 1 if op == OP_GTN else 0)
         # --- metrics
         elif op == OP_DATUM:
             ctx.now += 1
-            datum = metric_get(prog.metrics[i.d], <Str*> &r[i.b], ctx.now)
+            if not i.e:
+                hashed = hash_keys(<Str*> &r[i.b], i.c)
+            datum = metric_get_hashed(prog.metrics[i.d], <Str*> &r[i.b], hashed, ctx.now)
             if datum == NULL:
                 code_of_fault = FAULT_MEMORY
                 break

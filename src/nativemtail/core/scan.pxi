@@ -666,6 +666,8 @@ cdef str fault_message(const FaultRecord* record, bytes operand):
         return "int32 out of range"
     if code == FAULT_NO_DATUM:
         return f"No datum for given labelvalues [{operand.decode('utf-8', 'replace')}]"
+    if code == FAULT_COMPARE:
+        return f"cannot compare float64 %!q(float64={bits_to_float(record.x):g}) with string {quoted_str(operand)}"
     if code == FAULT_MEMORY:
         return "out of memory: a limit on texts, series or the whole process is reached"
     integer = FAULT_INT_SYNTAX <= code <= FAULT_INT_BASE
@@ -674,6 +676,12 @@ cdef str fault_message(const FaultRecord* record, bytes operand):
     if record.wrapped:
         return f"conversion of {quoted_str(operand)} to {'int' if integer else 'float'} failed: {text}"
     return text
+
+
+cdef double bits_to_float(int64_t bits):
+    cdef double number
+    memcpy(&number, &bits, sizeof(double))
+    return number
 
 
 cdef str number_error(bint integer, int rc, bytes text, int64_t base):

@@ -96,7 +96,7 @@ def _eased(factor: Factor) -> Factor:
         return _frequency(tail) + 3 * _literal_frequency(factor.text[:end], factor.caseless)
 
     least = max(words, min(_LEAST_LITERAL, len(factor.text)))
-    end = min(range(least, len(factor.text) + 1), key=effort)
+    end = min({*range(least, min(least + 9, len(factor.text) + 1)), len(factor.text)}, key=effort)
     if end == len(factor.text):
         return factor
     return replace(factor, text=factor.text[:end], cost=_literal_frequency(factor.text[:end], factor.caseless))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nativemtail.compiler.regex import ucd
 from nativemtail.compiler.regex.ucd import Ranges
@@ -237,6 +238,7 @@ _POSIX = {
 }
 
 
+@lru_cache(maxsize=2048)
 def parse(text: bytes) -> Node:
     """The tree of a pattern.  Raises `RegexError`."""
     return _Parser(text.decode("utf-8", "surrogateescape")).parse()

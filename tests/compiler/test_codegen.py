@@ -1,0 +1,92 @@
+"""What instructions do that codegen chooses: powers, comparisons of computed texts (values seen in mtail)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from machines import Machine, compiled
+
+
+def run(text: str, *lines: bytes) -> Machine:
+    programs, bad = compiled({"p.mtail": text})
+    assert not bad
+    machine = Machine(programs)
+    machine.scan(b"".join(line + b"\n" for line in lines))
+    return machine
+
+
+def labels(machine: Machine) -> list[str]:
+    exported = json.loads(machine.store.snapshot().json(grouped=True))
+    return [row["Labels"][0] for row in exported["c"][0].get("LabelValues", [])]
+
+
+@pytest.mark.parametrize(
+    ("base", "exponent", "power"),
+    [
+        ("16.0", ".25", "2"),
+        ("4.0", "1.5", "8"),
+        ("2.0", "0.5", "1.4142135623730951"),
+        ("4.0", "-0.5", "0.5"),
+        ("-8.0", "3.0", "-512"),
+        ("-8.0", "-1.0", "-0.125"),
+        ("2.0", "2000.0", "+Inf"),
+        ("-2.0", "2001.0", "-Inf"),
+        ("2.0", "-2000.0", "0"),
+        ("0.0", "-1.0", "+Inf"),
+        ("-8.0", "1.5", "NaN"),
+        ("3", "35", "50031545098999704"),
+        ("-1", "-1", "-1"),
+        ("2", "-1", "0"),
+        ("2", "63", "-9223372036854775808"),
+        ("10", "15", "1000000000000000"),
+    ],
+)
+def test_power(base: str, exponent: str, power: str) -> None:
+    group = r"(-?\d*\.?\d*e?\d+)" if "." in base else r"(-?\d+)"
+    text = f"counter c by k\nc[{base} ** {exponent}]++\n/^{group} {group}$/ {{\n  c[$1 ** $2]++\n}}\n"
+    assert labels(run(text, f"{base} {exponent}".encode())) == [power]
+
+
+@pytest.mark.parametrize(
+    ("condition", "line", "true", "faults"),
+    [
+        ('tolower($1) == "abc"', b"ABC", True, 0),
+        ('tolower($1) == "1e1"', b"10", True, 0),
+        ('tolower($1) == "abc"', b"10", False, 1),
+        ('tolower($1) == "7"', b"abc", False, 0),
+        ('string($1) > "9"', b"10", True, 0),
+        ('$1 > "9"', b"10", False, 0),
+        ('"9" < tolower($1)', b"10", False, 0),
+        ('tolower($1) + "" == "010"', b"10", True, 0),
+        ('$1 + "" == "010"', b"10", False, 0),
+        ('tolower($1) != "nan"', b"nan", True, 0),
+        ("~int($1) == ~10", b"10", True, 0),
+    ],
+)
+def test_comparison(condition: str, line: bytes, true: bool, faults: int) -> None:
+    machine = run(f'counter c by k\n/(\\S+)/ {{\n  {condition} {{\n    c["yes"]++\n  }}\n}}\n', line)
+    assert labels(machine) == ["yes"] * true
+    machine.collect()
+    assert len(machine.faults["p.mtail"]) == faults
+
+
+def test_a_decorated_block_knows_named_groups_by_name_alone() -> None:
+    text = """counter c by k
+def d {
+  /^(?P<first>.)/ {
+    next
+  }
+}
+/.(.)/ {
+  @d {
+    c[$1]++
+    c[$first]++
+  }
+}
+"""
+    assert labels(run(text, b"ab")) == ["b", "a"]
+
+
+def test_keys_of_del_are_not_folded() -> None:
+    assert labels(run('counter c by k\nc["+Inf"]++\ndel c[1. / 0.0]\n', b"")) == []

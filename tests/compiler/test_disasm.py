@@ -1,0 +1,25 @@
+"""The readable dump: what it says of gates, engines and code."""
+
+from __future__ import annotations
+
+import pytest
+
+from nativemtail.compiler import compile_program
+from nativemtail.compiler.disasm import dump
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("counter c\nc++\n", ["Prog: p.mtail", "Runs: on every line", " c kind=1 type=0 keys=[] p.mtail:1:9"]),
+        ("counter c\n/error/ {\n  c++\n}\n",
+         ["where the gate of one of these opens: /error/", "slot 0 = line ~ pattern 0"]),
+        ("/error/ {\n}\n", ["never: it can change nothing"]),
+        ("counter c\nint(\"x\")\n/error/ {\n  c++\n}\n", ["or the residue fails", "Residue"]),
+        ("log_filter \"/a\", \"/b\"\n", ["Sources: /a, /b"]),
+        ("gauge g\nbegin {\n  g = 7\n}\n", ["Begin", "datum "]),
+    ],
+)  # fmt: skip
+def test_dump(text: str, says: list[str]) -> None:
+    dumped = dump(compile_program("p.mtail", text.encode()))
+    assert [piece for piece in says if piece not in dumped] == [], dumped
