@@ -14,6 +14,7 @@ SOURCES := $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -n
 NATIVE := $(filter %.pyx %.pxi %.hpp,$(SOURCES)) src/nativemtail/compiler/opcodes.py setup.py
 CORE := $(VENV)/core.stamp
 WHEEL := dist/wheel.stamp
+INTEROP := build/interop/root.stamp build/interop/node.stamp
 
 SANITIZED := $(wildcard tests/conformance tests/core tests/fuzz)
 SANITIZE_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell g++ -print-file-name=$(lib)))
@@ -27,12 +28,12 @@ SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
 .DELETE_ON_ERROR:
 
 run: show
-	@$(PY) tools/run-examples $(VENV)/bin/nativemtail build/examples
+	@$(PY) tools/run-examples $(VENV)/bin/nativemtail
 
 show: $(CORE) $(VENV)/run.stamp
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
 
-test: $(CORE) $(VENV)/test.stamp sanitize
+test: $(CORE) $(VENV)/test.stamp $(INTEROP) sanitize
 	$(PY) -m pytest -n auto --dist loadgroup tests
 
 bench: $(CORE) $(VENV)/test.stamp
@@ -66,6 +67,17 @@ $(CORE): $(VENV)/venv.stamp $(NATIVE)
 # Nothing is compiled here: the extension in src/ is current.
 $(VENV)/run.stamp: $(VENV)/venv.stamp | $(CORE)
 	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+# The systems that tests/interop starts.
+build/interop/root.stamp: packages.txt tools/unpacked-packages
+	tools/unpacked-packages build/interop/root
+	@touch $@
+
+build/interop/node.stamp: tests/interop/package.json | $(VENV)/system-test.stamp
+	@mkdir -p build/interop/node
+	cp tests/interop/package.json build/interop/node
+	npm install --prefix build/interop/node --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp | $(VENV)/system-test.stamp

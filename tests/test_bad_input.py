@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -246,3 +247,38 @@ def test_logs_that_are_not_text(data: bytes, counting: Path) -> None:
     Path("log").write_bytes(data)
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
     assert counted(run("-progs", "progs", "-logs", "log")) == lines
+
+
+# --- the machine ---------------------------------------------------------------------------------------------
+
+WITHOUT_JIT = """\
+import ctypes, mmap, sys
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
+    sys.exit(77)
+try:
+    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+except PermissionError:
+    from nativemtail.cli import main
+    sys.exit(main())
+"""
+
+
+def test_a_machine_that_allows_no_jit(counting: Path) -> None:
+    """As under systemd's MemoryDenyWriteExecute: PCRE2 can make no code, so RE2 takes all captures."""
+    examples = Path(__file__).parent.parent / "examples"
+    arguments = ["-one_shot", "-progs", str(examples), "-logs", f"{examples}/logs/*.log"]
+    expected = run(*arguments[1:])
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_JIT, *arguments],
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+    if done.returncode == 77:
+        pytest.skip("Linux before 6.3 cannot forbid code that is made at run time")
+    assert (done.returncode, done.stderr) == (0, b"")
+    time = re.compile(rb'"Time": \d+')
+    assert len(expected.stdout) > 10_000
+    assert time.sub(b"", done.stdout) == time.sub(b"", expected.stdout)

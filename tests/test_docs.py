@@ -10,7 +10,7 @@ What the fences of the pages mean:
                         (another one in the test), and then what a command prints may take a moment to come true
 
 Tables whose first heads are `Expression`, `Group`, `Text` or `Message` are run too.  README.md is a page as well, with
-the repository's examples in reach; `make run` is run as its recipe says.
+the repository's examples in reach; `make show` is run as its recipe says.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ PATIENCE = 20.0
 
 CURL = f"""#!{sys.executable}
 import sys, urllib.error, urllib.request
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
 try:
-    answer = urllib.request.urlopen("http://" + sys.argv[-1].removeprefix("http://"))
+    answer = direct.open("http://" + sys.argv[-1].removeprefix("http://"))
 except urllib.error.HTTPError as error:
     answer = error
 except urllib.error.URLError:
@@ -134,7 +135,6 @@ def test_the_pages_have_what_is_tested() -> None:
     assert odd == []
 
 
-
 # --- commands ------------------------------------------------------------------------------------------------
 
 
@@ -167,8 +167,8 @@ class Shell:
 
     def run(self, command: str) -> str:
         command = command.replace("3903", self.port)
-        if command == "make run":
-            recipe = re.search(r"^run:.*\n\t@\S+/(nativemtail .*)$", (ROOT / "Makefile").read_text(), re.M)
+        if command == "make show":
+            recipe = re.search(r"^show:.*\n\t@\S+/(nativemtail .*)$", (ROOT / "Makefile").read_text(), re.M)
             assert recipe
             command = recipe[1]
         if command.endswith("&"):
@@ -244,7 +244,8 @@ def one_shot(tmp_path: Path, programs: dict[str, str]) -> dict[str, str]:
     for name, text in programs.items():
         (directory / f"{name}.mtail").write_text(text, encoding="utf-8")
     (tmp_path / "one.log").write_text("one line\n")
-    command = [sys.executable, "-m", "nativemtail", "-one_shot", "-progs", directory, "-logs", tmp_path / "one.log"]
+    command: list[str | Path] = [sys.executable, "-m", "nativemtail", "-one_shot"]
+    command += ["-progs", directory, "-logs", tmp_path / "one.log"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     metrics: list[dict[str, Any]] = json.loads(done.stdout)["t"]
@@ -260,7 +261,7 @@ def test_expressions(tmp_path: Path) -> None:
     assert len(table) > 20
     programs = {}
     for number, (expression, result, *_) in enumerate(table):
-        stored = f"{expression} {{\n t = \"true\"\n}} else {{\n t = \"false\"\n}}\n"
+        stored = f'{expression} {{\n t = "true"\n}} else {{\n t = "false"\n}}\n'
         if result not in ("true", "false"):
             stored = f"t = {expression}\n"
         programs[str(number)] = f"text t\n// {{\n{stored}}}\n"
@@ -338,7 +339,7 @@ def test_flags(page: Path) -> None:
     named = set(re.findall(r"`--?([a-zA-Z][\w-]*)(?:[= ][^`]*)?`", text))
     for command in re.findall(r"\bnativemtail ((?:.*\\\n)*.*)$", text, re.M):
         named |= set(re.findall(r"(?:^|\s)--?([a-zA-Z][\w-]*)", command))
-    known = {*FLAGS, *NEGATIONS, "help", "markdown", "flag"}
+    known = {*FLAGS, *NEGATIONS, "help", "markdown", "flag", "patience", "limit"}
     assert named <= known, named - known
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SUCCESS, FAILURE, WRONG_FLAGS, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
-COMMANDS = ("flags",)
+COMMANDS = ("compare", "flags")
 
 NO_PROGRAMS = (
     "mtail requires programs that instruct it how to extract metrics from logs;"

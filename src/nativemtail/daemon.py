@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from nativemtail import systemd
+from nativemtail.export.push import Pusher, SetUpError
 from nativemtail.feed import Feed
 from nativemtail.http.messages import Request, Response
 from nativemtail.http.server import TLS, ListenError, Server, TLSError
@@ -52,12 +53,25 @@ class BadFlag(Exception):
     """A flag's value that only the daemon looks at; the text names the flag."""
 
 
+_BAD_START = (
+    BadFlag,
+    BadIgnore,
+    BadSource,
+    ListenError,
+    LoadError,
+    SetUpError,
+    SourceError,
+    TLSError,
+    TrustError,
+)
+
+
 def run(options: Options) -> int:
     """Run until a signal, or the end of all sources; the exit status."""
     try:
         daemon = Daemon(options)
         daemon.start()
-    except (BadFlag, BadIgnore, BadSource, ListenError, LoadError, SourceError, TLSError, TrustError) as error:
+    except _BAD_START as error:
         log.critical("%s", error)
         return FAILURE
     return daemon.serve()
@@ -94,12 +108,13 @@ class Daemon:
             info_endpoint=options.http_info_endpoint,
             debugging_endpoint=options.http_debugging_endpoint,
         )
+        self.pusher = Pusher(self.programs.store, options, self.own.exports)
         self.loop = Loop()
         self.reloader = Reloader(
             self.programs,
             self.feed,
             self.own.prog_load_latency,
-            before_swap=self.program_states.collect,
+            before_swap=self.program_states.remember,
             loaded=systemd.ready,
         )
         self.watch = ProgramWatch(self.loop, options.progs, self.reloader.request) if options.watch_progs else None
@@ -129,6 +144,7 @@ class Daemon:
         self.tail.start()
         self.reloader.start()
         self.server.start()
+        self.pusher.start()
         self.not_ready = ""
         systemd.ready()
 
@@ -251,7 +267,7 @@ class Daemon:
     # --- finish ----------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        """Read what is there, tell the last things, close."""
+        """Read what is there, tell the last things, close.  Does not return when a thread cannot be stopped."""
         systemd.stopping()
         self.not_ready = "shutting down"
         if self.watch is not None:
@@ -261,10 +277,13 @@ class Daemon:
         if self.tail.is_alive():
             log.error("the logs could not be read to their end within %d seconds", DRAIN_SECONDS)
             self.status = FAILURE
-        self.reloader.stop()
+        idle = self.reloader.stop() and not self.tail.is_alive()
         self.program_states.collect()
         self.program_states.summarise()
+        self.pusher.stop()
         self.server.stop()
+        if not idle:
+            os._exit(self.status)  # a thread is in native code: nothing may be torn down under it
 
 
 def _settings(options: Options) -> Settings:

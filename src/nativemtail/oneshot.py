@@ -13,7 +13,7 @@ from nativemtail._core import Store
 from nativemtail.io.compressed import Corrupt
 from nativemtail.io.files import Found, Ignore, find, read_to_end
 from nativemtail.io.lines import Buffer, LineReader
-from nativemtail.io.patterns import BadPattern, Glob, LogSpec
+from nativemtail.io.patterns import SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
 from nativemtail.io.poll import LiveSource, Poller
 from nativemtail.logs import StderrHandler
 from nativemtail.options import Options
@@ -57,6 +57,8 @@ class Reading:
             self._show_progress(files)
             for done in self._read_files(files):
                 self._between_blocks(done)
+            for _ in self._read_segments((spec for spec in specs if spec.kind == SEGMENTS_SCHEME), ignore):
+                self._between_blocks(self._bytes)
             while self._poller:
                 self._poller.step(None)
                 self._between_blocks(self._bytes)
@@ -112,6 +114,14 @@ class Reading:
             except Corrupt as error:
                 self._failed(found.path, f"{found.path}: {error}")
             before += found.status.st_size
+
+    def _read_segments(self, specs: Iterable[LogSpec], ignore: Ignore) -> Iterator[None]:
+        """All segments of each directory, those that are still being written as far as they go."""
+        for spec in specs:
+            from nativemtail.io.segments import read_segments
+
+            failed = partial(self._failed, spec.name)
+            yield from read_segments(spec.address, ignore, self._reader(spec.name), self._buffer, failed)
 
     def _between_blocks(self, done: int) -> None:
         if self._poller:

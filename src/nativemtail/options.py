@@ -93,7 +93,8 @@ class Options:
         [],
         LOGS,
         "Log to read: a path or glob, - for standard input, or unix:///PATH, unixgram:///PATH, tcp://HOST:PORT,"
-        " udp://HOST:PORT to listen on. May be repeated, or separated by commas.",
+        " udp://HOST:PORT to listen on, or zstd:///DIRECTORY with log segments as KumoMTA writes them. May be repeated,"
+        " or separated by commas.",
         metavar="pattern",
     )
     ignore_filename_regex_pattern: str = flag("", LOGS, "Do not read files whose base name matches this.")
@@ -134,8 +135,14 @@ class Options:
     graphite_prefix: str = flag("", PUSH, "Put before the names sent to Graphite.")
     statsd_hostport: str = flag("", PUSH, "host:port of StatsD to push to.")
     statsd_prefix: str = flag("", PUSH, "Put before the names sent to StatsD.")
-    experimental_enable_opentelemetry: bool = flag(False, PUSH, "Push to an OpenTelemetry collector.")
-    otlp_endpoint: str = flag("", PUSH, "OpenTelemetry collector; OTEL_EXPORTER_OTLP_ENDPOINT when empty.")
+    experimental_enable_opentelemetry: bool = flag(
+        False, PUSH, "Push to the OpenTelemetry collector that OTEL_EXPORTER_OTLP_* name, localhost:4317 if none."
+    )
+    otlp_endpoint: str = flag(
+        "",
+        PUSH,
+        "OpenTelemetry collector to push to, host:port or a URL; OTEL_EXPORTER_OTLP_PROTOCOL chooses gRPC or HTTP.",
+    )
 
     logtostderr: bool = flag(False, MESSAGES, "Write all messages to standard error instead of files.")
     alsologtostderr: bool = flag(False, MESSAGES, "Write all messages to standard error as well as to files.")

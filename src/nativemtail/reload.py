@@ -160,11 +160,12 @@ class Reloader:
         """Look for changes; soon, in the other thread.  Requests during a load make one more."""
         self._requested.set()
 
-    def stop(self, patience: float = 2.0) -> None:
-        """A load under way may still end within `patience` seconds."""
+    def stop(self, patience: float = 2.0) -> bool:
+        """Whether a load under way has ended within `patience` seconds; it changes nothing any more."""
         self._stopping = True
         self._requested.set()
         self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def load(self) -> None:
         """Load what is new or changed, in the caller's thread.  Programs that fail are logged and left out."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,8 +10,6 @@ from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
 from nativemtail.io.tailer import Tailer
 from nativemtail.programs import FaultLog, Programs
 from nativemtail.selfmetrics import ProgramState, SourceState
-
-log = logging.getLogger(__name__)
 
 LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0
@@ -34,7 +31,10 @@ class ProgramStates:
         """Fetch and log the engine's run-time errors; from any thread."""
         with self._lock:
             self._faults.collect()
-            self._last.update(self._programs.engine.last_faults())
+
+    def remember(self) -> None:
+        """Keep the last errors of the programs that are about to give way; waits for nobody."""
+        self._last.update(self._programs.engine.last_faults())
 
     def summarise(self) -> None:
         """Log how many errors were not logged one by one."""

@@ -204,3 +204,10 @@ def test_plans_of_dropped_engines_free_their_metrics() -> None:
         del store, engine
         [metric] = snapshot.metrics()
         assert [row.labels for row in snapshot.rows(metric)] == [("a",), ("c",)]
+
+
+def test_a_fault_after_a_text_that_is_gone() -> None:
+    """The fault has no operand; what an instruction before it read was replaced meanwhile."""
+    machine = Machine("text t\ngauge g\n/(.*)/ {\n  g = len(t)\n  t = $1 + $1\n  g = 1 / (g - g)\n}\n")
+    machine.feed(b"x" * 10 + b"\n" + b"x" * 1000 + b"\n")
+    assert machine.faults() == ["Divide by zero 1 % 0"] * 2

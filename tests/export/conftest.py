@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from nativemtail._core import Store
+from nativemtail.options import Options
+from nativemtail.programs import open_programs
 
 TIME = 1795295856_500000000
 
@@ -46,3 +52,26 @@ def snapshot() -> Snapshot:
         (_metric("f", 2, ("z", "a")), [_row(("2.25", "foo"), 2.25)]),
         (_metric("secret", 1, hidden=True), [_row((), 7)]),
     )
+
+
+class Live:
+    """Programs that run: `feed` gives them lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._programs = open_programs(Options(progs=str(path)))
+        self._programs.load(strict=True)
+        self._source = self._programs.engine.source("test")
+        self.store: Store = self._programs.store
+
+    def feed(self, *lines: str) -> None:
+        self._programs.engine.scan(self._source, "".join(f"{line}\n" for line in lines).encode())
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Callable[[str], Live]:
+    def load(text: str) -> Live:
+        program = tmp_path / "p.mtail"
+        program.write_text(text)
+        return Live(program)
+
+    return load

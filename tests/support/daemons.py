@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 COMMAND = [sys.executable, "-m", "nativemtail"]
 PEER = shutil.which("mtail")
-PATIENCE = 6.0
+PATIENCE = 20.0
 COUNT = b"""counter lines_total
 counter words_total by word
 gauge last

@@ -302,10 +302,16 @@ class _Writer:
         return metric
 
     def target(self, metric: Metric, scope: Scope) -> str:
-        keys = [self.value(self.pick("String", "String", "Int", "Float"), scope, 1) for _ in range(metric.keys)]
+        keys = [self.key(scope) for _ in range(metric.keys)]
         if len(keys) == 2 and self.often(30):
             return metric.name + "".join(f"[{key}]" for key in keys)
         return metric.name + (f"[{', '.join(keys)}]" if keys else "")
+
+    def key(self, scope: Scope) -> str:
+        scalars = [metric.name for metric in self.metrics if not metric.keys and metric.type == "Int"]
+        if scalars and self.often(5):
+            return self.pick(*scalars) + "++"
+        return self.value(self.pick("String", "String", "Int", "Float"), scope, 1)
 
     # --- conditions ------------------------------------------------------------------------------------------
 
@@ -467,8 +473,8 @@ class _Writer:
             operators = ["+", "-", "*", "/", "%", "**"] + (["&", "|", "^", "<<", ">>"] if type_ == "Int" else [])
             operator = self.pick(*operators)
             left, right = self.term(scope, depth - 1, type_), self.term(scope, depth - 1, type_)
-            if operator == "**" and type_ == "Float":  # with other exponents the last digit depends on the C library
-                right = self.pick("2.0", "0.5", "-1.0", "3.0", "10.0", "-.5")
+            if operator == "**":  # with other exponents the last digit depends on who computes the power
+                right = self.pick("0", "1", "2") if type_ == "Int" else self.pick("0.0", "1.0", "2.0")
             if operator == "%" and left[-1].isdigit():  # Int literal % Float literal (fold-mod)
                 operator = "+"
             return f"{left} {operator} {right}"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from nativemtail.compiler.ast import Position
 
+MAX_ERRORS = 1000
+"""So many errors of a program are told; a file that is no program could give one for each byte."""
+
 
 class CompileError(Exception):
     """One or more errors of a program; `str()` gives mtail's form, one `position: message` a line."""
@@ -14,4 +17,7 @@ class CompileError(Exception):
         self.errors = errors
 
     def __str__(self) -> str:
-        return "\n".join(f"{pos}: {text}" if pos else text for pos, text in self.errors)
+        lines = [f"{pos}: {text}" if pos else text for pos, text in self.errors[:MAX_ERRORS]]
+        if len(self.errors) > MAX_ERRORS:
+            lines.append(f"and {len(self.errors) - MAX_ERRORS} more errors")
+        return "\n".join(lines)

@@ -29,46 +29,6 @@ def _divide(a: int, b: int) -> int:
 
 
 def _power(a: float, b: float) -> float:
-    """Rounded as Go's `math.Pow` does, which is not always to the nearest; the same is in core/act.pxi."""
-    if a in (0, 1) or b in (0, 1) or not (math.isfinite(a) and abs(b) < 2.0**63) or (a < 0 and not b.is_integer()):
-        return _c_power(a, b)
-    if abs(b) == 0.5:
-        return math.sqrt(a) if b > 0 else 1 / math.sqrt(a)
-    fraction, whole = math.modf(abs(b))
-    left = int(whole)
-    mantissa, exponent = 1.0, 0
-    if fraction:
-        if fraction > 0.5:
-            fraction -= 1
-            left += 1
-        mantissa = math.exp(fraction * math.log(a))
-    square, shift = math.frexp(a)
-    while left:
-        if abs(shift) > _FAR:
-            exponent += shift
-            break
-        if left & 1:
-            mantissa *= square
-            exponent += shift
-        square *= square
-        shift *= 2
-        if square < 0.5:
-            square += square
-            shift -= 1
-        left >>= 1
-    if b < 0:
-        mantissa, exponent = 1 / mantissa, -exponent
-    try:
-        return math.ldexp(mantissa, exponent)
-    except OverflowError:
-        return math.copysign(math.inf, mantissa)
-
-
-_FAR = 4096
-"""Powers of two beyond which a float is 0 or infinite for sure."""
-
-
-def _c_power(a: float, b: float) -> float:
     try:
         return math.pow(a, b)
     except OverflowError:

@@ -52,6 +52,7 @@ DEFINED  ra = slot b group c took part
 CAPS!    ra = slot b group c
 CAPI!    ra = int(slot b group c)
 CAPF!    ra = float(slot b group c)
+CAPIS!   ra = text(int(slot b group c))
 # the same where codegen proved that the slot has matched
 CAPSM    ra = slot b group c, matched
 CAPIM!   ra = int(slot b group c), matched
@@ -111,8 +112,9 @@ EQS      ra = rb == rc
 LTN!     ra = rb < rc
 GTN!     ra = rb > rc
 EQN!     ra = rb == rc
-# metrics: d the metric, keys in registers b .. b+c-1; writes name the metric of their datum too
-DATUM!!  ra = metric d [rb x c]
+# metrics: d the metric, keys in registers b .. b+c-1, e: those of the DATUM before, or none;
+# writes name the metric of their datum too
+DATUM!!  ra = metric d [rb x c], hashed e
 GETI     ra = value of rb
 GETF     ra = value of rb
 GETS     ra = value of rb
@@ -150,7 +152,7 @@ JUMPS = frozenset(["JMP", "JF", "JT", "JMATCHED"])
 """They go to d."""
 MATCHES = frozenset(["MATCH", "MATCHS"])
 """They go to e when there is no match."""
-CAPTURES = frozenset(["CAPS", "CAPI", "CAPF", "CAPSM", "CAPIM", "CAPFM", "DEFINED"])
+CAPTURES = frozenset(["CAPS", "CAPI", "CAPF", "CAPIS", "CAPSM", "CAPIM", "CAPFM", "DEFINED"])
 """They read slot b."""
 
 FAULTS = [

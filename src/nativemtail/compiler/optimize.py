@@ -13,22 +13,30 @@ from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS, Effect
 from nativemtail.compiler.program import Instr
 
 _KEYED = frozenset(["DATUM", "DEL", "EXPIRE"])
-_RUNS_OF_REGISTERS = {"SUBST": 3, "SUBSTRE": 2}
+RUNS_OF_REGISTERS = {"SUBST": 3, "SUBSTRE": 2}
+"""Instructions that read so many registers from b on."""
 
-
-_READS = {
+READS = {
     op.name: frozenset(re.findall(r"\br([abc])\b", op.operands.removeprefix("ra = ") if op.writes else op.operands))
     for op in OPS.values()
 }
+"""The fields that name single registers to read."""
 
 
-def reads(instr: Instr) -> Collection[int]:
-    """The registers that an instruction reads."""
+def reads(instr: Instr) -> int:
+    """The registers that an instruction reads, as bits."""
     if instr.op in _KEYED:
-        return range(instr.b, instr.b + instr.c)
-    if instr.op in _RUNS_OF_REGISTERS:
-        return range(instr.b, instr.b + _RUNS_OF_REGISTERS[instr.op])
-    return [getattr(instr, letter) for letter in _READS[instr.op]]
+        return ((1 << instr.c) - 1) << instr.b
+    if instr.op in RUNS_OF_REGISTERS:
+        return ((1 << RUNS_OF_REGISTERS[instr.op]) - 1) << instr.b
+    registers = 0
+    for letter in READS[instr.op]:
+        registers |= 1 << getattr(instr, letter)
+    return registers
+
+
+def _jumps(instr: Instr) -> bool:
+    return instr.op in JUMPS or instr.op in MATCHES
 
 
 def successors(code: Sequence[Instr], at: int) -> list[int]:
@@ -68,7 +76,9 @@ def _needed(code: list[Instr]) -> bytearray:
     """Which instructions must stay."""
     needed = _reachable(code)
     asked = any(needed[at] and instr.op == "JMATCHED" for at, instr in enumerate(code))
-    live: list[frozenset[int]] = [frozenset()] * len(code)
+    targets = {successors(code, at)[-1] for at, instr in enumerate(code) if needed[at] and _jumps(instr)}
+    live = 0  # the registers whose values are read from here on, as bits
+    live_at: dict[int, int] = {}  # the same where jumps go
     slots: set[int] = set()
     target = list(range(len(code) + 1))  # where a jump to an instruction really ends up
     for at in range(len(code) - 1, -1, -1):
@@ -76,21 +86,28 @@ def _needed(code: list[Instr]) -> bytearray:
         if not needed[at]:
             target[at] = target[at + 1]
             continue
-        after = frozenset[int]().union(*(live[to] for to in successors(code, at)))
-        if _idle(code, at, target, after, slots, asked):
+        following = successors(code, at)
+        if at + 1 not in following:
+            live = 0
+        for to in following:
+            if to != at + 1 and live_at[to] != live:  # equal ones stay one object
+                live |= live_at[to]
+        if _idle(code, at, target, live, slots, asked):
             needed[at] = False
-            live[at] = after
             target[at] = target[instr.d if instr.op == "JMP" else at + 1]
-            continue
-        live[at] = after - {instr.a} if OPS[instr.op].writes else after
-        live[at] |= frozenset(reads(instr))
-        if instr.op in CAPTURES:
-            slots.add(instr.b)
+        else:
+            if OPS[instr.op].writes and live >> instr.a & 1:
+                live ^= 1 << instr.a
+            live |= reads(instr)
+            if instr.op in CAPTURES:
+                slots.add(instr.b)
+        if at in targets:
+            live_at[at] = live
     return needed
 
 
 def _idle(
-    code: list[Instr], at: int, target: list[int], live: frozenset[int], slots: set[int], matched_is_asked: bool
+    code: list[Instr], at: int, target: list[int], live: int, slots: set[int], matched_is_asked: bool
 ) -> bool:
     """Whether nothing is different without the instruction, given what is needed behind it."""
     instr = code[at]
@@ -101,7 +118,7 @@ def _idle(
         return target[instr.d] == target[at + 1]
     if instr.op in MATCHES:
         return target[instr.e] == target[at + 1] and instr.a not in slots
-    return op.writes and op.effect is Effect.NONE and instr.a not in live
+    return op.writes and op.effect is Effect.NONE and not live >> instr.a & 1
 
 
 def _compacted(code: list[Instr], needed: bytearray) -> list[Instr]:

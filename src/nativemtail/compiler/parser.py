@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from nativemtail.compiler import ast
 from nativemtail.compiler.ast import NOWHERE, Position, merge, merge_all
-from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.errors import MAX_ERRORS, CompileError
 from nativemtail.compiler.lexer import Lexer, Token
 
 _BINARY: dict[str, tuple[int, str]] = {
@@ -100,6 +100,8 @@ class _Parser:
         self.tok = self.lexer.next()
         if self.tok.kind == "INVALID":
             self.errors.append((self.tok.pos, str(self.tok.value)))
+            if len(self.errors) > MAX_ERRORS:
+                raise CompileError(self.name, self.errors)
 
     def fail(self, text: str) -> NoReturn:
         self.errors.append((self.tok.pos, f"syntax error: {text}"))

@@ -75,8 +75,12 @@ class GroupSymbol(Symbol):
     """What the note on an unused group calls it."""
 
 
+FREE_STEPS = 100
 MAX_STEPS = 2_000_000
-"""Scopes that all lookups of a program may pass; decorators of decorators could make each lookup pass thousands."""
+"""Scopes beyond the first `FREE_STEPS` that all lookups of a program together may pass.
+
+Decorators of decorators could make each lookup pass thousands.
+"""
 
 
 class TooComplex(Exception):
@@ -140,7 +144,7 @@ class Scope:
                 scope = waiting.pop()
                 continue
             seen.add(id(scope))
-            self.effort.steps += 1
+            self.effort.steps += len(seen) > FREE_STEPS
             if self.effort.steps > MAX_STEPS:
                 raise TooComplex
             yield scope, bool(waiting)

@@ -216,6 +216,17 @@ cdef inline Str slot_group(Slot* slot, int group) noexcept nogil:
     return text
 
 
+cdef inline bint is_int_text(Str text) noexcept nogil:
+    """Whether a number would be written just so: at most 18 digits, and no needless zero in front."""
+    cdef size_t i
+    if text.n - 1 >= 18 or (text.p[0] == 48 and text.n > 1):
+        return False
+    for i in range(text.n):
+        if <uint8_t> (text.p[i] - 48) > 9:
+            return False
+    return True
+
+
 cdef inline bint gate_open(Context* ctx, Pattern* pattern) noexcept nogil:
     cdef bint is_open
     if not ctx.gated or pattern.gate < 0:
@@ -242,9 +253,6 @@ cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
     return pattern.matched
 
 
-cdef enum:
-    FAR = 4096                  # powers of two beyond which a double is 0 or infinite for sure
-
 # --- arithmetic ------------------------------------------------------------------------------------------------
 
 cdef inline int64_t wrap_add(int64_t a, int64_t b) noexcept nogil:
@@ -267,47 +275,9 @@ cdef inline int64_t modulo(int64_t a, int64_t b) noexcept nogil:
     return 0 if b == -1 else a % b
 
 
-cdef double power_float(double a, double b) noexcept nogil:
-    """Rounded as Go's `math.Pow` does, which is not always to the nearest; the same is in compiler/fold.py."""
-    cdef double whole = floor(fabs(b)), fraction = fabs(b) - whole
-    cdef double mantissa = 1, square
-    cdef int64_t left
-    cdef int exponent = 0, shift = 0
-    if a == 0 or a == 1 or b == 0 or b == 1 or not isfinite(a) or not whole < 9223372036854775808.0:
-        return pow(a, b)
-    if a < 0 and fraction != 0:
-        return pow(a, b)
-    if fabs(b) == 0.5:
-        return sqrt(a) if b > 0 else 1 / sqrt(a)
-    left = <int64_t> whole
-    if fraction != 0:
-        if fraction > 0.5:
-            fraction -= 1
-            left += 1
-        mantissa = exp(fraction * log(a))
-    square = frexp(a, &shift)
-    while left:
-        if shift > FAR or shift < -FAR:
-            exponent += shift
-            break
-        if left & 1:
-            mantissa *= square
-            exponent += shift
-        square *= square
-        shift *= 2
-        if square < 0.5:
-            square += square
-            shift -= 1
-        left >>= 1
-    if b < 0:
-        mantissa = 1 / mantissa
-        exponent = -exponent
-    return ldexp(mantissa, exponent)
-
-
 cdef inline int64_t power(int64_t a, int64_t b) noexcept nogil:
     """Through doubles, truncated; out of range as on amd64 (runtime.md §2.5)."""
-    cdef double x = power_float(<double> a, <double> b)
+    cdef double x = pow(<double> a, <double> b)
     if x >= -9223372036854775808.0 and x < 9223372036854775808.0:
         return <int64_t> x
     return INT64_MIN
@@ -425,7 +395,10 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     cdef int64_t x = 0, y = 0
     cdef double left = 0
     cdef int op, rc
+    cdef Hashed hashed
     cdef char number[32]
+    hashed.h = 0
+    hashed.seen = 0
     text.p = NULL
     text.n = 0
     ctx.has_time = False
@@ -505,6 +478,23 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             if rc != 0:
                 code_of_fault = FAULT_INT_SYNTAX + rc - 1
                 break
+        elif op == OP_CAPIS:
+            slot = &prog.slots[i.b]
+            if slot.serial != ctx.serial:
+                x = i.b
+                code_of_fault = FAULT_NO_MATCH
+                break
+            text = slot_group(slot, i.c)
+            if is_int_text(text):
+                r[i.a].s = text
+            else:
+                rc = parse_int(text.p, text.n, 10, &x)
+                if rc != 0:
+                    code_of_fault = FAULT_INT_SYNTAX + rc - 1
+                    break
+                if not arena_text(ctx, &r[i.a], number, fmt_int(x, number)):
+                    code_of_fault = FAULT_MEMORY
+                    break
         elif op == OP_CAPF or op == OP_CAPFM:
             slot = &prog.slots[i.b]
             if slot.serial != ctx.serial:
@@ -608,7 +598,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_MODF:
             r[i.a].f = fmod(r[i.b].f, r[i.c].f)
         elif op == OP_POWF:
-            r[i.a].f = power_float(r[i.b].f, r[i.c].f)
+            r[i.a].f = pow(r[i.b].f, r[i.c].f)
         # --- texts
         elif op == OP_CAT:
             if not concatenate(ctx, &r[i.a], r[i.b].s, r[i.c].s):
@@ -668,7 +658,9 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         # --- metrics
         elif op == OP_DATUM:
             ctx.now += 1
-            datum = metric_get(prog.metrics[i.d], <Str*> &r[i.b], ctx.now)
+            if not i.e:
+                hashed = hash_keys(<Str*> &r[i.b], i.c)
+            datum = metric_get_hashed(prog.metrics[i.d], <Str*> &r[i.b], hashed, ctx.now)
             if datum == NULL:
                 code_of_fault = FAULT_MEMORY
                 break
@@ -723,6 +715,8 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             return True
     if dry:
         return False
+    if not has_operand(code_of_fault):
+        text.n = 0  # `text` is of an earlier instruction, and may be gone
     memset(&what, 0, sizeof(FaultRecord))
     what.code = code_of_fault
     what.pc = <int32_t> (i - code)
@@ -732,6 +726,11 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     what.y = y
     fault(ctx, prog, &what, text)
     return False
+
+
+cdef inline bint has_operand(int fault) noexcept nogil:
+    return (fault == FAULT_STATIC or fault == FAULT_TIME or fault == FAULT_NO_DATUM
+            or FAULT_INT_SYNTAX <= fault <= FAULT_FLOAT_RANGE)
 
 
 cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogil:

@@ -1,6 +1,6 @@
 # Declarations of the C libraries: only here, never in the code that uses them.
 
-from libc.math cimport exp, fabs, floor, fmod, frexp, isfinite, ldexp, log, pow, sqrt
+from libc.math cimport fmod, pow
 from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc

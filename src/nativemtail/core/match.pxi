@@ -20,7 +20,10 @@ cdef enum:
     LONG_LINE = 1024        # bytes from which on only proven-linear patterns run in PCRE2
     MATCH_LIMIT = 2000      # PCRE2's limit for a match, beside STEPS_PER_BYTE
     STEPS_PER_BYTE = 8
-    HITS_TO_DEMOTE = 8      # a pattern that has reached the limit so often starts with RE2
+    SLOW_TICKS = 60000      # PCRE2's limit holds for each place where a match may begin, so that in all a match may
+    SLOW_TICKS_PER_BYTE = 300   # take far longer: one that takes more than this is slow
+    HITS_TO_DEMOTE = 8      # a pattern that was slow or reached the limit so often starts with RE2
+    HITS_WINDOW = 10000     # within so many matches; a process that is interrupted seems slow, too
 
 cdef enum:                  # what is known of a subject's bytes
     TEXT_UNKNOWN = 0
@@ -43,7 +46,8 @@ cdef struct Pattern:
     int flags
     int pairs               # capture offsets wanted, group 0 included; 0: only whether it matches
     int gate                # bit that the gates set, -1: not gated
-    int hits                # times that PCRE2 reached its limit
+    int hits                # times that PCRE2 was slow or reached its limit
+    int64_t last_hit        # when, as Matcher.searches
     uint64_t serial         # the line that `matched` and `ov` are about
     int matched
     size_t* ov              # pairs of offsets into the line
@@ -60,6 +64,7 @@ cdef struct Matcher:        # what matching needs besides the pattern; one per e
     pcre2_match_context* context
     pcre2_jit_stack* stack
     int jit                 # whether JIT may be used
+    int64_t searches        # by PCRE2 of patterns that are not proven linear
     int64_t limit_hits
     int64_t re2_runs
     int64_t gate_asked      # patterns whose gate was asked, and was open, in this block
@@ -169,20 +174,36 @@ cdef bint subject_examine(Subject* s) noexcept nogil:
     return True
 
 
+cdef void note_hit(Matcher* m, Pattern* p) noexcept nogil:
+    """PCRE2 was slow or reached its limit; results do not depend on it."""
+    if p.hits < HITS_TO_DEMOTE and m.searches - p.last_hit > HITS_WINDOW:
+        p.hits = 0
+    p.hits += 1
+    p.last_hit = m.searches
+
+
 cdef int match_pcre2(Matcher* m, Pattern* p, Form* form, uint32_t options, const char* text, size_t n, size_t start,
                      size_t* ov) noexcept nogil:
     """1 matched, 0 not, -1 PCRE2 cannot say."""
     cdef int rc
+    cdef uint64_t begun
     if form.state == FORM_NEW and form_prepare(form, options, p.pairs) != FORM_READY:
         return -1
     pcre2_set_match_limit(m.context, <uint32_t> (MATCH_LIMIT + STEPS_PER_BYTE * n))
-    rc = pcre2_jit_match(form.code, <const unsigned char*> text, n, start, 0, form.data, m.context)
+    if p.flags & PATTERN_LINEAR:
+        rc = pcre2_jit_match(form.code, <const unsigned char*> text, n, start, 0, form.data, m.context)
+    else:
+        m.searches += 1
+        begun = nm_ticks()
+        rc = pcre2_jit_match(form.code, <const unsigned char*> text, n, start, 0, form.data, m.context)
+        if nm_ticks() - begun > SLOW_TICKS + SLOW_TICKS_PER_BYTE * n:
+            note_hit(m, p)
     if rc >= 0:
         memcpy(ov, pcre2_get_ovector_pointer(form.data), <size_t> p.pairs * 2 * sizeof(size_t))
         return 1
     if rc == PCRE2_ERROR_NOMATCH:
         return 0
-    p.hits += 1
+    note_hit(m, p)
     m.limit_hits += 1
     return -1
 

@@ -420,12 +420,24 @@ cdef void key_labels(MetricTable* m, const char* key, Str* labels) noexcept nogi
 
 # The index.
 
-cdef inline uint32_t hash_labels(MetricTable* m, const Str* labels, uint64_t* seen) noexcept nogil:
+cdef struct Hashed:         # label values, hashed
+    uint32_t h
+    uint64_t seen           # all their bytes, or-ed together eight by eight
+
+
+cdef inline Hashed hash_keys(const Str* labels, uint32_t n) noexcept nogil:
+    cdef Hashed hashed
     cdef uint64_t h = HASH_SEED[4]
     cdef uint32_t i
-    for i in range(m.nkeys):
-        h = nm_hash(h, HASH_SEED, labels[i].p, labels[i].n, seen)
-    return <uint32_t>(h ^ (h >> 32))
+    hashed.seen = 0
+    for i in range(n):
+        h = nm_hash(h, HASH_SEED, labels[i].p, labels[i].n, &hashed.seen)
+    hashed.h = <uint32_t>(h ^ (h >> 32))
+    return hashed
+
+
+cdef inline uint32_t hash_labels(MetricTable* m, const Str* labels) noexcept nogil:
+    return hash_keys(labels, m.nkeys).h
 
 
 cdef const Str* repair_labels(MetricTable* m, const Str* labels) noexcept nogil:
@@ -451,14 +463,12 @@ cdef const Str* repair_labels(MetricTable* m, const Str* labels) noexcept nogil:
     return m.repaired
 
 
-cdef inline const Str* resolve(MetricTable* m, const Str* labels, uint32_t* hashed) noexcept nogil:
-    """The labels as they are stored, and their hash."""
-    cdef uint64_t seen = 0
-    hashed[0] = hash_labels(m, labels, &seen)
-    if seen & <uint64_t>0x8080808080808080:
+cdef inline const Str* resolve(MetricTable* m, const Str* labels, Hashed* hashed) noexcept nogil:
+    """The labels as they are stored, with their hash; `hashed` is that of `labels`."""
+    if hashed.seen & <uint64_t>0x8080808080808080:
         labels = repair_labels(m, labels)
         if labels == m.repaired:
-            hashed[0] = hash_labels(m, labels, &seen)
+            hashed.h = hash_labels(m, labels)
     return labels
 
 
@@ -650,11 +660,10 @@ cdef void value_retire(MetricTable* m, Datum* d) noexcept nogil:
 
 cdef void metric_drop(MetricTable* m, Datum* d) noexcept nogil:
     """Remove a label set."""
-    cdef uint64_t seen = 0
     touch(m, d.slot)
     if m.nkeys:
         key_labels(m, d.key, m.repaired)
-        index_remove(m, hash_labels(m, m.repaired, &seen), d.slot)
+        index_remove(m, hash_labels(m, m.repaired), d.slot)
     if m.limit > 0:
         heap_remove(m, d.heap)
     if d.prev != NO_SLOT:
@@ -766,24 +775,29 @@ cdef Datum* create_repaired(MetricTable* m, uint32_t hashed, int64_t now) noexce
 
 cdef inline Datum* metric_find(MetricTable* m, const Str* labels) noexcept nogil:
     """The label set, or NULL."""
-    cdef uint32_t hashed
+    cdef Hashed hashed
     if m.nkeys == 0:
         return m.slab[0].p if m.count else NULL
+    hashed = hash_keys(labels, m.nkeys)
     labels = resolve(m, labels, &hashed)
-    return index_find(m, labels, hashed) if labels != NULL else NULL
+    return index_find(m, labels, hashed.h) if labels != NULL else NULL
 
 
-cdef inline Datum* metric_get(MetricTable* m, const Str* labels, int64_t now) noexcept nogil:
-    """The label set, made at `now` if missing; NULL when memory is used up or its limit (counted) is reached."""
-    cdef uint32_t hashed = 0
+cdef inline Datum* metric_get_hashed(MetricTable* m, const Str* labels, Hashed hashed, int64_t now) noexcept nogil:
+    """As metric_get, for who has hashed the labels."""
     cdef Datum* d
     if m.nkeys == 0:
         return m.slab[0].p if m.count else metric_create(m, labels, 0, now)
     labels = resolve(m, labels, &hashed)
     if labels == NULL:
         return NULL
-    d = index_find(m, labels, hashed)
-    return d if d != NULL else metric_create(m, labels, hashed, now)
+    d = index_find(m, labels, hashed.h)
+    return d if d != NULL else metric_create(m, labels, hashed.h, now)
+
+
+cdef inline Datum* metric_get(MetricTable* m, const Str* labels, int64_t now) noexcept nogil:
+    """The label set, made at `now` if missing; NULL when memory is used up or its limit (counted) is reached."""
+    return metric_get_hashed(m, labels, hash_keys(labels, m.nkeys), now)
 
 
 cdef bint metric_del(MetricTable* m, const Str* labels) noexcept nogil:
@@ -994,10 +1008,9 @@ cdef void table_move(MetricTable* new, MetricTable* old) noexcept nogil:
 
 cdef bint adopt(MetricTable* m, MetricTable* owner, Datum* d) noexcept nogil:
     """A label set of `owner`, a table of the same shape, moves in behind the others, value and all."""
-    cdef uint64_t seen = 0
     cdef Datum* fresh
     key_labels(m, d.key, m.repaired)
-    fresh = datum_make(m, m.repaired, hash_labels(m, m.repaired, &seen), d.time)
+    fresh = datum_make(m, m.repaired, hash_labels(m, m.repaired), d.time)
     if fresh == NULL:
         return False
     if m.type == TYPE_STRING and d.v.s != NULL:
@@ -1013,14 +1026,13 @@ cdef bint adopt(MetricTable* m, MetricTable* owner, Datum* d) noexcept nogil:
 cdef bint gather(MetricTable* old, MetricTable* new) noexcept nogil:
     """Move the label sets of `new` that `old` lacks to `old`."""
     cdef uint32_t slot = new.head
-    cdef uint64_t seen = 0
     cdef Datum* d
     while slot != NO_SLOT:
         d = datum_at(new, slot)
         slot = d.next
         key_labels(new, d.key, old.repaired)
         if old.nkeys:
-            if index_find(old, old.repaired, hash_labels(old, old.repaired, &seen)) != NULL:
+            if index_find(old, old.repaired, hash_labels(old, old.repaired)) != NULL:
                 continue
         elif old.count:
             continue

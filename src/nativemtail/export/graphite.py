@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import socket
 from typing import TYPE_CHECKING
 
+from nativemtail.export import wire
 from nativemtail.export.values import encode, exported, flat_name, number, time_text, value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from nativemtail._core import Metric, Row, Snapshot
+    from nativemtail.export.wire import Budget
 
 CONTENT_TYPE = "text/plain"
 
@@ -25,7 +28,7 @@ def render(snapshot: Snapshot, *, prefix: str = "") -> bytes:
 def entries(snapshot: Snapshot, metric: Metric, *, prefix: str = "") -> Iterator[bytes]:
     """For each label set its lines: one, and for histograms one per range and the count in front of it.
 
-    `prefix` stands verbatim in front of each line.  A push writes each entry in one piece (§7.2).
+    `prefix` stands verbatim in front of each line.
     """
     for row in snapshot.rows(metric):
         path = f"{prefix}{metric.program}.{flat_name(metric.name, metric.keys, row.labels, '.')}"
@@ -39,3 +42,22 @@ def _lines(path: str, row: Row) -> Iterator[str]:
             yield f"{path}.bin_{'inf' if upper == math.inf else number(upper)} {count} {time}\n"
         yield f"{path}.count {row.count} {time}\n"
     yield f"{path} {value_text(row)} {time}\n"
+
+
+class Graphite:
+    """A carbon server that takes lines over TCP."""
+
+    name = "graphite"
+
+    def __init__(self, address: str, *, prefix: str = "") -> None:
+        self.peer = address
+        self._prefix = prefix
+
+    def push(self, snapshot: Snapshot, budget: Budget, count: Callable[[str, int], None]) -> None:
+        """Raises PushError."""
+        sock = wire.dial_internet(self.peer, socket.SOCK_STREAM, budget)
+        with wire.stream(sock, budget, lambda n: count("success", n)) as stream:
+            for metric in exported(snapshot, text=False):
+                count("total", 1)
+                for entry in entries(snapshot, metric, prefix=self._prefix):
+                    stream.write(entry)

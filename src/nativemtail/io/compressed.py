@@ -23,6 +23,13 @@ class Corrupt(Exception):
     """The file is damaged or ends early."""
 
 
+class Truncated(Corrupt):
+    """The file ends early."""
+
+    def __init__(self) -> None:
+        super().__init__("unexpected end of file")
+
+
 class Decoder(Protocol):
     position: int
     """Bytes of the file that have been used."""
@@ -131,6 +138,9 @@ class ZstdDecoder:
             self._error = str(error)
         if not self._output:
             raise Corrupt(self._error)
+        return self._give(target)
+
+    def _give(self, target: memoryview) -> int:
         count = min(len(target), len(self._output))
         target[:count] = self._output[:count]
         self._output = self._output[count:]
@@ -153,7 +163,7 @@ class ZstdDecoder:
         data = self._raw.read(size)
         self.position += len(data)
         if len(data) < size:
-            raise Corrupt("unexpected end of file")
+            raise Truncated
         return data
 
     def _next_frame(self) -> bool:
@@ -189,9 +199,34 @@ class ZstdDecoder:
         kind, size = fields >> 1 & 3, fields >> 3
         if kind == 3 or size > _ZSTD_MAX_BLOCK:
             raise Corrupt("invalid block")
+        data = head + self._take(1 if kind == 1 else size)
         self._last_block = bool(fields & 1)
-        self._feed(head + self._take(1 if kind == 1 else size))
+        self._feed(data)
 
     def _feed(self, data: bytes) -> None:
         assert self._frame is not None
         self._output = memoryview(self._frame.decompress(data))
+
+
+class GrowingZstdDecoder(ZstdDecoder):
+    """A Zstandard file that is being written: a block is decoded as soon as all of it is there."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the file could end here."""
+        return self._frame is None and not self._output
+
+    def readinto(self, target: memoryview) -> int:
+        """0 when there is no whole block yet.  Raises Corrupt for what more bytes cannot mend."""
+        while not self._output:
+            start = self.position
+            try:
+                if not self._step():
+                    return 0
+            except Truncated:
+                self._raw.seek(start)
+                self.position = start
+                return 0
+            except self._library.ZstdError as error:
+                raise Corrupt(str(error)) from None
+        return self._give(target)

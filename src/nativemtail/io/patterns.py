@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 STREAM_SCHEMES = frozenset({"unix", "tcp"})
 DATAGRAM_SCHEMES = frozenset({"unixgram", "udp"})
+SEGMENTS_SCHEME = "zstd"
 STDIN_NAMES = frozenset({"-", "/dev/stdin"})
 
 _FILE_PREFIX = "file://"
@@ -28,8 +29,9 @@ class BadSource(ValueError):
 class LogSpec(NamedTuple):
     """One element of `-logs`.
 
-    `kind` is `path`, `stdin`, `unix`, `unixgram`, `tcp` or `udp`.  `name` is the source name that `getfilename()`
-    gives, or for a path the absolute pattern.  `address` is the path or `host:port` of a socket, else empty.
+    `kind` is `path`, `stdin`, `unix`, `unixgram`, `tcp`, `udp` or `zstd`.  `name` is the source name that
+    `getfilename()` gives, or for a path the absolute pattern.  `address` is the path or `host:port` of a socket, the
+    directory of segments, else empty.
     """
 
     kind: str
@@ -40,7 +42,7 @@ class LogSpec(NamedTuple):
 def parse_logs(values: Iterable[str]) -> list[LogSpec]:
     """Classify the elements, given already split at commas; equal ones once, order kept.
 
-    Raises `BadSource` for a socket without an address.
+    Raises `BadSource` for a socket without an address, and for segments without a directory.
     """
     return list(dict.fromkeys(_parse_element(text) for text in values))
 
@@ -57,6 +59,11 @@ def _parse_element(text: str) -> LogSpec:
         if not address:
             raise BadSource("socket address cannot be empty, please provide a unix domain socket filename or host:port")
         return LogSpec(scheme, f"{scheme}://{address}", address)
+    if separator and scheme == SEGMENTS_SCHEME:
+        if not rest:
+            raise BadSource("zstd:// needs the directory of the segments: zstd:///var/log/kumomta")
+        directory = absolute(rest)
+        return LogSpec(scheme, f"{scheme}://{directory}", directory)
     if text.startswith(_FILE_PREFIX):
         text = text.removeprefix(_FILE_PREFIX)
     return LogSpec("path", absolute(text))

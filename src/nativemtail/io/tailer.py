@@ -19,7 +19,8 @@ from nativemtail.io.fifo import StdinReader
 from nativemtail.io.follow import identity
 from nativemtail.io.listen import DatagramListener, StreamListener, listener
 from nativemtail.io.loop import Loop
-from nativemtail.io.patterns import BadPattern, Glob, LogSpec
+from nativemtail.io.patterns import SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
+from nativemtail.io.segments import SegmentDirectory
 from nativemtail.io.sources import Context, Counters, Settings, Sink
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Tailer:
         self._discovery: Discovery | None = None
         self._listeners: list[StreamListener | DatagramListener] = []
         self._stdin: list[StdinReader] = []
+        self._segments: list[SegmentDirectory] = []
         self._stopping = False
 
     @property
@@ -62,6 +64,7 @@ class Tailer:
         """Sources being read: paths, listeners with their connections, standard input."""
         connections = sum(entry.connections for entry in self._listeners if isinstance(entry, StreamListener))
         files = len(self._discovery) if self._discovery is not None else 0
+        files += len(self._segments)
         return files + len(self._listeners) + connections + sum(not reader.closed for reader in self._stdin)
 
     @property
@@ -77,7 +80,7 @@ class Tailer:
         limit = _raise_file_limit()
         try:
             for spec in self._specs:
-                if spec.kind not in ("path", "stdin"):
+                if spec.kind not in ("path", "stdin", SEGMENTS_SCHEME):
                     self._listeners.append(listener(self._context, self._loop, spec))
         except BaseException:
             self._close()
@@ -90,6 +93,9 @@ class Tailer:
             if spec.kind == "stdin" and not self._stdin:
                 source = self._context.hold(spec.name)
                 self._stdin.append(StdinReader(self._context, self._loop, source, self._loop.wake))
+            elif spec.kind == SEGMENTS_SCHEME:
+                self._segments.append(SegmentDirectory(self._context, self._loop, spec.name, spec.address))
+                self._segments[-1].start()
 
     def run(self) -> None:
         """Read until `stop`, or until nothing is left to be read; then read the rests, close, remove socket files."""
@@ -134,13 +140,14 @@ class Tailer:
                     _log.warning("%s: %s", spec.name, error)
 
     def _is_alive(self) -> bool:
-        return self._discovery is not None or bool(self._listeners) or any(not reader.closed for reader in self._stdin)
+        lasting = self._discovery is not None or bool(self._listeners) or bool(self._segments)
+        return lasting or any(not reader.closed for reader in self._stdin)
 
     def _drain(self) -> None:
         deadline = time.monotonic() + self._context.settings.drain
         if self._discovery is not None:
             self._discovery.drain(deadline)
-        for reader in (*self._listeners, *self._stdin):
+        for reader in (*self._listeners, *self._stdin, *self._segments):
             reader.drain(deadline)
 
     def _close(self) -> None:
@@ -149,8 +156,11 @@ class Tailer:
         for reader in self._stdin:
             reader.close()
             self._context.release(reader.source)
+        for segments in self._segments:
+            segments.close()
         self._listeners.clear()
         self._stdin.clear()
+        self._segments.clear()
         if self._discovery is not None:
             self._discovery.close()
         self._loop.close()

@@ -1,0 +1,189 @@
+"""`nativemtail compare`: do a running mtail and a running nativemtail count the same?
+
+Both pages are taken while lines flow, so ours is taken before and after mtail's: what only grows is equal when mtail's
+value lies between the two, and what changed meanwhile is looked at again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+TIMEOUT = 10.0
+MAX_PAGE = 1 << 30
+
+_KINDS = ("", "counter", "gauge", "timer", "text", "histogram")
+_TYPES = ("Int", "Float", "String", "Buckets")
+_COUNTER, _HISTOGRAM = 1, 5
+_SAMPLE = re.compile(r'([a-zA-Z_:][\w:]*)((?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?) ')
+_COMMENT = re.compile(r"# (?:HELP|TYPE) (\S+) ")
+
+
+class CompareError(Exception):
+    """A page cannot be had; the text says which and why."""
+
+
+class Identity(NamedTuple):
+    """What a metric is, whatever it has counted."""
+
+    program: str
+    name: str
+    kind: int
+    type: int
+    keys: tuple[str, ...]
+
+    def __str__(self) -> str:
+        kind = _KINDS[self.kind] if self.kind < len(_KINDS) else self.kind
+        value = _TYPES[self.type] if self.type < len(_TYPES) else self.type
+        by = f" by {', '.join(self.keys)}" if self.keys else ""
+        return f"{self.program}: {kind} {self.name}{by} ({value})"
+
+
+Labels = tuple[str, ...]
+Values = dict[Labels, Any]
+
+
+class Page(NamedTuple):
+    """What one of the two says: its user's metrics, and their lines on `/metrics` without the values."""
+
+    metrics: dict[Identity, Values]
+    lines: frozenset[str]
+
+
+class Report(NamedTuple):
+    """Differences, a line each; how much was compared."""
+
+    differences: list[str]
+    metrics: int
+    label_sets: int
+
+
+def compare(theirs: str, ours: str, patience: float = 0.0) -> Report:
+    """Take both pages until they are equal, for so many seconds at most.  Raises CompareError."""
+    end = time.monotonic() + patience
+    while True:
+        before = _page(ours)
+        middle = _page(theirs)
+        after = _page(ours)
+        differences = list(_differences(before, middle, after))
+        if not differences or time.monotonic() >= end:
+            sets = sum(map(len, middle.metrics.values()))
+            return Report(differences, len(middle.metrics), sets)
+        time.sleep(min(1.0, max(0.0, end - time.monotonic())))
+
+
+# --- taking the pages ----------------------------------------------------------------------------------------
+
+
+def _page(base: str) -> Page:
+    metrics: dict[Identity, Values] = {}
+    try:
+        for entry in json.loads(_get(base, "/json")):
+            identity = Identity(
+                entry["Program"], entry["Name"], entry["Kind"], entry["Type"], tuple(entry.get("Keys") or ())
+            )
+            values = metrics.setdefault(identity, {})
+            for label_set in entry.get("LabelValues") or ():
+                values[tuple(label_set.get("Labels") or ())] = _value(label_set["Value"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CompareError(f"{base}/json is not mtail's JSON: {type(error).__name__}: {error}") from None
+    names = {identity.name.replace("-", "_") for identity in metrics}
+    text = _get(base, "/metrics").decode("utf-8", "replace")
+    return Page(metrics, frozenset(_lines(text, names)))
+
+
+def _get(base: str, path: str) -> bytes:
+    url = base.rstrip("/") + path
+    try:
+        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+            raise ValueError("not an http or https URL")
+        request = urllib.request.Request(url, headers={"Accept": "text/plain"})
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            body: bytes = answer.read(MAX_PAGE)
+            return body
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read(200).decode("utf-8", "replace").strip()
+        raise CompareError(f"{url}: {error.code} {error.reason}: {said}") from None
+    except (OSError, ValueError) as error:
+        raise CompareError(f"{url}: {getattr(error, 'reason', error)}") from None
+
+
+def _value(value: dict[str, Any]) -> Any:
+    """A number or text, or of a histogram (count, sum, counts by upper bound)."""
+    if "Buckets" in value:
+        return value["Count"], value["Sum"], tuple(sorted(value["Buckets"].items()))
+    return value["Value"]
+
+
+def _lines(text: str, names: set[str]) -> Iterator[str]:
+    """What stands on the page of these families: comments as they are, samples without values."""
+    for line in text.splitlines():
+        comment = _COMMENT.match(line)
+        sample = _SAMPLE.match(line)
+        if comment and comment[1] in names:
+            yield line
+        elif sample and (sample[1] in names or re.sub("_(bucket|sum|count)$", "", sample[1]) in names):
+            yield sample[1] + sample[2]
+
+
+# --- the differences -----------------------------------------------------------------------------------------
+
+
+def _differences(before: Page, theirs: Page, after: Page) -> Iterator[str]:
+    for identity in sorted(theirs.metrics.keys() | after.metrics.keys()):
+        if identity not in after.metrics:
+            yield f"only in mtail: {identity}"
+        elif identity not in theirs.metrics:
+            yield f"only in nativemtail: {identity}"
+        else:
+            yield from _values_of(identity, *(page.metrics.get(identity, {}) for page in (before, theirs, after)))
+    if before.metrics.keys() == theirs.metrics.keys() == after.metrics.keys():
+        for line in sorted(theirs.lines - before.lines - after.lines):
+            yield f"only on mtail's /metrics: {line}"
+        for line in sorted((before.lines & after.lines) - theirs.lines):
+            yield f"only on nativemtail's /metrics: {line}"
+
+
+def _values_of(identity: Identity, before: Values, theirs: Values, after: Values) -> Iterator[str]:
+    for labels in sorted(before.keys() | theirs.keys() | after.keys()):
+        name = identity.name + (
+            "{" + ",".join(f"{key}={value!r}" for key, value in zip(identity.keys, labels, strict=False)) + "}"
+            if labels
+            else ""
+        )
+        where = f"{identity.program}: {name}"
+        if labels not in theirs:
+            if labels in before and labels in after:
+                yield f"only in nativemtail: {where} {_text(after[labels])}"
+        elif labels not in before and labels not in after:
+            yield f"only in mtail: {where} {_text(theirs[labels])}"
+        elif not _fits(identity, before.get(labels), theirs[labels], after.get(labels)):
+            ours = after.get(labels, before.get(labels))
+            yield f"differs: {where} is {_text(theirs[labels])} in mtail, {_text(ours)} in nativemtail"
+
+
+def _fits(identity: Identity, before: Any, theirs: Any, after: Any) -> bool:
+    """Whether mtail's value can be ours at some moment between the two."""
+    if theirs in (before, after):
+        return True
+    if before is None or after is None or before == after:
+        return False
+    grows: dict[int, Callable[[Any], Any]] = {_COUNTER: lambda value: value, _HISTOGRAM: lambda value: value[0]}
+    if identity.kind not in grows:
+        return True
+    low, middle, high = map(grows[identity.kind], (before, theirs, after))
+    return bool(low <= middle <= high or high < low)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        count, total, buckets = value
+        return f"count {count}, sum {total}, {dict(buckets)}"
+    return repr(value)

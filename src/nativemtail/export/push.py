@@ -1,0 +1,178 @@
+"""The schedule of pushes (spec metrics-export.md §7.2; row `push-lock`).
+
+Every target has a thread of its own, so that a peer that is down, slow or silent holds up nobody.  Nothing is queued:
+what a peer missed it gets, as it is by then, at the next push.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from nativemtail import __version__
+from nativemtail.export.collectd import Collectd
+from nativemtail.export.graphite import Graphite
+from nativemtail.export.otlp import Otlp, SetUpError
+from nativemtail.export.statsd import Statsd
+from nativemtail.export.wire import Budget, PushError
+
+if TYPE_CHECKING:
+    from nativemtail._core import Snapshot
+
+__all__ = ["Options", "Pusher", "SetUpError"]
+
+log = logging.getLogger(__name__)
+
+Count = Callable[[str, int], None]
+"""Counts metrics (`total`) and label sets that were written (`success`)."""
+
+
+class Snapshots(Protocol):
+    """The store, as far as pushes need it."""
+
+    def snapshot(self) -> Snapshot: ...
+
+
+class Exports(Protocol):
+    """`selfmetrics.ExportCounters`."""
+
+    def add(self, name: str, count: int = ...) -> None: ...
+
+
+class Options(Protocol):
+    """The flags that pushes depend on; intervals in seconds, an interval of 0 or less is never."""
+
+    metric_push_interval: float
+    metric_push_write_deadline: float
+    collectd_socketpath: str
+    collectd_prefix: str
+    graphite_host_port: str
+    graphite_prefix: str
+    statsd_hostport: str
+    statsd_prefix: str
+    experimental_enable_opentelemetry: bool
+    otlp_endpoint: str
+
+
+class Target(Protocol):
+    """A peer and the format that it takes."""
+
+    name: str
+    """In front of `_export_total` and `_export_success`."""
+    peer: str
+
+    def push(self, snapshot: Snapshot, budget: Budget, count: Count) -> None:
+        """Send everything.  Raises PushError."""
+
+
+def targets(options: Options, host_name: str) -> list[Target]:
+    """A target for each address that was given.  Raises SetUpError."""
+    found: list[Target] = []
+    if options.collectd_socketpath:
+        interval = options.metric_push_interval
+        prefix = options.collectd_prefix
+        found.append(Collectd(options.collectd_socketpath, host_name=host_name, interval=interval, prefix=prefix))
+    if options.graphite_host_port:
+        found.append(Graphite(options.graphite_host_port, prefix=options.graphite_prefix))
+    if options.statsd_hostport:
+        found.append(Statsd(options.statsd_hostport, prefix=options.statsd_prefix))
+    if options.otlp_endpoint or options.experimental_enable_opentelemetry:
+        seconds = options.metric_push_write_deadline
+        found.append(Otlp(options.otlp_endpoint, host_name=host_name, version=__version__, seconds=seconds))
+    return found
+
+
+class Pusher:
+    """Pushes from `store` to all targets that `options` name, from `start` to `stop`.  Raises SetUpError."""
+
+    def __init__(self, store: Snapshots, options: Options, exports: Exports, host_name: str = "") -> None:
+        self._loops: list[_Loop] = []
+        self._deadline = options.metric_push_write_deadline
+        if options.metric_push_interval > 0:
+            self._loops = [
+                _Loop(target, store, options.metric_push_interval, self._deadline, exports)
+                for target in targets(options, host_name or socket.gethostname())
+            ]
+
+    def start(self) -> None:
+        """The first push is one interval from now."""
+        for loop in self._loops:
+            log.info("pushing metrics to %s at %s", loop.target.name, loop.target.peer)
+            loop.thread.start()
+
+    def stop(self, final: bool = True) -> None:
+        """End the threads; `final` has each target pushed to once more.
+
+        Takes no longer than the write deadline, whatever the peers do.
+        """
+        end = time.monotonic() + max(self._deadline, 0)
+        for loop in self._loops:
+            loop.finish(end, final)
+        for loop in self._loops:
+            if loop.thread.ident is not None:
+                loop.thread.join(max(0.0, end - time.monotonic()) + _GRACE)
+                loop.close()
+
+
+_GRACE = 0.5
+
+
+class _Loop:
+    """One target's thread."""
+
+    def __init__(self, target: Target, store: Snapshots, interval: float, deadline: float, exports: Exports) -> None:
+        self.target = target
+        self.thread = threading.Thread(target=self._run, name=f"push-{target.name}", daemon=True)
+        self._store = store
+        self._interval = interval
+        self._budget = Budget(deadline, math.inf)
+        self._exports = exports
+        self._stopping = threading.Event()
+        self._final = False
+        self._failing = False
+
+    def finish(self, end: float, final: bool) -> None:
+        """Have the thread end by then."""
+        self._final = final
+        self._budget.end = end
+        self._stopping.set()
+
+    def close(self) -> None:
+        if isinstance(self.target, Otlp):
+            self.target.close()
+
+    def _run(self) -> None:
+        due = time.monotonic() + self._interval
+        while not self._stopping.wait(min(max(0.0, due - time.monotonic()), threading.TIMEOUT_MAX)):
+            self._push()
+            # After a push longer than the interval the missed ones are left out.
+            due = max(due + self._interval, time.monotonic())
+        if self._final:
+            self._push()
+
+    def _push(self) -> None:
+        try:
+            self.target.push(self._store.snapshot(), self._budget, self._count)
+        except PushError as error:
+            self._failed(str(error))
+        except Exception as error:
+            log.debug("pushing to %s failed", self.target.peer, exc_info=True)
+            self._failed(f"pusher error: {type(error).__name__}: {error}")
+        else:
+            if self._failing:
+                log.info("%s %s: pushes work again", self.target.name, self.target.peer)
+            self._failing = False
+
+    def _failed(self, text: str) -> None:
+        """Say so when it begins; as long as it lasts only where details are asked for."""
+        level = logging.DEBUG if self._failing else logging.WARNING
+        log.log(level, "%s %s: %s; trying again every %gs", self.target.name, self.target.peer, text, self._interval)
+        self._failing = True
+
+    def _count(self, what: str, count: int) -> None:
+        self._exports.add(f"{self.target.name}_export_{what}", count)

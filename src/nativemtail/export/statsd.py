@@ -1,0 +1,125 @@
+"""StatsD: a datagram per label set, counters as increases (spec metrics-export.md §6; rows `statsd-…`)."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import os
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from nativemtail.export import wire
+from nativemtail.export.values import encode, exported, flat_name, number, value_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nativemtail._core import Metric, Row, Snapshot
+    from nativemtail.export.wire import Budget
+
+log = logging.getLogger(__name__)
+
+COUNTER, GAUGE, TIMER = 1, 2, 3
+"""`Metric.kind`."""
+
+Key = tuple[str, str, int, int, tuple[str, ...], tuple[str, ...]]
+"""What a label set is known by: program, name, kind and type of its metric, keys, values."""
+Totals = tuple[float, ...]
+"""Of a counter its value; of a histogram its count and its sum."""
+
+
+class Datagram(NamedTuple):
+    """What is sent of a label set, if anything; once it is sent, `totals` are what the server has."""
+
+    key: Key
+    totals: Totals
+    data: bytes
+
+
+def datagrams(snapshot: Snapshot, metric: Metric, known: dict[Key, Totals], *, prefix: str = "") -> Iterator[Datagram]:
+    """For each label set what is new since `known`, which has what was sent of counters and histograms."""
+    for row in snapshot.rows(metric):
+        path = f"{prefix}{metric.program}.{flat_name(metric.name, metric.keys, row.labels, '.')}"
+        key = (metric.program, metric.name, metric.kind, metric.type, metric.keys, row.labels)
+        if metric.kind in (GAUGE, TIMER):
+            yield Datagram(key, (), encode(_level(path, metric.kind, row)))
+        elif row.value is None:
+            yield _increases(key, {f"{path}.count": row.count, f"{path}.sum": row.sum}, known)
+        elif isinstance(row.value, bytes):
+            yield Datagram(key, (), encode(f"{path}:{value_text(row)}|c"))
+        else:
+            yield _increases(key, {path: row.value}, known)
+
+
+def _level(path: str, kind: int, row: Row) -> str:
+    text = f"{path}:{value_text(row)}|{'g' if kind == GAUGE else 'ms'}"
+    if kind == GAUGE and text.startswith(f"{path}:-"):
+        # A sign makes it a change, so that a negative value can only be reached from zero.
+        return f"{path}:0|g\n{text}"
+    return text
+
+
+def _increases(key: Key, totals: dict[str, float], known: dict[Key, Totals]) -> Datagram:
+    """The lines of the counters that grew; one that shrank began anew.  What is no number is as if it had not come."""
+    before = known.get(key) or (0,) * len(totals)
+    after = tuple(now if math.isfinite(now) else old for now, old in zip(totals.values(), before, strict=True))
+    lines = []
+    for path, now, old in zip(totals, after, before, strict=True):
+        increase = now if now < old else now - old
+        if increase:
+            lines.append(f"{path}:{increase if isinstance(increase, int) else number(increase)}|c")
+    return Datagram(key, after, encode("\n".join(lines)))
+
+
+class Statsd:
+    """A server, and what it has of each counter."""
+
+    name = "statsd"
+
+    def __init__(self, address: str, *, prefix: str = "") -> None:
+        self.peer = address
+        self._prefix = prefix
+        self._known: dict[Key, Totals] = {}
+        self._too_long = False
+
+    def push(self, snapshot: Snapshot, budget: Budget, count: Callable[[str, int], None]) -> None:
+        """Raises PushError."""
+        sock = wire.dial_internet(self.peer, socket.SOCK_DGRAM, budget)
+        deadline = budget.deadline()
+        fresh: dict[Key, Totals] = {}
+        try:
+            with sock:
+                for metric in exported(snapshot, text=False):
+                    count("total", 1)
+                    for key, totals, data in datagrams(snapshot, metric, self._known, prefix=self._prefix):
+                        if not data or self._send(sock, deadline, data):
+                            fresh[key] = totals
+                            count("success", bool(data))
+                        elif key in self._known:
+                            fresh[key] = self._known[key]
+                # A refusal of the last datagram; without this check it would go unseen.
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code:
+                    raise OSError(code, os.strerror(code))
+        except ConnectionRefusedError as error:
+            # Nobody was there for what was sent before it either.
+            raise wire.WriteError(error) from None
+        except OSError as error:
+            self._known |= {key: totals for key, totals in fresh.items() if totals}
+            raise wire.WriteError(error) from None
+        self._known = {key: totals for key, totals in fresh.items() if totals}
+
+    def _send(self, sock: socket.socket, deadline: float, data: bytes) -> bool:
+        """Whether it was sent; a datagram longer than can be is left out."""
+        try:
+            sock.settimeout(wire.left(deadline))
+            sock.send(data)
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            if not self._too_long:
+                log.warning("%s: label sets of more than a datagram's length are left out: %.200r", self.peer, data)
+            self._too_long = True
+            return False
+        return True

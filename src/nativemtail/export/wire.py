@@ -1,0 +1,188 @@
+"""How pushes reach their peers: addresses, deadlines, and streams that wait for nobody longer than that."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+PIECE = 64 * 1024
+"""Bytes that a stream gathers before it sends them."""
+LINGER = 1.0
+"""Seconds that a finished stream waits for the peer to close: then everything has arrived."""
+
+
+class PushError(Exception):
+    """A push ended early; the text says at what and why."""
+
+
+class DialError(PushError):
+    """The peer cannot be reached."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"pusher dial error: {reason(error)}")
+
+
+class WriteError(PushError):
+    """The peer stopped taking what is sent to it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"pusher write error: {reason(error)}")
+
+
+def reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+
+
+@dataclass(slots=True)
+class Budget:
+    """How long one step of a push may take, and when all must be over (`time.monotonic`)."""
+
+    seconds: float
+    end: float = math.inf
+
+    def deadline(self) -> float:
+        """Until when a step that begins now may go on."""
+        return min(time.monotonic() + self.seconds, self.end)
+
+
+def left(deadline: float) -> float:
+    """Seconds until then.  Raises TimeoutError when there are none."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    return seconds
+
+
+def host_and_port(address: str) -> tuple[str, str]:
+    """The parts of `host:port` or `[host]:port`; this host when it names none.  Raises ValueError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port:
+        raise ValueError(f"address {address}: missing port in address")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"address {address}: too many colons in address")
+    return host or "localhost", port
+
+
+def dial_internet(address: str, kind: socket.SocketKind, budget: Budget) -> socket.socket:
+    """A connected socket, to the first of the host's addresses that answers.  Raises DialError."""
+    deadline = budget.deadline()
+    try:
+        host, port = host_and_port(address)
+        places = socket.getaddrinfo(host, port, type=kind)
+    except (ValueError, OSError) as error:
+        raise DialError(error) from None
+    failure: Exception = OSError("no address")
+    for family, _, protocol, _, place in places:
+        try:
+            return _connected(socket.socket(family, kind, protocol), place, deadline)
+        except OSError as error:
+            failure = error
+    raise DialError(failure)
+
+
+def dial_unix(path: str, budget: Budget) -> socket.socket:
+    """A socket connected to the stream socket at `path`.  Raises DialError."""
+    try:
+        return _connected(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), path, budget.deadline())
+    except OSError as error:
+        raise DialError(error) from None
+
+
+def _connected(sock: socket.socket, place: object, deadline: float) -> socket.socket:
+    try:
+        sock.settimeout(left(deadline))
+        sock.connect(place)  # type: ignore[arg-type]
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+@contextlib.contextmanager
+def stream(
+    sock: socket.socket,
+    budget: Budget,
+    sent: Callable[[int], None],
+    heard: Callable[[bytes], None] = lambda data: None,
+) -> Iterator[Stream]:
+    """Everything that is written inside goes out before this ends, by one deadline for all.  Raises WriteError."""
+    with sock:
+        try:
+            channel = Stream(sock, budget.deadline(), sent, heard)
+            yield channel
+            channel.finish()
+        except OSError as error:
+            raise WriteError(error) from None
+
+
+class Stream:
+    """Sends entries in order and reads what the peer says, lest that fills the peer's buffers and stops it.
+
+    `sent` is told how many entries went out, `heard` what the peer said.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        deadline: float,
+        sent: Callable[[int], None],
+        heard: Callable[[bytes], None],
+    ) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        self._sent = sent
+        self._heard = heard
+        self._pending = bytearray()
+        self._entries = 0
+        sock.setblocking(False)
+        self._poll = select.poll()
+
+    def write(self, entry: bytes) -> None:
+        """Raises OSError, TimeoutError included."""
+        self._pending += entry
+        self._entries += 1
+        if len(self._pending) >= PIECE:
+            self._flush()
+
+    def finish(self) -> None:
+        """Send the rest and say so; a peer that closes then has read it all, one that resets has not."""
+        self._flush()
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+        patience = min(self._deadline, time.monotonic() + LINGER)
+        self._poll.register(self._sock, select.POLLIN)
+        with contextlib.suppress(TimeoutError):
+            while self._poll.poll(left(patience) * 1000) and self._hear():
+                pass
+
+    def _flush(self) -> None:
+        self._poll.register(self._sock, select.POLLIN | select.POLLOUT)
+        at = 0
+        while at < len(self._pending):
+            for _, events in self._poll.poll(left(self._deadline) * 1000):
+                if events & select.POLLIN and not self._hear():
+                    raise ConnectionResetError(errno.ECONNRESET, "closed by the peer")
+                if events & ~select.POLLIN:
+                    with memoryview(self._pending) as view:
+                        at += self._sock.send(view[at : at + PIECE])
+        self._sent(self._entries)
+        self._pending.clear()
+        self._entries = 0
+
+    def _hear(self) -> bool:
+        """Read what the peer says; False when it has closed."""
+        try:
+            data = self._sock.recv(PIECE)
+        except BlockingIOError:
+            return True
+        self._heard(data)
+        return bool(data)

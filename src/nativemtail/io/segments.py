@@ -1,0 +1,290 @@
+"""A directory of Zstandard segments, as KumoMTA writes its logs: `zstd:///var/log/kumomta`.
+
+The writer opens one segment after another, flushes blocks to it, and takes its write permission away when it is
+finished.  Names sort by age; names that begin with a dot are none of ours.  All segments are one source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from nativemtail.io import watch
+from nativemtail.io.compressed import Corrupt, GrowingZstdDecoder, Truncated
+from nativemtail.io.lines import Buffer, LineReader
+from nativemtail.io.loop import Loop
+from nativemtail.io.sources import Context, Source
+from nativemtail.text import explain, reason
+
+MAX_OPEN = 64
+"""Segments that are open at once; more wait.  The oldest that was not written to for `ABANDONED` seconds is given up:
+its writer crashed."""
+ABANDONED = 60.0
+
+_EVENTS = watch.DIRECTORY_EVENTS | watch.MODIFY
+_LOST = watch.DELETE_SELF | watch.MOVE_SELF | watch.UNMOUNT | watch.IGNORED
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+log = logging.getLogger(__name__)
+
+
+class Entry(NamedTuple):
+    """What is in a directory; of the same name there may be another one later."""
+
+    name: str
+    inode: int
+
+
+def find_segments(directory: str, ignore: Callable[[str], object] | None) -> list[Entry]:
+    """The segments, oldest first.  Raises OSError."""
+    with os.scandir(directory) as entries:
+        found = [Entry(entry.name, entry.inode()) for entry in entries if not entry.name.startswith(".")]
+    return sorted(entry for entry in found if ignore is None or not ignore(entry.name))
+
+
+def is_finished(info: os.stat_result) -> bool:
+    """Whether nothing will be written to it any more: nobody may, or it has been deleted."""
+    return not info.st_mode & _WRITABLE or not info.st_nlink
+
+
+def read_segments(
+    directory: str,
+    ignore: Callable[[str], object],
+    lines: LineReader,
+    buffer: Buffer,
+    failed: Callable[[str], None],
+) -> Iterator[None]:
+    """Deliver what all segments hold now, oldest first; yields after each block.  `failed` is told of each problem."""
+    try:
+        entries = find_segments(directory, ignore)
+    except OSError as error:
+        failed(explain(error, "open", directory))
+        return
+    for path in (os.path.join(directory, entry.name) for entry in entries):
+        try:
+            with open(path, "rb", buffering=0) as raw:
+                finished = is_finished(os.fstat(raw.fileno()))
+                decoder = GrowingZstdDecoder(raw)
+                while lines.read(buffer, decoder.readinto):
+                    yield
+                if finished and not decoder.is_complete:
+                    failed(f"{path}: {Truncated()}")
+        except IsADirectoryError:
+            continue
+        except (OSError, Corrupt) as error:
+            failed(f"{path}: {reason(error) if isinstance(error, OSError) else error}")
+        lines.finish()
+
+
+class _Segment:
+    """One file.  What its first `skip` bytes hold was there before us and is not delivered."""
+
+    def __init__(self, path: str, source: Source, skip: int, max_line_length: int) -> None:
+        self.path = path
+        self._source = source
+        self._skip = skip
+        self._raw = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+        self.decoder = GrowingZstdDecoder(self._raw)
+        self.lines = LineReader(self._scan, max_line_length)
+
+    @property
+    def is_skipping(self) -> bool:
+        return self.decoder.position <= self._skip
+
+    def status(self) -> os.stat_result:
+        return os.fstat(self._raw.fileno())
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def _scan(self, block: bytearray, start: int, end: int) -> int:
+        if self.is_skipping:
+            return 0
+        return self._source.scan(block, start, end)
+
+
+class SegmentDirectory:
+    """Follows the segments in `directory`, which may come into being later.  Belongs to the loop's thread.
+
+    Of what is there at the start nothing is delivered (row `new-file`); later segments are read from their beginning.
+    """
+
+    def __init__(self, context: Context, loop: Loop, name: str, directory: str) -> None:
+        self.source = context.hold(name)
+        self._context = context
+        self._loop = loop
+        self._directory = directory
+        self._open: dict[Entry, _Segment] = {}
+        self._waiting: list[Entry] = []
+        self._done: set[Entry] = set()
+        self._inotify: watch.Inotify | None = None
+        self._watched = False
+        self._problem = ""
+
+    def start(self) -> None:
+        """Take note of what is there."""
+        with contextlib.suppress(OSError):
+            for entry in find_segments(self._directory, self._context.settings.ignore):
+                info = os.stat(os.path.join(self._directory, entry.name))
+                if is_finished(info):
+                    self._done.add(entry)
+                elif stat.S_ISREG(info.st_mode):
+                    self._open_segment(entry, info.st_size)
+        if self._context.settings.inotify:
+            with contextlib.suppress(OSError):
+                self._inotify = watch.Inotify()
+                self._loop.add(self._inotify.fileno(), self._on_events)
+        self._find()
+        self._sweep()
+
+    def turn(self) -> bool:
+        """Read once, from the oldest segment that has something."""
+        self._fill()
+        for entry, segment in list(self._open.items()):
+            finished = is_finished(segment.status())
+            if self._read(entry, segment):
+                return True
+            if finished:
+                self._finish(entry, segment)
+                self._fill()
+        return False
+
+    def drain(self, deadline: float) -> None:
+        """Read everything to its end once more and deliver what is unterminated."""
+        self._look()
+        while time.monotonic() < deadline and self.turn():
+            pass
+        for segment in self._open.values():
+            segment.lines.finish()
+
+    def close(self) -> None:
+        for segment in self._open.values():
+            segment.close()
+        self._open.clear()
+        if self._inotify is not None:
+            self._loop.remove(self._inotify.fileno())
+            self._inotify.close()
+            self._inotify = None
+        self._context.release(self.source)
+
+    # Segments
+
+    def _look(self) -> None:
+        """Find new segments."""
+        try:
+            entries = find_segments(self._directory, self._context.settings.ignore)
+        except OSError as error:
+            self._failed(explain(error, "open", self._directory))
+            return
+        self._problem = ""
+        self._done.intersection_update(entries)
+        known = self._done.union(self._open, self._waiting)
+        new = [entry for entry in entries if entry not in known]
+        if new:
+            self._waiting = sorted([*self._waiting, *new])
+
+    def _fill(self) -> None:
+        """Open what waits, oldest first."""
+        while self._waiting:
+            if len(self._open) >= MAX_OPEN and not self._give_up_one():
+                return
+            entry = self._waiting.pop(0)
+            path = os.path.join(self._directory, entry.name)
+            try:
+                if stat.S_ISREG(os.stat(path).st_mode):
+                    self._open_segment(entry, 0)
+                else:
+                    self._done.add(entry)
+            except OSError as error:
+                self._failed(explain(error, "open", path))
+
+    def _open_segment(self, entry: Entry, skip: int) -> None:
+        path = os.path.join(self._directory, entry.name)
+        self._open[entry] = _Segment(path, self.source, skip, self._context.settings.max_line_length)
+        self._open = dict(sorted(self._open.items()))
+        self._context.counters.log_opens_total[self.source.name] += 1
+
+    def _read(self, entry: Entry, segment: _Segment) -> bool:
+        """Whether there was something."""
+        counters, name = self._context.counters, self.source.name
+        cut = segment.lines.cut_lines
+        try:
+            count = segment.lines.read(self._context.buffer, segment.decoder.readinto) or 0
+        except (OSError, Corrupt) as error:
+            self._failed(f"{segment.path}: {error}")
+            self._end(entry, segment)
+            return True
+        if not segment.is_skipping:
+            counters.log_bytes_total[name] += count
+        if segment.lines.cut_lines > cut:
+            counters.lines_cut_total[name] += segment.lines.cut_lines - cut
+        return count > 0
+
+    def _finish(self, entry: Entry, segment: _Segment) -> None:
+        if not segment.decoder.is_complete or segment.decoder.position < segment.status().st_size:
+            self._failed(f"{segment.path}: {Truncated()}")
+        self._end(entry, segment)
+
+    def _end(self, entry: Entry, segment: _Segment) -> None:
+        segment.lines.finish()
+        segment.close()
+        del self._open[entry]
+        self._done.add(entry)
+        self._context.counters.log_closes_total[self.source.name] += 1
+
+    def _give_up_one(self) -> bool:
+        for entry, segment in self._open.items():
+            info = segment.status()
+            if info.st_size == segment.decoder.position and time.time() - info.st_mtime > ABANDONED:
+                self._context.counters.limits_total["open_files"] += 1
+                self._end(entry, segment)
+                return True
+        return False
+
+    def _failed(self, text: str) -> None:
+        """Said once, until something else fails."""
+        self._context.counters.log_errors_total[self.source.name] += 1
+        if text != self._problem:
+            log.error("%s", text)
+        self._problem = text
+
+    # Waking
+
+    def _sweep(self) -> None:
+        """Look at everything now and then, whatever inotify says."""
+        self._look()
+        self._loop.queue(self)
+        self._loop.after(self._context.settings.sweep, self._sweep)
+
+    def _find(self) -> None:
+        """Watch the directory; as long as that cannot be done, look often."""
+        self._watched = False
+        if self._inotify is not None and not watch.is_remote(self._directory):
+            with contextlib.suppress(OSError):
+                self._inotify.add(self._directory, _EVENTS)
+                self._watched = True
+        self._look()
+        self._loop.queue(self)
+        if not self._watched:
+            self._loop.after(self._context.settings.poll_interval, self._find)
+
+    def _on_events(self, events: int) -> None:
+        assert self._inotify is not None
+        self._handle(self._inotify.read())
+        self._loop.queue(self)
+
+    def _handle(self, events: Iterable[watch.Event]) -> None:
+        look = lost = False
+        for event in events:
+            look |= bool(event.mask & (watch.NEW_ENTRY | watch.OVERFLOW))
+            lost |= not event.name and bool(event.mask & _LOST)
+        if lost and self._watched:
+            # What gets this name next is another directory.
+            self._find()
+        elif look:
+            self._look()

@@ -1,0 +1,251 @@
+"""The schedule of pushes: peers that are down, slow, silent or gone hold up nobody and are heard of once."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nativemtail._core import COUNTER, INT, Metric, Store
+from nativemtail.export.push import Pusher, SetUpError
+from nativemtail.export.wire import host_and_port
+from nativemtail.options import Options
+
+INTERVAL = 0.05
+PATIENCE = 10.0
+
+
+class Exports:
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def add(self, name: str, count: int = 1) -> None:
+        self.counts[name] += count
+
+
+@pytest.fixture
+def store() -> Store:
+    store = Store()
+    for name in ("hits", "misses"):
+        store.add(Metric(name, "p.mtail", COUNTER, INT))
+    return store
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
+        yield server
+
+
+def address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"{host}:{port}"
+
+
+def options(**flags: Any) -> Options:
+    return Options(**{"metric_push_interval": INTERVAL, "metric_push_write_deadline": 2.0, **flags})
+
+
+def wait_for(condition: Any) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "in vain"
+        time.sleep(0.01)
+
+
+def received(server: socket.socket) -> bytes:
+    """All of one connection."""
+    connection, _ = server.accept()
+    with connection:
+        connection.settimeout(PATIENCE)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+HITS = b"x.p.mtail.hits 0 0\nx.p.mtail.misses 0 0\n"
+
+
+def test_every_interval_and_once_more_at_the_end(store: Store, listener: socket.socket) -> None:
+    exports = Exports()
+    flags = options(graphite_host_port=address(listener), graphite_prefix="x.")
+    pusher = Pusher(store, flags, exports)
+    began = time.monotonic()
+    pusher.start()
+    assert received(listener) == HITS
+    assert time.monotonic() - began >= INTERVAL
+    assert received(listener) == HITS
+    listener.settimeout(0.5)
+    stopping = threading.Thread(target=pusher.stop)
+    stopping.start()
+    pages = 0
+    while stopping.is_alive():
+        try:
+            pages += received(listener) == HITS
+        except TimeoutError:
+            break
+    stopping.join()
+    assert pages >= 1
+    wait_for(lambda: exports.counts["graphite_export_success"] == 2 * (2 + pages))
+    assert exports.counts["graphite_export_total"] == 2 * (2 + pages)
+
+
+def test_final_push_of_a_process_that_never_reached_an_interval(store: Store, listener: socket.socket) -> None:
+    pusher = Pusher(store, options(metric_push_interval=1e9, graphite_host_port=address(listener)), Exports())
+    pusher.start()
+    stopping = threading.Thread(target=pusher.stop)
+    stopping.start()
+    assert received(listener).count(b"\n") == 2
+    stopping.join(PATIENCE)
+    assert not stopping.is_alive()
+
+
+@pytest.mark.parametrize(("interval", "final"), [(0, True), (-1, True), (1e9, False)])
+def test_no_push(store: Store, listener: socket.socket, interval: float, final: bool) -> None:
+    pusher = Pusher(store, options(metric_push_interval=interval, graphite_host_port=address(listener)), Exports())
+    pusher.start()
+    pusher.stop(final)
+    listener.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        listener.accept()
+
+
+def test_stop_without_start(store: Store, listener: socket.socket) -> None:
+    Pusher(store, options(graphite_host_port=address(listener)), Exports()).stop()
+
+
+def test_a_silent_peer_holds_up_neither_others_nor_the_end(tmp_path: Path, listener: socket.socket) -> None:
+    """collectd's socket takes nothing; carbon gets its pushes all the same."""
+    store = Store()
+    for number in range(20_000):
+        store.add(Metric(f"a_metric_with_a_long_name_{number:09}", "p.mtail", COUNTER, INT))
+    with socket.socket(socket.AF_UNIX) as silent:
+        path = str(tmp_path / "sock")
+        silent.bind(path)
+        silent.listen()
+        flags = options(collectd_socketpath=path, graphite_host_port=address(listener), metric_push_write_deadline=1.0)
+        exports = Exports()
+        pusher = Pusher(store, flags, exports)
+        pusher.start()
+        assert received(listener).count(b"\n") == 20_000
+        listener.close()
+        wait_for(lambda: exports.counts["collectd_export_total"] > 0)
+        began = time.monotonic()
+        pusher.stop()
+        assert time.monotonic() - began < 3
+        assert exports.counts["collectd_export_success"] < exports.counts["collectd_export_total"]
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+def test_said_once_per_change_of_state(store: Store, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.DEBUG, "nativemtail.export.push")
+    path = str(tmp_path / "collectd.sock")
+    exports = Exports()
+    pusher = Pusher(store, options(collectd_socketpath=path), exports)
+    pusher.start()
+    wait_for(lambda: len(caplog.records) >= 5)
+    failed = f"collectd {path}: pusher dial error: No such file or directory; trying again every 0.05s"
+    assert messages(caplog) == [f"pushing metrics to collectd at {path}", failed]
+    assert not exports.counts
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        server.settimeout(PATIENCE)
+        lines = received(server).decode().splitlines()
+    assert lines[0].startswith(f'PUTVAL "{socket.gethostname()}/mtail-p.mtail/counter-hits" interval=0 0:0')
+    wait_for(lambda: f"collectd {path}: pushes work again" in messages(caplog))
+    pusher.stop(final=False)
+
+
+def test_a_peer_that_closes_mid_write(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store()
+    for number in range(20_000):
+        store.add(Metric(f"a_metric_with_a_long_name_{number:09}", "p.mtail", COUNTER, INT))
+    pusher = Pusher(store, options(graphite_host_port=address(listener), metric_push_interval=0.2), Exports())
+    pusher.start()
+    connection, _ = listener.accept()
+    connection.recv(1000)
+    connection.close()
+    wait_for(lambda: any("pusher write error" in text for text in messages(caplog)))
+    assert received(listener).count(b"\n") == 20_000
+    pusher.stop(final=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("graphite", {"graphite_host_port": "nocolon"}),
+        ("graphite", {"graphite_host_port": "::1:2003"}),
+        ("statsd", {"statsd_hostport": "localhost:nosuchservice"}),
+        ("graphite", {"graphite_host_port": "127.0.0.1:1", "metric_push_write_deadline": 0.0}),
+    ],
+)
+def test_addresses_that_cannot_work_are_told(
+    store: Store, caplog: pytest.LogCaptureFixture, name: str, flags: dict[str, Any]
+) -> None:
+    pusher = Pusher(store, options(**flags), Exports())
+    pusher.start()
+    wait_for(lambda: any(f"{name} " in text and "pusher dial error: " in text for text in messages(caplog)))
+    pusher.stop(final=False)
+
+
+def test_a_failure_of_our_own_ends_no_thread(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    calls = iter(range(10**6))
+
+    def snapshot() -> Any:
+        if next(calls) < 2:
+            raise MemoryError("no room")
+        return store.snapshot()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
+        pusher = Pusher(SimpleNamespace(snapshot=snapshot), options(graphite_host_port=address(server)), Exports())
+        pusher.start()
+        assert received(server).count(b"\n") == 2
+        pusher.stop(final=False)
+    assert sum("MemoryError: no room" in text for text in messages(caplog)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        ("localhost:2003", ("localhost", "2003")),
+        ("[::1]:2003", ("::1", "2003")),
+        (":8125", ("localhost", "8125")),
+        ("host:http", ("host", "http")),
+    ],
+)
+def test_host_and_port(given: str, parts: tuple[str, str]) -> None:
+    assert host_and_port(given) == parts
+
+
+@pytest.mark.parametrize("given", ["", "host", "host:", "::1", "a:b:1"])
+def test_host_and_port_refuses(given: str) -> None:
+    with pytest.raises(ValueError, match=r"address .*: (missing port in|too many colons in) address"):
+        host_and_port(given)
+
+
+@pytest.mark.parametrize(
+    ("environment", "endpoint", "reason"),
+    [
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "x:1", "http/json"),
+        ({}, "http://", "not a host:port"),
+    ],
+)
+def test_a_collector_that_cannot_be_set_up_ends_the_start(
+    store: Store, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], endpoint: str, reason: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SetUpError, match=reason):
+        Pusher(store, options(otlp_endpoint=endpoint), Exports())

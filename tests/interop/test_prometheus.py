@@ -1,0 +1,148 @@
+"""Prometheus scrapes, over TCP and over TLS with a client certificate; promtool has nothing to say against our page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from signal import SIGHUP
+from typing import Any
+
+import pytest
+from daemons import Place, append, free_port, wait_until
+from systems import START, Systems
+
+
+def certificates(home: Path) -> dict[str, Path]:
+    """An authority, and certificates of it for 127.0.0.1 and for a client."""
+
+    def openssl(text: str, *more: str) -> None:
+        subprocess.run(["openssl", *text.split(), *more], check=True, capture_output=True, cwd=home)
+
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    openssl(f"req -x509 -days 2 {key} -keyout ca.key -out ca.pem", "-subj", "/CN=authority")
+    (home / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    for name in ("server", "client"):
+        openssl(f"req {key} -keyout {name}.key -out {name}.csr", "-subj", f"/CN={name}")
+        files = f"-in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem -extfile names"
+        openssl(f"x509 -req -days 2 {files}")
+    return {path.name: path for path in home.iterdir()}
+
+
+class Prometheus:
+    def __init__(self, systems: Systems, config: Path) -> None:
+        port = free_port()
+        self.system = systems.start(
+            "usr/bin/prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={systems.home}/tsdb",
+            f"--web.listen-address=127.0.0.1:{port}",
+        )
+        self.system.wait_for(port)
+        wait_until(lambda: "Server is ready" in self.system.log, lambda: self.system.log, START)
+        self.url = f"http://127.0.0.1:{port}/api/v1/query?query="
+
+    def query(self, text: str) -> dict[str, float]:
+        """Values by the labels `job` and `word`."""
+        with urllib.request.urlopen(self.url + urllib.parse.quote(text), timeout=START) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        return {
+            " ".join(r["metric"][key] for key in ("job", "word") if key in r["metric"]): float(r["value"][1])
+            for r in found
+        }
+
+    def wait_for(self, text: str, expected: dict[str, float]) -> None:
+        wait_until(lambda: self.query(text) == expected, lambda: f"{self.query(text)}\n{self.system.log}", START)
+
+
+@pytest.fixture
+def scraped(place: Place, systems: Systems) -> Any:
+    home = place.root / "tls"
+    home.mkdir()
+    files = certificates(home)
+    log = place.logs / "a.log"
+    log.touch()
+    plain = place.start()
+    tls = place.launch(
+        *(
+            "--progs",
+            str(place.progs),
+            "--logs",
+            str(log),
+            "--address",
+            "127.0.0.1",
+            "--port",
+            str(port := free_port()),
+        ),
+        *("--tls_cert", str(files["server.pem"]), "--tls_key", str(files["server.key"])),
+        *("--tls_client_ca", str(files["ca.pem"])),
+    )
+    tls.wait_log("HTTP on")
+    changes = {
+        "15s": "1s",
+        "localhost:3903": plain.address,
+        "logs.example.net:3904": f"127.0.0.1:{port}",
+        "/etc/prometheus/nativemtail-ca.pem": files["ca.pem"],
+        "/etc/prometheus/client.pem": files["client.pem"],
+        "/etc/prometheus/client.key": files["client.key"],
+    }
+    config = systems.configure("prometheus/prometheus.yml", changes)
+    checked = systems.run("usr/bin/promtool", "check", "config", config)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    return plain, tls, Prometheus(systems, config)
+
+
+JOBS = ("nativemtail", "nativemtail-tls")
+
+
+def test_scrapes_and_a_reload_that_resets_nothing(place: Place, scraped: Any) -> None:
+    plain, tls, prometheus = scraped
+    log = place.logs / "a.log"
+    prometheus.wait_for("up", dict.fromkeys(JOBS, 1.0))
+    append(log, b"a 1\na 5\nb 50\n")
+    words = {f"{job} {word}": count for job in JOBS for word, count in (("a", 2.0), ("b", 1.0))}
+    prometheus.wait_for('words_total{prog="count.mtail"}', words)
+    prometheus.wait_for("sizes_sum", dict.fromkeys(JOBS, 56.0))
+    prometheus.wait_for('sizes_bucket{le=~"10([.]0)?"}', dict.fromkeys(JOBS, 2.0))
+    program = place.progs / "count.mtail"
+    program.write_text(
+        "# a line that moves all others\n" + program.read_text() + "gauge extra\n/x/ {\n  extra = 1\n}\n"
+    )
+    for daemon in (plain, tls):
+        daemon.send(SIGHUP)
+        wait_until(lambda daemon=daemon: daemon.log.count("Loaded program count.mtail") >= 2, lambda: plain.log)
+    append(log, b"a 1\n")
+    prometheus.wait_for("lines_total", dict.fromkeys(JOBS, 4.0))
+    prometheus.wait_for("resets(lines_total[5m])", dict.fromkeys(JOBS, 0.0))
+    prometheus.wait_for('max_over_time(words_total{word="a"}[5m])', {f"{job} a": 3.0 for job in JOBS})
+    prometheus.wait_for("min_over_time(up[1m:1s])", dict.fromkeys(JOBS, 1.0))
+
+
+def test_promtool_finds_nothing(place: Place, systems: Systems) -> None:
+    """Lint included; the names that mtail has too are as they are there, and are in our list of exceptions."""
+    (place.progs / "count.mtail").unlink()
+    (place.logs / "a.log").touch()
+    daemon = place.start()
+    append(place.logs / "a.log", b"a 1\n")
+    daemon.wait_for("mtail_lines_total", 1)
+    status, page = daemon.ask("/metrics")
+    assert status == 200
+    checked = systems.run("usr/bin/promtool", "check", "metrics", stdin=page)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
+def test_promtool_reads_users_metrics(place: Place, systems: Systems, accept: str) -> None:
+    (place.logs / "a.log").touch()
+    daemon = place.start()
+    append(place.logs / "a.log", b"a 1\n")
+    daemon.wait_for("lines_total", 1)
+    status, page = daemon.ask("/metrics?name[]=words_total&name[]=sizes", {"Accept": accept})
+    assert status == 200
+    assert b'words_total{prog="count.mtail",word="a"} 1' in page
+    if not accept:
+        checked = systems.run("usr/bin/promtool", "check", "metrics", stdin=page)
+        assert checked.returncode in (0, 3), checked.stderr
+        assert b"error" not in checked.stderr.lower()

@@ -1,0 +1,221 @@
+"""collectd, Graphite and StatsD receive what is pushed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import socket
+import time
+from pathlib import Path
+
+from daemons import Daemon, Place, append, free_port, wait_until
+from systems import START, Systems
+
+LINES = b"".join(b"a %d\n" % size for size in (1, 5, 50)) + b"b 7\n"
+"""For the program in conftest.py: words_total{a} 3, {b} 1, last 7, sizes: sum 63."""
+
+
+def daemon(place: Place, *flags: str) -> Daemon:
+    """Pushes every second; has counted `LINES`."""
+    log = place.logs / "a.log"
+    log.touch()
+    started = place.start("--metric_push_interval=1s", "--metric_push_write_deadline=5s", *flags)
+    append(log, LINES)
+    started.wait_for("lines_total", 4)
+    return started
+
+
+def variable(daemon: Daemon, name: str) -> int:
+    return int(json.loads(daemon.ask("/debug/vars")[1])[name])
+
+
+def test_collectd(place: Place, systems: Systems) -> None:
+    data, sock = place.root / "csv", place.root / "collectd.sock"
+    config = systems.configure(
+        "collectd/collectd.conf",
+        {
+            "/var/run/collectd-unixsock": sock,
+            "/var/lib/collectd/csv": data,
+            "/usr/share/collectd/types.db": systems.root / "usr/share/collectd/types.db",
+            "/etc/collectd/nativemtail.types.db": systems.configure("collectd/nativemtail.types.db", {}),
+        },
+    )
+    extra = f'PluginDir "{systems.root / "usr/lib/collectd"}"\nPIDFile "{place.root}/pid"\nBaseDir "{place.root}"\n'
+    config.write_text(extra + config.read_text())
+    collectd = systems.start("usr/sbin/collectd", "-f", "-C", config)
+    collectd.wait_file(sock)
+    subject = daemon(place, "--collectd_socketpath", str(sock), "--collectd_prefix", "x.")
+
+    def found() -> dict[str, float]:
+        """The newest value of each file, by its name without the date."""
+        tables = {path: list(csv.reader(path.read_text().splitlines())) for path in data.rglob("*-20*")}
+        return {
+            re.sub(r"-\d{4}-\d\d-\d\d$", "", str(path.relative_to(data))): float(rows[-1][1])
+            for path, rows in tables.items()
+            if len(rows) > 1
+        }
+
+    base = f"{socket.gethostname()}/x.mtail-count.mtail"
+    expected = {
+        f"{base}/counter-words_total-word-a": 3,
+        f"{base}/counter-words_total-word-b": 1,
+        f"{base}/counter-lines_total": 4,
+        f"{base}/gauge-last": 7,
+        f"{base}/histogram-sizes": 63,
+    }
+    wait_until(lambda: found() == expected, lambda: f"{found()}\n{subject.log}\n{collectd.log}", START)
+    assert variable(subject, "collectd_export_success") >= 5
+    assert subject.stop() == 0
+
+
+def test_graphite(place: Place, systems: Systems) -> None:
+    port, storage = free_port(), place.root / "storage"
+    for name in ("whisper", "log"):
+        (storage / name).mkdir(parents=True)
+    changes = {
+        "= /var/lib/graphite/whisper/": f"= {storage}/whisper/",
+        "= /var/lib/graphite/": f"= {storage}/",
+        "= /etc/carbon/": f"= {place.root}/",
+        "= /var/log/carbon/": f"= {storage}/log/",
+        "= /var/run/": f"= {storage}/",
+        "USER = _graphite": "USER =",
+        "LINE_RECEIVER_PORT = 2003": f"LINE_RECEIVER_PORT = {port}",
+        "= 2004": f"= {free_port()}",
+        "= 7002": f"= {free_port()}",
+    }
+    config = systems.configure("graphite/carbon.conf", changes)
+    systems.configure("graphite/storage-schemas.conf", {"60s:1d": "1s:1d"})
+    carbon = systems.start("usr/bin/carbon-cache", "--nodaemon", "--config", config, "start")
+    carbon.wait_for(port)
+    subject = daemon(place, "--graphite_host_port", f"localhost:{port}", "--graphite_prefix", "logs.")
+    base = storage / "whisper/logs/count/mtail"
+
+    def fetched(name: str) -> float | None:
+        """The newest value that whisper-fetch finds."""
+        path = base / f"{name}.wsp"
+        if not path.exists():
+            return None
+        answer = systems.run("usr/bin/whisper-fetch", "--json", f"--from={int(time.time()) - 60}", path)
+        values = [value for value in json.loads(answer.stdout)["values"] if value is not None]
+        return values[-1] if values else None
+
+    expected = {
+        "lines_total": 4,
+        "words_total/word/a": 3,
+        "words_total/word/b": 1,
+        "last": 7,
+        "sizes": 63,
+        "sizes/count": 4,
+        "sizes/bin_1": 1,
+        "sizes/bin_10": 2,
+        "sizes/bin_100": 1,
+    }
+    for name, value in expected.items():
+        wait_until(lambda name=name, value=value: fetched(name) == value, f"{name} {carbon.log} {subject.log}", START)
+    status, page = subject.ask("/graphite")
+    assert status == 200
+    assert re.search(rb"^logs\.count\.mtail\.sizes\.bin_10 2 \d+$", page, re.MULTILINE)
+    assert variable(subject, "graphite_export_success") >= 5
+    assert subject.stop() == 0
+
+
+def test_statsd(place: Place, systems: Systems) -> None:
+    port, management = free_port(socket.SOCK_DGRAM), free_port()
+    # No flush while the test looks: what counters have is gone afterwards.
+    changes = {"port: 8125": f"port: {port}", "mgmt_port: 8126": f"mgmt_port: {management}", "60000": "3600000"}
+    config = systems.configure("statsd/config.js", changes)
+    home = systems.root.node / "node_modules/statsd"
+    statsd = systems.start("node", home / "stats.js", config, path=True)
+    statsd.wait_for(management)
+    progs = place.progs / "more.mtail"
+    progs.write_text("timer took\ngauge below\n/^b (?P<n>\\d+)/ {\n  took = $n\n  below = 0 - $n\n}\n")
+    subject = daemon(place, "--statsd_hostport", f"127.0.0.1:{port}", "--statsd_prefix", "x.")
+
+    def ask(what: str) -> str:
+        with socket.create_connection(("127.0.0.1", management), START) as connection:
+            connection.sendall(f"{what}\n".encode())
+            answer = b""
+            while b"END" not in answer:
+                answer += connection.recv(65536)
+        return answer.decode()
+
+    def numbers(what: str) -> dict[str, float]:
+        return {name: float(value) for name, value in re.findall(r"'?(x\.[^':]+)'?: ([-\d.]+)", ask(what))}
+
+    base = "x.count.mtail"
+    counters = {
+        f"{base}.lines_total": 4.0,
+        f"{base}.words_total.word.a": 3.0,
+        f"{base}.words_total.word.b": 1.0,
+        f"{base}.sizes.count": 4.0,
+        f"{base}.sizes.sum": 63.0,
+    }
+    wait_until(lambda: numbers("counters") == counters, lambda: f"{ask('counters')}\n{subject.log}", START)
+    assert numbers("gauges") == {f"{base}.last": 7.0, "x.more.mtail.below": -7.0}
+    assert re.search(r"'x\.more\.mtail\.took': \[\s*7\b", ask("timers"))
+    sent = variable(subject, "statsd_export_success")
+    append(Path(place.logs / "a.log"), b"a 1\n")
+    counters |= {
+        f"{base}.lines_total": 5.0,
+        f"{base}.words_total.word.a": 4.0,
+        f"{base}.sizes.count": 5.0,
+        f"{base}.sizes.sum": 64.0,
+    }
+    wait_until(lambda: numbers("counters") == counters, lambda: f"{ask('counters')}\n{subject.log}", START)
+    wait_until(lambda: variable(subject, "statsd_export_success") > sent + 10)
+    assert numbers("counters") == counters, "totals were sent again"
+    assert subject.stop() == 0
+
+
+def test_last_counts_are_pushed_at_the_end(place: Place, systems: Systems) -> None:
+    port, management = free_port(socket.SOCK_DGRAM), free_port()
+    changes = {"port: 8125": f"port: {port}", "mgmt_port: 8126": f"mgmt_port: {management}", "60000": "3600000"}
+    config = systems.configure("statsd/config.js", changes)
+    statsd = systems.start("node", systems.root.node / "node_modules/statsd/stats.js", config, path=True)
+    statsd.wait_for(management)
+    log = place.logs / "a.log"
+    log.touch()
+    subject = place.start("--statsd_hostport", f"127.0.0.1:{port}")
+    append(log, LINES)
+    subject.wait_for("lines_total", 4)
+    assert subject.stop() == 0
+    with socket.create_connection(("127.0.0.1", management), START) as connection:
+        connection.sendall(b"counters\n")
+        answer = b""
+        while b"END" not in answer:
+            answer += connection.recv(65536)
+    assert b"'count.mtail.lines_total': 4" in answer
+
+
+def test_peers_that_are_down_or_silent_hold_up_nothing(place: Place) -> None:
+    """A full pipe to carbon, a collectd and a collector that accept and say nothing, a StatsD that is not there."""
+    (place.progs / "many.mtail").write_text("counter many_total by n\n/^many (?P<n>.*)/ {\n  many_total[$n]++\n}\n")
+    log = place.logs / "a.log"
+    log.touch()
+    with socket.socket(socket.AF_UNIX) as collectd, socket.create_server(("127.0.0.1", 0)) as silent:
+        collectd.bind(str(place.root / "collectd.sock"))
+        collectd.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        targets = {
+            "collectd_socketpath": str(place.root / "collectd.sock"),
+            "graphite_host_port": address,
+            "statsd_hostport": f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+            "otlp_endpoint": address,
+        }
+        flags = [f"--{name}={value}" for name, value in targets.items()]
+        daemon = place.start("--metric_push_interval=200ms", "--metric_push_write_deadline=1s", *flags)
+        append(log, b"".join(b"many %05d%s\n" % (number, b"x" * 8000) for number in range(2000)))
+        daemon.wait_for("lines_total", 2000, START)
+        for name in ("collectd", "graphite", "statsd", "otlp"):
+            failed = re.compile(rf"{name} \S+: pusher write error: ")
+            wait_until(lambda failed=failed: failed.search(daemon.log), lambda: daemon.log, START)
+        for number in range(1, 6):
+            began = time.monotonic()
+            append(log, LINES)
+            daemon.wait_for("lines_total", 2000 + 4 * number)
+            assert time.monotonic() - began < 5, "scrapes or lines wait for a push"
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 5
+    assert len(re.findall("pusher (?:write|dial) error", daemon.log)) <= 8, daemon.log

@@ -1,0 +1,157 @@
+"""`nativemtail compare` beside a real mtail: equal, different, and while lines flow."""
+
+from __future__ import annotations
+
+import http.server
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemons import Daemon, Place, append, wait_until
+
+from nativemtail.compare import CompareError, compare
+
+PROGRAM = """counter lines_total
+counter words_total by word
+gauge last
+text said
+histogram sizes by word buckets 1, 10, 100
+gauge dashed-name by z, a
+/^(?P<word>\\w+) (?P<size>\\d+)$/ {
+  words_total[$word]++
+  last = $size
+  said = $word
+  sizes[$word] = $size
+  dashed-name[$word]["x"] = $size
+}
+/$/ {
+  lines_total++
+}
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path.resolve())
+    (place.progs / "count.mtail").write_text(PROGRAM.replace("dashed-name", "pairs"))
+    (place.logs / "a.log").touch()
+    yield place
+    place.close()
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "nativemtail", "compare", "--patience", "0", *arguments]
+    return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)
+
+
+def url(daemon: Daemon) -> str:
+    return f"http://{daemon.address}"
+
+
+def both(place: Place) -> tuple[Daemon, Daemon]:
+    return place.start_peer(), place.start()
+
+
+def test_equal(place: Place) -> None:
+    theirs, ours = both(place)
+    append(place.logs / "a.log", b"a 5\nb 50\na 500\nnothing\n")
+    for daemon in (theirs, ours):
+        daemon.wait_for("lines_total", 4)
+    answer = command(url(theirs), url(ours))
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "equal: 6 metrics with 9 label sets\n", "")
+
+
+def test_different_values(place: Place) -> None:
+    theirs = place.start_peer()
+    log = place.logs / "a.log"
+    append(log, b"a 5\na 6\n")
+    theirs.wait_for("lines_total", 2)
+    ours = place.start()
+    append(log, b"b 7\n")
+    theirs.wait_for("lines_total", 3)
+    ours.wait_for("lines_total", 1)
+    answer = command(url(theirs), url(ours))
+    assert answer.returncode == 1, answer.stderr
+    lines = answer.stdout.splitlines()
+    assert lines == [
+        "differs: count.mtail: lines_total is 3 in mtail, 1 in nativemtail",
+        "only in mtail: count.mtail: pairs{z='a',a='x'} 6",
+        "only in mtail: count.mtail: sizes{word='a'} count 2, sum 11, {'+Inf': 0, '1': 0, '10': 2, '100': 0}",
+        "only in mtail: count.mtail: words_total{word='a'} 2",
+        *(line for line in lines if line.startswith("only on mtail's /metrics: ") and "a" in line),
+        lines[-1],
+    ]
+    assert lines[-1] == f"{len(lines) - 1} differences in 6 metrics with 9 label sets"
+    short = command(url(theirs), url(ours), "--limit", "1").stdout.splitlines()
+    assert short[1:] == [f"and {len(lines) - 2} more (--limit 0 shows all)", lines[-1]]
+
+
+def test_different_programs(place: Place, tmp_path: Path) -> None:
+    theirs = place.start_peer()
+    (place.progs / "count.mtail").write_text("gauge lines_total\n/$/ {\n  lines_total = 1\n}\n")
+    ours = place.start()
+    found = compare(url(theirs), url(ours)).differences
+    assert "only in mtail: count.mtail: counter lines_total (Int)" in found
+    assert "only in nativemtail: count.mtail: gauge lines_total (Int)" in found
+    assert "only in mtail: count.mtail: counter words_total by word (Int)" in found
+
+
+def test_while_lines_flow(place: Place) -> None:
+    theirs, ours = both(place)
+    log = place.logs / "a.log"
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.wait(0.002):
+            append(log, f"a {number % 120}\nw{number % 7} 3\n".encode())
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        wait_until(lambda: (theirs.value("lines_total") or 0) > 100)
+        report = compare(url(theirs), url(ours), patience=15)
+    finally:
+        stop.set()
+        writer.join()
+    assert report.differences == []
+
+
+@pytest.fixture
+def other() -> Iterator[str]:
+    """A server that is no mtail."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'[{"surprise": 1}]')
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("given", ["http://127.0.0.1:1", "file:///etc", "nonsense", "http://"])
+def test_what_cannot_be_asked(given: str) -> None:
+    began = time.monotonic()
+    answer = command("http://127.0.0.1:1", given)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith(f"{given}/json: " if given != "http://" else "http:/json")
+    assert len(answer.stderr.splitlines()) == 1
+    assert time.monotonic() - began < 10
+
+
+def test_what_is_no_mtail(other: str) -> None:
+    with pytest.raises(CompareError, match="is not mtail's JSON"):
+        compare(other, other)
