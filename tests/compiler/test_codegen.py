@@ -62,10 +62,13 @@ def test_power(base: str, exponent: str, power: str) -> None:
         ('$1 + "" == "010"', b"10", False, 0),
         ('tolower($1) != "nan"', b"nan", True, 0),
         ("~int($1) == ~10", b"10", True, 0),
+        ('t[""] + "10" == "010"', b"x", False, 0),
+        ('t[""] == "0x0"', b"x", False, 0),
     ],
 )
 def test_comparison(condition: str, line: bytes, true: bool, faults: int) -> None:
-    machine = run(f'counter c by k\n/(\\S+)/ {{\n  {condition} {{\n    c["yes"]++\n  }}\n}}\n', line)
+    declared = 'counter c by k\ntext t by k\nt["x"] = "x"\n'
+    machine = run(f'{declared}/(\\S+)/ {{\n  {condition} {{\n    c["yes"]++\n  }}\n}}\n', line)
     assert labels(machine) == ["yes"] * true
     machine.collect()
     assert len(machine.faults["p.mtail"]) == faults
@@ -90,3 +93,15 @@ def d {
 
 def test_keys_of_del_are_not_folded() -> None:
     assert labels(run('counter c by k\nc["+Inf"]++\ndel c[1. / 0.0]\n', b"")) == []
+
+
+def test_keys_of_an_assignment_are_evaluated_once() -> None:
+    text = 'counter c by k\ngauge n\ngauge m by k\nm["x"] = 5\nc[n++] = m["x"]\nc[/a/] = m["x"]\n'
+    machine = run(text, b"", b"")
+    assert labels(machine) == ["1", "2"]
+
+
+def test_keys_of_an_added_text_are_evaluated_twice() -> None:
+    text = 'gauge c by k\ncounter n\nc[n++] += "x"\n'
+    assert labels(run(text, b"")) == ["1", "2"]
+    assert labels(run(text.replace("by k", "by k limit 1"), b"")) == ["1"]

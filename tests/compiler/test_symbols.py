@@ -55,6 +55,7 @@ def test_a_decorators_scope_comes_before_the_place_of_use() -> None:
 
 
 def test_lookups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(symbols, "FREE_STEPS", 0)
     monkeypatch.setattr(symbols, "MAX_STEPS", 10)
     scope = Scope(Scope())
     for _ in range(5):

@@ -302,10 +302,16 @@ class _Writer:
         return metric
 
     def target(self, metric: Metric, scope: Scope) -> str:
-        keys = [self.value(self.pick("String", "String", "Int", "Float"), scope, 1) for _ in range(metric.keys)]
+        keys = [self.key(scope) for _ in range(metric.keys)]
         if len(keys) == 2 and self.often(30):
             return metric.name + "".join(f"[{key}]" for key in keys)
         return metric.name + (f"[{', '.join(keys)}]" if keys else "")
+
+    def key(self, scope: Scope) -> str:
+        scalars = [metric.name for metric in self.metrics if not metric.keys and metric.type == "Int"]
+        if scalars and self.often(5):
+            return self.pick(*scalars) + "++"
+        return self.value(self.pick("String", "String", "Int", "Float"), scope, 1)
 
     # --- conditions ------------------------------------------------------------------------------------------
 

@@ -80,6 +80,7 @@ class _Generator:
         self.matched: frozenset[int] = frozenset()  # slots that have surely matched here
         self.bodies: list[ast.DecoUse] = []
         self.constants: dict[tuple[int, str], int] = {}
+        self.lookups: dict[int, tuple[int, int, int]] = {}  # register of a datum → operands of the DATUM that set it
         self.filters: list[str] = []
         self.filtered = False
 
@@ -481,6 +482,13 @@ class _Generator:
             return None
         register = self.registers()
         self.emit("DATUM", register, keys, len(target.keys), number)
+        self.lookups[register] = keys, len(target.keys), number
+        return register
+
+    def found_again(self, datum: int) -> int:
+        """Look the datum of a register up once more; its keys are not evaluated again."""
+        register = self.registers()
+        self.emit("DATUM", register, *self.lookups[datum])
         return register
 
     def call(self, expr: ast.Call) -> Value:
@@ -670,16 +678,20 @@ class _Generator:
         target = _as_index(expr.lhs)
         if target is None:
             return None
+        start = len(self.code)
         datum = self.datum(target)
+        found = len(self.code)
         text = _type_name(expr.type)
         old: Value | None = None
         if expr.op == "+=" and text in ("Float", "String") and datum is not None:
             if self.is_histogram(target):
                 return self.fail(f"panic in thread at instr: datum is not a {text}")
+            # mtail evaluates the left side twice here, which shows when a key counts
+            twice = any(instr.op in ("INC", "DEC") for instr in self.code[start:found])
+            read = self.datum(target) if twice else datum
             register = self.registers()
-            self.emit("GET" + _SUFFIX[text], register, datum)
+            self.emit("GET" + _SUFFIX[text], register, read or 0)
             old = register, Kind.FLOAT if text == "Float" else Kind.STRING
-        before = len(self.code)
         value = self.value(expr.rhs)
         if datum is None:
             return None
@@ -689,10 +701,9 @@ class _Generator:
             return self.ice(expr, f"invalid type for add-assignment: {text}")
         if value[1] is Kind.NOTHING:
             return self.fail(_UNDERFLOW)
-        if any(instr.op == "DATUM" for instr in self.code[before:]):
-            # the right side may have evicted what the left side found (deviation limit-write)
-            datum = self.datum(target)
-            assert datum is not None
+        if any(instr.op == "DATUM" for instr in self.code[found:]):
+            # another lookup may have evicted what the left side found (deviation limit-write)
+            datum = self.found_again(datum)
         if old is not None:
             value = self.three("ADDF" if text == "Float" else "CAT", old[1], old, value,
                                self.as_float if text == "Float" else self.as_string)  # fmt: skip
@@ -796,11 +807,13 @@ def _as_index(expr: ast.Expr) -> ast.Index | None:
 def _guesses_numbers(lhs: ast.Expr) -> bool:
     """Whether a comparison with this text on its left is mtail's untyped one, which takes texts for numbers if it can.
 
-    It is where mtail's type of the left side is not String itself but stands for it: calls and what begins with one,
-    metrics that are not declared as text, label sets.
+    It is where mtail's type of the left side is not String itself but stands for it: calls and sums of texts that
+    begin with one, metrics that are not declared as text, label sets.
     """
-    while isinstance(lhs, ast.Binary):
-        lhs = lhs.lhs
+    if isinstance(lhs, ast.Binary):
+        while isinstance(lhs, ast.Binary) and not isinstance(lhs.rhs, ast.Conv):
+            lhs = lhs.lhs
+        return isinstance(lhs, ast.Call)
     if isinstance(lhs, ast.Index) and not lhs.keys:
         lhs = lhs.base
     if isinstance(lhs, ast.Id):

@@ -92,9 +92,12 @@ _LUB: dict[frozenset[Type], Base] = {
 
 def resolve(t: Type) -> Type:
     """What `t` stands for: a type that is no variable, or the unbound variable."""
-    while isinstance(t, Variable) and t.bound is not None:
-        t = t.bound
-    return t
+    end = t
+    while isinstance(end, Variable) and end.bound is not None:
+        end = end.bound
+    while isinstance(t, Variable) and t.bound is not None:  # the next time it is one step
+        t.bound, t = end, t.bound
+    return end
 
 
 def is_complete(t: Type) -> bool:
