@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from nativemtail.compiler import compile_program
+from nativemtail.compiler import CompileError, compile_program
 from nativemtail.compiler.opcodes import OPS
+from nativemtail.compiler.optimize import successors
 from nativemtail.compiler.program import Instr
 from nativemtail.compiler.values import reads
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def code_of(text: str) -> list[Instr]:
@@ -54,11 +59,35 @@ def test_registers_are_used_again_after_their_last_use() -> None:
     assert program.registers < 10
 
 
+def unwritten(code: list[Instr]) -> list[Instr]:
+    """Instructions that may read a register that was not written since the beginning of the line."""
+    written: dict[int, set[int] | None] = {0: set()}
+    found = []
+    for at, instr in enumerate(code):
+        known = written.get(at)
+        if known is None:
+            continue
+        if not known.issuperset(reads(instr)):
+            found.append(instr)
+        after = known | {instr.a} if OPS[instr.op].writes else known
+        for to in successors(code, at):
+            before = written.get(to)
+            written[to] = set(after) if before is None else before & after
+    return found
+
+
+PROGRAMS = sorted([*ROOT.glob("examples/*.mtail"), *ROOT.glob("tests/conformance/cases/**/*.mtail")])
+
+
 def test_what_is_read_has_been_written() -> None:
-    text = "gauge g by a, b\n/(\\w+) (\\w+) (\\d+)/ {\n g[$2][$1] = $3\n g[$1][$2] = $3\n g[$1][$3] = $3 + len($1)\n}\n"
-    written: set[int] = set()
-    for instr in code_of(text):
-        if instr.op != "DATUM" or instr.c:
-            assert written.issuperset(reads(instr)), instr
-        if OPS[instr.op].writes:
-            written.add(instr.a)
+    compiled = 0
+    for path in PROGRAMS:
+        try:
+            program = compile_program(path.name, path.read_bytes())
+        except CompileError:
+            continue
+        compiled += 1
+        assert not unwritten(program.code), path
+        assert not unwritten(program.begin), path
+    assert compiled > 200
+

@@ -182,6 +182,7 @@ class _Generator:
             self.emit("JMP", d=lend)
         self.place(lfalse)
         if stmt.otherwise is not None:
+            self.leftovers = list(leftovers)
             self.block(stmt.otherwise)
             self.matched = before
         self.place(lend)
