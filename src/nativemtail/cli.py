@@ -8,6 +8,7 @@ Exit status: 0 success; 1 error; 2 wrong flags; 130 interrupted; 141 nobody read
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -143,6 +144,7 @@ def _run_once(options: Options, stderr: StderrHandler) -> int:
 
     log = logging.getLogger(__name__)
     strict = options.one_shot or options.compile_only
+    gc.disable()  # what is made from here on lives to the end of a short process
     try:
         specs = parse_logs(options.logs)
         ignored = ignore(options.ignore_filename_regex_pattern)
