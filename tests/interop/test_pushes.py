@@ -213,10 +213,6 @@ def test_last_counts_are_pushed_at_the_end(place: Place, systems: Systems) -> No
     assert b"'count.mtail.lines_total': 4" in answer
 
 
-PATIENT = 10
-"""Seconds that a busy machine may need to show four lines beside four pushes of 16 MB."""
-
-
 def test_peers_that_are_down_or_silent_hold_up_nothing(place: Place) -> None:
     """A full pipe to carbon, a collectd and a collector that accept and say nothing, a StatsD that is not there."""
     (place.progs / "many.mtail").write_text("counter many_total by n\n/^many (?P<n>.*)/ {\n  many_total[$n]++\n}\n")
@@ -243,8 +239,7 @@ def test_peers_that_are_down_or_silent_hold_up_nothing(place: Place) -> None:
             began = time.monotonic()
             append(log, LINES)
             daemon.wait_for("lines_total", 2000 + 4 * number)
-            took = time.monotonic() - began
-            assert took < PATIENT, "scrapes or lines wait for a push"
+            assert time.monotonic() - began < 5, "scrapes or lines wait for a push"
         began = time.monotonic()
         assert daemon.stop() == 0
         assert time.monotonic() - began < 5
