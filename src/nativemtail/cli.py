@@ -157,6 +157,8 @@ def _run_once(options: Options, stderr: StderrHandler) -> int:
     except (LoadError, BadSource, BadIgnore) as error:
         log.error("%s", error)
         return FAILURE
+    finally:
+        gc.enable()
 
 
 def _one_shot(options: Options, specs: list[LogSpec], ignore: Ignore, programs: Programs, stderr: StderrHandler) -> int:
