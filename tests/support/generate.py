@@ -116,6 +116,8 @@ class _Writer:
         self.templates: list[list[Token | str]] = []
         self.layout: int | None = None
         self.groups = 0
+        self.growing = False
+        """A text metric is being set: were texts read for it, it could double with each line."""
         self.also_named: list[tuple[str, str]] = []
         self.indent = 0
         self.out: list[str] = []
@@ -255,7 +257,9 @@ class _Writer:
             self.line(target + self.pick("++", "++", "++", "--"))
         else:
             type_ = metric.type if self.often(92) else self.pick("Int", "Float", "String")
+            self.growing = metric.type == "String"
             self.line(f"{target} {self.pick('=', '=', '+=')} {self.value(type_, scope, 2)}")
+            self.growing = False
 
     # --- metrics ---------------------------------------------------------------------------------------------
 
@@ -511,7 +515,7 @@ class _Writer:
             return str(self.pick(*groups))
         if depth and self.often(60):
             return self.deep_text(scope, depth - 1)
-        if self.often(8):
+        if not self.growing and self.often(8):
             return self.target(self.metric(scope, type_="String"), Scope())
         return str(self.pick('"foo"', '"42"', '"1.5"', '""', '"é-x"', '"a\\"b"', '"-"', '"Ä"', '"x y"', '"7f"'))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -31,7 +30,6 @@ Programs = Mapping[str, str]
 T = TypeVar("T")
 
 TIMEOUT = 20
-TRIES = 3
 LOG = "/var/log/test.log"
 
 
@@ -138,12 +136,6 @@ class Mtail:
 
         A daemon is started, since it goes on after a bad program, and ended when it has loaded everything.
         """
-        for _ in range(TRIES - 1):
-            with contextlib.suppress(MtailFailed):
-                return self._verdicts()
-        return self._verdicts()
-
-    def _verdicts(self) -> dict[str, str]:
         with subprocess.Popen(self._command(), stderr=subprocess.PIPE) as process:
             assert process.stderr is not None
             alarm = threading.Timer(TIMEOUT, process.kill)
@@ -184,20 +176,11 @@ class Mtail:
             (self._folder / name).unlink(missing_ok=True)
         for name in names:
             (self._folder / name).write_bytes(self.programs[name].encode())
-        command = [*self._command(), "-one_shot", f"-one_shot_format={form}"]
-        command += [f"-override_timezone={zone}"] if zone else []
-        done = _run(command)
+        options = ["-one_shot", f"-one_shot_format={form}", *([f"-override_timezone={zone}"] if zone else [])]
+        done = subprocess.run([*self._command(), *options], capture_output=True, check=False, timeout=TIMEOUT)
         if done.returncode != 0:
             raise MtailFailed(done.stderr.decode("utf-8", "replace"))
         return done
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
-    """One start of mtail in a few hundred hangs, whatever it is given: it is tried again."""
-    for _ in range(TRIES - 1):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT)
-    return subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT)
 
 
 _COMPILE = re.compile(r"^compile failed for (.*):\n((?:(?![IEW]\d{4} ).*\n)*)", re.M)
