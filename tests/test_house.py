@@ -29,6 +29,8 @@ def test_checker_is_content(command: list[str]) -> None:
 
 RUNS = {"_core", "export", "http", "ignore", "io", "logs", "options", "programs", "progress", "selfmetrics", "text"}
 MAY_IMPORT: dict[str, set[str]] = {
+    "builder": {"_core", "cache", "compiler", "options"},
+    "cache": set(),
     "compare": set(),
     "compiler": set(),
     "daemon": RUNS | {"feed", "reload", "states", "systemd"},
@@ -41,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logs": {"options"},
     "oneshot": RUNS,
     "options": set(),
-    "programs": {"_core", "compiler", "options", "text", "zones"},
+    "programs": {"_core", "builder", "compiler", "options", "text", "zones"},
     "progress": set(),
     "reload": {"feed", "io", "programs", "selfmetrics"},
     "selfmetrics": set(),

@@ -138,17 +138,27 @@ class TimeZone:
     def __init__(self, data: Any) -> None: ...
 
 class Plan:
-    """Immutable tables that the engine reads: patterns, gates, code.  Made from `compiler.plan.Tables`.
+    """Immutable tables that the engine reads: patterns, gates, code.  Made from `compiler.tables.Tables`.
 
     `gated` False runs every program on every line; `jit` False makes all captures with RE2.  Both give the same
-    results, which the tests rely on.  Raises ValueError when a pattern or the gates cannot be compiled.
+    results, which the tests rely on.  `database` is what another plan of the same tables gave.  Raises ValueError when
+    a pattern or the gates cannot be compiled.
     """
 
     names: tuple[str, ...]
     warnings: list[str]
     def __init__(
-        self, tables: Any, *, zone: TimeZone, patch_year: bool = ..., gated: bool = ..., jit: bool = ...
+        self,
+        tables: Any,
+        *,
+        zone: TimeZone,
+        patch_year: bool = ...,
+        gated: bool = ...,
+        jit: bool = ...,
+        database: bytes = ...,
     ) -> None: ...
+    def database(self) -> bytes:
+        """Hyperscan's database of the gates as bytes, for this version of it and this kind of processor."""
     @property
     def gated(self) -> bool:
         """Whether lines pass the gates before programs run on them."""

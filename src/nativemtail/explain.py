@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from nativemtail._core import Cost, Engine, Metric, Profile
 from nativemtail.compiler import Program, disasm, gates, plan
-from nativemtail.compiler.plan import PatternSpec, ProgramSpec, Tables
+from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 
 _NO_LITERAL = "no literal: tried on every line{where}"
 _ADD_LITERAL = "put fixed text into it, or nest it in a block whose pattern has some"

@@ -85,6 +85,13 @@ class Options:
     max_regexp_length: int = flag(1024, PROGRAMS, "Longest regular expression in bytes; 0 is the default.")
     max_recursion_depth: int = flag(100, PROGRAMS, "Deepest nesting of a program's expressions; 0 is the default.")
     vm_logs_runtime_errors: bool = flag(True, PROGRAMS, "Log the run-time errors of programs.")
+    cache_dir: str = flag(
+        "",
+        PROGRAMS,
+        "Directory where compiled programs are kept for the next start: $CACHE_DIRECTORY, else"
+        " $XDG_CACHE_HOME/nativemtail, else ~/.cache/nativemtail when empty; none keeps nothing.",
+        metavar="path",
+    )
     dump_ast: bool = flag(False, PROGRAMS, "Log the syntax tree of every program.")
     dump_ast_types: bool = flag(False, PROGRAMS, "Log the syntax tree with types of every program.")
     dump_bytecode: bool = flag(False, PROGRAMS, "Log what every program was compiled to.")

@@ -6,23 +6,18 @@ the begin blocks.  `commit` carries the data over and swaps; whoever scans must 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from nativemtail import compiler
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError
 from nativemtail.options import Options
 from nativemtail.text import go_quote, reason
-
-if TYPE_CHECKING:
-    from nativemtail.compiler import ast
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +77,7 @@ class Status:
 class Loaded:
     """A compiled program and its metrics in the order of the declarations; equal ones are one (`dup-shared`)."""
 
-    digest: bytes
+    text: bytes
     program: Any
     metrics: list[Metric]
 
@@ -194,14 +189,13 @@ class Programs:
             message = f'Failed to read program "{path}": open {path}: {reason(error)}'
             self._fail(name, message, strict)
             return None
-        digest = hashlib.sha256(text).digest()
         running = self._running.get(name)
-        if running and running.digest == digest:
+        if running and running.text == text:
             status.error = ""
             return None
         try:
             program = self._compile(name, text)
-            loaded = Loaded(digest, program, make_metrics(name, program.metrics))
+            loaded = Loaded(text, program, make_metrics(name, program.metrics))
             check_kinds(loaded, [other for other_name, other in others.items() if other_name != name])
         except CompileError as error:
             self._fail(name, f"compile failed for {name}:\n{error}", strict)
@@ -209,8 +203,8 @@ class Programs:
         except LoadError as error:
             self._fail(name, str(error), strict)
             return None
-        for position, note in dict.fromkeys(program.notes):
-            log.info("%s", f"{position}: {note}" if position else note)
+        for note in program.notes:
+            log.info("%s", note)
         status.load_seconds = time.monotonic() - started
         return loaded
 
@@ -380,39 +374,11 @@ def fault_text(fault: Fault) -> str:
 def open_programs(options: Options) -> Programs:
     """The programs that the flags name, not loaded yet.  Raises LoadError for an unknown time zone."""
     from nativemtail import zones
-    from nativemtail.compiler import plan
+    from nativemtail.builder import Builder
 
     try:
         zone = TimeZone(zones.load(options.override_timezone))
     except LookupError as error:
         raise LoadError(str(error)) from None
-    limits = compiler.Options(options.max_regexp_length or 1024, options.max_recursion_depth or 100)
-
-    def compile(name: str, text: bytes) -> compiler.Program:
-        program = compiler.compile_program(name, text, limits, _trace(name, options))
-        if options.dump_bytecode:
-            from nativemtail.compiler import disasm
-
-            log.info("%s", disasm.dump(program))
-        return program
-
-    def build(programs: list[tuple[compiler.Program, list[Metric]]]) -> Plan:
-        built = Plan(plan.build(programs), zone=zone, patch_year=options.syslog_use_current_year)
-        for warning in built.warnings:
-            log.warning("%s", warning)
-        return built
-
-    return Programs(options.progs, compile, build)
-
-
-def _trace(name: str, options: Options) -> compiler.Trace:
-    """Logs the trees that `-dump_ast` and `-dump_ast_types` ask for."""
-
-    def show(stage: str, root: ast.Block) -> None:
-        typed = stage not in ("parsed", "folded")
-        if options.dump_ast_types if typed else options.dump_ast and stage == "parsed":
-            from nativemtail.compiler import dump
-
-            log.info("%s: %s:\n%s", name, stage, dump.dump(root, types=typed))
-
-    return show
+    builder = Builder(options, zone)
+    return Programs(options.progs, builder.compile, builder.build)

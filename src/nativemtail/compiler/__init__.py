@@ -56,5 +56,6 @@ def compile_program(
     trace("folded again", root)
     with checker.recursion_room(options.max_recursion_depth):
         program = codegen.generate(name, root)
-    program.notes = notes
+    program.source = source
+    program.notes = list(dict.fromkeys(f"{position}: {note}" if position else note for position, note in notes))
     return program

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from nativemtail.compiler import gates, plan
 from nativemtail.compiler.opcodes import OPS
-from nativemtail.compiler.plan import ProgramSpec, Tables
 from nativemtail.compiler.program import Instr, Program
+from nativemtail.compiler.tables import ProgramSpec, Tables
 
 _FIELD = re.compile(r"(?<![A-Za-z])(r?)([a-e])(?:\+(\d))?(?![A-Za-z])")
 

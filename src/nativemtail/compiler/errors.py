@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nativemtail.compiler.ast import Position
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nativemtail.compiler.ast import Position
 
 MAX_ERRORS = 1000
 """So many errors of a program are told; a file that is no program could give one for each byte."""

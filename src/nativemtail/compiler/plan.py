@@ -9,7 +9,7 @@ import re
 import struct
 from array import array
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from nativemtail.compiler.opcodes import CAPTURES, OPS
 from nativemtail.compiler.program import Instr, Program
 from nativemtail.compiler.regex import analysis, automaton, dialects, factors, prefix, syntax
 from nativemtail.compiler.regex.ucd import Ranges
+from nativemtail.compiler.tables import FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
 
 # flags of a pattern, as in core/match.pxi
 PCRE2, LINEAR, ALWAYS, LITERAL = 1, 2, 4, 8
@@ -37,74 +38,6 @@ class Facts:
     node: syntax.Node
     flags: int
     gate: frozenset[factors.Factor] | None
-
-
-@dataclass(slots=True)
-class PatternSpec:
-    text: bytes
-    bytes_form: bytes
-    utf_form: bytes
-    re2_form: bytes
-    flags: int
-    captures: int
-    """The highest group that any program reads; -1: only whether it matches."""
-    gate: int
-    """Bit that its factors set, -1: not gated."""
-    automaton: automaton.Automaton | None
-    """For patterns whose matches are replaced; None also where it would be too large."""
-
-
-@dataclass(slots=True)
-class FactorSpec:
-    expression: bytes
-    caseless: bool
-    literal: bytes | None
-    spans: list[tuple[int, int]]
-    """Words of bits, and which to set in them."""
-
-
-@dataclass(slots=True)
-class ProgramSpec:
-    name: str
-    code: bytes
-    lines: array[int]
-    begin: bytes
-    begin_lines: array[int]
-    ints: list[int]
-    floats: list[float]
-    strings: list[bytes]
-    layouts: list[tuple[bytes, bytes]]
-    metrics: list[Any]
-    """What `_core` keeps the data in; the compiler only passes them on."""
-    patterns: list[int]
-    slot_pairs: list[int]
-    """Per slot the pairs of offsets that a match of other text than the line needs, 0 for matches of the line."""
-    registers: int
-    log_filter: frozenset[str] | None
-    gate: frozenset[int] | None = None
-    """Numbers of the patterns of which one must match; None: runs on every line."""
-
-
-@dataclass(slots=True)
-class Residue:
-    """Code that runs dry on every line: if it fails, `programs` run in earnest (compiler/gates.py)."""
-
-    code: ProgramSpec
-    programs: list[int]
-    runs: list[tuple[int, int, int]] | None
-    """If it parses a time that a plain scan finds at the start of the line: per run of characters the ASCII set as
-    bits, the least and the most number (0xFFFFFFFF: any); the time's layout is the code's only one."""
-
-
-@dataclass(slots=True)
-class Tables:
-    patterns: list[PatternSpec] = field(default_factory=list)
-    programs: list[ProgramSpec] = field(default_factory=list)
-    factors: list[FactorSpec] = field(default_factory=list)
-    always: list[int] = field(default_factory=list)
-    """Numbers of the programs that run on every line."""
-    residues: list[Residue] = field(default_factory=list)
-    pattern_bits: int = 0
 
 
 @lru_cache(maxsize=16384)

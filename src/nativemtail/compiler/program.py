@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nativemtail.compiler.ast import Position
-
 KINDS = {"counter": 1, "gauge": 2, "timer": 3, "text": 4, "histogram": 5}
 INT, FLOAT, STRING, BUCKETS = range(4)
 
@@ -43,6 +41,8 @@ class MetricDecl(NamedTuple):
 @dataclass(slots=True)
 class Program:
     name: str
+    source: bytes = b""
+    """Its text."""
     metrics: list[MetricDecl] = field(default_factory=list)
     code: list[Instr] = field(default_factory=list)
     begin: list[Instr] = field(default_factory=list)
@@ -58,4 +58,5 @@ class Program:
     slots: int = 0
     """Occurrences of patterns; each has match results of its own."""
     log_filter: frozenset[str] | None = None
-    notes: list[tuple[Position | None, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What its author may want to know, with positions."""

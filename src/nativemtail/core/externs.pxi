@@ -67,6 +67,8 @@ cdef extern from "core/regex.hpp" nogil:
                          const void*, hs_database_t**, hs_compile_error_t**) noexcept
     int hs_free_compile_error(hs_compile_error_t*) noexcept
     int hs_free_database(hs_database_t*) noexcept
+    int hs_serialize_database(const hs_database_t*, char**, size_t*) noexcept
+    int hs_deserialize_database(const char*, size_t, hs_database_t**) noexcept
     int hs_alloc_scratch(const hs_database_t*, hs_scratch_t**) noexcept
     int hs_free_scratch(hs_scratch_t*) noexcept
     int hs_scan(const hs_database_t*, const char*, unsigned int, unsigned int, hs_scratch_t*, match_event_handler,

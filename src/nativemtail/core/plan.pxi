@@ -50,10 +50,11 @@ cdef Str borrow(bytes text):
 
 
 cdef class Plan:
-    """Immutable tables that the engine reads: patterns, gates, code.  Built from `compiler.plan.Tables`.
+    """Immutable tables that the engine reads: patterns, gates, code.  Built from `compiler.tables.Tables`.
 
     `gated` False runs every program on every line; `jit` False makes all captures with RE2.  Both give the same
-    results, which the tests rely on.  Raises ValueError when a pattern or the gates cannot be compiled.
+    results, which the tests rely on.  `database` is what another plan of the same tables gave.  Raises ValueError when
+    a pattern or the gates cannot be compiled.
     """
 
     cdef Pattern* patterns
@@ -77,7 +78,8 @@ cdef class Plan:
     cdef list lines             # per program: lines of code, lines of begin
     cdef readonly list warnings
 
-    def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint gated=True, bint jit=True):
+    def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint gated=True, bint jit=True,
+                  bytes database=b""):
         self.kept = []
         self.layouts = {}
         self.warnings = []
@@ -94,7 +96,7 @@ cdef class Plan:
         self._add_residues(tables.residues)
         self._add_gates(tables)
         if gated:
-            self._compile_gates(tables.factors)
+            self._compile_gates(tables.factors, database)
 
     def __dealloc__(self):
         cdef int i
@@ -252,13 +254,14 @@ cdef class Plan:
                 at += 1
         g.first[len(tables.factors)] = <uint32_t> at
 
-    cdef _compile_gates(self, list factors):
+    cdef _compile_gates(self, list factors, bytes database):
         if not factors:
             return
         if hs_valid_platform() != HS_SUCCESS:
             self.warnings.append("this processor lacks SSSE3, so every program runs on every line")
             return
-        self._compile_database(factors)
+        if hs_deserialize_database(database, len(database), &self.gates.database) != HS_SUCCESS:
+            self._compile_database(factors)
         if hs_alloc_scratch(self.gates.database, &self.gates.scratch) != HS_SUCCESS:
             raise MemoryError()
         self.gates.usable = self._test_gates(factors)
@@ -309,6 +312,19 @@ cdef class Plan:
             if rc != HS_SUCCESS or not all(found[i] for i, _ in literals):
                 return False
         return True
+
+    def database(self):
+        """Hyperscan's database of the gates as bytes, for this version of it and this kind of processor."""
+        cdef char* data = NULL
+        cdef size_t n = 0
+        if self.gates.database == NULL:
+            return b""
+        if hs_serialize_database(self.gates.database, &data, &n) != HS_SUCCESS:
+            raise MemoryError()
+        try:
+            return data[:n]
+        finally:
+            free(data)
 
     @property
     def gated(self):

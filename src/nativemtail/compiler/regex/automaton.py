@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from nativemtail.compiler.regex import syntax
 from nativemtail.compiler.regex.syntax import Node
 from nativemtail.compiler.regex.ucd import Ranges
+from nativemtail.compiler.tables import Automaton
 
 CHAR, SPLIT, ASSERT, MATCH = range(4)
 ASSERTIONS: list[type[Node]] = [
@@ -28,22 +29,6 @@ MAX_STATES = 1000
 """Each character of a text takes time for each state."""
 
 _STATE = struct.Struct("=iii")
-
-
-@dataclass(slots=True)
-class Automaton:
-    """Packed for the core; the first state is at `start`."""
-
-    states: bytes
-    start: int
-    classes: array[int]
-    """Where the ranges of each class begin, and behind the last one where they end."""
-    ranges: array[int]
-    """First and last character of each."""
-    edges: array[int]
-    """Where `sources` begins for each state, and behind the last one where it ends."""
-    sources: array[int]
-    """The SPLIT and ASSERT states that go to it."""
 
 
 class _TooLarge(Exception):

@@ -1,0 +1,114 @@
+"""What a compilation gave, as bytes and back, so that a start need not compile again.
+
+The form is `marshal`'s, of tuples without names: it belongs to one version of these files and of Python, and nothing
+but a text that this process's user has written may be read (`cache.py` sees to both).
+"""
+
+from __future__ import annotations
+
+import marshal
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from nativemtail.compiler.program import Instr, MetricDecl, Program
+from nativemtail.compiler.tables import Automaton, FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
+
+Key = tuple[str, bytes]
+"""Name and text of a program: all that its compiled form depends on, but for versions and options."""
+
+
+@dataclass(slots=True)
+class Stored:
+    """Programs that were compiled, and the tables that were built of some of them, not decoded yet."""
+
+    programs: dict[Key, Any]
+    planned: tuple[Key, ...]
+    """The programs of `tables`, in load order."""
+    tables: Any
+    database: bytes
+    """Hyperscan's, serialized."""
+
+    def program(self, key: Key) -> Program | None:
+        row = self.programs.get(key)
+        return None if row is None else _program(row)
+
+    def plan(self, keys: Sequence[Key], metrics: Sequence[Sequence[Any]]) -> Tables | None:
+        """The tables for these programs, with the metrics of each; None if they were built for others."""
+        return _tables(self.tables, metrics) if self.planned == tuple(keys) else None
+
+
+def key(program: Program) -> Key:
+    return program.name, program.source
+
+
+def dump(programs: Sequence[Program], tables: Tables, database: bytes) -> bytes:
+    """For `load`, all of a plan."""
+    rows = {key(program): _plain(program) for program in programs}
+    return marshal.dumps((rows, tuple(map(key, programs)), _plain(tables), database))
+
+
+def load(data: bytes) -> Stored:
+    """What `dump` gave.  Raises ValueError, EOFError or TypeError for anything else, as far as it notices."""
+    programs, planned, tables, database = marshal.loads(data)
+    return Stored(programs, planned, tables, database)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, ProgramSpec):
+        value = ProgramSpec(**{name: getattr(value, name) for name in _names(value)} | {"metrics": []})
+    if is_dataclass(value):
+        return tuple(_plain(getattr(value, name)) for name in _names(value))
+    if isinstance(value, array):
+        return value.tobytes()
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, list):
+        return list(map(_plain, value))
+    return value
+
+
+def _names(value: Any) -> list[str]:
+    return [field.name for field in fields(value)]
+
+
+def _program(row: Any) -> Program:
+    name, source, metrics, code, begin, *rest = row
+    return Program(
+        name,
+        source,
+        [MetricDecl(*each) for each in metrics],
+        [Instr(*each) for each in code],
+        [Instr(*each) for each in begin],
+        *rest,
+    )
+
+
+def _tables(row: Any, metrics: Sequence[Sequence[Any]]) -> Tables:
+    patterns, programs, factors, always, residues, pattern_bits = row
+    return Tables(
+        [_pattern(each) for each in patterns],
+        [_spec(each, mine) for each, mine in zip(programs, metrics, strict=True)],
+        [FactorSpec(*each) for each in factors],
+        always,
+        [Residue(_spec(code, ()), *rest) for code, *rest in residues],
+        pattern_bits,
+    )
+
+
+def _pattern(row: Any) -> PatternSpec:
+    spec = PatternSpec(*row)
+    if spec.automaton is not None:
+        spec.automaton = made = Automaton(*spec.automaton)  # type: ignore[misc]
+        for name in ("classes", "ranges", "edges", "sources"):
+            setattr(made, name, array("I", getattr(made, name)))
+    return spec
+
+
+def _spec(row: Any, metrics: Sequence[Any]) -> ProgramSpec:
+    spec = ProgramSpec(*row)
+    spec.lines = array("i", spec.lines)
+    spec.begin_lines = array("i", spec.begin_lines)
+    spec.metrics = list(metrics)
+    return spec
