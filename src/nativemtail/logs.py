@@ -10,9 +10,12 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nativemtail.options import Options
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAME = "nativemtail"
 MAX_FILE_SIZE = 1800 * 1024 * 1024
@@ -43,6 +46,8 @@ def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
     stderr = StderrHandler(logging.DEBUG if everything else _LEVELS[options.stderrthreshold])
     logger.addHandler(stderr)
     if options.log_dir and not options.logtostderr:
+        from pathlib import Path
+
         links = [Path(options.log_dir), *([Path(options.log_link)] if options.log_link else [])]
         for level in ("INFO", "WARNING", "ERROR", "FATAL"):
             logger.addHandler(FileHandler(level, Path(options.log_dir), links))
@@ -119,7 +124,7 @@ class FileHandler(logging.Handler):
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        program = Path(sys.argv[0]).name
+        program = os.path.basename(sys.argv[0])
         if program == "__main__.py":
             program = NAME
         host = socket.gethostname().partition(".")[0]

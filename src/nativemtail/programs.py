@@ -11,12 +11,12 @@ import os
 import stat
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError
 from nativemtail.options import Options
+from nativemtail.record import Record, field
 from nativemtail.text import go_quote, reason
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,7 @@ Build = Callable[[list[tuple[Any, list[Metric]]]], Plan]
 """Takes the programs and their metrics, one for each declaration."""
 
 
-@dataclass(slots=True)
-class Status:
+class Status(Record):
     """What is known of a program that was ever seen."""
 
     error: str = ""
@@ -73,8 +72,7 @@ class Status:
     """How long the last load took."""
 
 
-@dataclass(slots=True)
-class Loaded:
+class Loaded(Record):
     """A compiled program and its metrics in the order of the declarations; equal ones are one (`dup-shared`)."""
 
     text: bytes
@@ -86,8 +84,7 @@ class Loaded:
         return list({id(metric): metric for metric in self.metrics}.values())
 
 
-@dataclass(slots=True)
-class Change:
+class Change(Record):
     """What `commit` will do."""
 
     running: dict[str, Loaded]

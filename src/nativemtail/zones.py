@@ -11,8 +11,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 CYCLE = 146_097 * 86_400
 """Seconds in 400 years."""
@@ -21,8 +20,7 @@ _FAR_PAST = -CYCLE * 10
 _FAR_FUTURE = CYCLE * 100
 
 
-@dataclass(frozen=True, slots=True)
-class Zone:
+class Zone(NamedTuple):
     """Offsets of a zone over time.
 
     Before `starts[0]` the type `kinds[0]` applies, from `starts[i]` on `kinds[i + 1]` (indexes into `types`).
@@ -63,13 +61,18 @@ def _local() -> Zone:
     name = os.environ.get("TZ")
     try:
         if name is None:
-            return _decode("Local", Path("/etc/localtime").read_bytes())
+            return _decode("Local", _content("/etc/localtime"))
         name = name.removeprefix(":")
         if name.startswith("/"):
-            return _decode("Local", Path(name).read_bytes())
+            return _decode("Local", _content(name))
         return Zone("UTC") if name in ("", "UTC") else _decode("Local", _read(name))
     except (OSError, ValueError):
         return Zone("UTC")
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _read(name: str) -> bytes:
@@ -80,11 +83,11 @@ def _read(name: str) -> bytes:
     import zoneinfo  # this and the next take a tenth of the time that starting takes
 
     for directory in zoneinfo.TZPATH:
-        path = Path(directory, name)
-        if path.is_dir():
+        path = os.path.join(directory, name)
+        if os.path.isdir(path):
             raise ValueError("is a directory")
-        if path.exists():
-            return path.read_bytes()
+        if os.path.exists(path):
+            return _content(path)
     import importlib.resources
 
     try:
@@ -96,8 +99,7 @@ def _read(name: str) -> bytes:
 _HEAD = struct.Struct(">4sc15x6l")
 
 
-@dataclass(slots=True)
-class _File:
+class _File(NamedTuple):
     """One data block of a TZif file."""
 
     starts: list[int]

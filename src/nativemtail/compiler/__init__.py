@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.program import Program
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["CompileError", "Options", "Program", "compile_program"]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """Limits of the checker (spec language.md §7)."""
 
     max_regexp_length: int = 1024

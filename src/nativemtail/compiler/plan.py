@@ -9,7 +9,7 @@ import re
 import struct
 from array import array
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -135,7 +135,7 @@ def isolated(program: Program, code: list[Instr]) -> Program:
     slots: dict[int, int] = {}
     places: dict[tuple[str, int], int] = {}
     for instr in code:
-        instr = replace(instr, line=0)
+        instr = instr.replace(line=0)
         part.code.append(instr)
         if instr.op in _SLOTS:
             slot = getattr(instr, _SLOTS[instr.op])

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from nativemtail.record import Record, field
 
 KINDS = {"counter": 1, "gauge": 2, "timer": 3, "text": 4, "histogram": 5}
 INT, FLOAT, STRING, BUCKETS = range(4)
 
 
-@dataclass(slots=True)
-class Instr:
+class Instr(Record):
     """One instruction (see opcodes.py); `line` is the program's line that it came from."""
 
     op: str
-    a: int = 0
-    b: int = 0
-    c: int = 0
-    d: int = 0
-    e: int = 0
-    line: int = 0
+    a: int
+    b: int
+    c: int
+    d: int
+    e: int
+    line: int
+
+    def __init__(self, op: str, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0, line: int = 0) -> None:
+        # There are too many of them for the constructor of all records.
+        self.op = op
+        self.a = a
+        self.b = b
+        self.c = c
+        self.d = d
+        self.e = e
+        self.line = line
 
     def copy(self) -> Instr:
         return Instr(self.op, self.a, self.b, self.c, self.d, self.e, self.line)
@@ -38,8 +48,7 @@ class MetricDecl(NamedTuple):
     hidden: bool
 
 
-@dataclass(slots=True)
-class Program:
+class Program(Record):
     name: str
     source: bytes = b""
     """Its text."""

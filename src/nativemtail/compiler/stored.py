@@ -9,18 +9,17 @@ from __future__ import annotations
 import marshal
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from nativemtail.compiler.program import Instr, MetricDecl, Program
 from nativemtail.compiler.tables import Automaton, FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
+from nativemtail.record import Record
 
 Key = tuple[str, bytes]
 """Name and text of a program: all that its compiled form depends on, but for versions and options."""
 
 
-@dataclass(slots=True)
-class Stored:
+class Stored(Record):
     """Programs that were compiled, and the tables that were built of some of them, not decoded yet."""
 
     programs: dict[Key, Any]
@@ -57,9 +56,9 @@ def load(data: bytes) -> Stored:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, ProgramSpec):
-        value = ProgramSpec(**{name: getattr(value, name) for name in _names(value)} | {"metrics": []})
-    if is_dataclass(value):
-        return tuple(_plain(getattr(value, name)) for name in _names(value))
+        value = value.replace(metrics=[])
+    if isinstance(value, Record):
+        return tuple(_plain(getattr(value, name)) for name in value.names)
     if isinstance(value, array):
         return value.tobytes()
     if isinstance(value, tuple):
@@ -67,10 +66,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return list(map(_plain, value))
     return value
-
-
-def _names(value: Any) -> list[str]:
-    return [field.name for field in fields(value)]
 
 
 def _program(row: Any) -> Program:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
 from typing import Any
 
+from nativemtail.record import Record, field
 
-@dataclass(slots=True)
-class Automaton:
+
+class Automaton(Record):
     """Packed for the core; the first state is at `start`."""
 
     states: bytes
@@ -23,8 +23,7 @@ class Automaton:
     """The SPLIT and ASSERT states that go to it."""
 
 
-@dataclass(slots=True)
-class PatternSpec:
+class PatternSpec(Record):
     text: bytes
     bytes_form: bytes
     utf_form: bytes
@@ -38,8 +37,7 @@ class PatternSpec:
     """For patterns whose matches are replaced; None also where it would be too large."""
 
 
-@dataclass(slots=True)
-class FactorSpec:
+class FactorSpec(Record):
     expression: bytes
     caseless: bool
     literal: bytes | None
@@ -47,8 +45,7 @@ class FactorSpec:
     """Words of bits, and which to set in them."""
 
 
-@dataclass(slots=True)
-class ProgramSpec:
+class ProgramSpec(Record):
     name: str
     code: bytes
     lines: array[int]
@@ -69,8 +66,7 @@ class ProgramSpec:
     """Numbers of the patterns of which one must match; None: runs on every line."""
 
 
-@dataclass(slots=True)
-class Residue:
+class Residue(Record):
     """Code that runs dry on every line: if it fails, `programs` run in earnest (compiler/gates.py)."""
 
     code: ProgramSpec
@@ -80,8 +76,7 @@ class Residue:
     bits, the least and the most number (0xFFFFFFFF: any); the time's layout is the code's only one."""
 
 
-@dataclass(slots=True)
-class Tables:
+class Tables(Record):
     patterns: list[PatternSpec] = field(default_factory=list)
     programs: list[ProgramSpec] = field(default_factory=list)
     factors: list[FactorSpec] = field(default_factory=list)

@@ -36,7 +36,8 @@ def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
     for glob in globs:
         paths = glob.expand()
         if not paths:
-            log.warning("no file matches %s", glob.pattern)
+            # A path that was written out is shown without asking: it may be mistyped.
+            log.log(logging.ERROR if glob.is_literal else logging.WARNING, "no file matches %s", glob.pattern)
         for path in paths:
             if path not in seen:
                 seen.add(path)
@@ -44,7 +45,7 @@ def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
                 if found:
                     yield found
                 elif glob.is_literal and os.path.isdir(path):
-                    log.warning("%s is a directory", path)
+                    log.error("%s is a directory", path)
 
 
 def classify(path: str, ignore: Ignore) -> Found | None:
