@@ -124,8 +124,10 @@ def _check(options: Options, extra: Sequence[str]) -> None:
         value: float = getattr(options, name)
         if value < 0:
             raise StartError(f"-{name} must not be negative: {format_duration(value)}")
-    if options.max_line_length < 1024:
-        raise StartError(f"-max_line_length must be at least 1024: {options.max_line_length}")
+    from nativemtail.io.lines import MIN_MAX_LINE_LENGTH
+
+    if options.max_line_length < MIN_MAX_LINE_LENGTH:
+        raise StartError(f"-max_line_length must be at least {MIN_MAX_LINE_LENGTH}: {options.max_line_length}")
     try:
         os.stat(options.progs)
     except OSError as error:
