@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": set(),
     "reload": {"feed", "io", "programs", "selfmetrics"},
     "selfmetrics": set(),
-    "states": {"_core", "io", "programs", "selfmetrics"},
+    "states": {"_core", "explain", "io", "programs", "selfmetrics"},
     "systemd": set(),
     "text": set(),
     "zones": set(),

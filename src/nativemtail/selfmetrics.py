@@ -125,6 +125,51 @@ class SourceState:
     """Lines cut to the greatest length."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternCost:
+    """What a pattern of a program has cost, and why; one that programs share has cost this in all of them."""
+
+    pattern: str
+    gate: str
+    engine: str
+    captures: int
+    why: str
+    hint: str
+    """What would make it cheaper, or empty."""
+    tried: int
+    """Lines that it was matched against."""
+    matched: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramCost:
+    """What a running program has cost since the last change of any program, and why."""
+
+    name: str
+    why: str
+    """On which lines it runs, and why on these."""
+    lines: int
+    """Lines of its sources."""
+    runs: int
+    """Lines that it ran on."""
+    seconds: float
+    """With those of its patterns."""
+    patterns: Sequence[PatternCost]
+    """In the order of the program."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What all running programs have cost since the last change of any."""
+
+    lines: int = 0
+    seconds: float = 0.0
+    gate_seconds: float = 0.0
+    """Of all `seconds`, what it took to find the lines that may concern a program."""
+    programs: Sequence[ProgramCost] = ()
+
+
 class Pool(NamedTuple):
     """A thread pool: its threads, and how many of them wait for work."""
 
@@ -138,6 +183,8 @@ class Programs(Protocol):
     def states(self) -> Sequence[ProgramState]: ...
     def dump(self, name: str) -> str | None:
         """The readable form of a running program's plan; None if there is none of that name."""
+
+    def costs(self) -> Costs: ...
 
 
 class Sources(Protocol):
