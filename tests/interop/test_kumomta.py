@@ -37,7 +37,7 @@ def test_records_are_counted_while_they_are_flushed(kumomta: Place) -> None:
             daemon.wait_for("mtail_lines_total", number)
         file.write(frame.flush())
     (directory / "20260302-080000.000000").chmod(0o444)
-    # A restart of KumoMTA leaves the old segment as it is and begins a new one.
+    # Its own files begin with a dot.
     segment(directory / ".20260302-080100.000000", RECORDS)
     segment(directory / "20260302-080200.000000", RECORDS[:1])
     daemon.wait_for("kumomta_records_total{type=Reception}", 3)
