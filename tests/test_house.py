@@ -98,6 +98,14 @@ def test_native_code_is_declared_for_the_type_checker() -> None:
     assert (PACKAGE / "_core.pyi").exists()
 
 
+def test_nothing_is_skipped_for_want_of_a_package() -> None:
+    """What packages.txt names is installed; where it is not, tests fail."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if path != Path(__file__):
+            found = re.search(r"importorskip|skip.*(which\(|PEER|install)|which\(.*\n *pytest.skip", path.read_text())
+            assert not found, f"{path}: {found[0]}"
+
+
 def test_packages_that_setup_names_are_installed_by_make() -> None:
     named = set(re.findall(r'"(lib\S+-dev)"', (ROOT / "setup.py").read_text()))
     lines = [line.split()[:2] for line in (ROOT / "packages.txt").read_text().splitlines() if not line.startswith("#")]

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import platform
+import resource
 import sys
 import threading
 import time
@@ -72,6 +73,7 @@ RESERVED = frozenset(
         "process_resident_memory_bytes",
         "process_start_time_seconds",
         "process_virtual_memory_bytes",
+        "process_virtual_memory_max_bytes",
     )
 )
 """Families that mtail has too: a user's metric of that name fails the page there and here (§1.6).  All other
@@ -489,6 +491,8 @@ class SelfMetrics:
         yield GaugeMetricFamily("memory_usage", _HELP["memory_usage"], value=resident_memory())
         if self.memory_limit is not None:
             yield GaugeMetricFamily("memory_limit", _HELP["memory_limit"], value=self.memory_limit)
+        name = "process_virtual_memory_max_bytes"
+        yield GaugeMetricFamily(name, _HELP[name], value=resource.getrlimit(resource.RLIMIT_AS)[0] % 2**64)
         pools = self._pools()
         sizes, parked = ({name: pool[i] for name, pool in pools.items()} for i in (0, 1))
         yield from _family("gauge", "thread_pool_size", "pool", sizes)
@@ -568,6 +572,7 @@ def _memstats() -> dict[str, int]:
 
 
 _HELP = {
+    "process_virtual_memory_max_bytes": "Maximum amount of virtual memory available in bytes.",
     "mtail_build_info": (
         "A metric with a constant '1' value labeled by version, revision, branch, goversion from which mtail was"
         " built, and the goos and goarch for the build."

@@ -669,8 +669,7 @@ def build_like_mtail() -> Store:
 
 @pytest.fixture(scope="module")
 def mtail() -> Any:
-    if shutil.which("mtail") is None:
-        pytest.skip("Debian's mtail is not installed")
+    assert shutil.which("mtail"), "the package mtail is not installed (packages.txt)"
 
     def run(form: str, *flags: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
