@@ -152,7 +152,8 @@ def test_promtool_reads_users_metrics(place: Place, systems: Systems, accept: st
 def test_timestamps_are_those_of_mtail(place: Place, systems: Systems) -> None:
     """With --emit_metric_timestamp Prometheus has the times that the log says, from both alike."""
     (place.progs / "count.mtail").write_text(
-        'counter seen_total by word\nhistogram sizes buckets 1, 10\n/^(?P<time>\\d+) (?P<word>\\w+) (?P<size>\\d+)$/ {\n'
+        "counter seen_total by word\nhistogram sizes buckets 1, 10\n"
+        "/^(?P<time>\\d+) (?P<word>\\w+) (?P<size>\\d+)$/ {\n"
         "  settime($time)\n  seen_total[$word]++\n  sizes = $size\n}\n"
     )
     log = place.logs / "a.log"
