@@ -98,6 +98,13 @@ def test_native_code_is_declared_for_the_type_checker() -> None:
     assert (PACKAGE / "_core.pyi").exists()
 
 
+def test_packages_that_ci_installs_are_in_the_list() -> None:
+    named = re.findall(r"apt-get install(?: -\S+)* ([\w+ -]+)", (ROOT / ".ci/run").read_text())
+    listed = {line.split()[1] for line in (ROOT / "packages.txt").read_text().splitlines() if line[:1] not in ("", "#")}
+    assert named
+    assert set(" ".join(named).split()) <= listed
+
+
 def test_nothing_is_skipped_for_want_of_a_package() -> None:
     """What packages.txt names is installed; where it is not, tests fail."""
     for path in (ROOT / "tests").rglob("test_*.py"):

@@ -415,6 +415,7 @@ tbody td{display:flex;justify-content:space-between;gap:.5rem;padding:.1rem 0;fo
 tbody td::before{content:attr(data-label);color:var(--soft)}
 tbody td[data-label=State]{grid-column:1/-1;justify-content:start;padding-bottom:.35rem}
 tbody td[data-label=State]::before{content:none}
+tbody td[data-label=Engine]{grid-column:1/-1;white-space:normal;text-align:right}
 tbody .more{display:block;margin-top:.6rem}
 tbody .more td{display:block}
 tbody .more td::before{content:none}
