@@ -124,12 +124,12 @@ def test_profile() -> None:
     assert page.ids == ["programs", "p0", "p1"]
     assert page.links[1:] == ["/", "#p0", "#p1"]
     cells = [text for tag, text in page.texts if tag in ("dd", "td", "code", "h2") or text in ("dear", "cheap")]
-    assert cells[:13] == [
-        *("10,000", "2.000 s", "12.5 %", "Programs"),
+    assert cells[:14] == [
+        *("10,000", "2", "2.000 s", "12.5 %", "Programs"),
         *("dear", "2,000", "9,000", "1.500 s", "75.0 %", "cheap", "2,000", "9,000", "0.001 s"),
     ]
     row = ["1", "2,000", "1,500", "0.500 s", "25.0 %", "'a '"]
-    assert cells[14:] == ["dear", "/x/", "PCRE2", *row, "/y/", "PCRE2", *row, "cheap"]
+    assert cells[15:] == ["dear", "/x/", "PCRE2", *row, "/y/", "PCRE2", *row, "cheap"]
     assert [text for tag, text in page.texts if tag == "p" and "Hint" in text] == ["Hint: say [^ ]*."]
     assert "It has no patterns." in page.text()
 

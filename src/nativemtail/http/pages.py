@@ -68,6 +68,7 @@ def profile(costs: Costs) -> bytes:
         _tile_list(
             [
                 ("Lines", f"{costs.lines:,}", "", False),
+                ("Programs", f"{len(programs):,}", "", False),
                 ("Time", _seconds(costs.seconds), "", False),
                 ("Gates", _share(costs.gate_seconds, costs), _seconds(costs.gate_seconds), False),
             ]
