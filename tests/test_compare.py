@@ -142,16 +142,42 @@ def other() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("given", ["http://127.0.0.1:1", "file:///etc", "nonsense", "http://"])
-def test_what_cannot_be_asked(given: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+        ("127.0.0.1:1/metrics", "http://127.0.0.1:1"),
+        ("file:///etc", "file:///etc"),
+        ("nonsense.invalid", "http://nonsense.invalid"),
+        ("http://", "http:"),
+    ],
+)
+def test_what_cannot_be_asked(given: str, url: str) -> None:
     began = time.monotonic()
     answer = command("http://127.0.0.1:1", given)
     assert (answer.returncode, answer.stdout) == (2, "")
-    assert answer.stderr.startswith(f"{given}/json: " if given != "http://" else "http:/json")
+    assert answer.stderr.startswith(f"{url}/-/healthy: ")
     assert len(answer.stderr.splitlines()) == 1
+    assert "[Errno" not in answer.stderr
     assert time.monotonic() - began < 10
 
 
-def test_what_is_no_mtail(other: str) -> None:
+def test_what_is_no_mtail(place: Place, other: str) -> None:
+    ours = place.start()
     with pytest.raises(CompareError, match="is not mtail's JSON"):
-        compare(other, other)
+        compare(other, url(ours))
+
+
+def test_mtail_is_not_taken_for_ours(place: Place) -> None:
+    """Both have the same port by default; compared with itself mtail would be equal."""
+    theirs = place.start_peer()
+    with pytest.raises(CompareError, match="is no nativemtail: give its URL after mtail's"):
+        compare(url(theirs), url(theirs))
+
+
+def test_pages_and_hosts_will_do(place: Place) -> None:
+    theirs, ours = both(place)
+    append(place.logs / "a.log", b"a 5\n")
+    for daemon in (theirs, ours):
+        daemon.wait_for("lines_total", 1)
+    assert compare(f"{theirs.address}/metrics", f"{url(ours)}/json/").differences == []

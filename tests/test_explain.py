@@ -1,4 +1,4 @@
-"""What `nativemtail explain` and the profile page say."""
+"""What `nativemtail explain` says, and what the engine measures for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nativemtail import zones
 from nativemtail._core import Engine, Plan, Store, TimeZone
 from nativemtail.commands import group
 from nativemtail.compiler import compile_program, plan
-from nativemtail.explain import explain, profile
+from nativemtail.explain import explain
 from nativemtail.programs import make_metrics
 
 COUNT = "counter n\n/{}/ {{\n  n++\n}}\n"
@@ -21,11 +21,13 @@ COUNT = "counter n\n/{}/ {{\n  n++\n}}\n"
     ("text", "expected"),
     [
         (COUNT.format("zebra (\\d+)"), ["runs where one of its gates", "gate 'zebra '", "engine PCRE2", "captures 0"]),
+        (COUNT.format("zebra"), ["found by its gate, and lets lines through to the program: not tried by itself"]),
         (COUNT.format("^\\S+ \\S+$"), ["runs on every line: line 3", "no literal: tried on", "hint: put fixed"]),
         (COUNT.format("$"), ["runs on every line", "matches every line: not tried at all"]),
         (COUNT.format("(a*)*foo"), ["gate 'foo'", "engine RE2", "hint: a repeated part can match nothing"]),
         (COUNT.format("x.*y.*z=q"), ["RE2 on long lines", "hint: repeats can share text"]),
-        ("counter n\n/foobar/ {\n} else {\n  n++\n}\n", ["runs on every line: line 4", "tried where its gate opens"]),
+        ("counter n\n/foobar/ {\n} else {\n  n++\n}\n", ["line 4 changes", "found by its gate: not tried by itself"]),
+        ("counter n\n/foo\\d/ {\n} else {\n  n++\n}\n", ["runs on every line: line 4", "tried where its gate opens"]),
         ("counter n\n/ xyz: (\\S+)/ {\n  $1 =~ /^q/ {\n    n++\n  }\n}\n", ["a text of the program's own"]),
         ("/foobar/ {\n}\n", ["never runs: it can change nothing"]),
         (
@@ -57,9 +59,9 @@ def test_what_was_measured() -> None:
     assert 0 < pattern.seconds < 1
     assert 0 < cost.seconds < 1
     assert 0 < measured.gate_seconds < measured.seconds
-    page = profile(engine)
+    page = explain([(program, metrics)], measured)
+    assert "matched 3,000 of 4,000 (75.0 %) lines tried" in page
     assert "10,000 lines in" in page
-    assert "/zebra (\\d+)/" in page
 
 
 def test_command(tmp_path: Path) -> None:
@@ -69,6 +71,7 @@ def test_command(tmp_path: Path) -> None:
     answer = CliRunner().invoke(group, ["explain", str(tmp_path), "--log", str(log)])
     assert answer.exit_code == 0, answer.output
     assert "ran on 1 of 2 (50.0 %) lines" in answer.output
+    assert "matched 1 of 1 (100.0 %) lines" in answer.output
     assert CliRunner().invoke(group, ["explain", str(log)]).exit_code == 1
     (tmp_path / "q.mtail").write_text("counter n\nfoo\n")
     answer = CliRunner().invoke(group, ["explain", str(tmp_path)])

@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "record": set(),
     "reload": {"feed", "io", "programs", "selfmetrics"},
     "selfmetrics": set(),
-    "states": {"_core", "io", "programs", "selfmetrics"},
+    "states": {"_core", "explain", "io", "programs", "selfmetrics"},
     "systemd": set(),
     "text": set(),
     "zones": set(),
@@ -99,6 +99,21 @@ def test_who_may_import_whom() -> None:
 def test_native_code_is_declared_for_the_type_checker() -> None:
     assert (PACKAGE / "py.typed").exists()
     assert (PACKAGE / "_core.pyi").exists()
+
+
+def test_packages_that_ci_installs_are_in_the_list() -> None:
+    named = re.findall(r"apt-get install(?: -\S+)* ([\w+ -]+)", (ROOT / ".ci/run").read_text())
+    listed = {line.split()[1] for line in (ROOT / "packages.txt").read_text().splitlines() if line[:1] not in ("", "#")}
+    assert named
+    assert set(" ".join(named).split()) <= listed
+
+
+def test_nothing_is_skipped_for_want_of_a_package() -> None:
+    """What packages.txt names is installed; where it is not, tests fail."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if path != Path(__file__):
+            found = re.search(r"importorskip|skip.*(which\(|PEER|install)|which\(.*\n *pytest.skip", path.read_text())
+            assert not found, f"{path}: {found[0]}"
 
 
 def test_packages_that_setup_names_are_installed_by_make() -> None:

@@ -125,7 +125,11 @@ def test_sample(own: SelfMetrics, name: str, labels: list[str], value: float) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["process_start_time_seconds", "process_open_fds", "process_cpu_seconds_total", "memory_usage"]
+    "name",
+    [
+        *("process_start_time_seconds", "process_open_fds", "process_cpu_seconds_total", "memory_usage"),
+        "process_virtual_memory_max_bytes",
+    ],
 )
 def test_measured(own: SelfMetrics, name: str) -> None:
     assert samples(own)[name, ()] > 0

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 TIMEOUT = 10.0
 MAX_PAGE = 1 << 30
+_HEALTHY = b"nativemtail "
 
 _KINDS = ("", "counter", "gauge", "timer", "text", "histogram")
 _TYPES = ("Int", "Float", "String", "Buckets")
@@ -65,7 +66,13 @@ class Report(NamedTuple):
 
 
 def compare(theirs: str, ours: str, patience: float = 0.0) -> Report:
-    """Take both pages until they are equal, for so many seconds at most.  Raises CompareError."""
+    """Take both pages until they are equal, for so many seconds at most.  Raises CompareError.
+
+    Both are URLs, or a host and a port; the name of a page behind them does no harm.
+    """
+    theirs, ours = _base(theirs), _base(ours)
+    if not _get(ours, "/-/healthy").startswith(_HEALTHY):
+        raise CompareError(f"{ours} is no nativemtail: give its URL after mtail's")
     end = time.monotonic() + patience
     while True:
         before = _page(ours)
@@ -79,6 +86,11 @@ def compare(theirs: str, ours: str, patience: float = 0.0) -> Report:
 
 
 # --- taking the pages ----------------------------------------------------------------------------------------
+
+
+def _base(url: str) -> str:
+    url = url if "://" in url else f"http://{url}"
+    return re.sub(r"(?<=[^/])(/metrics|/json|/)*$", "", url)
 
 
 def _page(base: str) -> Page:
@@ -99,7 +111,7 @@ def _page(base: str) -> Page:
 
 
 def _get(base: str, path: str) -> bytes:
-    url = base.rstrip("/") + path
+    url = base + path
     try:
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
             raise ValueError("not an http or https URL")
@@ -112,7 +124,8 @@ def _get(base: str, path: str) -> bytes:
             said = error.read(200).decode("utf-8", "replace").strip()
         raise CompareError(f"{url}: {error.code} {error.reason}: {said}") from None
     except (OSError, ValueError) as error:
-        raise CompareError(f"{url}: {getattr(error, 'reason', error)}") from None
+        reason = getattr(error, "reason", error)
+        raise CompareError(f"{url}: {getattr(reason, 'strerror', None) or reason}") from None
 
 
 def _value(value: dict[str, Any]) -> Any:

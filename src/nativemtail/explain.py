@@ -1,14 +1,14 @@
 """Why programs cost what they cost: for each pattern its gate and engine, and what would make it cheaper.
 
-`explain` is the command's page, `profile` the one of the running daemon; both are plain text.
+`reasons` is what both the command and the daemon's page `/profile` show; `explain` is the command's page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from nativemtail._core import Cost, Engine, Metric, Profile
+from nativemtail._core import Metric, Profile
 from nativemtail.compiler import Program, disasm, gates, plan
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 
@@ -28,9 +28,31 @@ class Finding(NamedTuple):
     hint: str
     """Empty where nothing is to be had."""
 
+    @property
+    def text(self) -> str:
+        return self.pattern.decode("utf-8", "replace")
 
-def findings(program: Program, spec: ProgramSpec, tables: Tables) -> list[Finding]:
-    """One for each pattern of `program`, whose tables are `spec`."""
+
+class Reasons(NamedTuple):
+    """Why one program costs what it costs."""
+
+    program: str
+    verdict: str
+    """On which lines it runs, and why."""
+    findings: list[Finding]
+    """One for each pattern, in the order of the program."""
+
+
+def reasons(programs: Sequence[tuple[Program, Sequence[Metric]]]) -> list[Reasons]:
+    """Those of programs that run together; their metrics do not matter."""
+    tables = plan.build(programs)
+    return [
+        Reasons(program.name, _verdict(program, spec, tables), _findings(program, spec, tables))
+        for (program, _), spec in zip(programs, tables.programs, strict=True)
+    ]
+
+
+def _findings(program: Program, spec: ProgramSpec, tables: Tables) -> list[Finding]:
     where = " that the program runs on" if spec.gate is not None else ""
     on_line = {instr.d for instr in program.code if instr.op == "MATCH"}
     return [
@@ -57,6 +79,9 @@ def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> tup
         return "tried on a text of the program's own, not on lines", ""
     if pattern.flags & plan.ALWAYS and pattern.captures < 0:
         return "matches every line: not tried at all", ""
+    if pattern.flags & plan.LITERAL and pattern.gate >= 0 and pattern.captures < 0:
+        opening = ", and lets lines through to the program" if opens else ""
+        return f"found by its gate{opening}: not tried by itself", ""
     if opens:
         return "its gate lets lines through to the program", ""
     if pattern.gate >= 0:
@@ -76,8 +101,7 @@ def _engine_hint(flags: int) -> str:
     return ""
 
 
-def verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
-    """On which lines a program runs, and why."""
+def _verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
     if spec.gate is None:
         line = gates.first_unguarded(program, plan.costs(program))
         return f"runs on every line: line {line} changes a metric without a pattern that has a gate"
@@ -93,23 +117,23 @@ def verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
 
 def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profile | None = None) -> str:
     """The command's page."""
-    tables = plan.build(programs)
     lines: list[str] = []
-    for (program, _), spec in zip(programs, tables.programs, strict=True):
-        lines.append(f"{program.name}: {verdict(program, spec, tables)}")
+    for program, verdict, findings in reasons(programs):
+        lines.append(f"{program}: {verdict}")
         if profile:
-            cost = profile.programs[program.name]
+            cost = profile.programs[program]
             lines.append(f"  ran on {_of(cost.runs, cost.lines)} lines, {_share(cost.seconds, profile)}")
-        for finding in findings(program, spec, tables):
+        for finding in findings:
             lines += _paragraph(finding, profile)
         lines.append("")
     if profile:
-        lines += _summary(profile)
+        gates_took = _share(profile.gate_seconds, profile)
+        lines.append(f"{profile.lines:,} lines in {profile.seconds:.3f} s, of which the gates took {gates_took}")
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _paragraph(finding: Finding, profile: Profile | None) -> Iterator[str]:
-    yield f"  /{finding.pattern.decode('utf-8', 'replace')}/"
+    yield f"  /{finding.text}/"
     yield f"    gate {finding.gate}; engine {finding.engine}; captures {finding.captures}"
     yield f"    {finding.why}"
     if finding.hint:
@@ -117,30 +141,6 @@ def _paragraph(finding: Finding, profile: Profile | None) -> Iterator[str]:
     cost = profile.patterns[finding.pattern] if profile else None
     if cost and profile and cost.runs:
         yield f"    matched {_of(cost.matches, cost.runs)} lines tried, {_share(cost.seconds, profile)}"
-
-
-def profile(engine: Engine) -> str:
-    """What the running programs have cost since they were loaded, the dearest first."""
-    measured = engine.profile()
-    lines = [*_summary(measured), ""]
-    lines += _table("program", ((name, cost) for name, cost in measured.programs.items()), measured)
-    lines.append("")
-    texts = ((f"/{text.decode('utf-8', 'replace')}/", cost) for text, cost in measured.patterns.items())
-    lines += _table("pattern (its time is part of the programs')", texts, measured)
-    return "\n".join(lines) + "\n"
-
-
-def _table(title: str, rows: Iterable[tuple[str, Cost]], measured: Profile) -> Iterator[str]:
-    yield f"{'lines run on':>14} {'matched':>14} {'seconds':>9} {'share':>6}  {title}"
-    for name, cost in sorted(rows, key=lambda row: -row[1].seconds):
-        matched = "" if cost.matches < 0 else f"{cost.matches:,}"
-        share = f"{100 * cost.seconds / measured.seconds:.1f} %" if measured.seconds else ""
-        yield f"{cost.runs:14,} {matched:>14} {cost.seconds:9.3f} {share:>6}  {name}"
-
-
-def _summary(measured: Profile) -> Iterator[str]:
-    gates_took = _share(measured.gate_seconds, measured)
-    yield f"{measured.lines:,} lines in {measured.seconds:.3f} s, of which the gates took {gates_took}"
 
 
 def _of(part: int, whole: int) -> str:

@@ -132,7 +132,7 @@ class Options:
         metavar="address",
     )
     http_debugging_endpoint: bool = flag(True, HTTP, "Serve /debug/*.")
-    http_info_endpoint: bool = flag(True, HTTP, "Serve /varz, /progz and the tables of the status page.")
+    http_info_endpoint: bool = flag(True, HTTP, "Serve /varz, /progz, /profile and the tables of the status page.")
 
     metric_push_interval: Seconds = flag(60.0, PUSH, "How often to push; 0 is never.")
     metric_push_write_deadline: Seconds = flag(10.0, PUSH, "Longest time to connect and to write.")

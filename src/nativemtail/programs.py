@@ -117,6 +117,10 @@ class Programs:
         """The compiled form of a running program.  Raises KeyError."""
         return self._running[name].program
 
+    def running(self) -> list[Any]:
+        """The compiled forms of the running programs, in load order."""
+        return [loaded.program for loaded in self._running.values()]
+
     def dump(self, name: str) -> str | None:
         """What a running program was compiled to, for people; None when none of that name runs."""
         from nativemtail.compiler import disasm

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import platform
+import resource
 import sys
 import threading
 import time
@@ -72,6 +73,7 @@ RESERVED = frozenset(
         "process_resident_memory_bytes",
         "process_start_time_seconds",
         "process_virtual_memory_bytes",
+        "process_virtual_memory_max_bytes",
     )
 )
 """Families that mtail has too: a user's metric of that name fails the page there and here (§1.6).  All other
@@ -125,6 +127,51 @@ class SourceState:
     """Lines cut to the greatest length."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternCost:
+    """What a pattern of a program has cost, and why; one that programs share has cost this in all of them."""
+
+    pattern: str
+    gate: str
+    engine: str
+    captures: int
+    why: str
+    hint: str
+    """What would make it cheaper, or empty."""
+    tried: int
+    """Lines that it was matched against."""
+    matched: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramCost:
+    """What a running program has cost since the last change of any program, and why."""
+
+    name: str
+    why: str
+    """On which lines it runs, and why on these."""
+    lines: int
+    """Lines of its sources."""
+    runs: int
+    """Lines that it ran on."""
+    seconds: float
+    """With those of its patterns."""
+    patterns: Sequence[PatternCost]
+    """In the order of the program."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What all running programs have cost since the last change of any."""
+
+    lines: int = 0
+    seconds: float = 0.0
+    gate_seconds: float = 0.0
+    """Of all `seconds`, what it took to find the lines that may concern a program."""
+    programs: Sequence[ProgramCost] = ()
+
+
 class Pool(NamedTuple):
     """A thread pool: its threads, and how many of them wait for work."""
 
@@ -138,6 +185,8 @@ class Programs(Protocol):
     def states(self) -> Sequence[ProgramState]: ...
     def dump(self, name: str) -> str | None:
         """The readable form of a running program's plan; None if there is none of that name."""
+
+    def costs(self) -> Costs: ...
 
 
 class Sources(Protocol):
@@ -442,6 +491,8 @@ class SelfMetrics:
         yield GaugeMetricFamily("memory_usage", _HELP["memory_usage"], value=resident_memory())
         if self.memory_limit is not None:
             yield GaugeMetricFamily("memory_limit", _HELP["memory_limit"], value=self.memory_limit)
+        name = "process_virtual_memory_max_bytes"
+        yield GaugeMetricFamily(name, _HELP[name], value=resource.getrlimit(resource.RLIMIT_AS)[0] % 2**64)
         pools = self._pools()
         sizes, parked = ({name: pool[i] for name, pool in pools.items()} for i in (0, 1))
         yield from _family("gauge", "thread_pool_size", "pool", sizes)
@@ -521,6 +572,7 @@ def _memstats() -> dict[str, int]:
 
 
 _HELP = {
+    "process_virtual_memory_max_bytes": "Maximum amount of virtual memory available in bytes.",
     "mtail_build_info": (
         "A metric with a constant '1' value labeled by version, revision, branch, goversion from which mtail was"
         " built, and the goos and goarch for the build."

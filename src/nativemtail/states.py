@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from nativemtail._core import Engine, Fault, Store
+from nativemtail._core import Engine, Fault, Profile, Store
+from nativemtail.explain import Finding, Reasons, reasons
 from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
 from nativemtail.io.tailer import Tailer
 from nativemtail.programs import FaultLog, Programs
-from nativemtail.selfmetrics import ProgramState, SourceState
+from nativemtail.selfmetrics import Costs, PatternCost, ProgramCost, ProgramState, SourceState
 
 LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0
@@ -26,6 +29,7 @@ class ProgramStates:
         self._faults = FaultLog(programs, logged=log_faults, limit=LOGGED_FAULTS, period=FAULT_PERIOD)
         self._last: dict[str, Fault] = {}
         self._lock = threading.Lock()
+        self._reasons: tuple[list[Any], list[Reasons]] = [], []
 
     def collect(self) -> None:
         """Fetch and log the engine's run-time errors; from any thread."""
@@ -62,6 +66,52 @@ class ProgramStates:
 
     def dump(self, name: str) -> str | None:
         return self._programs.dump(name)
+
+    def costs(self) -> Costs:
+        measured = self._programs.engine.profile()
+        # Programs may change meanwhile: then what both know is shown.
+        programs = [
+            _program_cost(why, measured) for why in self._explained() if why.program in measured.programs
+        ]
+        return Costs(
+            lines=measured.lines, seconds=measured.seconds, gate_seconds=measured.gate_seconds, programs=programs
+        )
+
+    def _explained(self) -> list[Reasons]:
+        """Why the running programs cost what they cost, worked out once for each change of them."""
+        running = self._programs.running()
+        known, explained = self._reasons
+        if not (len(known) == len(running) and all(map(operator.is_, known, running))):
+            explained = reasons([(program, []) for program in running])
+            self._reasons = running, explained
+        return explained
+
+
+def _program_cost(why: Reasons, measured: Profile) -> ProgramCost:
+    cost = measured.programs[why.program]
+    return ProgramCost(
+        name=why.program,
+        why=why.verdict,
+        lines=cost.lines,
+        runs=cost.runs,
+        seconds=cost.seconds,
+        patterns=[_pattern_cost(found, measured) for found in why.findings if found.pattern in measured.patterns],
+    )
+
+
+def _pattern_cost(found: Finding, measured: Profile) -> PatternCost:
+    cost = measured.patterns[found.pattern]
+    return PatternCost(
+        pattern=found.text,
+        gate=found.gate,
+        engine=found.engine,
+        captures=found.captures,
+        why=found.why,
+        hint=found.hint,
+        tried=cost.runs,
+        matched=cost.matches,
+        seconds=cost.seconds,
+    )
 
 
 class LineStates:

@@ -327,16 +327,30 @@ def test_openmetrics() -> None:
     _core._store_set(metrics[3], (), 2.0)
     text = openmetrics(stored(*metrics), emit_prog_label=False, emit_timestamp=True)
     assert text == (
-        '# HELP h defined at s\n# TYPE h histogram\nh_bucket{le="1.0"} 0 0.000\nh_bucket{le="2.5"} 1 0.000\n'
+        '# HELP h defined at s\n# TYPE h histogram\nh_bucket{le="1"} 0 0.000\nh_bucket{le="2.5"} 1 0.000\n'
         'h_bucket{le="+Inf"} 1 0.000\nh_sum 2.0 0.000\nh_count 1 0.000\n'
-        '# HELP hits defined at p\\"\\\\:1\n# TYPE hits counter\nhits_total{a="x\\""} 1e+06 1520879607.789\n'
+        '# HELP hits defined at p\\"\\\\:1\n# TYPE hits unknown\nhits{a="x\\""} 1e+06 1520879607.789\n'
         "# HELP level defined at s\n# TYPE level gauge\nlevel -3.0 0.000\n"
         "# HELP misses defined at s\n# TYPE misses counter\nmisses_total 0.5 -1.500\n"
     )
     families = {f.name: f for f in parse_openmetrics(text + "# EOF\n")}
     assert {name: family.type for name, family in families.items()} == {
-        "h": "histogram", "hits": "counter", "level": "gauge", "misses": "counter",
+        "h": "histogram", "hits": "unknown", "level": "gauge", "misses": "counter",
     }
+
+
+def test_series_are_those_of_the_text_format() -> None:
+    """Whoever scrapes finds what mtail gives, whichever format was agreed on."""
+    metrics = [
+        *(Metric(name, "p", COUNTER, INT) for name in ("hits", "misses_total", "_total", "x_created", "x_total")),
+        Metric("h", "p", HISTOGRAM, BUCKETS, buckets=(-1, 0, 1e-7, 1, 2.5, 10, 1e6, 1e21)),
+        Metric("level", "p", GAUGE, FLOAT),
+    ]
+    store = stored(*metrics)
+    text = [line.split(" ")[0] for line in samples(store)]
+    found = {family.name: family for family in parse_openmetrics(openmetrics(store) + "# EOF\n")}
+    assert [line.split(" ")[0] for line in openmetrics(store).splitlines() if line[0] != "#"] == text
+    assert {name for name, family in found.items() if family.type == "counter"} == {"misses"}
 
 
 @pytest.mark.parametrize("value", [-1.0, NAN])
@@ -366,10 +380,8 @@ def test_openmetrics_names_that_clash() -> None:
     ]
     snapshot = stored(*metrics).snapshot()
     text = snapshot.prometheus(openmetrics=True).decode()
-    assert sorted(f.name for f in parse_openmetrics(text + "# EOF\n")) == ["c", "h"]
-    assert snapshot.warnings == [
-        f'"{name}" is left out: OpenMetrics reserves its name for another' for name in ("c_total", "h_count")
-    ]
+    assert sorted(f.name for f in parse_openmetrics(text + "# EOF\n")) == ["c", "c_total", "h"]
+    assert snapshot.warnings == ['"h_count" is left out: OpenMetrics reserves its name for another']
     assert len(snapshot.prometheus().splitlines()) == 2 * 4 + 1 + 1 + 5 + 1
     assert snapshot.warnings == []
 
@@ -657,8 +669,7 @@ def build_like_mtail() -> Store:
 
 @pytest.fixture(scope="module")
 def mtail() -> Any:
-    if shutil.which("mtail") is None:
-        pytest.skip("Debian's mtail is not installed")
+    assert shutil.which("mtail"), "the package mtail is not installed (packages.txt)"
 
     def run(form: str, *flags: str) -> str:
         with tempfile.TemporaryDirectory() as folder:

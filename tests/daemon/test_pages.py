@@ -8,13 +8,14 @@ import signal
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daemons import Daemon, Place, append, wait_until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 PATHS = (
-    *("/", "/metrics", "/metrics.json", "/json", "/varz", "/graphite", "/progz", "/progz?prog=count.mtail"),
+    *("/", "/metrics", "/metrics.json", "/json", "/varz", "/graphite", "/progz", "/progz?prog=count.mtail", "/profile"),
     *("/debug/vars", "/favicon.ico", "/-/healthy", "/-/ready"),
 )
 
@@ -42,6 +43,40 @@ def test_pages(daemon: Daemon) -> None:
     assert "x_lines_total 2" in daemon.ask("/metrics?prefix=x_")[1].decode().replace('{prog="count.mtail"}', "")
 
 
+def test_profile(place: Place) -> None:
+    """The running programs, before and after a reload."""
+    log = place.logs / "a.log"
+    log.touch()
+    (place.progs / "zebra.mtail").write_text("counter zebras\n/zebra <(\\d+)>/ {\n  zebras += $1\n}\n")
+    daemon = place.start()
+    append(log, b"a 1\nzebra <7>\nzebra x\nnone\n" * 100)
+    daemon.wait_for("lines_total", 400)
+    page = daemon.ask("/profile")[1].decode()
+    assert "<code>/zebra &lt;(\\d+)&gt;/</code>" in page
+    assert "Gate <code>&#x27;zebra &lt;&#x27;</code>: its gate lets lines through to the program." in page
+    found = profile(daemon)
+    assert found["lines"] == 400
+    assert 0 < found["gate_seconds"] < found["seconds"]
+    programs = {program["name"]: program for program in found["programs"]}
+    assert list(programs) == ["count.mtail", "zebra.mtail"]
+    counted, zebra = programs.values()
+    assert (counted["lines"], counted["runs"], zebra["lines"], zebra["runs"]) == (400, 400, 400, 100)
+    assert counted["why"].startswith("runs on every line: line ")
+    [pattern] = zebra["patterns"]
+    assert (pattern["pattern"], pattern["tried"], pattern["matched"]) == ("zebra <(\\d+)>", 100, 100)
+    assert (pattern["engine"], pattern["captures"], pattern["hint"]) == ("PCRE2", 1, "")
+    (place.progs / "zebra.mtail").write_text("counter gnus_total\n/gnu/ {\n  gnus_total++\n}\n")
+    daemon.send(signal.SIGHUP)
+    wait_until(lambda: any(p["pattern"] == "gnu" for q in profile(daemon)["programs"] for p in q["patterns"]))
+    append(log, b"a gnu\nnone\n")
+    daemon.wait_for("gnus_total", 1)
+    assert profile(daemon)["lines"] == 2
+
+
+def profile(daemon: Daemon) -> Any:
+    return json.loads(daemon.ask("/profile", {"Accept": "application/json"})[1])
+
+
 def test_flags_that_switch_pages_off(place: Place) -> None:
     daemon = place.start("--http_info_endpoint=false", "--http_debugging_endpoint=false", "--emit_prog_label=false")
     assert daemon.ask("/varz")[0] == 404
@@ -55,6 +90,7 @@ def test_strangers(place: Place) -> None:
         *("--trusted_hosts", "192.0.2.1", "--unix_socket", str(place.root / "http")),
     )
     daemon.wait_log("for 192.0.2.1 only: --trusted_hosts changes who may ask")
+    daemon.wait_log("lets in")
     daemon.address = str(place.root / "http")
     wait_until(lambda: daemon.ask("/-/ready")[0] == 200)
     by_path = daemon.address

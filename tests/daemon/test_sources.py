@@ -60,7 +60,6 @@ def test_appears_disappears_appears(place: Place) -> None:
         daemon.wait_for("lines_total", 2 * turn)
 
 
-@pytest.mark.skipif(bool(WITHOUT_PRIVILEGE) and not shutil.which("setpriv"), reason="root may read everything")
 def test_permission_comes_later(place: Place) -> None:
     log = place.logs / "secret.log"
     log.write_bytes(b"old\n")

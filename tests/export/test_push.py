@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
+import struct
 import sys
 import threading
 import time
@@ -180,6 +182,101 @@ def test_a_peer_that_closes_mid_write(listener: socket.socket, caplog: pytest.Lo
     wait_for(lambda: any("pusher write error" in text for text in messages(caplog)))
     assert received(listener).count(b"\n") == 20_000
     pusher.stop(final=False)
+
+
+class Misbehaving:
+    """A peer that has a bad habit until it is `healed`; then it reads all."""
+
+    def __init__(self, server: socket.socket, habit: str) -> None:
+        self.server, self.habit = server, habit
+        self.healed = False
+        self.visits = 0
+        self.kept: list[socket.socket] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.server.accept()
+            except OSError:
+                return
+            connection.settimeout(PATIENCE)
+            self.visits += 1
+            work = self._behave if self.healed else getattr(self, f"_{self.habit}")
+            threading.Thread(target=work, args=(connection,), daemon=True).start()
+
+    def _behave(self, connection: socket.socket) -> None:
+        with connection:
+            while connection.recv(1 << 20):
+                pass
+
+    def _silent(self, connection: socket.socket) -> None:
+        self.kept.append(connection)
+
+    def _slow(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while not self.healed and connection.recv(100):
+                time.sleep(0.02)
+
+    def _rude(self, connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.close()
+
+    def _resetting(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+
+@pytest.fixture
+def many() -> Store:
+    """More than the buffers of a socket hold."""
+    store = Store()
+    for number in range(2000):
+        store.add(Metric(f"{'a' * 2000}_{number:09}", "p.mtail", COUNTER, INT))
+    return store
+
+
+@pytest.mark.parametrize("habit", ["silent", "slow", "rude", "resetting"])
+@pytest.mark.parametrize("name", ["collectd", "graphite"])
+def test_a_peer_that_misbehaves(
+    many: Store, caplog: pytest.LogCaptureFixture, tmp_path: Path, name: str, habit: str
+) -> None:
+    """It is asked again at each interval, told of once, counted, and forgiven; nobody else waits."""
+    caplog.set_level(logging.INFO, "nativemtail.export.push")
+    unix = name == "collectd"
+    with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as server:
+        server.bind(str(tmp_path / "sock") if unix else ("127.0.0.1", 0))
+        server.listen()
+        peer = Misbehaving(server, habit)
+        target = {"collectd_socketpath": str(tmp_path / "sock")} if unix else {"graphite_host_port": address(server)}
+        exports = Exports()
+        pusher = Pusher(many, options(**target, metric_push_interval=0.2, metric_push_write_deadline=1.0), exports)
+        pusher.start()
+        wait_for(lambda: peer.visits >= 3)
+        began = time.monotonic()
+        many.snapshot()
+        assert time.monotonic() - began < 1, "a snapshot waits for a push"
+        assert exports.counts[f"{name}_export_success"] < exports.counts[f"{name}_export_total"]
+        peer.healed = True
+        wait_for(lambda: any(text.endswith("pushes work again") for text in messages(caplog)))
+        _, failed, again, *more = messages(caplog)
+        assert (" error: " in failed, again.startswith(name), more) == (True, True, [])
+        pusher.stop(final=False)
+
+
+def test_a_peer_that_only_listens(many: Store, listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    """It closes its half of the connection and takes what comes."""
+    exports = Exports()
+    pusher = Pusher(many, options(graphite_host_port=address(listener)), exports)
+    pusher.start()
+    connection, _ = listener.accept()
+    with connection:
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(PATIENCE)
+        assert b"".join(iter(lambda: connection.recv(65536), b"")).count(b"\n") == 2000
+    pusher.stop(final=False)
+    assert exports.counts["graphite_export_success"] >= 2000
+    assert not [text for text in messages(caplog) if "error" in text]
 
 
 @pytest.mark.parametrize(

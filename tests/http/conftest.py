@@ -13,7 +13,7 @@ from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Request, Response, plain
 from nativemtail.http.server import Server
 from nativemtail.http.site import Site
-from nativemtail.selfmetrics import ProgramState, SelfMetrics, SourceState
+from nativemtail.selfmetrics import Costs, ProgramCost, ProgramState, SelfMetrics, SourceState
 
 
 class Snapshot:
@@ -61,6 +61,13 @@ class Programs:
             ProgramState(name="d.mtail", loads=1, unloads=1),
             ProgramState(name="e\udcff.mtail", running=True),
         ]
+
+    def costs(self) -> Costs:
+        return Costs(
+            lines=9,
+            seconds=1.0,
+            programs=[ProgramCost(name='<b>"&.mtail', why="w", lines=9, runs=4, seconds=0.5, patterns=[])],
+        )
 
     def dump(self, name: str) -> str | None:
         return f"plan of {name}" if name in ("a.mtail", '<b>"&.mtail', "e\udcff.mtail") else None

@@ -1,4 +1,4 @@
-"""The status page: what it shows, and that nothing on it can do harm."""
+"""The status page and the profile: what they show, and that nothing on them can do harm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nativemtail.http import pages
-from nativemtail.selfmetrics import ProgramState, SourceState
+from nativemtail.selfmetrics import Costs, PatternCost, ProgramCost, ProgramState, SourceState
 
 ELEMENTS = """html head meta link title style body main header h1 h2 h3 p nav span b a dl div dt dd small section table
     thead tbody tr th td code pre ul li"""
@@ -65,7 +65,8 @@ def test_parts() -> None:
     assert ("h1", "nativemtail on 127.0.0.1:3903") in page.texts
     assert ("h2", "Program Loader") in page.texts
     assert ("h2", "Log Tailer") in page.texts
-    assert page.links[1:] == ["/metrics", "/metrics.json", "/json", "/graphite", "/varz", "/progz", "/debug/vars"]
+    metrics = ["/metrics", "/metrics.json", "/json", "/graphite"]
+    assert page.links[1:] == [*metrics, "/varz", "/progz", "/profile", "/debug/vars"]
     assert "No program has been found yet." in page.text()
 
 
@@ -107,6 +108,36 @@ def test_not_ready() -> None:
     assert "loading <programs>" in show(not_ready="loading <programs>").text()
 
 
+def pattern(text: str = "a (b+)", **more: object) -> PatternCost:
+    cost = {"gate": "'a '", "engine": "PCRE2", "captures": 1, "why": "its gate", "hint": "", "tried": 2000}
+    return PatternCost(**{"pattern": text, "matched": 1500, "seconds": 0.5, **cost, **more})  # type: ignore[arg-type]
+
+
+def program(name: str, seconds: float, *patterns: PatternCost) -> ProgramCost:
+    return ProgramCost(name=name, why="runs here", lines=9000, runs=2000, seconds=seconds, patterns=patterns)
+
+
+def test_profile() -> None:
+    dear = program("dear", 1.5, pattern("x", hint="say [^ ]*"), pattern("y"))
+    costs = Costs(lines=10_000, seconds=2.0, gate_seconds=0.25, programs=[program("cheap", 0.001), dear])
+    page = Page(pages.profile(costs))
+    assert page.ids == ["programs", "p0", "p1"]
+    assert page.links[1:] == ["/", "#p0", "#p1"]
+    cells = [text for tag, text in page.texts if tag in ("dd", "td", "code", "h2") or text in ("dear", "cheap")]
+    assert cells[:14] == [
+        *("10,000", "2", "2.000 s", "12.5 %", "Programs"),
+        *("dear", "2,000", "9,000", "1.500 s", "75.0 %", "cheap", "2,000", "9,000", "0.001 s"),
+    ]
+    row = ["1", "2,000", "1,500", "0.500 s", "25.0 %", "'a '"]
+    assert cells[15:] == ["dear", "/x/", "PCRE2", *row, "/y/", "PCRE2", *row, "cheap"]
+    assert [text for tag, text in page.texts if tag == "p" and "Hint" in text] == ["Hint: say [^ ]*."]
+    assert "It has no patterns." in page.text()
+
+
+def test_profile_of_nothing() -> None:
+    assert "No program is running." in Page(pages.profile(Costs())).text()
+
+
 HOSTILE = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from("<>&\"'`\0\x1b\u202e\u2028\udcff"), max_size=40
 )
@@ -125,6 +156,14 @@ def test_hostile_texts_stay_texts(name: str, text: str, line: bytes) -> None:
         dropped={text: 1},
     )
     assert page.ids == ["loader", "tailer"]
+    assert not set(page.text()) & set("\0\x1b\u202e\u2028\u2066")
+
+
+@given(HOSTILE)
+def test_hostile_programs_stay_texts_on_the_profile(text: str) -> None:
+    costs = Costs(programs=[program(text, 1.0, pattern(text, gate=text, engine=text, why=text, hint=text))])
+    page = Page(pages.profile(costs))
+    assert page.ids == ["programs", "p0"]
     assert not set(page.text()) & set("\0\x1b\u202e\u2028\u2066")
 
 

@@ -35,6 +35,7 @@ def ask(site: Site, target: str, accept: str = "") -> Response:
         ("/progz", 200, "text/html; charset=utf-8"),
         ("/progz?prog=a.mtail", 200, "text/plain; charset=utf-8"),
         ("/progz?prog=x", 404, "text/plain; charset=utf-8"),
+        ("/profile", 200, "text/html; charset=utf-8"),
         ("/debug/vars", 200, "application/json; charset=utf-8"),
         ("/favicon.ico", 200, "image/x-icon"),
         ("/-/healthy", 200, "text/plain; charset=utf-8"),
@@ -69,7 +70,7 @@ def test_clean_path(make_site: MakeSite, target: str, location: str) -> None:
 
 @pytest.mark.parametrize(
     ("flag", "gone"),
-    [("info_endpoint", ["/varz", "/progz", "/favicon.ico"]), ("debugging_endpoint", ["/debug/vars"])],
+    [("info_endpoint", ["/varz", "/progz", "/profile", "/favicon.ico"]), ("debugging_endpoint", ["/debug/vars"])],
 )
 def test_groups_can_be_turned_off(make_site: MakeSite, flag: str, gone: list[str]) -> None:
     site = make_site(**{flag: False})
@@ -104,6 +105,29 @@ def test_chosen_names(make_site: MakeSite, snapshot_type: Any) -> None:
     body = ask(make_site(snapshot), "/metrics?prefix=p_&name[]=p_memory_usage&name[]=p_hits&name[]=other").body
     assert snapshot.asked["names"] == {"memory_usage", "hits"}
     assert {family.name for family in parse_text(body.decode())} == {"p_hits", "p_memory_usage"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "text/html"),
+        ("*/*", "text/html"),
+        ("text/html,application/json;q=0.9", "text/html"),
+        ("application/json;q=0", "text/html"),
+        ("application/json", "application/json"),
+        ("application/json, text/*;q=0.5", "application/json"),
+    ],
+)
+def test_profile(make_site: MakeSite, accept: str, kind: str) -> None:
+    response = ask(make_site(), "/profile", accept)
+    assert response.content_type == f"{kind}; charset=utf-8"
+    assert ("Vary", "Accept") in response.headers
+    if kind == "text/html":
+        assert b"&lt;b&gt;" in response.body
+        assert "default-src 'none'" in dict(response.headers)["Content-Security-Policy"]
+    else:
+        [program] = json.loads(response.body)["programs"]
+        assert program == {"name": '<b>"&.mtail', "why": "w", "lines": 9, "runs": 4, "seconds": 0.5, "patterns": []}
 
 
 @pytest.mark.parametrize("page", ["/metrics", "/metrics.json"])

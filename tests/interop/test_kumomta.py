@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import zstandard
 from daemons import Place
-from systems import PROJECT
+from systems import CONFIGURATIONS, PROJECT
 
 RECORDS = (PROJECT / "examples/logs/kumomta.log").read_bytes().splitlines(keepends=True)
+
+
+CONFIGURATION = (CONFIGURATIONS / "kumomta/logs.lua").read_text()
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def test_records_are_counted_while_they_are_flushed(kumomta: Place) -> None:
             daemon.wait_for("mtail_lines_total", number)
         file.write(frame.flush())
     (directory / "20260302-080000.000000").chmod(0o444)
-    # A restart of KumoMTA leaves the old segment as it is and begins a new one.
+    # Its own files begin with a dot.
     segment(directory / ".20260302-080100.000000", RECORDS)
     segment(directory / "20260302-080200.000000", RECORDS[:1])
     daemon.wait_for("kumomta_records_total{type=Reception}", 3)
@@ -49,6 +53,15 @@ def test_records_are_counted_while_they_are_flushed(kumomta: Place) -> None:
     assert found["kumomta_failures_total{classification=InvalidRecipient,type=Bounce}"] == 1
     assert found["kumomta_feedback_total{report=abuse}"] == 1
     assert found[f"mtail_log_lines_total{{logfile=zstd://{directory}}}"] == len(RECORDS) + 1
+
+
+def test_the_configuration_is_for_the_documented_flags() -> None:
+    """The directory is one for both."""
+    found = re.search(r"^ +log_dir = '(.*)'", CONFIGURATION, re.MULTILINE)
+    assert found
+    page = (PROJECT / "docs/interop.md").read_text()
+    for text in (CONFIGURATION, page):
+        assert f"--logs zstd://{found[1]}" in text
 
 
 def test_pages_in_the_form_of_kumomta(kumomta: Place) -> None:

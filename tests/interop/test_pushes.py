@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from collectors import Grpc, Http
 from daemons import Daemon, Place, append, free_port, wait_until
-from systems import START, Systems
+from systems import CONFIGURATIONS, START, Systems
 
 LINES = b"".join(b"a %d\n" % size for size in (1, 5, 50)) + b"b 7\n"
 """For the program in conftest.py: words_total{a} 3, {b} 1, last 7, sizes: sum 63."""
@@ -188,9 +188,31 @@ def test_opentelemetry(place: Place, kind: type[Grpc | Http]) -> None:
     found = receiver.metrics()
     words = found["count.mtail words_total"].sum
     assert {point.attributes[0].value.string_value: point.as_int for point in words.data_points} == {"a": 3, "b": 1}
-    assert words.is_monotonic
+    assert (words.is_monotonic, words.aggregation_temporality) == (True, 2)
+    assert found["count.mtail last"].gauge.data_points[0].as_int == 7
     [sizes] = found["count.mtail sizes"].histogram.data_points
     assert (sizes.count, sizes.sum, list(sizes.explicit_bounds)) == (4, 63, [1, 10, 100])
+
+
+def test_the_environment_of_opentelemetry(place: Place) -> None:
+    log = place.logs / "a.log"
+    log.touch()
+    text = (CONFIGURATIONS / "opentelemetry/nativemtail.env").read_text()
+    environment = dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector.example.net:4318"
+    receiver = Http()
+    try:
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://{receiver.endpoint}"
+        subject = place.start("--experimental_enable_opentelemetry", environment=environment)
+        append(log, LINES)
+        subject.wait_for("lines_total", 4)
+        assert subject.stop() == 0
+    finally:
+        receiver.close()
+    assert receiver.headers["content-encoding"] == "gzip"
+    assert receiver.metrics()["count.mtail last"].gauge.data_points[0].as_int == 7
+    resource = {a.key: a.value.string_value for a in receiver.requests[0].resource_metrics[0].resource.attributes}
+    assert (resource["service.name"], resource["deployment.environment"]) == ("logs", "production")
 
 
 def test_last_counts_are_pushed_at_the_end(place: Place, systems: Systems) -> None:
@@ -238,7 +260,8 @@ def test_peers_that_are_down_or_silent_hold_up_nothing(place: Place) -> None:
         for number in range(1, 6):
             began = time.monotonic()
             append(log, LINES)
-            daemon.wait_for("lines_total", 2000 + 4 * number)
+            line = f'lines_total{{prog="count.mtail"}} {2000 + 4 * number}\n'.encode()
+            wait_until(lambda line=line: line in daemon.ask("/metrics")[1], line)
             assert time.monotonic() - began < 5, "scrapes or lines wait for a push"
         began = time.monotonic()
         assert daemon.stop() == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from daemons import Daemon, Place, free_port, wait_until
-from systems import CONFIGURATIONS, START, Systems
+from systems import CONFIGURATIONS, PROJECT, START, Systems
 
 PROGRAM = r"""counter syslog_total by source, host, app
 getfilename() =~ /(?P<source>[\w.:-]+)$/ {
@@ -101,17 +101,30 @@ def test_syslog_ng(syslog: Place, systems: Systems) -> None:
         daemon.wait_for(key(source), COUNT, START)
 
 
-def test_journald(syslog: Place) -> None:
-    """The unit's command, with a stand-in for journalctl on the path."""
+def commands() -> list[str]:
+    """How journalctl and nativemtail are put together: in the unit, and on the page."""
     unit = (CONFIGURATIONS / "systemd/nativemtail-journal.service").read_text()
-    found = re.search(r"^ExecStart=/bin/sh -c '(.*)'$", unit, re.MULTILINE)
-    assert found
-    shell = found[1].replace("/etc/nativemtail", str(syslog.progs))
+    page = (PROJECT / "docs/interop.md").read_text()
+    found = re.findall(r"^ExecStart=/bin/sh -c '(.*)'$", unit, re.MULTILINE)
+    return found + re.findall(r"^ +(journalctl .*)$", page, re.MULTILINE)
+
+
+def test_journald_is_documented() -> None:
+    assert [command.partition(" | ")[0] for command in commands()] == [
+        *("journalctl -o short-iso -f -n 0", "journalctl -o short-iso -f -n 0", "journalctl -o cat -f")
+    ]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_journald(syslog: Place, command: str) -> None:
+    """With a stand-in for journalctl on the path."""
+    shell = command.replace("/etc/nativemtail", str(syslog.progs))
     bin, said, port = syslog.root / "bin", syslog.root / "said", free_port()
     bin.mkdir()
-    lines = "".join(f"2026-03-02T08:00:11+0000 box app[1]: size {number}\\n" for number in range(COUNT))
+    stamp = "" if "-o cat" in command else "2026-03-02T08:00:11+0000 box app[1]: "
+    lines = "".join(f"{stamp}size {number}\\n" for number in range(COUNT))
     scripts = {
-        "journalctl": f"echo \"$@\" >{said}\nprintf '{lines}'\nexec sleep 100",
+        "journalctl": f"echo journalctl \"$@\" >{said}\nprintf '{lines}'\nexec sleep 100",
         "nativemtail": f'exec {sys.executable} -m nativemtail "$@" --address 127.0.0.1 --port {port}',
     }
     for name, text in scripts.items():
@@ -124,8 +137,8 @@ def test_journald(syslog: Place) -> None:
     try:
         daemon = Daemon(service, errors, f"127.0.0.1:{port}")
         daemon.wait_log("HTTP on")
-        daemon.wait_for("syslog_total{app=app,host=box,source=-}", COUNT)
-        assert said.read_text() == "-o short-iso -f -n 0\n"
+        daemon.wait_for("syslog_total{app=app,host=box,source=-}" if stamp else "lines_total", COUNT)
+        assert said.read_text() == command.partition(" | ")[0] + "\n"
     finally:
         os.killpg(service.pid, signal.SIGTERM)
         service.wait(START)

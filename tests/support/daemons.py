@@ -174,7 +174,7 @@ class Place:
 
     def start_peer(self, *flags: str, logs: Sequence[str] | None = None) -> Daemon:
         """Start Debian's mtail, and wait until it answers."""
-        assert PEER
+        assert PEER, "the package mtail is not installed (packages.txt)"
         port = str(free_port())
         arguments = ["-progs", str(self.progs), "-address", "127.0.0.1", "-port", port, "-logtostderr"]
         intervals = ["-poll_interval", "20ms", "-poll_log_interval", "20ms"]

@@ -250,16 +250,16 @@ cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
         pattern.matched = 1
     elif not gate_open(ctx, pattern):
         pattern.matched = 0
+        return 0
     elif ctx.gated and pattern.gate >= 0 and pattern.pairs == 0 and pattern.flags & PATTERN_LITERAL:
         pattern.matched = 1
+    elif pattern.untimed:
+        pattern.untimed -= 1
+        pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
     else:
-        pattern.tried += 1
-        if pattern.untimed:
-            pattern.untimed -= 1
-            pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
-        else:
-            match_timed(ctx, pattern)
-        pattern.found += pattern.matched == 1
+        match_timed(ctx, pattern)
+    pattern.tried += 1
+    pattern.found += pattern.matched == 1
     return pattern.matched
 
 

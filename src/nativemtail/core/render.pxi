@@ -606,12 +606,6 @@ cdef bytes g_text(double v):
     return out[:fmt_g(v, out)]
 
 
-cdef bytes bound_text(double v, int form):
-    """The text of `le`."""
-    cdef char[NUM_TEXT + 2] out
-    return g_text(v) if form != FORM_OPENMETRICS else out[:put_number(out, v, form) - out]
-
-
 cdef bytes help_text(text, bint openmetrics):
     cdef bytes raw = repaired(as_bytes(text)).replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
     return raw.replace(b'"', b'\\"') if openmetrics else raw
@@ -686,7 +680,7 @@ cdef class Family:
                 member.piece[i] = str_of(keep, start + as_bytes(names[i]) + b'="')
             member.fixed += member.piece[i].n
         for i in range(view.m.nranges):
-            member.bound[i] = str_of(keep, bound_text(view.m.bound[i], form))
+            member.bound[i] = str_of(keep, g_text(view.m.bound[i]))
         return 0
 
     cdef int sort(self) except -1:
@@ -826,17 +820,20 @@ cdef set names_of(Family family):
 
 
 cdef list openmetrics_families(Snapshot snapshot, list families):
-    """Names and types as OpenMetrics has them; families whose names clash with an earlier one are left out."""
+    """Names and types as OpenMetrics has them, with the samples' names of the text format.
+
+    A family that may not be a counter there, or whose name as one is taken, is of unknown type.  Families whose names
+    clash with an earlier one are left out.
+    """
     cdef set taken = set()
     cdef list kept = []
     cdef Family family
     for family in families:
         shown = family.name
         if family.word == "counter":
-            if family.is_monotonic():
-                family.name = family.name.removesuffix("_total") or family.name
-            else:
-                family.word = "unknown"
+            family.name = shown.removesuffix("_total")
+            if family.name in ("", shown) or not family.is_monotonic() or not taken.isdisjoint(names_of(family)):
+                family.name, family.word = shown, "unknown"
         if taken.isdisjoint(names_of(family)):
             taken |= names_of(family)
             kept.append(family)

@@ -117,8 +117,8 @@ def _openmetrics_names(name: str, kind: str) -> set[str]:
     if kind == "histogram":
         return {name, *(name + suffix for suffix in ("_bucket", "_sum", "_count", "_created"))}
     if kind == "counter":
-        base = name.removesuffix("_total") or name
-        return {base, f"{base}_total", f"{base}_created"}
+        base = name.removesuffix("_total")
+        return {base, name, f"{base}_created"} if base not in ("", name) else {name}
     return {name}
 
 

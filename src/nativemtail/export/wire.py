@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import math
 import os
 import select
 import socket
+import struct
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -143,6 +146,7 @@ class Stream:
         self._heard = heard
         self._pending = bytearray()
         self._entries = 0
+        self._speaks = True
         sock.setblocking(False)
         self._poll = select.poll()
 
@@ -159,18 +163,28 @@ class Stream:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
         patience = min(self._deadline, time.monotonic() + LINGER)
-        self._poll.register(self._sock, select.POLLIN)
         with contextlib.suppress(TimeoutError):
-            while self._poll.poll(left(patience) * 1000) and self._hear():
-                pass
+            if not self._speaks:
+                self._wait_until_taken(patience)
+            self._poll.register(self._sock, select.POLLIN)
+            while self._speaks and self._poll.poll(left(patience) * 1000):
+                self._hear()
+
+    def _wait_until_taken(self, deadline: float) -> None:
+        """A peer that has closed its half already cannot say so by closing."""
+        while struct.unpack("i", fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4)))[0]:
+            time.sleep(min(left(deadline), 0.01))
+        error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
 
     def _flush(self) -> None:
-        self._poll.register(self._sock, select.POLLIN | select.POLLOUT)
         at = 0
         while at < len(self._pending):
+            self._poll.register(self._sock, select.POLLOUT | (select.POLLIN if self._speaks else 0))
             for _, events in self._poll.poll(left(self._deadline) * 1000):
-                if events & select.POLLIN and not self._hear():
-                    raise ConnectionResetError(errno.ECONNRESET, "closed by the peer")
+                if events & select.POLLIN:
+                    self._hear()
                 if events & ~select.POLLIN:
                     with memoryview(self._pending) as view:
                         at += self._sock.send(view[at : at + PIECE])
@@ -178,11 +192,9 @@ class Stream:
         self._pending.clear()
         self._entries = 0
 
-    def _hear(self) -> bool:
-        """Read what the peer says; False when it has closed."""
-        try:
+    def _hear(self) -> None:
+        """Read what the peer says; one that has closed its half may go on reading."""
+        with contextlib.suppress(BlockingIOError):
             data = self._sock.recv(PIECE)
-        except BlockingIOError:
-            return True
-        self._heard(data)
-        return bool(data)
+            self._heard(data)
+            self._speaks = bool(data)

@@ -1,4 +1,4 @@
-"""The status page, and the icon.
+"""The status page, the profile page, and the icon.
 
 Plain HTML with its style inside, no script, nothing loaded from elsewhere.  Whatever comes from outside (names of
 programs and files, errors, log lines) passes through `_shown`, which escapes HTML and makes control characters
@@ -15,8 +15,13 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
 
-from nativemtail.selfmetrics import Fault, ProgramState, SourceState
+from nativemtail.selfmetrics import Costs, Fault, PatternCost, ProgramCost, ProgramState, SourceState
 
+_PROFILE_NOTE = (
+    "What the running programs have cost since the last change of any of them. Lines are counted, times are estimated "
+    "from one run in 256. A program’s time includes that of its patterns; a pattern of several programs has in each "
+    "of them what it has cost in all."
+)
 _INPUT_SHOWN = 1000
 _ERROR_SHOWN = 16_000
 
@@ -52,6 +57,29 @@ def status(state: Status) -> bytes:
     return "".join(parts).encode("utf-8", "replace")
 
 
+def profile(costs: Costs) -> bytes:
+    """The page `/profile` in UTF-8: what the running programs have cost, the dearest first, and why."""
+    programs = sorted(costs.programs, key=lambda program: -program.seconds)
+    parts = [
+        _HEAD.format(title="Profile", style=_STYLE),
+        "<header>\n<h1>Profile</h1>\n",
+        f"<p>{_PROFILE_NOTE}</p>\n",
+        '<nav>\n<span><b>Back to</b> <a href="/">status</a></span>\n</nav>\n</header>\n',
+        _tile_list(
+            [
+                ("Lines", f"{costs.lines:,}", "", False),
+                ("Programs", f"{len(programs):,}", "", False),
+                ("Time", _seconds(costs.seconds), "", False),
+                ("Gates", _share(costs.gate_seconds, costs), _seconds(costs.gate_seconds), False),
+            ]
+        ),
+        _program_costs(programs, costs),
+        *(_pattern_costs(number, program, costs) for number, program in enumerate(programs)),
+        "</main>\n</body>\n</html>\n",
+    ]
+    return "".join(parts).encode("utf-8", "replace")
+
+
 def program_list(names: Sequence[str]) -> bytes:
     """The page `/progz`."""
     items = (f'<li><a href="?prog={_query(name)}">{_shown(name)}</a></li>' for name in names)
@@ -72,7 +100,7 @@ def fault_text(program: str, fault: Fault) -> str:
 def _links(state: Status) -> str:
     groups = (
         ("Metrics", True, ("/metrics", "/metrics.json", "/json", "/graphite")),
-        ("Info", state.info, ("/varz", "/progz")),
+        ("Info", state.info, ("/varz", "/progz", "/profile")),
         ("Debug", state.debugging, ("/debug/vars",)),
     )
     rows = (
@@ -98,6 +126,11 @@ def _tiles(state: Status) -> str:
         ("Sources", f"{len(active):,}", "", False),
         ("Behind", _size(lag), "", False),
     ]
+    return _tile_list(tiles)
+
+
+def _tile_list(tiles: Iterable[tuple[str, str, str, bool]]) -> str:
+    """Names, values, notes, whether a note is bad."""
     cells = (
         f"<div><dt>{name}</dt><dd>{value}<small{' class=bad' if bad else ''}>{note}</small></dd></div>\n"
         for name, value, note, bad in tiles
@@ -173,6 +206,48 @@ def _tailer(state: Status) -> str:
     return _section("tailer", "Log Tailer", body + (f"<h3>Losses</h3>\n<ul>\n{losses}</ul>\n" if losses else ""))
 
 
+def _program_costs(programs: Sequence[ProgramCost], costs: Costs) -> str:
+    head = ("Program", "Ran on", "of lines", "Time", "Share")
+    rows = [
+        "<tbody>"
+        + _row(
+            head,
+            (
+                f'<a href="#p{number}">{_shown(program.name)}</a>',
+                _count(program.runs),
+                _count(program.lines),
+                _seconds(program.seconds),
+                _share(program.seconds, costs),
+            ),
+        )
+        + "</tbody>\n"
+        for number, program in enumerate(programs)
+    ]
+    return _section("programs", "Programs", _table(head, rows, "No program is running."))
+
+
+def _pattern_costs(number: int, program: ProgramCost, costs: Costs) -> str:
+    head = ("Pattern", "Engine", "Captures", "Lines", "Matched", "Time", "Share")
+    rows = [_pattern_cost(pattern, head, costs) for pattern in program.patterns]
+    why = f'<p class="why">{_shown(program.why[:1].upper() + program.why[1:])}.</p>\n'
+    return _section(f"p{number}", _shown(program.name), why + _table(head, rows, "It has no patterns."))
+
+
+def _pattern_cost(pattern: PatternCost, head: Sequence[str], costs: Costs) -> str:
+    cells = (
+        f"<code>/{_shown(pattern.pattern)}/</code>",
+        _shown(pattern.engine),
+        _count(pattern.captures),
+        _count(pattern.tried),
+        _count(pattern.matched),
+        _seconds(pattern.seconds),
+        _share(pattern.seconds, costs),
+    )
+    why = f"<p>Gate <code>{_shown(pattern.gate)}</code>: {_shown(pattern.why)}.</p>"
+    hint = f"<p>Hint: {_shown(pattern.hint)}.</p>" if pattern.hint else ""
+    return f"<tbody>{_row(head, cells)}{_details(len(head), why + hint)}</tbody>\n"
+
+
 def _section(name: str, heading: str, body: str) -> str:
     return f'<section id="{name}">\n<h2>{heading}</h2>\n{body}</section>\n'
 
@@ -242,6 +317,14 @@ def _size(value: float) -> str:
     return f"{value:,.4g} TB"
 
 
+def _seconds(value: float) -> str:
+    return f"{value:,.3f} s" if value < 100 else f"{value:,.0f} s"
+
+
+def _share(seconds: float, costs: Costs) -> str:
+    return f"{100 * seconds / costs.seconds:.1f} %" if costs.seconds else "–"
+
+
 def _duration(seconds: float) -> str:
     """The two largest units."""
     rest = int(seconds)
@@ -304,6 +387,7 @@ thead th{color:var(--soft);font-size:.8rem;font-weight:500;white-space:nowrap}
 tbody th{font-weight:500;overflow-wrap:anywhere}
 tbody{border-top:1px solid var(--line)}
 td{white-space:nowrap}
+.why{margin:0 0 .75rem;color:var(--soft);overflow-wrap:anywhere}
 .none{color:var(--soft);opacity:.55}
 .badge{display:inline-block;padding:.05rem .6rem;border-radius:1rem;background:var(--well);color:var(--soft);
 font-size:.8rem;font-weight:500;white-space:nowrap}
@@ -332,6 +416,7 @@ tbody td{display:flex;justify-content:space-between;gap:.5rem;padding:.1rem 0;fo
 tbody td::before{content:attr(data-label);color:var(--soft)}
 tbody td[data-label=State]{grid-column:1/-1;justify-content:start;padding-bottom:.35rem}
 tbody td[data-label=State]::before{content:none}
+tbody td[data-label=Engine]{grid-column:1/-1;white-space:normal;text-align:right}
 tbody .more{display:block;margin-top:.6rem}
 tbody .more td{display:block}
 tbody .more td::before{content:none}

@@ -6,12 +6,13 @@ dots is redirected to its clean form, unknown paths are 404.
 
 from __future__ import annotations
 
+import json
 import logging
 import posixpath
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from nativemtail.export import exposition, graphite, values, varz
 from nativemtail.http import pages
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import HTML, Request, Response, plain, quality
-from nativemtail.selfmetrics import RESERVED, SelfMetrics
+from nativemtail.selfmetrics import RESERVED, Costs, SelfMetrics
 
 if TYPE_CHECKING:
     from nativemtail._core import Snapshot
@@ -56,7 +57,7 @@ class Site:
     emit_timestamp: bool = False
     graphite_prefix: str = ""
     info_endpoint: bool = True
-    """`/varz`, `/progz`, `/favicon.ico` and the tables of `/`."""
+    """`/varz`, `/progz`, `/profile`, `/favicon.ico` and the tables of `/`."""
     debugging_endpoint: bool = True
     """`/debug/*`."""
     limits: Limits = field(default_factory=Limits)
@@ -65,7 +66,12 @@ class Site:
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        info = {"/varz": self._varz, "/progz": self._progz, "/favicon.ico": self._favicon}
+        info = {
+            "/varz": self._varz,
+            "/progz": self._progz,
+            "/profile": self._profile,
+            "/favicon.ico": self._favicon,
+        }
         self._routes = {
             "/": self._status,
             "/metrics": self._metrics,
@@ -212,6 +218,13 @@ class Site:
         fault = states[name].last_fault if name in states else None
         return plain(200, f"{dump}\nLast runtime error:\n{pages.fault_text(name, fault) if fault else ''}")
 
+    def _profile(self, request: Request) -> Response:
+        costs = self.own.programs.costs() if self.own.programs is not None else Costs()
+        vary = ("Vary", "Accept")
+        if wants_json(request.accept):
+            return Response(200, json.dumps(asdict(costs)).encode(), exposition.JSON_TYPE, (vary,))
+        return Response(200, pages.profile(costs), HTML, (*_HTML_HEADERS, vary))
+
     def _variables(self, request: Request) -> Response:
         return Response(200, self.own.variables_json(), exposition.JSON_TYPE)
 
@@ -230,6 +243,12 @@ def wants_openmetrics(accept: str) -> bool:
     """Whether a client prefers OpenMetrics: it must name it, and not rank the text format above it."""
     weight = quality(accept, "application/openmetrics-text") or 0.0
     return weight > 0 and weight >= (quality(accept, "text/plain", "text/*") or 0.0)
+
+
+def wants_json(accept: str) -> bool:
+    """Whether a client prefers JSON to a page for people."""
+    weight = quality(accept, "application/json") or 0.0
+    return weight > 0 and weight >= (quality(accept, "text/html", "text/*") or 0.0)
 
 
 def _clean(path: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -65,7 +64,6 @@ def test_hostile_nesting_is_quick() -> None:
     assert group_types(parse(b"(" * 490 + rb"\d{1000}" + b")" * 490)) == ["Int"] * 490
 
 
-@pytest.mark.skipif(shutil.which("mtail") is None, reason="mtail is not installed")
 def test_types_are_those_of_mtail(tmp_path: Path) -> None:
     groups = [f"x({contents})y" for contents in INT + FLOAT + STRING]
     program = "gauge g by k\n" + "".join(f"/{group}/ {{\n  g[$1] = 1\n}}\n" for group in groups)

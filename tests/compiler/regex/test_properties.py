@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+import hyperscan
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -15,8 +16,6 @@ from nativemtail.compiler.regex import analysis
 from nativemtail.compiler.regex.dialects import to_hyperscan, to_pcre2
 from nativemtail.compiler.regex.factors import Factor, factors
 from nativemtail.compiler.regex.syntax import Node, parse
-
-hyperscan = pytest.importorskip("hyperscan")
 
 ATOMS = [
     "a",
