@@ -23,6 +23,23 @@ echo "{\\"hits\\": {\\"total\\": $(($(wc -l < "$1") - $MISSING))}}"
 """
 
 
+CACHED = f"""#!/bin/sh
+[ "$1" = --help ] && exec echo --cache_dir
+for argument; do
+  shift
+  if [ "$last" = --cache_dir ]; then
+    [ -e "$argument" ] && echo filled || echo empty
+    mkdir -p "$argument"
+  elif [ "$argument" != --cache_dir ]; then
+    set -- "$@" "$argument"
+  fi
+  last=$argument
+done >> "$0.log"
+PYTHONPATH={ROOT / "src"} exec {sys.executable} -m nativemtail "$@"
+"""
+"""Takes the option, and notes what it finds there."""
+
+
 def script(path: Path, text: str) -> Path:
     path.write_text(text)
     path.chmod(0o755)
@@ -66,6 +83,16 @@ def test_a_peer_that_loses_a_line(tmp_path: Path) -> None:
     report, raw, _ = bench(tmp_path, "--only", "apache", "--subjects", "nativemtail", missing=1)
     assert cells(report, "logswan", "apache")[9] == "NO"
     assert [peer["complete"] for peer in raw["peers"] if peer["peer"] == "logswan"] == [False]
+
+
+def test_an_empty_and_a_filled_cache(tmp_path: Path) -> None:
+    cached = script(tmp_path / "cached", CACHED)
+    arguments = ["--only", "startup", "--subjects", "nativemtail", "--no-peers", "--nativemtail", str(cached)]
+    report, raw, _ = bench(tmp_path, *arguments)
+    assert (tmp_path / "cached.log").read_text().split() == ["empty", "empty", "filled", "empty"]
+    assert raw["results"]["startup"].keys() == {"nativemtail", "cold"}
+    assert raw["same_metrics"] == {"startup": True}
+    assert float(cells(report, "startup", "0")[5]) > 0
 
 
 def run(code: str) -> str:
