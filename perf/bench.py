@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from generate import INPUTS, MEGABYTE, generate, services
+from generate import INPUTS, MEGABYTE, generate, pieces, services
 from peers import PATIENCE, PEERS, Peer, until_served
 
 import daemon
@@ -214,36 +214,51 @@ def run_peer(peer: Peer, command: str, log: Path, cpu: str) -> tuple[Run, int]:
         if not peer.serves:
             run, output = timed(line, cpu, scratch)
             return run, peer.lines(output)
-        lines = log.read_bytes().count(b"\n")
-        wall, used, peak, shown = until_served(["taskset", "-c", cpu, *line], peer, lines, Path(scratch) / "errors")
+        pinned = ["taskset", "-c", cpu, *line]
+        wall, used, peak, shown = until_served(pinned, peer, count_lines(log), Path(scratch) / "errors")
         return Run(wall, used, peak * 1024), shown
 
 
 @dataclass
 class PeerMeasured:
-    """A peer's runs, and whether it counted each line."""
+    """A peer's runs, nativemtail's in between, and whether the peer counted each line."""
 
     peer: Peer
     measured: Measured
-    complete: bool
+    ours: Measured
+    complete: bool = True
+
+    def row(self) -> str:
+        full = self.ours.bytes
+        processor = statistics.median(run.cpu for run in self.measured.runs)
+        cells = [self.peer.command, self.peer.scenario, f"{full / MEGABYTE:.0f}"]
+        cells += [*time_and_rate(self.measured, full), f"{processor:.2f}", f"{self.ours.wall:.3f}"]
+        cells += [f"{self.measured.seconds(full) / self.ours.wall:.1f}", "yes" if self.complete else "NO"]
+        return f"| {' | '.join([*cells, self.peer.computes])} |"
 
 
-def compare_peer(peer: Peer, command: str, arguments: argparse.Namespace) -> PeerMeasured:
-    kind = SCENARIOS[peer.scenario].kind
-    log = log_of(kind, min(arguments.scale_peer or arguments.size, arguments.size))
-    run, shown = run_peer(peer, command, log, arguments.cpu)
+def compare_peer(peer: Peer, command: str, ours: list[str], arguments: argparse.Namespace) -> PeerMeasured:
+    """Alternating runs of a peer and of nativemtail, which reads all of the log."""
+    scenario = SCENARIOS[peer.scenario]
+    whole = log_of(scenario.kind, arguments.size)
+    log = log_of(scenario.kind, min(arguments.scale_peer or arguments.size, arguments.size))
+    run, _ = run_peer(peer, command, log, arguments.cpu)
     if log.stat().st_size / run.cpu >= SLOW:
-        log = log_of(kind, arguments.size)
-    measured = Measured(log.stat().st_size)
-    complete = True
-    lines = log.read_bytes().count(b"\n")
+        log = whole
+    found = PeerMeasured(peer, Measured(log.stat().st_size), Measured(whole.stat().st_size))
+    lines = count_lines(log)
     for _ in range(arguments.runs):
         run, shown = run_peer(peer, command, log, arguments.cpu)
-        measured.runs.append(run)
-        complete &= shown == lines
-        if log.stat().st_size < log_of(kind, arguments.size).stat().st_size:
-            measured.empty.append(run_peer(peer, command, log_of("", 0), arguments.cpu)[0])
-    return PeerMeasured(peer, measured, complete)
+        found.measured.runs.append(run)
+        found.complete &= shown == lines
+        found.ours.runs.append(measure(ours, scenario.directory(), whole, arguments.cpu)[0])
+        if log != whole:
+            found.measured.empty.append(run_peer(peer, command, log_of("", 0), arguments.cpu)[0])
+    return found
+
+
+def count_lines(log: Path) -> int:
+    return sum(piece.count(b"\n") for piece in pieces(log))
 
 
 def first_scrape(command: list[str], programs: Path, cpu: str) -> float:
@@ -417,19 +432,6 @@ def share_of_limit(name: str, subjects: dict[str, Measured], limits: dict[str, d
     return 100 * alone / subjects["nativemtail"].wall if alone and "nativemtail" in subjects else None
 
 
-def peer_table(peers: list[PeerMeasured], results: Results) -> Iterator[str]:
-    yield "| peer | work | MB | s | MB/s | MiB | CPU s | nativemtail s | times | all lines | what it computes |"
-    yield "|---" * 11 + "|"
-    for found in peers:
-        ours = results[found.peer.scenario]["nativemtail"]
-        full = ours.bytes
-        cells = [found.peer.command, found.peer.scenario, f"{full / MEGABYTE:.0f}"]
-        processor = statistics.median(run.cpu for run in found.measured.runs)
-        cells += [*time_and_rate(found.measured, full), f"{processor:.2f}", f"{ours.wall:.3f}"]
-        cells += [f"{found.measured.seconds(full) / ours.wall:.1f}", "yes" if found.complete else "NO"]
-        yield "| " + " | ".join([*cells, found.peer.computes]) + " |"
-
-
 def served_table(found: dict[str, dict[str, float]]) -> Iterator[str]:
     keys = list(dict.fromkeys(key for values in found.values() for key in values))
     yield "| daemon | " + " | ".join(found) + " |"
@@ -482,13 +484,23 @@ TARGETS = [
 """Issue 5's.  A build without a cache of programs has nothing in the rows of the empty cache."""
 
 
-def figures(
-    results: Results,
-    limits: dict[str, dict[str, float]],
-    within: dict[str, Any],
-    daemons: dict[str, dict[str, float]],
-) -> dict[str, float | None]:
+@dataclass
+class Found:
+    """All that was measured."""
+
+    machine: dict[str, str | int]
+    versions: dict[str, str]
+    results: Results = field(default_factory=dict)
+    same_metrics: dict[str, bool | None] = field(default_factory=dict)
+    limits: dict[str, dict[str, float]] = field(default_factory=dict)
+    peers: list[PeerMeasured] = field(default_factory=list)
+    daemons: dict[str, dict[str, float]] = field(default_factory=dict)
+    inside: dict[str, Any] = field(default_factory=dict)
+
+
+def figures(all_found: Found) -> dict[str, float | None]:
     """The values for TARGETS by name, None where something was not measured."""
+    results, limits, within = all_found.results, all_found.limits, all_found.inside
     found: dict[str, float | None] = {}
     for name in ("apache", "syslog", "json"):
         found[f"{name} times"] = times_mtail(results.get(name, {}))
@@ -498,7 +510,7 @@ def figures(
         found[name] = hundred.wall / one.wall if one and hundred else None
     lines = results.get("lines", {}).get("nativemtail")
     found["lines rate"] = lines.bytes / lines.wall / MEGABYTE if lines else None
-    ours, cold, theirs = (daemons.get(subject, {}) for subject in ("nativemtail", "cold", "mtail"))
+    ours, cold, theirs = (all_found.daemons.get(subject, {}) for subject in ("nativemtail", "cold", "mtail"))
     found |= {
         "bytes per series": within.get("bytes_per_series"),
         "updates": within.get("label_updates_per_s"),
@@ -561,72 +573,80 @@ def found_peers(arguments: argparse.Namespace, results: Results) -> Iterator[tup
             yield peer, command
 
 
-def main() -> None:
-    arguments = parse_arguments()
-    with tempfile.TemporaryDirectory() as scratch:
-        report(arguments, Path(scratch) / "cache")
-
-
-def report(arguments: argparse.Namespace, filled: Path) -> None:
-    """Measure everything, and write it down."""
+def measure_all(arguments: argparse.Namespace, filled: Path) -> Found:
     known = commands(arguments, filled)
     wanted = arguments.subjects.replace("nativemtail", "nativemtail,cold").split(",")
     subjects = {name: command for name, command in known.items() if name in wanted}
     for command in subjects.values():
         if shutil.which(command[0]) is None:
             raise SystemExit(f"bench: {command[0]} is not there; --subjects leaves one out")
-    about, software = machine(), versions(subjects)
-    results: Results = {}
-    same: dict[str, bool | None] = {}
-    limits: dict[str, dict[str, float]] = {}
+    found = Found(machine(), versions(subjects))
     for name in arguments.only or SCENARIOS:
         scenario = SCENARIOS[name]
-        print(f"bench: {name}", file=sys.stderr, flush=True)
-        results[name], same[name] = compare(scenario, subjects, arguments)
+        say(name)
+        found.results[name], found.same_metrics[name] = compare(scenario, subjects, arguments)
         if scenario.limit:
             log = log_of(scenario.kind, arguments.size)
             parts = dict.fromkeys(("read", "lines", scenario.limit))
-            limits[name] = {part: limit(part, log, arguments.cpu) for part in parts}
-    peers = []
-    for peer, place in found_peers(arguments, results):
-        print(f"bench: {peer.command}, {peer.scenario}", file=sys.stderr, flush=True)
-        peers.append(compare_peer(peer, place, arguments))
-        software[peer.command] = first_line(place, peer.version)
-    print("bench: daemons, and one process", file=sys.stderr, flush=True)
-    daemons = {} if arguments.no_daemons else served(arguments, filled)
-    within = {} if arguments.no_inside else inside(arguments.cpu)
+            found.limits[name] = {part: limit(part, log, arguments.cpu) for part in parts}
+    for peer, place in found_peers(arguments, found.results):
+        say(f"{peer.command}, {peer.scenario}")
+        found.peers.append(compare_peer(peer, place, known["nativemtail"], arguments))
+        found.versions[peer.command] = first_line(place, peer.version)
+    if not arguments.no_daemons:
+        say("daemons")
+        found.daemons = served(arguments, filled)
+    if not arguments.no_inside:
+        say("in one process")
+        found.inside = inside(arguments.cpu)
+    return found
 
+
+def say(what: str) -> None:
+    print(f"bench: {what}", file=sys.stderr, flush=True)
+
+
+def report(found: Found, now: datetime.datetime, runs: int) -> Iterator[str]:
+    """The lines of the Markdown file."""
+    yield f"# {now:%Y-%m-%d %H:%M} UTC, {found.machine['cpu']}"
+    yield ""
+    yield from (f"- {key}: {value}" for key, value in {**found.machine, **found.versions}.items())
+    yield f"- load at the end: {os.getloadavg()[0]:.2f}"
+    yield f"- one core, {runs} alternating runs, medians; whole processes with start-up"
+    yield ""
+    yield from target_table(figures(found))
+    yield ""
+    yield from table(found.results, found.same_metrics, found.limits)
+    if found.peers:
+        yield ""
+        yield "| peer | work | MB | s | MB/s | MiB | CPU s | nativemtail s | times | all lines | what it computes |"
+        yield "|---" * 11 + "|"
+        yield from (peer.row() for peer in found.peers)
+    if found.daemons:
+        yield ""
+        yield from served_table(found.daemons)
+    if found.inside:
+        yield ""
+        yield from inside_table(found.inside)
+
+
+def raw(found: Found, now: datetime.datetime) -> dict[str, Any]:
+    """Every single run."""
+    plain = asdict(found, dict_factory=lambda items: {key: value for key, value in items if not callable(value)})
+    return {"date": now.isoformat(timespec="seconds"), "targets": figures(found), **plain}
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    with tempfile.TemporaryDirectory() as scratch:
+        found = measure_all(arguments, Path(scratch) / "cache")
     now = datetime.datetime.now(datetime.UTC)
-    slug = arguments.machine or re.sub(r"[^a-z0-9]+", "-", str(about["cpu"]).lower()).strip("-")
-    head = [f"# {now:%Y-%m-%d %H:%M} UTC, {about['cpu']}", ""]
-    head += [f"- {key}: {value}" for key, value in {**about, **software}.items()]
-    head += [f"- load at the end: {os.getloadavg()[0]:.2f}"]
-    head += [f"- one core, {arguments.runs} alternating runs, medians; whole processes with start-up", ""]
-    values = figures(results, limits, within, daemons)
-    rows = [*target_table(values), "", *table(results, same, limits)]
-    rows += ["", *peer_table(peers, results)] if peers else []
-    rows += ["", *served_table(daemons)] if daemons else []
-    rows += ["", *inside_table(within)] if within else []
-    text = "\n".join([*head, *rows]) + "\n"
-    raw = {
-        "date": now.isoformat(timespec="seconds"),
-        "machine": about,
-        "versions": software,
-        "targets": values,
-        "results": {name: {s: asdict(m) for s, m in measured.items()} for name, measured in results.items()},
-        "same_metrics": same,
-        "limits": limits,
-        "peers": [
-            {"peer": f.peer.command, "scenario": f.peer.scenario, "complete": f.complete, **asdict(f.measured)}
-            for f in peers
-        ],
-        "daemons": daemons,
-        "inside": within,
-    }
+    slug = arguments.machine or re.sub(r"[^a-z0-9]+", "-", str(found.machine["cpu"]).lower()).strip("-")
+    text = "\n".join(report(found, now, arguments.runs)) + "\n"
     arguments.results.mkdir(exist_ok=True, parents=True)
     stem = arguments.results / f"{now:%Y-%m-%d}-{slug}"
     stem.with_suffix(".md").write_text(text)
-    stem.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n")
+    stem.with_suffix(".json").write_text(json.dumps(raw(found, now), indent=1) + "\n")
     print(text)
     print(f"bench: written to {stem}.md and .json", file=sys.stderr)
 

@@ -82,7 +82,7 @@ def test_a_report(tmp_path: Path) -> None:
 def test_a_peer_that_loses_a_line(tmp_path: Path) -> None:
     report, raw, _ = bench(tmp_path, "--only", "apache", "--subjects", "nativemtail", missing=1)
     assert cells(report, "logswan", "apache")[9] == "NO"
-    assert [peer["complete"] for peer in raw["peers"] if peer["peer"] == "logswan"] == [False]
+    assert [peer["complete"] for peer in raw["peers"] if peer["peer"]["command"] == "logswan"] == [False]
 
 
 def test_an_empty_and_a_filled_cache(tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_times_scale_without_start_up() -> None:
 
 
 TARGETS = """
-from bench import TARGETS, figures, target_table
+from bench import TARGETS, Found, figures, target_table
 names = {target.figure for target in TARGETS}
-assert names <= figures({}, {}, {}, {}).keys(), names
+assert names <= figures(Found({}, {})).keys(), names
 for value in (None, 1e-9, 1e9):
     print([row.rpartition("|")[0].rpartition("|")[2].strip() for row in target_table(dict.fromkeys(names, value))][2:])
 """
