@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import string
 import sys
@@ -264,6 +265,20 @@ def batches(kind: str) -> Iterator[bytes]:
         written += BATCH
 
 
+def longer(kind: str, size: int) -> Iterator[bytes] | None:
+    """The log from a file that has more than `size` bytes of it."""
+    for larger in INPUTS.glob(f"{kind}-*MB.log"):
+        if larger.stat().st_size > size:
+            return pieces(larger)
+    return None
+
+
+def pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as log:
+        while piece := log.read(MEGABYTE):
+            yield piece
+
+
 def generate(kind: str, megabytes: int) -> Path:
     """The path of the log of that kind and size, written if it is not there yet; it ends with a whole line."""
     path = INPUTS / f"{kind}-{megabytes}MB.log"
@@ -271,9 +286,9 @@ def generate(kind: str, megabytes: int) -> Path:
         return path
     INPUTS.mkdir(exist_ok=True)
     left = megabytes * MEGABYTE
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("wb") as log:
-        for batch in batches(kind):
+        for batch in longer(kind, left) or batches(kind):
             if len(batch) >= left:
                 log.write(batch[: batch.rfind(b"\n", 0, left) + 1])
                 break
