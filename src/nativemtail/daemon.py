@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from nativemtail import systemd
+from nativemtail._core import Lookout
 from nativemtail.export.push import Pusher, SetUpError
 from nativemtail.feed import Feed
 from nativemtail.http.messages import Request, Response
@@ -292,6 +293,7 @@ def _settings(options: Options) -> Settings:
         poll_interval=options.poll_interval or defaults.poll_interval,
         poll_log_interval=options.poll_log_interval or defaults.poll_log_interval,
         ignore=ignore(options.ignore_filename_regex_pattern),
+        lookout=Lookout,
         max_line_length=options.max_line_length,
     )
 

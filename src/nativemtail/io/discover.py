@@ -19,15 +19,14 @@ from typing import Any
 from nativemtail.io import watch
 from nativemtail.io.fifo import FifoReader
 from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
-from nativemtail.io.lookout import HELD, Lookout
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import Glob
-from nativemtail.io.sources import Context, Source
+from nativemtail.io.sources import Context, Holder, Source
 
 REMEMBERED = 65_536
 """So many files that are no longer read are remembered with the position that was reached."""
 
-SPARE_DESCRIPTORS = 64 + HELD
+SPARE_DESCRIPTORS = 256
 _SWEEP_STEP = 64
 _SWEEP_PAUSE = 0.005
 _LINGER_TICK = 0.25
@@ -160,7 +159,7 @@ class Discovery:
         self._starting = False
         self._started = 0
         self._inotify: watch.Inotify | None = None
-        self._lookout: Lookout | None = None
+        self._lookout: Holder | None = None
         self._file_watches: dict[int, Followed] = {}
         self._directories: dict[str, _Directory] = {}
         self._directory_watches: dict[int, list[_Directory]] = {}
@@ -187,9 +186,10 @@ class Discovery:
             else:
                 self._loop.add(self._inotify.fileno(), self._on_events)
                 # Without it a file that is deleted or replaced at once may be missed, as where inotify does not work.
-                with contextlib.suppress(OSError):
-                    self._lookout = Lookout(self._is_wanted)
-                    self._loop.add(self._lookout.fileno(), self._take_sightings)
+                if self._context.settings.lookout is not None:
+                    with contextlib.suppress(OSError):
+                        self._lookout = self._context.settings.lookout()
+                        self._loop.add(self._lookout.fileno(), self._take_sightings)
         self._starting = True
         for pattern in self._patterns:
             self._refresh(pattern)
@@ -645,30 +645,38 @@ class Discovery:
 
     # Files that may no longer be at their paths
 
-    def _is_wanted(self, path: str) -> bool:
-        """Whether a new name matters, in the lookout's thread."""
-        ignore = self._context.settings.ignore
-        if ignore is not None and ignore(os.path.basename(path)):
-            return False
-        return path in self._links or any(pattern.glob.matches(path) for pattern in self._patterns)
-
     def _take_sightings(self, events: int = 0) -> None:
         """Follow the files that the lookout holds, one generation of a path after the other; then what is there now."""
         if self._lookout is None:
             return
-        looks: dict[str, None] = {}
+        sighted: dict[str, None] = {}
         for path, held in self._lookout.take():
             try:
                 info = os.fstat(held)
                 if stat.S_ISREG(info.st_mode) and identity(info) not in self._readers:
-                    matches = any(pattern.glob.matches(path) for pattern in self._patterns)
-                    for named in (*([path] if matches else ()), *self._links.get(path, ())):
-                        self._bind(named, info, f"/proc/self/fd/{held}")
-                        looks[named] = None
+                    for named in self._named(path):
+                        self._sight(named, info, f"/proc/self/fd/{held}")
+                        sighted[named] = None
             finally:
                 os.close(held)
-        for path in looks:
+        for path in sighted:
             self.look(path)
+
+    def _named(self, path: str) -> list[str]:
+        """The paths that match a pattern and mean `path`: itself, and links to it."""
+        ignore = self._context.settings.ignore
+        is_ignored = ignore is not None and ignore(os.path.basename(path))
+        matches = not is_ignored and any(pattern.glob.matches(path) for pattern in self._patterns)
+        return [*([path] if matches else ()), *self._links.get(path, ())]
+
+    def _sight(self, path: str, info: os.stat_result, name: str) -> None:
+        """A file that nobody reads was at `path`, and can be opened by `name`."""
+        known = self._paths.get(path)
+        with contextlib.suppress(OSError):
+            if known is None or known.reader is None or known.reader.identity != identity(os.stat(path)):
+                self._bind(path, info, name)
+            elif not self._is_rotated_copy(path):  # its successor is being read already
+                self._take(os.open(name, _OPEN_FLAGS), path)
 
     # Waking
 

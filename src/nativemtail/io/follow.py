@@ -157,7 +157,15 @@ class FileReader:
         return not self._lines.bytes_read
 
     def read_after(self, before: FileReader) -> None:
-        """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order."""
+        """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order.
+
+        Unless `before` waits for this one, as when two files have swapped their names and swap them back.
+        """
+        ahead: FileReader | None = before
+        while ahead is not None:
+            if ahead is self:
+                return
+            ahead = ahead._before
         before.eof = False
         self._before = before
         try:
