@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from engines import Machine, compile_all, make_plan, metrics_of
@@ -157,6 +158,31 @@ def test_begin_runs_beside_a_scan() -> None:
     done.set()
     thread.join()
     assert machine.engine.program_faults()["p0.mtail"] >= 6000
+
+
+TIME = r"(?P<t>\w+\s+\d+\s+\d+:\d+:\d+)"
+LINE = b"Feb  2 03:04:05 x\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        ("counter c\n/never/ {\n  c++\n}\n", b"quiet\n"),
+        (f"counter c\n/^{TIME} / {{\n  strptime($t, \"Jan _2 15:04:05\")\n  /never/ {{\n    c++\n  }}\n}}\n", LINE),
+        ("counter c\n/$/ {\n  c++\n}\n", b"x\n"),
+    ],
+    ids=["no candidates", "residues", "each line runs"],
+)
+def test_readers_do_not_wait_for_the_end_of_a_block(program: str, line: bytes) -> None:
+    machine = Machine(program)
+    block = line * (100_000_000 // len(line))
+    snapshots = 0
+    with ThreadPoolExecutor(1) as pool:
+        scan = pool.submit(machine.feed, block)
+        while not scan.done():
+            machine.store.snapshot()
+            snapshots += 1
+    assert snapshots >= 10
 
 
 def test_garbage_that_holds_metrics_may_be_collected_while_the_store_is_locked() -> None:

@@ -90,6 +90,24 @@ def test_ends_at_once(number: signal.Signals, name: str, place: Place) -> None:
     assert f"Received {name}, exiting..." in daemon.log
 
 
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupt")])
+def test_ends_while_it_starts(number: signal.Signals, name: str, place: Place) -> None:
+    """When it listens already, and compiles programs for some seconds."""
+    for program in range(500):
+        text = "".join(f"/^a{program} b{pattern} (?P<x>\\w+) [a-z]+/ {{\n  n++\n}}\n" for pattern in range(20))
+        (place.progs / f"{program:03}.mtail").write_text(f"counter n\n{text}")
+    path = place.root / "http"
+    daemon = place.launch("--progs", str(place.progs), "--logs", place.glob, "--unix_socket", str(path))
+    wait_until(lambda: "HTTP on" in daemon.log, lambda: daemon.log)
+    daemon.send(signal.SIGHUP)
+    begin = time.monotonic()
+    assert daemon.stop(number) == 0, daemon.log
+    assert time.monotonic() - begin < 3
+    assert daemon.log.endswith(f"Received {name}, exiting...\n")
+    assert "Loaded program 499" not in daemon.log
+    assert not path.exists()
+
+
 def test_other_signals(place: Place) -> None:
     daemon = place.start()
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
