@@ -329,6 +329,9 @@ class Heartbeat:
 
 def _settings(options: Options) -> Settings:
     defaults = Settings()
+    for what, interval in (("data", options.poll_interval), ("pattern", options.poll_log_interval)):
+        if not interval:
+            log.info("no poll log %s interval specified; defaulting to 250ms poll", what)
     return Settings(
         poll_interval=options.poll_interval or defaults.poll_interval,
         poll_log_interval=options.poll_log_interval or defaults.poll_log_interval,

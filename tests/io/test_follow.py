@@ -19,6 +19,7 @@ from rig import Rig, append
 from nativemtail._core import Lookout
 from nativemtail.io import watch
 from nativemtail.io.discover import SPARE_DESCRIPTORS
+from nativemtail.io.follow import FileReader
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
@@ -332,6 +333,32 @@ def test_copytruncate_loses_nothing_that_the_copy_has(log: Path) -> None:
         os.truncate(log, 0)
         append(log, b"3\n4\n5\n6\n7\n8\n9\n")
         rig.expect([b"1", b"partial", *(b"%d" % i for i in range(2, 10))])
+
+
+@pytest.mark.parametrize("moment", ["listed", "missed"])
+def test_copies_that_are_renamed_while_they_are_looked_for(
+    moment: str, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next rotation shifts them: they are not where the directory's listing had them, or not in it at all."""
+    log.touch()
+    first, second = Path(f"{log}.1"), Path(f"{log}.2")
+    look = FileReader._new_siblings
+
+    def renamed(self: FileReader) -> list[tuple[str, os.stat_result]]:
+        found = look(self)
+        if found and first.exists():
+            os.rename(first, second)
+            return found if moment == "listed" else []
+        return found
+
+    monkeypatch.setattr(FileReader, "_new_siblings", renamed)
+    with Rig(log, settings=QUICK) as rig:
+        with busy(rig, log):
+            append(log, b"in the copy\n" * 50)
+            shutil.copy(log, first)
+            os.truncate(log, 0)
+            append(log, b"after\n" * 2)
+        rig.expect([b"first", b"busy", *[b"in the copy"] * 50, b"after", b"after"])
 
 
 def test_truncated_twice_unseen(log: Path) -> None:

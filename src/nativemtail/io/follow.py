@@ -25,6 +25,8 @@ Identity = tuple[int, int]
 _CLOCK_SLACK = 2_000_000_000
 _GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
 _MAX_SEEN = 256
+_LISTINGS = 20
+_RENAMES = 0.001
 
 
 def identity(info: os.stat_result) -> Identity:
@@ -347,17 +349,41 @@ class FileReader:
 
     def _open_siblings(self) -> list[_Copy]:
         """What may be copies, in the order in which they were written."""
+        opened: list[tuple[_Copy, os.stat_result]] = []
+        for _ in range(_LISTINGS):
+            for copy, _info in opened:
+                copy.close()
+            siblings = self._new_siblings()
+            opened, moved = self._opened(siblings)
+            if not moved and _names(siblings) == _names(self._new_siblings()):
+                break
+            time.sleep(_RENAMES)  # copies are being renamed, one after the other: none may be missed
         found: list[_Copy] = []
-        for path, info in sorted(self._new_siblings(), key=lambda pair: pair[1].st_mtime_ns):
-            with contextlib.suppress(OSError):
-                copy = _Copy(path, info, bool(_GENERATION.fullmatch(path, len(self.path))))
-                if _same_beginning(copy.fd, self.fd):
-                    # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
-                    copy.close()
-                else:
-                    self._seen_copies[_version(info)] = None
-                    found.append(copy)
+        for copy, info in sorted(opened, key=lambda pair: pair[1].st_mtime_ns):
+            if _same_beginning(copy.fd, self.fd):
+                # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
+                copy.close()
+            else:
+                self._seen_copies[_version(info)] = None
+                found.append(copy)
         return found
+
+    def _opened(self, siblings: list[tuple[str, os.stat_result]]) -> tuple[list[tuple[_Copy, os.stat_result]], bool]:
+        """Those that can be opened, and whether some no longer are where they were seen."""
+        opened: list[tuple[_Copy, os.stat_result]] = []
+        moved = False
+        for path, info in siblings:
+            try:
+                copy = _Copy(path, info, bool(_GENERATION.fullmatch(path, len(self.path))))
+            except OSError as error:
+                moved |= error.errno == errno.ENOENT
+            else:
+                if identity(os.fstat(copy.fd)) == identity(info):
+                    opened.append((copy, info))
+                else:
+                    copy.close()
+                    moved = True
+        return opened, moved
 
     def _is_in_place(self) -> bool:
         """Whether the file still is at its path, so that new copies there are copies of it."""
@@ -391,6 +417,10 @@ class FileReader:
 def _version(info: os.stat_result) -> tuple[int, ...]:
     """Changes when a file is written."""
     return *identity(info), info.st_mtime_ns, info.st_size
+
+
+def _names(siblings: list[tuple[str, os.stat_result]]) -> set[tuple[str, Identity]]:
+    return {(path, identity(info)) for path, info in siblings}
 
 
 def _same_beginning(one: int, other: int) -> bool:

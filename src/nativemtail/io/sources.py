@@ -70,7 +70,6 @@ class Settings:
     max_clients: int = 1024
     max_partial: int = 64 * 1024 * 1024
     receive_buffer: int = 32 * 1024 * 1024
-    octet_counting: bool = True
     drain: float = 5.0
 
 
