@@ -335,6 +335,29 @@ def test_copytruncate_loses_nothing_that_the_copy_has(log: Path) -> None:
         rig.expect([b"1", b"partial", *(b"%d" % i for i in range(2, 10))])
 
 
+@pytest.mark.parametrize("pattern", ["*.log", "*.log*"])
+def test_truncated_before_anything_was_read(pattern: str, tmp_path: Path) -> None:
+    """Only the copies tell; one that was made before the start is of no concern."""
+    log, other = tmp_path / "app.log", tmp_path / "other.log"
+    log.touch()
+    other.touch()
+    Path(f"{log}.1").write_bytes(b"before the start\n")
+    time.sleep(0.05)
+    with Rig(tmp_path / pattern, settings=QUICK) as rig:
+        with busy(rig, other):
+            for turn in range(3):
+                append(log, b"%d\n" % turn * (50 - turn))
+                for number in (3, 2, 1):
+                    if os.path.exists(f"{log}.{number}"):
+                        os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+                time.sleep(0.02)
+                shutil.copy(log, f"{log}.1")
+                os.truncate(log, 0)
+            append(log, b"end\n")
+        rig.expect([b"first", b"busy", *[b"0"] * 50, *[b"1"] * 49, *[b"2"] * 48, b"end"])
+        rig.stays(rig.lines)
+
+
 @pytest.mark.parametrize("moment", ["listed", "missed"])
 def test_copies_that_are_renamed_while_they_are_looked_for(
     moment: str, log: Path, monkeypatch: pytest.MonkeyPatch

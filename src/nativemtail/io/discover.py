@@ -733,6 +733,11 @@ class Discovery:
         if event.mask & watch.CLOSE_WRITE:
             self._on_written(path)
             return
+        if event.mask & (watch.CREATE | watch.MOVED_TO):
+            for base in self._bases(path):
+                known = self._paths.get(base)
+                if known is not None and isinstance(known.reader, Followed):
+                    known.reader.expect_copy()
         matches = any(glob.matches(path) for glob in directory.files)
         self._note_rename(path, event, matches)
         if matches:

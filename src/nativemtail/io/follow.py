@@ -85,6 +85,7 @@ class FileReader:
         "_from_copy",
         "_length",
         "_lines",
+        "_oldest_copy",
         "_on_error",
         "_rewritten",
         "_seen_copies",
@@ -129,6 +130,7 @@ class FileReader:
         self._skip_nuls = False
         self._copies: deque[_Copy] = deque()
         self._catching_up = False
+        self._oldest_copy = 0
         self._from_copy = False
         self._seen_copies: dict[tuple[int, ...], None] = {}
         self._before: FileReader | None = None
@@ -157,6 +159,13 @@ class FileReader:
     def is_untouched(self) -> bool:
         """Whether nothing was read yet."""
         return not self._lines.bytes_read
+
+    def expect_copy(self) -> None:
+        """A copy may be in the making: of a file that nothing was read of yet, a truncation could not be noticed."""
+        if not self.offset and self.is_untouched and not self._catching_up:
+            self._catching_up = True
+            # It was empty when it was opened, so copies from before are of what it held before.
+            self._oldest_copy = self.last_data_wall
 
     def read_after(self, before: FileReader) -> None:
         """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order.
@@ -411,7 +420,7 @@ class FileReader:
     def _is_new(self, info: os.stat_result) -> bool:
         if not stat.S_ISREG(info.st_mode) or identity(info) == self.identity or _version(info) in self._seen_copies:
             return False
-        return info.st_mtime_ns >= self.last_data_wall - _CLOCK_SLACK
+        return info.st_mtime_ns >= max(self._oldest_copy, self.last_data_wall - _CLOCK_SLACK)
 
 
 def _version(info: os.stat_result) -> tuple[int, ...]:
