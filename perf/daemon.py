@@ -1,12 +1,13 @@
 """The running daemon beside mtail: latency, idle cost, scrapes, and a soak (see perf/README.md).
 
-    python perf/daemon.py latency idle scrape
-    python perf/daemon.py soak --seconds 180
+    python perf/daemon.py latency idle scrape soak --record
+    python perf/daemon.py soak --seconds 180 --subjects nativemtail
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import http.client
 import itertools
 import json
@@ -24,6 +25,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench import RESULTS, machine, versions
 
 MEGABYTE = 1_000_000
 PATIENCE = 60.0
@@ -264,13 +267,17 @@ SCENARIOS: dict[str, Callable[[str, list[str], Path, argparse.Namespace], dict[s
     "soak": soak,
 }
 PEER_FLAGS = ["-logtostderr"]
+SIZES = ("probes", "files", "idle_seconds", "series", "scrapes", "seconds", "rate", "rotate", "reload")
 
 
 def main() -> int:
     options = _options()
+    about = machine()
     subjects = {"nativemtail": options.nativemtail.split()}
     if peer := shutil.which(options.mtail):
         subjects["mtail"] = [peer, *PEER_FLAGS]
+    if shutil.which(subjects["nativemtail"][0]) is None:
+        raise SystemExit(f"daemon: {options.nativemtail} is not there; --nativemtail names another")
     failed = False
     results: list[dict[str, object]] = []
     for scenario, name in itertools.product(options.scenarios, options.subjects or subjects):
@@ -282,16 +289,55 @@ def main() -> int:
         failed |= name == "nativemtail" and not found.get("exact", True)
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+    if options.record:
+        _record(about, versions(subjects), results, options)
     return int(failed)
+
+
+def _record(
+    about: dict[str, str | int],
+    software: dict[str, str],
+    results: list[dict[str, object]],
+    options: argparse.Namespace,
+) -> None:
+    """Write the results where those of `bench.py` are."""
+    now = datetime.datetime.now(datetime.UTC)
+    slug = options.machine or re.sub(r"[^a-z0-9]+", "-", str(about["cpu"]).lower()).strip("-")
+    lines = [f"# The daemon, {now:%Y-%m-%d %H:%M} UTC, {about['cpu']}", ""]
+    lines += [f"- {key}: {value}" for key, value in {**about, **software}.items()]
+    sizes = {name: getattr(options, name) for name in SIZES}
+    lines.append("- " + ", ".join(f"{name} {value:g}" for name, value in sizes.items()))
+    for scenario in options.scenarios:
+        found = {str(result["subject"]): result for result in results if result["scenario"] == scenario}
+        lines += ["", f"| {scenario} | " + " | ".join(found) + " |", "|---" * (len(found) + 1) + "|"]
+        for key in dict.fromkeys(key for result in found.values() for key in result):
+            if key not in ("scenario", "subject"):
+                cells = (_cell(result.get(key)) for result in found.values())
+                lines.append(f"| {key} | " + " | ".join(cells) + " |")
+    raw = {"date": now.isoformat(timespec="seconds"), "machine": about, "versions": software, "sizes": sizes}
+    RESULTS.mkdir(exist_ok=True)
+    stem = str(RESULTS / f"{now:%Y-%m-%d}-{slug}-daemon")
+    Path(stem + ".md").write_text("\n".join(lines) + "\n")
+    Path(stem + ".json").write_text(json.dumps({**raw, "results": results}, indent=1) + "\n")
+    print(f"written to {stem}.md and .json", file=sys.stderr)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else ""
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="+", choices=list(SCENARIOS))
     parser.add_argument("--subjects", action="append", choices=["nativemtail", "mtail"])
-    parser.add_argument("--nativemtail", default=f"{sys.executable} -m nativemtail")
+    beside = Path(sys.executable).with_name("nativemtail")
+    parser.add_argument("--nativemtail", default=str(beside), help="the command (default: beside this Python)")
     parser.add_argument("--mtail", default="mtail")
     parser.add_argument("--json", help="write the results there too")
+    parser.add_argument("--record", action="store_true", help="write a report into results/")
+    parser.add_argument("--machine", help="name of this machine in the file names (default: its processor)")
     parser.add_argument("--directory", help="where the logs are written; the system's temporary directory by default")
     parser.add_argument("--probes", type=int, default=500, help="latency: lines")
     parser.add_argument("--files", type=int, default=1000, help="idle: quiet files")

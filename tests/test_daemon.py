@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +13,11 @@ from typing import Any, cast
 import pytest
 
 from nativemtail import daemon, systemd
-from nativemtail.daemon import Daemon
+from nativemtail.daemon import Daemon, Heartbeat
+from nativemtail.http.messages import Request
+from nativemtail.io.patterns import parse_logs
+from nativemtail.io.sources import Sink
+from nativemtail.io.tailer import Tailer
 from nativemtail.options import Options
 
 
@@ -21,19 +27,92 @@ def make(tmp_path: Path) -> Callable[..., Daemon]:
     return lambda **flags: Daemon(Options(progs=str(tmp_path), logs=[str(tmp_path / "*.log")], **flags))
 
 
-@pytest.mark.parametrize(
-    ("alive", "block_seconds", "expected"), [(True, 0.0, 1), (True, 4.9, 1), (True, 5.1, 0), (False, 0.0, 0)]
-)
-def test_watchdog_is_fed_while_lines_can_flow(
-    alive: bool, block_seconds: float, expected: int, make: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Grows with each sign of life that systemd gets."""
     told: list[bool] = []
     monkeypatch.setattr(systemd, "alive", lambda: told.append(True))
+    return told
+
+
+@pytest.fixture
+def followed(tmp_path: Path) -> Iterator[tuple[Path, Tailer, threading.Thread]]:
+    """A log, the tailer that reads it, and its thread."""
+    log = tmp_path / "a.log"
+    log.touch()
+    engine = cast(Sink, SimpleNamespace(open=lambda name: 0, scan=lambda *block: 1, close=lambda source: None))
+    tailer = Tailer(parse_logs([str(log)]), engine)
+    tail = threading.Thread(target=tailer.run, daemon=True)
+    tailer.open()
+    tail.start()
+    yield log, tailer, tail
+    tailer.stop()
+    tail.join(10)
+
+
+def beat(heartbeat: Heartbeat, seconds: float) -> None:
+    """Time passes."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        heartbeat.check()
+        time.sleep(0.05)
+
+
+def test_an_idle_tail_thread_is_alive(followed: tuple[Path, Tailer, threading.Thread], told: list[bool]) -> None:
+    _, tailer, tail = followed
+    beat(Heartbeat(tail, tailer, patience=0.5), 1.5)
+    assert len(told) >= 10
+    tailer.stop()
+    tail.join(10)
+    del told[:]
+    beat(Heartbeat(tail, tailer, patience=0.5), 0.1)
+    assert not told
+
+
+def test_a_tail_thread_that_hangs_in_a_read_is_not_alive(
+    followed: tuple[Path, Tailer, threading.Thread], told: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As reads from a network file system do whose server is gone."""
+    log, tailer, tail = followed
+    hanging, back = threading.Event(), threading.Event()
+    preadv = os.preadv
+
+    def hang(*arguments: Any) -> int:
+        hanging.set()
+        back.wait(20)
+        return preadv(*arguments)
+
+    monkeypatch.setattr(os, "preadv", hang)
+    log.write_bytes(b"a\n")
+    assert hanging.wait(10)
+    heartbeat = Heartbeat(tail, tailer, patience=0.5)
+    beat(heartbeat, 1)
+    del told[:]
+    beat(heartbeat, 0.5)
+    assert not told
+    back.set()
+    end = time.monotonic() + 10
+    while not told:
+        beat(heartbeat, 0.1)
+        assert time.monotonic() < end
+
+
+def test_a_scrape_waits_for_no_block(make: Callable[..., Daemon]) -> None:
+    """The block is a tenth of a second long at least; the pages of metrics come and come meanwhile."""
     subject = make()
-    subject.tail = cast(threading.Thread, SimpleNamespace(is_alive=lambda: alive))
-    monkeypatch.setattr(subject.feed, "block_seconds", lambda: block_seconds)
-    subject._feed_watchdog(5.0)
-    assert len(told) == expected
+    subject.reloader.load()
+    source = subject.feed.open("log")
+    block = bytearray(b"x\n" * 20_000_000)
+    scan = threading.Thread(target=lambda: subject.feed.scan(source, block, 0, len(block)), daemon=True)
+    scan.start()
+    while subject.programs.store.snapshot().prometheus().endswith(b"lines 0\n"):
+        time.sleep(0.001)
+    pages = 0
+    while scan.is_alive():
+        subject.site.answer(Request("/metrics"))
+        subject.site.answer(Request("/debug/vars"))
+        pages += scan.is_alive()
+    assert pages >= 5
 
 
 @pytest.mark.parametrize(

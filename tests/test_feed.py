@@ -73,18 +73,3 @@ def test_errors_reach_who_asked(feed: Feed) -> None:
     with pytest.raises(ValueError, match="no"):
         feed.between_blocks(fail)
     assert feed.scan(0, bytearray(b"x\n"), 0, 2) == 1
-
-
-def test_how_long_a_block_has_been_running(feed: Feed, engine: Busy) -> None:
-    assert feed.block_seconds() == 0
-    seen: list[float] = []
-
-    def scan(source: int, block: bytearray, start: int, end: int) -> int:
-        time.sleep(0.01)
-        seen.append(feed.block_seconds())
-        return 1
-
-    engine.scan = scan  # type: ignore[method-assign]
-    feed.scan(0, bytearray(), 0, 0)
-    assert seen[0] >= 0.01
-    assert feed.block_seconds() == 0

@@ -53,7 +53,8 @@ class Sources:
 
 
 class Programs:
-    def states(self) -> Sequence[ProgramState]:
+    def states(self, *, faults: bool = False) -> Sequence[ProgramState]:
+        assert not faults
         return [
             ProgramState(name="a.mtail", running=True, loads=2, lines=5, runtime_errors=1),
             ProgramState(name="b.mtail", load_errors=1, unloads=1),

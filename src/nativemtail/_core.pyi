@@ -228,3 +228,19 @@ class Engine:
         The first ten ranges end (inclusively) at 2e-05·2**k seconds, the last has no end.  A sample: the first run of
         each program and then about one of 256; lines that the gates keep from a program are no runs.  Not scaled up.
         """
+
+class Lookout:
+    """A thread that holds files which appear in watched directories, so that they can be read though they are gone.
+
+    It runs beside the interpreter, however long others hold the GIL.  OSError when the system refuses.
+    """
+
+    HELD: int
+    """At most so many files are held until somebody takes them; it passes over more."""
+    def fileno(self) -> int:
+        """Readable when there may be something to `take`."""
+    def watch(self, directory: str) -> None:
+        """Hold what appears in `directory` from now on, with no slash at its end.  OSError."""
+    def take(self) -> list[tuple[str, int]]:
+        """Paths, and descriptors (O_PATH) for what they named when they appeared; the caller closes these."""
+    def close(self) -> None: ...

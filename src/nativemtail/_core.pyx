@@ -7,6 +7,7 @@
     replace, match    all matches in a text in linear time; captures
     act               the interpreter of the action tables
     plan, scan        the tables of all programs; blocks, gates and the engine
+    lookout           a thread that gets hold of new files
     testing…          doors for the tests
 """
 
@@ -22,5 +23,6 @@ include "core/match.pxi"
 include "core/act.pxi"
 include "core/plan.pxi"
 include "core/scan.pxi"
+include "core/lookout.pxi"
 include "core/testing.pxi"
 include "core/testing_store.pxi"

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from nativemtail import systemd
+from nativemtail._core import Lookout
 from nativemtail.export.push import Pusher, SetUpError
 from nativemtail.feed import Feed
 from nativemtail.http.messages import Request, Response
@@ -53,6 +54,18 @@ class BadFlag(Exception):
     """A flag's value that only the daemon looks at; the text names the flag."""
 
 
+class _Stopped(BaseException):
+    """A signal that came during the start-up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = signal.Signals(number)
+
+
+def _stop_starting(number: int, frame: object) -> NoReturn:
+    raise _Stopped(number)
+
+
 _BAD_START = (
     BadFlag,
     BadIgnore,
@@ -68,9 +81,15 @@ _BAD_START = (
 
 def run(options: Options) -> int:
     """Run until a signal, or the end of all sources; the exit status."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_starting)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is loaded yet
     try:
         daemon = Daemon(options)
         daemon.start()
+    except _Stopped as stopped:
+        log.info("Received %s, exiting...", SIGNAL_NAMES[stopped.number])
+        return SUCCESS
     except _BAD_START as error:
         log.critical("%s", error)
         return FAILURE
@@ -123,23 +142,25 @@ class Daemon:
         self.status = SUCCESS
         self._signals: list[int] = []
         self._ended = False
+        self._interruptible = True
 
     # --- start -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Listen, load the programs, open the logs, answer.  Raises what `run` catches; nothing stays open then."""
         sys.setswitchinterval(SWITCH_SECONDS)
+        self._take_signals()
         try:
             self._listen()
             if self.watch is not None:
                 self.watch.start()
             self._load()
             self._limit_memory()
+            self._interruptible = False
             self.tailer.open()
         except BaseException:
             self.server.stop()
             raise
-        self._take_signals()
         self._set_timers()
         self.tail.start()
         self.reloader.start()
@@ -189,7 +210,7 @@ class Daemon:
             self._every(self.options.expired_metrics_gc_interval, self._collect_garbage)
         watchdog = systemd.watchdog_seconds()
         if watchdog is not None:
-            self._every(watchdog / 3, lambda: self._feed_watchdog(watchdog / 2))
+            self._every(watchdog / 3, Heartbeat(self.tail, self.tailer, patience=watchdog / 2).check)
 
     def _every(self, seconds: float, work: Callable[[], None]) -> None:
         def tick() -> None:
@@ -232,10 +253,6 @@ class Daemon:
         gone = self.programs.store.gc(time.time_ns())
         log.debug("%d label sets expired", gone)
 
-    def _feed_watchdog(self, patience: float) -> None:
-        if self.tail.is_alive() and self.feed.block_seconds() < patience:
-            systemd.alive()
-
     # --- signals ---------------------------------------------------------------------------------------------
 
     def _take_signals(self) -> None:
@@ -246,6 +263,9 @@ class Daemon:
             signal.signal(number, signal.SIG_IGN)
 
     def _note_signal(self, number: int, frame: object) -> None:
+        if self._interruptible and number != signal.SIGHUP:
+            self._interruptible = False
+            raise _Stopped(number)
         if self._ended and number != signal.SIGHUP:
             os._exit(FAILURE)  # the second one: at once
         self._signals.append(number)
@@ -286,12 +306,37 @@ class Daemon:
             os._exit(self.status)  # a thread is in native code: nothing may be torn down under it
 
 
+class Heartbeat:
+    """Tells systemd that all is well as long as the tail thread gets on, whatever it hangs in otherwise."""
+
+    def __init__(self, tail: threading.Thread, tailer: Tailer, *, patience: float) -> None:
+        self._tail = tail
+        self._tailer = tailer
+        self._patience = patience
+        self._beats = -1
+        self._moved = 0.0
+
+    def check(self) -> None:
+        """To be called a few times in `patience` seconds."""
+        now = time.monotonic()
+        if self._tailer.beats != self._beats:
+            self._beats = self._tailer.beats
+            self._moved = now
+        if self._tail.is_alive() and now - self._moved < self._patience:
+            systemd.alive()
+        self._tailer.nudge()
+
+
 def _settings(options: Options) -> Settings:
     defaults = Settings()
+    for what, interval in (("data", options.poll_interval), ("pattern", options.poll_log_interval)):
+        if not interval:
+            log.info("no poll log %s interval specified; defaulting to 250ms poll", what)
     return Settings(
         poll_interval=options.poll_interval or defaults.poll_interval,
         poll_log_interval=options.poll_log_interval or defaults.poll_log_interval,
         ignore=ignore(options.ignore_filename_regex_pattern),
+        lookout=Lookout,
         max_line_length=options.max_line_length,
     )
 

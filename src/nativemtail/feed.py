@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,7 +19,6 @@ class Feed:
         self._engine = engine
         self._turn = threading.Lock()
         self._waiting: deque[tuple[Callable[[], None], Future[None]]] = deque()
-        self._since: float | None = None
 
     def open(self, name: str) -> int:
         return self._engine.source(name)
@@ -28,11 +26,7 @@ class Feed:
     def scan(self, source: int, block: bytearray, start: int, end: int) -> int:
         with self._turn:
             self._do_waiting()
-            self._since = time.monotonic()
-            try:
-                return self._engine.scan(source, block, start, end)
-            finally:
-                self._since = None
+            return self._engine.scan(source, block, start, end)
 
     def close(self, source: int) -> None:
         self._engine.forget(source)
@@ -49,11 +43,6 @@ class Feed:
                 finally:
                     self._turn.release()
         done.result()
-
-    def block_seconds(self) -> float:
-        """How long the current block has been running; 0 when none is."""
-        since = self._since
-        return 0.0 if since is None else time.monotonic() - since
 
     def _do_waiting(self) -> None:
         while self._waiting:

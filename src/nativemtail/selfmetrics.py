@@ -106,6 +106,7 @@ class ProgramState:
     lines: int = 0
     runtime_errors: int = 0
     last_fault: Fault | None = None
+    """Only where it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +183,9 @@ class Pool(NamedTuple):
 class Programs(Protocol):
     """The directory of programs."""
 
-    def states(self) -> Sequence[ProgramState]: ...
+    def states(self, *, faults: bool = False) -> Sequence[ProgramState]:
+        """With their last run-time errors if asked for: that may have to wait until a block of lines ends."""
+
     def dump(self, name: str) -> str | None:
         """The readable form of a running program's plan; None if there is none of that name."""
 

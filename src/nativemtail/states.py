@@ -45,10 +45,10 @@ class ProgramStates:
         with self._lock:
             self._faults.summarise()
 
-    def states(self) -> Sequence[ProgramState]:
+    def states(self, *, faults: bool = False) -> Sequence[ProgramState]:
         engine = self._programs.engine
-        last = self._last | engine.last_faults()
-        lines, faults = engine.program_lines(), engine.program_faults()
+        last = self._last | engine.last_faults() if faults else {}
+        lines, errors = engine.program_lines(), engine.program_faults()
         return [
             ProgramState(
                 name=name,
@@ -58,7 +58,7 @@ class ProgramStates:
                 load_errors=status.load_errors,
                 unloads=status.unloads,
                 lines=lines.get(name, 0),
-                runtime_errors=faults.get(name, 0),
+                runtime_errors=errors.get(name, 0),
                 last_fault=last.get(name),
             )
             for name, status in sorted(self._programs.status.copy().items())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from engines import Machine, compile_all, make_plan, metrics_of
@@ -157,6 +159,33 @@ def test_begin_runs_beside_a_scan() -> None:
     done.set()
     thread.join()
     assert machine.engine.program_faults()["p0.mtail"] >= 6000
+
+
+TIME = r"(?P<t>\w+\s+\d+\s+\d+:\d+:\d+)"
+LINE = b"Feb  2 03:04:05 x\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        ("counter c\n/never/ {\n  c++\n}\n", b"quiet\n"),
+        (f"counter c\n/^{TIME} / {{\n  strptime($t, \"Jan _2 15:04:05\")\n  /never/ {{\n    c++\n  }}\n}}\n", LINE),
+        ("counter c\n/$/ {\n  c++\n}\n", b"x\n"),
+    ],
+    ids=["no candidates", "residues", "each line runs"],
+)
+def test_readers_do_not_wait_for_the_end_of_a_block(program: str, line: bytes) -> None:
+    machine = Machine(program)
+    block = line * (100_000_000 // len(line))
+    longest = 0.0
+    begin = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        scan = pool.submit(machine.feed, block)
+        while not scan.done():
+            before = time.monotonic()
+            machine.store.snapshot()
+            longest = max(longest, time.monotonic() - before)
+    assert longest < (time.monotonic() - begin) / 2
 
 
 def test_garbage_that_holds_metrics_may_be_collected_while_the_store_is_locked() -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import mmap
 import os
+import shutil
 import signal
 import socket
+import struct
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +21,10 @@ from daemons import Place, append, free_port, wait_until
 
 PR_SET_MDWE = 65
 PR_MDWE_REFUSE_EXEC_GAIN = 1
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+MMAP, MPROTECT, PKEY_MPROTECT = 9, 10, 329
+CANNOT = 77
+UNIT = Path(__file__).parents[2] / "packaging/nativemtail.service"
 
 
 def refused(place: Place, *flags: str) -> str:
@@ -90,6 +99,24 @@ def test_ends_at_once(number: signal.Signals, name: str, place: Place) -> None:
     assert f"Received {name}, exiting..." in daemon.log
 
 
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupt")])
+def test_ends_while_it_starts(number: signal.Signals, name: str, place: Place) -> None:
+    """When it listens already, and compiles programs for some seconds."""
+    for program in range(500):
+        text = "".join(f"/^a{program} b{pattern} (?P<x>\\w+) [a-z]+/ {{\n  n++\n}}\n" for pattern in range(20))
+        (place.progs / f"{program:03}.mtail").write_text(f"counter n\n{text}")
+    path = place.root / "http"
+    daemon = place.launch("--progs", str(place.progs), "--logs", place.glob, "--unix_socket", str(path))
+    wait_until(lambda: "HTTP on" in daemon.log, lambda: daemon.log)
+    daemon.send(signal.SIGHUP)
+    begin = time.monotonic()
+    assert daemon.stop(number) == 0, daemon.log
+    assert time.monotonic() - begin < 3
+    assert daemon.log.endswith(f"Received {name}, exiting...\n")
+    assert "Loaded program 499" not in daemon.log
+    assert not path.exists()
+
+
 def test_other_signals(place: Place) -> None:
     daemon = place.start()
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
@@ -98,6 +125,12 @@ def test_other_signals(place: Place) -> None:
     assert daemon.stop(signal.SIGQUIT) == 2
     assert "most recent call first" in daemon.log
     assert "tailer.py" in daemon.log
+
+
+def test_no_poll_intervals(place: Place) -> None:
+    daemon = place.start("--poll_interval", "0", "--poll_log_interval", "0s")
+    for what in ("data", "pattern"):
+        assert f"no poll log {what} interval specified; defaulting to 250ms poll" in daemon.log
 
 
 @pytest.fixture
@@ -140,23 +173,63 @@ def test_not_ready_before_the_logs_are_open(place: Place, systemd: socket.socket
         systemd.recv(1000)
 
 
-def _deny_writable_code() -> None:
-    """What systemd's MemoryDenyWriteExecute does, by the kernel's own means."""
-    ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0)
+def _deny_by_prctl() -> None:
+    """What systemd's MemoryDenyWriteExecute does from 253 on, by the kernel's own means."""
+    if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
+        os._exit(CANNOT)
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or tuple(map(int, os.uname().release.split(".")[:2])) < (6, 3), reason="needs Linux 6.3"
-)
-def test_without_writable_code(place: Place) -> None:
+def _deny_by_seccomp() -> None:
+    """What older ones do: no mapping that is written and executed, and none that becomes executable later."""
+    load, jump_equal, mask, give = 0x20, 0x15, 0x54, 0x06
+    allow, refuse = 0x7FFF0000, 0x00050000 | errno.EPERM
+    filters = [
+        (load, 0, 0, 0),
+        (jump_equal, 3, 0, MMAP),
+        (jump_equal, 5, 0, MPROTECT),
+        (jump_equal, 4, 0, PKEY_MPROTECT),
+        (give, 0, 0, allow),
+        (load, 0, 0, 32),
+        (mask, 0, 0, mmap.PROT_WRITE | mmap.PROT_EXEC),
+        (jump_equal, 3, 4, mmap.PROT_WRITE | mmap.PROT_EXEC),
+        (load, 0, 0, 32),
+        (mask, 0, 0, mmap.PROT_EXEC),
+        (jump_equal, 0, 1, mmap.PROT_EXEC),
+        (give, 0, 0, refuse),
+        (give, 0, 0, allow),
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *entry) for entry in filters))
+    program = struct.pack("HxxxxxxP", len(filters), ctypes.addressof(code))
+    prctl = ctypes.CDLL(None).prctl
+    if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0):
+        os._exit(CANNOT)
+
+
+@pytest.mark.parametrize("deny", [_deny_by_prctl, _deny_by_seccomp])
+def test_without_writable_code(deny: Callable[[], None], place: Place) -> None:
+    if deny is _deny_by_seccomp and os.uname().machine != "x86_64":
+        pytest.skip("the numbers of system calls are those of x86-64")
+    if subprocess.run([sys.executable, "-S", "-c", ""], preexec_fn=deny, check=False).returncode == CANNOT:
+        pytest.skip("this kernel cannot forbid code that is made at run time")
     log = place.logs / "a.log"
     log.touch()
-    daemon = place.start(preexec_fn=_deny_writable_code)
+    daemon = place.start(preexec_fn=deny)
     assert "RE2 makes all captures" in daemon.log
     append(log, b"a 1\nb 2\nother\n")
     daemon.wait_for("lines_total", 3)
     assert daemon.value("words_total{word=a}") == 1
     assert daemon.stop() == 0
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
+def test_the_unit_is_good(tmp_path: Path) -> None:
+    unit = tmp_path / "nativemtail.service"
+    text = UNIT.read_text()
+    assert "MemoryDenyWriteExecute=yes" in text
+    assert "Type=notify" in text
+    unit.write_text(text.replace("/usr/bin/nativemtail", sys.executable))
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_faults_are_logged_up_to_a_limit(place: Place) -> None:

@@ -53,9 +53,10 @@ class Snapshot:
 class Programs:
     fault = SimpleNamespace(message="oh <no>", line=12, source="/var/log/x", input=b"bad \x1b[31m \xff line")
 
-    def states(self) -> Sequence[ProgramState]:
+    def states(self, *, faults: bool = False) -> Sequence[ProgramState]:
+        fault = self.fault if faults else None
         return [
-            ProgramState(name="a.mtail", running=True, loads=2, lines=1234567, runtime_errors=3, last_fault=self.fault),
+            ProgramState(name="a.mtail", running=True, loads=2, lines=1234567, runtime_errors=3, last_fault=fault),
             ProgramState(name='<b>"&.mtail', running=True, loads=1, load_errors=1, error="a.mtail:1:1: <oops>"),
             ProgramState(name="c.mtail", load_errors=2, error="bad"),
             ProgramState(name="d.mtail", loads=1, unloads=1),

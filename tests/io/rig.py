@@ -25,6 +25,8 @@ class Recorder:
         self.lines: dict[str, list[bytes]] = defaultdict(list)
         self.order: list[bytes] = []
         self.delay = 0.0
+        self.may_scan = threading.Event()
+        self.may_scan.set()
 
     def open(self, name: str) -> int:
         self.names.append(name)
@@ -34,6 +36,7 @@ class Recorder:
     def scan(self, source: int, block: bytearray, start: int, end: int) -> int:
         assert source in self.opened
         assert 0 <= start < end <= len(block)
+        self.may_scan.wait(PATIENCE)
         if self.delay:
             time.sleep(self.delay)
         lines = bytes(block[start:end]).split(b"\n")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,10 @@ from typing import Any
 import pytest
 from rig import Rig, append
 
+from nativemtail._core import Lookout
 from nativemtail.io import watch
 from nativemtail.io.discover import SPARE_DESCRIPTORS
+from nativemtail.io.follow import FileReader
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
@@ -197,6 +201,93 @@ def test_delete_and_recreate(log: Path, settings: Settings) -> None:
         rig.expect([b"1", b"rest", b"2"])
 
 
+@contextlib.contextmanager
+def busy(rig: Rig, log: Path) -> Iterator[None]:
+    """The sink does not come back from its first block as long as this lasts."""
+    append(log, b"first\n")
+    rig.expect([b"first"])
+    rig.sink.may_scan.clear()
+    append(log, b"busy\n")
+    time.sleep(0.05)
+    yield
+    time.sleep(0.05)
+    rig.sink.may_scan.set()
+
+
+@pytest.mark.parametrize("pattern", ["app.log", "app*"])
+@pytest.mark.parametrize("way", ["delete", "replace", "symlink", "behind-link"])
+def test_generations_that_came_and_went_during_a_block(way: str, pattern: str, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    log = folder / "app.log"
+    real = tmp_path / "elsewhere" if way == "behind-link" else log
+    real.touch()
+    if way == "behind-link":
+        log.symlink_to(real)
+    with Rig(folder / pattern, settings=replace(QUICK, lookout=Lookout)) as rig:
+        with busy(rig, log):
+            for number in range(20):
+                fresh = tmp_path / f"fresh{number}"
+                fresh.write_bytes(b"%d\nx" % number)
+                if way == "symlink":
+                    (tmp_path / "link").symlink_to(fresh)
+                    os.rename(tmp_path / "link", log)
+                    time.sleep(0.005)
+                    (tmp_path / f"fresh{number - 1}").unlink(missing_ok=True)
+                elif way == "replace":
+                    os.rename(fresh, real)
+                    time.sleep(0.005)
+                else:
+                    real.unlink()
+                    real.write_bytes(fresh.read_bytes())
+                    time.sleep(0.005)
+        lines = [line for number in range(20) for line in (b"%d" % number, b"x")]
+        append(log, b"\n")
+        rig.wait(lambda: len(rig.lines) >= 2 + len(lines))
+        assert sorted(rig.lines) == sorted([b"first", b"busy", *lines])
+        assert [line for line in rig.lines if line.isdigit()] == lines[::2]
+        assert rig.of(log) == rig.lines
+
+
+def test_a_pipe_that_appears_is_no_file_to_hold(tmp_path: Path) -> None:
+    with Rig(tmp_path / "*.log", settings=replace(QUICK, lookout=Lookout)) as rig:
+        os.mkfifo(tmp_path / "pipe.log")
+        (tmp_path / "pipe.log").write_bytes(b"a\n")
+        rig.expect([b"a"])
+
+
+def test_ignored_and_other_names_are_not_held(tmp_path: Path) -> None:
+    settings = replace(QUICK, lookout=Lookout, ignore=re.compile("old").search)
+    with Rig(tmp_path / "*.log", settings=settings) as rig:
+        descriptors = len(os.listdir("/proc/self/fd"))
+        for number in range(300):
+            (tmp_path / f"{number}.old.log").write_bytes(b"x\n")
+            (tmp_path / f"{number}.txt").write_bytes(b"x\n")
+        (tmp_path / "a.log").write_bytes(b"a\n")
+        rig.expect([b"a"])
+        rig.wait(lambda: len(os.listdir("/proc/self/fd")) <= descriptors + 1)
+
+
+def test_two_files_swap_their_names_twice(tmp_path: Path) -> None:
+    """Each was read after the other: they must not wait for each other for ever."""
+    log, other = tmp_path / "app.log", tmp_path / "other"
+    log.touch()
+    other.write_bytes(b"other\n")
+    with Rig(log, settings=QUICK) as rig:
+        with busy(rig, log):
+            append(log, b"a\n" * 300_000)
+        for _ in range(3):
+            os.rename(log, tmp_path / "aside")
+            os.rename(other, log)
+            time.sleep(0.001)
+            os.rename(log, other)
+            os.rename(tmp_path / "aside", log)
+            time.sleep(0.001)
+        append(log, b"end\n")
+        rig.wait(lambda: {b"end", b"other"} <= set(rig.lines))
+    assert sorted(set(rig.lines)) == [b"a", b"busy", b"end", b"first", b"other"]
+
+
 def test_gone_for_good(log: Path, settings: Settings) -> None:
     log.touch()
     with Rig(log, settings=settings) as rig:
@@ -242,6 +333,55 @@ def test_copytruncate_loses_nothing_that_the_copy_has(log: Path) -> None:
         os.truncate(log, 0)
         append(log, b"3\n4\n5\n6\n7\n8\n9\n")
         rig.expect([b"1", b"partial", *(b"%d" % i for i in range(2, 10))])
+
+
+@pytest.mark.parametrize("pattern", ["*.log", "*.log*"])
+def test_truncated_before_anything_was_read(pattern: str, tmp_path: Path) -> None:
+    """Only the copies tell; one that was made before the start is of no concern."""
+    log, other = tmp_path / "app.log", tmp_path / "other.log"
+    log.touch()
+    other.touch()
+    Path(f"{log}.1").write_bytes(b"before the start\n")
+    time.sleep(0.05)
+    with Rig(tmp_path / pattern, settings=QUICK) as rig:
+        with busy(rig, other):
+            for turn in range(3):
+                append(log, b"%d\n" % turn * (50 - turn))
+                for number in (3, 2, 1):
+                    if os.path.exists(f"{log}.{number}"):
+                        os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+                time.sleep(0.02)
+                shutil.copy(log, f"{log}.1")
+                os.truncate(log, 0)
+            append(log, b"end\n")
+        rig.expect([b"first", b"busy", *[b"0"] * 50, *[b"1"] * 49, *[b"2"] * 48, b"end"])
+        rig.stays(rig.lines)
+
+
+@pytest.mark.parametrize("moment", ["listed", "missed"])
+def test_copies_that_are_renamed_while_they_are_looked_for(
+    moment: str, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next rotation shifts them: they are not where the directory's listing had them, or not in it at all."""
+    log.touch()
+    first, second = Path(f"{log}.1"), Path(f"{log}.2")
+    look = FileReader._new_siblings
+
+    def renamed(self: FileReader) -> list[tuple[str, os.stat_result]]:
+        found = look(self)
+        if found and first.exists():
+            os.rename(first, second)
+            return found if moment == "listed" else []
+        return found
+
+    monkeypatch.setattr(FileReader, "_new_siblings", renamed)
+    with Rig(log, settings=QUICK) as rig:
+        with busy(rig, log):
+            append(log, b"in the copy\n" * 50)
+            shutil.copy(log, first)
+            os.truncate(log, 0)
+            append(log, b"after\n" * 2)
+        rig.expect([b"first", b"busy", *[b"in the copy"] * 50, b"after", b"after"])
 
 
 def test_truncated_twice_unseen(log: Path) -> None:

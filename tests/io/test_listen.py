@@ -175,10 +175,15 @@ def test_octet_counting(stream: Stream, size: int) -> None:
         rig.expect([b"<1>one", b"<2>two", b"<34>", b"<5>a", b"b"])
 
 
-def test_octet_counting_can_be_turned_off(stream: Stream) -> None:
-    with Rig(stream.name, settings=replace(QUICK, octet_counting=False)) as rig:
-        stream.connect(rig).sendall(b"6 <1>one\n")
-        rig.expect([b"6 <1>one"])
+def test_each_connection_has_its_own_framing(stream: Stream) -> None:
+    with Rig(stream.name, settings=QUICK) as rig:
+        counted, plain = stream.connect(rig), stream.connect(rig)
+        counted.sendall(b"6 <1>one")
+        rig.expect([b"<1>one"])
+        plain.sendall(b"<1>two\n7 <1>no frame\n")
+        rig.expect([b"<1>one", b"<1>two", b"7 <1>no frame"])
+        counted.sendall(b"5 <1>a\n")
+        rig.expect([b"<1>one", b"<1>two", b"7 <1>no frame", b"<1>a"])
 
 
 @pytest.mark.parametrize(

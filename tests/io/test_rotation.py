@@ -1,4 +1,4 @@
-"""A writer at full speed in a process of its own rotates 100 times, each way: exactly the lines written arrive."""
+"""A writer in a process of its own rotates 100 times, each way: exactly the lines written arrive."""
 
 from __future__ import annotations
 
@@ -8,80 +8,23 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import rotating
 from rig import Rig
 
 from nativemtail.io.sources import Settings
 
 LINES = 1500
-WAYS = ["rename", "dated", "slow-writer", "copytruncate", "copytruncate-one", "replace", "delete", "symlink"]
-
-WRITER = r"""
-import os, shutil, sys
-way, path, rotations, lines = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-
-def fresh(name):
-    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-
-def shift():
-    for old in range(20, 0, -1):
-        if os.path.exists(f"{path}.{old}"):
-            os.rename(f"{path}.{old}", f"{path}.{old + 1}")
-
-def rotate(fd, turn):
-    if way == "rename":
-        shift()
-        os.rename(path, f"{path}.1")
-    elif way == "dated":
-        os.rename(path, f"{path}-2026{turn:04}")
-    elif way == "slow-writer":
-        os.rename(path, f"{path}-2026{turn:04}")
-        for number in range(100):
-            os.write(fd, b"%d late %d\n" % (turn, number))
-    elif way == "copytruncate":
-        shift()
-        shutil.copy(path, f"{path}.1")
-        os.truncate(path, 0)
-        return fd
-    elif way == "copytruncate-one":
-        shutil.copy(path, f"{path}.1")
-        os.truncate(path, 0)
-        return fd
-    elif way == "replace":
-        new = fresh(path + "~")
-        os.rename(path + "~", path)
-        os.close(fd)
-        return new
-    elif way == "delete":
-        os.unlink(path)
-    elif way == "symlink":
-        name = f"{path}_{turn}"
-        new = fresh(name)
-        os.symlink(name, path + "~")
-        os.rename(path + "~", path)
-        os.close(fd)
-        return new
-    os.close(fd)
-    return fresh(path)
-
-fd = fresh(path)
-for turn in range(rotations + 1):
-    filler = b"." * (turn % 50)
-    for number in range(lines):
-        os.write(fd, b"%d %d %s\n" % (turn, number, filler))
-    if turn < rotations:
-        sys.stdin.readline()
-        fd = rotate(fd, turn)
-"""
+WIDTH = 64
 
 
 NOTHING_KEPT = ("delete", "replace", "symlink", "copytruncate-one")
 """Here a rotation takes the file away, and nobody can read what is gone before he was scheduled: the writer waits
-until the reader has begun with each file."""
+until the reader has begun with each file.  What a writer loses who waits for nobody: tests/daemon/test_rotation.py."""
 
 
 def write(rig: Rig, way: str, log: Path, rotations: int) -> None:
     """Run the writer; its standard input lets it rotate."""
-    command = [sys.executable, "-S", "-c", WRITER, way, str(log), str(rotations), str(LINES)]
+    command = [sys.executable, "-S", rotating.__file__, way, str(log), *map(str, (rotations, LINES, WIDTH))]
     if way not in NOTHING_KEPT:
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         return
@@ -95,17 +38,17 @@ def write(rig: Rig, way: str, log: Path, rotations: int) -> None:
 
 
 def written(way: str, rotations: int) -> Counter[bytes]:
-    lines = Counter(
-        b"%d %d %s" % (turn, number, b"." * (turn % 50)) for turn in range(rotations + 1) for number in range(LINES)
-    )
+    turns = range(rotations + 1)
+    lines = Counter(rotating.line(turn, number, WIDTH)[:-1] for turn in turns for number in range(LINES))
     if way == "slow-writer":
-        lines.update(b"%d late %d" % (turn, number) for turn in range(rotations) for number in range(100))
+        lines.update(b"%d late %d" % (turn, number) for turn in turns[:-1] for number in range(rotating.LATE))
     return lines
 
 
 @pytest.mark.parametrize(
     ("way", "pattern", "rotations"),
-    [(way, "app.log", 100) for way in WAYS] + [(way, "app.log*", 30) for way in WAYS if way != "symlink"],
+    [(way, "app.log", 100) for way in rotating.WAYS]
+    + [(way, "app.log*", 30) for way in rotating.WAYS if way != "symlink"],
 )
 def test_nothing_is_lost(tmp_path: Path, way: str, pattern: str, rotations: int) -> None:
     log = tmp_path / "app.log"

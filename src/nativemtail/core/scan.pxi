@@ -2,7 +2,7 @@ from collections import namedtuple as _namedtuple
 from threading import Lock
 
 # Blocks to candidate lines: the gates scan a whole block, and only lines that an event marked, or that some program
-# must see, are looked at one by one.  All of it runs without the GIL and with the store's lock held.
+# must see, are looked at one by one.  All of it runs without the GIL, the programs with the store's lock.
 
 cdef enum:
     WORTH_LINES = 256           # lines that a block must have to tell whether the gates pay
@@ -147,6 +147,13 @@ cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
         failing += words
 
 
+cdef inline void let_readers_in(Scan* s) noexcept nogil:
+    """Between two lines."""
+    if lock_wanted(s.lock):
+        s.lock.release()
+        s.lock.acquire()
+
+
 cdef void run_line(Scan* s, size_t line) noexcept nogil:
     """Run over a line the programs that its bits, or no gates, select."""
     cdef Context* ctx = s.ctx
@@ -184,9 +191,7 @@ cdef void run_line(Scan* s, size_t line) noexcept nogil:
         s.dirty = False
     if ctx.arena != NULL:
         arena_reset(ctx, False)
-    if lock_wanted(s.lock):  # readers come in between two lines
-        s.lock.release()
-        s.lock.acquire()
+    let_readers_in(s)
 
 
 cdef int note_event(unsigned int factor, unsigned long long start, unsigned long long to, unsigned int flags,
@@ -223,10 +228,8 @@ cdef inline void set_bits(Scan* s, uint32_t factor) noexcept nogil:
         s.ctx.bits[g.spans[i].word] |= g.spans[i].mask
 
 
-cdef bint scan_gated(Scan* s, Events* e) noexcept nogil:
-    """False when there are too many events to keep: nothing was run then."""
-    cdef size_t line = 0, i = 0
-    cdef uint64_t end           # of the next event
+cdef bint find_events(Scan* s, Events* e) noexcept nogil:
+    """False when there are too many events to keep."""
     cdef int64_t start = monotonic_ns()
     cdef bint complete
     e.n = 0
@@ -238,19 +241,28 @@ cdef bint scan_gated(Scan* s, Events* e) noexcept nogil:
         return False
     if e.unordered:  # Hyperscan promises no order
         sort_words(e.list, e.n)
+    return True
+
+
+cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
+    """Run over the lines that have events, or that some program must see."""
+    cdef size_t line = 0, i = 0
+    cdef uint64_t end           # of the next event
     memset(s.ctx.bits, 0, s.gates.words * sizeof(uint64_t))
     while True:
         end = e.list[i] >> 32 if i < e.n else <uint64_t> -1
         if s.gates.every_line:
             while line < s.lines and s.ends[line] < end:
-                if not is_quiet(s, line):
+                if is_quiet(s, line):
+                    let_readers_in(s)
+                else:
                     run_line(s, line)
                 line += 1
         elif i < e.n:
             while s.ends[line] < end:
                 line += 1
         if i == e.n:
-            return True
+            return
         s.dirty = True
         while i < e.n and e.list[i] >> 32 <= s.ends[line]:
             set_bits(s, <uint32_t> e.list[i])
@@ -260,12 +272,16 @@ cdef bint scan_gated(Scan* s, Events* e) noexcept nogil:
 
 
 cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
+    """The gates need no lock; then it is held, but for the readers that wait between two lines."""
     cdef size_t line
-    if s.ctx.gated and scan_gated(s, e):
-        return
-    s.ctx.gated = False
-    for line in range(s.lines):
-        run_line(s, line)
+    s.ctx.gated = s.ctx.gated and find_events(s, e)
+    s.lock.acquire()
+    if s.ctx.gated:
+        run_candidates(s, e)
+    else:
+        for line in range(s.lines):
+            run_line(s, line)
+    s.lock.release()
 
 
 cdef context_plan(Context* ctx, Plan plan):
@@ -514,7 +530,6 @@ cdef class Engine:
         cdef bint gated = self.plan.gates.usable and self.rest == 0
         m.gate_asked = 0
         m.gate_open = 0
-        self.store.table.lock.acquire()
         while s.base < end:
             self._index_piece(s, end)
             self.ctx.gated = gated
@@ -522,7 +537,6 @@ cdef class Engine:
                 scan_piece(s, &self.events)
             lines += <int64_t> s.lines
             s.base += s.n
-        self.store.table.lock.release()
         for i in range(self.plan.prog_n):
             if s.allowed[i >> 6] >> (i & 63) & 1:
                 s.progs[i].lines += lines

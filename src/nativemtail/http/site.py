@@ -198,7 +198,7 @@ class Site:
             uptime=time.time() - own.started,
             not_ready=self.ready(),
             lines=own.lines.lines_total() if own.lines is not None else 0,
-            programs=own.programs.states() if own.programs is not None else (),
+            programs=own.programs.states(faults=self.info_endpoint) if own.programs is not None else (),
             sources=own.sources.states() if own.sources is not None else (),
             patterns=own.sources.patterns() if own.sources is not None else (),
             dropped=own.sources.dropped() if own.sources is not None else {},
@@ -207,12 +207,13 @@ class Site:
         )
 
     def _progz(self, request: Request) -> Response:
-        states = {s.name: s for s in self.own.programs.states()} if self.own.programs is not None else {}
+        own = self.own.programs
+        states = {state.name: state for state in own.states(faults="prog" in request.query)} if own is not None else {}
         if "prog" not in request.query:
             running = sorted(name for name, state in states.items() if state.running)
             return Response(200, pages.program_list(running), HTML, _HTML_HEADERS)
         name = request.query["prog"][-1]
-        dump = self.own.programs.dump(name) if self.own.programs is not None else None
+        dump = own.dump(name) if own is not None else None
         if dump is None:
             return plain(404, "No program found\n")
         fault = states[name].last_fault if name in states else None

@@ -21,12 +21,12 @@ from nativemtail.io.fifo import FifoReader
 from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import Glob
-from nativemtail.io.sources import Context, Source
+from nativemtail.io.sources import Context, Holder, Source
 
 REMEMBERED = 65_536
 """So many files that are no longer read are remembered with the position that was reached."""
 
-SPARE_DESCRIPTORS = 64
+SPARE_DESCRIPTORS = 256
 _SWEEP_STEP = 64
 _SWEEP_PAUSE = 0.005
 _LINGER_TICK = 0.25
@@ -159,6 +159,7 @@ class Discovery:
         self._starting = False
         self._started = 0
         self._inotify: watch.Inotify | None = None
+        self._lookout: Holder | None = None
         self._file_watches: dict[int, Followed] = {}
         self._directories: dict[str, _Directory] = {}
         self._directory_watches: dict[int, list[_Directory]] = {}
@@ -184,6 +185,11 @@ class Discovery:
                 self._limit("watches", "inotify is not to be had (%s): polling", error.strerror)
             else:
                 self._loop.add(self._inotify.fileno(), self._on_events)
+                # Without it a file that is deleted or replaced at once may be missed, as where inotify does not work.
+                if self._context.settings.lookout is not None:
+                    with contextlib.suppress(OSError):
+                        self._lookout = self._context.settings.lookout()
+                        self._loop.add(self._lookout.fileno(), self._take_sightings)
         self._starting = True
         for pattern in self._patterns:
             self._refresh(pattern)
@@ -225,6 +231,10 @@ class Discovery:
             self._context.release(path.source)
         self._paths.clear()
         self._readers.clear()
+        if self._lookout is not None:
+            self._loop.remove(self._lookout.fileno())
+            self._lookout.close()
+            self._lookout = None
         if self._inotify is not None:
             self._loop.remove(self._inotify.fileno())
             self._inotify.close()
@@ -277,9 +287,9 @@ class Discovery:
         reader.modified = info.st_mtime_ns
         self._loop.queue(reader)
 
-    def _bind(self, path: str, info: os.stat_result) -> None:
-        """Make `path` the path of the reader of its file, which may have to be opened."""
-        reader = self._readers.get(identity(info)) or self._open(path, info)
+    def _bind(self, path: str, info: os.stat_result, name: str = "") -> None:
+        """Make `path` the path of the reader of its file, which may have to be opened: by `name` if not by `path`."""
+        reader = self._readers.get(identity(info)) or self._open(path, info, name or path)
         if reader is None:
             return
         if isinstance(reader, Followed) and reader.lingers is None and self._is_hard_link(path, reader):
@@ -345,20 +355,20 @@ class Discovery:
 
     # Opening and closing
 
-    def _open(self, path: str, info: os.stat_result) -> Followed | FifoReader | None:
+    def _open(self, path: str, info: os.stat_result, name: str) -> Followed | FifoReader | None:
         """A reader for what is at `path`; None if it can't be opened now, which will be tried again."""
         if len(self._readers) >= self._max_files:
             self._remember_start(path, info)
             self._failed(path, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
             return None
         try:
-            fd = os.open(path, _OPEN_FLAGS)
+            fd = os.open(name, _OPEN_FLAGS)
         except OSError as error:
             self._remember_start(path, info)
-            if error.errno in _GONE:
-                self._gone(path)
-            else:
+            if error.errno not in _GONE:
                 self._failed(path, error)
+            elif name == path:
+                self._gone(path)
             return None
         self._pending.pop(path, None)
         self._said.pop((path, "open"), None)
@@ -633,10 +643,46 @@ class Discovery:
             reader.rewind()
             self._linger(reader, origin)
 
+    # Files that may no longer be at their paths
+
+    def _take_sightings(self, events: int = 0) -> None:
+        """Follow the files that the lookout holds, one generation of a path after the other; then what is there now."""
+        if self._lookout is None:
+            return
+        sighted: dict[str, None] = {}
+        for path, held in self._lookout.take():
+            try:
+                info = os.fstat(held)
+                if stat.S_ISREG(info.st_mode) and identity(info) not in self._readers:
+                    for named in self._named(path):
+                        self._sight(named, info, f"/proc/self/fd/{held}")
+                        sighted[named] = None
+            finally:
+                os.close(held)
+        for path in sighted:
+            self.look(path)
+
+    def _named(self, path: str) -> list[str]:
+        """The paths that match a pattern and mean `path`: itself, and links to it."""
+        ignore = self._context.settings.ignore
+        is_ignored = ignore is not None and ignore(os.path.basename(path))
+        matches = not is_ignored and any(pattern.glob.matches(path) for pattern in self._patterns)
+        return [*([path] if matches else ()), *self._links.get(path, ())]
+
+    def _sight(self, path: str, info: os.stat_result, name: str) -> None:
+        """A file that nobody reads was at `path`, and can be opened by `name`."""
+        known = self._paths.get(path)
+        with contextlib.suppress(OSError):
+            if known is None or known.reader is None or known.reader.identity != identity(os.stat(path)):
+                self._bind(path, info, name)
+            elif not self._is_rotated_copy(path):  # its successor is being read already
+                self._take(os.open(name, _OPEN_FLAGS), path)
+
     # Waking
 
     def _on_events(self, events: int) -> None:
         assert self._inotify is not None
+        self._take_sightings()
         self._handle(self._inotify.read())
         if self._unproven:
             self._handle(self._rescue())
@@ -687,6 +733,11 @@ class Discovery:
         if event.mask & watch.CLOSE_WRITE:
             self._on_written(path)
             return
+        if event.mask & (watch.CREATE | watch.MOVED_TO):
+            for base in self._bases(path):
+                known = self._paths.get(base)
+                if known is not None and isinstance(known.reader, Followed):
+                    known.reader.expect_copy()
         matches = any(glob.matches(path) for glob in directory.files)
         self._note_rename(path, event, matches)
         if matches:
@@ -736,6 +787,7 @@ class Discovery:
                 polled = True
             elif matters is pattern.glob:
                 directory.files[matters] = None
+                self._look_out(path)
             else:
                 directory.folders[matters] = pattern
         for path in pattern.glob.expand():
@@ -760,6 +812,11 @@ class Discovery:
         directory = self._directories[path] = _Directory(path, number)
         self._directory_watches.setdefault(number, []).append(directory)
         return directory
+
+    def _look_out(self, directory: str) -> None:
+        if self._lookout is not None:
+            with contextlib.suppress(OSError):
+                self._lookout.watch(directory)
 
     def _forget_directory(self, gone: _Directory) -> None:
         """A directory was deleted, moved or unmounted: so were those below it and all files in them."""
@@ -790,6 +847,7 @@ class Discovery:
             at = os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(at)), target))
             if self._watch_directory(os.path.dirname(at)) is None:
                 break
+            self._look_out(os.path.dirname(at))
             hops.append(at)
             self._links.setdefault(at, set()).add(path)
         if hops:

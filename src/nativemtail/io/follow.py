@@ -25,6 +25,8 @@ Identity = tuple[int, int]
 _CLOCK_SLACK = 2_000_000_000
 _GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
 _MAX_SEEN = 256
+_LISTINGS = 20
+_RENAMES = 0.001
 
 
 def identity(info: os.stat_result) -> Identity:
@@ -83,6 +85,7 @@ class FileReader:
         "_from_copy",
         "_length",
         "_lines",
+        "_oldest_copy",
         "_on_error",
         "_rewritten",
         "_seen_copies",
@@ -127,6 +130,7 @@ class FileReader:
         self._skip_nuls = False
         self._copies: deque[_Copy] = deque()
         self._catching_up = False
+        self._oldest_copy = 0
         self._from_copy = False
         self._seen_copies: dict[tuple[int, ...], None] = {}
         self._before: FileReader | None = None
@@ -156,8 +160,23 @@ class FileReader:
         """Whether nothing was read yet."""
         return not self._lines.bytes_read
 
+    def expect_copy(self) -> None:
+        """A copy may be in the making: of a file that nothing was read of yet, a truncation could not be noticed."""
+        if not self.offset and self.is_untouched and not self._catching_up:
+            self._catching_up = True
+            # It was empty when it was opened, so copies from before are of what it held before.
+            self._oldest_copy = self.last_data_wall
+
     def read_after(self, before: FileReader) -> None:
-        """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order."""
+        """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order.
+
+        Unless `before` waits for this one, as when two files have swapped their names and swap them back.
+        """
+        ahead: FileReader | None = before
+        while ahead is not None:
+            if ahead is self:
+                return
+            ahead = ahead._before
         before.eof = False
         self._before = before
         try:
@@ -339,17 +358,41 @@ class FileReader:
 
     def _open_siblings(self) -> list[_Copy]:
         """What may be copies, in the order in which they were written."""
+        opened: list[tuple[_Copy, os.stat_result]] = []
+        for _ in range(_LISTINGS):
+            for copy, _info in opened:
+                copy.close()
+            siblings = self._new_siblings()
+            opened, moved = self._opened(siblings)
+            if not moved and _names(siblings) == _names(self._new_siblings()):
+                break
+            time.sleep(_RENAMES)  # copies are being renamed, one after the other: none may be missed
         found: list[_Copy] = []
-        for path, info in sorted(self._new_siblings(), key=lambda pair: pair[1].st_mtime_ns):
-            with contextlib.suppress(OSError):
-                copy = _Copy(path, info, bool(_GENERATION.fullmatch(path, len(self.path))))
-                if _same_beginning(copy.fd, self.fd):
-                    # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
-                    copy.close()
-                else:
-                    self._seen_copies[_version(info)] = None
-                    found.append(copy)
+        for copy, info in sorted(opened, key=lambda pair: pair[1].st_mtime_ns):
+            if _same_beginning(copy.fd, self.fd):
+                # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
+                copy.close()
+            else:
+                self._seen_copies[_version(info)] = None
+                found.append(copy)
         return found
+
+    def _opened(self, siblings: list[tuple[str, os.stat_result]]) -> tuple[list[tuple[_Copy, os.stat_result]], bool]:
+        """Those that can be opened, and whether some no longer are where they were seen."""
+        opened: list[tuple[_Copy, os.stat_result]] = []
+        moved = False
+        for path, info in siblings:
+            try:
+                copy = _Copy(path, info, bool(_GENERATION.fullmatch(path, len(self.path))))
+            except OSError as error:
+                moved |= error.errno == errno.ENOENT
+            else:
+                if identity(os.fstat(copy.fd)) == identity(info):
+                    opened.append((copy, info))
+                else:
+                    copy.close()
+                    moved = True
+        return opened, moved
 
     def _is_in_place(self) -> bool:
         """Whether the file still is at its path, so that new copies there are copies of it."""
@@ -377,12 +420,16 @@ class FileReader:
     def _is_new(self, info: os.stat_result) -> bool:
         if not stat.S_ISREG(info.st_mode) or identity(info) == self.identity or _version(info) in self._seen_copies:
             return False
-        return info.st_mtime_ns >= self.last_data_wall - _CLOCK_SLACK
+        return info.st_mtime_ns >= max(self._oldest_copy, self.last_data_wall - _CLOCK_SLACK)
 
 
 def _version(info: os.stat_result) -> tuple[int, ...]:
     """Changes when a file is written."""
     return *identity(info), info.st_mtime_ns, info.st_size
+
+
+def _names(siblings: list[tuple[str, os.stat_result]]) -> set[tuple[str, Identity]]:
+    return {(path, identity(info)) for path, info in siblings}
 
 
 def _same_beginning(one: int, other: int) -> bool:

@@ -116,7 +116,7 @@ class _Connection:
         self._listener = listener
         self._peer = peer
         self.lines = listener.source.line_reader()
-        self._framing = OctetFraming() if listener.octet_counting else None
+        self._framing = OctetFraming()
         self.counted = 0
         self.cut_seen = 0
 
@@ -143,10 +143,9 @@ class _Connection:
         return count != 0
 
     def finish(self) -> None:
-        if self._framing is not None:
-            rest = self._framing.end()
-            if rest:
-                self.lines.read(self._listener.context.buffer, lambda target: _put(target, rest))
+        rest = self._framing.end()
+        if rest:
+            self.lines.read(self._listener.context.buffer, lambda target: _put(target, rest))
         self.lines.finish()
         self._listener.account(self)
 
@@ -159,15 +158,11 @@ class _Connection:
 
         def read_into(target: memoryview) -> int | None:
             nonlocal received
-            framing = self._framing
-            room = target[: -OctetFraming.HELD] if framing else target
             try:
-                received = self._peer.recv_into(room)
+                received = self._peer.recv_into(target[: -OctetFraming.HELD])
             except BlockingIOError:
                 return None
-            if framing is None or not received:
-                return received
-            return _put(target, framing.decode(bytes(target[:received])))
+            return _put(target, self._framing.decode(bytes(target[:received]))) if received else received
 
         self.lines.read(self._listener.context.buffer, read_into)
         if received:
@@ -185,7 +180,6 @@ class StreamListener:
 
     def __init__(self, context: Context, loop: Loop, spec: LogSpec) -> None:
         self.context = context
-        self.octet_counting = context.settings.octet_counting
         self._loop = loop
         self._spec = spec
         self._socket, self._file = _bind(spec, socket.SOCK_STREAM)

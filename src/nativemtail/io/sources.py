@@ -29,6 +29,21 @@ class Sink(Protocol):
         """No more lines of this source."""
 
 
+class Holder(Protocol):
+    """A thread that holds new files of directories, so that they can be read though they are gone (_core.Lookout)."""
+
+    def fileno(self) -> int:
+        """Readable when there may be something to take."""
+
+    def watch(self, directory: str) -> None:
+        """Raises OSError."""
+
+    def take(self) -> list[tuple[str, int]]:
+        """Paths and descriptors for what they named when they appeared, in that order; the caller closes these."""
+
+    def close(self) -> None: ...
+
+
 class SourceError(Exception):
     """A source that cannot be had at start-up; the text is for the user."""
 
@@ -39,12 +54,14 @@ class Settings:
 
     `inotify` False polls everything.  `linger`: so long without a write, and a rotated file is left.  `flush`: so long
     without a write, and its unterminated last line counts as one.  `sweep`: how often everything is looked at again
-    where inotify works.  `ignore` tells base names that are not read.
+    where inotify works.  `ignore` tells base names that are not read.  `lookout` makes a `Holder`; without one, a file
+    that is deleted or replaced while a block of lines is worked on may be missed.
     """
 
     poll_interval: float = 0.25
     poll_log_interval: float = 0.25
     ignore: Callable[[str], object] | None = None
+    lookout: Callable[[], Holder] | None = None
     max_line_length: int = MAX_LINE_LENGTH
     inotify: bool = True
     linger: float = 5.0
@@ -53,7 +70,6 @@ class Settings:
     max_clients: int = 1024
     max_partial: int = 64 * 1024 * 1024
     receive_buffer: int = 32 * 1024 * 1024
-    octet_counting: bool = True
     drain: float = 5.0
 
 

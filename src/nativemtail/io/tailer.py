@@ -54,6 +54,8 @@ class Tailer:
         self._stdin: list[StdinReader] = []
         self._segments: list[SegmentDirectory] = []
         self._stopping = False
+        self.beats = 0
+        """Grows while `run` gets on; also when there is nothing to do, if it is nudged."""
 
     @property
     def counters(self) -> Counters:
@@ -102,6 +104,7 @@ class Tailer:
         try:
             while not self._stopping and self._is_alive():
                 self._loop.run_once()
+                self.beats += 1
             self._drain()
         finally:
             self._close()
@@ -109,6 +112,10 @@ class Tailer:
     def stop(self) -> None:
         """Have `run` finish; from any thread or a signal handler, and more than once."""
         self._stopping = True
+        self._loop.wake()
+
+    def nudge(self) -> None:
+        """Have an idle `run` go round once; from any thread."""
         self._loop.wake()
 
     def status(self) -> list[SourceStatus]:
