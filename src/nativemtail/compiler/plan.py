@@ -16,7 +16,7 @@ from typing import Any
 from nativemtail.compiler import gates, timelayout
 from nativemtail.compiler.opcodes import CAPTURES, OPS
 from nativemtail.compiler.program import Instr, Program
-from nativemtail.compiler.regex import analysis, automaton, dialects, factors, prefix, syntax
+from nativemtail.compiler.regex import analysis, automaton, chain, dialects, factors, prefix, syntax
 from nativemtail.compiler.regex.ucd import Ranges
 
 # flags of a pattern, as in core/match.pxi
@@ -52,6 +52,8 @@ class PatternSpec:
     """Bit that its factors set, -1: not gated."""
     automaton: automaton.Automaton | None
     """For patterns whose matches are replaced; None also where it would be too large."""
+    chain: chain.Chain | None
+    """How to match it in ASCII texts without PCRE2."""
 
 
 @dataclass(slots=True)
@@ -242,6 +244,7 @@ def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]
                 highest,
                 -1,
                 automaton.automaton(known.node) if text in replaced else None,
+                chain.chain(known.node, highest),
             )
         )
     return {spec.text: at for at, spec in enumerate(tables.patterns)}

@@ -15,6 +15,18 @@ cdef extern from "core/lines.hpp" namespace "nm" nogil:
     void sort_words(uint64_t* words, size_t n) noexcept
     int lowest_bit(uint64_t word) noexcept
 
+cdef extern from "core/chain.hpp" namespace "nm" nogil:
+    ctypedef struct ChainOp:
+        pass
+    ctypedef struct Chain:
+        const ChainOp* ops
+        const uint8_t* pool
+        uint32_t seek
+        uint32_t sure
+        CBool optional
+    bint chains_work() noexcept
+    int chain_match(Chain* chain, const char* p, size_t n, size_t room, size_t* ov, int pairs) noexcept
+
 cdef extern from "core/regex.hpp" namespace "nm" nogil:
     void* re2_compile(const char* text, size_t n) noexcept
     void re2_free(void* re) noexcept

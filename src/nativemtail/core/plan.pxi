@@ -140,6 +140,12 @@ cdef class Plan:
             p.untimed = WARM_UP
             p.ov = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
             p.scratch = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
+            if spec.chain is not None:
+                p.chain.ops = <const ChainOp*> self.keep(spec.chain.ops).p
+                p.chain.pool = <const uint8_t*> self.keep(spec.chain.pool).p
+                p.chain.seek = spec.chain.seek
+                p.chain.sure = spec.chain.sure
+                p.chain.optional = spec.chain.optional
             if spec.automaton is not None:
                 self._add_automaton(&p.automaton, spec.automaton)
             if form_compile(&p.bytes, 0) == FORM_NONE and not pattern_re2(p):

@@ -161,6 +161,7 @@ cdef void run_line(Scan* s, size_t line) noexcept nogil:
         n -= 1
     ctx.serial += 1
     subject_set(&ctx.line, first, n)
+    ctx.line.room = s.n - start
     if ctx.ascii:
         ctx.line.state = TEXT_ASCII
     if ctx.gated and g.residue_n:
