@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from nativemtail.compiler import gates, timelayout
-from nativemtail.compiler.opcodes import CAPTURES, OPS
+from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS
 from nativemtail.compiler.program import Instr, Program
 from nativemtail.compiler.regex import analysis, automaton, chain, dialects, factors, prefix, syntax
 from nativemtail.compiler.regex.ucd import Ranges
@@ -85,6 +85,8 @@ class ProgramSpec:
     log_filter: frozenset[str] | None
     gate: frozenset[int] | None = None
     """Numbers of the patterns of which one must match; None: runs on every line."""
+    ahead: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    """Label sets that it asks for on each line that its first pattern matches: the metric, and the pattern's groups."""
 
 
 @dataclass(slots=True)
@@ -279,7 +281,28 @@ def _program(
         slot_pairs=_slot_pairs(program, [shared[number].captures + 1 for number in patterns]),
         registers=program.registers,
         log_filter=program.log_filter,
+        ahead=_ahead(program.code),
     )
+
+
+def _ahead(code: list[Instr]) -> list[tuple[int, tuple[int, ...]]]:
+    """Metrics that are asked for right behind the first pattern, with groups of it as label values."""
+    first = code[0]
+    if first.op != "MATCH" or first.d != 0:
+        return []
+    found = []
+    groups: dict[int, int] = {}
+    for instr in code[1:]:
+        if instr.op in JUMPS or instr.op in MATCHES or instr.op == "END":
+            break
+        keys = [groups.get(register, -1) for register in range(instr.b, instr.b + instr.c)]
+        if instr.op == "DATUM" and keys and min(keys) >= 0:
+            found.append((instr.d, tuple(keys)))
+        if OPS[instr.op].writes:
+            groups.pop(instr.a, None)
+        if instr.op in ("CAPSM", "CAPIS") and instr.b == first.a:
+            groups[instr.a] = instr.c
+    return found
 
 
 def _pack(code: list[Instr]) -> bytes:

@@ -241,6 +241,16 @@ cdef inline bint gate_open(Context* ctx, Pattern* pattern) noexcept nogil:
     return is_open
 
 
+cdef inline bint take_early(Pattern* pattern, uint64_t serial) noexcept nogil:
+    """Make the match that was made ahead of time the line's, if there is one."""
+    cdef Early* early = &pattern.early[serial % EARLY]
+    if early.serial != serial:
+        return False
+    pattern.matched = early.matched
+    pattern.ov, early.ov = early.ov, pattern.ov
+    return True
+
+
 cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
     """Match the line, once for all programs that have the pattern."""
     if pattern.serial == ctx.serial:
@@ -256,7 +266,8 @@ cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
         pattern.tried += 1
         if pattern.untimed:
             pattern.untimed -= 1
-            pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
+            if pattern.early == NULL or not take_early(pattern, ctx.serial):
+                pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
         else:
             match_timed(ctx, pattern)
         pattern.found += pattern.matched == 1

@@ -44,6 +44,17 @@ cdef struct Form:
     pcre2_match_data* data
     int state
 
+cdef enum:
+    EARLY = 8               # lines that a pattern may be matched ahead, see scan.pxi; a power of two
+
+cdef struct Early:          # a match ahead of time
+    uint64_t serial         # the line that it is about
+    int matched
+    uint32_t h              # hash of the label values that will be asked for
+    uint32_t slot           # where they probably are
+    size_t key              # bytes of their key, about
+    size_t* ov
+
 cdef struct Pattern:
     Form bytes
     Form utf
@@ -65,6 +76,7 @@ cdef struct Pattern:
     size_t* ov              # pairs of offsets into the line
     size_t* scratch         # as many for matches of other texts
     Chain chain             # how to match it in ASCII texts without PCRE2
+    Early* early            # by line number, modulo EARLY; NULL: never matched ahead
     Automaton automaton     # for `substitute`
 
 cdef struct Subject:
@@ -138,12 +150,17 @@ cdef void form_free(Form* form) noexcept nogil:
 
 
 cdef void pattern_free(Pattern* p) noexcept nogil:
+    cdef int i
     form_free(&p.bytes)
     form_free(&p.utf)
     if p.re2 != NULL:
         re2_free(p.re2)
     free(p.ov)
     free(p.scratch)
+    if p.early != NULL:
+        for i in range(EARLY):
+            free(p.early[i].ov)
+    free(p.early)
     p.re2 = NULL
     p.ov = NULL
     p.scratch = NULL

@@ -11,6 +11,9 @@ cdef struct Run:                # as many characters of an ASCII set as there ar
     uint32_t least
     uint32_t most
 
+cdef enum:
+    MAX_AHEAD = 16                  # label values of a set that is looked up ahead of time
+
 cdef struct Leading:            # a time at the start of the line, for residues that do no more than parse it
     Run* runs
     int run_n                   # 0: the residue is of another kind
@@ -33,6 +36,13 @@ cdef struct Gates:              # one Hyperscan database for all programs
     bint any_always
     bint every_line             # whether there are programs or residues that every line concerns
     bint usable
+
+cdef struct Ahead:              # a label set that a program asks for on each line that its first pattern matches
+    int32_t program
+    int32_t pattern
+    MetricTable* metric
+    int group_n
+    int32_t groups[MAX_AHEAD]   # of the pattern, whose texts are the label values
 
 cdef void* zeroed(size_t count, size_t size) except NULL:
     cdef void* p = calloc(count if count else 1, size)
@@ -61,6 +71,8 @@ cdef class Plan:
     cdef Prog* progs
     cdef int prog_n
     cdef Gates gates
+    cdef Ahead* aheads
+    cdef int ahead_n
     cdef int registers
     cdef bint patch_year
     cdef bint allow_jit
@@ -91,6 +103,7 @@ cdef class Plan:
         self.texts = [pattern.text for pattern in tables.patterns]
         self._add_patterns(tables.patterns)
         self._add_programs(tables.programs)
+        self._add_aheads(tables.programs)
         self._add_residues(tables.residues)
         self._add_gates(tables)
         if gated:
@@ -108,6 +121,7 @@ cdef class Plan:
             for i in range(self.gates.residue_n):
                 prog_free(&self.gates.residues[i])
                 free(self.gates.leading[i].runs)
+        free(self.aheads)
         free(self.gates.residues)
         free(self.gates.leading)
         free(self.gates.failing)
@@ -199,6 +213,32 @@ cdef class Plan:
             if pairs:
                 prog.slots[i].own = <size_t*> zeroed(2 * pairs, sizeof(size_t))
         prog.kept = <FaultRecord*> zeroed(FAULTS_KEPT, sizeof(FaultRecord))
+
+    cdef _add_aheads(self, list specs):
+        cdef Ahead* ahead
+        cdef Pattern* p
+        self.aheads = <Ahead*> zeroed(sum(len(spec.ahead) for spec in specs), sizeof(Ahead))
+        for i, spec in enumerate(specs):
+            for metric, groups in spec.ahead:
+                p = &self.patterns[spec.patterns[0]]
+                if len(groups) > MAX_AHEAD or p.chain.ops == NULL:
+                    continue
+                ahead = &self.aheads[self.ahead_n]
+                ahead.program = <int32_t> i
+                ahead.pattern = spec.patterns[0]
+                ahead.metric = self.progs[i].metrics[metric]
+                ahead.group_n = <int> len(groups)
+                for k, group in enumerate(groups):
+                    ahead.groups[k] = group
+                self._add_early(p)
+                self.ahead_n += 1
+
+    cdef _add_early(self, Pattern* p):
+        cdef int k
+        if p.early == NULL:
+            p.early = <Early*> zeroed(EARLY, sizeof(Early))
+            for k in range(EARLY):
+                p.early[k].ov = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
 
     cdef Strptime* _layout(self, bytes text, bytes steps) except NULL:
         """The one of this text, which remembers the last time for all programs that have it."""

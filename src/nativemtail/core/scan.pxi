@@ -11,6 +11,10 @@ cdef enum:
     INIT_SERIAL = 1             # lines are numbered from 2 on
     MAX_EVENTS = 1 << 20        # of one piece; a piece with more runs without gates
     PIECE = 512 * 1024          # bytes of a block that are worked on at once, and the rest of the last line in them
+    MANY_SERIES = 4096          # label sets that do not all stay in the processor's nearer caches
+    AHEAD_MATCH = 6             # lines that a pattern is matched ahead, and steps of looking its label set up
+    AHEAD_DATUM = 4
+    AHEAD_KEY = 2
     FIRST_RANGE_NS = 20000      # of run times; each further range is twice as wide
 
 cdef struct Source:             # a source of lines, by number
@@ -35,12 +39,18 @@ cdef struct Scan:               # one block on its way
     const uint32_t* ends        # where its lines end
     size_t lines
     bint dirty                  # some bits are set
+    Ahead* ahead                # what to look up ahead of time; NULL: nothing
     int64_t program_runs
     int64_t gate_ns
 
 
 cdef inline size_t line_start(Scan* s, size_t line) noexcept nogil:
     return s.ends[line - 1] + 1 if line else 0
+
+
+cdef inline size_t line_length(Scan* s, size_t start, size_t end) noexcept nogil:
+    """Of a line that ends at `end`, without the carriage return before its newline."""
+    return end - start - (end > start and end < s.n and s.base[end - 1] == 13)
 
 
 cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
@@ -155,10 +165,8 @@ cdef void run_line(Scan* s, size_t line) noexcept nogil:
     cdef uint32_t word
     cdef size_t start = line_start(s, line)
     cdef const char* first = s.base + start
-    cdef size_t n = s.ends[line] - start
+    cdef size_t n = line_length(s, start, s.ends[line])
     cdef Prog* prog
-    if n and start + n < s.n and first[n - 1] == 13:
-        n -= 1
     ctx.serial += 1
     subject_set(&ctx.line, first, n)
     ctx.line.room = s.n - start
@@ -260,12 +268,77 @@ cdef bint scan_gated(Scan* s, Events* e) noexcept nogil:
         line += 1
 
 
+cdef void early_match(Scan* s, size_t line, Early* early) noexcept nogil:
+    """Match a line ahead of its turn and begin to look its label set up."""
+    cdef Ahead* ahead = s.ahead
+    cdef Pattern* pattern = &s.ctx.patterns[ahead.pattern]
+    cdef size_t start = line_start(s, line)
+    cdef size_t n = line_length(s, start, s.ends[line])
+    cdef uint64_t serial = early.serial
+    cdef Str labels[MAX_AHEAD]
+    cdef size_t first
+    cdef int i
+    early.serial = 0
+    early.slot = NO_SLOT
+    early.key = ahead.group_n
+    early.matched = chain_match(&pattern.chain, s.base + start, n, s.n - start, early.ov, pattern.pairs)
+    if early.matched < 0:
+        return
+    early.serial = serial
+    if early.matched == 0:
+        return
+    for i in range(ahead.group_n):
+        first = early.ov[2 * ahead.groups[i]]
+        labels[i].p = s.base + start
+        labels[i].n = 0
+        if first != <size_t> -1:
+            labels[i].p += first
+            labels[i].n = early.ov[2 * ahead.groups[i] + 1] - first
+        early.key += labels[i].n
+    early.h = hash_keys(labels, ahead.group_n).h
+    ahead_cell(ahead.metric, early.h)
+
+
+cdef void look_ahead(Scan* s, size_t line) noexcept nogil:
+    """Before `line` runs: each line behind it comes by at AHEAD_MATCH, then nearer."""
+    cdef Ahead* ahead = s.ahead
+    cdef Pattern* pattern = &s.ctx.patterns[ahead.pattern]
+    cdef uint64_t serial = s.ctx.serial + 1
+    cdef Early* early
+    if line + AHEAD_MATCH < s.lines and pattern.chain.ops != NULL:
+        early = &pattern.early[(serial + AHEAD_MATCH) % EARLY]
+        early.serial = serial + AHEAD_MATCH
+        early_match(s, line + AHEAD_MATCH, early)
+    early = &pattern.early[(serial + AHEAD_DATUM) % EARLY]
+    if early.serial == serial + AHEAD_DATUM and early.matched:
+        early.slot = ahead_datum(ahead.metric, early.h)
+    early = &pattern.early[(serial + AHEAD_KEY) % EARLY]
+    if early.serial == serial + AHEAD_KEY and early.matched:
+        ahead_key(ahead.metric, early.slot, early.key)
+
+
+cdef Ahead* worth_ahead(Scan* s, Ahead* aheads, int n) noexcept nogil:
+    """The label set whose metric has most of them, if it pays to look it up ahead of time."""
+    cdef Ahead* best = NULL
+    cdef uint32_t most = MANY_SERIES
+    cdef int i
+    if not (s.ctx.ascii and s.ctx.matcher.chains):
+        return NULL
+    for i in range(n):
+        if aheads[i].metric.count >= most and s.allowed[aheads[i].program >> 6] >> (aheads[i].program & 63) & 1:
+            best = &aheads[i]
+            most = best.metric.count
+    return best
+
+
 cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
     cdef size_t line
     if s.ctx.gated and scan_gated(s, e):
         return
     s.ctx.gated = False
     for line in range(s.lines):
+        if s.ahead != NULL:
+            look_ahead(s, line)
         run_line(s, line)
 
 
@@ -519,6 +592,7 @@ cdef class Engine:
         while s.base < end:
             self._index_piece(s, end)
             self.ctx.gated = gated
+            s.ahead = worth_ahead(s, self.plan.aheads, self.plan.ahead_n)
             if self.plan.prog_n:
                 scan_piece(s, &self.events)
             lines += <int64_t> s.lines
