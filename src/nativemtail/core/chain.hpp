@@ -38,7 +38,7 @@ constexpr size_t kUnset = SIZE_MAX;
 
 #if defined(__x86_64__)
 
-enum : uint8_t { kFixed, kRun, kLast, kFirst, kEscaped, kSave, kTry, kJump, kEnd, kDone };
+enum : uint8_t { kFixed, kRun, kLast, kFirst, kEscaped, kSave, kTry, kJump, kEnd, kWord, kDone };
 constexpr uint8_t kNoSlot = 255;
 constexpr int kChoices = 8;        // that are open at once
 constexpr int kStarts = 16;        // places where a match may begin that are tried before the chain gives up
@@ -59,6 +59,10 @@ alignas(32) constexpr uint8_t kColumns[32] = {1, 2, 4, 8, 16, 32, 64, 128, 0, 0,
 
 // Whether the set of a nibble table has the byte.
 inline bool has_byte(const uint8_t *table, uint8_t c) noexcept { return c < 0x80 && table[c & 15] >> (c >> 4) & 1; }
+
+inline bool is_word(char c) noexcept {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+}
 
 // The first place from `at` to `end` whose byte is not in the set, or `end`.
 NM_ALWAYS const char *run_end(const uint8_t *nibbles, const char *at, const char *end, const char *wide) noexcept {
@@ -217,6 +221,9 @@ NM_AVX2 int chain_from(const Chain &chain, const ChainText &text, const char *st
                 continue;
             case kEnd:
                 if (at != end) goto fail;
+                continue;
+            case kWord:
+                if ((at > base && is_word(at[-1])) == (at < end && is_word(*at))) goto fail;
                 continue;
             case kDone:
                 if (pairs) {

@@ -92,6 +92,10 @@ cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length
     return at == n or <uint8_t> p[at] < 0x80
 
 
+cdef inline bint ends_with_seconds(Str layout) noexcept nogil:
+    return layout.n > 3 and memcmp(layout.p + layout.n - 3, b":05", 3) == 0
+
+
 cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
     cdef size_t length
     cdef Str text
@@ -107,6 +111,7 @@ cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const
         memcpy(leading.memo, p, length + 1)
         leading.memo_n = length + 1
         leading.memo_epoch = ctx.epoch
+        leading.seconds = length - 2 if ends_with_seconds(layout.text) else 0
     return True
 
 
@@ -114,7 +119,7 @@ cdef inline bint leading_good(Context* ctx, Leading* leading, Strptime* layout, 
                               size_t n) noexcept nogil:
     """Whether the line has a good time at its start, or none that the residue's pattern could match."""
     if (leading.memo_n and n >= leading.memo_n and leading.memo_epoch == ctx.epoch
-            and same_long(p, leading.memo, leading.memo_n)):
+            and same_moment(p, leading.memo, leading.memo_n, leading.seconds)):
         return True
     return leading_parsed(ctx, leading, layout, p, n)
 
@@ -135,6 +140,15 @@ cdef inline bint is_quiet(Scan* s, size_t line) noexcept nogil:
         if not passes_residue(s, i, s.base + first, s.ends[line] - first):
             return False
     return True
+
+
+cdef inline size_t skip_quiet(Scan* s, size_t line, uint64_t end) noexcept nogil:
+    """Past the lines before offset `end` that are quickly seen to be quiet."""
+    cdef Leading* leading = s.gates.leading
+    if (s.gates.any_always or s.gates.residue_n != 1 or not leading.run_n or leading.memo_n == 0
+            or leading.memo_epoch != s.ctx.epoch):
+        return line
+    return skip_moments(s.base, s.ends, line, s.lines, end, leading.memo, leading.memo_n, leading.seconds)
 
 
 cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
@@ -254,7 +268,7 @@ cdef bint scan_gated(Scan* s, Events* e) noexcept nogil:
             while line < s.lines and s.ends[line] < end:
                 if not is_quiet(s, line):
                     run_line(s, line)
-                line += 1
+                line = skip_quiet(s, line + 1, end)
         elif i < e.n:
             while s.ends[line] < end:
                 line += 1

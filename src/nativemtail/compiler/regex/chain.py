@@ -33,12 +33,13 @@ from nativemtail.compiler.regex.syntax import (
     Quest,
     Repeat,
     Star,
+    WordBoundary,
     char_ranges,
 )
 from nativemtail.compiler.regex.ucd import Ranges
 
 ANY_NUMBER = 0xFFFFFFFF
-FIXED, RUN, LAST, FIRST, ESCAPED, SAVE, TRY, JUMP, END, DONE = range(10)
+FIXED, RUN, LAST, FIRST, ESCAPED, SAVE, TRY, JUMP, END, WORD, DONE = range(11)
 """Operations, as in core/chain.hpp."""
 NO_SLOT = 255
 _MOVES = (FIXED, RUN, LAST, FIRST, ESCAPED)
@@ -108,7 +109,11 @@ class _End(NamedTuple):
     """The end of the text."""
 
 
-_Item = _Mark | _Run | _Escaped | _Choice | _End
+class _Word(NamedTuple):
+    """The beginning or end of a word."""
+
+
+_Item = _Mark | _Run | _Escaped | _Choice | _End | _Word
 
 
 class _Unfit(Exception):
@@ -156,6 +161,8 @@ class _Reader:
                 return []
             case EndText():
                 return [_End()]
+            case WordBoundary():
+                return [_Word()]
             case Concat(subs):
                 return [item for sub in subs for item in self.items(sub, depth)]
             case Capture(index, _, sub):
@@ -252,7 +259,7 @@ def _literal(items: Sequence[_Item]) -> bytes:
     """The characters that follow for certain, if each is one only."""
     text = b""
     for item in items:
-        if isinstance(item, _Mark):
+        if isinstance(item, (_Mark, _Word)):
             continue
         if not isinstance(item, _Run) or not item.exact or item.chars & (item.chars - 1) or not item.least:
             break
@@ -285,6 +292,8 @@ def _next(items: Sequence[_Item]) -> tuple[int, bool]:
                 chars |= item.chars | 1 << item.escape
             case _End():
                 return chars | _END_OF_TEXT, False
+            case _Word():
+                return 2 * _END_OF_TEXT - 1, False
             case _Choice(branches):
                 empty = False
                 for branch in branches:
@@ -431,6 +440,8 @@ class _Assembler:
                     self._escaped(item, [*items[at + 1 :], *after])
                 case _End():
                     self._add(_Op(END))
+                case _Word():
+                    self._add(_Op(WORD))
                 case _Choice():
                     self._choice(item, [*items[at + 1 :], *after], depth)
             at += 1
