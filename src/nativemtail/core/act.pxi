@@ -74,6 +74,8 @@ cdef struct Prog:
     FaultRecord* kept
     int kept_n
     FaultRecord last
+    int32_t* openers            # patterns of which one must match a line for it to matter; numbers in the plan
+    int openers_n               # 0: not asked before it runs
     int64_t runs                # lines that it ran on
     uint32_t unsampled          # runs to go until one is timed
     int64_t times[TIME_RANGES]  # timed runs by how long they took, see scan.pxi

@@ -12,6 +12,7 @@ cdef struct Run:                # as many characters of an ASCII set as there ar
     uint32_t most
 
 cdef enum:
+    MAX_OPENERS = 8                 # patterns that are tried before a program runs
     MAX_AHEAD = 16                  # label values of a set that is looked up ahead of time
 
 cdef struct Leading:            # a time at the start of the line, for residues that do no more than parse it
@@ -213,6 +214,11 @@ cdef class Plan:
         for i, pairs in enumerate(spec.slot_pairs):
             if pairs:
                 prog.slots[i].own = <size_t*> zeroed(2 * pairs, sizeof(size_t))
+        if spec.gate is not None and len(spec.gate) <= MAX_OPENERS:
+            prog.openers = <int32_t*> zeroed(len(spec.gate), sizeof(int32_t))
+            prog.openers_n = len(spec.gate)
+            for i, number in enumerate(sorted(spec.gate)):
+                prog.openers[i] = number
         prog.kept = <FaultRecord*> zeroed(FAULTS_KEPT, sizeof(FaultRecord))
 
     cdef _add_aheads(self, list specs):
@@ -377,6 +383,7 @@ cdef void prog_free(Prog* prog) noexcept:
     free(prog.layouts)
     free(prog.metrics)
     free(prog.patterns)
+    free(prog.openers)
     if prog.slots != NULL:
         for i in range(prog.slot_n):
             free(prog.slots[i].own)

@@ -171,6 +171,28 @@ cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
         failing += words
 
 
+cdef inline bint is_opened(Context* ctx, Prog* prog) noexcept nogil:
+    """Whether a pattern that opens the program matches the line, or may; what was found is kept for the program."""
+    cdef int i
+    for i in range(prog.openers_n):
+        if match_line(ctx, &ctx.patterns[prog.openers[i]]) != 0:
+            return True
+    return prog.openers_n == 0
+
+
+cdef inline void close_gates(Scan* s) noexcept nogil:
+    """Take back the bits of programs of which factors were found but no pattern matches."""
+    cdef Gates* g = s.gates
+    cdef uint64_t todo
+    cdef uint32_t word
+    for word in range(g.program_word, g.words):
+        todo = s.ctx.bits[word] & s.allowed[word - g.program_word]
+        while todo:
+            if not is_opened(s.ctx, &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]):
+                s.ctx.bits[word] ^= todo ^ (todo & (todo - 1))
+            todo &= todo - 1
+
+
 cdef void run_line(Scan* s, size_t line) noexcept nogil:
     """Run over a line the programs that its bits, or no gates, select."""
     cdef Context* ctx = s.ctx
@@ -186,8 +208,10 @@ cdef void run_line(Scan* s, size_t line) noexcept nogil:
     ctx.line.room = s.n - start
     if ctx.ascii:
         ctx.line.state = TEXT_ASCII
-    if ctx.gated and g.residue_n:
-        run_residues(s, first, n)
+    if ctx.gated:
+        close_gates(s)
+        if g.residue_n:
+            run_residues(s, first, n)
     for word in range(g.program_word, g.words):
         todo = s.allowed[word - g.program_word]
         if ctx.gated:
