@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -240,3 +241,28 @@ def test_a_fault_after_a_text_that_is_gone() -> None:
     machine = Machine("text t\ngauge g\n/(.*)/ {\n  g = len(t)\n  t = $1 + $1\n  g = 1 / (g - g)\n}\n")
     machine.feed(b"x" * 10 + b"\n" + b"x" * 1000 + b"\n")
     assert machine.faults() == ["Divide by zero 1 % 0"] * 2
+
+
+@pytest.mark.parametrize("limit", ["", "limit 5000", "limit 300"])
+def test_many_label_sets_are_the_same_matched_ahead_or_not(limit: str) -> None:
+    """Above some thousand label sets lines are matched ahead of their turn."""
+    text = (
+        f"counter seen by a, b {limit}\ncounter all\n"
+        r"/^(?P<a>\w+) (?P<b>\d+)(?: (?P<verb>\w+))?$/ {"
+        '\n  seen[$a][$b]++\n  $verb == "del" {\n    del seen[$a][$b]\n  }\n'
+        '  $verb == "expire" {\n    del seen[$a][$b] after 1h\n  }\n}\n/$/ {\n  all++\n}\n'
+    )
+    number = random.Random(5)
+    kinds = ["", "", "", " del", " expire", " other ", "\r", " no match", " \xe9"]
+    lines = [f"k{number.randrange(70)} {number.randrange(100):03}{number.choice(kinds)}\n" for _ in range(60_000)]
+    blocks = ["".join(lines[at : at + 7_000]).encode() for at in range(0, len(lines), 7_000)]
+    ahead, plain = Machine(text), Machine(text, jit=False)
+    for block in blocks:
+        ascii_only = b"\n".join(line for line in block.split(b"\n") if line.isascii()) + b"\n"
+        for machine in (ahead, plain):
+            machine.feed(block)
+            machine.feed(ascii_only)
+    assert ahead.values("seen") == plain.values("seen")
+    assert ahead.value("all") == plain.value("all")
+    if not limit:
+        assert len(ahead.metric("seen")) > 4096

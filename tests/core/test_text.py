@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nativemtail import _core
@@ -158,7 +158,14 @@ def test_parse_float_nan_in_any_case():
     assert math.isnan(value)
 
 
-@given(st.from_regex(r"[-+]?[0-9]{0,30}\.?[0-9]{0,30}(e[-+]?[0-9]{1,3})?", fullmatch=True))
+PLAIN_NUMBERS = st.from_regex(r"[0-9]{0,17}\.?[0-9]{0,17}", fullmatch=True)
+NUMBERS = st.from_regex(r"[-+]?[0-9]{0,30}\.?[0-9]{0,30}(e[-+]?[0-9]{1,3})?", fullmatch=True)
+
+
+@given(st.one_of(NUMBERS, PLAIN_NUMBERS))
+@example("9007199254740993")
+@example("9007199254740.993")
+@example("0.0000000000000001")
 def test_parse_float_as_python(text):
     result, value = _core._test_parse_float(text.encode())
     try:

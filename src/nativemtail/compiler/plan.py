@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 from nativemtail.compiler import gates, timelayout
-from nativemtail.compiler.opcodes import CAPTURES, OPS
+from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS
 from nativemtail.compiler.program import Instr, Program
-from nativemtail.compiler.regex import analysis, automaton, dialects, factors, prefix, syntax
+from nativemtail.compiler.regex import analysis, automaton, chain, dialects, factors, prefix, syntax
 from nativemtail.compiler.regex.ucd import Ranges
 from nativemtail.compiler.tables import FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
 
@@ -175,6 +175,7 @@ def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]
                 highest,
                 -1,
                 automaton.automaton(known.node) if text in replaced else None,
+                chain.chain(known.node, highest),
             )
         )
     return {spec.text: at for at, spec in enumerate(tables.patterns)}
@@ -209,7 +210,28 @@ def _program(
         slot_pairs=_slot_pairs(program, [shared[number].captures + 1 for number in patterns]),
         registers=program.registers,
         log_filter=program.log_filter,
+        ahead=_ahead(program.code),
     )
+
+
+def _ahead(code: list[Instr]) -> list[tuple[int, tuple[int, ...]]]:
+    """Metrics that are asked for right behind the first pattern, with groups of it as label values."""
+    first = code[0]
+    if first.op != "MATCH" or first.d != 0:
+        return []
+    found = []
+    groups: dict[int, int] = {}
+    for instr in code[1:]:
+        if instr.op in JUMPS or instr.op in MATCHES or instr.op == "END":
+            break
+        keys = [groups.get(register, -1) for register in range(instr.b, instr.b + instr.c)]
+        if instr.op == "DATUM" and keys and min(keys) >= 0:
+            found.append((instr.d, tuple(keys)))
+        if OPS[instr.op].writes:
+            groups.pop(instr.a, None)
+        if instr.op in ("CAPSM", "CAPIS") and instr.b == first.a:
+            groups[instr.a] = instr.c
+    return found
 
 
 def _pack(code: list[Instr]) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nativemtail.compiler.program import Instr, MetricDecl, Program
-from nativemtail.compiler.tables import Automaton, FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
+from nativemtail.compiler.tables import Automaton, Chain, FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
 from nativemtail.record import Record
 
 Key = tuple[str, bytes]
@@ -98,6 +98,8 @@ def _pattern(row: Any) -> PatternSpec:
         spec.automaton = made = Automaton(*spec.automaton)  # type: ignore[misc]
         for name in ("classes", "ranges", "edges", "sources"):
             setattr(made, name, array("I", getattr(made, name)))
+    if spec.chain is not None:
+        spec.chain = Chain(*spec.chain)
     return spec
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import Any, NamedTuple
 
 from nativemtail.record import Record, field
 
@@ -23,6 +23,19 @@ class Automaton(Record):
     """The SPLIT and ASSERT states that go to it."""
 
 
+class Chain(NamedTuple):
+    """What `core/chain.hpp` needs: packed operations, and the tables that they point into."""
+
+    ops: bytes
+    pool: bytes
+    seek: int
+    """Length of the literal, first in the pool, that a match begins with; 0: it begins at the start of the text."""
+    sure: int
+    """A failure of an operation up to this one means that there is no match from here."""
+    optional: bool
+    """Some group may take no part in a match."""
+
+
 class PatternSpec(Record):
     text: bytes
     bytes_form: bytes
@@ -35,6 +48,8 @@ class PatternSpec(Record):
     """Bit that its factors set, -1: not gated."""
     automaton: Automaton | None
     """For patterns whose matches are replaced; None also where it would be too large."""
+    chain: Chain | None
+    """How to match it in ASCII texts without PCRE2."""
 
 
 class FactorSpec(Record):
@@ -64,6 +79,8 @@ class ProgramSpec(Record):
     log_filter: frozenset[str] | None
     gate: frozenset[int] | None = None
     """Numbers of the patterns of which one must match; None: runs on every line."""
+    ahead: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    """Label sets that it asks for on each line that its first pattern matches: the metric, and the pattern's groups."""
 
 
 class Residue(Record):

@@ -74,6 +74,8 @@ cdef struct Prog:
     FaultRecord* kept
     int kept_n
     FaultRecord last
+    int32_t* openers            # patterns of which one must match a line for it to matter; numbers in the plan
+    int openers_n               # 0: not asked before it runs
     int64_t runs                # lines that it ran on
     uint32_t unsampled          # runs to go until one is timed
     int64_t times[TIME_RANGES]  # timed runs by how long they took, see scan.pxi
@@ -241,6 +243,16 @@ cdef inline bint gate_open(Context* ctx, Pattern* pattern) noexcept nogil:
     return is_open
 
 
+cdef inline bint take_early(Pattern* pattern, uint64_t serial) noexcept nogil:
+    """Make the match that was made ahead of time the line's, if there is one."""
+    cdef Early* early = &pattern.early[serial % EARLY]
+    if early.serial != serial:
+        return False
+    pattern.matched = early.matched
+    pattern.ov, early.ov = early.ov, pattern.ov
+    return True
+
+
 cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
     """Match the line, once for all programs that have the pattern."""
     if pattern.serial == ctx.serial:
@@ -255,7 +267,8 @@ cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
         pattern.matched = 1
     elif pattern.untimed:
         pattern.untimed -= 1
-        pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
+        if pattern.early == NULL or not take_early(pattern, ctx.serial):
+            pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
     else:
         match_timed(ctx, pattern)
     pattern.tried += 1

@@ -11,9 +11,23 @@ cdef extern from "core/lines.hpp" namespace "nm" nogil:
     ctypedef bint CBool "bool"
     size_t index_lines(const char* p, size_t n, uint32_t* ends, CBool* ascii) noexcept
     const char* find_newline(const char* at, const char* end) noexcept
-    bint same_long(const char* p, const char* q, size_t n) noexcept
+    bint same_moment(const char* p, const char* memo, size_t n, size_t seconds) noexcept
+    size_t skip_moments(const char* base, const uint32_t* ends, size_t line, size_t lines, uint64_t stop,
+                        const char* memo, size_t n, size_t seconds) noexcept
     void sort_words(uint64_t* words, size_t n) noexcept
     int lowest_bit(uint64_t word) noexcept
+
+cdef extern from "core/chain.hpp" namespace "nm" nogil:
+    ctypedef struct ChainOp:
+        pass
+    ctypedef struct Chain:
+        const ChainOp* ops
+        const uint8_t* pool
+        uint32_t seek
+        uint32_t sure
+        CBool optional
+    bint chains_work() noexcept
+    int chain_match(Chain* chain, const char* p, size_t n, size_t room, size_t* ov, int pairs) noexcept
 
 cdef extern from "core/regex.hpp" namespace "nm" nogil:
     void* re2_compile(const char* text, size_t n) noexcept

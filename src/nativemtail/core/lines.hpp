@@ -23,7 +23,10 @@ inline size_t index_rest(const char *p, size_t at, size_t n, uint32_t *ends, siz
 
 #if defined(__x86_64__)
 inline size_t note_newlines(uint64_t newlines, size_t at, uint32_t *ends, size_t count) noexcept {
-    for (; newlines; newlines &= newlines - 1) ends[count++] = uint32_t(at + __builtin_ctzll(newlines));
+    ends[count] = uint32_t(at + __builtin_ctzll(newlines | UINT64_C(1) << 63));  // most often there is one or none,
+    count += newlines != 0;                                                     // which no branch foresees
+    for (newlines &= newlines - 1; newlines; newlines &= newlines - 1)
+        ends[count++] = uint32_t(at + __builtin_ctzll(newlines));
     return count;
 }
 
@@ -92,6 +95,31 @@ inline bool same_long(const char *p, const char *q, size_t n) noexcept {
         if ((a[0] ^ b[0]) | (a[1] ^ b[1])) return false;
         if (at + 16 == n) return true;
     }
+}
+
+// Whether p[0..n) is the same as `memo`, but for the two digits at `seconds`, which may be others from 00 to 59; 0: as
+// they are.  `seconds` is n - 3 then, and 13 at least.
+inline bool same_moment(const char *p, const char *memo, size_t n, size_t seconds) noexcept {
+    if (!seconds) return same_long(p, memo, n);
+    if (p[n - 1] != memo[n - 1] || uint8_t(p[seconds] - '0') > 5 || uint8_t(p[seconds + 1] - '0') > 9) return false;
+    if (seconds > 16) return same_long(p, memo, seconds);
+    uint64_t a[2], b[2];
+    std::memcpy(&a[0], p, 8);
+    std::memcpy(&b[0], memo, 8);
+    std::memcpy(&a[1], p + seconds - 8, 8);
+    std::memcpy(&b[1], memo + seconds - 8, 8);
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
+}
+
+// The first line from `line` on that does not begin with such a moment, or does not end before offset `stop`.
+inline size_t skip_moments(const char *base, const uint32_t *ends, size_t line, size_t lines, uint64_t stop,
+                           const char *memo, size_t n, size_t seconds) noexcept {
+    size_t start = line ? ends[line - 1] + size_t{1} : 0;
+    for (; line < lines && ends[line] < stop; line++) {
+        if (ends[line] - start < n || !same_moment(base + start, memo, n, seconds)) break;
+        start = ends[line] + size_t{1};
+    }
+    return line;
 }
 
 }  // namespace nm

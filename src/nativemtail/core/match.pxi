@@ -1,4 +1,5 @@
-# Captures: PCRE2's JIT where it is exact and bounded, RE2 everywhere else.
+# Captures: a plain scan where the pattern is a chain (compiler/regex/chain.py) and the text ASCII, PCRE2's JIT where
+# that is exact and bounded, RE2 everywhere else.
 #
 # A pattern has three forms (compiler/regex/dialects.py): bytes for ASCII subjects, UTF for the others, RE2 for
 # subjects on which PCRE2 reached its limit, patterns on which the two differ, long lines of patterns that are not
@@ -43,6 +44,17 @@ cdef struct Form:
     pcre2_match_data* data
     int state
 
+cdef enum:
+    EARLY = 8               # lines that a pattern may be matched ahead, see scan.pxi; a power of two
+
+cdef struct Early:          # a match ahead of time
+    uint64_t serial         # the line that it is about
+    int matched
+    uint32_t h              # hash of the label values that will be asked for
+    uint32_t slot           # where they probably are
+    size_t key              # bytes of their key, about
+    size_t* ov
+
 cdef struct Pattern:
     Form bytes
     Form utf
@@ -63,11 +75,14 @@ cdef struct Pattern:
     int matched
     size_t* ov              # pairs of offsets into the line
     size_t* scratch         # as many for matches of other texts
+    Chain chain             # how to match it in ASCII texts without PCRE2
+    Early* early            # by line number, modulo EARLY; NULL: never matched ahead
     Automaton automaton     # for `substitute`
 
 cdef struct Subject:
     const char* p
     size_t n
+    size_t room             # bytes that may be read, `n` at least
     int state
     Buf fixed               # the repaired text, if state is TEXT_REPAIRED
     Buf origin              # and for each offset into it the offset into the subject, as uint32_t
@@ -76,6 +91,7 @@ cdef struct Matcher:        # what matching needs besides the pattern; one per e
     pcre2_match_context* context
     pcre2_jit_stack* stack
     int jit                 # whether JIT may be used
+    bint chains             # likewise the plain scans of core/chain.hpp
     int64_t searches        # by PCRE2 of patterns that are not proven linear
     int64_t limit_hits
     int64_t re2_runs
@@ -92,6 +108,7 @@ cdef int matcher_init(Matcher* m, bint allow_jit) noexcept nogil:
     if m.stack != NULL:
         pcre2_jit_stack_assign(m.context, NULL, m.stack)
     m.jit = allow_jit and m.stack != NULL
+    m.chains = allow_jit and chains_work()
     return 0
 
 
@@ -133,12 +150,17 @@ cdef void form_free(Form* form) noexcept nogil:
 
 
 cdef void pattern_free(Pattern* p) noexcept nogil:
+    cdef int i
     form_free(&p.bytes)
     form_free(&p.utf)
     if p.re2 != NULL:
         re2_free(p.re2)
     free(p.ov)
     free(p.scratch)
+    if p.early != NULL:
+        for i in range(EARLY):
+            free(p.early[i].ov)
+    free(p.early)
     p.re2 = NULL
     p.ov = NULL
     p.scratch = NULL
@@ -152,9 +174,9 @@ cdef bint pattern_re2(Pattern* p) noexcept nogil:
     return p.re2_state == FORM_READY
 
 
-cdef void subject_set(Subject* s, const char* p, size_t n) noexcept nogil:
+cdef inline void subject_set(Subject* s, const char* p, size_t n) noexcept nogil:
     s.p = p
-    s.n = n
+    s.n = s.room = n
     s.state = TEXT_UNKNOWN
 
 
@@ -239,6 +261,10 @@ cdef int match_at(Matcher* m, Pattern* p, Subject* s, size_t start, size_t* ov) 
     if s.state == TEXT_REPAIRED:
         text = s.fixed.p
         n = s.fixed.n
+    if s.state == TEXT_ASCII and m.chains and p.chain.ops != NULL and start == 0:
+        rc = chain_match(&p.chain, text, n, s.room, ov, p.pairs)
+        if rc >= 0:
+            return rc
     if uses_pcre2(m, p, n):
         if s.state == TEXT_ASCII:
             if p.bytes.state != FORM_NONE:

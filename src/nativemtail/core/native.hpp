@@ -80,6 +80,28 @@ static inline int nm_read_double(const char *p, size_t n, bool hex, double *out)
     return end.ec == std::errc() && end.ptr == p + n ? 0 : 1;
 }
 
+// Digits with at most one point among them, if that is all and 2⁵³ or less without the point: then a division of two
+// exact doubles rounds as it should.  False: another way must be found.
+static inline bool nm_plain_double(const char *p, size_t n, double *out) {
+    static const double kTens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16};
+    if (n - 1 >= 17) return false;
+    uint64_t digits = 0;
+    size_t point = n;
+    for (size_t i = 0; i < n; i++) {
+        const unsigned digit = static_cast<unsigned char>(p[i]) - unsigned{'0'};
+        if (digit <= 9) {
+            digits = 10 * digits + digit;
+        } else if (p[i] == '.' && point == n && n > 1) {
+            point = i;
+        } else {
+            return false;
+        }
+    }
+    if (digits > UINT64_C(1) << 53) return false;
+    *out = point == n ? static_cast<double>(digits) : static_cast<double>(digits) / kTens[n - 1 - point];
+    return true;
+}
+
 // A clock that costs next to nothing: some thousand million ticks in a second.
 static inline uint64_t nm_ticks() {
 #if defined(__SSE2__)

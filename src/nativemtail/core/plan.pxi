@@ -11,11 +11,16 @@ cdef struct Run:                # as many characters of an ASCII set as there ar
     uint32_t least
     uint32_t most
 
+cdef enum:
+    MAX_OPENERS = 8                 # patterns that are tried before a program runs
+    MAX_AHEAD = 16                  # label values of a set that is looked up ahead of time
+
 cdef struct Leading:            # a time at the start of the line, for residues that do no more than parse it
     Run* runs
     int run_n                   # 0: the residue is of another kind
     char memo[48]               # the last time that was good, and the byte behind it
     size_t memo_n               # with that byte, at least 16; 0: none
+    size_t seconds              # where two digits of seconds end the time, which any others may replace; 0: nowhere
     uint64_t memo_epoch
 
 cdef struct Gates:              # one Hyperscan database for all programs
@@ -33,6 +38,13 @@ cdef struct Gates:              # one Hyperscan database for all programs
     bint any_always
     bint every_line             # whether there are programs or residues that every line concerns
     bint usable
+
+cdef struct Ahead:              # a label set that a program asks for on each line that its first pattern matches
+    int32_t program
+    int32_t pattern
+    MetricTable* metric
+    int group_n
+    int32_t groups[MAX_AHEAD]   # of the pattern, whose texts are the label values
 
 cdef void* zeroed(size_t count, size_t size) except NULL:
     cdef void* p = calloc(count if count else 1, size)
@@ -62,6 +74,8 @@ cdef class Plan:
     cdef Prog* progs
     cdef int prog_n
     cdef Gates gates
+    cdef Ahead* aheads
+    cdef int ahead_n
     cdef int registers
     cdef bint patch_year
     cdef bint allow_jit
@@ -93,6 +107,7 @@ cdef class Plan:
         self.texts = [pattern.text for pattern in tables.patterns]
         self._add_patterns(tables.patterns)
         self._add_programs(tables.programs)
+        self._add_aheads(tables.programs)
         self._add_residues(tables.residues)
         self._add_gates(tables)
         if gated:
@@ -110,6 +125,7 @@ cdef class Plan:
             for i in range(self.gates.residue_n):
                 prog_free(&self.gates.residues[i])
                 free(self.gates.leading[i].runs)
+        free(self.aheads)
         free(self.gates.residues)
         free(self.gates.leading)
         free(self.gates.failing)
@@ -142,6 +158,12 @@ cdef class Plan:
             p.untimed = WARM_UP
             p.ov = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
             p.scratch = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
+            if spec.chain is not None:
+                p.chain.ops = <const ChainOp*> self.keep(spec.chain.ops).p
+                p.chain.pool = <const uint8_t*> self.keep(spec.chain.pool).p
+                p.chain.seek = spec.chain.seek
+                p.chain.sure = spec.chain.sure
+                p.chain.optional = spec.chain.optional
             if spec.automaton is not None:
                 self._add_automaton(&p.automaton, spec.automaton)
             if form_compile(&p.bytes, 0) == FORM_NONE and not pattern_re2(p):
@@ -194,7 +216,38 @@ cdef class Plan:
         for i, pairs in enumerate(spec.slot_pairs):
             if pairs:
                 prog.slots[i].own = <size_t*> zeroed(2 * pairs, sizeof(size_t))
+        if spec.gate is not None and len(spec.gate) <= MAX_OPENERS:
+            prog.openers = <int32_t*> zeroed(len(spec.gate), sizeof(int32_t))
+            prog.openers_n = len(spec.gate)
+            for i, number in enumerate(sorted(spec.gate)):
+                prog.openers[i] = number
         prog.kept = <FaultRecord*> zeroed(FAULTS_KEPT, sizeof(FaultRecord))
+
+    cdef _add_aheads(self, list specs):
+        cdef Ahead* ahead
+        cdef Pattern* p
+        self.aheads = <Ahead*> zeroed(sum(len(spec.ahead) for spec in specs), sizeof(Ahead))
+        for i, spec in enumerate(specs):
+            for metric, groups in spec.ahead:
+                p = &self.patterns[spec.patterns[0]]
+                if len(groups) > MAX_AHEAD or p.chain.ops == NULL:
+                    continue
+                ahead = &self.aheads[self.ahead_n]
+                ahead.program = <int32_t> i
+                ahead.pattern = spec.patterns[0]
+                ahead.metric = self.progs[i].metrics[metric]
+                ahead.group_n = <int> len(groups)
+                for k, group in enumerate(groups):
+                    ahead.groups[k] = group
+                self._add_early(p)
+                self.ahead_n += 1
+
+    cdef _add_early(self, Pattern* p):
+        cdef int k
+        if p.early == NULL:
+            p.early = <Early*> zeroed(EARLY, sizeof(Early))
+            for k in range(EARLY):
+                p.early[k].ov = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
 
     cdef Strptime* _layout(self, bytes text, bytes steps) except NULL:
         """The one of this text, which remembers the last time for all programs that have it."""
@@ -346,6 +399,7 @@ cdef void prog_free(Prog* prog) noexcept:
     free(prog.layouts)
     free(prog.metrics)
     free(prog.patterns)
+    free(prog.openers)
     if prog.slots != NULL:
         for i in range(prog.slot_n):
             free(prog.slots[i].own)

@@ -11,6 +11,10 @@ cdef enum:
     INIT_SERIAL = 1             # lines are numbered from 2 on
     MAX_EVENTS = 1 << 20        # of one piece; a piece with more runs without gates
     PIECE = 512 * 1024          # bytes of a block that are worked on at once, and the rest of the last line in them
+    MANY_SERIES = 4096          # label sets that do not all stay in the processor's nearer caches
+    AHEAD_MATCH = 6             # lines that a pattern is matched ahead, and steps of looking its label set up
+    AHEAD_DATUM = 4
+    AHEAD_KEY = 2
     FIRST_RANGE_NS = 20000      # of run times; each further range is twice as wide
 
 cdef struct Source:             # a source of lines, by number
@@ -35,12 +39,18 @@ cdef struct Scan:               # one block on its way
     const uint32_t* ends        # where its lines end
     size_t lines
     bint dirty                  # some bits are set
+    Ahead* ahead                # what to look up ahead of time; NULL: nothing
     int64_t program_runs
     int64_t gate_ns
 
 
 cdef inline size_t line_start(Scan* s, size_t line) noexcept nogil:
     return s.ends[line - 1] + 1 if line else 0
+
+
+cdef inline size_t line_length(Scan* s, size_t start, size_t end) noexcept nogil:
+    """Of a line that ends at `end`, without the carriage return before its newline."""
+    return end - start - (end > start and end < s.n and s.base[end - 1] == 13)
 
 
 cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
@@ -82,6 +92,10 @@ cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length
     return at == n or <uint8_t> p[at] < 0x80
 
 
+cdef inline bint ends_with_seconds(Str layout) noexcept nogil:
+    return layout.n > 3 and memcmp(layout.p + layout.n - 3, b":05", 3) == 0
+
+
 cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
     cdef size_t length
     cdef Str text
@@ -97,6 +111,7 @@ cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const
         memcpy(leading.memo, p, length + 1)
         leading.memo_n = length + 1
         leading.memo_epoch = ctx.epoch
+        leading.seconds = length - 2 if ends_with_seconds(layout.text) else 0
     return True
 
 
@@ -104,7 +119,7 @@ cdef inline bint leading_good(Context* ctx, Leading* leading, Strptime* layout, 
                               size_t n) noexcept nogil:
     """Whether the line has a good time at its start, or none that the residue's pattern could match."""
     if (leading.memo_n and n >= leading.memo_n and leading.memo_epoch == ctx.epoch
-            and same_long(p, leading.memo, leading.memo_n)):
+            and same_moment(p, leading.memo, leading.memo_n, leading.seconds)):
         return True
     return leading_parsed(ctx, leading, layout, p, n)
 
@@ -125,6 +140,15 @@ cdef inline bint is_quiet(Scan* s, size_t line) noexcept nogil:
         if not passes_residue(s, i, s.base + first, s.ends[line] - first):
             return False
     return True
+
+
+cdef inline size_t skip_quiet(Scan* s, size_t line, uint64_t end) noexcept nogil:
+    """Past the lines before offset `end` that are quickly seen to be quiet."""
+    cdef Leading* leading = s.gates.leading
+    if (s.gates.any_always or s.gates.residue_n != 1 or not leading.run_n or leading.memo_n == 0
+            or leading.memo_epoch != s.ctx.epoch):
+        return line
+    return skip_moments(s.base, s.ends, line, s.lines, end, leading.memo, leading.memo_n, leading.seconds)
 
 
 cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
@@ -154,6 +178,28 @@ cdef inline void let_readers_in(Scan* s) noexcept nogil:
         s.lock.acquire()
 
 
+cdef inline bint is_opened(Context* ctx, Prog* prog) noexcept nogil:
+    """Whether a pattern that opens the program matches the line, or may; what was found is kept for the program."""
+    cdef int i
+    for i in range(prog.openers_n):
+        if match_line(ctx, &ctx.patterns[prog.openers[i]]) != 0:
+            return True
+    return prog.openers_n == 0
+
+
+cdef inline void close_gates(Scan* s) noexcept nogil:
+    """Take back the bits of programs of which factors were found but no pattern matches."""
+    cdef Gates* g = s.gates
+    cdef uint64_t todo
+    cdef uint32_t word
+    for word in range(g.program_word, g.words):
+        todo = s.ctx.bits[word] & s.allowed[word - g.program_word]
+        while todo:
+            if not is_opened(s.ctx, &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]):
+                s.ctx.bits[word] ^= todo ^ (todo & (todo - 1))
+            todo &= todo - 1
+
+
 cdef void run_line(Scan* s, size_t line) noexcept nogil:
     """Run over a line the programs that its bits, or no gates, select."""
     cdef Context* ctx = s.ctx
@@ -162,16 +208,17 @@ cdef void run_line(Scan* s, size_t line) noexcept nogil:
     cdef uint32_t word
     cdef size_t start = line_start(s, line)
     cdef const char* first = s.base + start
-    cdef size_t n = s.ends[line] - start
+    cdef size_t n = line_length(s, start, s.ends[line])
     cdef Prog* prog
-    if n and start + n < s.n and first[n - 1] == 13:
-        n -= 1
     ctx.serial += 1
     subject_set(&ctx.line, first, n)
+    ctx.line.room = s.n - start
     if ctx.ascii:
         ctx.line.state = TEXT_ASCII
-    if ctx.gated and g.residue_n:
-        run_residues(s, first, n)
+    if ctx.gated:
+        close_gates(s)
+        if g.residue_n:
+            run_residues(s, first, n)
     for word in range(g.program_word, g.words):
         todo = s.allowed[word - g.program_word]
         if ctx.gated:
@@ -257,7 +304,7 @@ cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
                     let_readers_in(s)
                 else:
                     run_line(s, line)
-                line += 1
+                line = skip_quiet(s, line + 1, end)
         elif i < e.n:
             while s.ends[line] < end:
                 line += 1
@@ -271,6 +318,69 @@ cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
         line += 1
 
 
+cdef void early_match(Scan* s, size_t line, Early* early) noexcept nogil:
+    """Match a line ahead of its turn and begin to look its label set up."""
+    cdef Ahead* ahead = s.ahead
+    cdef Pattern* pattern = &s.ctx.patterns[ahead.pattern]
+    cdef size_t start = line_start(s, line)
+    cdef size_t n = line_length(s, start, s.ends[line])
+    cdef uint64_t serial = early.serial
+    cdef Str labels[MAX_AHEAD]
+    cdef size_t first
+    cdef int i
+    early.serial = 0
+    early.slot = NO_SLOT
+    early.key = ahead.group_n
+    early.matched = chain_match(&pattern.chain, s.base + start, n, s.n - start, early.ov, pattern.pairs)
+    if early.matched < 0:
+        return
+    early.serial = serial
+    if early.matched == 0:
+        return
+    for i in range(ahead.group_n):
+        first = early.ov[2 * ahead.groups[i]]
+        labels[i].p = s.base + start
+        labels[i].n = 0
+        if first != <size_t> -1:
+            labels[i].p += first
+            labels[i].n = early.ov[2 * ahead.groups[i] + 1] - first
+        early.key += labels[i].n
+    early.h = hash_keys(labels, ahead.group_n).h
+    ahead_cell(ahead.metric, early.h)
+
+
+cdef void look_ahead(Scan* s, size_t line) noexcept nogil:
+    """Before `line` runs: each line behind it comes by at AHEAD_MATCH, then nearer."""
+    cdef Ahead* ahead = s.ahead
+    cdef Pattern* pattern = &s.ctx.patterns[ahead.pattern]
+    cdef uint64_t serial = s.ctx.serial + 1
+    cdef Early* early
+    if line + AHEAD_MATCH < s.lines and pattern.chain.ops != NULL:
+        early = &pattern.early[(serial + AHEAD_MATCH) % EARLY]
+        early.serial = serial + AHEAD_MATCH
+        early_match(s, line + AHEAD_MATCH, early)
+    early = &pattern.early[(serial + AHEAD_DATUM) % EARLY]
+    if early.serial == serial + AHEAD_DATUM and early.matched:
+        early.slot = ahead_datum(ahead.metric, early.h)
+    early = &pattern.early[(serial + AHEAD_KEY) % EARLY]
+    if early.serial == serial + AHEAD_KEY and early.matched:
+        ahead_key(ahead.metric, early.slot, early.key)
+
+
+cdef Ahead* worth_ahead(Scan* s, Ahead* aheads, int n) noexcept nogil:
+    """The label set whose metric has most of them, if it pays to look it up ahead of time."""
+    cdef Ahead* best = NULL
+    cdef uint32_t most = MANY_SERIES
+    cdef int i
+    if not (s.ctx.ascii and s.ctx.matcher.chains):
+        return NULL
+    for i in range(n):
+        if aheads[i].metric.count >= most and s.allowed[aheads[i].program >> 6] >> (aheads[i].program & 63) & 1:
+            best = &aheads[i]
+            most = best.metric.count
+    return best
+
+
 cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
     """The gates need no lock; then it is held, but for the readers that wait between two lines."""
     cdef size_t line
@@ -280,6 +390,8 @@ cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
         run_candidates(s, e)
     else:
         for line in range(s.lines):
+            if s.ahead != NULL:
+                look_ahead(s, line)
             run_line(s, line)
     s.lock.release()
 
@@ -533,6 +645,7 @@ cdef class Engine:
         while s.base < end:
             self._index_piece(s, end)
             self.ctx.gated = gated
+            s.ahead = worth_ahead(s, self.plan.aheads, self.plan.ahead_n)
             if self.plan.prog_n:
                 scan_piece(s, &self.events)
             lines += <int64_t> s.lines

@@ -39,6 +39,13 @@ class StoreLock {
     bool wanted() const { return waiting.load(std::memory_order_relaxed) != 0; }
 };
 
+// Have the memory from p to p + n near; no more than two lines of the cache.
+static inline void nm_prefetch(const void *p, size_t n) {
+    __builtin_prefetch(p);
+    __builtin_prefetch(static_cast<const char *>(p) + n - 1);
+    asm volatile("");  // GCC takes a function that only prefetches for one without effect, and drops its calls
+}
+
 static inline uint64_t nm_load8(const char *p) {
     uint64_t v;
     std::memcpy(&v, p, 8);

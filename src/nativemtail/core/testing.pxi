@@ -119,3 +119,22 @@ def _test_offset(TimeZone zone, int64_t sec) -> tuple[int, bytes]:
 
 def _test_nanoseconds(int64_t sec, int32_t nsec) -> int:
     return time_to_ns_saturated(Time(sec, nsec))
+
+
+def _test_chain(chain, bytes text, int pairs, size_t n):
+    """Match text[:n], with leave to read all of `text`: (1 matched, 0 not, -1 undecided; offsets)."""
+    cdef Chain c
+    cdef size_t* ov
+    cdef bytes ops = chain.ops
+    cdef bytes pool = chain.pool
+    memset(&c, 0, sizeof(Chain))
+    c.ops = <const ChainOp*><const char*>ops
+    c.pool = <const uint8_t*><const char*>pool
+    c.seek = chain.seek
+    c.sure = chain.sure
+    c.optional = chain.optional
+    ov = <size_t*>zeroed(2 * pairs, sizeof(size_t))
+    rc = chain_match(&c, text, n, len(text), ov, pairs)
+    found = [(None if ov[2 * i] == <size_t>-1 else (ov[2 * i], ov[2 * i + 1])) for i in range(pairs)]
+    free(ov)
+    return rc, found

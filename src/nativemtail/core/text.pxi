@@ -12,6 +12,7 @@ cdef extern from "core/native.hpp" nogil:
     int nm_shortest(double v, char* digits, int* exponent) noexcept
     size_t nm_int_text(int64_t v, char* out) noexcept
     int nm_read_double(const char* p, size_t n, bint hex, double* out) noexcept
+    bint nm_plain_double(const char* p, size_t n, double* out) noexcept
     uint64_t nm_ticks() noexcept
     uint32_t nm_lower(uint32_t rune) noexcept
     bint nm_printable(uint32_t rune) noexcept
@@ -328,6 +329,8 @@ cdef int parse_float(const char* p, size_t n, double* out) noexcept nogil:
     cdef bint sign = n > 0 and (negative or p[0] == c"+")
     cdef double v = 0
     cdef int rc
+    if nm_plain_double(p, n, out):
+        return NUM_OK
     if sign:
         p += 1
         n -= 1

@@ -1,0 +1,574 @@
+"""Patterns that a plain scan of a line can match: chains of literals, runs of characters, options and escapes.
+
+Most patterns of log lines are such chains: at each part the next characters alone tell how far it goes.  A chain takes
+the first choice of Go's order everywhere: the longest run, the first alternative.  If it comes through it has found
+Go's match, whatever the pattern.  If it fails, that means "no match" only as long as no other choice could have come
+through; beyond the first part for which that is not proven, a failing chain leaves the question open, and a real
+matcher has to answer it.
+
+Chains are for ASCII text.  `core/chain.hpp` runs them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from nativemtail.compiler.regex.syntax import (
+    Alternate,
+    Any,
+    AnyNotNL,
+    BeginText,
+    Capture,
+    Class,
+    Concat,
+    Empty,
+    EndText,
+    Literal,
+    Node,
+    Plus,
+    Quest,
+    Repeat,
+    Star,
+    WordBoundary,
+    char_ranges,
+)
+from nativemtail.compiler.regex.ucd import Ranges
+from nativemtail.compiler.tables import Chain
+
+ANY_NUMBER = 0xFFFFFFFF
+FIXED, RUN, LAST, FIRST, ESCAPED, SAVE, TRY, JUMP, END, WORD, DONE = range(11)
+"""Operations, as in core/chain.hpp."""
+NO_SLOT = 255
+_MOVES = (FIXED, RUN, LAST, FIRST, ESCAPED)
+
+_MAX_OPS = 96
+_MAX_DEPTH = 8
+_MAX_COPIES = 8
+_MAX_ITEMS = 512
+_MAX_NESTING = 40
+_MAX_BRANCHES = 24
+_WIDTH = 16
+"""Characters that one FIXED compares."""
+_WORD = 8
+"""Characters of a literal behind a run."""
+_END_OF_TEXT = 1 << 128
+"""Stands for the end of the text beside the 128 characters of a set."""
+_OP = struct.Struct("=BBBBBBHIIII")
+
+
+class _Mark(NamedTuple):
+    """The position is the slot's."""
+
+    slot: int
+
+
+class _Run(NamedTuple):
+    """Between `least` and `most` characters of a set."""
+
+    chars: int
+    least: int
+    most: int
+    lazy: bool = False
+
+    @property
+    def exact(self) -> bool:
+        return self.least == self.most
+
+
+class _Escaped(NamedTuple):
+    """Any number of characters of a set, or of `escape` with one of another set behind it."""
+
+    chars: int
+    escape: int
+    escaped: int
+
+
+class _Choice(NamedTuple):
+    """The first of these that matches."""
+
+    branches: list[list[_Item]]
+
+
+class _End(NamedTuple):
+    """The end of the text."""
+
+
+class _Word(NamedTuple):
+    """The beginning or end of a word."""
+
+
+_Item = _Mark | _Run | _Escaped | _Choice | _End | _Word
+
+
+class _Unfit(Exception):
+    """No chain."""
+
+
+def chain(node: Node, captures: int) -> Chain | None:
+    """The chain that matches `node` and finds its groups up to `captures` (-1: not even the match's extent)."""
+    parts = list(node.subs) if isinstance(node, Concat) else [node]
+    anchored = isinstance(parts[0], BeginText)
+    try:
+        items = _Reader(captures).items(Concat(tuple(parts[anchored:])))
+        seek = b"" if anchored else _leading_literal(items)
+        return _Assembler(seek, items).result()
+    except _Unfit:
+        return None
+
+
+# --- from the tree to items ----------------------------------------------------------------------------------
+
+
+class _Reader:
+    def __init__(self, captures: int) -> None:
+        self._captures = captures
+        self._left = _MAX_ITEMS
+
+    def items(self, node: Node, depth: int = 0) -> list[_Item]:
+        if depth > _MAX_NESTING:
+            raise _Unfit
+        found = list(self._items(node, depth + 1))
+        self._left -= len(found)
+        if self._left < 0:
+            raise _Unfit
+        return found
+
+    def _items(self, node: Node, depth: int) -> Iterable[_Item]:
+        match node:
+            case Literal():
+                if len(node.runes) > _MAX_ITEMS:
+                    raise _Unfit
+                return [_one(rune, node.fold) for rune in node.runes]
+            case Class() | AnyNotNL() | Any():
+                return [_Run(_chars(node), 1, 1)]
+            case Empty():
+                return []
+            case EndText():
+                return [_End()]
+            case WordBoundary():
+                return [_Word()]
+            case Concat(subs):
+                return [item for sub in subs for item in self.items(sub, depth)]
+            case Capture(index, _, sub):
+                items = self.items(sub, depth)
+                return items if index > self._captures else [_Mark(2 * index), *items, _Mark(2 * index + 1)]
+            case Star(sub, greedy):
+                return [self._loop(sub, 0, greedy, depth)]
+            case Plus(sub, greedy):
+                return [self._loop(sub, 1, greedy, depth)]
+            case Repeat(sub, least, most, greedy):
+                return self._repeated(sub, least, most, greedy, depth)
+            case Quest(sub, greedy):
+                return self._optional(sub, greedy, depth)
+            case Alternate(subs) if len(subs) <= _MAX_BRANCHES:
+                return [_Choice([self.items(sub, depth) for sub in subs])]
+            case _:
+                raise _Unfit
+
+    def _loop(self, sub: Node, least: int, greedy: bool, depth: int) -> _Item:
+        if _is_char(sub):
+            return _Run(_chars(sub), least, ANY_NUMBER, not greedy)
+        if isinstance(sub, Alternate) and len(sub.subs) == 2 and not least and greedy:
+            plain, pair = sorted(sub.subs, key=lambda part: isinstance(part, Concat) or not _is_char(part))
+            return self._escaped(plain, pair, depth)
+        raise _Unfit
+
+    def _escaped(self, plain: Node, pair: Node, depth: int) -> _Escaped:
+        items = self.items(pair, depth)
+        if isinstance(plain, Plus) and plain.greedy:
+            plain = plain.sub
+        if not _is_char(plain) or len(items) != 2:
+            raise _Unfit
+        escape, escaped = items
+        if not (isinstance(escape, _Run) and isinstance(escaped, _Run) and escape.exact and escaped.exact):
+            raise _Unfit
+        chars = _chars(plain)
+        if escape.least != 1 or escaped.least != 1 or escape.chars & (escape.chars - 1) or escape.chars & chars:
+            raise _Unfit
+        return _Escaped(chars, escape.chars.bit_length() - 1, escaped.chars)
+
+    def _repeated(self, sub: Node, least: int, most: int | None, greedy: bool, depth: int) -> list[_Item]:
+        if _is_char(sub):
+            return [_Run(_chars(sub), least, ANY_NUMBER if most is None else most, not greedy and least != most)]
+        if (least, most) == (0, 1):
+            return self._optional(sub, greedy, depth)
+        items = self.items(sub, depth)
+        if least != most or least > _MAX_COPIES or any(isinstance(item, _Mark) for item in _all(items)):
+            raise _Unfit
+        return items * least
+
+    def _optional(self, sub: Node, greedy: bool, depth: int) -> list[_Item]:
+        if _is_char(sub):
+            return [_Run(_chars(sub), 0, 1, not greedy)]
+        if not greedy:
+            raise _Unfit
+        return [_Choice([self.items(sub, depth), []])]
+
+
+@lru_cache(maxsize=1024)
+def _one(rune: str, fold: bool) -> _Run:
+    return _Run(_chars(Literal(rune, fold)), 1, 1)
+
+
+def _chars(node: Node) -> int:
+    """The ASCII characters of a one-character node, as bits."""
+    bits = _ascii(char_ranges(node))
+    if not bits:
+        raise _Unfit
+    return bits
+
+
+@lru_cache(maxsize=1024)
+def _ascii(ranges: Ranges) -> int:
+    bits = 0
+    for low, high in ranges:
+        if low < 0x80:
+            bits |= (1 << (min(high, 0x7F) + 1)) - (1 << low)
+    return bits
+
+
+def _is_char(node: Node) -> bool:
+    return isinstance(node, (Class, AnyNotNL, Any)) or (isinstance(node, Literal) and len(node.runes) == 1)
+
+
+def _all(items: Sequence[_Item]) -> Iterator[_Item]:
+    for item in items:
+        yield item
+        if isinstance(item, _Choice):
+            for branch in item.branches:
+                yield from _all(branch)
+
+
+def _literal(items: Sequence[_Item]) -> bytes:
+    """The characters that follow for certain, if each is one only."""
+    text = b""
+    for item in items:
+        if isinstance(item, (_Mark, _Word)):
+            continue
+        if not isinstance(item, _Run) or not item.exact or item.chars & (item.chars - 1) or not item.least:
+            break
+        text += bytes([item.chars.bit_length() - 1]) * item.least
+        if len(text) >= _WIDTH:
+            break
+    return text[:_WIDTH]
+
+
+def _leading_literal(items: Sequence[_Item]) -> bytes:
+    text = _literal(items)
+    if not text:
+        raise _Unfit
+    return text
+
+
+# --- what may come next ----------------------------------------------------------------------------------------
+
+
+def _next(items: Sequence[_Item]) -> tuple[int, bool]:
+    """The characters with which a match of `items` may begin, and whether it may also be empty before more text."""
+    chars = 0
+    for item in items:
+        match item:
+            case _Run():
+                chars |= item.chars
+                if item.least:
+                    return chars, False
+            case _Escaped():
+                chars |= item.chars | 1 << item.escape
+            case _End():
+                return chars | _END_OF_TEXT, False
+            case _Word():
+                return 2 * _END_OF_TEXT - 1, False
+            case _Choice(branches):
+                empty = False
+                for branch in branches:
+                    more, may_be_empty = _next(branch)
+                    chars |= more
+                    empty |= may_be_empty
+                if not empty:
+                    return chars, False
+    return chars, True
+
+
+def _prefix(items: Sequence[_Item]) -> list[int]:
+    """The sets that the first characters of every match are in, as far as they are known."""
+    sets: list[int] = []
+    for at, item in enumerate(items):
+        if isinstance(item, _Mark):
+            continue
+        if isinstance(item, _Run):
+            sets += [item.chars] * min(item.least, _WIDTH)
+        if not isinstance(item, _Run) or not item.exact:
+            chars, empty = _next(items[at:])
+            if isinstance(item, _Run) and item.least:
+                more, empty = _next(items[at + 1 :])
+                chars = item.chars | more
+            return sets if empty else [*sets, chars]
+    return sets
+
+
+def _apart(one: Sequence[_Item], other: Sequence[_Item]) -> bool:
+    """Whether what begins with a match of one does not begin with a match of the other."""
+    return any(not a & b for a, b in zip(_prefix(one), _prefix(other), strict=False))
+
+
+def _given_back(run: _Run, rest: Sequence[_Item]) -> int | None:
+    """How many of the characters that a run could take every match leaves to `rest`; None when that is not certain."""
+    chars, empty = _next(rest)
+    if not chars & run.chars and not empty:
+        return 0
+    if empty and not run.lazy:
+        return 0  # what follows cannot fail
+    if run.most != ANY_NUMBER:
+        return None
+    if not run.lazy and _takes_over(run, rest):
+        return 0
+    count = 0
+    for at, item in enumerate(rest):
+        if isinstance(item, _Mark):
+            continue
+        chars, empty = _next(rest[at:])
+        if not chars & run.chars and not empty:
+            return count
+        if not isinstance(item, _Run) or not item.exact or item.chars & ~run.chars:
+            return None
+        count += item.least
+    return None
+
+
+def _takes_over(run: _Run, rest: Sequence[_Item]) -> bool:
+    """Whether a run comes next that would take all that is given back to it, and leaves nothing itself."""
+    for at, item in enumerate(rest):
+        if isinstance(item, _Mark):
+            continue
+        if not isinstance(item, _Run) or run.chars & ~item.chars or (item.least, item.most) != (0, ANY_NUMBER):
+            return False
+        return not item.lazy and _given_back(item, rest[at + 1 :]) == 0
+    return False
+
+
+# --- from items to operations ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Op:
+    """One operation.  When its own part is done, `slot` gets the position; then comes a literal of `n` characters,
+    perhaps none, and `then` gets the position `behind` characters before its end."""
+
+    code: int
+    slot: int = NO_SLOT
+    then: int = NO_SLOT
+    behind: int = 0
+    back: int = 0
+    n: int = 0
+    target: int = 0
+    table: int = 0
+    literal: int = 0
+    least: int = 0
+    most: int = 0
+
+
+class _Assembler:
+    def __init__(self, seek: bytes, items: list[_Item]) -> None:
+        self._ops: list[_Op] = []
+        self._pool = bytearray(seek)
+        self._tables: dict[bytes, int] = {}
+        self._seek = len(seek)
+        self._sure: int | None = None
+        self._joint = 0
+        self._emit(items, [], 0)
+        self._add(_Op(DONE))
+        choices = [item for item in items if isinstance(item, _Choice)]
+        self._optional = any(isinstance(item, _Mark) for item in _all(choices))
+
+    def result(self) -> Chain:
+        packed = b"".join(
+            _OP.pack(
+                op.code, op.slot, op.then, op.behind, op.n, op.back, op.target, op.table, op.literal, op.least, op.most
+            )
+            for op in self._ops
+        )
+        sure = len(self._ops) if self._sure is None else self._sure
+        return Chain(packed, bytes(self._pool), self._seek, sure, self._optional)
+
+    def _add(self, op: _Op) -> _Op:
+        if len(self._ops) >= _MAX_OPS:
+            raise _Unfit
+        self._ops.append(op)
+        return op
+
+    def _unsure(self) -> None:
+        """Other choices than that of the last operation might do, too."""
+        if self._sure is None:
+            self._sure = len(self._ops) - 1
+
+    def _table(self, data: bytes) -> int:
+        if data not in self._tables:
+            self._tables[data] = len(self._pool)
+            self._pool += data
+        return self._tables[data]
+
+    def _emit(self, items: list[_Item], after: list[_Item], depth: int) -> None:
+        """Operations for `items`, with `after` behind them."""
+        at = 0
+        while at < len(items):
+            item = items[at]
+            match item:
+                case _Run() if item.exact and item.least <= _WIDTH:
+                    at = self._fixed(items, at)
+                    continue
+                case _Mark(slot):
+                    self._mark(slot)
+                case _Run():
+                    self._run(item, [*items[at + 1 :], *after])
+                case _Escaped():
+                    self._escaped(item, [*items[at + 1 :], *after])
+                case _End():
+                    self._add(_Op(END))
+                case _Word():
+                    self._add(_Op(WORD))
+                case _Choice():
+                    self._choice(item, [*items[at + 1 :], *after], depth)
+            at += 1
+
+    def _mark(self, slot: int, behind: int = 0) -> None:
+        if slot >= NO_SLOT:
+            raise _Unfit
+        last = self._last()
+        if last is not None and last.slot == NO_SLOT and not behind and not last.n and last.code in _MOVES:
+            last.slot = slot
+        elif last is not None and last.then == NO_SLOT and last.code in _MOVES:
+            last.then, last.behind = slot, behind
+        else:
+            self._add(_Op(SAVE, then=slot, behind=behind))
+
+    def _last(self) -> _Op | None:
+        """The operation that is always the one before."""
+        return self._ops[-1] if len(self._ops) > self._joint else None
+
+    def _fixed(self, items: list[_Item], at: int) -> int:
+        """One operation for as many single characters as it takes; where the items go on."""
+        sets: list[int] = []
+        marks: list[tuple[int, int]] = []
+        last = self._last()
+        proven = self._sure != len(self._ops) - 1
+        joins = last is not None and last.code in (RUN, ESCAPED) and not last.n and proven and _is_one(items[at])
+        width = _WORD if joins else _WIDTH
+        while at < len(items):
+            item = items[at]
+            if isinstance(item, _Mark):
+                marks.append((item.slot, len(sets)))
+            elif isinstance(item, _Run) and item.exact and len(sets) + item.least <= width:
+                if _two_ranges(item.chars) is None or (joins and not _is_one(item)):
+                    break
+                sets += [item.chars] * item.least
+            else:
+                break
+            at += 1
+        if not sets and not marks:  # a set that is not made of two ranges
+            item = items[at]
+            assert isinstance(item, _Run)
+            self._add(_Op(RUN, table=self._table(_nibbles(item.chars)), least=item.least, most=item.most))
+            return at + 1
+        if joins and last is not None:
+            last.n = len(sets)
+            last.literal = self._table(_word(sets))
+        else:
+            self._add(_Op(FIXED, table=self._table(_lanes(sets)), most=len(sets)))
+        for slot, place in marks:
+            self._mark(slot, len(sets) - place)
+        return at
+
+    def _run(self, item: _Run, rest: list[_Item]) -> None:
+        table = self._table(_nibbles(item.chars))
+        back = 0 if item.exact else _given_back(item, rest)
+        if back is not None:
+            if back > 255:
+                raise _Unfit
+            self._add(_Op(RUN, table=table, least=item.least, most=item.most, back=back))
+            return
+        literal = _literal(rest)
+        if literal:
+            code = FIRST if item.lazy else LAST
+            place = self._table(literal)
+            self._add(_Op(code, table=table, least=item.least, most=item.most, literal=place, target=len(literal)))
+        elif item.lazy or (item.most == ANY_NUMBER and not _next(rest)[0] & ~item.chars):
+            raise _Unfit  # the first choice never comes through
+        else:
+            self._add(_Op(RUN, table=table, least=item.least, most=item.most))
+        self._unsure()
+
+    def _escaped(self, item: _Escaped, rest: list[_Item]) -> None:
+        chars, empty = _next(rest)
+        table = self._table(_nibbles(item.chars) + _nibbles(item.escaped))
+        self._add(_Op(ESCAPED, table=table, most=item.escape))
+        if not empty and chars & (item.chars | 1 << item.escape):
+            self._unsure()
+
+    def _choice(self, item: _Choice, rest: list[_Item], depth: int) -> None:
+        if depth == _MAX_DEPTH:
+            raise _Unfit
+        jumps = []
+        slots = [mark.slot for mark in _all([item]) if isinstance(mark, _Mark)]
+        for number, branch in enumerate(item.branches):
+            if number == len(item.branches) - 1:
+                self._emit(branch, rest, depth)
+                break
+            attempt = self._add(_Op(TRY, least=min(slots, default=0), most=max(slots, default=-1) + 1))
+            self._emit(branch, rest, depth + 1)
+            jumps.append(self._add(_Op(JUMP)))
+            others = ([*other, *rest] for other in item.branches[number + 1 :])
+            if not _next(rest)[1] and not all(_apart(branch, other) for other in others):
+                self._unsure()
+            attempt.target = len(self._ops)
+        for jump in jumps:
+            jump.target = len(self._ops)
+        self._joint = len(self._ops)
+
+
+def _is_one(item: _Item) -> bool:
+    """Whether it stands for the same text always."""
+    return isinstance(item, _Run) and item.exact and not item.chars & (item.chars - 1)
+
+
+def _word(sets: list[int]) -> bytes:
+    """A literal and the mask of its bytes, as words."""
+    text = bytes(chars.bit_length() - 1 for chars in sets)
+    return text.ljust(_WORD, b"\0") + (b"\xff" * len(text)).ljust(_WORD, b"\0")
+
+
+@lru_cache(maxsize=1024)
+def _two_ranges(chars: int) -> list[tuple[int, int]] | None:
+    """The set as two ranges (twice the same if one will do); None when it has more."""
+    ranges = []
+    while chars:
+        low = (chars & -chars).bit_length() - 1
+        high = low + ((chars >> low) + 1 & ~(chars >> low)).bit_length() - 2
+        ranges.append((low, high))
+        chars &= -1 << (high + 1)
+    if len(ranges) > 2:
+        return None
+    return ranges if len(ranges) == 2 else ranges * 2
+
+
+def _lanes(sets: list[int]) -> bytes:
+    """For each place the first characters of two ranges, and how much further they go."""
+    rows = zip(*map(_lane, sets), strict=True)
+    return b"".join(bytes(row).ljust(_WIDTH, filling) for row, filling in zip(rows, (b"\0", b"\xff") * 2, strict=True))
+
+
+@lru_cache(maxsize=1024)
+def _lane(chars: int) -> tuple[int, int, int, int]:
+    ranges = _two_ranges(chars)
+    assert ranges is not None
+    (low, high), (other_low, other_high) = ranges
+    return low, high - low, other_low, other_high - other_low
+
+
+@lru_cache(maxsize=1024)
+def _nibbles(chars: int) -> bytes:
+    """For each low half of a character the high halves with which it is in the set, as bits."""
+    return bytes(sum((chars >> (16 * high + low) & 1) << high for high in range(8)) for low in range(16))

@@ -1,0 +1,297 @@
+// Chains: patterns that a plain scan of an ASCII text can match (compiler/regex/chain.py makes them).
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace nm {
+
+struct ChainOp {
+    uint8_t code;
+    uint8_t slot;      // that gets the position when the operation's own part is done; kNoSlot: none
+    uint8_t then;      // that gets the position when the literal behind it is, too, but `behind` characters before
+    uint8_t behind;
+    uint8_t n;         // length of the literal behind the operation, at most 8
+    uint8_t back;      // characters that a run leaves to what follows
+    uint16_t target;   // operation to go on with; of kLast and kFirst the length of the literal that they look for
+    uint32_t table;    // offsets in the pool
+    uint32_t literal;
+    uint32_t least;
+    uint32_t most;
+};
+
+struct Chain {
+    const ChainOp *ops;  // nullptr: the pattern is none
+    const uint8_t *pool;
+    uint32_t seek;  // length of the literal that a match begins with, the pool's first bytes; 0: only at the start
+    uint32_t sure;  // a failure up to this operation means that there is no match from here
+    bool optional;  // some groups may be unset
+    uint64_t tried;
+    uint64_t undecided;
+};
+
+constexpr size_t kUnset = SIZE_MAX;
+
+#if defined(__x86_64__)
+
+enum : uint8_t { kFixed, kRun, kLast, kFirst, kEscaped, kSave, kTry, kJump, kEnd, kWord, kDone };
+constexpr uint8_t kNoSlot = 255;
+constexpr int kChoices = 8;        // that are open at once
+constexpr int kStarts = 16;        // places where a match may begin that are tried before the chain gives up
+constexpr uint64_t kTrial = 64;    // texts after which a chain that mostly gives up is not asked again
+
+struct ChainText {
+    const char *p;
+    const char *end;
+    const char *wide;  // up to here 32 bytes may be read
+};
+
+#define NM_AVX2 __attribute__((target("avx2,bmi"))) inline
+#define NM_ALWAYS __attribute__((target("avx2,bmi"), always_inline)) inline
+
+// For a high nibble its bit in a nibble table's rows.
+alignas(32) constexpr uint8_t kColumns[32] = {1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0,
+                                              1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0};
+
+// Whether the set of a nibble table has the byte.
+inline bool has_byte(const uint8_t *table, uint8_t c) noexcept { return c < 0x80 && table[c & 15] >> (c >> 4) & 1; }
+
+inline bool is_word(char c) noexcept {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+}
+
+// The first place from `at` to `end` whose byte is not in the set, or `end`.
+NM_ALWAYS const char *run_end(const uint8_t *nibbles, const char *at, const char *end, const char *wide) noexcept {
+    const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(nibbles)));
+    const __m256i bits = _mm256_load_si256(reinterpret_cast<const __m256i *>(kColumns));
+    const __m256i low = _mm256_set1_epi8(0x0F);
+    for (; at <= wide; at += 32) {
+        const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at));
+        const __m256i row = _mm256_shuffle_epi8(table, _mm256_and_si256(bytes, low));
+        const __m256i column = _mm256_shuffle_epi8(bits, _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low));
+        const __m256i missing = _mm256_cmpeq_epi8(_mm256_and_si256(row, column), _mm256_setzero_si256());
+        const uint32_t mask = static_cast<uint32_t>(_mm256_movemask_epi8(missing));
+        if (mask) {
+            at += __builtin_ctz(mask);
+            return at < end ? at : end;
+        }
+        if (end - at <= 32) return end;
+    }
+    while (at < end && has_byte(nibbles, static_cast<uint8_t>(*at))) at++;
+    return at;
+}
+
+// Whether each of `n` bytes, at most 16, is in one of the two ranges of its place.
+NM_ALWAYS bool fits_fixed(const uint8_t *lanes, const char *at, size_t n, const char *wide) noexcept {
+    if (at <= wide) {
+        const __m128i *row = reinterpret_cast<const __m128i *>(lanes);
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(at));
+        const __m128i one = _mm_sub_epi8(bytes, _mm_loadu_si128(row));
+        const __m128i other = _mm_sub_epi8(bytes, _mm_loadu_si128(row + 2));
+        const __m128i good = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(one, _mm_loadu_si128(row + 1)), one),
+                                          _mm_cmpeq_epi8(_mm_min_epu8(other, _mm_loadu_si128(row + 3)), other));
+        return _mm_movemask_epi8(good) == 0xFFFF;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t c = static_cast<uint8_t>(at[i]);
+        if (uint8_t(c - lanes[i]) > lanes[16 + i] && uint8_t(c - lanes[32 + i]) > lanes[48 + i]) return false;
+    }
+    return true;
+}
+
+// Whether a literal of n bytes, at most 8, stands here; in the pool is its word, then the mask of its bytes.
+NM_ALWAYS bool fits_word(const uint8_t *word, const char *at, size_t n, const char *wide) noexcept {
+    if (at <= wide) {
+        uint64_t here, wanted, mask;
+        std::memcpy(&here, at, 8);
+        std::memcpy(&wanted, word, 8);
+        std::memcpy(&mask, word + 8, 8);
+        return ((here ^ wanted) & mask) == 0;
+    }
+    return std::memcmp(at, word, n) == 0;
+}
+
+// The first place from `at` to `last` where the literal of n bytes stands, all of it within the text; null: nowhere.
+NM_AVX2 const char *literal_first(const char *literal, size_t n, const ChainText &text, const char *at,
+                                  const char *last) noexcept {
+    if (size_t(text.end - at) < n) return nullptr;
+    if (last > text.end - n) last = text.end - n;
+    const __m256i head = _mm256_set1_epi8(literal[0]);
+    const __m256i tail = _mm256_set1_epi8(literal[n - 1]);
+    for (; at <= last && text.wide && text.wide - at >= ptrdiff_t(n) - 1; at += 32) {
+        const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at));
+        const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at + n - 1));
+        const __m256i both = _mm256_and_si256(_mm256_cmpeq_epi8(first, head), _mm256_cmpeq_epi8(second, tail));
+        for (uint32_t mask = static_cast<uint32_t>(_mm256_movemask_epi8(both)); mask; mask &= mask - 1) {
+            const char *here = at + __builtin_ctz(mask);
+            if (here > last) return nullptr;
+            if (std::memcmp(here, literal, n) == 0) return here;
+        }
+    }
+    for (; at <= last; at++)
+        if (*at == literal[0] && std::memcmp(at, literal, n) == 0) return at;
+    return nullptr;
+}
+
+// The last such place.
+NM_AVX2 const char *literal_last(const char *literal, size_t n, const ChainText &text, const char *at,
+                                 const char *last) noexcept {
+    if (size_t(text.end - at) < n) return nullptr;
+    if (last > text.end - n) last = text.end - n;
+    if (last < at) return nullptr;
+    const __m256i head = _mm256_set1_epi8(literal[0]);
+    const __m256i tail = _mm256_set1_epi8(literal[n - 1]);
+    const char *end = last + 1;  // what is behind it has been looked at
+    for (; end - at >= 32; end -= 32) {
+        const char *p = end - 32;
+        const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p));
+        const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p + n - 1));
+        const __m256i both = _mm256_and_si256(_mm256_cmpeq_epi8(first, head), _mm256_cmpeq_epi8(second, tail));
+        uint32_t mask = static_cast<uint32_t>(_mm256_movemask_epi8(both));
+        while (mask) {
+            const int bit = 31 - __builtin_clz(mask);
+            if (std::memcmp(p + bit, literal, n) == 0) return p + bit;
+            mask ^= uint32_t{1} << bit;
+        }
+    }
+    while (end > at)
+        if (*--end == literal[0] && std::memcmp(end, literal, n) == 0) return end;
+    return nullptr;
+}
+
+// Run the chain from `start`: 1 matched, 0 not, -1 undecided.  `pairs` 0: nothing is written to `ov`.
+NM_AVX2 int chain_from(const Chain &chain, const ChainText &text, const char *start, size_t *ov, int pairs) noexcept {
+    const uint8_t *const pool = chain.pool;
+    const char *const base = text.p;
+    const char *const end = text.end;
+    const char *const wide = text.wide;
+    const ChainOp *op = chain.ops;
+    const ChainOp *choice[kChoices];
+    const char *kept[kChoices];
+    int open = 0;
+    const char *at = start;
+    const char *to;
+    if (chain.optional)
+        for (int i = 0; i < 2 * pairs; i++) ov[i] = kUnset;
+    for (;; op++) {
+        switch (op->code) {
+            case kRun:
+                to = op->most < size_t(end - at) ? at + op->most : end;
+                to = run_end(pool + op->table, at, to, wide);
+                if (size_t(to - at) < size_t{op->least} + op->back) goto fail;
+                at = to - op->back;
+                break;
+            case kFixed:
+                if (size_t(end - at) < op->most || !fits_fixed(pool + op->table, at, op->most, wide)) goto fail;
+                at += op->most;
+                break;
+            case kLast:
+            case kFirst: {
+                const char *literal = reinterpret_cast<const char *>(pool) + op->literal;
+                to = op->most < size_t(end - at) ? at + op->most : end;
+                to = run_end(pool + op->table, at, to, wide);
+                if (size_t(to - at) < op->least) goto fail;
+                at += op->least;
+                at = op->code == kLast ? literal_last(literal, op->target, text, at, to)
+                                       : literal_first(literal, op->target, text, at, to);
+                if (!at) goto fail;
+                break;
+            }
+            case kEscaped:
+                for (;;) {
+                    at = run_end(pool + op->table, at, end, wide);
+                    if (end - at < 2 || static_cast<uint8_t>(*at) != op->most ||
+                        !has_byte(pool + op->table + 16, static_cast<uint8_t>(at[1])))
+                        break;
+                    at += 2;
+                }
+                break;
+            case kTry:
+                choice[open] = op;
+                kept[open] = at;
+                open++;
+                continue;
+            case kJump:
+                open--;
+                op = chain.ops + op->target - 1;
+                continue;
+            case kEnd:
+                if (at != end) goto fail;
+                continue;
+            case kWord:
+                if ((at > base && is_word(at[-1])) == (at < end && is_word(*at))) goto fail;
+                continue;
+            case kDone:
+                if (pairs) {
+                    ov[0] = size_t(start - base);
+                    ov[1] = size_t(at - base);
+                }
+                return 1;
+            default:  // kSave
+                break;
+        }
+        if (op->slot != kNoSlot) ov[op->slot] = size_t(at - base);
+        if (op->n) {
+            if (size_t(end - at) < op->n || !fits_word(pool + op->literal, at, op->n, wide)) goto fail;
+            at += op->n;
+        }
+        if (op->then != kNoSlot) ov[op->then] = size_t(at - base) - op->behind;
+        continue;
+    fail:
+        if (size_t(op - chain.ops) > chain.sure) return -1;
+        if (!open) return 0;
+        open--;
+        at = kept[open];
+        op = choice[open];
+        for (uint32_t slot = op->least; slot < op->most; slot++) ov[slot] = kUnset;
+        op = chain.ops + op->target - 1;
+    }
+}
+
+NM_AVX2 int chain_search(const Chain &chain, const ChainText &text, size_t *ov, int pairs) noexcept {
+    if (!chain.seek) return chain_from(chain, text, text.p, ov, pairs);
+    const char *literal = reinterpret_cast<const char *>(chain.pool);
+    const char *at = text.p;
+    for (int starts = 0; starts < kStarts; starts++) {
+        at = literal_first(literal, chain.seek, text, at, text.end);
+        if (!at) return 0;
+        const int rc = chain_from(chain, text, at, ov, pairs);
+        if (rc) return rc;
+        at++;
+    }
+    return -1;
+}
+
+#undef NM_AVX2
+#undef NM_ALWAYS
+#endif
+
+inline bool chains_work() noexcept {
+#if defined(__x86_64__)
+    static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
+    return has_avx2;
+#else
+    return false;
+#endif
+}
+
+// Match an ASCII text of n bytes, of which `room` ≥ n may be read, if chains_work(): 1 matched, 0 not, -1 ask PCRE2.
+// `ov` gets `pairs` pairs of offsets.
+inline int chain_match(Chain *chain, const char *p, size_t n, size_t room, size_t *ov, int pairs) noexcept {
+#if defined(__x86_64__)
+    const ChainText text{p, p + n, room >= 32 ? p + room - 32 : nullptr};
+    const int rc = chain_search(*chain, text, ov, pairs);
+    chain->tried++;
+    if (rc < 0 && ++chain->undecided >= kTrial && chain->undecided > chain->tried / 4) chain->ops = nullptr;
+    return rc;
+#else
+    (void)chain, (void)p, (void)n, (void)room, (void)ov, (void)pairs;
+    return -1;
+#endif
+}
+
+}  // namespace nm
