@@ -204,7 +204,7 @@ class Engine:
     def source(self, name: str) -> int:
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
     def forget(self, source: int) -> None:
-        """Give the number back; its count of lines is gone."""
+        """Give the number back."""
     def scan(self, source: int, block: bytes | bytearray | memoryview, start: int = ..., end: int = ...) -> int:
         """Run every program over the lines in block[start:end]; the number of lines.
 
@@ -215,7 +215,6 @@ class Engine:
     def last_faults(self) -> dict[str, Fault]:
         """The last run-time error of each program of the running plan that had one."""
     def lines_total(self) -> int: ...
-    def source_lines(self) -> dict[str, int]: ...
     def program_lines(self) -> dict[str, int]:
         """Lines handed to each program after its filter, since the engine was made."""
     def program_faults(self) -> dict[str, int]:

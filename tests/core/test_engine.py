@@ -111,7 +111,7 @@ def test_sources_come_and_go_while_a_block_runs() -> None:
 
     def forget_mine() -> None:
         while not done.is_set():
-            engine.source_lines()
+            engine.program_lines()
             with contextlib.suppress(ValueError):  # the other thread was quicker
                 engine.forget(engine.source("mine"))
 

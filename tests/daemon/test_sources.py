@@ -107,6 +107,38 @@ def test_many_clients_at_once(place: Place) -> None:
     assert not path.exists()
 
 
+def test_5000_files_at_once(place: Place) -> None:
+    """Half of them are there at the start, half appear while it runs; then all are written to."""
+    logs = [place.logs / f"{number}.log" for number in range(5000)]
+    for log in logs[:2500]:
+        log.write_bytes(b"old\n")
+    daemon = place.start()
+    for log in logs[2500:]:
+        log.write_bytes(b"new 1\n")
+    for log in logs:
+        append(log, b"all 1\n")
+    daemon.wait_for("lines_total", 7500)
+    metrics = daemon.metrics()
+    assert (metrics["words_total{word=new}"], metrics["words_total{word=all}"]) == (2500, 5000)
+    assert metrics["mtail_limits_hit_total{limit=open_files}"] == 0
+    for log in logs:
+        log.unlink()
+    wait_until(lambda: not any(key.startswith("mtail_log_lag_bytes") for key in daemon.metrics()))
+    assert daemon.stop() == 0
+
+
+def test_datagrams(place: Place) -> None:
+    port, path = free_port(socket.SOCK_DGRAM), place.root / "socket"
+    daemon = place.start(logs=[f"udp://127.0.0.1:{port}", f"unixgram://{path}"])
+    for family, address in ((socket.AF_INET, ("127.0.0.1", port)), (socket.AF_UNIX, str(path))):
+        with socket.socket(family, socket.SOCK_DGRAM) as peer:
+            for _ in range(20):
+                peer.sendto(b"a 1\nb 2", address)
+    daemon.wait_for("lines_total", 80)
+    assert daemon.stop() == 0
+    assert not path.exists()
+
+
 def test_lost_datagrams_are_counted(place: Place) -> None:
     port = free_port(socket.SOCK_DGRAM)
     daemon = place.start(logs=[f"udp://127.0.0.1:{port}"])
@@ -212,3 +244,12 @@ def test_what_it_says_of_its_logs(place: Place) -> None:
     assert metrics["memory_usage"] > 0
     assert metrics["mtail_vm_line_processing_duration_seconds_count"] >= 1
     assert metrics["prog_load_latency_count"] == 1
+    families = {key.partition("{")[0] for key in metrics}
+    assert families >= {
+        *("mtail_build_info", "mtail_lines_total", "mtail_log_lines_total", "mtail_prog_loads_total"),
+        *("mtail_prog_lines_total", "connection_count", "total_connections_denied", "disk_free_bytes"),
+        *("disk_free_percent", "disk_free_inodes", "disk_free_inodes_percent", "memory_usage", "thread_pool_size"),
+        *("thread_pool_parked", "prog_load_latency_sum", "scrape_latency_sum", "mtail_log_lag_bytes"),
+        *("mtail_lines_dropped_total", "mtail_limits_hit_total", "mtail_vm_line_processing_duration_seconds_sum"),
+        *("process_cpu_seconds_total", "process_open_fds", "python_info"),
+    }

@@ -149,7 +149,6 @@ class Session:
             str(fault)
         self.engine.program_lines()
         self.engine.program_faults()
-        self.engine.source_lines()
 
 
 def read_all(snapshot: Snapshot, random: Random) -> None:

@@ -19,7 +19,6 @@ cdef enum:
 
 cdef struct Source:             # a source of lines, by number
     uint64_t* allowed           # programs whose log_filter lets it through, as words; NULL: ask again
-    int64_t lines
 
 cdef struct Events:             # of one block: end offset << 32 | factor
     uint64_t* list
@@ -569,12 +568,11 @@ cdef class Engine:
         return self.source_n - 1
 
     def forget(self, int source):
-        """Give the number back; its count of lines is gone."""
+        """Give the number back."""
         with self.turn:
             self._check_source(source)
             free(self.sources[source].allowed)
             self.sources[source].allowed = NULL
-            self.sources[source].lines = 0
             del self.source_numbers[self.source_names[source]]
             self.source_names[source] = None
             self.free_sources.append(source)
@@ -630,7 +628,6 @@ cdef class Engine:
         s.ends = self.ends
         with nogil:
             lines = self._scan(&s, s.base + (end - start))
-        self.sources[source].lines += lines
         self.total += lines
         return lines
 
@@ -685,10 +682,6 @@ cdef class Engine:
 
     def lines_total(self):
         return self.total
-
-    def source_lines(self):
-        return {name.decode("utf-8", "surrogateescape"): self.sources[i].lines
-                for i, name in enumerate(self.source_names) if name is not None}
 
     def program_lines(self):
         """Lines handed to each program after its filter, since the engine was made."""
