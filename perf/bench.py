@@ -13,8 +13,6 @@ import datetime
 import http.client
 import json
 import os
-import platform
-import re
 import shutil
 import socket
 import statistics
@@ -29,12 +27,12 @@ from typing import Any
 
 from generate import INPUTS, MEGABYTE, generate, pieces, services
 from peers import PATIENCE, PEERS, Peer, until_served
+from report import RESULTS, first_line, machine, stem_name, versions
 
 import daemon
 
 PERF = Path(__file__).resolve().parent
 BUILD = PERF.parent / "build" / "perf"
-RESULTS = PERF / "results"
 SLOW = 30 * MEGABYTE
 """Bytes a second of the processor; what is slower may be timed on the beginning of a log."""
 
@@ -392,34 +390,6 @@ def inside_table(found: dict[str, Any]) -> Iterator[str]:
         yield f"| twice the hostile line, `{pattern.replace('|', chr(92) + '|')}` | {ratio:.2f} × the time |"
 
 
-def machine() -> dict[str, str | int]:
-    """What the figures depend on."""
-    model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
-    assert memory is not None
-    return {
-        "cpu": model[1] if model else platform.machine(),
-        "cores": os.cpu_count() or 1,
-        "memory_mib": int(memory[1]) // 1024,
-        "kernel": platform.release(),
-        "load_at_start": f"{os.getloadavg()[0]:.2f}",
-    }
-
-
-def first_line(*command: str) -> str:
-    answer = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return (answer.stdout or answer.stderr).strip().split("\n")[0]
-
-
-def versions(subjects: dict[str, list[str]]) -> dict[str, str]:
-    found = {subject: first_line(command[0], "--version") for subject, command in subjects.items()}
-    found |= {library: first_line("pkg-config", "--modversion", library) for library in ("libhs", "libpcre2-8")}
-    found["python"] = platform.python_version()
-    found["compiler"] = first_line("g++", "--version")
-    found["commit"] = first_line("git", "-C", str(PERF), "describe", "--always", "--dirty")
-    return found
-
-
 def table(results: Results, same: dict[str, bool | None], limits: dict[str, dict[str, float]]) -> Iterator[str]:
     """One row a scenario; MB are 10⁶ bytes, MiB 2²⁰."""
     columns = ["work", "MB", "nativemtail s", "MB/s", "MiB", "cold s", "mtail s", "MB/s", "MiB"]
@@ -673,10 +643,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         found = measure_all(arguments, Path(scratch) / "cache")
     now = datetime.datetime.now(datetime.UTC)
-    slug = arguments.machine or re.sub(r"[^a-z0-9]+", "-", str(found.machine["cpu"]).lower()).strip("-")
     text = "\n".join(report(found, now, arguments.runs)) + "\n"
     arguments.results.mkdir(exist_ok=True, parents=True)
-    stem = arguments.results / f"{now:%Y-%m-%d}-{slug}"
+    stem = arguments.results / stem_name(now, found.machine, arguments.machine)
     stem.with_suffix(".md").write_text(text)
     stem.with_suffix(".json").write_text(json.dumps(raw(found, now), indent=1) + "\n")
     print(text)

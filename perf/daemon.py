@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import RESULTS, machine, versions
+from report import RESULTS, machine, stem_name, versions
 
 MEGABYTE = 1_000_000
 PATIENCE = 60.0
@@ -302,7 +302,6 @@ def _record(
 ) -> None:
     """Write the results where those of `bench.py` are."""
     now = datetime.datetime.now(datetime.UTC)
-    slug = options.machine or re.sub(r"[^a-z0-9]+", "-", str(about["cpu"]).lower()).strip("-")
     lines = [f"# The daemon, {now:%Y-%m-%d %H:%M} UTC, {about['cpu']}", ""]
     lines += [f"- {key}: {value}" for key, value in {**about, **software}.items()]
     sizes = {name: getattr(options, name) for name in SIZES}
@@ -316,7 +315,7 @@ def _record(
                 lines.append(f"| {key} | " + " | ".join(cells) + " |")
     raw = {"date": now.isoformat(timespec="seconds"), "machine": about, "versions": software, "sizes": sizes}
     RESULTS.mkdir(exist_ok=True)
-    stem = str(RESULTS / f"{now:%Y-%m-%d}-{slug}-daemon")
+    stem = str(RESULTS / f"{stem_name(now, about, options.machine)}-daemon")
     Path(stem + ".md").write_text("\n".join(lines) + "\n")
     Path(stem + ".json").write_text(json.dumps({**raw, "results": results}, indent=1) + "\n")
     print(f"written to {stem}.md and .json", file=sys.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +65,6 @@ def cells(report: str, *begins: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")]
 
 
-@pytest.mark.skipif(shutil.which("mtail") is None, reason="needs mtail")
 def test_a_report(tmp_path: Path) -> None:
     report, raw, said = bench(tmp_path, "--only", "apache", "--only", "startup")
     assert cells(report, "apache", "1")[10] == "yes"

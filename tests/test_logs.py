@@ -58,6 +58,31 @@ def test_levels(flags: dict[str, object], daemon: bool, shown: str, capfd: pytes
     assert "".join(level for level, _ in LINE.findall(capfd.readouterr().err)) == shown
 
 
+@pytest.mark.parametrize(
+    ("daemon", "shown"),
+    [
+        (False, "] compile failed for a.mtail:\na.mtail:1:1: one\na.mtail:2:1: two\n"),
+        (True, "] compile failed for a.mtail: a.mtail:1:1: one; a.mtail:2:1: two\n"),
+    ],
+)
+def test_an_event_of_a_daemon_is_one_line(daemon: bool, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Options(), daemon=daemon)
+    log.error("compile failed for a.mtail:\na.mtail:1:1: one\na.mtail:2:1: two")
+    assert capfd.readouterr().err.endswith(shown)
+
+
+def test_a_traceback_of_a_daemon_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Options(), daemon=True)
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        log.exception("caught")
+    shown = capfd.readouterr().err
+    assert shown.count("\n") == 1
+    assert "caught; Traceback (most recent call last): File " in shown
+    assert shown.endswith("; ValueError: wrong\n")
+
+
 def test_bytes_go_through(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     logs.configure(Options())
     log.error("%s", os.fsdecode(b"a\xff\xc3\xa4"))

@@ -31,7 +31,10 @@ _LEVELS = {
 
 
 def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
-    """Send messages where the flags say; a daemon that writes no files shows all of them on standard error."""
+    """Send messages where the flags say.
+
+    A daemon that writes no files shows all of them on standard error, and each event takes one line.
+    """
     logger = logging.getLogger(NAME)
     logger.setLevel(logging.DEBUG if options.v > 0 else logging.INFO)
     logger.propagate = False
@@ -43,19 +46,26 @@ def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
     everything = options.logtostderr or options.alsologtostderr
     if daemon and not options.log_dir and "stderrthreshold" not in options.given:
         everything = True
-    stderr = StderrHandler(logging.DEBUG if everything else _LEVELS[options.stderrthreshold])
+    stderr = StderrHandler(logging.DEBUG if everything else _LEVELS[options.stderrthreshold], one_line=daemon)
     logger.addHandler(stderr)
     if options.log_dir and not options.logtostderr:
         from pathlib import Path
 
         links = [Path(options.log_dir), *([Path(options.log_link)] if options.log_link else [])]
         for level in ("INFO", "WARNING", "ERROR", "FATAL"):
-            logger.addHandler(FileHandler(level, Path(options.log_dir), links))
+            logger.addHandler(FileHandler(level, Path(options.log_dir), links, one_line=daemon))
     return stderr
 
 
 class Formatter(logging.Formatter):
-    """One event; bytes that are not UTF-8 go through as surrogates."""
+    """One event; bytes that are not UTF-8 go through as surrogates.
+
+    `one_line`: what collectors of logs want; else texts that have several lines, like compile errors, keep them.
+    """
+
+    def __init__(self, *, one_line: bool) -> None:
+        super().__init__()
+        self._one_line = one_line
 
     def format(self, record: logging.LogRecord) -> str:
         at = time.localtime(record.created)
@@ -63,6 +73,8 @@ class Formatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
+        if self._one_line:
+            text = "; ".join(line.strip() for line in text.splitlines()).replace(":; ", ": ")
         return (
             f"{_LETTERS.get(record.levelno, 'I')}{time.strftime('%m%d %H:%M:%S', at)}.{micros:06d}"
             f" {record.process or 0:7d} {record.filename}:{record.lineno}] {text}\n"
@@ -72,10 +84,10 @@ class Formatter(logging.Formatter):
 class StderrHandler(logging.Handler):
     """Writes each event at once; `before` is called first, to clear what stands on the terminal's line."""
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, *, one_line: bool = False) -> None:
         super().__init__(level)
         self.before: Callable[[], None] | None = None
-        self.setFormatter(Formatter())
+        self.setFormatter(Formatter(one_line=one_line))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -93,14 +105,14 @@ class FileHandler(logging.Handler):
     It has the events of its level and above.  `<program>.<LEVEL>` in each of `links` points to it.
     """
 
-    def __init__(self, level: str, directory: Path, links: list[Path]) -> None:
+    def __init__(self, level: str, directory: Path, links: list[Path], *, one_line: bool = False) -> None:
         super().__init__(_LEVELS[level])
         self._name = level
         self._directory = directory
         self._links = links
         self._fd = -1
         self._size = 0
-        self.setFormatter(Formatter())
+        self.setFormatter(Formatter(one_line=one_line))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -6,7 +6,6 @@ import ctypes
 import errno
 import mmap
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -221,7 +220,6 @@ def test_without_writable_code(deny: Callable[[], None], place: Place) -> None:
     assert daemon.stop() == 0
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
 def test_the_unit_is_good(tmp_path: Path) -> None:
     unit = tmp_path / "nativemtail.service"
     text = UNIT.read_text()
