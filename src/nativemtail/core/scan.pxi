@@ -374,10 +374,13 @@ cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
     if s.ctx.gated and scan_gated(s, e):
         return
     s.ctx.gated = False
-    for line in range(s.lines):
-        if s.ahead != NULL:
+    if s.ahead == NULL:
+        for line in range(s.lines):
+            run_line(s, line)
+    else:
+        for line in range(s.lines):
             look_ahead(s, line)
-        run_line(s, line)
+            run_line(s, line)
 
 
 cdef context_plan(Context* ctx, Plan plan):
