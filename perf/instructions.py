@@ -40,6 +40,9 @@ WORKLOADS = {"apache": "apache", "syslog": "syslog", "json": "json", "lines": "a
 Counts = dict[str, dict[str, int]]
 """Instructions by workload and stage."""
 
+NATIVE = {"chain": "match", "literal": "match", "index": "scan"}
+"""Stages of the functions in core/*.hpp, by the first word of their names."""
+
 LIBRARIES = {
     "libhs": "gates",
     "libpcre2": "match",
@@ -133,6 +136,9 @@ def count(part: Path, stage: Mapping[str, str]) -> dict[str, int]:
 def stage_of(library: str, function: str, stage: Mapping[str, str]) -> str:
     name = Path(library).name
     if name.startswith("_core"):
+        native = re.match(r"nm::([a-z]+)", function)
+        if native:
+            return NATIVE.get(native[1], "other")
         cython = re.match(r"__pyx_\w+?_5_core_(?:\d+[A-Z][a-z]+_(?:\d+)?)?(\w+)", function)
         return stage.get(cython[1], "other") if cython else "other"
     return next((found for prefix, found in LIBRARIES.items() if name.startswith(prefix)), "other")

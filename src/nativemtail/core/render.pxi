@@ -39,7 +39,6 @@ cdef struct Span:           # samples that are equal up to `offset` in the label
 
 cdef extern from "core/store.hpp" nogil:
     uint64_t nm_sort_word(const char* p, size_t n) noexcept
-    void nm_prefetch "__builtin_prefetch" (const void* p) noexcept
 
 
 # Sorting.
@@ -55,13 +54,25 @@ cdef inline Str label_of(Member* member, uint32_t slot, uint32_t label) noexcept
     return value
 
 
+cdef enum:
+    AHEAD_ROW = 16          # samples that a row is fetched ahead of its turn
+    AHEAD_LABELS = 8        # and its label values, or the first KEY_NEAR bytes of them
+    KEY_NEAR = 64
+
+
+cdef inline void fetch_ahead(Member* members, const Sample* s, size_t i, size_t n) noexcept nogil:
+    if i + AHEAD_ROW < n:
+        nm_prefetch(&members[s[i + AHEAD_ROW].mark // 16].view.rows[s[i + AHEAD_ROW].slot], sizeof(Datum))
+    if i + AHEAD_LABELS < n:
+        nm_prefetch(members[s[i + AHEAD_LABELS].mark // 16].view.rows[s[i + AHEAD_LABELS].slot].key, KEY_NEAR)
+
+
 cdef void load_words(Member* members, Sample* s, size_t n, uint32_t label, size_t offset) noexcept nogil:
     cdef size_t i
     cdef uint32_t place
     cdef Str value
     for i in range(n):
-        if i + 8 < n:
-            nm_prefetch(members[s[i + 8].mark // 16].view.rows[s[i + 8].slot].key)
+        fetch_ahead(members, s, i, n)
         place = s[i].mark // 16
         value = label_of(&members[place], s[i].slot, label)
         s[i].word = nm_sort_word(value.p + offset, value.n - offset)
@@ -349,8 +360,7 @@ cdef void write_samples(Buf* b, Member* members, Sample* s, size_t n, const Styl
     cdef size_t i
     memset(&scratch, 0, sizeof(Buf))
     for i in range(n):
-        if i + 8 < n:
-            nm_prefetch(members[s[i + 8].mark // 16].view.rows[s[i + 8].slot].key)
+        fetch_ahead(members, s, i, n)
         member = &members[s[i].mark // 16]
         d = &member.view.rows[s[i].slot]
         if member.view.m.type == TYPE_BUCKETS:

@@ -387,10 +387,12 @@ cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
     s.lock.acquire()
     if s.ctx.gated:
         run_candidates(s, e)
+    elif s.ahead == NULL:
+        for line in range(s.lines):
+            run_line(s, line)
     else:
         for line in range(s.lines):
-            if s.ahead != NULL:
-                look_ahead(s, line)
+            look_ahead(s, line)
             run_line(s, line)
     s.lock.release()
 
