@@ -164,7 +164,7 @@ def reported(machine: Machine, hours: Collection[str]) -> dict[str, Any]:
         "metrics": re.sub(rf'("Time": )(?:{"|".join(hours)})\d{{13}}\b', r"\1now", shown),
         "faults": engine.program_faults(),
         "last faults": {name: seen(fault) for name, fault in engine.last_faults().items()},
-        "lines": (engine.lines_total(), engine.source_lines(), engine.program_lines()),
+        "lines": (engine.lines_total(), engine.program_lines()),
     }
 
 
