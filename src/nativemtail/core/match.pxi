@@ -27,6 +27,8 @@ cdef enum:
     HITS_TO_DEMOTE = 8      # a pattern that was slow or reached the limit so often starts with RE2
     HITS_WINDOW = 10000     # within so many matches; a process that is interrupted seems slow, too
 
+cdef uint64_t slow_ticks = SLOW_TICKS
+
 cdef enum:                  # a text is replaced with the automaton when searches for matches may have gone over
     SEARCHED_LEAST = 262144     # so many bytes
     SEARCHED_TIMES = 64         # and so many times its length
@@ -230,7 +232,7 @@ cdef int match_pcre2(Matcher* m, Pattern* p, Form* form, uint32_t options, const
         m.searches += 1
         begun = nm_ticks()
         rc = pcre2_jit_match(form.code, <const unsigned char*> text, n, start, 0, form.data, m.context)
-        if nm_ticks() - begun > SLOW_TICKS + SLOW_TICKS_PER_BYTE * n:
+        if nm_ticks() - begun > slow_ticks + SLOW_TICKS_PER_BYTE * n:
             note_hit(m, p)
     if rc >= 0:
         memcpy(ov, pcre2_get_ovector_pointer(form.data), <size_t> p.pairs * 2 * sizeof(size_t))
