@@ -20,7 +20,7 @@ COUNT = "counter n\n/{}/ {{\n  n++\n}}\n"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (COUNT.format("zebra (\\d+)"), ["runs where one of its gates", "gate 'zebra '", "engine PCRE2", "captures 0"]),
+        (COUNT.format("zebra (\\d+)"), ["one of its gates", "gate 'zebra '", "engine scan, else PCRE2; captures 0"]),
         (COUNT.format("zebra"), ["found by its gate, and lets lines through to the program: not tried by itself"]),
         (COUNT.format("^\\S+ \\S+$"), ["runs on every line: line 3", "no literal: tried on", "hint: put fixed"]),
         (COUNT.format("$"), ["runs on every line", "matches every line: not tried at all"]),

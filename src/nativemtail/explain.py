@@ -67,7 +67,7 @@ def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> Fi
     return Finding(
         pattern.text,
         disasm.gate(pattern.text),
-        disasm.engine(pattern.flags),
+        disasm.engine(pattern),
         max(pattern.captures, 0),
         why,
         "; ".join(part for part in (hint, slow) if part),

@@ -64,7 +64,7 @@ def test_profile(place: Place) -> None:
     assert counted["why"].startswith("runs on every line: line ")
     [pattern] = zebra["patterns"]
     assert (pattern["pattern"], pattern["tried"], pattern["matched"]) == ("zebra <(\\d+)>", 100, 100)
-    assert (pattern["engine"], pattern["captures"], pattern["hint"]) == ("PCRE2", 1, "")
+    assert (pattern["engine"], pattern["captures"], pattern["hint"]) == ("scan, else PCRE2", 1, "")
     (place.progs / "zebra.mtail").write_text("counter gnus_total\n/gnu/ {\n  gnus_total++\n}\n")
     daemon.send(signal.SIGHUP)
     wait_until(lambda: any(p["pattern"] == "gnu" for q in profile(daemon)["programs"] for p in q["patterns"]))

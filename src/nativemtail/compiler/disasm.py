@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from nativemtail.compiler import gates, plan
 from nativemtail.compiler.opcodes import OPS
 from nativemtail.compiler.program import Instr, Program
-from nativemtail.compiler.tables import ProgramSpec, Tables
+from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 
 _FIELD = re.compile(r"(?<![A-Za-z])(r?)([a-e])(?:\+(\d))?(?![A-Za-z])")
 
@@ -33,7 +33,7 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
     for number, text in enumerate(program.patterns):
         shared = tables.patterns[spec.patterns[number]]
         yield f" {number:8} /{text.decode('utf-8', 'replace')}/"
-        yield f" {'':8}   engine {engine(shared.flags)}, groups read {shared.captures + 1}, gate {gate(text)}"
+        yield f" {'':8}   engine {engine(shared)}, groups read {shared.captures + 1}, gate {gate(text)}"
     yield "Strings"
     for number, text in enumerate(program.strings):
         yield f" {number:8} {text!r}"
@@ -57,12 +57,14 @@ def _gate(spec: ProgramSpec, tables: Tables) -> str:
     return "where the gate of one of these opens: " + "  ".join(f"/{text}/" for text in texts) + residue
 
 
-def engine(flags: int) -> str:
-    if flags & plan.ALWAYS:
+def engine(pattern: PatternSpec) -> str:
+    """What makes the captures; a scan (regex/chain.py) is tried first on ASCII text."""
+    if pattern.flags & plan.ALWAYS:
         return "none (matches every line)"
-    if not flags & plan.PCRE2:
-        return "RE2"
-    return "PCRE2" if flags & plan.LINEAR else "PCRE2, RE2 on long lines"
+    library = "PCRE2" if pattern.flags & plan.LINEAR else "PCRE2, RE2 on long lines"
+    if not pattern.flags & plan.PCRE2:
+        library = "RE2"
+    return f"scan, else {library}" if pattern.chain else library
 
 
 def gate(text: bytes) -> str:
