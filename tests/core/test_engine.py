@@ -167,6 +167,28 @@ LINE = b"Feb  2 03:04:05 x\n"
 
 
 @pytest.mark.parametrize(
+    ("time_of_day", "layout", "good", "bad"),
+    [
+        (r"\S+", "15:04:05", "08:00:05 x", "08:00:60 x"),
+        (r"\S+", "15:04:05", "08:00:05.1 x", "08:00:0512 x"),
+        (r"\d+:\d+:\d[0-5]*", "15:04:05", "08:00:05 x", "08:00:09 x"),
+        (r"[^ ]+", "15:04:05\r", "08:00:05\r x", "08:00:05\r"),
+    ],
+)
+def test_no_failing_time_is_taken_for_a_good_one_that_came_before(
+    time_of_day: str, layout: str, good: str, bad: str
+) -> None:
+    program = (
+        f'counter c\n/^(?P<t>\\S+ {time_of_day})/ {{\n  strptime($t, "2006-01-02 {layout}")\n'
+        "  /never/ {\n    c++\n  }\n}\n"
+    )
+    for gated in (True, False):
+        machine = Machine(program, gated=gated)
+        machine.feed("".join(f"2026-03-02 {line}\n" for line in (good, good, bad, good)).encode())
+        assert len(machine.faults()) == 1, gated
+
+
+@pytest.mark.parametrize(
     ("program", "line"),
     [
         ("counter c\n/never/ {\n  c++\n}\n", b"quiet\n"),

@@ -18,6 +18,7 @@ cdef enum:
 cdef struct Leading:            # a time at the start of the line, for residues that do no more than parse it
     Run* runs
     int run_n                   # 0: the residue is of another kind
+    bint by_digit               # the time's extent may depend on which digits are there
     char memo[48]               # the last time that was good, and the byte behind it
     size_t memo_n               # with that byte, at least 16; 0: none
     size_t seconds              # where two digits of seconds end the time, which any others may replace; 0: nowhere
@@ -286,6 +287,7 @@ cdef class Plan:
             run.high = bits >> 64
             run.least = least
             run.most = most
+            leading.by_digit |= least != most and (run.low >> 48 & 0x3FF) not in (0, 0x3FF)
 
     cdef _add_gates(self, tables):
         cdef Gates* g = &self.gates

@@ -91,8 +91,9 @@ cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length
     return at == n or <uint8_t> p[at] < 0x80
 
 
-cdef inline bint ends_with_seconds(Str layout) noexcept nogil:
-    return layout.n > 3 and memcmp(layout.p + layout.n - 3, b":05", 3) == 0
+cdef inline bint ends_with_seconds(Str layout, Str text) noexcept nogil:
+    """Whether the text's last two bytes are its seconds; the time may have a fraction that its layout lacks."""
+    return layout.n > 3 and memcmp(layout.p + layout.n - 3, b":05", 3) == 0 and text.p[text.n - 3] == 58
 
 
 cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
@@ -110,7 +111,7 @@ cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const
         memcpy(leading.memo, p, length + 1)
         leading.memo_n = length + 1
         leading.memo_epoch = ctx.epoch
-        leading.seconds = length - 2 if ends_with_seconds(layout.text) else 0
+        leading.seconds = length - 2 if not leading.by_digit and ends_with_seconds(layout.text, text) else 0
     return True
 
 
@@ -136,7 +137,7 @@ cdef inline bint is_quiet(Scan* s, size_t line) noexcept nogil:
     if s.gates.any_always:
         return False
     for i in range(s.gates.residue_n):
-        if not passes_residue(s, i, s.base + first, s.ends[line] - first):
+        if not passes_residue(s, i, s.base + first, line_length(s, first, s.ends[line])):
             return False
     return True
 

@@ -100,6 +100,8 @@ COMMON = r'^(\S+) \S+ (\S+) \[([^\]]+)\] "([A-Z]+) (\S+) (\S+)" (\d{3}) (\d+) "[
         (r"^(\w+)=(a|b|)$", "x="),
         (r": DHCP([A-Z]+) .*\bvia (\w+)", ": DHCPACK on x to y via eth0"),
         (r"\bvia (\w+)", "trivia a via b"),
+        (r"^took (\d+)(ms) ", "took 17ms x"),
+        (r"^a{0}(b{0})$", ""),
     ],
 )
 def test_common_patterns_are_decided(pattern: str, line: str) -> None:
@@ -121,6 +123,7 @@ def test_common_patterns_are_decided(pattern: str, line: str) -> None:
     ("pattern", "line"),
     [
         (r"^(?:a|ab)c", "abc"),
+        (r"^(?:a{17}b|[ab]{19})x", 17 * "a" + "bax"),
         (r"^.*?a:\d", "a:b a:1"),
         (r"^.* took (\d+)s$", "a took 5s, b took x"),
         (r"a[^b]*x\d", "a b" * 17 + "a x1"),

@@ -193,6 +193,8 @@ class _Reader:
 
     def _repeated(self, sub: Node, least: int, most: int | None, greedy: bool, depth: int) -> list[_Item]:
         if _is_char(sub):
+            if most == 0:
+                return []
             return [_Run(_chars(sub), least, ANY_NUMBER if most is None else most, not greedy and least != most)]
         if (least, most) == (0, 1):
             return self._optional(sub, greedy, depth)
@@ -300,7 +302,9 @@ def _prefix(items: Sequence[_Item]) -> list[int]:
         if isinstance(item, _Mark):
             continue
         if isinstance(item, _Run):
-            sets += [item.chars] * min(item.least, _WIDTH)
+            if len(sets) + item.least > _WIDTH:
+                return [*sets, *[item.chars] * (_WIDTH - len(sets))]
+            sets += [item.chars] * item.least
         if not isinstance(item, _Run) or not item.exact:
             chars, empty = _next(items[at:])
             if isinstance(item, _Run) and item.least:
@@ -474,7 +478,7 @@ class _Assembler:
             self._add(_Op(RUN, table=self._table(_nibbles(item.chars)), least=item.least, most=item.most))
             return at + 1
         if joins and last is not None:
-            last.n = len(sets)
+            last.n = last.behind = len(sets)  # a mark that is there already is in front of the literal
             last.literal = self._table(_word(sets))
         else:
             self._add(_Op(FIXED, table=self._table(_lanes(sets)), most=len(sets)))
