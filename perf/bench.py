@@ -140,7 +140,7 @@ def cache(arguments: argparse.Namespace, directory: str) -> list[str]:
 
 def has_cache(nativemtail: str) -> bool:
     answer = subprocess.run([nativemtail, "--help"], check=False, capture_output=True, text=True)
-    return "cache_dir" in answer.stdout
+    return "cache_dir" in answer.stdout + answer.stderr
 
 
 def timed(command: list[str], cpu: str, scratch: str) -> tuple[Run, str]:

@@ -23,7 +23,7 @@ echo "{\\"hits\\": {\\"total\\": $(($(wc -l < "$1") - $MISSING))}}"
 
 
 CACHED = f"""#!/bin/sh
-[ "$1" = --help ] && exec echo --cache_dir
+[ "$1" = --help ] && exec echo --cache_dir >&2
 for argument; do
   shift
   if [ "$last" = --cache_dir ]; then
