@@ -153,7 +153,8 @@ def children(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-def postorder(root: Node, parts: Callable[[Node], tuple[Node, ...]] = children) -> list[Node]:
+@lru_cache(maxsize=64)  # all that is asked of a pattern is asked at once
+def postorder(root: Node, parts: Callable[[Node], tuple[Node, ...]] = children) -> tuple[Node, ...]:
     """Every distinct node of the tree, children before parents, leftmost first; `parts` says what is below a node."""
     order: list[Node] = []
     seen: set[int] = set()
@@ -170,7 +171,7 @@ def postorder(root: Node, parts: Callable[[Node], tuple[Node, ...]] = children) 
                 stack.extend((sub, False) for sub in reversed(below))
             else:
                 order.append(node)
-    return order
+    return tuple(order)
 
 
 def group_names(node: Node) -> list[str | None]:
