@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nativemtail._core import _test_chain
@@ -18,7 +18,7 @@ MOST_LOOPS = 5
 MATCHED, NO_MATCH, UNDECIDED = 1, 0, -1
 
 CHARS = ["a", "b", " ", ":", r"\d", r"\w", r"\S", "[ab]", "[^a]", "[^:]", ".", "(?i:k)", "[ac-e:1]"]
-COUNTS = ["", "", "", "*", "+", "?", "{2}", "{1,2}", "{2,}", "*?", "+?", "{17}"]
+COUNTS = ["", "", "", "{0}", "*", "+", "?", "{2}", "{1,2}", "{2,}", "*?", "+?", "{17}"]
 WORDS = [r"\b", "ab", "a: ", "x1", "abab", "12", "=", "0123456789abcdefghij"]
 ESCAPES = [r"(?:[^:\\]|\\.)*", r"(?:\\[ab]|[a-z ])*"]
 
@@ -32,6 +32,7 @@ Parts = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, min_size=1, max_size=3).map("".join),
         inner.map(lambda part: f"({part})"),
+        st.lists(inner, min_size=2, max_size=3).map(lambda parts: f"({')('.join(parts)})"),
         inner.map(lambda part: f"(?:{part})?"),
         st.lists(st.one_of(inner, st.just("")), min_size=2, max_size=3).map(lambda parts: f"(?:{'|'.join(parts)})"),
         inner.map(lambda part: f"(?:{part}){{2}}"),
@@ -53,14 +54,15 @@ def matched(found: Chain, line: str, groups: int, behind: bytes = b"") -> tuple[
     return rc, pairs
 
 
-@settings(max_examples=400, deadline=None)
-@given(Patterns, st.lists(Lines, min_size=1, max_size=6), st.sampled_from([b"", b"aab: " * 12]))
-def test_what_a_chain_decides_is_so(pattern: str, lines: list[str], behind: bytes) -> None:
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(Patterns, st.lists(Lines, min_size=1, max_size=6), st.sampled_from([b"", b"aab: " * 12]), st.data())
+def test_what_a_chain_decides_is_so(pattern: str, lines: list[str], behind: bytes, data: st.DataObject) -> None:
     compiled = re.compile(pattern)
     found = chain(parse(pattern.encode()), compiled.groups)
     if found is None or sum(map(pattern.count, "*+,")) > MOST_LOOPS:
         return
-    for line in lines:
+    matching = data.draw(st.from_regex(compiled, alphabet=st.characters(max_codepoint=127)))
+    for line in (*lines, matching.strip("\n"), matching.strip("\n")[:-1]):
         expected = compiled.search(line)
         rc, pairs = matched(found, line, compiled.groups, behind)
         assert rc == UNDECIDED or rc == (expected is not None), line
