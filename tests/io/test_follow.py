@@ -17,7 +17,7 @@ import pytest
 from rig import Rig, append
 
 from nativemtail._core import Lookout
-from nativemtail.io import watch
+from nativemtail.io import follow, watch
 from nativemtail.io.discover import SPARE_DESCRIPTORS
 from nativemtail.io.follow import FileReader
 from nativemtail.io.sources import Settings
@@ -356,6 +356,81 @@ def test_truncated_before_anything_was_read(pattern: str, tmp_path: Path) -> Non
             append(log, b"end\n")
         rig.expect([b"first", b"busy", *[b"0"] * 50, *[b"1"] * 49, *[b"2"] * 48, b"end"])
         rig.stays(rig.lines)
+
+
+@pytest.mark.parametrize("made", [0, 100])
+def test_copy_in_the_making_has_the_name_of_a_finished_one(made: int, log: Path) -> None:
+    """That the older one was closed says nothing of it, and what the log still holds is not read from it."""
+    log.touch()
+    first, second = Path(f"{log}.1"), Path(f"{log}.2")
+    with Rig(f"{log}*") as rig:
+        with busy(rig, log):
+            append(log, b"1\n" * 100)
+            shutil.copy(log, first)
+            os.truncate(log, 0)
+            append(log, b"2\n" * 101)
+            first.rename(second)
+            copy = first.open("wb", buffering=0)
+            copy.write(log.read_bytes()[:made])
+        rig.expect([b"first", b"busy", *[b"1"] * 100, *[b"2"] * 101])
+        with copy:
+            copy.write(log.read_bytes()[made:])
+        os.truncate(log, 0)
+        append(log, b"end\n")
+        rig.expect([b"first", b"busy", *[b"1"] * 100, *[b"2"] * 101, b"end"])
+        rig.stays(rig.lines)
+
+
+@pytest.mark.parametrize("moment", ["_open_siblings", "_find_copies"])
+def test_truncated_while_copies_are_looked_for(moment: str, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.touch()
+    turns = iter([2, 3])
+    look = getattr(FileReader, moment)
+
+    def rotated(self: FileReader) -> list[object]:
+        found: list[object] = look(self)
+        for turn in () if found else turns:
+            shutil.copy(log, f"{log}.{turn}")
+            os.truncate(log, 0)
+            append(log, b"%d\n" % turn * (50 - turn))
+            break
+        return found
+
+    with Rig(log, settings=QUICK) as rig:
+        append(log, b"0\n" * 50)
+        rig.expect([b"0"] * 50)
+        monkeypatch.setattr(FileReader, moment, rotated)
+        shutil.copy(log, f"{log}.1")
+        os.truncate(log, 0)
+        append(log, b"1\n" * 49)
+        rig.expect([*[b"0"] * 50, *[b"1"] * 49, *[b"2"] * 48, *[b"3"] * 47])
+        rig.stays(rig.lines)
+
+
+def test_copy_that_is_made_while_another_is_read(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading that one may take long."""
+    log.touch()
+    monkeypatch.setattr(follow, "_CLOCK_SLACK", 50_000_000)
+    read = follow._Copy.read_into
+    turns = iter([b"2\n"])
+
+    def slow(self: follow._Copy, target: memoryview) -> int:
+        count = read(self, target)
+        for text in turns:
+            shutil.copy(log, f"{log}.2")
+            os.truncate(log, 0)
+            append(log, text)
+            time.sleep(0.3)
+        return count
+
+    monkeypatch.setattr(follow._Copy, "read_into", slow)
+    with Rig(log, settings=QUICK) as rig:
+        with busy(rig, log):
+            append(log, b"in the copy\n")
+            shutil.copy(log, f"{log}.1")
+            os.truncate(log, 0)
+            append(log, b"1\n")
+        rig.expect([b"first", b"busy", b"in the copy", b"1", b"2"])
 
 
 @pytest.mark.parametrize("moment", ["listed", "missed"])

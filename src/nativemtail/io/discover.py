@@ -97,8 +97,10 @@ class Followed(FileReader):
         super()._start_over()
         self.on_rewritten(self)
 
-    def _is_in_place(self) -> bool:
+    def _look_around(self) -> None:
         self.catch_up()
+
+    def _is_in_place(self) -> bool:
         return self.lingers is None
 
     def _claim(self, fd: int) -> bool:
@@ -168,6 +170,7 @@ class Discovery:
         self._moves: dict[int, str] = {}
         self._rotated_names: dict[str, str] = {}
         self._unproven: dict[str, str] = {}
+        self._written: dict[str, Followed] = {}
         self._dirty: dict[_Pattern, None] = {}
         self._ticking: set[str] = set()
 
@@ -513,7 +516,8 @@ class Discovery:
         now = time.monotonic()
         for copy, limit in list(self._settling.items()):
             copy.turn()
-            if now - copy.last_data >= self._context.settings.flush or now >= limit:
+            is_quiet = now - copy.last_data >= self._context.settings.flush
+            if (is_quiet or now >= limit) and not self._is_being_made(copy):
                 self._settled(copy)
         return bool(self._settling)
 
@@ -542,19 +546,26 @@ class Discovery:
         left = self._left.get(who)
         if isinstance(reader, Followed) and not reader.is_copy:
             return False
-        if left is not None and left.offset == info.st_size and left.fits(fd):
+        if left is not None and left.fits(fd):
             return False
         self._left[who] = Position.of(fd, info.st_size)
         _trim(self._left, REMEMBERED)
         return True
 
     def _is_counted(self, copy: Followed) -> bool:
-        """Whether `copy` holds what was read of the file that it is named after."""
-        for base in self._bases(copy.path):
+        """Whether `copy` holds what is or will be read by the reader of the file that it is named after."""
+        left = self._left.get(copy.identity)
+        is_claimed = left is not None and left.offset == copy.offset and left.fits(copy.fd)
+        return is_claimed or any(base.is_copied_in(copy.fd) for base in self._readers_of_bases(copy.path))
+
+    def _is_being_made(self, copy: Followed) -> bool:
+        return any(base.is_being_copied(copy.fd) for base in self._readers_of_bases(copy.path))
+
+    def _readers_of_bases(self, path: str) -> Iterator[Followed]:
+        for base in self._bases(path):
             known = self._paths.get(base)
-            if known is not None and isinstance(known.reader, Followed) and known.reader.is_copied_in(copy.fd):
-                return True
-        return False
+            if known is not None and isinstance(known.reader, Followed):
+                yield known.reader
 
     def _linger(self, reader: Followed, name: str) -> None:
         if reader.lingers is None:
@@ -600,7 +611,7 @@ class Discovery:
         self._context.release(source)
 
     def _rescue(self) -> list[watch.Event]:
-        """Read the files that were renamed from followed paths before they could be opened there.
+        """Read the files that were renamed from followed paths before they could be opened there; settle copies.
 
         A name may stand for another file by now.  So they are opened first, and count if the events up to then, which
         are returned, leave their names alone.
@@ -623,9 +634,13 @@ class Discovery:
             else:
                 del self._unproven[path]
                 self._take(fd, origin)
-        for path in list(self._unproven):
-            if path not in changed and len(events) < watch.MANY:
+        if len(events) < watch.MANY:
+            for path in [path for path in self._unproven if path not in changed]:
                 del self._unproven[path]
+            for path in [path for path in self._written if path not in changed]:
+                copy = self._written.pop(path)
+                if copy in self._settling:
+                    self._settled(copy)
         return events
 
     def _take(self, fd: int, origin: str) -> None:
@@ -684,15 +699,15 @@ class Discovery:
         assert self._inotify is not None
         self._take_sightings()
         self._handle(self._inotify.read())
-        if self._unproven:
+        if self._unproven or self._written:
             self._handle(self._rescue())
         if self._dirty:
             self._loop.after(0, self._clean)
-        if self._unproven:
+        if self._unproven or self._written:
             self._loop.after(0, self._try_again)
 
     def _try_again(self) -> None:
-        if self._unproven:
+        if self._unproven or self._written:
             self._catch_up()
 
     def _catch_up(self) -> None:
@@ -705,6 +720,7 @@ class Discovery:
             if event.mask & watch.OVERFLOW:
                 self._limit("events", "more than fs.inotify.max_queued_events events: looking at everything")
                 self._unproven.clear()
+                self._written.clear()
                 self._dirty.update(dict.fromkeys(self._patterns))
                 self._begin_sweep(again=False)
             elif event.watch in self._file_watches:
@@ -734,10 +750,8 @@ class Discovery:
             self._on_written(path)
             return
         if event.mask & (watch.CREATE | watch.MOVED_TO):
-            for base in self._bases(path):
-                known = self._paths.get(base)
-                if known is not None and isinstance(known.reader, Followed):
-                    known.reader.expect_copy()
+            for reader in self._readers_of_bases(path):
+                reader.expect_copy()
         matches = any(glob.matches(path) for glob in directory.files)
         self._note_rename(path, event, matches)
         if matches:
@@ -749,11 +763,10 @@ class Discovery:
                 self._dirty[pattern] = None
 
     def _on_written(self, path: str) -> None:
+        """A writer of `path` is done: with what is there now, unless an event that waits gives the name to another."""
         known = self._paths.get(path)
-        if known is None or path in self._unproven:
-            return
-        if isinstance(known.reader, Followed) and known.reader.settling:
-            self._settled(known.reader)
+        if known is not None and isinstance(known.reader, Followed) and known.reader.settling:
+            self._written[path] = known.reader
 
     def _note_rename(self, path: str, event: watch.Event, matches: bool) -> None:
         """Keep track of the names that the file of a followed path gets."""
@@ -761,6 +774,7 @@ class Discovery:
             return
         origin = self._rotated_names.pop(path, "")
         self._unproven.pop(path, None)
+        self._written.pop(path, None)
         if event.mask & watch.MOVED_FROM:
             if not origin and matches and not self._is_rotated_copy(path):
                 origin = path

@@ -77,6 +77,7 @@ class FileReader:
         "_barrier",
         "_before",
         "_before_truncation",
+        "_begun",
         "_catching_up",
         "_checksum",
         "_context",
@@ -130,6 +131,7 @@ class FileReader:
         self._skip_nuls = False
         self._copies: deque[_Copy] = deque()
         self._catching_up = False
+        self._begun = b""
         self._oldest_copy = 0
         self._from_copy = False
         self._seen_copies: dict[tuple[int, ...], None] = {}
@@ -148,8 +150,15 @@ class FileReader:
         return self._lines.pending
 
     def is_copied_in(self, fd: int) -> bool:
-        """Whether the file of `fd` has what was read of this one last, or last before its truncation."""
-        return self.position.fits(fd) or self._before_truncation.fits(fd)
+        """Whether the file of `fd` has what was read of this one last, last before its truncation, or will be read."""
+        return self.position.fits(fd) or self._before_truncation.fits(fd) or _is_held_by(self.fd, fd)
+
+    def is_being_copied(self, fd: int) -> bool:
+        """Whether the file of `fd` may be a copy that still lacks something of this one."""
+        try:
+            return os.fstat(fd).st_size < os.fstat(self.fd).st_size and _is_held_by(self.fd, fd)
+        except OSError:
+            return False
 
     def rewind(self) -> None:
         """Read the file from its beginning."""
@@ -262,17 +271,30 @@ class FileReader:
                 counters.lines_cut_total[source.name] += cut
         if count:
             self.last_data = time.monotonic()
-            self.last_data_wall = time.time_ns()
 
     def _read(self) -> int:
-        if not self._copies and self._catching_up:
+        is_first = self._catching_up or (not self.offset and self.is_untouched)
+        if is_first and not self._copies:
             # While nothing was read of the file itself, another truncation could not be noticed.
-            self._copies.extend(self._find_copies())
+            self._begun = os.pread(self.fd, TAIL, self.offset)
+            self._look_around()
+            if self._catching_up:
+                self._copies.extend(self._find_copies())
+            if self.closed:
+                return 0
         self._from_copy = bool(self._copies)
-        if not self._from_copy:
-            count = self._lines.read(self._context.buffer, self._read_into)
-            self._catching_up = self._catching_up and not count
-            return count or 0
+        if self._from_copy:
+            return self._read_copy()
+        now = time.time_ns()
+        count = self._lines.read(self._context.buffer, self._read_first if is_first else self._read_into)
+        if count:
+            self._catching_up = False
+            self._begun = b""
+            # Not when a copy is read: others may be made meanwhile.
+            self.last_data_wall = now
+        return count or 0
+
+    def _read_copy(self) -> int:
         copy = self._copies[0]
         count = self._lines.read(self._context.buffer, copy.read_into)
         if not count:
@@ -280,6 +302,18 @@ class FileReader:
             self._copies.popleft()
             self.finish()
         return count or 0
+
+    def _read_first(self, target: memoryview) -> int:
+        """Read, unless the file was truncated since copies were looked for: there is one more by now."""
+        start, skip_nuls = self.position, self._skip_nuls
+        count = self._read_into(target)
+        begun = self._begun
+        if not count or (begun and os.pread(self.fd, len(begun), start.offset) == begun):
+            return count
+        self._stand_at(start)
+        self._skip_nuls = skip_nuls
+        self._wanted = 0
+        return 0
 
     def _read_into(self, target: memoryview) -> int:
         """Read from the offset on, and in the same call the bytes in front of it: are they still the same?"""
@@ -323,7 +357,7 @@ class FileReader:
         self._before_truncation = self.position
         self._catching_up = False
         self._copies.extend(self._find_copies())
-        self._catching_up = bool(self._copies)
+        self._catching_up = True
         if not self._copies:
             self.finish()
         start = 0
@@ -341,6 +375,11 @@ class FileReader:
         """
         position = self.position
         new = self._open_siblings()
+        self._look_around()
+        if self.closed:
+            for copy in new:
+                copy.close()
+            return []
         in_place = self._is_in_place()
         first = next((copy for copy in new if copy.size >= position.offset and position.fits(copy.fd)), None)
         found: list[_Copy] = []
@@ -369,7 +408,7 @@ class FileReader:
             time.sleep(_RENAMES)  # copies are being renamed, one after the other: none may be missed
         found: list[_Copy] = []
         for copy, info in sorted(opened, key=lambda pair: pair[1].st_mtime_ns):
-            if _same_beginning(copy.fd, self.fd):
+            if not copy.size or _is_held_by(self.fd, copy.fd):
                 # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
                 copy.close()
             else:
@@ -393,6 +432,9 @@ class FileReader:
                     copy.close()
                     moved = True
         return opened, moved
+
+    def _look_around(self) -> None:
+        """Learn what happened to the names of files: it may close this one."""
 
     def _is_in_place(self) -> bool:
         """Whether the file still is at its path, so that new copies there are copies of it."""
@@ -432,14 +474,18 @@ def _names(siblings: list[tuple[str, os.stat_result]]) -> set[tuple[str, Identit
     return {(path, identity(info)) for path, info in siblings}
 
 
-def _same_beginning(one: int, other: int) -> bool:
-    """Whether two files begin alike, as far as the shorter one goes; False when one is empty."""
+def _is_held_by(file: int, copy: int) -> bool:
+    """Whether a file holds what its copy holds, as far as it was made: both begin alike, and where the copy ends."""
     try:
-        first, second = os.pread(one, TAIL, 0), os.pread(other, TAIL, 0)
+        size = os.fstat(copy).st_size
+        places = (0, max(0, size - TAIL))
+        return size > 0 and all(_at(copy, place, size) == _at(file, place, size) for place in places)
     except OSError:
         return False
-    length = min(len(first), len(second))
-    return length > 0 and first[:length] == second[:length]
+
+
+def _at(fd: int, place: int, size: int) -> bytes:
+    return os.pread(fd, min(TAIL, size - place), place)
 
 
 class _Copy:
