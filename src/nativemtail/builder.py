@@ -29,7 +29,11 @@ class Builder:
     def __init__(self, options: Options, zone: TimeZone) -> None:
         self._options = options
         self._zone = zone
-        self._limits = compiler.Options(options.max_regexp_length or 1024, options.max_recursion_depth or 100)
+        default = compiler.Options()
+        self._limits = compiler.Options(
+            options.max_regexp_length or default.max_regexp_length,
+            options.max_recursion_depth or default.max_recursion_depth,
+        )
         self._place = os.path.abspath(options.progs)
         self._cache = cache.Cache(_directory(options.cache_dir))
         self._known = self._read()

@@ -46,14 +46,16 @@ def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
     everything = options.logtostderr or options.alsologtostderr
     if daemon and not options.log_dir and "stderrthreshold" not in options.given:
         everything = True
-    stderr = StderrHandler(logging.DEBUG if everything else _LEVELS[options.stderrthreshold], one_line=daemon)
+    stderr = StderrHandler(logging.DEBUG if everything else _LEVELS[options.stderrthreshold])
     logger.addHandler(stderr)
     if options.log_dir and not options.logtostderr:
         from pathlib import Path
 
         links = [Path(options.log_dir), *([Path(options.log_link)] if options.log_link else [])]
         for level in ("INFO", "WARNING", "ERROR", "FATAL"):
-            logger.addHandler(FileHandler(level, Path(options.log_dir), links, one_line=daemon))
+            logger.addHandler(FileHandler(level, Path(options.log_dir), links))
+    for handler in logger.handlers:
+        handler.setFormatter(Formatter(one_line=daemon))
     return stderr
 
 
@@ -84,10 +86,9 @@ class Formatter(logging.Formatter):
 class StderrHandler(logging.Handler):
     """Writes each event at once; `before` is called first, to clear what stands on the terminal's line."""
 
-    def __init__(self, level: int, *, one_line: bool = False) -> None:
+    def __init__(self, level: int) -> None:
         super().__init__(level)
         self.before: Callable[[], None] | None = None
-        self.setFormatter(Formatter(one_line=one_line))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -105,14 +106,13 @@ class FileHandler(logging.Handler):
     It has the events of its level and above.  `<program>.<LEVEL>` in each of `links` points to it.
     """
 
-    def __init__(self, level: str, directory: Path, links: list[Path], *, one_line: bool = False) -> None:
+    def __init__(self, level: str, directory: Path, links: list[Path]) -> None:
         super().__init__(_LEVELS[level])
         self._name = level
         self._directory = directory
         self._links = links
         self._fd = -1
         self._size = 0
-        self.setFormatter(Formatter(one_line=one_line))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

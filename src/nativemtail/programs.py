@@ -113,10 +113,6 @@ class Programs:
         """The running programs, in load order."""
         return list(self._running)
 
-    def program(self, name: str) -> Any:
-        """The compiled form of a running program.  Raises KeyError."""
-        return self._running[name].program
-
     def running(self) -> list[Any]:
         """The compiled forms of the running programs, in load order."""
         return [loaded.program for loaded in self._running.values()]

@@ -16,8 +16,7 @@ from typing import Any
 from nativemtail.compiler import gates, timelayout
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS
 from nativemtail.compiler.program import Instr, Program
-from nativemtail.compiler.regex import analysis, automaton, chain, dialects, factors, prefix, syntax
-from nativemtail.compiler.regex.ucd import Ranges
+from nativemtail.compiler.regex import analysis, automaton, chain, dialects, factors, prefix, syntax, ucd
 from nativemtail.compiler.tables import FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
 
 # flags of a pattern, as in core/match.pxi
@@ -110,15 +109,7 @@ def _leading_time(residue: Program) -> list[tuple[int, int, int]] | None:
     runs = prefix.leading_group(facts(residue.patterns[0]).node, capture.c)
     if runs is None:
         return None
-    return [(_ascii(run.ranges), run.least, 0xFFFFFFFF if run.most is None else run.most) for run in runs]
-
-
-def _ascii(ranges: Ranges) -> int:
-    bits = 0
-    for low, high in ranges:
-        if low < 0x80:
-            bits |= (1 << (min(high, 0x7F) + 1)) - (1 << low)
-    return bits
+    return [(ucd.ascii_bits(run.ranges), run.least, 0xFFFFFFFF if run.most is None else run.most) for run in runs]
 
 
 # instruction → the field and the pool that it names; slots are numbered like a pool

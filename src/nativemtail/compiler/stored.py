@@ -93,14 +93,16 @@ def _tables(row: Any, metrics: Sequence[Sequence[Any]]) -> Tables:
 
 
 def _pattern(row: Any) -> PatternSpec:
-    spec = PatternSpec(*row)
-    if spec.automaton is not None:
-        spec.automaton = made = Automaton(*spec.automaton)  # type: ignore[misc]
-        for name in ("classes", "ranges", "edges", "sources"):
-            setattr(made, name, array("I", getattr(made, name)))
-    if spec.chain is not None:
-        spec.chain = Chain(*spec.chain)
-    return spec
+    *plain, automaton, chain = row
+    values: list[Any] = [*plain, _automaton(automaton), None if chain is None else Chain(*chain)]
+    return PatternSpec(*values)
+
+
+def _automaton(row: Any) -> Automaton | None:
+    if row is None:
+        return None
+    states, start, *tables = row
+    return Automaton(states, start, *(array("I", table) for table in tables))
 
 
 def _spec(row: Any, metrics: Sequence[Any]) -> ProgramSpec:

@@ -99,7 +99,7 @@ def automaton(node: Node) -> Automaton | None:
     """None when it would have more than `MAX_STATES` states."""
     builder = _Builder()
     try:
-        start = _run(builder, syntax.simplify(node))
+        start = syntax.on_heap(builder.part(syntax.simplify(node), 0), lambda request: builder.part(*request))
     except _TooLarge:
         return None
     states = b"".join(_STATE.pack(*state) for state in builder.states)
@@ -129,20 +129,3 @@ def _edges(states: list[tuple[int, int, int]]) -> tuple[array[int], array[int]]:
         sources.extend(those)
         bounds.append(len(sources))
     return bounds, sources
-
-
-def _run(builder: _Builder, root: Node) -> int:
-    """Build without recursion: patterns may be nested a thousand deep."""
-    steps = [builder.part(root, 0)]
-    answer: int | None = None
-    while steps:
-        try:
-            request = next(steps[-1]) if answer is None else steps[-1].send(answer)
-        except StopIteration as done:
-            steps.pop()
-            answer = done.value
-        else:
-            steps.append(builder.part(*request))
-            answer = None
-    assert answer is not None
-    return answer

@@ -36,7 +36,7 @@ from nativemtail.compiler.regex.syntax import (
     WordBoundary,
     char_ranges,
 )
-from nativemtail.compiler.regex.ucd import Ranges
+from nativemtail.compiler.regex.ucd import ascii_bits
 from nativemtail.compiler.tables import Chain
 
 ANY_NUMBER = 0xFFFFFFFF
@@ -218,18 +218,9 @@ def _one(rune: str, fold: bool) -> _Run:
 
 def _chars(node: Node) -> int:
     """The ASCII characters of a one-character node, as bits."""
-    bits = _ascii(char_ranges(node))
+    bits = ascii_bits(char_ranges(node))
     if not bits:
         raise _Unfit
-    return bits
-
-
-@lru_cache(maxsize=1024)
-def _ascii(ranges: Ranges) -> int:
-    bits = 0
-    for low, high in ranges:
-        if low < 0x80:
-            bits |= (1 << (min(high, 0x7F) + 1)) - (1 << low)
     return bits
 
 

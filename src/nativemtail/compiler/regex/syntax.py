@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from nativemtail.compiler.regex import ucd
 from nativemtail.compiler.regex.ucd import Ranges
@@ -27,6 +28,10 @@ class RegexError(Exception):
 
 
 # --- the tree ------------------------------------------------------------------------------------------------
+
+
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
 
 
 class Node:
@@ -172,6 +177,25 @@ def postorder(root: Node, parts: Callable[[Node], tuple[Node, ...]] = children) 
             else:
                 order.append(node)
     return tuple(order)
+
+
+def on_heap(
+    task: Generator[_Asked, _Answer, _Answer], begin: Callable[[_Asked], Generator[_Asked, _Answer, _Answer]]
+) -> _Answer:
+    """What `task` returns; what it yields is answered by a task that `begin` makes: recursion without the stack."""
+    tasks = [task]
+    answer: _Answer | None = None
+    while tasks:
+        try:
+            asked = next(tasks[-1]) if answer is None else tasks[-1].send(answer)
+        except StopIteration as done:
+            tasks.pop()
+            answer = done.value
+        else:
+            tasks.append(begin(asked))
+            answer = None
+    assert answer is not None
+    return answer
 
 
 def group_names(node: Node) -> list[str | None]:
@@ -619,7 +643,7 @@ class _Parser:
     def alternation(self) -> Node:
         self.end_alternative()
         alternatives = [_named_any(node) for node in self.top.alternatives]
-        node = alternatives[0] if len(alternatives) == 1 else _run(_alternation(alternatives))
+        node = alternatives[0] if len(alternatives) == 1 else on_heap(_alternation(alternatives), _alternation)
         if isinstance(node, Class):
             node = _simple_class(node, self.modes)
         return self.checked(node)
@@ -794,24 +818,7 @@ def _joined(run: list[Literal]) -> Literal:
 
 
 _Factoring = Generator[list[Node], Node, Node]
-"""Yields lists of alternatives and is sent their factored form: recursion on the heap."""
-
-
-def _run(task: _Factoring) -> Node:
-    tasks = [task]
-    answer: Node | None = None
-    while True:
-        try:
-            asked = next(tasks[-1]) if answer is None else tasks[-1].send(answer)
-        except StopIteration as done:
-            tasks.pop()
-            answer = done.value
-            if not tasks:
-                assert answer is not None
-                return answer
-        else:
-            tasks.append(_alternation(asked))
-            answer = None
+"""Yields lists of alternatives and is sent their factored form."""
 
 
 def _alternation(alternatives: list[Node]) -> _Factoring:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 
 Ranges = tuple[tuple[int, int], ...]
@@ -106,6 +106,16 @@ def intersection(a: Ranges, b: Ranges) -> Ranges:
         else:
             j += 1
     return tuple(common)
+
+
+@lru_cache(maxsize=1024)
+def ascii_bits(ranges: Ranges) -> int:
+    """The ASCII characters among them, a bit for each."""
+    bits = 0
+    for low, high in ranges:
+        if low < 0x80:
+            bits |= (1 << (min(high, 0x7F) + 1)) - (1 << low)
+    return bits
 
 
 def contains(ranges: Ranges, rune: int) -> bool:
