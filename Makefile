@@ -35,7 +35,7 @@ run: show
 show: $(CORE) $(VENV)/run.stamp
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
 
-test: $(CORE) $(VENV)/test.stamp $(INTEROP) sanitize
+test: $(CORE) $(VENV)/test.stamp $(INTEROP) $(WHEEL) sanitize
 	$(PY) -m pytest -n auto --dist loadgroup tests
 
 bench: $(CORE) $(VENV)/test.stamp

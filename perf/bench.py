@@ -359,8 +359,10 @@ def built(name: str) -> str:
         flags = subprocess.run(
             ["pkg-config", "--cflags", "--libs", "libhs", "libpcre2-8"], check=True, capture_output=True, text=True
         ).stdout.split()
-        command = ["g++", "-std=c++17", "-O3", "-o", str(program), str(source), "-Wl,--as-needed", *flags]
+        partial = program.with_suffix(f".{os.getpid()}")  # another process may want it at the same time
+        command = ["g++", "-std=c++17", "-O3", "-o", str(partial), str(source), "-Wl,--as-needed", *flags]
         subprocess.run(command, check=True)
+        partial.replace(program)
     return str(program)
 
 

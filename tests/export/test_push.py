@@ -223,6 +223,7 @@ class Misbehaving:
         connection.close()
 
     def _resetting(self, connection: socket.socket) -> None:
+        connection.recv(1, socket.MSG_PEEK)  # not before the peer sees itself connected
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
 

@@ -279,7 +279,8 @@ def test_no_file_descriptor_left() -> None:
 
 
 def test_strangers_cannot_keep_friends_out(attacked: Serve, peer: Any) -> None:
-    server = attacked(trusted=TrustedHosts.parse(["127.0.0.1"]), limits={"connections": 20, "header_seconds": 1})
+    limits = {"connections": 20, "strangers": 10, "header_seconds": 1}
+    server = attacked(trusted=TrustedHosts.parse(["127.0.0.1"]), limits=limits)
     host, _, number = server.addresses()[0].rpartition(":")
     with contextlib.ExitStack() as stack:
         for _ in range(200):
