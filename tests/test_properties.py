@@ -71,7 +71,9 @@ BATCHES = st.lists(NEWEST, min_size=1, max_size=2)
 def test_gates_change_nothing(batch: list[Case]) -> None:
     programs, lines = loaded(*batch)
     lines = lines * 2 + [b""] * 3 + lines
-    assert results(programs, lines) == results(programs, lines, gated=False)
+    ungated = results(programs, lines, gated=False)
+    assert results(programs, lines) == ungated
+    assert results(programs, lines, vector=False) == ungated
 
 
 @MANY
@@ -97,6 +99,7 @@ def test_regexes_gated_and_in_both_engines(regexes: list[str], subjects: list[st
     programs, _ = compiled(texts)
     plain = results(programs, lines, gated=False)
     assert results(programs, lines) == plain
+    assert results(programs, lines, vector=False) == plain
     assert results(programs, lines, jit=False) == plain
 
 
@@ -177,12 +180,16 @@ def test_many_events(lines: list[bytes], count: int) -> None:
     assert not bad
     many = (lines * count)[:count]
     assert results(programs, many) == results(programs, many, gated=False)
+    assert results(programs, many, vector=False) == results(programs, many, gated=False)
 
 
 def test_gates_are_in_use() -> None:
     """Else the tests above would prove nothing."""
     programs, _ = compiled(LETTERS)
     assert Machine(programs).plan.gated
+    assert Machine(programs).plan.vector
+    assert Machine(programs, vector=False).plan.gated
+    assert not Machine(programs, vector=False).plan.vector
     assert not Machine(programs, gated=False).plan.gated
 
 

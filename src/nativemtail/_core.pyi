@@ -140,9 +140,9 @@ class TimeZone:
 class Plan:
     """Immutable tables that the engine reads: patterns, gates, code.  Made from `compiler.tables.Tables`.
 
-    `gated` False runs every program on every line; `jit` False makes all captures with RE2.  Both give the same
-    results, which the tests rely on.  `database` is what another plan of the same tables gave.  Raises ValueError when
-    a pattern or the gates cannot be compiled.
+    `gated` False runs every program on every line, `vector` False leaves all gates to Hyperscan, `jit` False makes all
+    captures with RE2.  All give the same results, which the tests rely on.  `database` is what another plan of the same
+    tables gave.  Raises ValueError when a pattern or the gates cannot be compiled.
     """
 
     names: tuple[str, ...]
@@ -154,6 +154,7 @@ class Plan:
         zone: TimeZone,
         patch_year: bool = ...,
         gated: bool = ...,
+        vector: bool = ...,
         jit: bool = ...,
         database: bytes = ...,
     ) -> None: ...
@@ -162,6 +163,9 @@ class Plan:
     @property
     def gated(self) -> bool:
         """Whether lines pass the gates before programs run on them."""
+    @property
+    def vector(self) -> bool:
+        """Whether the vector scan finds all factors, so that Hyperscan is not asked."""
 
 class Fault:
     """A run-time error of `program` (spec runtime.md §4); `line` is the program's line, `input` the log's."""

@@ -79,12 +79,12 @@ def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> tup
         return "tried on a text of the program's own, not on lines", ""
     if pattern.flags & plan.ALWAYS and pattern.captures < 0:
         return "matches every line: not tried at all", ""
-    if pattern.flags & plan.LITERAL and pattern.gate >= 0 and pattern.captures < 0:
+    if pattern.flags & plan.LITERAL and pattern.gated and pattern.captures < 0:
         opening = ", and lets lines through to the program" if opens else ""
         return f"found by its gate{opening}: not tried by itself", ""
     if opens:
         return "its gate lets lines through to the program", ""
-    if pattern.gate >= 0:
+    if pattern.gated:
         return "tried where its gate opens", ""
     if plan.facts(pattern.text).gate is not None:
         return "not looked for: tried on the lines that its program runs on", ""

@@ -58,16 +58,14 @@ def compiled(programs: Programs) -> tuple[dict[str, Program], dict[str, str]]:
 
 
 class Machine:
-    """An engine with programs; `gated` and `jit` as for `Plan`."""
+    """An engine with programs; `gated` and others as for `Plan`."""
 
-    def __init__(
-        self, programs: Mapping[str, Program], *, zone: str = "", gated: bool = True, jit: bool = True
-    ) -> None:
+    def __init__(self, programs: Mapping[str, Program], *, zone: str = "", **options: bool) -> None:
         self.programs = dict(programs)
         self.store = Store()
         self.engine = Engine(self.store)
         self.faults: dict[str, list[str]] = defaultdict(list)
-        self._options: dict[str, Any] = {"zone": TimeZone(zones.load(zone)), "gated": gated, "jit": jit}
+        self._options: dict[str, Any] = {"zone": TimeZone(zones.load(zone)), **options}
         self._loaded = [(program, make_metrics(name, program.metrics)) for name, program in programs.items()]
         for _, metrics in self._loaded:
             for metric in {id(metric): metric for metric in metrics}.values():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from nativemtail.compiler import gates, timelayout
+from nativemtail.compiler import gates, seek, timelayout
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS
 from nativemtail.compiler.program import Instr, Program
 from nativemtail.compiler.regex import analysis, automaton, chain, dialects, factors, prefix, syntax, ucd
@@ -164,7 +164,7 @@ def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]
                 dialects.to_re2(known.node, captures=keep),
                 known.flags,
                 highest,
-                -1,
+                False,
                 automaton.automaton(known.node) if text in replaced else None,
                 chain.chain(known.node, highest),
             )
@@ -239,34 +239,24 @@ def _slot_pairs(program: Program, given: list[int]) -> list[int]:
 
 
 def _add_factors(tables: Tables, sought: Iterable[int]) -> None:
-    """Give each pattern that is looked for a bit, and each factor the bits of its patterns and of their programs."""
-    bits: dict[factors.Factor, set[int]] = {}
+    """Gate each pattern whose factors are all looked for."""
+    opened: dict[factors.Factor, list[int]] = {}
     looked_for = set().union(*(facts(tables.patterns[number].text).gate or () for number in sought))
-    for spec in tables.patterns:
+    for number, spec in enumerate(tables.patterns):
         gate = facts(spec.text).gate
         if gate is None or not gate <= looked_for:
             continue
-        spec.gate = tables.pattern_bits
-        tables.pattern_bits += 1
+        spec.gated = True
         for factor in gate:
-            bits.setdefault(factor, set()).add(spec.gate)
-    first_program_bit = (tables.pattern_bits + 63) // 64 * 64
-    openers: dict[int, set[int]] = {}
-    for number, program in enumerate(tables.programs):
-        for pattern in program.gate or ():
-            openers.setdefault(tables.patterns[pattern].gate, set()).add(first_program_bit + number)
-    for factor, pattern_bits in bits.items():
-        opened = set().union(*(openers.get(bit, set()) for bit in pattern_bits))
-        tables.factors.append(_factor(factor, pattern_bits | opened))
+            opened.setdefault(factor, []).append(number)
+    tables.factors = [_factor(factor, patterns) for factor, patterns in opened.items()]
+    tables.seek = seek.seek(tables.factors)
 
 
-def _factor(factor: factors.Factor, bits: Iterable[int]) -> FactorSpec:
-    words: dict[int, int] = {}
-    for bit in bits:
-        words[bit // 64] = words.get(bit // 64, 0) | 1 << (bit % 64)
+def _factor(factor: factors.Factor, patterns: list[int]) -> FactorSpec:
     if factor.regex:
-        return FactorSpec(factor.text, factor.caseless, None, sorted(words.items()))
-    return FactorSpec(hyperscan_literal(factor.text), factor.caseless, factor.text, sorted(words.items()))
+        return FactorSpec(factor.text, factor.caseless, None, patterns)
+    return FactorSpec(hyperscan_literal(factor.text), factor.caseless, factor.text, patterns)
 
 
 _PLAIN = re.compile(rb"[A-Za-z0-9_ ]")

@@ -12,7 +12,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from nativemtail.compiler.program import Instr, MetricDecl, Program
-from nativemtail.compiler.tables import Automaton, Chain, FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
+from nativemtail.compiler.tables import (
+    Automaton,
+    Chain,
+    FactorSpec,
+    PatternSpec,
+    ProgramSpec,
+    Residue,
+    Seek,
+    Tables,
+    Window,
+)
 from nativemtail.record import Record
 
 Key = tuple[str, bytes]
@@ -81,15 +91,20 @@ def _program(row: Any) -> Program:
 
 
 def _tables(row: Any, metrics: Sequence[Sequence[Any]]) -> Tables:
-    patterns, programs, factors, always, residues, pattern_bits = row
+    patterns, programs, factors, always, residues, seek = row
     return Tables(
         [_pattern(each) for each in patterns],
         [_spec(each, mine) for each, mine in zip(programs, metrics, strict=True)],
         [FactorSpec(*each) for each in factors],
         always,
         [Residue(_spec(code, ()), *rest) for code, *rest in residues],
-        pattern_bits,
+        None if seek is None else _seek(seek),
     )
+
+
+def _seek(row: Any) -> Seek:
+    low, high, lengths, fold, windows = row
+    return Seek(low, high, lengths, fold, [Window(*each) for each in windows])
 
 
 def _pattern(row: Any) -> PatternSpec:

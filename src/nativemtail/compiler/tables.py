@@ -44,8 +44,8 @@ class PatternSpec(Record):
     flags: int
     captures: int
     """The highest group that any program reads; -1: only whether it matches."""
-    gate: int
-    """Bit that its factors set, -1: not gated."""
+    gated: bool
+    """Whether it is only tried on lines with one of its factors."""
     automaton: Automaton | None
     """For patterns whose matches are replaced; None also where it would be too large."""
     chain: Chain | None
@@ -56,8 +56,30 @@ class FactorSpec(Record):
     expression: bytes
     caseless: bool
     literal: bytes | None
-    spans: list[tuple[int, int]]
-    """Words of bits, and which to set in them."""
+    patterns: list[int]
+    """Numbers of those whose gate it opens."""
+
+
+class Window(NamedTuple):
+    """Bytes that the vector scan looks up, and what they lead to."""
+
+    text: bytes
+    """At most eight, with the bits of `Seek.fold` set in each."""
+    needles: list[tuple[int, int]]
+    """Numbers of literal factors, and where in the literal the window ends."""
+
+
+class Seek(NamedTuple):
+    """What `core/seek.hpp` needs to find all factors without Hyperscan."""
+
+    low: bytes
+    """For each of four neighbouring bytes 16 bytes: low nibble → buckets, as bits."""
+    high: bytes
+    lengths: bytes
+    """Bytes of the windows of each bucket."""
+    fold: int
+    """0x20 where upper and lower case are looked up as one, else 0."""
+    windows: list[Window]
 
 
 class ProgramSpec(Record):
@@ -100,4 +122,5 @@ class Tables(Record):
     always: list[int] = field(default_factory=list)
     """Numbers of the programs that run on every line."""
     residues: list[Residue] = field(default_factory=list)
-    pattern_bits: int = 0
+    seek: Seek | None = None
+    """How to find the factors by a vector scan, if that pays."""

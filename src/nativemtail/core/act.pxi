@@ -10,6 +10,7 @@ cdef enum:
     FAULTS_KEPT = 100               # run-time errors kept per program until they are fetched
     FAULT_TEXT = 4096               # bytes kept of each text in one
     TIME_RANGES = 11                # of run times: 20 µs, 40 µs, … 10.24 ms, and more
+    TIME_MEMO = 40                  # bytes of a time that is remembered
     SAMPLE_LEAST = 192              # runs between two that are timed: this many and up to SAMPLE_MORE more, so that
     SAMPLE_MORE = 127               # no rhythm of the log is met
 
@@ -36,11 +37,12 @@ cdef struct Slot:               # what one occurrence of a pattern matched
 cdef struct Strptime:           # one layout of a program
     Str text
     Str steps
-    char memo[40]               # the last text that was parsed, and its instant
+    char memo[TIME_MEMO]        # the last text that was parsed, and its instant
     size_t memo_n
     uint64_t memo_epoch
     Time memo_time
     int64_t memo_ns
+    size_t seconds              # where its last two bytes are the seconds of a minute without leaps; 0: nowhere
 
 cdef struct FaultRecord:        # a run-time error, as raw as it can be; Python makes the text
     int code
@@ -74,8 +76,6 @@ cdef struct Prog:
     FaultRecord* kept
     int kept_n
     FaultRecord last
-    int32_t* openers            # patterns of which one must match a line for it to matter; numbers in the plan
-    int openers_n               # 0: not asked before it runs
     int64_t runs                # lines that it ran on
     uint32_t unsampled          # runs to go until one is timed
     int64_t times[TIME_RANGES]  # timed runs by how long they took, see scan.pxi
@@ -90,7 +90,7 @@ cdef struct Chunk:
 cdef struct Context:            # what running a line needs; one per engine
     Reg* regs
     Pattern* patterns
-    uint64_t* bits              # gate bits of the line
+    uint64_t* chosen            # programs to run on the line, as words
     bint gated
     bint ascii                  # all bytes of the piece are
     Matcher matcher
@@ -235,9 +235,9 @@ cdef inline bint is_int_text(Str text) noexcept nogil:
 
 cdef inline bint gate_open(Context* ctx, Pattern* pattern) noexcept nogil:
     cdef bint is_open
-    if not ctx.gated or pattern.gate < 0:
+    if not ctx.gated or not pattern.gated:
         return True
-    is_open = ctx.bits[pattern.gate >> 6] >> (pattern.gate & 63) & 1
+    is_open = pattern.opened == ctx.serial
     ctx.matcher.gate_asked += 1
     ctx.matcher.gate_open += is_open
     return is_open
@@ -263,7 +263,7 @@ cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
     elif not gate_open(ctx, pattern):
         pattern.matched = 0
         return 0
-    elif ctx.gated and pattern.gate >= 0 and pattern.pairs == 0 and pattern.flags & PATTERN_LITERAL:
+    elif ctx.gated and pattern.gated and pattern.pairs == 0 and pattern.flags & PATTERN_LITERAL:
         pattern.matched = 1
     elif pattern.untimed:
         pattern.untimed -= 1
@@ -382,26 +382,77 @@ cdef inline int64_t stamp(Context* ctx) noexcept nogil:
     return ctx.now
 
 
+cdef inline bint ends_with_seconds(Str layout, Str text) noexcept nogil:
+    """Whether the text's last two bytes are its seconds; the time may have a fraction that its layout lacks."""
+    return layout.n > 3 and memcmp(layout.p + layout.n - 3, b":05", 3) == 0 and text.p[text.n - 3] == 58
+
+
+cdef inline int two_digits(const char* p) noexcept nogil:
+    """Their value, or 100 if that is no second of a minute."""
+    cdef uint8_t tens = <uint8_t> (p[0] - 48), ones = <uint8_t> (p[1] - 48)
+    return 10 * tens + ones if tens < 6 and ones < 10 else 100
+
+
+cdef inline int parse_anew(Context* ctx, Strptime* layout, Str text, Time* time) noexcept nogil:
+    return time_parse(<const uint8_t*> layout.steps.p, layout.steps.n, text.p, text.n, ctx.zone, ctx.patch_year,
+                      ctx.now // 1000000000, time, &ctx.time_error)
+
+
+cdef bint is_steady(Context* ctx, Strptime* layout) noexcept nogil:
+    """Whether the minute of the memo has 60 seconds one after the other: no change of the zone's offset is in it."""
+    cdef Str text
+    cdef Time first, last
+    cdef char copy[TIME_MEMO]
+    text.p = copy
+    text.n = layout.memo_n
+    memcpy(copy, layout.memo, text.n)
+    memcpy(copy + text.n - 2, b"00", 2)
+    if parse_anew(ctx, layout, text, &first) != 0:
+        return False
+    memcpy(copy + text.n - 2, b"59", 2)
+    return parse_anew(ctx, layout, text, &last) == 0 and last.sec - first.sec == 59 and first.nsec == last.nsec
+
+
+cdef inline bint is_remembered(Context* ctx, Strptime* layout, Str text) noexcept nogil:
+    """Set the time register from the memo, if the text is the same, or another second of that minute.
+
+    The memo cannot be seen: the same text with the same layout in the same epoch is the same instant.
+    """
+    cdef int second
+    if text.n != layout.memo_n or layout.memo_epoch != ctx.epoch or not text.n:
+        return False
+    if layout.seconds:
+        second = two_digits(text.p + layout.seconds)
+        if second == 100 or not same_bytes(text.p, layout.memo, layout.seconds):
+            return False
+        ctx.time.sec = layout.memo_time.sec + second - two_digits(layout.memo + layout.seconds)
+        ctx.time.nsec = layout.memo_time.nsec
+        ctx.time_ns = time_to_ns_saturated(ctx.time)
+        return True
+    if memcmp(text.p, layout.memo, text.n) != 0:
+        return False
+    ctx.time = layout.memo_time
+    ctx.time_ns = layout.memo_ns
+    return True
+
+
 cdef int parse_time(Context* ctx, Strptime* layout, Str text) noexcept nogil:
-    """Set the time register; not 0 on failure, with the cause in ctx.time_error.  The memo cannot be seen: the same
-    text with the same layout in the same epoch is the same instant."""
+    """Set the time register; not 0 on failure, with the cause in ctx.time_error."""
     cdef int rc
-    if (text.n == layout.memo_n and layout.memo_epoch == ctx.epoch and text.n
-            and memcmp(text.p, layout.memo, text.n) == 0):
-        ctx.time = layout.memo_time
-        ctx.time_ns = layout.memo_ns
-    else:
-        rc = time_parse(<const uint8_t*> layout.steps.p, layout.steps.n, text.p, text.n, ctx.zone, ctx.patch_year,
-                        ctx.now // 1000000000, &ctx.time, &ctx.time_error)
+    if not is_remembered(ctx, layout, text):
+        rc = parse_anew(ctx, layout, text, &ctx.time)
         if rc != 0:
             return rc
         ctx.time_ns = time_to_ns_saturated(ctx.time)
-        if text.n <= sizeof(layout.memo):
+        if text.n <= TIME_MEMO:
             memcpy(layout.memo, text.p, text.n)
             layout.memo_n = text.n
             layout.memo_epoch = ctx.epoch
             layout.memo_time = ctx.time
             layout.memo_ns = ctx.time_ns
+            layout.seconds = 0
+            if text.n > 8 and ends_with_seconds(layout.text, text) and is_steady(ctx, layout):
+                layout.seconds = text.n - 2
     ctx.has_time = True
     return 0
 

@@ -11,11 +11,41 @@ cdef extern from "core/lines.hpp" namespace "nm" nogil:
     ctypedef bint CBool "bool"
     size_t index_lines(const char* p, size_t n, uint32_t* ends, CBool* ascii) noexcept
     const char* find_newline(const char* at, const char* end) noexcept
+    bint same_bytes(const char* p, const char* q, size_t n) noexcept
     bint same_moment(const char* p, const char* memo, size_t n, size_t seconds) noexcept
     size_t skip_moments(const char* base, const uint32_t* ends, size_t line, size_t lines, uint64_t stop,
                         const char* memo, size_t n, size_t seconds) noexcept
     void sort_words(uint64_t* words, size_t n) noexcept
     int lowest_bit(uint64_t word) noexcept
+
+ctypedef int (*match_event_handler)(unsigned int, unsigned long long, unsigned long long, unsigned int,
+                                    void*) noexcept nogil
+
+cdef extern from "core/seek.hpp" namespace "nm" nogil:
+    ctypedef struct Needle:
+        const char* text
+        uint32_t n
+        uint32_t before
+        uint32_t factor
+        uint32_t caseless
+    ctypedef struct SeekSlot:
+        pass
+    ctypedef struct Seeker:
+        uint8_t low[64]
+        uint8_t high[64]
+        uint64_t masks[8]
+        uint64_t fold
+        uint64_t* keys
+        SeekSlot* slots
+        Needle* needles
+        uint64_t factor
+        uint32_t shift
+    void needle_finish(Needle* needle) noexcept
+    bint seek_works() noexcept
+    void seek_reorder(Seeker* s) noexcept
+    bint seek_enter(Seeker* s, uint64_t key, uint32_t first, uint32_t count) noexcept
+    size_t seek_lines(const Seeker& s, const char* p, size_t n, uint32_t* ends, CBool* ascii,
+                      match_event_handler on_found, void* data, size_t* looked_up) noexcept
 
 cdef extern from "core/chain.hpp" namespace "nm" nogil:
     ctypedef struct ChainOp:
@@ -74,8 +104,6 @@ cdef extern from "core/regex.hpp" nogil:
         HS_SUCCESS
         HS_FLAG_CASELESS
         HS_MODE_BLOCK
-    ctypedef int (*match_event_handler)(unsigned int, unsigned long long, unsigned long long, unsigned int,
-                                        void*) noexcept nogil
     int hs_valid_platform() noexcept
     int hs_compile_multi(const char* const*, const unsigned int*, const unsigned int*, unsigned int, unsigned int,
                          const void*, hs_database_t**, hs_compile_error_t**) noexcept

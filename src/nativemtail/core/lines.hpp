@@ -97,6 +97,17 @@ inline bool same_long(const char *p, const char *q, size_t n) noexcept {
     }
 }
 
+inline bool same_bytes(const char *p, const char *q, size_t n) noexcept {
+    if (n < 8) return std::memcmp(p, q, n) == 0;
+    if (n > 16) return same_long(p, q, n);
+    uint64_t a[2], b[2];
+    std::memcpy(&a[0], p, 8);
+    std::memcpy(&b[0], q, 8);
+    std::memcpy(&a[1], p + n - 8, 8);
+    std::memcpy(&b[1], q + n - 8, 8);
+    return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
+}
+
 // Whether p[0..n) is the same as `memo`, but for the two digits at `seconds`, which may be others from 00 to 59; 0: as
 // they are.  `seconds` is n - 3 then, and 13 at least.
 inline bool same_moment(const char *p, const char *memo, size_t n, size_t seconds) noexcept {

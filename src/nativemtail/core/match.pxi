@@ -57,6 +57,10 @@ cdef struct Early:          # a match ahead of time
     size_t key              # bytes of their key, about
     size_t* ov
 
+cdef struct Programs:           # some of 64
+    uint32_t word
+    uint64_t mask
+
 cdef struct Pattern:
     Form bytes
     Form utf
@@ -65,7 +69,10 @@ cdef struct Pattern:
     int re2_state
     int flags
     int pairs               # capture offsets wanted, group 0 included; 0: only whether it matches
-    int gate                # bit that the gates set, -1: not gated
+    bint gated              # only tried on lines with one of its factors
+    uint64_t opened         # the last such line
+    Programs* opens         # that run where it matches
+    int opens_n
     int hits                # times that PCRE2 was slow or reached its limit
     int64_t last_hit        # when, as Matcher.searches
     int64_t tried           # lines that it was matched against, since the plan was made
@@ -163,6 +170,7 @@ cdef void pattern_free(Pattern* p) noexcept nogil:
         for i in range(EARLY):
             free(p.early[i].ov)
     free(p.early)
+    free(p.opens)
     p.re2 = NULL
     p.ov = NULL
     p.scratch = NULL

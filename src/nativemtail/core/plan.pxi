@@ -1,10 +1,6 @@
 # A plan: all loaded programs as C tables, made once from what compiler/plan.py computed and then only read (but for
 # the scratch of its patterns, slots and error records: one engine runs one plan).
 
-cdef struct GateBits:               # bits that an event sets
-    uint32_t word
-    uint64_t mask
-
 cdef struct Run:                # as many characters of an ASCII set as there are, within bounds
     uint64_t low                # the set's characters below 64
     uint64_t high               # and the others
@@ -12,7 +8,6 @@ cdef struct Run:                # as many characters of an ASCII set as there ar
     uint32_t most
 
 cdef enum:
-    MAX_OPENERS = 8                 # patterns that are tried before a program runs
     MAX_AHEAD = 16                  # label values of a set that is looked up ahead of time
 
 cdef struct Leading:            # a time at the start of the line, for residues that do no more than parse it
@@ -27,10 +22,10 @@ cdef struct Leading:            # a time at the start of the line, for residues 
 cdef struct Gates:              # one Hyperscan database for all programs
     hs_database_t* database
     hs_scratch_t* scratch
-    uint32_t* first             # factor → its first span; one more cell than factors
-    GateBits* spans
-    uint32_t words              # of bits: the patterns', then from `program_word` on the programs'
-    uint32_t program_word
+    Seeker seeker               # finds the same, if it has keys
+    uint32_t* first             # factor → the first of its patterns; one more cell than factors
+    int32_t* patterns
+    uint32_t words              # of bits, one for each program
     uint64_t* always            # programs that run on every line, as words
     Prog* residues              # what runs dry on every line (compiler/gates.py)
     Leading* leading            # for each of them what decides most lines without it
@@ -65,9 +60,9 @@ cdef Str borrow(bytes text):
 cdef class Plan:
     """Immutable tables that the engine reads: patterns, gates, code.  Built from `compiler.tables.Tables`.
 
-    `gated` False runs every program on every line; `jit` False makes all captures with RE2.  Both give the same
-    results, which the tests rely on.  `database` is what another plan of the same tables gave.  Raises ValueError when
-    a pattern or the gates cannot be compiled.
+    `gated` False runs every program on every line, `vector` False leaves all gates to Hyperscan, `jit` False makes all
+    captures with RE2.  All give the same results, which the tests rely on.  `database` is what another plan of the same
+    tables gave.  Raises ValueError when a pattern or the gates cannot be compiled.
     """
 
     cdef Pattern* patterns
@@ -93,8 +88,8 @@ cdef class Plan:
     cdef list lines             # per program: lines of code, lines of begin
     cdef readonly list warnings
 
-    def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint gated=True, bint jit=True,
-                  bytes database=b""):
+    def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint gated=True, bint vector=True,
+                  bint jit=True, bytes database=b""):
         self.kept = []
         self.layouts = {}
         self.warnings = []
@@ -112,6 +107,8 @@ cdef class Plan:
         self._add_residues(tables.residues)
         self._add_gates(tables)
         if gated:
+            if vector:
+                seeker_make(&self.gates.seeker, tables.seek, tables.factors, self.kept)
             self._compile_gates(tables.factors, database)
 
     def __dealloc__(self):
@@ -136,8 +133,9 @@ cdef class Plan:
             hs_free_scratch(self.gates.scratch)
         if self.gates.database != NULL:
             hs_free_database(self.gates.database)
+        seeker_free(&self.gates.seeker)
         free(self.gates.first)
-        free(self.gates.spans)
+        free(self.gates.patterns)
         free(self.gates.always)
 
     cdef Str keep(self, bytes text):
@@ -155,7 +153,7 @@ cdef class Plan:
             p.re2_text = self.keep(spec.re2_form)
             p.flags = spec.flags
             p.pairs = spec.captures + 1
-            p.gate = spec.gate
+            p.gated = spec.gated
             p.untimed = WARM_UP
             p.ov = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
             p.scratch = <size_t*> zeroed(2 * p.pairs, sizeof(size_t))
@@ -217,11 +215,6 @@ cdef class Plan:
         for i, pairs in enumerate(spec.slot_pairs):
             if pairs:
                 prog.slots[i].own = <size_t*> zeroed(2 * pairs, sizeof(size_t))
-        if spec.gate is not None and len(spec.gate) <= MAX_OPENERS:
-            prog.openers = <int32_t*> zeroed(len(spec.gate), sizeof(int32_t))
-            prog.openers_n = len(spec.gate)
-            for i, number in enumerate(sorted(spec.gate)):
-                prog.openers[i] = number
         prog.kept = <FaultRecord*> zeroed(FAULTS_KEPT, sizeof(FaultRecord))
 
     cdef _add_aheads(self, list specs):
@@ -292,22 +285,38 @@ cdef class Plan:
     cdef _add_gates(self, tables):
         cdef Gates* g = &self.gates
         cdef Py_ssize_t at = 0, i
-        g.program_word = (tables.pattern_bits + 63) // 64
-        g.words = g.program_word + (self.prog_n + 63) // 64
-        g.always = <uint64_t*> zeroed(g.words - g.program_word, sizeof(uint64_t))
+        g.words = (self.prog_n + 63) // 64
+        g.always = <uint64_t*> zeroed(g.words, sizeof(uint64_t))
         for i in tables.always:
             g.always[i // 64] |= <uint64_t> 1 << (i % 64)
         g.any_always = bool(tables.always)
         g.every_line = bool(tables.always or tables.residues)
         g.first = <uint32_t*> zeroed(len(tables.factors) + 1, sizeof(uint32_t))
-        g.spans = <GateBits*> zeroed(sum(len(factor.spans) for factor in tables.factors), sizeof(GateBits))
+        g.patterns = <int32_t*> zeroed(sum(len(factor.patterns) for factor in tables.factors), sizeof(int32_t))
         for i, factor in enumerate(tables.factors):
             g.first[i] = <uint32_t> at
-            for word, mask in factor.spans:
-                g.spans[at].word = word
-                g.spans[at].mask = mask
+            for number in factor.patterns:
+                g.patterns[at] = number
                 at += 1
         g.first[len(tables.factors)] = <uint32_t> at
+        self._add_openers(tables.programs)
+
+    cdef _add_openers(self, list specs):
+        """For each pattern that opens programs which ones, by words."""
+        cdef Pattern* p
+        cdef dict words
+        cdef dict opened = {}
+        for program, spec in enumerate(specs):
+            for number in spec.gate or ():
+                words = opened.setdefault(number, {})
+                words[program // 64] = words.get(program // 64, 0) | 1 << program % 64
+        for number, words in opened.items():
+            p = &self.patterns[<int> number]
+            p.opens = <Programs*> zeroed(len(words), sizeof(Programs))
+            for word, mask in words.items():
+                p.opens[p.opens_n].word = word
+                p.opens[p.opens_n].mask = mask
+                p.opens_n += 1
 
     cdef _compile_gates(self, list factors, bytes database):
         if not factors:
@@ -386,6 +395,11 @@ cdef class Plan:
         """Whether lines pass the gates before programs run on them."""
         return bool(self.gates.usable)
 
+    @property
+    def vector(self):
+        """Whether the vector scan finds all factors, so that Hyperscan is not asked."""
+        return self.gates.seeker.keys != NULL
+
 
 cdef int note_factor(unsigned int id, unsigned long long start, unsigned long long to, unsigned int flags,
                      void* found) noexcept nogil:
@@ -401,7 +415,6 @@ cdef void prog_free(Prog* prog) noexcept:
     free(prog.layouts)
     free(prog.metrics)
     free(prog.patterns)
-    free(prog.openers)
     if prog.slots != NULL:
         for i in range(prog.slot_n):
             free(prog.slots[i].own)

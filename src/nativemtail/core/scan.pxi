@@ -37,7 +37,6 @@ cdef struct Scan:               # one block on its way
     size_t n                    # its length
     const uint32_t* ends        # where its lines end
     size_t lines
-    bint dirty                  # some bits are set
     Ahead* ahead                # what to look up ahead of time; NULL: nothing
     int64_t program_runs
     int64_t gate_ns
@@ -89,11 +88,6 @@ cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length
             return True
     length[0] = at
     return at == n or <uint8_t> p[at] < 0x80
-
-
-cdef inline bint ends_with_seconds(Str layout, Str text) noexcept nogil:
-    """Whether the text's last two bytes are its seconds; the time may have a fraction that its layout lacks."""
-    return layout.n > 3 and memcmp(layout.p + layout.n - 3, b":05", 3) == 0 and text.p[text.n - 3] == 58
 
 
 cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
@@ -152,23 +146,21 @@ cdef inline size_t skip_quiet(Scan* s, size_t line, uint64_t end) noexcept nogil
 
 
 cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
-    """Set the bits of programs that might fail on the line though nothing else of them concerns it."""
+    """Choose the programs that might fail on the line though nothing else of them concerns it."""
     cdef Gates* g = s.gates
-    cdef uint32_t words = g.words - g.program_word
-    cdef uint64_t* bits = s.ctx.bits + g.program_word
+    cdef uint64_t* chosen = s.ctx.chosen
     cdef uint64_t* failing = g.failing
     cdef uint64_t undecided
     cdef uint32_t word
     cdef int i
     for i in range(g.residue_n):
         undecided = 0
-        for word in range(words):
-            undecided |= failing[word] & s.allowed[word] & ~bits[word]
+        for word in range(g.words):
+            undecided |= failing[word] & s.allowed[word] & ~chosen[word]
         if undecided and not passes_residue(s, i, first, n) and not run(s.ctx, &g.residues[i], g.residues[i].code, True):
-            for word in range(words):
-                bits[word] |= failing[word]
-            s.dirty = True
-        failing += words
+            for word in range(g.words):
+                chosen[word] |= failing[word]
+        failing += g.words
 
 
 cdef inline void let_readers_in(Scan* s) noexcept nogil:
@@ -178,30 +170,33 @@ cdef inline void let_readers_in(Scan* s) noexcept nogil:
         s.lock.acquire()
 
 
-cdef inline bint is_opened(Context* ctx, Prog* prog) noexcept nogil:
-    """Whether a pattern that opens the program matches the line, or may; what was found is kept for the program."""
-    cdef int i
-    for i in range(prog.openers_n):
-        if match_line(ctx, &ctx.patterns[prog.openers[i]]) != 0:
-            return True
-    return prog.openers_n == 0
-
-
-cdef inline void close_gates(Scan* s) noexcept nogil:
-    """Take back the bits of programs of which factors were found but no pattern matches."""
+cdef inline void open_gate(Scan* s, uint32_t factor) noexcept nogil:
+    """For the next line, on which the factor was found."""
     cdef Gates* g = s.gates
-    cdef uint64_t todo
-    cdef uint32_t word
-    for word in range(g.program_word, g.words):
-        todo = s.ctx.bits[word] & s.allowed[word - g.program_word]
-        while todo:
-            if not is_opened(s.ctx, &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]):
-                s.ctx.bits[word] ^= todo ^ (todo & (todo - 1))
-            todo &= todo - 1
+    cdef uint32_t i
+    for i in range(g.first[factor], g.first[factor + 1]):
+        s.ctx.patterns[g.patterns[i]].opened = s.ctx.serial + 1
 
 
-cdef void run_line(Scan* s, size_t line) noexcept nogil:
-    """Run over a line the programs that its bits, or no gates, select."""
+cdef inline void choose_programs(Scan* s, const uint64_t* event, size_t events) noexcept nogil:
+    """Those of which an opening pattern matches the line, or may; what was found is kept for them."""
+    cdef Gates* g = s.gates
+    cdef Pattern* pattern
+    cdef uint32_t factor, i
+    cdef int k
+    while events:
+        factor = <uint32_t> event[0]
+        for i in range(g.first[factor], g.first[factor + 1]):
+            pattern = &s.ctx.patterns[g.patterns[i]]
+            if pattern.opens_n and match_line(s.ctx, pattern) != 0:
+                for k in range(pattern.opens_n):
+                    s.ctx.chosen[pattern.opens[k].word] |= pattern.opens[k].mask
+        event += 1
+        events -= 1
+
+
+cdef void run_line(Scan* s, size_t line, const uint64_t* event, size_t events) noexcept nogil:
+    """Run over a line the programs that its events, or no gates, select."""
     cdef Context* ctx = s.ctx
     cdef Gates* g = s.gates
     cdef uint64_t todo
@@ -216,15 +211,16 @@ cdef void run_line(Scan* s, size_t line) noexcept nogil:
     if ctx.ascii:
         ctx.line.state = TEXT_ASCII
     if ctx.gated:
-        close_gates(s)
+        choose_programs(s, event, events)
         if g.residue_n:
             run_residues(s, first, n)
-    for word in range(g.program_word, g.words):
-        todo = s.allowed[word - g.program_word]
+    for word in range(g.words):
+        todo = s.allowed[word]
         if ctx.gated:
-            todo &= ctx.bits[word] | g.always[word - g.program_word]
+            todo &= ctx.chosen[word] | g.always[word]
+            ctx.chosen[word] = 0
         while todo:
-            prog = &s.progs[64 * (word - g.program_word) + lowest_bit(todo)]
+            prog = &s.progs[64 * word + lowest_bit(todo)]
             todo &= todo - 1
             s.program_runs += 1
             prog.runs += 1
@@ -233,9 +229,6 @@ cdef void run_line(Scan* s, size_t line) noexcept nogil:
                 run(ctx, prog, prog.code, False)
             else:
                 run_timed(ctx, prog)
-    if s.dirty:
-        memset(ctx.bits, 0, g.words * sizeof(uint64_t))
-        s.dirty = False
     if ctx.arena != NULL:
         arena_reset(ctx, False)
     let_readers_in(s)
@@ -268,23 +261,9 @@ cdef bint events_grow(Events* e) noexcept nogil:
     return True
 
 
-cdef inline void set_bits(Scan* s, uint32_t factor) noexcept nogil:
-    cdef Gates* g = s.gates
-    cdef uint32_t i
-    for i in range(g.first[factor], g.first[factor + 1]):
-        s.ctx.bits[g.spans[i].word] |= g.spans[i].mask
-
-
 cdef bint find_events(Scan* s, Events* e) noexcept nogil:
-    """False when there are too many events to keep."""
-    cdef int64_t start = monotonic_ns()
-    cdef bint complete
-    e.n = 0
-    e.last = 0
-    e.unordered = False
-    complete = hs_scan(s.gates.database, s.base, <unsigned int> s.n, 0, s.gates.scratch, note_event, e) == HS_SUCCESS
-    s.gate_ns += monotonic_ns() - start
-    if not complete:
+    """By Hyperscan; false when there are too many events to keep."""
+    if hs_scan(s.gates.database, s.base, <unsigned int> s.n, 0, s.gates.scratch, note_event, e) != HS_SUCCESS:
         return False
     if e.unordered:  # Hyperscan promises no order
         sort_words(e.list, e.n)
@@ -293,9 +272,8 @@ cdef bint find_events(Scan* s, Events* e) noexcept nogil:
 
 cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
     """Run over the lines that have events, or that some program must see."""
-    cdef size_t line = 0, i = 0
+    cdef size_t line = 0, i = 0, first
     cdef uint64_t end           # of the next event
-    memset(s.ctx.bits, 0, s.gates.words * sizeof(uint64_t))
     while True:
         end = e.list[i] >> 32 if i < e.n else <uint64_t> -1
         if s.gates.every_line:
@@ -303,18 +281,18 @@ cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
                 if is_quiet(s, line):
                     let_readers_in(s)
                 else:
-                    run_line(s, line)
+                    run_line(s, line, NULL, 0)
                 line = skip_quiet(s, line + 1, end)
         elif i < e.n:
             while s.ends[line] < end:
                 line += 1
         if i == e.n:
             return
-        s.dirty = True
+        first = i
         while i < e.n and e.list[i] >> 32 <= s.ends[line]:
-            set_bits(s, <uint32_t> e.list[i])
+            open_gate(s, <uint32_t> e.list[i])
             i += 1
-        run_line(s, line)
+        run_line(s, line, e.list + first, i - first)
         line += 1
 
 
@@ -382,41 +360,40 @@ cdef Ahead* worth_ahead(Scan* s, Ahead* aheads, int n) noexcept nogil:
 
 
 cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
-    """The gates need no lock; then it is held, but for the readers that wait between two lines."""
+    """With the store's lock held, but for the readers that wait between two lines."""
     cdef size_t line
-    s.ctx.gated = s.ctx.gated and find_events(s, e)
     s.lock.acquire()
     if s.ctx.gated:
         run_candidates(s, e)
     elif s.ahead == NULL:
         for line in range(s.lines):
-            run_line(s, line)
+            run_line(s, line, NULL, 0)
     else:
         for line in range(s.lines):
             look_ahead(s, line)
-            run_line(s, line)
+            run_line(s, line, NULL, 0)
     s.lock.release()
 
 
 cdef context_plan(Context* ctx, Plan plan):
     """Make `ctx` fit for running `plan`; as it was on an error."""
     cdef Reg* regs = NULL
-    cdef uint64_t* bits = NULL
+    cdef uint64_t* chosen = NULL
     cdef Matcher matcher
     try:
         regs = <Reg*> zeroed(plan.registers + 4, sizeof(Reg))
-        bits = <uint64_t*> zeroed(plan.gates.words, sizeof(uint64_t))
+        chosen = <uint64_t*> zeroed(plan.gates.words, sizeof(uint64_t))
         if matcher_init(&matcher, plan.allow_jit) != 0:
             raise MemoryError()
     except BaseException:
         free(regs)
-        free(bits)
+        free(chosen)
         raise
     free(ctx.regs)
-    free(ctx.bits)
+    free(ctx.chosen)
     matcher_free(&ctx.matcher)
     ctx.regs = regs
-    ctx.bits = bits
+    ctx.chosen = chosen
     ctx.matcher = matcher
     ctx.patterns = plan.patterns
     ctx.zone = &plan.zone.zone
@@ -432,7 +409,7 @@ cdef void context_free(Context* ctx) noexcept:
     arena_reset(ctx, True)
     buf_free(&ctx.text)
     free(ctx.regs)
-    free(ctx.bits)
+    free(ctx.chosen)
 
 
 cdef void context_clock(Context* ctx) noexcept nogil:
@@ -459,6 +436,7 @@ cdef class Engine:
     cdef Plan plan
     cdef Store store
     cdef Events events
+    cdef size_t looked_up       # places of the last piece that the vector scan looked up
     cdef uint32_t* ends         # room for a piece that is all newlines
     cdef int rest               # blocks to go without the gates
     cdef object turn            # held while a block runs, and while plans change
@@ -643,8 +621,8 @@ cdef class Engine:
         m.gate_asked = 0
         m.gate_open = 0
         while s.base < end:
-            self._index_piece(s, end)
             self.ctx.gated = gated
+            self._index_piece(s, end)
             s.ahead = worth_ahead(s, self.plan.aheads, self.plan.ahead_n)
             if self.plan.prog_n:
                 scan_piece(s, &self.events)
@@ -660,13 +638,25 @@ cdef class Engine:
         return lines
 
     cdef void _index_piece(self, Scan* s, const char* end) noexcept nogil:
-        """Take the next whole lines from s.base on, and find their ends."""
+        """Take the next whole lines from s.base on, and find their ends and, if they are gated, events."""
         cdef CBool ascii = True
+        cdef int64_t start
         s.n = end - s.base
         if s.n > PIECE:
             s.n = find_newline(s.base + PIECE - 1, end) - s.base
             s.n += s.base + s.n < end
-        s.lines = index_lines(s.base, s.n, self.ends, &ascii)
+        self.events.n = 0
+        self.events.last = 0
+        self.events.unordered = False
+        start = monotonic_ns()
+        if self.ctx.gated and s.gates.seeker.keys != NULL:
+            s.lines = seek_lines(s.gates.seeker, s.base, s.n, self.ends, &ascii, note_event, &self.events,
+                                 &self.looked_up)
+            self.ctx.gated = self.looked_up != SIZE_MAX
+        else:
+            s.lines = index_lines(s.base, s.n, self.ends, &ascii)
+            self.ctx.gated = self.ctx.gated and find_events(s, &self.events)
+        s.gate_ns += monotonic_ns() - start
         self.ctx.ascii = ascii
         if s.base[s.n - 1] != 10:
             self.ends[s.lines] = <uint32_t> s.n

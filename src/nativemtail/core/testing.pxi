@@ -127,6 +127,29 @@ def _test_nanoseconds(int64_t sec, int32_t nsec) -> int:
     return time_to_ns_saturated(Time(sec, nsec))
 
 
+def _test_seek(seek, list factors, bytes text, bint dense):
+    """Line ends, whether all is ASCII, and (factor, offset) of what was found; None where there is no such scan."""
+    cdef Seeker s
+    cdef Events e
+    cdef CBool ascii = True
+    cdef size_t looked_up = SIZE_MAX if dense else 0
+    cdef size_t lines
+    cdef uint32_t* ends = <uint32_t*> zeroed(len(text) + 1, sizeof(uint32_t))
+    cdef list kept = []
+    memset(&s, 0, sizeof(Seeker))
+    memset(&e, 0, sizeof(Events))
+    try:
+        if not seeker_make(&s, seek, factors, kept):
+            return None
+        lines = seek_lines(s, text, len(text), ends, &ascii, note_event, &e, &looked_up)
+        found = [(e.list[i] & 0xFFFFFFFF, e.list[i] >> 32) for i in range(e.n)]
+        return [ends[i] for i in range(lines)], bool(ascii), found, looked_up
+    finally:
+        seeker_free(&s)
+        free(e.list)
+        free(ends)
+
+
 def _test_chain(chain, bytes text, int pairs, size_t n):
     """Match text[:n], with leave to read all of `text`: (1 matched, 0 not, -1 undecided; offsets)."""
     cdef Chain c

@@ -17,6 +17,7 @@ from itertools import product
 from typing import NamedTuple
 
 from nativemtail.compiler.regex import ucd
+from nativemtail.compiler.regex.frequency import BYTE_FREQUENCY, FREQUENT, FREQUENT_LOWER, LINE, RAREST
 from nativemtail.compiler.regex.syntax import (
     Alternate,
     Any,
@@ -93,13 +94,13 @@ def _eased(factor: Factor) -> Factor:
 
     def effort(end: int) -> float:
         tail = tuple(1 << byte for byte in factor.text[end - 3 : end])
-        return _frequency(tail) + 3 * _literal_frequency(factor.text[:end], factor.caseless)
+        return _frequency(tail) + 3 * literal_frequency(factor.text[:end], factor.caseless)
 
     least = max(words, min(_LEAST_LITERAL, len(factor.text)))
     end = min({*range(least, min(least + 9, len(factor.text) + 1)), len(factor.text)}, key=effort)
     if end == len(factor.text):
         return factor
-    return replace(factor, text=factor.text[:end], cost=_literal_frequency(factor.text[:end], factor.caseless))
+    return replace(factor, text=factor.text[:end], cost=literal_frequency(factor.text[:end], factor.caseless))
 
 
 # --- strings -------------------------------------------------------------------------------------------------
@@ -355,7 +356,7 @@ def _expanded(window: _String, cost: float) -> tuple[Factor, ...]:
     if expansion > _MAX_EXPANSION:
         return (_regex(window, cost),)
     texts = (bytes(combination) for combination in product(*map(_members, window)))
-    return tuple(Factor(text, cost=_literal_frequency(text, False)) for text in texts)
+    return tuple(Factor(text, cost=literal_frequency(text, False)) for text in texts)
 
 
 def _specials(window: _String) -> tuple[Factor, ...]:
@@ -363,7 +364,7 @@ def _specials(window: _String) -> tuple[Factor, ...]:
     union = 0
     for choices in window:
         union |= choices
-    return tuple(Factor(text, cost=_RAREST) for bit, text in _SPECIAL.items() if union & bit)
+    return tuple(Factor(text, cost=RAREST) for bit, text in _SPECIAL.items() if union & bit)
 
 
 def _literals_in(string: _String) -> list[tuple[int, int, float]]:
@@ -375,7 +376,7 @@ def _literals_in(string: _String) -> list[tuple[int, int, float]]:
             continue
         if i > start:
             literal = _literal(string[start:i], 1.0)
-            found.append((start, i, _literal_frequency(literal.text, literal.caseless)))
+            found.append((start, i, literal_frequency(literal.text, literal.caseless)))
         start = i + 1
     return found
 
@@ -419,51 +420,15 @@ def _hex(byte: int) -> str:
     return chr(byte) if byte < 0x80 and chr(byte).isalnum() else f"\\x{byte:02x}"
 
 
-# --- how often bytes occur in logs ---------------------------------------------------------------------------
+# --- how often lines have them -----------------------------------------------------------------------------------
 
-_LINE = 100
-"""Bytes of a typical line."""
-_RAREST = 1e-6
-
-_COMMON = {
-    " ": 0.12, ".": 0.035, ":": 0.03, "/": 0.025, "-": 0.02, '"': 0.012, "=": 0.01, "_": 0.008, ",": 0.006,
-    "[": 0.004, "]": 0.004, "(": 0.004, ")": 0.004, "0": 0.03, "1": 0.03, "2": 0.03, "3": 0.018, "4": 0.018,
-    "5": 0.018, "6": 0.014, "7": 0.014, "8": 0.014, "9": 0.014, "e": 0.055, "t": 0.042, "o": 0.04, "i": 0.038,
-    "n": 0.036, "r": 0.036, "s": 0.035, "a": 0.035, "c": 0.025, "d": 0.025, "l": 0.024, "m": 0.018, "p": 0.018,
-    "u": 0.015, "h": 0.014, "f": 0.012, "g": 0.012, "b": 0.011, "w": 0.009, "y": 0.008, "v": 0.008, "k": 0.007,
-    "x": 0.004, "z": 0.002, "j": 0.002, "q": 0.002,
-}  # fmt: skip
-
-_FREQUENT = {
-    b" ": 1.0, b": ": 0.6, b" - ": 0.4, b"://": 0.3, b"http://": 0.15, b"https://": 0.2, b"HTTP/1.1": 0.4,
-    b"GET /": 0.3, b"POST /": 0.15, b'" 200 ': 0.3, b"Mozilla/5.0 (": 0.2, b" INFO ": 0.3, b" info": 0.2,
-    b" DEBUG ": 0.15, b"000": 0.4, b" WARN ": 0.05, b" ERROR ": 0.05, b"error": 0.06, b"warning": 0.04,
-    b"failed": 0.04, b"2020": 0.4, b"localhost": 0.1, b".com": 0.2, b"ation": 0.2, b"the ": 0.2, b"ing ": 0.3,
-    b" for ": 0.2, b" from ": 0.2, b" to ": 0.3, b" user": 0.1, b"client": 0.1, b"server": 0.1, b"request": 0.1,
-    b"connect": 0.1, b"kernel: ": 0.05, b"systemd[1]: ": 0.05, b"sshd[": 0.05, b"]: ": 0.5, b" (": 0.3, b") ": 0.2,
-    b", ": 0.3, b"id=": 0.1, b"=": 0.4, b'"': 0.4, b"/": 0.6,
-}  # fmt: skip
-"""Texts, and the fraction of lines that has them; any part of a text is in as many lines at least."""
-_FREQUENT_LOWER = {text.lower(): fraction for text, fraction in _FREQUENT.items()}
-
-
-def _byte_frequency(byte: int) -> float:
-    char = chr(byte)
-    if char in _COMMON:
-        return _COMMON[char]
-    if char.isascii() and char.isalpha():
-        return 0.003
-    return 0.001 if 0x20 <= byte < 0x7F else 0.0003 if byte >= 0x80 else 0.0002
-
-
-_FREQUENCY = [_byte_frequency(byte) for byte in range(256)]
 _DIGIT_BYTES = frozenset(b"0123456789")
 _TIME_BYTES = frozenset(b"0123456789:-/ ")
 
 
 @lru_cache(maxsize=512)
 def _mass(choices: _Bytes) -> float:
-    return sum(_FREQUENCY[byte] for byte in _members(choices))
+    return sum(BYTE_FREQUENCY[byte] for byte in _members(choices))
 
 
 @lru_cache(maxsize=512)
@@ -473,7 +438,7 @@ def _is_digits(choices: _Bytes) -> bool:
 
 def _frequency(window: _String) -> float:
     """The expected number of times a line has the string; a letter after a letter is less of a surprise."""
-    expected = float(_LINE)
+    expected = float(LINE)
     before = 0
     for choices in window:
         if choices & _OPTIONAL:
@@ -485,7 +450,7 @@ def _frequency(window: _String) -> float:
             likely = 3.0
         expected *= min(0.9, likely * _mass(choices))
         before = choices
-    return min(max(expected, _RAREST), 1.0)
+    return min(max(expected, RAREST), 1.0)
 
 
 def _frequency_beside(string: _String, literals: list[tuple[int, int, float]]) -> float:
@@ -503,12 +468,12 @@ def _frequency_beside(string: _String, literals: list[tuple[int, int, float]]) -
 
 
 @lru_cache(maxsize=1024)
-def _literal_frequency(text: bytes, caseless: bool) -> float:
+def literal_frequency(text: bytes, caseless: bool) -> float:
     """The expected fraction of lines that have the text."""
     expected = _frequency(tuple(1 << byte for byte in text)) * (1.5 if caseless else 1.0)
     return min(max(expected, _known_frequency(text, caseless)), 1.0)
 
 
 def _known_frequency(text: bytes, caseless: bool) -> float:
-    table = _FREQUENT_LOWER if caseless else _FREQUENT
+    table = FREQUENT_LOWER if caseless else FREQUENT
     return max((fraction for known, fraction in table.items() if text in known), default=0.0)

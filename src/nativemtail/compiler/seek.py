@@ -1,0 +1,199 @@
+"""Where to look for the literals of the gates: bytes of them that are rare, in eight buckets (core/seek.hpp).
+
+The scan tests four neighbouring bytes at each place of a block; a bucket is open where each of them has a low and a
+high nibble that some literal of the bucket has there.  Literals with such bytes in common belong together, then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
+
+from nativemtail.compiler.regex.factors import literal_frequency
+from nativemtail.compiler.regex.frequency import BYTE_FREQUENCY, FREQUENT, LINE, WORDS
+from nativemtail.compiler.tables import FactorSpec, Seek, Window
+
+BUCKETS = 8
+LONGEST = 8
+"""Bytes of a window, which ends with the four."""
+MOST_LITERALS = 4096
+MOST_LOOKUPS = 6.0
+"""Places of a line that may be expected to be looked up; beyond, Hyperscan is as fast."""
+
+_TESTED = 4
+_ENDS = 3
+"""Places in a literal that are tried in every bucket."""
+_COMPARED = 8.0
+"""What comparing literals costs, where the look-up of a place costs 1."""
+_ANY = 0xFFFF
+
+
+def _grams(words: str) -> list[bytes]:
+    text = " ".join(words.split()).encode()
+    return sorted({text[at : at + _TESTED] for at in range(len(text) - _TESTED + 1)})
+
+
+def _rows_of(grams: list[bytes], shift: int) -> list[list[int]]:
+    """For each place and nibble the grams that have it there, as bits."""
+    rows = [[0] * 16 for _ in range(_TESTED)]
+    for at, gram in enumerate(grams):
+        for place, byte in enumerate(gram):
+            rows[place][byte >> shift & 15] |= 1 << at
+    return rows
+
+
+_GRAMS = _grams(WORDS)
+_GRAM = 0.01
+_LOWS, _HIGHS = _rows_of(_GRAMS, 0), _rows_of(_GRAMS, 4)
+
+
+def _common(nibbles: tuple[tuple[int, int], ...]) -> int:
+    """How many of the frequent texts are let through."""
+    grams = -1
+    for place, (low, high) in enumerate(nibbles):
+        lows = highs = 0
+        for nibble in range(16):
+            if low >> nibble & 1:
+                lows |= _LOWS[place][nibble]
+            if high >> nibble & 1:
+                highs |= _HIGHS[place][nibble]
+        grams &= lows & highs
+    return grams.bit_count()
+
+
+_Nibbles = tuple[tuple[int, int], ...]
+"""For each of the four bytes the low and the high nibbles that a bucket has there, as bits."""
+
+
+class _Bucket:
+    __slots__ = ("length", "nibbles", "texts")
+
+    def __init__(self) -> None:
+        self.nibbles: _Nibbles = ((0, 0),) * _TESTED
+        self.length = LONGEST
+        self.texts: list[bytes] = []
+
+
+def seek(factors: Sequence[FactorSpec]) -> Seek | None:
+    """How to look for these factors; None where that is no good: not all are literals, or bytes of them are common."""
+    if not factors or len(factors) > MOST_LITERALS or any(factor.literal is None for factor in factors):
+        return None
+    buckets = [_Bucket() for _ in range(BUCKETS)]
+    chosen: list[tuple[_Bucket, bytes, bool]] = []
+    leading: list[tuple[int, _Bucket, bytes, int]] = []
+    expected = 0.0
+    for number in sorted(range(len(factors)), key=lambda number: len(factors[number].literal or b"")):
+        text, caseless = factors[number].literal or b"", factors[number].caseless
+        known = next((each for each in chosen if _leads_to(each, text, caseless)), None)
+        if known is None:
+            found, bucket, end = _best_place(buckets, text, caseless)
+            expected += found
+            known = bucket, text[max(0, end - LONGEST) : end], caseless
+            _put(bucket, text, end, caseless)
+            chosen.append(known)
+        bucket, window, _ = known
+        place = text.lower() if known[2] else text
+        leading.append((number, bucket, window, place.index(window) + len(window)))
+    if expected + sum(_lookups(bucket.nibbles) for bucket in buckets) > MOST_LOOKUPS:
+        return None
+    fold = 0x20 * any(factor.caseless for factor in factors)
+    lengths = bytes(bucket.length for bucket in buckets)
+    return Seek(_rows(buckets, 0), _rows(buckets, 1), lengths, fold, _windows(leading, fold))
+
+
+def _leads_to(window: tuple[_Bucket, bytes, bool], text: bytes, caseless: bool) -> bool:
+    """Whether a text is found where this window is."""
+    if window[2]:
+        return window[1] in text.lower()
+    return not caseless and window[1] in text
+
+
+def _best_place(buckets: list[_Bucket], text: bytes, caseless: bool) -> tuple[float, _Bucket, int]:
+    """What the literal is expected to cost by itself, its bucket, and where in it the window ends."""
+    alone = sorted((_frequency(text, end, caseless), end) for end in range(min(_TESTED, len(text)), len(text) + 1))
+    best = None
+    for found, end in alone[:_ENDS]:
+        for bucket in buckets:
+            more = _lookups(_widened(bucket.nibbles, text, end, caseless)) - _lookups(bucket.nibbles)
+            length = min(end, LONGEST)
+            if length < bucket.length:
+                more += _COMPARED * sum(_expected(each[-length:], False) for each in bucket.texts)
+            if length > bucket.length:
+                more += _COMPARED * _expected(text[end - bucket.length : end], caseless)
+            cost = found + more
+            if best is None or cost < best[0]:
+                best = cost, found, bucket, end
+    assert best is not None
+    return best[1:]
+
+
+def _frequency(text: bytes, end: int, caseless: bool) -> float:
+    """How often the four bytes, and then the window, are expected on a line."""
+    tested, window = text[max(0, end - _TESTED) : end], text[max(0, end - LONGEST) : end]
+    return _expected(tested, caseless) + _COMPARED * _expected(window, caseless)
+
+
+@lru_cache(maxsize=4096)
+def _expected(text: bytes, caseless: bool) -> float:
+    """The fraction of lines that have the text; what is frequent makes its usual neighbours so."""
+    likely = 0.0
+    for known, fraction in FREQUENT.items():
+        if known in text:
+            rest = text.replace(known, b"", 1)
+            likely = max(likely, fraction * prod(min(1.0, 5 * BYTE_FREQUENCY[byte]) for byte in rest))
+    return max(likely, literal_frequency(text, caseless))
+
+
+def _put(bucket: _Bucket, text: bytes, end: int, caseless: bool) -> None:
+    bucket.nibbles = _widened(bucket.nibbles, text, end, caseless)
+    bucket.length = min(bucket.length, end)
+    bucket.texts.append(text[max(0, end - LONGEST) : end])
+
+
+def _widened(nibbles: _Nibbles, text: bytes, end: int, caseless: bool) -> _Nibbles:
+    wider = []
+    for place, (low, high) in enumerate(nibbles, end - _TESTED):
+        if place < 0:
+            low = high = _ANY
+        else:
+            for byte in _cases(text[place], caseless):
+                low |= 1 << (byte & 15)
+                high |= 1 << (byte >> 4)
+        wider.append((low, high))
+    return tuple(wider)
+
+
+def _cases(byte: int, caseless: bool) -> tuple[int, ...]:
+    return (byte, byte - 32) if caseless and 0x61 <= byte <= 0x7A else (byte,)
+
+
+def _lookups(nibbles: _Nibbles) -> float:
+    """Places of a line where all four bytes have such nibbles."""
+    first, second, third, fourth = nibbles
+    return LINE * _mass(*first) * _mass(*second) * _mass(*third) * _mass(*fourth) + _GRAM * _common(nibbles)
+
+
+@lru_cache(maxsize=4096)
+def _mass(low: int, high: int) -> float:
+    highs = [nibble for nibble in range(16) if high >> nibble & 1]
+    lows = [nibble for nibble in range(16) if low >> nibble & 1]
+    return sum(BYTE_FREQUENCY[nibble << 4 | other] for nibble in highs for other in lows)
+
+
+def _rows(buckets: list[_Bucket], part: int) -> bytes:
+    """The tables for the low (0) or the high (1) nibbles, 16 bytes for each of the four places."""
+    return bytes(
+        sum(1 << at for at, bucket in enumerate(buckets) if bucket.nibbles[place][part] >> nibble & 1)
+        for place in range(_TESTED)
+        for nibble in range(16)
+    )
+
+
+def _windows(leading: list[tuple[int, _Bucket, bytes, int]], fold: int) -> list[Window]:
+    """Equal windows are one, whatever buckets they are of."""
+    windows: dict[bytes, list[tuple[int, int]]] = {}
+    for number, bucket, window, end in leading:
+        text = bytes(byte | fold for byte in window[-bucket.length :])
+        windows.setdefault(text, []).append((number, end))
+    return [Window(text, needles) for text, needles in windows.items()]

@@ -1,0 +1,249 @@
+// Many literals in one vector scan of a block, exactly: faster than Hyperscan where compiler/seek.py finds bytes of
+// them that are rare.  Four neighbouring bytes are tested at all places at once, by their nibbles, in eight buckets of
+// literals (as Hyperscan's Teddy does); where a bucket is open, up to eight bytes that end there are looked up.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "lines.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace nm {
+
+struct Needle {  // a literal, from where its window leads
+    const char *text;
+    uint32_t n;
+    uint32_t before;  // bytes of it up to the end of the window
+    uint32_t factor;
+    uint32_t caseless;  // then the text is in lower case
+    uint64_t word;      // the last eight of these bytes at most, the last one uppermost
+    uint64_t mask;      // and which of their bits say something
+};
+
+// Fills in `word` and `mask`.
+inline void needle_finish(Needle *needle) noexcept {
+    needle->word = needle->mask = 0;
+    for (uint32_t i = 0; i < 8 && i < needle->before; i++) {
+        const uint8_t c = uint8_t(needle->text[needle->before - 1 - i]);
+        const uint8_t bits = needle->caseless && c >= 'a' && c <= 'z' ? 0xDF : 0xFF;
+        needle->word |= uint64_t(c & bits) << (56 - 8 * i);
+        needle->mask |= uint64_t{bits} << (56 - 8 * i);
+    }
+}
+
+struct SeekSlot {  // of the table of windows, what its key leads to
+    uint32_t first;
+    uint32_t count;
+};
+
+struct Seeker {
+    uint8_t low[4][16];  // nibble → buckets that have a byte with it at that place of the four
+    uint8_t high[4][16];
+    uint64_t masks[8];  // of a bucket: which of the eight bytes are its windows'
+    uint64_t fold;      // set in all bytes that are looked up: 0x20 where case may not matter
+    uint64_t *keys;     // a window's bytes, the last one uppermost; 0: nothing; NULL: there is no scan
+    SeekSlot *slots;
+    Needle *needles;
+    uint64_t factor;  // that makes a slot of a key
+    uint32_t shift;   // 64 - the logarithm of the number of slots
+};
+
+using OnFound = int (*)(unsigned factor, unsigned long long, unsigned long long to, unsigned, void *data);
+
+inline size_t seek_slot(const Seeker &s, uint64_t key) noexcept { return key * s.factor >> s.shift; }
+
+// Another odd number, for another order of the slots.
+inline void seek_reorder(Seeker *s) noexcept {
+    s->factor = s->factor ? s->factor * UINT64_C(6364136223846793005) + 2 : UINT64_C(0x9E3779B97F4A7C15);
+}
+
+// Enters a window with `count` needles from `first` on; false if another one is in its place.
+inline bool seek_enter(Seeker *s, uint64_t key, uint32_t first, uint32_t count) noexcept {
+    const size_t at = seek_slot(*s, key);
+    if (s->keys[at]) return false;
+    s->keys[at] = key;
+    s->slots[at] = {first, count};
+    return true;
+}
+
+#if defined(__x86_64__)
+
+inline bool seek_works() noexcept { return __builtin_cpu_supports("avx2"); }
+
+constexpr size_t kHits = 1024;  // places that are looked up together
+
+constexpr size_t kSparse = 512;  // bytes to a place that is looked up
+
+struct Hits {  // places with open buckets: offset << 8 | buckets
+    uint64_t list[kHits + 64];
+    size_t n;
+    size_t total;
+};
+
+inline bool stands_at(const Needle &needle, const char *at) noexcept {
+    if (!needle.caseless) return std::memcmp(at, needle.text, needle.n) == 0;
+    for (uint32_t i = 0; i < needle.n; i++) {
+        const bool upper = at[i] >= 'A' && at[i] <= 'Z';
+        if ((upper ? at[i] | 0x20 : at[i]) != needle.text[i]) return false;
+    }
+    return true;
+}
+
+// The eight bytes that end before p[end], the last one uppermost; zeros where there are fewer.
+inline uint64_t last_eight(const char *p, size_t end) noexcept {
+    uint64_t word = 0;
+    if (end >= 8) std::memcpy(&word, p + end - 8, 8);
+    else std::memcpy(reinterpret_cast<char *>(&word) + 8 - end, p, end);
+    return word;
+}
+
+// Tells of the literals that the window in this slot, which ends before p[end], leads to.
+inline bool compare(const Seeker &s, const char *p, size_t n, size_t end, size_t slot, OnFound on_found,
+                    void *data) noexcept {
+    const Needle *needle = s.needles + s.slots[slot].first;
+    const uint64_t word = last_eight(p, end);
+    for (uint32_t i = s.slots[slot].count; i; i--, needle++) {
+        if ((word & needle->mask) != needle->word) continue;
+        if (end < needle->before || end - needle->before + needle->n > n) continue;
+        if (stands_at(*needle, p + end - needle->before) && on_found(needle->factor, 0, end, 0, data)) return false;
+    }
+    return true;
+}
+
+// Looks up the places that were hit, without a branch that depends on what is there; false if `on_found` wants no more.
+inline bool look_up(const Seeker &s, const char *p, size_t n, Hits *hits, OnFound on_found, void *data) noexcept {
+    uint64_t found[8 * (kHits + 64)];  // end << 32 | slot
+    size_t count = 0;
+    for (size_t i = 0; i < hits->n; i++) {
+        const size_t end = (hits->list[i] >> 8) + 1;
+        const uint64_t word = last_eight(p, end) | s.fold;
+        uint32_t buckets = hits->list[i] & 255;
+        do {
+            const uint64_t key = word & s.masks[__builtin_ctz(buckets)];
+            const size_t slot = seek_slot(s, key);
+            found[count] = end << 32 | slot;
+            count += s.keys[slot] == key;
+            buckets &= buckets - 1;
+        } while (buckets);
+    }
+    hits->total += hits->n;
+    hits->n = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!compare(s, p, n, found[i] >> 32, found[i] & UINT32_MAX, on_found, data)) return false;
+    return true;
+}
+
+// For each of the four bytes what the last 32 places allowed.
+struct Allowed {
+    __m256i first, second, third;
+};
+
+// The buckets of each of 32 places that are open for the four bytes that end there.
+__attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const __m256i low[4], const __m256i high[4],
+                                                                          __m256i bytes, Allowed *last) noexcept {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    const __m256i lower = _mm256_and_si256(bytes, nibble);
+    const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+    const __m256i first = _mm256_and_si256(_mm256_shuffle_epi8(low[0], lower), _mm256_shuffle_epi8(high[0], upper));
+    const __m256i second = _mm256_and_si256(_mm256_shuffle_epi8(low[1], lower), _mm256_shuffle_epi8(high[1], upper));
+    const __m256i third = _mm256_and_si256(_mm256_shuffle_epi8(low[2], lower), _mm256_shuffle_epi8(high[2], upper));
+    const __m256i fourth = _mm256_and_si256(_mm256_shuffle_epi8(low[3], lower), _mm256_shuffle_epi8(high[3], upper));
+    const __m256i one = _mm256_alignr_epi8(first, _mm256_permute2x128_si256(last->first, first, 0x21), 13);
+    const __m256i two = _mm256_alignr_epi8(second, _mm256_permute2x128_si256(last->second, second, 0x21), 14);
+    const __m256i three = _mm256_alignr_epi8(third, _mm256_permute2x128_si256(last->third, third, 0x21), 15);
+    *last = {first, second, third};
+    return _mm256_and_si256(_mm256_and_si256(one, two), _mm256_and_si256(three, fourth));
+}
+
+// Adds the places of 64 that are hit.  `dense`: there are up to two, but how many no branch foresees.
+template <bool dense>
+__attribute__((target("avx2,bmi"), always_inline)) inline void note_hits(uint64_t hit, size_t at, const __m256i open[2],
+                                                                        Hits *hits) noexcept {
+    if (!dense && !hit) return;
+    alignas(32) uint8_t buckets[64];
+    _mm256_store_si256(reinterpret_cast<__m256i *>(buckets), open[0]);
+    _mm256_store_si256(reinterpret_cast<__m256i *>(buckets + 32), open[1]);
+    for (int i = 0; dense && i < 2; i++, hit &= hit - 1) {
+        const int place = __builtin_ctzll(hit | UINT64_C(1) << 63);
+        hits->list[hits->n] = uint64_t{at + place} << 8 | buckets[place];
+        hits->n += hit != 0;
+    }
+    for (; hit; hit &= hit - 1) {
+        const int place = __builtin_ctzll(hit);
+        hits->list[hits->n++] = uint64_t{at + place} << 8 | buckets[place];
+    }
+}
+
+// Finds line ends as index_lines() does, and calls `on_found` with the number of each literal in p[0..n) and an offset
+// behind a byte of it, in the order of these, for a literal twice perhaps.  How many lines; `looked_up` gets the number
+// of places that were looked up, SIZE_MAX when `on_found` wanted no more.
+template <bool dense>
+__attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, const char *p, size_t n, uint32_t *ends,
+                                                            bool *ascii, OnFound on_found, void *data,
+                                                            size_t *looked_up) noexcept {
+    __m256i low[4], high[4];
+    for (int i = 0; i < 4; i++) {
+        low[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(s.low[i])));
+        high[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(s.high[i])));
+    }
+    const __m256i none = _mm256_setzero_si256(), newline = _mm256_set1_epi8('\n');
+    __m256i all = none;
+    const __m256i every = _mm256_cmpeq_epi8(none, none);
+    Allowed allowed = {every, every, every};  // what is before the first byte cannot rule a shorter literal out
+    alignas(32) char last[64];
+    Hits hits;
+    hits.n = hits.total = 0;
+    size_t lines = 0;
+    bool more = true;
+    for (size_t at = 0; at < n; at += 64) {
+        const char *bytes = p + at;
+        if (n - at < 64) {
+            std::memset(last, 0, sizeof last);
+            std::memcpy(last, bytes, n - at);
+            bytes = last;
+        }
+        const __m256i near = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(bytes));
+        const __m256i far = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(bytes + 32));
+        all = _mm256_or_si256(all, _mm256_or_si256(near, far));
+        const uint32_t first_line = _mm256_movemask_epi8(_mm256_cmpeq_epi8(near, newline));
+        const uint32_t second_line = _mm256_movemask_epi8(_mm256_cmpeq_epi8(far, newline));
+        lines = note_newlines(uint64_t{second_line} << 32 | first_line, at, ends, lines);
+        const __m256i first = open_buckets(low, high, near, &allowed);
+        const __m256i open[2] = {first, open_buckets(low, high, far, &allowed)};
+        const uint32_t near_hit = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[0], none)));
+        const uint32_t far_hit = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[1], none)));
+        uint64_t hit = uint64_t{far_hit} << 32 | near_hit;
+        if (n - at < 64) hit &= (UINT64_C(1) << (n - at)) - 1;
+        note_hits<dense>(hit, at, open, &hits);
+        if (hits.n < kHits) continue;
+        more = more && look_up(s, p, n, &hits, on_found, data);
+        hits.n = 0;
+    }
+    more = more && look_up(s, p, n, &hits, on_found, data);
+    *ascii = _mm256_movemask_epi8(all) == 0;
+    *looked_up = more ? hits.total : SIZE_MAX;
+    return lines;
+}
+
+// `looked_up` has what the last call set it to.
+inline size_t seek_lines(const Seeker &s, const char *p, size_t n, uint32_t *ends, bool *ascii, OnFound on_found,
+                         void *data, size_t *looked_up) noexcept {
+    return *looked_up > n / kSparse ? seek_some<true>(s, p, n, ends, ascii, on_found, data, looked_up)
+                                    : seek_some<false>(s, p, n, ends, ascii, on_found, data, looked_up);
+}
+
+#else
+
+inline bool seek_works() noexcept { return false; }
+
+inline size_t seek_lines(const Seeker &, const char *, size_t, uint32_t *, bool *, OnFound, void *, size_t *) noexcept {
+    return 0;
+}
+
+#endif
+
+}  // namespace nm

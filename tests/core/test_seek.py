@@ -1,0 +1,109 @@
+"""The vector scan for literals, held against a search for each literal in turn."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nativemtail._core import _test_seek
+from nativemtail.compiler import seek
+from nativemtail.compiler.plan import hyperscan_literal
+from nativemtail.compiler.tables import FactorSpec
+
+LETTERS = b"abAB: [x"
+
+
+def spec(literal: bytes, caseless: bool = False) -> FactorSpec:
+    text = literal.lower() if caseless else literal
+    return FactorSpec(hyperscan_literal(text), caseless, text, [0])
+
+
+def stands(factor: FactorSpec, text: bytes, at: int) -> bool:
+    assert factor.literal is not None
+    here = text[at : at + len(factor.literal)]
+    return (here.lower() if factor.caseless else here) == factor.literal
+
+
+def line_of(text: bytes, at: int) -> int:
+    return text.count(b"\n", 0, at)
+
+
+def expected(factors: list[FactorSpec], text: bytes) -> set[tuple[int, int]]:
+    """Factor and line of each that stands somewhere."""
+    places = range(len(text))
+    return {(n, line_of(text, at)) for n, factor in enumerate(factors) for at in places if stands(factor, text, at)}
+
+
+def check(factors: list[FactorSpec], text: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many places were looked up."""
+    monkeypatch.setattr(seek, "MOST_LOOKUPS", float("inf"))
+    found = seek.seek(factors)
+    assert found is not None
+    for dense in (False, True):
+        ends, ascii, events, looked_up = _test_seek(found, factors, text, dense)
+        assert ends == [at for at, byte in enumerate(text) if byte == 10]
+        assert ascii == text.isascii()
+        assert {(number, line_of(text, at - 1)) for number, at in events} == expected(factors, text)
+        assert [at for _, at in events] == sorted(at for _, at in events)
+    return int(looked_up)
+
+
+LITERALS = st.lists(
+    st.tuples(
+        st.one_of(
+            st.text("abAB: [x", min_size=1, max_size=12).map(str.encode),
+            st.binary(min_size=1, max_size=10).map(lambda text: text.replace(b"\n", b"~")),
+        ),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=40,
+    unique_by=lambda pair: pair[0].lower(),
+)
+TEXTS = st.lists(
+    st.one_of(st.text("abAB: [x\n", max_size=90).map(str.encode), st.binary(max_size=20), st.just(b"\n")), max_size=8
+).map(b"".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(LITERALS, TEXTS, st.data())
+def test_what_is_found_is_there_and_all_that_is_there_is_found(
+    literals: list[tuple[bytes, bool]], text: bytes, data: st.DataObject
+) -> None:
+    factors = [spec(literal, caseless) for literal, caseless in literals]
+    some = data.draw(st.lists(st.sampled_from(literals), max_size=6))
+    text += b"".join(literal + data.draw(st.sampled_from([b"", b"\n", b" ", b"aB"])) for literal, _ in some)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        check(factors, text, monkeypatch)
+
+
+@pytest.mark.parametrize("pad", [0, 1, 2, 3, 5, 7, 8, 28, 29, 30, 31, 32, 33, 59, 60, 61, 62, 63, 64, 65, 127, 128])
+def test_at_every_place_of_a_vector(pad: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    factors = [spec(b"k"), spec(b": Fail"), spec(b"Accepted publickey for "), spec(b"error", caseless=True)]
+    for literal in (b"k", b": Fail", b"Accepted publickey for ", b"eRRor"):
+        check(factors, b"." * pad + literal, monkeypatch)
+        check(factors, b"." * pad + literal + b"." * 70, monkeypatch)
+        check(factors, b"." * pad + literal[:-1], monkeypatch)
+
+
+def test_thousands_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
+    factors = [spec(b"service-%05d started" % number) for number in range(seek.MOST_LITERALS)]
+    text = b"\n".join(b"x service-%05d started" % number for number in range(0, 6000, 1000))
+    found = seek.seek(factors)
+    if found is not None and (answer := _test_seek(found, factors, text, False)) is not None:
+        assert [number for number, _ in answer[2]] == [0, 1000, 2000, 3000, 4000]
+
+
+def test_rare_bytes_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In lines that say nothing hardly a place is looked up."""
+    factors = [spec(text) for text in (b"Failed password", b"segfault at", b"Out of memory", b"status=bounced")]
+    lines = b"Mar  2 08:00:11 web1 systemd[1]: session-12.scope: Deactivated successfully, all is well here.\n" * 100
+    assert check(factors, lines, monkeypatch) < 50
+
+
+def test_not_for_regular_expressions_nor_for_what_is_everywhere() -> None:
+    assert seek.seek([]) is None
+    assert seek.seek([spec(b"abc"), FactorSpec(b"[0-9]z", False, None, [0])]) is None
+    assert seek.seek([spec(b" "), spec(b"e")]) is None
+    assert seek.seek([spec(b"Killed process")]) is not None
