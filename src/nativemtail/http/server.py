@@ -30,7 +30,7 @@ import h11
 
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response, plain, quality
-from nativemtail.http.trust import LOOPBACK, TrustedHosts
+from nativemtail.http.trust import LOOPBACK, TrustedHosts, plain_peer
 from nativemtail.selfmetrics import Pool
 
 log = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ class Server:
                     await asyncio.sleep(0.01 if self._make_room() else _ACCEPT_AGAIN)
                 continue
             complained = False
-            self._admit(listener, sock, "" if listener.path else peer[0])
+            self._admit(listener, sock, "" if listener.path else plain_peer(peer[0]))
 
     def _admit(self, listener: _Listener, sock: socket.socket, peer: str) -> None:
         trusted = not peer or self.trusted.allows(peer)
