@@ -389,6 +389,8 @@ class _Connection:
             return plain(401, f"{self._peer} is not trusted to ask for {target[:200]} (--trusted_hosts).\n")
         if event.method == b"CONNECT":
             return plain(405, "CONNECT has no meaning here.\n")
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
+            return plain(400, "Content-Length and Transfer-Encoding exclude each other.\n")
         accept, coding = (",".join(v for n, v in headers if n == name) for name in (b"accept", b"accept-encoding"))
         try:
             request = Request.parse(target, accept, self._limits.query_fields)
