@@ -299,10 +299,10 @@ class Daemon:
         idle = self.reloader.stop() and not self.tail.is_alive()
         self.program_states.collect()
         self.program_states.summarise()
-        self.pusher.stop()
+        idle = self.pusher.stop() and idle
         self.server.stop()
         if not idle:
-            os._exit(self.status)  # a thread is in native code: nothing may be torn down under it
+            os._exit(self.status)  # a thread is in native code or has a lock: nothing may be torn down under it
 
 
 class Heartbeat:
