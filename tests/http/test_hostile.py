@@ -85,10 +85,13 @@ def status(answer: bytes) -> int:
     ],
 )
 def test_bad_requests(attacked: Serve, peer: Any, data: bytes, expected: int) -> None:
-    with peer(attacked()) as client:
+    server = attacked()
+    with peer(server) as client:
         with contextlib.suppress(ConnectionError):
             client.send(data)
         assert status(client.rest()) == expected
+    limit = {413: "http_body", 431: "http_header"}.get(expected)
+    assert {name for name, count in server.limits_hit().items() if count} == ({limit} if limit else set())
 
 
 @pytest.mark.parametrize(
@@ -101,13 +104,15 @@ def test_bad_requests(attacked: Serve, peer: Any, data: bytes, expected: int) ->
 )
 def test_slow_requests(attacked: Serve, peer: Any, first: bytes, more: bytes) -> None:
     begin = time.monotonic()
-    with peer(attacked()) as client, contextlib.suppress(ConnectionError):
+    server = attacked()
+    with peer(server) as client, contextlib.suppress(ConnectionError):
         client.send(first)
         for _ in range(4):
             time.sleep(0.1)
             client.send(more)
         assert status(client.rest()) == 408
     assert time.monotonic() - begin < 5
+    assert server.limits_hit()["http_request_time"] == 1
 
 
 def test_silence(attacked: Serve, peer: Any) -> None:
@@ -160,6 +165,14 @@ def test_many_large_answers_are_not_held_at_once(attacked: Serve, peer: Any) -> 
             time.sleep(0.1)
         late = stack.enter_context(peer(server))
         assert status(late.send(GOOD).rest()) == 503
+        # Who looks after the process does not take it for dead.
+        healthy = stack.enter_context(peer(server))
+        assert status(healthy.send(b"GET /-/healthy HTTP/1.0\r\n\r\n").rest()) == 200
+        deadline = time.monotonic() + 5
+        while not server.limits_hit()["http_answer_time"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+    found = server.limits_hit()
+    assert (found["http_pending"], found["http_answer_time"]) == (4, 1)
 
 
 def test_pipelining(attacked: Serve, peer: Any) -> None:

@@ -42,6 +42,8 @@ _ACCEPT_AGAIN = 0.1
 _PEER_ERRORS = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))
 _REPORTED_STRANGERS = 100
 _PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
+_EXCEEDED = {408: "http_request_time", 413: "http_body", 431: "http_header"}
+_LIMITS = (*_EXCEEDED.values(), "http_answer_time", "http_pending")
 
 
 class ListenError(Exception):
@@ -117,6 +119,7 @@ class Server:
         self._connections: dict[asyncio.Task[None], _Connection] = {}
         self._open: Counter[str] = Counter()
         self._denied: Counter[str] = Counter()
+        self.exceeded = Counter(dict.fromkeys(_LIMITS, 0))
         self._strangers = 0
         self._reported: set[str] = set()
         self._busy = 0
@@ -178,6 +181,10 @@ class Server:
 
     def denied(self) -> dict[str, int]:
         return {listener.service: self._denied[listener.service] for listener in self._listeners}
+
+    def limits_hit(self) -> dict[str, int]:
+        """How often requests and answers were cut off, by limit."""
+        return dict(self.exceeded)
 
     def pools(self) -> dict[str, Pool]:
         size = self.limits.render_threads
@@ -415,7 +422,8 @@ class _Connection:
 
     async def _respond(self, request: Request, compress: bool) -> tuple[Response, bool]:
         server = self._server
-        if server.pending_bytes > self._limits.pending_bytes:
+        if server.pending_bytes > self._limits.pending_bytes and not request.path.startswith("/-/"):
+            server.exceeded["http_pending"] += 1
             return plain(503, "Too many answers are being sent; try again.\n"), False
         return await asyncio.get_running_loop().run_in_executor(server.pool, server.render, request, compress)
 
@@ -448,6 +456,9 @@ class _Connection:
                     await self._write(data + (self._h11.send(h11.Data(data=body[start : start + _WRITE])) or b""))
                     data = b""
                 await self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
+        except TimeoutError:
+            self._server.exceeded["http_answer_time"] += 1
+            raise
         finally:
             self._server.pending_bytes -= len(body)
 
@@ -459,6 +470,8 @@ class _Connection:
 
     async def _give_up(self, status: int, text: str) -> bool:
         """Say why, then close; read on a little, or the peer's own bytes in flight would reset what it is told."""
+        if status in _EXCEEDED:
+            self._server.exceeded[_EXCEEDED[status]] += 1
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             await self._send(plain(status, text), close=True)
             assert self._writer is not None
