@@ -247,7 +247,7 @@ def test_a_thousand_connections(attacked: Serve, peer: Any, opening: bytes) -> N
 
 
 def test_one_too_many(attacked: Serve, peer: Any) -> None:
-    server = attacked(limits={"connections": 2, "header_seconds": 1.0})
+    server = attacked(limits={"connections": 2, "header_seconds": 5.0})
     with peer(server).send(b"GET / HT"), peer(server).send(b"GET / HT"):
         deadline = time.monotonic() + 5
         while server.connections()["http"] < 2 or server.waiting:
@@ -293,7 +293,7 @@ def test_no_file_descriptor_left() -> None:
 
 
 def test_strangers_cannot_keep_friends_out(attacked: Serve, peer: Any) -> None:
-    server = attacked(trusted=TrustedHosts.parse(["127.0.0.1"]), limits={"connections": 20, "header_seconds": 1})
+    server = attacked(trusted=TrustedHosts.parse(["127.0.0.1"]), limits={"connections": 20, "strangers": 10})
     host, _, number = server.addresses()[0].rpartition(":")
     with contextlib.ExitStack() as stack:
         for _ in range(200):
