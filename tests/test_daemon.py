@@ -138,3 +138,19 @@ def test_periodic_work_survives_its_errors(make: Callable[..., Daemon]) -> None:
     subject._every(0.001, fail)
     while len(calls) < 3:
         subject.loop.run_once()
+
+
+@pytest.mark.parametrize(("ended", "exits"), [(True, []), (False, [0])])
+def test_nothing_is_torn_down_under_a_push(
+    ended: bool, exits: list[int], make: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have the store's lock, for which the end of the interpreter would wait in vain."""
+    subject = make()
+    seen: list[int] = []
+    monkeypatch.setattr(subject.pusher, "stop", lambda: ended)
+    monkeypatch.setattr(os, "_exit", seen.append)
+    subject.tailer.open()
+    subject.tail.start()
+    subject.reloader.start()
+    subject._finish()
+    assert seen == exits

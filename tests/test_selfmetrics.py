@@ -71,6 +71,9 @@ class Listener:
     def denied(self) -> Mapping[str, int]:
         return {"http": 0}
 
+    def limits_hit(self) -> Mapping[str, int]:
+        return {"http_header": 3}
+
     def pools(self) -> Mapping[str, Pool]:
         return {"http": Pool(2, 1)}
 
@@ -99,6 +102,7 @@ def samples(own: SelfMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
         ("mtail_log_lag_bytes", ["/var/\ufffd"], 8),
         ("mtail_lines_dropped_total", ["kernel"], 0),
         ("mtail_limits_hit_total", ["watches"], 2),
+        ("mtail_limits_hit_total", ["http_header"], 3),
         ("mtail_prog_loads_total", ["a.mtail"], 2),
         ("mtail_prog_load_errors_total", ["b.mtail"], 1),
         ("mtail_prog_runtime_errors_total", ["a.mtail"], 1),

@@ -81,8 +81,8 @@ def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:
 def compare(theirs: str, ours: str, patience: float, limit: int) -> None:
     """Compare what a running mtail and a running nativemtail have counted.
 
-    Both must read the same logs with the same programs.  Exit status: 0 when they are equal, 1 when they differ, 2 when
-    that cannot be told.
+    Both must read the same logs with the same programs.  Ours is asked at http://127.0.0.1:3903 if it is not named.
+    Exit status: 0 when they are equal, 1 when they differ, 2 when that cannot be told.
     """
     from nativemtail.compare import CompareError
     from nativemtail.compare import compare as run

@@ -75,7 +75,6 @@ _BAD_START = (
     SetUpError,
     SourceError,
     TLSError,
-    TrustError,
 )
 
 
@@ -112,7 +111,7 @@ class Daemon:
             lines=LineStates(self.programs.engine, self.programs.store),
             memory_limit=options.memory_limit or None,
         )
-        self.trusted = TrustedHosts.parse(options.trusted_hosts) if options.trusted_hosts else LOOPBACK
+        self.trusted = _trusted(options)
         self.server = Server(self._answer, trusted=self.trusted, tls=_tls(options))
         self.own.listener = self.server
         self.site = Site(
@@ -300,10 +299,10 @@ class Daemon:
         idle = self.reloader.stop() and not self.tail.is_alive()
         self.program_states.collect()
         self.program_states.summarise()
-        self.pusher.stop()
+        idle = self.pusher.stop() and idle
         self.server.stop()
         if not idle:
-            os._exit(self.status)  # a thread is in native code: nothing may be torn down under it
+            os._exit(self.status)  # a thread is in native code or has a lock: nothing may be torn down under it
 
 
 class Heartbeat:
@@ -339,6 +338,14 @@ def _settings(options: Options) -> Settings:
         lookout=Lookout,
         max_line_length=options.max_line_length,
     )
+
+
+def _trusted(options: Options) -> TrustedHosts:
+    try:
+        trusted = TrustedHosts.parse(options.trusted_hosts)
+    except TrustError as error:
+        raise BadFlag(f"-trusted_hosts: {error}") from None
+    return trusted if trusted.blocks else LOOPBACK
 
 
 def _tls(options: Options) -> TLS | None:

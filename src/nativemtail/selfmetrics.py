@@ -228,6 +228,7 @@ class Listener(Protocol):
 
     def connections(self) -> Mapping[str, int]: ...
     def denied(self) -> Mapping[str, int]: ...
+    def limits_hit(self) -> Mapping[str, int]: ...
     def pools(self) -> Mapping[str, Pool]: ...
 
 
@@ -469,7 +470,6 @@ class SelfMetrics:
         yield from _family("counter", "mtail_log_lines_cut_total", "logfile", _counts(states, "cut"))
         yield from _family("gauge", "mtail_log_lag_bytes", "logfile", lag)
         yield from _family("counter", "mtail_lines_dropped_total", "reason", sources.dropped())
-        yield from _family("counter", "mtail_limits_hit_total", "limit", sources.limits())
         space = self.disk.free(state.name for state in active if state.name.startswith("/"))
         rooms: dict[str, dict[str, float]] = {
             "disk_free_bytes": {mount: room.bytes_free for mount, room in space.items()},
@@ -491,6 +491,7 @@ class SelfMetrics:
         # Untyped, because as a gauge and a counter these two names would be against Prometheus' naming rules.
         yield from _family("untyped", "connection_count", "service", connections)
         yield from _family("untyped", "total_connections_denied", "service", denied)
+        yield from _family("counter", "mtail_limits_hit_total", "limit", self._limits())
         yield GaugeMetricFamily("memory_usage", _HELP["memory_usage"], value=resident_memory())
         if self.memory_limit is not None:
             yield GaugeMetricFamily("memory_limit", _HELP["memory_limit"], value=self.memory_limit)
@@ -508,6 +509,13 @@ class SelfMetrics:
         parts = [part for part in (self.listener, self.sources) if part is not None]
         connections = {service: count for part in parts for service, count in part.connections().items()}
         return connections, {service: count for part in parts for service, count in part.denied().items()}
+
+    def _limits(self) -> dict[str, int]:
+        """How often each limit of sources and of HTTP was hit."""
+        return {
+            **(self.sources.limits() if self.sources is not None else {}),
+            **(self.listener.limits_hit() if self.listener is not None else {}),
+        }
 
     def _pools(self) -> dict[str, Pool]:
         return {**self.pools, **(self.listener.pools() if self.listener is not None else {})}
@@ -528,7 +536,7 @@ class SelfMetrics:
             "connection_count": connections,
             "total_connections_denied": denied,
             "lines_dropped_total": dict(self.sources.dropped()) if self.sources is not None else {},
-            "limits_hit_total": dict(self.sources.limits()) if self.sources is not None else {},
+            "limits_hit_total": self._limits(),
             "series_refused_total": self.lines.series_refused() if self.lines is not None else 0,
         }
 
@@ -591,7 +599,7 @@ _HELP = {
     "mtail_log_bytes_total": "Bytes read per log source.",
     "mtail_log_lag_bytes": "Bytes of the log file that are not read yet.",
     "mtail_log_lines_cut_total": "Lines cut to the greatest length, per log source.",
-    "mtail_limits_hit_total": "How often a limit of the log sources was hit.",
+    "mtail_limits_hit_total": "How often a limit of the log sources or of HTTP was hit.",
     "mtail_lines_dropped_total": "Lines and datagrams that were dropped, by reason.",
     "mtail_series_refused_total": "Label sets that were not created because of the memory limit.",
     "disk_free_bytes": "Free bytes on a file system that holds logs, by mount point.",

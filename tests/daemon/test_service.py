@@ -39,7 +39,7 @@ def refused(place: Place, *flags: str) -> str:
     [
         (["--address", "127.0.0.1", "--port", "none"], "listen tcp 127.0.0.1:none"),
         (["--trusted_hosts", "10.0.0.1/8"], "has host bits set: write 10.0.0.0/8 for the block"),
-        (["--trusted_hosts", "localhost"], "neither an IP address nor a CIDR block"),
+        (["--trusted_hosts", "localhost"], "-trusted_hosts: 'localhost' is neither an IP address nor a CIDR block"),
         (["--tls_cert", "/nowhere"], "TLS needs both -tls_cert and -tls_key"),
         (["--tls_cert", "/nowhere", "--tls_key", "/nowhere"], "cannot use certificate /nowhere"),
         (["--unix_socket", "x", "--unix_socket_mode", "999"], "-unix_socket_mode must be an octal number"),
@@ -50,6 +50,12 @@ def refused(place: Place, *flags: str) -> str:
 )
 def test_refused(flags: list[str], message: str, place: Place) -> None:
     assert message in refused(place, *flags)
+
+
+def test_no_trusted_hosts_are_the_default(place: Place) -> None:
+    daemon = place.start("--trusted_hosts", "")
+    assert "for 127.0.0.0/8, ::1 only" in daemon.log
+    assert daemon.ask("/-/healthy")[0] == 200
 
 
 def test_second_instance(place: Place) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from nativemtail._core import COUNTER, INT, Metric, Store
+from nativemtail.export import push
 from nativemtail.export.push import Pusher, SetUpError
 from nativemtail.export.wire import host_and_port
 from nativemtail.options import Options
@@ -141,9 +142,27 @@ def test_a_silent_peer_holds_up_neither_others_nor_the_end(tmp_path: Path, liste
         listener.close()
         wait_for(lambda: exports.counts["collectd_export_total"] > 0)
         began = time.monotonic()
-        pusher.stop()
+        assert pusher.stop()
         assert time.monotonic() - began < 3
         assert exports.counts["collectd_export_success"] < exports.counts["collectd_export_total"]
+
+
+def test_a_push_that_does_not_end_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when names are looked up at a server that is silent."""
+    let_go, began = threading.Event(), threading.Event()
+
+    def hang(*arguments: object) -> None:
+        began.set()
+        let_go.wait(PATIENCE)
+
+    target = SimpleNamespace(name="graphite", peer="nobody", push=hang)
+    monkeypatch.setattr(push, "targets", lambda *arguments: [target])
+    pusher = Pusher(store, options(metric_push_write_deadline=0.1), Exports())
+    pusher.start()
+    assert began.wait(PATIENCE)
+    assert not pusher.stop()
+    let_go.set()
+    assert pusher.stop()
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:

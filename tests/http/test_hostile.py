@@ -71,6 +71,7 @@ def status(answer: bytes) -> int:
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         (b"GET /" + b"a" * 20_000 + b" HTTP/1.0\r\n\r\n", 431),
         (b"GET / HTTP/1.0\r\n" + b"X: y\r\n" * 5_000 + b"\r\n", 431),
@@ -84,10 +85,13 @@ def status(answer: bytes) -> int:
     ],
 )
 def test_bad_requests(attacked: Serve, peer: Any, data: bytes, expected: int) -> None:
-    with peer(attacked()) as client:
+    server = attacked()
+    with peer(server) as client:
         with contextlib.suppress(ConnectionError):
             client.send(data)
         assert status(client.rest()) == expected
+    limit = {413: "http_body", 431: "http_header"}.get(expected)
+    assert {name for name, count in server.limits_hit().items() if count} == ({limit} if limit else set())
 
 
 @pytest.mark.parametrize(
@@ -100,13 +104,15 @@ def test_bad_requests(attacked: Serve, peer: Any, data: bytes, expected: int) ->
 )
 def test_slow_requests(attacked: Serve, peer: Any, first: bytes, more: bytes) -> None:
     begin = time.monotonic()
-    with peer(attacked()) as client, contextlib.suppress(ConnectionError):
+    server = attacked()
+    with peer(server) as client, contextlib.suppress(ConnectionError):
         client.send(first)
         for _ in range(4):
             time.sleep(0.1)
             client.send(more)
         assert status(client.rest()) == 408
     assert time.monotonic() - begin < 5
+    assert server.limits_hit()["http_request_time"] == 1
 
 
 def test_silence(attacked: Serve, peer: Any) -> None:
@@ -159,6 +165,14 @@ def test_many_large_answers_are_not_held_at_once(attacked: Serve, peer: Any) -> 
             time.sleep(0.1)
         late = stack.enter_context(peer(server))
         assert status(late.send(GOOD).rest()) == 503
+        # Who looks after the process does not take it for dead.
+        healthy = stack.enter_context(peer(server))
+        assert status(healthy.send(b"GET /-/healthy HTTP/1.0\r\n\r\n").rest()) == 200
+        deadline = time.monotonic() + 5
+        while not server.limits_hit()["http_answer_time"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+    found = server.limits_hit()
+    assert (found["http_pending"], found["http_answer_time"]) == (4, 1)
 
 
 def test_pipelining(attacked: Serve, peer: Any) -> None:
@@ -233,7 +247,7 @@ def test_a_thousand_connections(attacked: Serve, peer: Any, opening: bytes) -> N
 
 
 def test_one_too_many(attacked: Serve, peer: Any) -> None:
-    server = attacked(limits={"connections": 2, "header_seconds": 1.0})
+    server = attacked(limits={"connections": 2, "header_seconds": 5.0})
     with peer(server).send(b"GET / HT"), peer(server).send(b"GET / HT"):
         deadline = time.monotonic() + 5
         while server.connections()["http"] < 2 or server.waiting:
@@ -279,8 +293,7 @@ def test_no_file_descriptor_left() -> None:
 
 
 def test_strangers_cannot_keep_friends_out(attacked: Serve, peer: Any) -> None:
-    limits = {"connections": 20, "strangers": 10, "header_seconds": 1}
-    server = attacked(trusted=TrustedHosts.parse(["127.0.0.1"]), limits=limits)
+    server = attacked(trusted=TrustedHosts.parse(["127.0.0.1"]), limits={"connections": 20, "strangers": 10})
     host, _, number = server.addresses()[0].rpartition(":")
     with contextlib.ExitStack() as stack:
         for _ in range(200):

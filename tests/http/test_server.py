@@ -283,6 +283,11 @@ def test_mapped_peer(serve: Serve) -> None:
     assert get(server, "/")[0].status == 200
 
 
+def test_a_mapped_stranger_is_called_by_his_ipv4_address(serve: Serve) -> None:
+    response, body = get(serve(address="", trusted=TrustedHosts.parse(["192.0.2.1"])), "/")
+    assert (response.status, body) == (401, b"127.0.0.1 is not trusted to ask for / (--trusted_hosts).\n")
+
+
 def test_strangers_get_few_connections(serve: Serve, peer: Any) -> None:
     server = serve(trusted=TrustedHosts.parse(["127.0.0.1"]), limits={"strangers": 2, "header_seconds": 5})
     address = ("127.0.0.1", port(server))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nativemtail.http.trust import LOOPBACK, TrustedHosts, TrustError
+from nativemtail.http.trust import LOOPBACK, TrustedHosts, TrustError, plain_peer
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,19 @@ def test_errors(entry: str, part: str) -> None:
 )
 def test_default(peer: str, allowed: bool) -> None:
     assert LOOPBACK.allows(peer) is allowed
+
+
+@pytest.mark.parametrize(
+    ("peer", "shown"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::ffff:1", "2001:db8::ffff:1"),
+        ("fe80::1%eth0.1", "fe80::1%eth0.1"),
+    ],
+)
+def test_plain_peer(peer: str, shown: str) -> None:
+    assert plain_peer(peer) == shown
 
 
 def test_text() -> None:

@@ -11,6 +11,8 @@ from daemons import PEER, Daemon, Place, append, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from systems import PROJECT
 
+from nativemtail.options import FLAGS
+
 PAGE = (PROJECT / "docs/migrating.md").read_text()
 FAULTY = "counter n\n/$/ {\n  n = 1 / strtol(\"0\", 10)\n}\n"
 
@@ -28,6 +30,7 @@ def test_flags() -> None:
     documented = [name.lstrip("-") for name in rows("Flags")]
     assert len(theirs) > 40
     assert theirs <= set(documented)
+    assert {name.removeprefix("no-") for name in documented} == FLAGS.keys()
     assert len(documented) == len(set(documented))
 
 

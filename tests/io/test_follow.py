@@ -504,6 +504,18 @@ def test_symlink_swap(log: Path, settings: Settings) -> None:
         assert rig.of(log) == rig.lines
 
 
+@pytest.mark.parametrize("targets", [("app.log",), ("a", "b", "a")], ids=["itself", "others"])
+def test_links_in_a_circle(log: Path, targets: tuple[str, ...], settings: Settings) -> None:
+    """They lead nowhere, until they do."""
+    for link, target in zip((log, log.with_name("a"), log.with_name("b")), targets, strict=False):
+        link.symlink_to(target)
+    with Rig(log.with_name("*.log"), settings=replace(settings, sweep=0.05)) as rig:
+        time.sleep(0.2)
+        log.unlink()
+        log.write_bytes(b"1\n")
+        rig.expect([b"1"])
+
+
 def test_rotation_behind_links(tmp_path: Path) -> None:
     """As Kubernetes lays them out: the pattern sees links, the rotation happens where they lead."""
     pods, containers = tmp_path / "pods" / "p", tmp_path / "containers"

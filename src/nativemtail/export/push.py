@@ -105,18 +105,16 @@ class Pusher:
             log.info("pushing metrics to %s at %s", loop.target.name, loop.target.peer)
             loop.thread.start()
 
-    def stop(self, final: bool = True) -> None:
-        """End the threads; `final` has each target pushed to once more.
+    def stop(self, final: bool = True) -> bool:
+        """End the threads; `final` has each target pushed to once more.  Whether all have ended.
 
-        Takes no longer than the write deadline, whatever the peers do.
+        Takes little longer than the write deadline, whatever the peers do.
         """
         end = time.monotonic() + max(self._deadline, 0)
         for loop in self._loops:
             loop.finish(end, final)
-        for loop in self._loops:
-            if loop.thread.ident is not None:
-                loop.thread.join(max(0.0, end - time.monotonic()) + _GRACE)
-                loop.close()
+        ended = [loop.ended(end) for loop in self._loops]
+        return all(ended)
 
 
 _GRACE = 0.5
@@ -142,9 +140,15 @@ class _Loop:
         self._budget.end = end
         self._stopping.set()
 
-    def close(self) -> None:
+    def ended(self, end: float) -> bool:
+        """Wait until then, and a moment for a push that is given up; whether the thread has ended or never began."""
+        if self.thread.ident is None:
+            return True
+        self.thread.join(max(0.0, end - time.monotonic()) + _GRACE)
         if isinstance(self.target, Otlp):
             self.target.close()
+        self.thread.join(_GRACE)
+        return not self.thread.is_alive()
 
     def _run(self) -> None:
         due = time.monotonic() + self._interval
@@ -152,7 +156,7 @@ class _Loop:
             self._push()
             # After a push longer than the interval the missed ones are left out.
             due = max(due + self._interval, time.monotonic())
-        if self._final:
+        if self._final and time.monotonic() < self._budget.end:
             self._push()
 
     def _push(self) -> None:

@@ -30,7 +30,7 @@ import h11
 
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response, plain, quality
-from nativemtail.http.trust import LOOPBACK, TrustedHosts
+from nativemtail.http.trust import LOOPBACK, TrustedHosts, plain_peer
 from nativemtail.selfmetrics import Pool
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ _ACCEPT_AGAIN = 0.1
 _PEER_ERRORS = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))
 _REPORTED_STRANGERS = 100
 _PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
+_EXCEEDED = {408: "http_request_time", 413: "http_body", 431: "http_header"}
+_LIMITS = (*_EXCEEDED.values(), "http_answer_time", "http_pending")
 
 
 class ListenError(Exception):
@@ -117,6 +119,7 @@ class Server:
         self._connections: dict[asyncio.Task[None], _Connection] = {}
         self._open: Counter[str] = Counter()
         self._denied: Counter[str] = Counter()
+        self.exceeded = Counter(dict.fromkeys(_LIMITS, 0))
         self._strangers = 0
         self._reported: set[str] = set()
         self._busy = 0
@@ -179,6 +182,10 @@ class Server:
     def denied(self) -> dict[str, int]:
         return {listener.service: self._denied[listener.service] for listener in self._listeners}
 
+    def limits_hit(self) -> dict[str, int]:
+        """How often requests and answers were cut off, by limit."""
+        return dict(self.exceeded)
+
     def pools(self) -> dict[str, Pool]:
         size = self.limits.render_threads
         return {"http": Pool(size, size - self._busy)}
@@ -224,7 +231,7 @@ class Server:
                     await asyncio.sleep(0.01 if self._make_room() else _ACCEPT_AGAIN)
                 continue
             complained = False
-            self._admit(listener, sock, "" if listener.path else peer[0])
+            self._admit(listener, sock, "" if listener.path else plain_peer(peer[0]))
 
     def _admit(self, listener: _Listener, sock: socket.socket, peer: str) -> None:
         trusted = not peer or self.trusted.allows(peer)
@@ -389,6 +396,8 @@ class _Connection:
             return plain(401, f"{self._peer} is not trusted to ask for {target[:200]} (--trusted_hosts).\n")
         if event.method == b"CONNECT":
             return plain(405, "CONNECT has no meaning here.\n")
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
+            return plain(400, "Content-Length and Transfer-Encoding exclude each other.\n")
         accept, coding = (",".join(v for n, v in headers if n == name) for name in (b"accept", b"accept-encoding"))
         try:
             request = Request.parse(target, accept, self._limits.query_fields)
@@ -413,7 +422,8 @@ class _Connection:
 
     async def _respond(self, request: Request, compress: bool) -> tuple[Response, bool]:
         server = self._server
-        if server.pending_bytes > self._limits.pending_bytes:
+        if server.pending_bytes > self._limits.pending_bytes and not request.path.startswith("/-/"):
+            server.exceeded["http_pending"] += 1
             return plain(503, "Too many answers are being sent; try again.\n"), False
         return await asyncio.get_running_loop().run_in_executor(server.pool, server.render, request, compress)
 
@@ -446,6 +456,9 @@ class _Connection:
                     await self._write(data + (self._h11.send(h11.Data(data=body[start : start + _WRITE])) or b""))
                     data = b""
                 await self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
+        except TimeoutError:
+            self._server.exceeded["http_answer_time"] += 1
+            raise
         finally:
             self._server.pending_bytes -= len(body)
 
@@ -457,6 +470,8 @@ class _Connection:
 
     async def _give_up(self, status: int, text: str) -> bool:
         """Say why, then close; read on a little, or the peer's own bytes in flight would reset what it is told."""
+        if status in _EXCEEDED:
+            self._server.exceeded[_EXCEEDED[status]] += 1
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             await self._send(plain(status, text), close=True)
             assert self._writer is not None

@@ -48,6 +48,11 @@ class TrustedHosts:
         )
 
 
+def plain_peer(peer: str) -> str:
+    """The peer's address as its owner would write it: 192.0.2.1 in place of ::ffff:192.0.2.1."""
+    return peer.removeprefix("::ffff:") if "." in peer else peer
+
+
 def _block(text: str) -> Block:
     host, slash, length = text.partition("/")
     try:

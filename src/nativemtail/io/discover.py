@@ -859,6 +859,8 @@ class Discovery:
             except OSError:
                 break
             at = os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(at)), target))
+            if at in hops:  # they go in a circle
+                break
             if self._watch_directory(os.path.dirname(at)) is None:
                 break
             self._look_out(os.path.dirname(at))
