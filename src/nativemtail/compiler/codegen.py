@@ -67,7 +67,7 @@ class _Generator:
         self.errors: list[tuple[ast.Position | None, str]] = []
         self.code: list[Instr] = self.program.code
         self.labels: list[int] = []
-        self.line = 0
+        self.pos = ast.NOWHERE  # of the statement
         self.free = 0  # first register that was not used yet: each value has its own
         self.leftovers: list[Value] = []
         self.uses_leftovers = uses_leftovers
@@ -90,8 +90,8 @@ class _Generator:
         program = self.program
         if self.errors:
             raise CompileError(program.name, self.errors)
-        program.code.append(Instr("END", line=self.line))
-        program.begin.append(Instr("END", line=self.line))
+        program.code.append(Instr("END", line=self.pos.line))
+        program.begin.append(Instr("END", line=self.pos.line))
         self._resolve(program.code)
         program.code, registers = optimized(program.code)
         program.begin, begin_registers = optimized(program.begin)
@@ -102,7 +102,7 @@ class _Generator:
         for slot, number in self.slot_patterns.items():
             program.captures[number] = max(program.captures[number], self.slot_groups[slot])
         if max(program.registers, program.slots, len(program.metrics)) > MAX_OPERAND:
-            raise CompileError(program.name, [(None, _ICE + "the program is too large")])
+            raise CompileError(program.name, [(self.pos, _ICE + "the program is too large")])
         return program
 
     def _resolve(self, code: list[Instr], offset: int = 0) -> None:
@@ -117,8 +117,8 @@ class _Generator:
 
     def emit(self, op: str, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> None:
         if len(self.code) >= MAX_CODE:
-            raise CompileError(self.program.name, [(None, _ICE + f"more than {MAX_CODE} instructions")])
-        self.code.append(Instr(op, a, b, c, d, e, self.line))
+            raise CompileError(self.program.name, [(self.pos, _ICE + f"more than {MAX_CODE} instructions")])
+        self.code.append(Instr(op, a, b, c, d, e, self.pos.line))
 
     def label(self) -> int:
         self.labels.append(-1)
@@ -149,7 +149,7 @@ class _Generator:
 
     def block(self, block: ast.Block) -> None:
         for stmt in block.stmts:
-            self.line = stmt.pos.line
+            self.pos = stmt.pos
             self._STATEMENTS[type(stmt)](self, stmt)
 
     def expression_statement(self, stmt: ast.ExprStmt) -> None:
