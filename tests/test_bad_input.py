@@ -172,9 +172,13 @@ def test_a_log_that_cannot_be_read(name: str, message: str, counting: Path) -> N
     assert message.format(os.getcwd()) in done.stderr.decode()
 
 
-@pytest.mark.parametrize(("name", "told"), [("none", True), ("directory", True), ("no*", False)])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("none", True), ("directory", True), ("loop", True), ("/dev/null", True), ("no*", False), ("[dl]*o*[py]", False)],
+)
 def test_a_path_that_was_written_out_and_is_no_log_is_told_unasked(name: str, told: bool, counting: Path) -> None:
     Path("directory").mkdir()
+    Path("loop").symlink_to("loop")
     done = run("-progs", "progs", "-logs", f"{name},log")
     assert counted(done) == 3
     assert bool(done.stderr) == told
