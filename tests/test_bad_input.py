@@ -85,9 +85,11 @@ def test_unreadable_directory(here: Path) -> None:
     assert b"stat loop: too many levels of symbolic links" in done.stderr
 
 
-def test_empty_directory(here: Path) -> None:
-    done = run("-progs", "progs", "-logs", "log")
+@pytest.mark.parametrize("path", ["progs", "log"])
+def test_no_program_at_all(path: str, here: Path) -> None:
+    done = run("-progs", path, "-logs", "log")
     assert (done.returncode, done.stdout) == (0, b"{}")
+    assert f"no program in {path}: their names end in .mtail" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
