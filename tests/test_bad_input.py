@@ -296,3 +296,30 @@ def test_a_machine_that_allows_no_jit(counting: Path) -> None:
     time = re.compile(rb'"Time": \d+')
     assert len(expected.stdout) > 10_000
     assert time.sub(b"", done.stdout) == time.sub(b"", expected.stdout)
+
+
+WITH_LITTLE_MEMORY = """\
+import resource, sys
+from nativemtail import oneshot, programs
+from nativemtail.cli import main
+pages = int(open("/proc/self/statm").read().split()[0])
+size = pages * resource.getpagesize() + 250_000_000
+resource.setrlimit(resource.RLIMIT_AS, (size, size))
+sys.exit(main())
+"""
+
+
+def test_a_machine_without_memory(counting: Path) -> None:
+    Path("progs/keys.mtail").write_text("counter c by key\n/(.+)/ {\n  c[$1]++\n}\n")
+    with open("log", "wb") as log:
+        log.writelines(b"%0100d\n" % number for number in range(1_000_000))
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_LITTLE_MEMORY, "-one_shot", "-progs", "progs", "-logs", "log"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.endswith(b"out of memory\n")
+    assert b"Traceback" not in done.stderr
