@@ -677,7 +677,7 @@ def _sum(names: ast.Pattern) -> ast.Expr:
 
 
 @contextmanager
-def recursion_room(depth: int) -> Iterator[None]:
+def recursion_room(depth: int = _MAX_DEPTH) -> Iterator[None]:
     """Let Python recurse as deep as a tree of `depth` levels needs."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, 1000 + min(depth, _MAX_DEPTH) * _FRAMES_PER_NODE))

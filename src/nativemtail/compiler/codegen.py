@@ -50,10 +50,10 @@ def generate(name: str, root: ast.Block) -> Program:
     """Code for the checked tree `root`.  Raises CompileError with the errors of spec language.md §9.4."""
     try:
         gen = _Generator(name, uses_leftovers=False)
-        gen.block(root)
+        gen.whole(root)
     except _LeftoverWanted:
         gen = _Generator(name, uses_leftovers=True)
-        gen.block(root)
+        gen.whole(root)
     return gen.finish()
 
 
@@ -86,6 +86,13 @@ class _Generator:
 
     # --- the frame ---------------------------------------------------------------------------------------
 
+    def whole(self, root: ast.Block) -> None:
+        try:
+            self.block(root)
+        except RecursionError:
+            text = _ICE + "too many decorators within each other"
+            raise CompileError(self.program.name, [(self.pos, text)]) from None
+
     def finish(self) -> Program:
         program = self.program
         if self.errors:
@@ -101,8 +108,9 @@ class _Generator:
         program.slots = len(self.slot_groups)
         for slot, number in self.slot_patterns.items():
             program.captures[number] = max(program.captures[number], self.slot_groups[slot])
-        if max(program.registers, program.slots, len(program.metrics)) > MAX_OPERAND:
-            raise CompileError(program.name, [(self.pos, _ICE + "the program is too large")])
+        for count, what in ((program.slots, "patterns"), (program.registers, "values at once")):
+            if count > MAX_OPERAND:
+                raise CompileError(program.name, [(self.pos, _ICE + f"more than {MAX_OPERAND} {what}")])
         return program
 
     def _resolve(self, code: list[Instr], offset: int = 0) -> None:
