@@ -351,8 +351,6 @@ class _Generator:
         node = expr.rhs if isinstance(expr, ast.Binary) else expr
         if isinstance(node, ast.Pattern):
             text = node.text
-        elif isinstance(node, ast.StringLit):
-            text = node.value
         elif _type_name(node.type) not in ("Int", "Float", "String", "Bool"):
             self.value(node)
             self.ice(expr, "unexpected rhs expression for match")
