@@ -85,9 +85,11 @@ def test_unreadable_directory(here: Path) -> None:
     assert b"stat loop: too many levels of symbolic links" in done.stderr
 
 
-def test_empty_directory(here: Path) -> None:
-    done = run("-progs", "progs", "-logs", "log")
+@pytest.mark.parametrize("path", ["progs", "log"])
+def test_no_program_at_all(path: str, here: Path) -> None:
+    done = run("-progs", path, "-logs", "log")
     assert (done.returncode, done.stdout) == (0, b"{}")
+    assert f"no program in {path}: their names end in .mtail" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -172,9 +174,13 @@ def test_a_log_that_cannot_be_read(name: str, message: str, counting: Path) -> N
     assert message.format(os.getcwd()) in done.stderr.decode()
 
 
-@pytest.mark.parametrize(("name", "told"), [("none", True), ("directory", True), ("no*", False)])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("none", True), ("directory", True), ("loop", True), ("/dev/null", True), ("no*", False), ("[dl]*o*[py]", False)],
+)
 def test_a_path_that_was_written_out_and_is_no_log_is_told_unasked(name: str, told: bool, counting: Path) -> None:
     Path("directory").mkdir()
+    Path("loop").symlink_to("loop")
     done = run("-progs", "progs", "-logs", f"{name},log")
     assert counted(done) == 3
     assert bool(done.stderr) == told
@@ -236,7 +242,7 @@ def test_a_line_of_a_hundred_megabytes(counting: Path) -> None:
     done = run("-progs", "progs", "-logs", "log", "-stderrthreshold=WARNING", before=PEAK)
     assert counted(done) == 3
     assert counted(done, "longest") == 1024 * 1024
-    assert "1 lines were longer than -max_line_length=1048576 and cut" in done.stderr.decode()
+    assert "lines longer than -max_line_length=1048576, and cut: 1\n" in done.stderr.decode()
     assert int(done.stderr.split()[-1]) < 100 * 1024, "KiB resident"
 
 
@@ -245,7 +251,7 @@ def test_max_line_length(counting: Path) -> None:
     Path("log").write_bytes(b"x" * 5000 + b"\n" + b"x" * 2048 + b"\n" + b"x" * 2049)
     done = run("-progs", "progs", "-logs", "log", "-max_line_length=2048", "-stderrthreshold=WARNING")
     assert counted(done, "sum") == 3 * 2048
-    assert "2 lines were longer" in done.stderr.decode()
+    assert "and cut: 2\n" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -290,3 +296,30 @@ def test_a_machine_that_allows_no_jit(counting: Path) -> None:
     time = re.compile(rb'"Time": \d+')
     assert len(expected.stdout) > 10_000
     assert time.sub(b"", done.stdout) == time.sub(b"", expected.stdout)
+
+
+WITH_LITTLE_MEMORY = """\
+import resource, sys
+from nativemtail import oneshot, programs
+from nativemtail.cli import main
+pages = int(open("/proc/self/statm").read().split()[0])
+size = pages * resource.getpagesize() + 250_000_000
+resource.setrlimit(resource.RLIMIT_AS, (size, size))
+sys.exit(main())
+"""
+
+
+def test_a_machine_without_memory(counting: Path) -> None:
+    Path("progs/keys.mtail").write_text("counter c by key\n/(.+)/ {\n  c[$1]++\n}\n")
+    with open("log", "wb") as log:
+        log.writelines(b"%0100d\n" % number for number in range(1_000_000))
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_LITTLE_MEMORY, "-one_shot", "-progs", "progs", "-logs", "log"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=False,
+        timeout=TIMEOUT,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.endswith(b"out of memory\n")
+    assert b"Traceback" not in done.stderr

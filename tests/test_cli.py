@@ -139,10 +139,14 @@ def test_compile_only(here: Path) -> None:
     )
 
 
-def test_dump_without_logs_ends(here: Path) -> None:
-    done = run("-dump_bytecode", "-progs", "count.mtail", "-logtostderr")
+@pytest.mark.parametrize(
+    ("flag", "shown"),
+    [("-dump_ast", b": parsed:\n"), ("-dump_ast_types", b": checked:\n"), ("-dump_bytecode", b"Prog: count.mtail\n")],
+)
+def test_dump_without_logs_is_shown_and_ends(flag: str, shown: bytes, here: Path) -> None:
+    done = run(flag, "-progs", "count.mtail")
     assert done.returncode == 0
-    assert b"Prog: count.mtail" in done.stderr
+    assert shown in done.stderr
 
 
 def test_messages_have_mtails_form(here: Path) -> None:

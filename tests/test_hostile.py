@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from engines import Machine, compile_all, make_plan
 
-from nativemtail.compiler import CompileError, compile_program, symbols
+from nativemtail.compiler import CompileError, codegen, compile_program, symbols
 
 ROOT = Path(__file__).parent.parent
 
@@ -252,9 +252,37 @@ def test_decorators_that_multiply() -> None:
     )
     text = f"counter c\ndef d0 {{\n  /x/ {{\n    next\n  }}\n}}\n{doubling}@d29 {{\n  c++\n}}\n"
     start = time.thread_time()
-    with pytest.raises(CompileError, match="more than 1000000 instructions"):
+    with pytest.raises(CompileError, match=r"^p\.mtail:\d+:\d+.*: more than 1000000 instructions$"):
         compile_program("p.mtail", text.encode())
     assert time.thread_time() - start < 30
+
+
+def decorators_in_a_row(count: int) -> str:
+    first = "def d0 {\n  /x/ {\n    next\n  }\n}\n"
+    others = "".join(f"def d{i} {{\n  @d{i - 1} {{\n    next\n  }}\n}}\n" for i in range(1, count))
+    return f"counter c\n{first}{others}@d{count - 1} {{\n  c++\n}}\n"
+
+
+def test_decorators_within_each_other() -> None:
+    machine = Machine(decorators_in_a_row(2_000))
+    machine.feed(b"x\ny\nx\n")
+    assert machine.value("c") == 2
+    with pytest.raises(CompileError, match=r"^p\.mtail:\d+:\d+.*: too many decorators within each other$"):
+        compile_program("p.mtail", decorators_in_a_row(20_000).encode())
+
+
+def test_more_metrics_than_there_are_short_numbers() -> None:
+    count = 66_000
+    machine = Machine("".join(f"counter c{i}\n" for i in range(count)) + "".join(f"c{i}++\n" for i in range(count)))
+    machine.feed(b"x\n")
+    assert machine.store.snapshot().prometheus().count(b"} 1\n") == count
+
+
+def test_patterns_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codegen, "MAX_OPERAND", 1000)
+    compile_program("p.mtail", f"counter c\n{blocks(1000)}".encode())
+    with pytest.raises(CompileError, match=r"^p\.mtail:\d+:\d+.*: more than 1000 patterns$"):
+        compile_program("p.mtail", f"counter c\n{blocks(1001)}".encode())
 
 
 def test_constants_that_multiply() -> None:

@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _flags(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except MemoryError:
+        return _write(2, b"out of memory\n") or FAILURE
 
 
 def build_info() -> str:

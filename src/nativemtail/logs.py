@@ -33,7 +33,8 @@ _LEVELS = {
 def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
     """Send messages where the flags say.
 
-    A daemon that writes no files shows all of them on standard error, and each event takes one line.
+    A daemon, and who asks for a dump, sees all of them on standard error where no files are written.  In a daemon's
+    each event takes one line.
     """
     logger = logging.getLogger(NAME)
     logger.setLevel(logging.DEBUG if options.v > 0 else logging.INFO)
@@ -44,7 +45,8 @@ def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
         logger.removeHandler(handler)
         handler.close()
     everything = options.logtostderr or options.alsologtostderr
-    if daemon and not options.log_dir and "stderrthreshold" not in options.given:
+    talkative = daemon or options.dump_ast or options.dump_ast_types or options.dump_bytecode
+    if talkative and not options.log_dir and "stderrthreshold" not in options.given:
         everything = True
     stderr = StderrHandler(logging.DEBUG if everything else _LEVELS[options.stderrthreshold])
     logger.addHandler(stderr)

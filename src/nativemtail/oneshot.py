@@ -159,10 +159,10 @@ class Reading:
             log.info("%s: %d lines, %d bytes, %d errors", name, reader.lines, reader.bytes_read, self.errors[name])
             if reader.cut_lines:
                 log.warning(
-                    "%s: %d lines were longer than -max_line_length=%d and cut",
+                    "%s: lines longer than -max_line_length=%d, and cut: %d",
                     name,
-                    reader.cut_lines,
                     self._max_line_length,
+                    reader.cut_lines,
                 )
 
 

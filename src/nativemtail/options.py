@@ -157,7 +157,7 @@ class Options:
         "ERROR",
         MESSAGES,
         "Messages at or above this level (INFO, WARNING, ERROR, FATAL) go to standard error; without -log_dir a running"
-        " daemon shows all unless this is given.",
+        " daemon and the dumps show all unless this is given.",
         metavar="level",
     )
     log_dir: str = flag("", MESSAGES, "Directory for files of messages; none are written when empty.", metavar="path")

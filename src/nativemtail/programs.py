@@ -149,6 +149,8 @@ class Programs:
             files, keep = [], set(self._running)
         else:
             keep = {name for name, _ in files}
+            if not files and not self._planned:
+                log.error("no program in %s: their names end in .mtail", self.path)
         wanted = {name: loaded for name, loaded in self._running.items() if name in keep}
         fresh: list[str] = []
         for name, path in files:

@@ -101,6 +101,12 @@ LAYOUT = "\tRefer to the documentation at https://golang.org/pkg/time/#pkg-const
                                                 "\tTry using a `const'-defined pattern fragment."]),
         ("const A /a(/\nA {}\n/b/ + A {}", ["p:2:1: error parsing regexp: missing closing ): `a(`",
                                              "p:3:1-7: error parsing regexp: missing closing ): `ba(`"]),
+        ("\"x\" =~ \"a(\" {}\n\"x\" !~ (\"a\" + 1 * len(\"b\")) {}", [
+            "p:1:8-11: error parsing regexp: missing closing ): `a(`",
+            "p:2:15-26: internal error: Invalid operator in concatenation: *"]),
+        (f"\"x\" =~ \"{'y' * 1025}\" {{}}", [
+            "p:1:8-1034: Exceeded maximum regular expression pattern length of 1024 bytes with 1025.",
+            "\tExcessively long patterns are likely to cause compilation and runtime performance problems."]),
         ("counter c buckets 1, 2\nc++\n", ["p:1:9: Can't specify buckets for non-histogram metric `c'."]),
         ("/(?P<x>a)/ && P {}", ["p:1:15: Identifier `P' not declared.",
                                  "\tTry adding `const P /.../' earlier in the program."]),

@@ -74,6 +74,33 @@ def test_comparison(condition: str, line: bytes, true: bool, faults: int) -> Non
     assert len(machine.faults["p.mtail"]) == faults
 
 
+@pytest.mark.parametrize(
+    ("right", "found"),
+    [
+        (r'"b\d"', ["b1 2"]),
+        ('""', ["a", "b1 2", "10"]),
+        ("10", ["10"]),
+        ("(5 + 5)", ["10"]),
+        ('("b" + 1)', ["b1 2"]),
+        ('("1" + $line)', ["b1 2", "10"]),
+        ("$line", ["a", "b1 2", "10"]),
+        ("getfilename()", ["a", "b1 2", "10"]),
+        ('tolower("b")', ["b1 2"]),
+        ('len("b")', ["b1 2"]),
+        ('subst("1", "0", "")', ["10"]),
+        ('subst(/1/, "x", "0")', []),
+    ],
+)
+def test_a_match_with_what_is_no_pattern(right: str, found: list[str]) -> None:
+    text = f"counter c by k\n/(?P<line>.*)/ {{\n  $line =~ {right} {{\n    c[$line]++\n  }}\n}}\n"
+    assert labels(run(text, b"a", b"b1 2", b"10")) == found
+
+
+def test_a_text_to_match_with_has_groups() -> None:
+    text = 'counter c by k\n/(.*)/ {\n  $1 =~ "b(\\d) (?P<next>.)" {\n    c[$1 + $next]++\n  }\n}\n'
+    assert labels(run(text, b"a", b"b1 2")) == ["12"]
+
+
 def test_a_decorated_block_knows_named_groups_by_name_alone() -> None:
     text = """counter c by k
 def d {

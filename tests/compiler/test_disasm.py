@@ -18,6 +18,9 @@ from nativemtail.compiler.disasm import dump
         ("counter c\nint(\"x\")\n/error/ {\n  c++\n}\n", ["or the residue fails", "Residue"]),
         ("log_filter \"/a\", \"/b\"\n", ["Sources: /a, /b"]),
         ("gauge g\nbegin {\n  g = 7\n}\n", ["Begin", "datum "]),
+        ("gauge g\ngauge h\ng = 7\nh = 2.5\n", ["Integers\n        0 7\nFloats\n        0 2.5\nCode"]),
+        ("text t\nstrptime(\"2026 \", \"2006 \")\nt = \"x\"\n",
+         ["Strings\n        0 b'2026 '\n", "Layouts\n        0 b'2006 ': year4 \"2006\", literal \" \"\nCode"]),
     ],
 )  # fmt: skip
 def test_dump(text: str, says: list[str]) -> None:

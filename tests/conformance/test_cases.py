@@ -60,6 +60,12 @@ def test_the_manifest_is_complete() -> None:
     assert {case["name"] for case in MANIFEST} == {path.name for path in CASES.iterdir() if path.is_dir()}
 
 
+def test_each_deviation_is_a_row_of_the_table() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \|", CASES.with_name("deviations.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) == len(set(rows))
+    assert {case["deviation"] for case in MANIFEST if "deviation" in case} <= set(rows)
+
+
 def run_case(case: dict[str, Any], tmp_path: Path) -> Run:
     folder = place(CASES / case["name"], tmp_path.resolve() / "case")
     stdin = case.get("stdin")

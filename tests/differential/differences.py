@@ -21,7 +21,6 @@ def excused_verdict(program: str, theirs: str) -> bool:
 NEWER = [
     # successor.md §2.5, and patterns of `subst`, which declare nothing any more ([HEAD≠rc50], language.md §4.3)
     re.compile(r"^Redeclaration of capture group"),
-    # follows from the first: a scope that is given up reports what it had not seen used
     # successor.md §2.8
     re.compile(r"^Can't interpret Bool as a boolean expression here"),
 ]

@@ -52,7 +52,7 @@ def compile_program(
     trace("checked", root)
     root = fold.fold(name, root)
     trace("folded again", root)
-    with checker.recursion_room(options.max_recursion_depth):
+    with checker.recursion_room():  # decorators are written out within each other
         program = codegen.generate(name, root)
     program.source = source
     program.notes = list(dict.fromkeys(f"{position}: {note}" if position else note for position, note in notes))

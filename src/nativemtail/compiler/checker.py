@@ -537,9 +537,9 @@ class _Checker:
         else:
             node.type = INT if node.op in _BITWISE else BOOL
             if not _failed(node.lhs) and not _failed(node.rhs):
-                self.fixed_operands(node, _type(node.lhs), _type(node.rhs))
+                self.fixed_operands(node, _type(node.lhs), _type(node.rhs), depth)
 
-    def fixed_operands(self, node: ast.Binary, left: Type, right: Type) -> None:
+    def fixed_operands(self, node: ast.Binary, left: Type, right: Type, depth: int) -> None:
         """Operators that want one given type, and convert at run time."""
         op = _op(node.op)
         if node.op in _BITWISE:
@@ -551,6 +551,29 @@ class _Checker:
         elif not unify(PATTERN, right):
             text = f"Parameter to {op} has a type mismatch; expected Pattern received {right!r}."
             self.error(node.pos, text)
+        elif resolve(right) is not PATTERN:
+            literal = ast.RegexLit(node.rhs.pos, b"".join(self.pieces(node.rhs)))
+            if literal.text:  # else it matches everything and declares nothing
+                node.rhs = self.pattern(ast.Pattern(literal.pos, [literal]), depth + 1)
+
+    def pieces(self, expr: ast.Expr) -> Iterator[bytes]:
+        """What mtail makes a pattern of where none stands: the literals, however deep, one behind the other."""
+        match expr:
+            case ast.StringLit():
+                yield expr.value
+            case ast.IntLit():
+                yield b"%d" % expr.value
+            case ast.FloatLit():
+                yield f"{expr.value:g}".encode()
+            case ast.Pattern():
+                yield expr.text
+            case ast.Id():
+                yield self.fragment(expr)[1]
+            case ast.Binary() if expr.op != "+":
+                self.error(expr.pos, f"internal error: Invalid operator in concatenation: {expr.op}")
+            case _:
+                for child in ast.children(expr):
+                    yield from self.pieces(child)
 
     def assignment(self, node: ast.Binary) -> None:
         node.type = _ERROR
@@ -677,7 +700,7 @@ def _sum(names: ast.Pattern) -> ast.Expr:
 
 
 @contextmanager
-def recursion_room(depth: int) -> Iterator[None]:
+def recursion_room(depth: int = _MAX_DEPTH) -> Iterator[None]:
     """Let Python recurse as deep as a tree of `depth` levels needs."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, 1000 + min(depth, _MAX_DEPTH) * _FRAMES_PER_NODE))

@@ -50,10 +50,10 @@ def generate(name: str, root: ast.Block) -> Program:
     """Code for the checked tree `root`.  Raises CompileError with the errors of spec language.md §9.4."""
     try:
         gen = _Generator(name, uses_leftovers=False)
-        gen.block(root)
+        gen.whole(root)
     except _LeftoverWanted:
         gen = _Generator(name, uses_leftovers=True)
-        gen.block(root)
+        gen.whole(root)
     return gen.finish()
 
 
@@ -67,7 +67,7 @@ class _Generator:
         self.errors: list[tuple[ast.Position | None, str]] = []
         self.code: list[Instr] = self.program.code
         self.labels: list[int] = []
-        self.line = 0
+        self.pos = ast.NOWHERE  # of the statement
         self.free = 0  # first register that was not used yet: each value has its own
         self.leftovers: list[Value] = []
         self.uses_leftovers = uses_leftovers
@@ -86,12 +86,19 @@ class _Generator:
 
     # --- the frame ---------------------------------------------------------------------------------------
 
+    def whole(self, root: ast.Block) -> None:
+        try:
+            self.block(root)
+        except RecursionError:
+            text = _ICE + "too many decorators within each other"
+            raise CompileError(self.program.name, [(self.pos, text)]) from None
+
     def finish(self) -> Program:
         program = self.program
         if self.errors:
             raise CompileError(program.name, self.errors)
-        program.code.append(Instr("END", line=self.line))
-        program.begin.append(Instr("END", line=self.line))
+        program.code.append(Instr("END", line=self.pos.line))
+        program.begin.append(Instr("END", line=self.pos.line))
         self._resolve(program.code)
         program.code, registers = optimized(program.code)
         program.begin, begin_registers = optimized(program.begin)
@@ -101,8 +108,9 @@ class _Generator:
         program.slots = len(self.slot_groups)
         for slot, number in self.slot_patterns.items():
             program.captures[number] = max(program.captures[number], self.slot_groups[slot])
-        if max(program.registers, program.slots, len(program.metrics)) > MAX_OPERAND:
-            raise CompileError(program.name, [(None, _ICE + "the program is too large")])
+        for count, what in ((program.slots, "patterns"), (program.registers, "values at once")):
+            if count > MAX_OPERAND:
+                raise CompileError(program.name, [(self.pos, _ICE + f"more than {MAX_OPERAND} {what}")])
         return program
 
     def _resolve(self, code: list[Instr], offset: int = 0) -> None:
@@ -117,8 +125,8 @@ class _Generator:
 
     def emit(self, op: str, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> None:
         if len(self.code) >= MAX_CODE:
-            raise CompileError(self.program.name, [(None, _ICE + f"more than {MAX_CODE} instructions")])
-        self.code.append(Instr(op, a, b, c, d, e, self.line))
+            raise CompileError(self.program.name, [(self.pos, _ICE + f"more than {MAX_CODE} instructions")])
+        self.code.append(Instr(op, a, b, c, d, e, self.pos.line))
 
     def label(self) -> int:
         self.labels.append(-1)
@@ -149,7 +157,7 @@ class _Generator:
 
     def block(self, block: ast.Block) -> None:
         for stmt in block.stmts:
-            self.line = stmt.pos.line
+            self.pos = stmt.pos
             self._STATEMENTS[type(stmt)](self, stmt)
 
     def expression_statement(self, stmt: ast.ExprStmt) -> None:
@@ -343,8 +351,6 @@ class _Generator:
         node = expr.rhs if isinstance(expr, ast.Binary) else expr
         if isinstance(node, ast.Pattern):
             text = node.text
-        elif isinstance(node, ast.StringLit):
-            text = node.value
         elif _type_name(node.type) not in ("Int", "Float", "String", "Bool"):
             self.value(node)
             self.ice(expr, "unexpected rhs expression for match")

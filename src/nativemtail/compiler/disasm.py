@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from nativemtail.compiler import gates, plan
+from nativemtail.compiler import gates, plan, timelayout
 from nativemtail.compiler.opcodes import OPS
 from nativemtail.compiler.program import Instr, Program
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
@@ -34,9 +34,15 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
         shared = tables.patterns[spec.patterns[number]]
         yield f" {number:8} /{text.decode('utf-8', 'replace')}/"
         yield f" {'':8}   engine {engine(shared)}, groups read {shared.captures + 1}, gate {gate(text)}"
-    yield "Strings"
-    for number, text in enumerate(program.strings):
-        yield f" {number:8} {text!r}"
+    for title, pool in (("Integers", program.ints), ("Floats", program.floats), ("Strings", program.strings)):
+        if pool:
+            yield title
+            yield from (f" {number:8} {constant!r}" for number, constant in enumerate(pool))
+    if program.layouts:
+        yield "Layouts"
+    for number, text in enumerate(program.layouts):
+        steps = ", ".join(timelayout.describe(timelayout.compile_layout(text)))
+        yield f" {number:8} {text!r}: {steps}"
     for title, code in (("Code", program.code), ("Begin", program.begin)):
         if len(code) > 1 or title == "Code":
             yield title

@@ -31,34 +31,37 @@ class Found(NamedTuple):
 
 
 def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
-    """Every readable path once, in the order of the patterns."""
+    """Every readable path once, in the order of the patterns.
+
+    Why a path that was written out cannot be read is shown without asking: it may be mistyped.
+    """
     seen: set[str] = set()
     for glob in globs:
         paths = glob.expand()
         if not paths:
-            # A path that was written out is shown without asking: it may be mistyped.
             log.log(logging.ERROR if glob.is_literal else logging.WARNING, "no file matches %s", glob.pattern)
         for path in paths:
             if path not in seen:
                 seen.add(path)
-                found = classify(path, ignore)
+                found = classify(path, ignore, logging.ERROR if glob.is_literal else logging.INFO)
                 if found:
                     yield found
-                elif glob.is_literal and os.path.isdir(path):
-                    log.error("%s is a directory", path)
 
 
-def classify(path: str, ignore: Ignore) -> Found | None:
+def classify(path: str, ignore: Ignore, level: int) -> Found | None:
     """What `path` is, or None when it is not to be read: gone, a directory, ignored, neither file nor named pipe."""
     try:
         status = os.stat(path)
     except OSError as error:
-        log.info("%s", explain(error, "stat", path))
+        log.log(level, "%s", explain(error, "stat", path))
         return None
-    if stat.S_ISDIR(status.st_mode) or ignore(os.path.basename(path)):
+    if stat.S_ISDIR(status.st_mode):
+        log.log(level, "%s is a directory", path)
+        return None
+    if ignore(os.path.basename(path)):
         return None
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
-        log.info('unsupported file type: "%s"', path)
+        log.log(level, 'unsupported file type: "%s"', path)
         return None
     return Found(path, status)
 
