@@ -13,6 +13,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet install
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxi' -not -name opcodes.pxi -o -name '*.hpp')
 NATIVE := $(filter %.pyx %.pxi %.hpp,$(SOURCES)) src/nativemtail/compiler/opcodes.py setup.py
 CORE := $(VENV)/core.stamp
+BYTECODE := $(VENV)/bytecode.stamp
 WHEEL := dist/wheel.stamp
 INTEROP := build/interop/root.stamp build/interop/node.stamp
 
@@ -32,18 +33,18 @@ SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
 run: show
 	@$(PY) tools/run-examples $(VENV)/bin/nativemtail
 
-show: $(CORE) $(VENV)/run.stamp
+show: $(CORE) $(VENV)/run.stamp $(BYTECODE)
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
 
-test: $(CORE) $(VENV)/test.stamp $(INTEROP) $(WHEEL) sanitize
+test: $(CORE) $(VENV)/test.stamp $(BYTECODE) $(INTEROP) $(WHEEL) sanitize
 	$(PY) -m pytest -n auto --dist loadgroup tests
 
-bench: $(CORE) $(VENV)/test.stamp
+bench: $(CORE) $(VENV)/test.stamp $(BYTECODE)
 	$(PY) perf/bench.py $(ARGS)
 
 wheel: $(WHEEL)
 
-build: $(CORE) $(VENV)/run.stamp
+build: $(CORE) $(VENV)/run.stamp $(BYTECODE)
 
 system:
 	tools/system-packages build test
@@ -69,6 +70,11 @@ $(CORE): $(VENV)/venv.stamp $(NATIVE)
 # Nothing is compiled here: the extension in src/ is current.
 $(VENV)/run.stamp: $(VENV)/venv.stamp | $(CORE)
 	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+# As pip does it for a wheel; where Python may not write bytecode, each start would compile.
+$(BYTECODE): $(filter %.py,$(SOURCES)) | $(VENV)/venv.stamp
+	$(PY) -m compileall -q src/nativemtail
 	@touch $@
 
 # The systems that tests/interop starts.

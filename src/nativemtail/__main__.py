@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from nativemtail.cli import command
 
-from nativemtail.cli import main
-
-sys.exit(main())
+command()

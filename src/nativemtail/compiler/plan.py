@@ -188,9 +188,9 @@ def _program(
     patterns = [numbers[text] for text in program.patterns]
     return ProgramSpec(
         name=program.name,
-        code=_pack(program.code),
+        code=_pack(program.code, patterns),
         lines=array("i", [instr.line for instr in program.code]),
-        begin=_pack(program.begin),
+        begin=_pack(program.begin, patterns),
         begin_lines=array("i", [instr.line for instr in program.begin]),
         ints=program.ints,
         floats=program.floats,
@@ -225,8 +225,14 @@ def _ahead(code: list[Instr]) -> list[tuple[int, tuple[int, ...]]]:
     return found
 
 
-def _pack(code: list[Instr]) -> bytes:
-    return b"".join(_PACK.pack(OPS[i.op].number, i.a, i.b, i.c, i.d, i.e) for i in code)
+_OF_PATTERNS = frozenset(op for op, (_, pool) in _POOLS.items() if pool == "patterns")
+
+
+def _pack(code: list[Instr], patterns: list[int]) -> bytes:
+    """`patterns`: the numbers that the program's patterns have among those of all programs."""
+    return b"".join(
+        _PACK.pack(OPS[i.op].number, i.a, i.b, i.c, patterns[i.d] if i.op in _OF_PATTERNS else i.d, i.e) for i in code
+    )
 
 
 def _slot_pairs(program: Program, given: list[int]) -> list[int]:

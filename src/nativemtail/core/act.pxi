@@ -67,7 +67,6 @@ cdef struct Prog:
     Str* strings
     Strptime** layouts          # shared by all programs
     MetricTable** metrics
-    int32_t* patterns           # numbers in the plan
     Slot* slots
     int32_t slot_n
     int64_t lines               # handed to it, since the plan began to run
@@ -255,14 +254,13 @@ cdef inline bint take_early(Pattern* pattern, uint64_t serial) noexcept nogil:
 
 cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
     """Match the line, once for all programs that have the pattern."""
+    if not gate_open(ctx, pattern):
+        return 0
     if pattern.serial == ctx.serial:
         return pattern.matched
     pattern.serial = ctx.serial
     if pattern.pairs == 0 and pattern.flags & PATTERN_ALWAYS:
         pattern.matched = 1
-    elif not gate_open(ctx, pattern):
-        pattern.matched = 0
-        return 0
     elif ctx.gated and pattern.gated and pattern.pairs == 0 and pattern.flags & PATTERN_LITERAL:
         pattern.matched = 1
     elif pattern.untimed:
@@ -520,7 +518,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             break
         # --- patterns
         elif op == OP_MATCH:
-            pattern = &ctx.patterns[prog.patterns[i.d]]
+            pattern = &ctx.patterns[i.d]
             rc = match_line(ctx, pattern)
             if rc == 1:
                 slot = &prog.slots[i.a]
@@ -533,7 +531,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_MATCHS:
-            pattern = &ctx.patterns[prog.patterns[i.d]]
+            pattern = &ctx.patterns[i.d]
             slot = &prog.slots[i.a]
             subject_set(&ctx.other, r[i.b].s.p, r[i.b].s.n)
             rc = match_subject(&ctx.matcher, pattern, &ctx.other, slot.own)
@@ -713,7 +711,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_SUBSTRE:
             buf_clear(&ctx.text)
             subject_set(&ctx.other, r[i.b + 1].s.p, r[i.b + 1].s.n)
-            substitute(&ctx.matcher, &ctx.patterns[prog.patterns[i.d]], &ctx.other, r[i.b].s, &ctx.text,
+            substitute(&ctx.matcher, &ctx.patterns[i.d], &ctx.other, r[i.b].s, &ctx.text,
                        MAX_TEXT)
             if not arena_buf(ctx, &r[i.a]):
                 code_of_fault = FAULT_MEMORY

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "lines.hpp"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -115,6 +117,18 @@ NM_ALWAYS bool fits_word(const uint8_t *word, const char *at, size_t n, const ch
     return std::memcmp(at, word, n) == 0;
 }
 
+// In which of 64 places from `at` on the first and the last byte of a literal of n bytes stand so far apart.
+NM_ALWAYS uint64_t literal_places(__m256i head, __m256i tail, const char *at, size_t n) noexcept {
+    uint64_t places = 0;
+    for (int i = 0; i < 2; i++) {
+        const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at + 32 * i));
+        const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at + 32 * i + n - 1));
+        const __m256i both = _mm256_and_si256(_mm256_cmpeq_epi8(first, head), _mm256_cmpeq_epi8(second, tail));
+        places |= uint64_t(uint32_t(_mm256_movemask_epi8(both))) << (32 * i);
+    }
+    return places;
+}
+
 // The first place from `at` to `last` where the literal of n bytes stands, all of it within the text; null: nowhere.
 NM_AVX2 const char *literal_first(const char *literal, size_t n, const ChainText &text, const char *at,
                                   const char *last) noexcept {
@@ -122,6 +136,17 @@ NM_AVX2 const char *literal_first(const char *literal, size_t n, const ChainText
     if (last > text.end - n) last = text.end - n;
     const __m256i head = _mm256_set1_epi8(literal[0]);
     const __m256i tail = _mm256_set1_epi8(literal[n - 1]);
+    // Most lines are done with two looks that no branch divides.
+    for (; at <= last && text.wide && text.wide - at >= ptrdiff_t(n) + 95; at += 128) {
+        uint64_t near = literal_places(head, tail, at, n), far = literal_places(head, tail, at + 64, n);
+        while (near | far) {
+            const char *here = at + (near ? __builtin_ctzll(near) : 64 + __builtin_ctzll(far));
+            if (here > last) return nullptr;
+            if (same_bytes(here, literal, n)) return here;
+            far = near ? far : far & (far - 1);
+            near &= near - 1;
+        }
+    }
     for (; at <= last && text.wide && text.wide - at >= ptrdiff_t(n) - 1; at += 32) {
         const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at));
         const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at + n - 1));
@@ -129,11 +154,11 @@ NM_AVX2 const char *literal_first(const char *literal, size_t n, const ChainText
         for (uint32_t mask = static_cast<uint32_t>(_mm256_movemask_epi8(both)); mask; mask &= mask - 1) {
             const char *here = at + __builtin_ctz(mask);
             if (here > last) return nullptr;
-            if (std::memcmp(here, literal, n) == 0) return here;
+            if (same_bytes(here, literal, n)) return here;
         }
     }
     for (; at <= last; at++)
-        if (*at == literal[0] && std::memcmp(at, literal, n) == 0) return at;
+        if (*at == literal[0] && same_bytes(at, literal, n)) return at;
     return nullptr;
 }
 
@@ -154,12 +179,12 @@ NM_AVX2 const char *literal_last(const char *literal, size_t n, const ChainText 
         uint32_t mask = static_cast<uint32_t>(_mm256_movemask_epi8(both));
         while (mask) {
             const int bit = 31 - __builtin_clz(mask);
-            if (std::memcmp(p + bit, literal, n) == 0) return p + bit;
+            if (same_bytes(p + bit, literal, n)) return p + bit;
             mask ^= uint32_t{1} << bit;
         }
     }
     while (end > at)
-        if (*--end == literal[0] && std::memcmp(end, literal, n) == 0) return end;
+        if (*--end == literal[0] && same_bytes(end, literal, n)) return end;
     return nullptr;
 }
 
@@ -175,6 +200,7 @@ NM_AVX2 int chain_from(const Chain &chain, const ChainText &text, const char *st
     int open = 0;
     const char *at = start;
     const char *to;
+    size_t nowhere;
     if (chain.optional)
         for (int i = 0; i < 2 * pairs; i++) ov[i] = kUnset;
     for (;; op++) {
@@ -234,12 +260,12 @@ NM_AVX2 int chain_from(const Chain &chain, const ChainText &text, const char *st
             default:  // kSave
                 break;
         }
-        if (op->slot != kNoSlot) ov[op->slot] = size_t(at - base);
+        *(op->slot != kNoSlot ? ov + op->slot : &nowhere) = size_t(at - base);
         if (op->n) {
             if (size_t(end - at) < op->n || !fits_word(pool + op->literal, at, op->n, wide)) goto fail;
             at += op->n;
         }
-        if (op->then != kNoSlot) ov[op->then] = size_t(at - base) - op->behind;
+        *(op->then != kNoSlot ? ov + op->then : &nowhere) = size_t(at - base) - op->behind;
         continue;
     fail:
         if (size_t(op - chain.ops) > chain.sure) return -1;

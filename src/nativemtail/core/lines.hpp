@@ -98,7 +98,11 @@ inline bool same_long(const char *p, const char *q, size_t n) noexcept {
 }
 
 inline bool same_bytes(const char *p, const char *q, size_t n) noexcept {
-    if (n < 8) return std::memcmp(p, q, n) == 0;
+    if (n < 8) {
+        for (size_t i = 0; i < n; i++)
+            if (p[i] != q[i]) return false;
+        return true;
+    }
     if (n > 16) return same_long(p, q, n);
     uint64_t a[2], b[2];
     std::memcpy(&a[0], p, 8);

@@ -61,31 +61,34 @@ cdef struct Programs:           # some of 64
     uint32_t word
     uint64_t mask
 
-cdef struct Pattern:
+cdef enum:
+    CACHE_LINE = 64
+
+cdef struct Pattern:        # five cache lines, the first of which has what each line of the log asks for
+    uint64_t serial         # the line that `matched` and `ov` are about
+    uint64_t opened         # the last line with one of its factors
+    size_t* ov              # pairs of offsets into the line
+    int matched
+    bint gated              # only tried on lines with one of its factors
+    int flags
+    int pairs               # capture offsets wanted, group 0 included; 0: only whether it matches
+    Programs* opens         # that run where it matches
+    int opens_n
+    uint32_t untimed        # matches to go until one is timed
+    Early* early            # by line number, modulo EARLY; NULL: never matched ahead
+    Chain chain             # how to match it in ASCII texts without PCRE2
+    int64_t tried           # lines that it was matched against, since the plan was made
+    int64_t found           # and those that it matched
     Form bytes
     Form utf
     Str re2_text
     void* re2
     int re2_state
-    int flags
-    int pairs               # capture offsets wanted, group 0 included; 0: only whether it matches
-    bint gated              # only tried on lines with one of its factors
-    uint64_t opened         # the last such line
-    Programs* opens         # that run where it matches
-    int opens_n
     int hits                # times that PCRE2 was slow or reached its limit
     int64_t last_hit        # when, as Matcher.searches
-    int64_t tried           # lines that it was matched against, since the plan was made
-    int64_t found           # and those that it matched
-    int64_t timed           # a sample of the former, and how long they took
+    int64_t timed           # a sample of those that were tried, and how long they took
     int64_t timed_ns
-    uint32_t untimed        # matches to go until one is timed
-    uint64_t serial         # the line that `matched` and `ov` are about
-    int matched
-    size_t* ov              # pairs of offsets into the line
-    size_t* scratch         # as many for matches of other texts
-    Chain chain             # how to match it in ASCII texts without PCRE2
-    Early* early            # by line number, modulo EARLY; NULL: never matched ahead
+    size_t* scratch         # as many offsets for matches of other texts
     Automaton automaton     # for `substitute`
 
 cdef struct Subject:

@@ -49,6 +49,16 @@ cdef void* zeroed(size_t count, size_t size) except NULL:
     return p
 
 
+cdef void* zeroed_lines(size_t count, size_t size) except NULL:
+    """From the start of a cache line on."""
+    cdef size_t n = (count * size // CACHE_LINE + 1) * CACHE_LINE
+    cdef void* p = aligned_alloc(CACHE_LINE, n)
+    if p == NULL:
+        raise MemoryError()
+    memset(p, 0, n)
+    return p
+
+
 cdef Str borrow(bytes text):
     """The bytes of an object that the plan keeps alive."""
     cdef Str s
@@ -144,7 +154,7 @@ cdef class Plan:
 
     cdef _add_patterns(self, list specs):
         cdef Pattern* p
-        self.patterns = <Pattern*> zeroed(len(specs), sizeof(Pattern))
+        self.patterns = <Pattern*> zeroed_lines(len(specs), sizeof(Pattern))
         self.pattern_n = len(specs)
         for i, spec in enumerate(specs):
             p = &self.patterns[i]
@@ -207,9 +217,6 @@ cdef class Plan:
         for i, metric in enumerate(spec.metrics):
             self.kept.append(metric)
             prog.metrics[i] = (<Metric?> metric).table
-        prog.patterns = <int32_t*> zeroed(len(spec.patterns), sizeof(int32_t))
-        for i, number in enumerate(spec.patterns):
-            prog.patterns[i] = number
         prog.slots = <Slot*> zeroed(len(spec.slot_pairs), sizeof(Slot))
         prog.slot_n = len(spec.slot_pairs)
         for i, pairs in enumerate(spec.slot_pairs):
@@ -414,7 +421,6 @@ cdef void prog_free(Prog* prog) noexcept:
     free(prog.strings)
     free(prog.layouts)
     free(prog.metrics)
-    free(prog.patterns)
     if prog.slots != NULL:
         for i in range(prog.slot_n):
             free(prog.slots[i].own)

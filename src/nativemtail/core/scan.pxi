@@ -270,6 +270,14 @@ cdef bint find_events(Scan* s, Events* e) noexcept nogil:
     return True
 
 
+cdef inline void expect(Scan* s, uint64_t event) noexcept nogil:
+    """Have what the next candidate needs come nearer: its text around the event, and the first of its patterns."""
+    cdef Gates* g = s.gates
+    cdef uint32_t first = g.first[<uint32_t> event]
+    nm_prefetch(s.base + (event >> 32) - 1, 1)
+    nm_prefetch(&s.ctx.patterns[g.patterns[first]], 2 * CACHE_LINE)
+
+
 cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
     """Run over the lines that have events, or that some program must see."""
     cdef size_t line = 0, i = 0, first
@@ -292,6 +300,8 @@ cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
         while i < e.n and e.list[i] >> 32 <= s.ends[line]:
             open_gate(s, <uint32_t> e.list[i])
             i += 1
+        if i < e.n:
+            expect(s, e.list[i])
         run_line(s, line, e.list + first, i - first)
         line += 1
 

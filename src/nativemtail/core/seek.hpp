@@ -85,7 +85,7 @@ struct Hits {  // places with open buckets: offset << 8 | buckets
 };
 
 inline bool stands_at(const Needle &needle, const char *at) noexcept {
-    if (!needle.caseless) return std::memcmp(at, needle.text, needle.n) == 0;
+    if (!needle.caseless) return same_bytes(at, needle.text, needle.n);
     for (uint32_t i = 0; i < needle.n; i++) {
         const bool upper = at[i] >= 'A' && at[i] <= 'Z';
         if ((upper ? at[i] | 0x20 : at[i]) != needle.text[i]) return false;
