@@ -60,7 +60,7 @@ def command() -> NoReturn:
     status = main()
     if logging := sys.modules.get("logging"):
         logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)

@@ -117,18 +117,6 @@ NM_ALWAYS bool fits_word(const uint8_t *word, const char *at, size_t n, const ch
     return std::memcmp(at, word, n) == 0;
 }
 
-// In which of 64 places from `at` on the first and the last byte of a literal of n bytes stand so far apart.
-NM_ALWAYS uint64_t literal_places(__m256i head, __m256i tail, const char *at, size_t n) noexcept {
-    uint64_t places = 0;
-    for (int i = 0; i < 2; i++) {
-        const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at + 32 * i));
-        const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at + 32 * i + n - 1));
-        const __m256i both = _mm256_and_si256(_mm256_cmpeq_epi8(first, head), _mm256_cmpeq_epi8(second, tail));
-        places |= uint64_t(uint32_t(_mm256_movemask_epi8(both))) << (32 * i);
-    }
-    return places;
-}
-
 // The first place from `at` to `last` where the literal of n bytes stands, all of it within the text; null: nowhere.
 NM_AVX2 const char *literal_first(const char *literal, size_t n, const ChainText &text, const char *at,
                                   const char *last) noexcept {
@@ -136,17 +124,6 @@ NM_AVX2 const char *literal_first(const char *literal, size_t n, const ChainText
     if (last > text.end - n) last = text.end - n;
     const __m256i head = _mm256_set1_epi8(literal[0]);
     const __m256i tail = _mm256_set1_epi8(literal[n - 1]);
-    // Most lines are done with two looks that no branch divides.
-    for (; at <= last && text.wide && text.wide - at >= ptrdiff_t(n) + 95; at += 128) {
-        uint64_t near = literal_places(head, tail, at, n), far = literal_places(head, tail, at + 64, n);
-        while (near | far) {
-            const char *here = at + (near ? __builtin_ctzll(near) : 64 + __builtin_ctzll(far));
-            if (here > last) return nullptr;
-            if (same_bytes(here, literal, n)) return here;
-            far = near ? far : far & (far - 1);
-            near &= near - 1;
-        }
-    }
     for (; at <= last && text.wide && text.wide - at >= ptrdiff_t(n) - 1; at += 32) {
         const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at));
         const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at + n - 1));
@@ -200,7 +177,6 @@ NM_AVX2 int chain_from(const Chain &chain, const ChainText &text, const char *st
     int open = 0;
     const char *at = start;
     const char *to;
-    size_t nowhere;
     if (chain.optional)
         for (int i = 0; i < 2 * pairs; i++) ov[i] = kUnset;
     for (;; op++) {
@@ -260,12 +236,12 @@ NM_AVX2 int chain_from(const Chain &chain, const ChainText &text, const char *st
             default:  // kSave
                 break;
         }
-        *(op->slot != kNoSlot ? ov + op->slot : &nowhere) = size_t(at - base);
+        if (op->slot != kNoSlot) ov[op->slot] = size_t(at - base);
         if (op->n) {
             if (size_t(end - at) < op->n || !fits_word(pool + op->literal, at, op->n, wide)) goto fail;
             at += op->n;
         }
-        *(op->then != kNoSlot ? ov + op->then : &nowhere) = size_t(at - base) - op->behind;
+        if (op->then != kNoSlot) ov[op->then] = size_t(at - base) - op->behind;
         continue;
     fail:
         if (size_t(op - chain.ops) > chain.sure) return -1;
