@@ -1,6 +1,6 @@
 """Where to look for the literals of the gates: bytes of them that are rare, in eight buckets (core/seek.hpp).
 
-The scan tests four neighbouring bytes at each place of a block; a bucket is open where each of them has a low and a
+The scan tests four or five neighbouring bytes at each place; a bucket is open where each of them has a low and a
 high nibble that some literal of the bucket has there.  Literals with such bytes in common belong together, then.
 """
 
@@ -16,12 +16,14 @@ from nativemtail.compiler.tables import FactorSpec, Seek, Window
 
 BUCKETS = 8
 LONGEST = 8
-"""Bytes of a window, which ends with the four."""
+"""Bytes of a window, which ends with those that are tested."""
 MOST_LITERALS = 4096
 MOST_LOOKUPS = 6.0
 """Places of a line that may be expected to be looked up; beyond, Hyperscan is as fast."""
 
-_TESTED = 4
+FEW = 64
+"""Literals for which four bytes are tested; for more five."""
+
 _ENDS = 3
 """Places in a literal that are tried in every bucket."""
 _COMPARED = 8.0
@@ -29,48 +31,47 @@ _COMPARED = 8.0
 _ANY = 0xFFFF
 
 
-def _grams(words: str) -> list[bytes]:
-    text = " ".join(words.split()).encode()
-    return sorted({text[at : at + _TESTED] for at in range(len(text) - _TESTED + 1)})
-
-
-def _rows_of(grams: list[bytes], shift: int) -> list[list[int]]:
-    """For each place and nibble the grams that have it there, as bits."""
-    rows = [[0] * 16 for _ in range(_TESTED)]
-    for at, gram in enumerate(grams):
-        for place, byte in enumerate(gram):
-            rows[place][byte >> shift & 15] |= 1 << at
-    return rows
-
-
-_GRAMS = _grams(WORDS)
-_GRAM = 0.01
-_LOWS, _HIGHS = _rows_of(_GRAMS, 0), _rows_of(_GRAMS, 4)
-
-
-def _common(nibbles: tuple[tuple[int, int], ...]) -> int:
-    """How many of the frequent texts are let through."""
-    grams = -1
-    for place, (low, high) in enumerate(nibbles):
-        lows = highs = 0
-        for nibble in range(16):
-            if low >> nibble & 1:
-                lows |= _LOWS[place][nibble]
-            if high >> nibble & 1:
-                highs |= _HIGHS[place][nibble]
-        grams &= lows & highs
-    return grams.bit_count()
-
-
 _Nibbles = tuple[tuple[int, int], ...]
-"""For each of the four bytes the low and the high nibbles that a bucket has there, as bits."""
+"""For each of the tested bytes the low and the high nibbles that a bucket has there, as bits."""
+
+
+class _Grams:
+    """The pieces of WORDS that are as long as what is tested, by place and nibble, as bits."""
+
+    def __init__(self, tested: int) -> None:
+        text = WORDS.replace("\n", " ").encode()
+        pieces = {text[at : at + tested] for at in range(len(text) - tested + 1)}
+        self.low = [[0] * 16 for _ in range(tested)]
+        self.high = [[0] * 16 for _ in range(tested)]
+        for number, piece in enumerate(sorted(pieces)):
+            for place, byte in enumerate(piece):
+                self.low[place][byte & 15] |= 1 << number
+                self.high[place][byte >> 4] |= 1 << number
+
+    def let_through(self, nibbles: _Nibbles) -> int:
+        """How many of them."""
+        pieces = -1
+        for place, (low, high) in enumerate(nibbles):
+            lows = highs = 0
+            for nibble in range(16):
+                if low >> nibble & 1:
+                    lows |= self.low[place][nibble]
+                if high >> nibble & 1:
+                    highs |= self.high[place][nibble]
+            pieces &= lows & highs
+        return pieces.bit_count()
+
+
+_grams = lru_cache(_Grams)
+_GRAM = 0.01
+"""How often a piece of WORDS is expected on a line."""
 
 
 class _Bucket:
     __slots__ = ("length", "nibbles", "texts")
 
-    def __init__(self) -> None:
-        self.nibbles: _Nibbles = ((0, 0),) * _TESTED
+    def __init__(self, tested: int) -> None:
+        self.nibbles: _Nibbles = ((0, 0),) * tested
         self.length = LONGEST
         self.texts: list[bytes] = []
 
@@ -79,7 +80,7 @@ def seek(factors: Sequence[FactorSpec]) -> Seek | None:
     """How to look for these factors; None where that is no good: not all are literals, or bytes of them are common."""
     if not factors or len(factors) > MOST_LITERALS or any(factor.literal is None for factor in factors):
         return None
-    buckets = [_Bucket() for _ in range(BUCKETS)]
+    buckets = [_Bucket(4 if len(factors) <= FEW else 5) for _ in range(BUCKETS)]
     chosen: list[tuple[_Bucket, bytes, bool]] = []
     leading: list[tuple[int, _Bucket, bytes, int]] = []
     expected = 0.0
@@ -111,7 +112,9 @@ def _leads_to(window: tuple[_Bucket, bytes, bool], text: bytes, caseless: bool) 
 
 def _best_place(buckets: list[_Bucket], text: bytes, caseless: bool) -> tuple[float, _Bucket, int]:
     """What the literal is expected to cost by itself, its bucket, and where in it the window ends."""
-    alone = sorted((_frequency(text, end, caseless), end) for end in range(min(_TESTED, len(text)), len(text) + 1))
+    tested = len(buckets[0].nibbles)
+    ends = range(min(tested, len(text)), len(text) + 1)
+    alone = sorted((_frequency(text, end, tested, caseless), end) for end in ends)
     best = None
     for found, end in alone[:_ENDS]:
         for bucket in buckets:
@@ -128,10 +131,10 @@ def _best_place(buckets: list[_Bucket], text: bytes, caseless: bool) -> tuple[fl
     return best[1:]
 
 
-def _frequency(text: bytes, end: int, caseless: bool) -> float:
-    """How often the four bytes, and then the window, are expected on a line."""
-    tested, window = text[max(0, end - _TESTED) : end], text[max(0, end - LONGEST) : end]
-    return _expected(tested, caseless) + _COMPARED * _expected(window, caseless)
+def _frequency(text: bytes, end: int, tested: int, caseless: bool) -> float:
+    """How often the tested bytes, and then the window, are expected on a line."""
+    window = text[max(0, end - LONGEST) : end]
+    return _expected(window[-tested:], caseless) + _COMPARED * _expected(window, caseless)
 
 
 @lru_cache(maxsize=4096)
@@ -153,7 +156,7 @@ def _put(bucket: _Bucket, text: bytes, end: int, caseless: bool) -> None:
 
 def _widened(nibbles: _Nibbles, text: bytes, end: int, caseless: bool) -> _Nibbles:
     wider = []
-    for place, (low, high) in enumerate(nibbles, end - _TESTED):
+    for place, (low, high) in enumerate(nibbles, end - len(nibbles)):
         if place < 0:
             low = high = _ANY
         else:
@@ -168,10 +171,11 @@ def _cases(byte: int, caseless: bool) -> tuple[int, ...]:
     return (byte, byte - 32) if caseless and 0x61 <= byte <= 0x7A else (byte,)
 
 
+@lru_cache(maxsize=4096)
 def _lookups(nibbles: _Nibbles) -> float:
-    """Places of a line where all four bytes have such nibbles."""
-    first, second, third, fourth = nibbles
-    return LINE * _mass(*first) * _mass(*second) * _mass(*third) * _mass(*fourth) + _GRAM * _common(nibbles)
+    """Places of a line where all tested bytes have such nibbles."""
+    by_chance = LINE * prod(_mass(low, high) for low, high in nibbles)
+    return by_chance + _GRAM * _grams(len(nibbles)).let_through(nibbles)
 
 
 @lru_cache(maxsize=4096)
@@ -182,10 +186,10 @@ def _mass(low: int, high: int) -> float:
 
 
 def _rows(buckets: list[_Bucket], part: int) -> bytes:
-    """The tables for the low (0) or the high (1) nibbles, 16 bytes for each of the four places."""
+    """The tables for the low (0) or the high (1) nibbles, 16 bytes for each of the tested places."""
     return bytes(
         sum(1 << at for at, bucket in enumerate(buckets) if bucket.nibbles[place][part] >> nibble & 1)
-        for place in range(_TESTED)
+        for place in range(len(buckets[0].nibbles))
         for nibble in range(16)
     )
 

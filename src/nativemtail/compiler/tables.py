@@ -73,7 +73,7 @@ class Seek(NamedTuple):
     """What `core/seek.hpp` needs to find all factors without Hyperscan."""
 
     low: bytes
-    """For each of four neighbouring bytes 16 bytes: low nibble → buckets, as bits."""
+    """For each of four or five neighbouring bytes 16 bytes: low nibble → buckets, as bits."""
     high: bytes
     lengths: bytes
     """Bytes of the windows of each bucket."""

@@ -34,8 +34,9 @@ cdef extern from "core/seek.hpp" namespace "nm" nogil:
     ctypedef struct SeekSlot:
         pass
     ctypedef struct Seeker:
-        uint8_t low[64]
-        uint8_t high[64]
+        uint8_t low[80]
+        uint8_t high[80]
+        uint32_t tested
         uint64_t masks[8]
         uint64_t fold
         uint64_t* keys

@@ -1,5 +1,5 @@
 // Many literals in one vector scan of a block, exactly: faster than Hyperscan where compiler/seek.py finds bytes of
-// them that are rare.  Four neighbouring bytes are tested at all places at once, by their nibbles, in eight buckets of
+// them that are rare.  Four or five neighbouring bytes are tested at all places at once, by their nibbles, in eight buckets of
 // literals (as Hyperscan's Teddy does); where a bucket is open, up to eight bytes that end there are looked up.
 #pragma once
 #include <cstddef>
@@ -41,8 +41,9 @@ struct SeekSlot {  // of the table of windows, what its key leads to
 };
 
 struct Seeker {
-    uint8_t low[4][16];  // nibble → buckets that have a byte with it at that place of the four
-    uint8_t high[4][16];
+    uint8_t low[5][16];  // nibble → buckets that have a byte with it at that place of those that are tested
+    uint8_t high[5][16];
+    uint32_t tested;  // bytes: four or five
     uint64_t masks[8];  // of a bucket: which of the eight bytes are its windows'
     uint64_t fold;      // set in all bytes that are looked up: 0x20 where case may not matter
     uint64_t *keys;     // a window's bytes, the last one uppermost; 0: nothing; NULL: there is no scan
@@ -137,26 +138,37 @@ inline bool look_up(const Seeker &s, const char *p, size_t n, Hits *hits, OnFoun
     return true;
 }
 
-// For each of the four bytes what the last 32 places allowed.
-struct Allowed {
-    __m256i first, second, third;
+struct Nibbles {
+    __m256i low[5], high[5];
 };
 
-// The buckets of each of 32 places that are open for the four bytes that end there.
-__attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const __m256i low[4], const __m256i high[4],
-                                                                          __m256i bytes, Allowed *last) noexcept {
+// What each tested byte but the last allowed at the last 32 places.
+struct Allowed {
+    __m256i by[4];
+};
+
+template <int from_last>
+__attribute__((target("avx2"), always_inline)) inline __m256i moved(__m256i before, __m256i now) noexcept {
+    return _mm256_alignr_epi8(now, _mm256_permute2x128_si256(before, now, 0x21), 16 - from_last);
+}
+
+// The buckets of each of 32 places that are open for the bytes that end there.
+template <int tested>
+__attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const Nibbles &nibbles, __m256i bytes,
+                                                                          Allowed *last) noexcept {
     const __m256i nibble = _mm256_set1_epi8(15);
     const __m256i lower = _mm256_and_si256(bytes, nibble);
     const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
-    const __m256i first = _mm256_and_si256(_mm256_shuffle_epi8(low[0], lower), _mm256_shuffle_epi8(high[0], upper));
-    const __m256i second = _mm256_and_si256(_mm256_shuffle_epi8(low[1], lower), _mm256_shuffle_epi8(high[1], upper));
-    const __m256i third = _mm256_and_si256(_mm256_shuffle_epi8(low[2], lower), _mm256_shuffle_epi8(high[2], upper));
-    const __m256i fourth = _mm256_and_si256(_mm256_shuffle_epi8(low[3], lower), _mm256_shuffle_epi8(high[3], upper));
-    const __m256i one = _mm256_alignr_epi8(first, _mm256_permute2x128_si256(last->first, first, 0x21), 13);
-    const __m256i two = _mm256_alignr_epi8(second, _mm256_permute2x128_si256(last->second, second, 0x21), 14);
-    const __m256i three = _mm256_alignr_epi8(third, _mm256_permute2x128_si256(last->third, third, 0x21), 15);
-    *last = {first, second, third};
-    return _mm256_and_si256(_mm256_and_si256(one, two), _mm256_and_si256(three, fourth));
+    __m256i by[5];
+    for (int i = 0; i < tested; i++)
+        by[i] = _mm256_and_si256(_mm256_shuffle_epi8(nibbles.low[i], lower), _mm256_shuffle_epi8(nibbles.high[i], upper));
+    __m256i open = by[tested - 1];
+    open = _mm256_and_si256(open, moved<1>(last->by[tested - 2], by[tested - 2]));
+    open = _mm256_and_si256(open, moved<2>(last->by[tested - 3], by[tested - 3]));
+    open = _mm256_and_si256(open, moved<3>(last->by[tested - 4], by[tested - 4]));
+    if (tested == 5) open = _mm256_and_si256(open, moved<4>(last->by[0], by[0]));
+    for (int i = 0; i < tested - 1; i++) last->by[i] = by[i];
+    return open;
 }
 
 // Adds the places of 64 that are hit.  `dense`: there are up to two, but how many no branch foresees.
@@ -181,19 +193,19 @@ __attribute__((target("avx2,bmi"), always_inline)) inline void note_hits(uint64_
 // Finds line ends as index_lines() does, and calls `on_found` with the number of each literal in p[0..n) and an offset
 // behind a byte of it, in the order of these, for a literal twice perhaps.  How many lines; `looked_up` gets the number
 // of places that were looked up, SIZE_MAX when `on_found` wanted no more.
-template <bool dense>
+template <int tested, bool dense>
 __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, const char *p, size_t n, uint32_t *ends,
                                                             bool *ascii, OnFound on_found, void *data,
                                                             size_t *looked_up) noexcept {
-    __m256i low[4], high[4];
-    for (int i = 0; i < 4; i++) {
-        low[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(s.low[i])));
-        high[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(s.high[i])));
+    Nibbles nibbles;
+    for (int i = 0; i < tested; i++) {
+        nibbles.low[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(s.low[i])));
+        nibbles.high[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(s.high[i])));
     }
     const __m256i none = _mm256_setzero_si256(), newline = _mm256_set1_epi8('\n');
     __m256i all = none;
     const __m256i every = _mm256_cmpeq_epi8(none, none);
-    Allowed allowed = {every, every, every};  // what is before the first byte cannot rule a shorter literal out
+    Allowed allowed = {{every, every, every, every}};  // what is before the first byte cannot rule a shorter literal out
     alignas(32) char last[64];
     Hits hits;
     hits.n = hits.total = 0;
@@ -212,8 +224,8 @@ __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, con
         const uint32_t first_line = _mm256_movemask_epi8(_mm256_cmpeq_epi8(near, newline));
         const uint32_t second_line = _mm256_movemask_epi8(_mm256_cmpeq_epi8(far, newline));
         lines = note_newlines(uint64_t{second_line} << 32 | first_line, at, ends, lines);
-        const __m256i first = open_buckets(low, high, near, &allowed);
-        const __m256i open[2] = {first, open_buckets(low, high, far, &allowed)};
+        const __m256i first = open_buckets<tested>(nibbles, near, &allowed);
+        const __m256i open[2] = {first, open_buckets<tested>(nibbles, far, &allowed)};
         const uint32_t near_hit = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[0], none)));
         const uint32_t far_hit = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[1], none)));
         uint64_t hit = uint64_t{far_hit} << 32 | near_hit;
@@ -232,8 +244,10 @@ __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, con
 // `looked_up` has what the last call set it to.
 inline size_t seek_lines(const Seeker &s, const char *p, size_t n, uint32_t *ends, bool *ascii, OnFound on_found,
                          void *data, size_t *looked_up) noexcept {
-    return *looked_up > n / kSparse ? seek_some<true>(s, p, n, ends, ascii, on_found, data, looked_up)
-                                    : seek_some<false>(s, p, n, ends, ascii, on_found, data, looked_up);
+    const bool dense = *looked_up > n / kSparse;
+    const auto some = s.tested == 4 ? dense ? seek_some<4, true> : seek_some<4, false>
+                                    : dense ? seek_some<5, true> : seek_some<5, false>;
+    return some(s, p, n, ends, ascii, on_found, data, looked_up);
 }
 
 #else

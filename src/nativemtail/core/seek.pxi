@@ -11,8 +11,9 @@ cdef bint seeker_make(Seeker* s, seek, list factors, list kept) except -1:
     if seek is None or not seek_works():
         return False
     s.needles = <Needle*> zeroed(sum(len(window.needles) for window in seek.windows), sizeof(Needle))
-    memcpy(s.low, <const char*> seek.low, sizeof(s.low))
-    memcpy(s.high, <const char*> seek.high, sizeof(s.high))
+    s.tested = <uint32_t> len(seek.low) // 16
+    memcpy(s.low, <const char*> seek.low, len(seek.low))
+    memcpy(s.high, <const char*> seek.high, len(seek.high))
     memset(&s.fold, seek.fold, sizeof(s.fold))
     for i in range(8):
         missing = 8 - seek.lengths[i]
