@@ -40,7 +40,7 @@ WORKLOADS = {"apache": "apache", "syslog": "syslog", "json": "json", "lines": "a
 Counts = dict[str, dict[str, int]]
 """Instructions by workload and stage."""
 
-NATIVE = {"chain": "match", "literal": "match", "index": "scan"}
+NATIVE = {"chain": "match", "literal": "match", "index": "scan", "seek": "gates"}
 """Stages of the functions in core/*.hpp, by the first word of their names."""
 
 LIBRARIES = {
@@ -136,7 +136,7 @@ def count(part: Path, stage: Mapping[str, str]) -> dict[str, int]:
 def stage_of(library: str, function: str, stage: Mapping[str, str]) -> str:
     name = Path(library).name
     if name.startswith("_core"):
-        native = re.match(r"nm::([a-z]+)", function)
+        native = re.match(r"(?:[\w ]+ )?nm::([a-z]+)", function)  # a template's name has its type in front
         if native:
             return NATIVE.get(native[1], "other")
         cython = re.match(r"__pyx_\w+?_5_core_(?:\d+[A-Z][a-z]+_(?:\d+)?)?(\w+)", function)

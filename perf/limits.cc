@@ -61,17 +61,18 @@ void report(size_t bytes, const std::function<uint64_t()>& round) {
 }
 
 void measure_read(const char* path) {
-    std::vector<char> block(kBlock);
+    char* block = static_cast<char*>(aligned_alloc(4096, kBlock));  // some places in a page take five times as long
     int file = open(path, O_RDONLY);
     if (file < 0) fail(std::string("cannot read ") + path);
     off_t size = lseek(file, 0, SEEK_END);
     report(size, [&] {
         lseek(file, 0, SEEK_SET);
         uint64_t total = 0;
-        for (ssize_t n; (n = read(file, block.data(), block.size())) > 0;) total += n;
+        for (ssize_t n; (n = read(file, block, kBlock)) > 0;) total += n;
         return total;
     });
     close(file);
+    free(block);
 }
 
 template <typename F>

@@ -21,6 +21,8 @@ COUNT = "counter n\n/{}/ {{\n  n++\n}}\n"
     ("text", "expected"),
     [
         (COUNT.format("zebra (\\d+)"), ["one of its gates", "gate 'zebra '", "engine scan, else PCRE2; captures 0"]),
+        (COUNT.format("zebra"), ["gates: 1 literals, found by a vector scan (without AVX2, by Hyperscan)"]),
+        (COUNT.format("q[0-9]z"), ["gates: 0 literals and 1 regular expressions, found by Hyperscan"]),
         (COUNT.format("zebra"), ["found by its gate, and lets lines through to the program: not tried by itself"]),
         (COUNT.format("^\\S+ \\S+$"), ["runs on every line: line 3", "no literal: tried on", "hint: put fixed"]),
         (COUNT.format("$"), ["runs on every line", "matches every line: not tried at all"]),

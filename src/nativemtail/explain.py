@@ -45,7 +45,10 @@ class Reasons(NamedTuple):
 
 def reasons(programs: Sequence[tuple[Program, Sequence[Metric]]]) -> list[Reasons]:
     """Those of programs that run together; their metrics do not matter."""
-    tables = plan.build(programs)
+    return _reasons(programs, plan.build(programs))
+
+
+def _reasons(programs: Sequence[tuple[Program, Sequence[Metric]]], tables: Tables) -> list[Reasons]:
     return [
         Reasons(program.name, _verdict(program, spec, tables), _findings(program, spec, tables))
         for (program, _), spec in zip(programs, tables.programs, strict=True)
@@ -118,7 +121,8 @@ def _verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
 def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profile | None = None) -> str:
     """The command's page."""
     lines: list[str] = []
-    for program, verdict, findings in reasons(programs):
+    tables = plan.build(programs)
+    for program, verdict, findings in _reasons(programs, tables):
         lines.append(f"{program}: {verdict}")
         if profile:
             cost = profile.programs[program]
@@ -126,10 +130,20 @@ def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profi
         for finding in findings:
             lines += _paragraph(finding, profile)
         lines.append("")
+    lines.append(_gates(tables))
     if profile:
         gates_took = _share(profile.gate_seconds, profile)
         lines.append(f"{profile.lines:,} lines in {profile.seconds:.3f} s, of which the gates took {gates_took}")
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _gates(tables: Tables) -> str:
+    """How many factors there are in all, and what looks for them."""
+    if not tables.factors:
+        return "no gates"
+    regexes = sum(factor.literal is None for factor in tables.factors)
+    count = f"{len(tables.factors) - regexes} literals" + (f" and {regexes} regular expressions" if regexes else "")
+    return f"gates: {count}, found by {'a vector scan (without AVX2, by Hyperscan)' if tables.seek else 'Hyperscan'}"
 
 
 def _paragraph(finding: Finding, profile: Profile | None) -> Iterator[str]:
