@@ -9,6 +9,7 @@ cdef enum:
     REST_BLOCKS = 32            # blocks that run without gates when they did not
     EPOCH_NS = 900000000000     # a quarter of an hour: in every zone the year begins with one
     INIT_SERIAL = 1             # lines are numbered from 2 on
+    CROWDED = 24                # bytes to a place that the vector scan looks up, from which on Hyperscan is as fast
     MAX_EVENTS = 1 << 20        # of one piece; a piece with more runs without gates
     PIECE = 512 * 1024          # bytes of a block that are worked on at once, and the rest of the last line in them
     MANY_SERIES = 4096          # label sets that do not all stay in the processor's nearer caches
@@ -449,6 +450,7 @@ cdef class Engine:
     cdef size_t looked_up       # places of the last piece that the vector scan looked up
     cdef uint32_t* ends         # room for a piece that is all newlines
     cdef int rest               # blocks to go without the gates
+    cdef int by_hyperscan       # pieces to go without the vector scan
     cdef object turn            # held while a block runs, and while plans change
     cdef dict past_lines        # of programs, from plans before this one
     cdef dict past_faults
@@ -493,7 +495,7 @@ cdef class Engine:
         self._fold_counts()
         context_plan(&self.ctx, plan)
         self.plan = plan
-        self.rest = 0
+        self.rest = self.by_hyperscan = 0
         for i in range(self.source_n):
             free(self.sources[i].allowed)
             self.sources[i].allowed = NULL
@@ -659,11 +661,14 @@ cdef class Engine:
         self.events.last = 0
         self.events.unordered = False
         start = monotonic_ns()
-        if self.ctx.gated and s.gates.seeker.keys != NULL:
+        if self.ctx.gated and s.gates.seeker.keys != NULL and self.by_hyperscan == 0:
             s.lines = seek_lines(s.gates.seeker, s.base, s.n, self.ends, &ascii, note_event, &self.events,
                                  &self.looked_up)
             self.ctx.gated = self.looked_up != SIZE_MAX
+            if self.looked_up > s.n // CROWDED:
+                self.by_hyperscan = REST_BLOCKS
         else:
+            self.by_hyperscan -= self.by_hyperscan > 0
             s.lines = index_lines(s.base, s.n, self.ends, &ascii)
             self.ctx.gated = self.ctx.gated and find_events(s, &self.events)
         s.gate_ns += monotonic_ns() - start
