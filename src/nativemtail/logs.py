@@ -37,7 +37,6 @@ def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
     each event takes one line.
     """
     logger = logging.getLogger(NAME)
-    logger.setLevel(logging.DEBUG if options.v > 0 else logging.INFO)
     logger.propagate = False
     # A full disk or a closed terminal must not produce tracebacks.
     logging.raiseExceptions = False
@@ -58,6 +57,8 @@ def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
             logger.addHandler(FileHandler(level, Path(options.log_dir), links))
     for handler in logger.handlers:
         handler.setFormatter(Formatter(one_line=daemon))
+    seen = min(handler.level for handler in logger.handlers)  # what nobody sees need not be made
+    logger.setLevel(max(logging.DEBUG if options.v > 0 else logging.INFO, seen))
     return stderr
 
 

@@ -153,10 +153,11 @@ class Programs:
                 log.error("no program in %s: their names end in .mtail", self.path)
         wanted = {name: loaded for name, loaded in self._running.items() if name in keep}
         fresh: list[str] = []
+        exporters = _Exporters(wanted)
         for name, path in files:
-            loaded = self._load_one(name, path, wanted, strict)
+            loaded = self._load_one(name, path, exporters, strict)
             if loaded:
-                wanted[name] = loaded
+                exporters.put(name, loaded)
                 fresh.append(name)
         if self._planned and not fresh and len(wanted) == len(self._running):
             return None
@@ -178,7 +179,7 @@ class Programs:
                     wanted[name] = self._running[name]
                 self._fail(name, f"compile failed for {name}:\n{name}: {error}", strict)
 
-    def _load_one(self, name: str, path: str, others: dict[str, Loaded], strict: bool) -> Loaded | None:
+    def _load_one(self, name: str, path: str, exporters: _Exporters, strict: bool) -> Loaded | None:
         """The program compiled, or None when it is unchanged or wrong."""
         status = self.status.setdefault(name, Status())
         started = time.monotonic()
@@ -195,7 +196,7 @@ class Programs:
         try:
             program = self._compile(name, text)
             loaded = Loaded(text, program, make_metrics(name, program.metrics))
-            check_kinds(loaded, [other for other_name, other in others.items() if other_name != name])
+            check_kinds(loaded, exporters.sharing(name, loaded))
         except CompileError as error:
             self._fail(name, f"compile failed for {name}:\n{error}", strict)
             return None
@@ -299,6 +300,29 @@ def _declared(d: MetricDecl) -> tuple[object, ...]:
 def _identity(metric: Metric) -> tuple[object, ...]:
     """What makes a metric the same after a reload; other buckets make it another one (`reload-change`)."""
     return metric.program, metric.name, metric.type, tuple(metric.keys), tuple(metric.buckets)
+
+
+class _Exporters:
+    """Which of some programs, by name, have a metric of which name; `put` adds one to them."""
+
+    def __init__(self, programs: dict[str, Loaded]) -> None:
+        self._programs = programs
+        self._of: dict[str, set[str]] = {}
+        for name, loaded in programs.items():
+            self._note(name, loaded)
+
+    def put(self, name: str, loaded: Loaded) -> None:
+        self._programs[name] = loaded
+        self._note(name, loaded)
+
+    def sharing(self, name: str, loaded: Loaded) -> list[Loaded]:
+        """The programs but that of this name which have, or had, a metric of a name that `loaded` has."""
+        names = {other for metric in loaded.metrics for other in self._of.get(metric.name, ())}
+        return [self._programs[other] for other in sorted(names - {name})]
+
+    def _note(self, name: str, loaded: Loaded) -> None:
+        for metric in loaded.metrics:
+            self._of.setdefault(metric.name, set()).add(name)
 
 
 def check_kinds(loaded: Loaded, others: Sequence[Loaded]) -> None:

@@ -36,6 +36,9 @@ class Record:
     def __init__(self, *values: Any, **named: Any) -> None:
         """Raises TypeError if a field without default gets no value, or what is given fits no field."""
         names = self.names
+        if len(values) == len(names) and not named:
+            self.__dict__ = dict(zip(names, values, strict=True))
+            return
         given = dict(zip(names, values, strict=False)) if values else {}
         if len(values) > len(names) or named.keys() - set(names) or given.keys() & named.keys():
             raise TypeError(f"{type(self).__name__}{names} does not take {values} {named}")
