@@ -16,8 +16,8 @@ cdef extern from "core/lines.hpp" namespace "nm" nogil:
     const char* find_newline(const char* at, const char* end) noexcept
     bint same_bytes(const char* p, const char* q, size_t n) noexcept
     bint same_moment(const char* p, const char* memo, size_t n, size_t seconds) noexcept
-    size_t skip_moments(const char* base, const uint32_t* ends, size_t line, size_t lines, uint64_t stop,
-                        const char* memo, size_t n, size_t seconds) noexcept
+    size_t skip_moments(const char* base, const uint32_t* ends, size_t line, size_t lines, const char* memo, size_t n,
+                        size_t seconds) noexcept
     void sort_words(uint64_t* words, size_t n) noexcept
     int lowest_bit(uint64_t word) noexcept
 

@@ -126,11 +126,11 @@ inline bool same_moment(const char *p, const char *memo, size_t n, size_t second
     return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
 }
 
-// The first line from `line` on that does not begin with such a moment, or does not end before offset `stop`.
-inline size_t skip_moments(const char *base, const uint32_t *ends, size_t line, size_t lines, uint64_t stop,
-                           const char *memo, size_t n, size_t seconds) noexcept {
+// The first line from `line` on that does not begin with such a moment.
+inline size_t skip_moments(const char *base, const uint32_t *ends, size_t line, size_t lines, const char *memo, size_t n,
+                           size_t seconds) noexcept {
     size_t start = line ? ends[line - 1] + size_t{1} : 0;
-    for (; line < lines && ends[line] < stop; line++) {
+    for (; line < lines; line++) {
         if (ends[line] - start < n || !same_moment(base + start, memo, n, seconds)) break;
         start = ends[line] + size_t{1};
     }

@@ -21,7 +21,7 @@ cdef enum:
 cdef struct Source:             # a source of lines, by number
     uint64_t* allowed           # programs whose log_filter lets it through, as words; NULL: ask again
 
-cdef struct Events:             # of one block: end offset << 32 | factor
+cdef struct Events:             # of one piece: line << 32 | factor, in the order of lines
     uint64_t* list
     size_t n
     size_t cap
@@ -38,6 +38,8 @@ cdef struct Scan:               # one block on its way
     size_t n                    # its length
     const uint32_t* ends        # where its lines end
     size_t lines
+    uint32_t* loud              # those that may matter without an event
+    size_t loud_n
     Ahead* ahead                # what to look up ahead of time; NULL: nothing
     int64_t program_runs
     int64_t gate_ns
@@ -137,13 +139,26 @@ cdef inline bint is_quiet(Scan* s, size_t line) noexcept nogil:
     return True
 
 
-cdef inline size_t skip_quiet(Scan* s, size_t line, uint64_t end) noexcept nogil:
-    """Past the lines before offset `end` that are quickly seen to be quiet."""
+cdef inline size_t skip_quiet(Scan* s, size_t line) noexcept nogil:
+    """Past the lines that are quickly seen to be quiet."""
     cdef Leading* leading = s.gates.leading
     if (s.gates.any_always or s.gates.residue_n != 1 or not leading.run_n or leading.memo_n == 0
             or leading.memo_epoch != s.ctx.epoch):
         return line
-    return skip_moments(s.base, s.ends, line, s.lines, end, leading.memo, leading.memo_n, leading.seconds)
+    return skip_moments(s.base, s.ends, line, s.lines, leading.memo, leading.memo_n, leading.seconds)
+
+
+cdef void find_loud(Scan* s) noexcept nogil:
+    """Note the lines that some program must see whatever the gates say, or may have to."""
+    cdef size_t line = 0
+    s.loud_n = 0
+    if not s.gates.every_line:
+        return
+    while line < s.lines:
+        if not is_quiet(s, line):
+            s.loud[s.loud_n] = <uint32_t> line
+            s.loud_n += 1
+        line = skip_quiet(s, line + 1)
 
 
 cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
@@ -237,7 +252,7 @@ cdef void run_line(Scan* s, size_t line, const uint64_t* event, size_t events) n
 
 cdef int note_event(unsigned int factor, unsigned long long start, unsigned long long to, unsigned int flags,
                     void* data) noexcept nogil:
-    """Hyperscan found `factor`, ending before offset `to`.  Not 0 stops the scan: too many."""
+    """Hyperscan found `factor`, ending before offset `to`; or the vector scan, on line `to`.  Not 0 stops: too many."""
     cdef Events* e = <Events*> data
     cdef uint64_t event = to << 32 | factor
     if e.n == e.cap and not events_grow(e):
@@ -263,7 +278,7 @@ cdef bint events_grow(Events* e) noexcept nogil:
 
 
 cdef bint find_events(Scan* s, Events* e) noexcept nogil:
-    """By Hyperscan; false when there are too many events to keep."""
+    """By Hyperscan, with offsets; false when there are too many events to keep."""
     if hs_scan(s.gates.database, s.base, <unsigned int> s.n, 0, s.gates.scratch, note_event, e) != HS_SUCCESS:
         return False
     if e.unordered:  # Hyperscan promises no order
@@ -271,40 +286,39 @@ cdef bint find_events(Scan* s, Events* e) noexcept nogil:
     return True
 
 
+cdef void lines_for_offsets(Scan* s, Events* e) noexcept nogil:
+    cdef size_t line = 0, i
+    for i in range(e.n):
+        while s.ends[line] < e.list[i] >> 32:
+            line += 1
+        e.list[i] = line << 32 | <uint32_t> e.list[i]
+
+
 cdef inline void expect(Scan* s, uint64_t event) noexcept nogil:
-    """Have what the next candidate needs come nearer: its text around the event, and the first of its patterns."""
+    """Have what the next candidate needs come nearer: its text, and the first of the event's patterns."""
     cdef Gates* g = s.gates
     cdef uint32_t first = g.first[<uint32_t> event]
-    nm_prefetch(s.base + (event >> 32) - 1, 1)
+    nm_prefetch(s.base + line_start(s, event >> 32), CACHE_LINE)
     nm_prefetch(&s.ctx.patterns[g.patterns[first]], 2 * CACHE_LINE)
 
 
 cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
-    """Run over the lines that have events, or that some program must see."""
-    cdef size_t line = 0, i = 0, first
-    cdef uint64_t end           # of the next event
-    while True:
-        end = e.list[i] >> 32 if i < e.n else <uint64_t> -1
-        if s.gates.every_line:
-            while line < s.lines and s.ends[line] < end:
-                if is_quiet(s, line):
-                    let_readers_in(s)
-                else:
-                    run_line(s, line, NULL, 0)
-                line = skip_quiet(s, line + 1, end)
-        elif i < e.n:
-            while s.ends[line] < end:
-                line += 1
-        if i == e.n:
-            return
+    """Run over the lines that have events, or are loud."""
+    cdef size_t line, i = 0, k = 0, first
+    while i < e.n or k < s.loud_n:
+        line = e.list[i] >> 32 if i < e.n else s.lines
+        if k < s.loud_n and s.loud[k] <= line:
+            k += 1
+            if s.loud[k - 1] < line:
+                run_line(s, s.loud[k - 1], NULL, 0)
+                continue
         first = i
-        while i < e.n and e.list[i] >> 32 <= s.ends[line]:
+        while i < e.n and e.list[i] >> 32 == line:
             open_gate(s, <uint32_t> e.list[i])
             i += 1
         if i < e.n:
             expect(s, e.list[i])
         run_line(s, line, e.list + first, i - first)
-        line += 1
 
 
 cdef void early_match(Scan* s, size_t line, Early* early) noexcept nogil:
@@ -373,6 +387,8 @@ cdef Ahead* worth_ahead(Scan* s, Ahead* aheads, int n) noexcept nogil:
 cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
     """With the store's lock held, but for the readers that wait between two lines."""
     cdef size_t line
+    if s.ctx.gated:
+        find_loud(s)
     s.lock.acquire()
     if s.ctx.gated:
         run_candidates(s, e)
@@ -449,6 +465,7 @@ cdef class Engine:
     cdef Events events
     cdef size_t looked_up       # places of the last piece that the vector scan looked up
     cdef uint32_t* ends         # room for a piece that is all newlines
+    cdef uint32_t* loud         # likewise
     cdef int rest               # blocks to go without the gates
     cdef int by_hyperscan       # pieces to go without the vector scan
     cdef object turn            # held while a block runs, and while plans change
@@ -472,12 +489,14 @@ cdef class Engine:
         self.ctx.serial = INIT_SERIAL
         self.turn = Lock()
         self.ends = <uint32_t*> malloc((PIECE + 1) * sizeof(uint32_t))
-        if self.ends == NULL:
+        self.loud = <uint32_t*> malloc((PIECE + 1) * sizeof(uint32_t))
+        if self.ends == NULL or self.loud == NULL:
             raise MemoryError()
 
     def __dealloc__(self):
         cdef int i
         free(self.ends)
+        free(self.loud)
         context_free(&self.ctx)
         free(self.events.list)
         for i in range(self.source_n):
@@ -619,6 +638,7 @@ cdef class Engine:
         s.allowed = self.sources[source].allowed
         s.base = <const char*> &block[start]
         s.ends = self.ends
+        s.loud = self.loud
         with nogil:
             lines = self._scan(&s, s.base + (end - start))
         self.total += lines
@@ -652,6 +672,7 @@ cdef class Engine:
     cdef void _index_piece(self, Scan* s, const char* end) noexcept nogil:
         """Take the next whole lines from s.base on, and find their ends and, if they are gated, events."""
         cdef CBool ascii = True
+        cdef bint by_vector = self.ctx.gated and s.gates.seeker.keys != NULL and self.by_hyperscan == 0
         cdef int64_t start
         s.n = end - s.base
         if s.n > PIECE:
@@ -661,7 +682,7 @@ cdef class Engine:
         self.events.last = 0
         self.events.unordered = False
         start = monotonic_ns()
-        if self.ctx.gated and s.gates.seeker.keys != NULL and self.by_hyperscan == 0:
+        if by_vector:
             s.lines = seek_lines(s.gates.seeker, s.base, s.n, self.ends, &ascii, note_event, &self.events,
                                  &self.looked_up)
             self.ctx.gated = self.looked_up != SIZE_MAX
@@ -676,6 +697,8 @@ cdef class Engine:
         if s.base[s.n - 1] != 10:
             self.ends[s.lines] = <uint32_t> s.n
             s.lines += 1
+        if self.ctx.gated and not by_vector:
+            lines_for_offsets(s, &self.events)
 
     cdef void _weigh_gates(self, Scan* s, int64_t lines) noexcept nogil:
         """Go without the gates for a while when they let most lines, programs and patterns through."""

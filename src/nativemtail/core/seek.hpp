@@ -73,13 +73,13 @@ inline bool seek_enter(Seeker *s, uint64_t key, uint32_t first, uint32_t count) 
 
 #if defined(__x86_64__)
 
-inline bool seek_works() noexcept { return __builtin_cpu_supports("avx2"); }
+inline bool seek_works() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"); }
 
 constexpr size_t kHits = 1024;  // places that are looked up together
 
 constexpr size_t kSparse = 512;  // bytes to a place that is looked up
 
-struct Hits {  // places with open buckets: offset << 8 | buckets
+struct Hits {  // places with open buckets: line (or one shortly before) << 40 | offset << 8 | buckets
     uint64_t list[kHits + 64];
     size_t n;
     size_t total;
@@ -102,31 +102,35 @@ inline uint64_t last_eight(const char *p, size_t end) noexcept {
     return word;
 }
 
-// Tells of the literals that the window in this slot, which ends before p[end], leads to.
-inline bool compare(const Seeker &s, const char *p, size_t n, size_t end, size_t slot, OnFound on_found,
-                    void *data) noexcept {
+// Tells of the literals that the window in this slot, which ends at the place of the hit, leads to.
+inline bool compare(const Seeker &s, const char *p, size_t n, const uint32_t *ends, size_t lines, uint64_t hit,
+                    size_t slot, OnFound on_found, void *data) noexcept {
+    const size_t end = (hit >> 8 & UINT32_MAX) + 1;
+    size_t line = hit >> 40;
+    while (line < lines && ends[line] < end) line++;
     const Needle *needle = s.needles + s.slots[slot].first;
     const uint64_t word = last_eight(p, end);
     for (uint32_t i = s.slots[slot].count; i; i--, needle++) {
         if ((word & needle->mask) != needle->word) continue;
         if (end < needle->before || end - needle->before + needle->n > n) continue;
-        if (stands_at(*needle, p + end - needle->before) && on_found(needle->factor, 0, end, 0, data)) return false;
+        if (stands_at(*needle, p + end - needle->before) && on_found(needle->factor, 0, line, 0, data)) return false;
     }
     return true;
 }
 
 // Looks up the places that were hit, without a branch that depends on what is there; false if `on_found` wants no more.
-inline bool look_up(const Seeker &s, const char *p, size_t n, Hits *hits, OnFound on_found, void *data) noexcept {
-    uint64_t found[8 * (kHits + 64)];  // end << 32 | slot
+inline bool look_up(const Seeker &s, const char *p, size_t n, const uint32_t *ends, size_t lines, Hits *hits,
+                    OnFound on_found, void *data) noexcept {
+    uint64_t found[8 * (kHits + 64)];  // number of the hit << 32 | slot
     size_t count = 0;
     for (size_t i = 0; i < hits->n; i++) {
-        const size_t end = (hits->list[i] >> 8) + 1;
+        const size_t end = (hits->list[i] >> 8 & UINT32_MAX) + 1;
         const uint64_t word = last_eight(p, end) | s.fold;
         uint32_t buckets = hits->list[i] & 255;
         do {
             const uint64_t key = word & s.masks[__builtin_ctz(buckets)];
             const size_t slot = seek_slot(s, key);
-            found[count] = end << 32 | slot;
+            found[count] = uint64_t{i} << 32 | slot;
             count += s.keys[slot] == key;
             buckets &= buckets - 1;
         } while (buckets);
@@ -134,7 +138,8 @@ inline bool look_up(const Seeker &s, const char *p, size_t n, Hits *hits, OnFoun
     hits->total += hits->n;
     hits->n = 0;
     for (size_t i = 0; i < count; i++)
-        if (!compare(s, p, n, found[i] >> 32, found[i] & UINT32_MAX, on_found, data)) return false;
+        if (!compare(s, p, n, ends, lines, hits->list[found[i] >> 32], found[i] & UINT32_MAX, on_found, data))
+            return false;
     return true;
 }
 
@@ -173,26 +178,27 @@ __attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const
 
 // Adds the places of 64 that are hit.  `dense`: there are up to two, but how many no branch foresees.
 template <bool dense>
-__attribute__((target("avx2,bmi"), always_inline)) inline void note_hits(uint64_t hit, size_t at, const __m256i open[2],
-                                                                        Hits *hits) noexcept {
+__attribute__((target("avx2,bmi"), always_inline)) inline void note_hits(uint64_t hit, size_t at, size_t line,
+                                                                        const __m256i open[2], Hits *hits) noexcept {
     if (!dense && !hit) return;
     alignas(32) uint8_t buckets[64];
     _mm256_store_si256(reinterpret_cast<__m256i *>(buckets), open[0]);
     _mm256_store_si256(reinterpret_cast<__m256i *>(buckets + 32), open[1]);
+    const uint64_t first = uint64_t{line} << 40 | uint64_t{at} << 8;
     for (int i = 0; dense && i < 2; i++, hit &= hit - 1) {
-        const int place = __builtin_ctzll(hit | UINT64_C(1) << 63);
-        hits->list[hits->n] = uint64_t{at + place} << 8 | buckets[place];
+        const uint64_t place = __builtin_ctzll(hit | UINT64_C(1) << 63);
+        hits->list[hits->n] = first + (place << 8) + buckets[place];
         hits->n += hit != 0;
     }
     for (; hit; hit &= hit - 1) {
-        const int place = __builtin_ctzll(hit);
-        hits->list[hits->n++] = uint64_t{at + place} << 8 | buckets[place];
+        const uint64_t place = __builtin_ctzll(hit);
+        hits->list[hits->n++] = first + (place << 8) + buckets[place];
     }
 }
 
-// Finds line ends as index_lines() does, and calls `on_found` with the number of each literal in p[0..n) and an offset
-// behind a byte of it, in the order of these, for a literal twice perhaps.  How many lines; `looked_up` gets the number
-// of places that were looked up, SIZE_MAX when `on_found` wanted no more.
+// Finds line ends as index_lines() does, and calls `on_found` with the number of each literal in p[0..n) and that of the
+// line that it is on, in the order of lines, for a literal twice perhaps.  How many line ends; `looked_up` gets the number
+// of places that were looked up, SIZE_MAX when `on_found` wanted no more.  n is below 2³², the lines are below 2²⁴.
 template <int tested, bool dense>
 __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, const char *p, size_t n, uint32_t *ends,
                                                             bool *ascii, OnFound on_found, void *data,
@@ -223,6 +229,7 @@ __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, con
         all = _mm256_or_si256(all, _mm256_or_si256(near, far));
         const uint32_t first_line = _mm256_movemask_epi8(_mm256_cmpeq_epi8(near, newline));
         const uint32_t second_line = _mm256_movemask_epi8(_mm256_cmpeq_epi8(far, newline));
+        const size_t line = lines;
         lines = note_newlines(uint64_t{second_line} << 32 | first_line, at, ends, lines);
         const __m256i first = open_buckets<tested>(nibbles, near, &allowed);
         const __m256i open[2] = {first, open_buckets<tested>(nibbles, far, &allowed)};
@@ -230,12 +237,12 @@ __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, con
         const uint32_t far_hit = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[1], none)));
         uint64_t hit = uint64_t{far_hit} << 32 | near_hit;
         if (n - at < 64) hit &= (UINT64_C(1) << (n - at)) - 1;
-        note_hits<dense>(hit, at, open, &hits);
+        note_hits<dense>(hit, at, line, open, &hits);
         if (hits.n < kHits) continue;
-        more = more && look_up(s, p, n, &hits, on_found, data);
+        more = more && look_up(s, p, n, ends, lines, &hits, on_found, data);
         hits.n = 0;
     }
-    more = more && look_up(s, p, n, &hits, on_found, data);
+    more = more && look_up(s, p, n, ends, lines, &hits, on_found, data);
     *ascii = _mm256_movemask_epi8(all) == 0;
     *looked_up = more ? hits.total : SIZE_MAX;
     return lines;

@@ -128,7 +128,7 @@ def _test_nanoseconds(int64_t sec, int32_t nsec) -> int:
 
 
 def _test_seek(seek, list factors, bytes text, bint dense):
-    """Line ends, whether all is ASCII, and (factor, offset) of what was found; None where there is no such scan."""
+    """Line ends, whether all is ASCII, and (factor, line) of what was found; None where there is no such scan."""
     cdef Seeker s
     cdef Events e
     cdef CBool ascii = True
