@@ -37,7 +37,8 @@ def expected(factors: list[FactorSpec], text: bytes) -> set[tuple[int, int]]:
 
 def check(factors: list[FactorSpec], text: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many places were looked up."""
-    monkeypatch.setattr(seek, "MOST_LOOKUPS", float("inf"))
+    for limit in ("MOST_LOOKUPS", "MOST_FOUND"):
+        monkeypatch.setattr(seek, limit, float("inf"))
     found = seek.seek(factors)
     assert found is not None
     for dense in (False, True):
@@ -87,12 +88,17 @@ def test_at_every_place_of_a_vector(pad: int, monkeypatch: pytest.MonkeyPatch) -
         check(factors, b"." * pad + literal[:-1], monkeypatch)
 
 
-def test_thousands_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
-    factors = [spec(b"service-%05d started" % number) for number in range(seek.MOST_LITERALS)]
-    text = b"\n".join(b"x service-%05d started" % number for number in range(0, 6000, 1000))
+def test_hundreds_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
+    factors = [spec(b"service-%03d started" % number) for number in range(600)]
+    text = b"\n".join(b"x service-%03d started" % number for number in range(0, 900, 100))
+    check(factors, text, monkeypatch)
     found = seek.seek(factors)
-    if found is not None and (answer := _test_seek(found, factors, text, False)) is not None:
-        assert [number for number, _ in answer[2]] == [0, 1000, 2000, 3000, 4000]
+    assert found is not None
+    assert _test_seek(found, factors, text, False)[2] == [(number, number // 100) for number in range(0, 600, 100)]
+
+
+def test_too_many_literals_are_left_to_hyperscan() -> None:
+    assert seek.seek([spec(b"Killed %05d" % number) for number in range(seek.MOST_LITERALS + 1)]) is None
 
 
 def test_rare_bytes_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ LONGEST = 8
 MOST_LITERALS = 4096
 MOST_LOOKUPS = 6.0
 """Places of a line that may be expected to be looked up; beyond, Hyperscan is as fast."""
+MOST_FOUND = 1.0
+"""Likewise windows that may be expected to be found."""
 
 FEW = 64
 """Literals for which four bytes are tested; for more five."""
@@ -76,57 +78,74 @@ class _Bucket:
         self.texts: list[bytes] = []
 
 
+class _Place:
+    """Where a literal is looked for, and for which others, which have the same window in them."""
+
+    __slots__ = ("bucket", "caseless", "end", "needles", "text")
+
+    def __init__(self, text: bytes, caseless: bool, bucket: _Bucket, end: int) -> None:
+        self.text = text
+        self.caseless = caseless
+        self.bucket = bucket
+        self.end = end
+        self.needles: list[int] = []
+
+    @property
+    def window(self) -> bytes:
+        return self.text[max(0, self.end - LONGEST) : self.end]
+
+    def leads_to(self, text: bytes, caseless: bool) -> bool:
+        """Whether another literal is found here as well."""
+        if self.caseless:
+            return self.window in text.lower()
+        return not caseless and self.window in text
+
+    def end_in(self, text: bytes) -> int:
+        return (text.lower() if self.caseless else text).index(self.window) + len(self.window)
+
+
 def seek(factors: Sequence[FactorSpec]) -> Seek | None:
     """How to look for these factors; None where that is no good: not all are literals, or bytes of them are common."""
     if not factors or len(factors) > MOST_LITERALS or any(factor.literal is None for factor in factors):
         return None
+    texts = [factor.literal or b"" for factor in factors]
     buckets = [_Bucket(4 if len(factors) <= FEW else 5) for _ in range(BUCKETS)]
-    chosen: list[tuple[_Bucket, bytes, bool]] = []
-    leading: list[tuple[int, _Bucket, bytes, int]] = []
-    expected = 0.0
-    for number in sorted(range(len(factors)), key=lambda number: len(factors[number].literal or b"")):
-        text, caseless = factors[number].literal or b"", factors[number].caseless
-        known = next((each for each in chosen if _leads_to(each, text, caseless)), None)
-        if known is None:
-            found, bucket, end = _best_place(buckets, text, caseless)
-            expected += found
-            known = bucket, text[max(0, end - LONGEST) : end], caseless
-            _put(bucket, text, end, caseless)
-            chosen.append(known)
-        bucket, window, _ = known
-        place = text.lower() if known[2] else text
-        leading.append((number, bucket, window, place.index(window) + len(window)))
-    if expected + sum(_lookups(bucket.nibbles) for bucket in buckets) > MOST_LOOKUPS:
+    places: list[_Place] = []
+    for number in sorted(range(len(factors)), key=lambda number: len(texts[number])):
+        text, caseless = texts[number], factors[number].caseless
+        place = next((known for known in places if known.leads_to(text, caseless)), None)
+        if place is None:
+            place = _Place(text, caseless, *_best_place(buckets, text, caseless))
+            _put(place)
+            places.append(place)
+        place.needles.append(number)
+    if sum(_lookups(bucket.nibbles) for bucket in buckets) > MOST_LOOKUPS or _too_frequent(places):
         return None
     fold = 0x20 * any(factor.caseless for factor in factors)
     lengths = bytes(bucket.length for bucket in buckets)
-    return Seek(_rows(buckets, 0), _rows(buckets, 1), lengths, fold, _windows(leading, fold))
+    return Seek(_rows(buckets, 0), _rows(buckets, 1), lengths, fold, _windows(places, texts, fold))
 
 
-def _leads_to(window: tuple[_Bucket, bytes, bool], text: bytes, caseless: bool) -> bool:
-    """Whether a text is found where this window is."""
-    if window[2]:
-        return window[1] in text.lower()
-    return not caseless and window[1] in text
+def _too_frequent(places: list[_Place]) -> bool:
+    return sum(_expected(place.window[-place.bucket.length :], place.caseless) for place in places) > MOST_FOUND
 
 
-def _best_place(buckets: list[_Bucket], text: bytes, caseless: bool) -> tuple[float, _Bucket, int]:
-    """What the literal is expected to cost by itself, its bucket, and where in it the window ends."""
+def _best_place(buckets: list[_Bucket], text: bytes, caseless: bool) -> tuple[_Bucket, int]:
+    """The literal's bucket, and where in it the window ends."""
     tested = len(buckets[0].nibbles)
     ends = range(min(tested, len(text)), len(text) + 1)
     alone = sorted((_frequency(text, end, tested, caseless), end) for end in ends)
-    best = None
+    best: tuple[float, _Bucket, int] | None = None
     for found, end in alone[:_ENDS]:
         for bucket in buckets:
-            more = _lookups(_widened(bucket.nibbles, text, end, caseless)) - _lookups(bucket.nibbles)
+            cost = found + _lookups(_widened(bucket.nibbles, text, end, caseless)) - _lookups(bucket.nibbles)
             length = min(end, LONGEST)
             if length < bucket.length:
-                more += _COMPARED * sum(_expected(each[-length:], False) for each in bucket.texts)
+                cost += _COMPARED * sum(_expected(each[-length:], False) for each in bucket.texts)
             if length > bucket.length:
-                more += _COMPARED * _expected(text[end - bucket.length : end], caseless)
-            cost = found + more
+                cost += _COMPARED * _expected(text[end - bucket.length : end], caseless)
             if best is None or cost < best[0]:
-                best = cost, found, bucket, end
+                best = cost, bucket, end
     assert best is not None
     return best[1:]
 
@@ -148,10 +167,11 @@ def _expected(text: bytes, caseless: bool) -> float:
     return max(likely, literal_frequency(text, caseless))
 
 
-def _put(bucket: _Bucket, text: bytes, end: int, caseless: bool) -> None:
-    bucket.nibbles = _widened(bucket.nibbles, text, end, caseless)
-    bucket.length = min(bucket.length, end)
-    bucket.texts.append(text[max(0, end - LONGEST) : end])
+def _put(place: _Place) -> None:
+    bucket = place.bucket
+    bucket.nibbles = _widened(bucket.nibbles, place.text, place.end, place.caseless)
+    bucket.length = min(bucket.length, place.end)
+    bucket.texts.append(place.window)
 
 
 def _widened(nibbles: _Nibbles, text: bytes, end: int, caseless: bool) -> _Nibbles:
@@ -194,10 +214,10 @@ def _rows(buckets: list[_Bucket], part: int) -> bytes:
     )
 
 
-def _windows(leading: list[tuple[int, _Bucket, bytes, int]], fold: int) -> list[Window]:
+def _windows(places: list[_Place], texts: list[bytes], fold: int) -> list[Window]:
     """Equal windows are one, whatever buckets they are of."""
     windows: dict[bytes, list[tuple[int, int]]] = {}
-    for number, bucket, window, end in leading:
-        text = bytes(byte | fold for byte in window[-bucket.length :])
-        windows.setdefault(text, []).append((number, end))
+    for place in places:
+        text = bytes(byte | fold for byte in place.window[-place.bucket.length :])
+        windows.setdefault(text, []).extend((number, place.end_in(texts[number])) for number in place.needles)
     return [Window(text, needles) for text, needles in windows.items()]

@@ -17,7 +17,7 @@ from itertools import product
 from typing import NamedTuple
 
 from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.frequency import BYTE_FREQUENCY, FREQUENT, FREQUENT_LOWER, LINE, RAREST
+from nativemtail.compiler.regex.frequency import BYTE_FREQUENCY, LINE, PARTS, PARTS_LOWER, RAREST
 from nativemtail.compiler.regex.syntax import (
     Alternate,
     Any,
@@ -475,5 +475,4 @@ def literal_frequency(text: bytes, caseless: bool) -> float:
 
 
 def _known_frequency(text: bytes, caseless: bool) -> float:
-    table = FREQUENT_LOWER if caseless else FREQUENT
-    return max((fraction for known, fraction in table.items() if text in known), default=0.0)
+    return (PARTS_LOWER if caseless else PARTS).get(text, 0.0)

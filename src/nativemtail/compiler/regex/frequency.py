@@ -24,8 +24,7 @@ FREQUENT = {
     b"connect": 0.1, b"kernel: ": 0.05, b"systemd[1]: ": 0.05, b"sshd[": 0.05, b"]: ": 0.5, b" (": 0.3, b") ": 0.2,
     b", ": 0.3, b"id=": 0.1, b"=": 0.4, b'"': 0.4, b"/": 0.6,
 }  # fmt: skip
-"""Texts, and the fraction of lines that has them; any part of a text is in as many lines at least."""
-FREQUENT_LOWER = {text.lower(): fraction for text, fraction in FREQUENT.items()}
+"""Texts, and the fraction of lines that has them."""
 
 WORDS = """
 accepted access account action active added address agent alert allowed already application association attempt audit
@@ -46,6 +45,19 @@ temporary test thread time timeout to token transaction transfer type unable uni
 usage user using valid value verify version volume waiting warn warning was watch web will with without worker write
 """
 """What logs talk about."""
+
+
+def _parts(texts: dict[bytes, float]) -> dict[bytes, float]:
+    """Any part of a text is in as many lines at least."""
+    found: dict[bytes, float] = {}
+    for text, fraction in sorted(texts.items(), key=lambda item: item[1]):
+        for start in range(len(text)):
+            found.update(dict.fromkeys((text[start:end] for end in range(start + 1, len(text) + 1)), fraction))
+    return found
+
+
+PARTS = _parts(FREQUENT)
+PARTS_LOWER = _parts({text.lower(): fraction for text, fraction in sorted(FREQUENT.items(), key=lambda item: item[1])})
 
 
 def _byte_frequency(byte: int) -> float:
