@@ -296,7 +296,7 @@ def test_gone_for_good(log: Path, settings: Settings) -> None:
         rig.wait(lambda: rig.tailer.counters.log_closes_total[str(log)] == 1)
         assert rig.tailer.log_count == 0
         assert rig.lines == [b"1", b"rest"]
-        assert not rig.sink.opened
+        rig.wait(lambda: not rig.sink.opened)
 
 
 def test_truncation(log: Path, settings: Settings) -> None:

@@ -94,12 +94,6 @@ class _Place:
     def window(self) -> bytes:
         return self.text[max(0, self.end - LONGEST) : self.end]
 
-    def leads_to(self, text: bytes, caseless: bool) -> bool:
-        """Whether another literal is found here as well."""
-        if self.caseless:
-            return self.window in text.lower()
-        return not caseless and self.window in text
-
     def end_in(self, text: bytes) -> int:
         return (text.lower() if self.caseless else text).index(self.window) + len(self.window)
 
@@ -110,24 +104,36 @@ def seek(factors: Sequence[FactorSpec]) -> Seek | None:
         return None
     texts = [factor.literal or b"" for factor in factors]
     buckets = [_Bucket(4 if len(factors) <= FEW else 5) for _ in range(BUCKETS)]
-    places: list[_Place] = []
+    places: dict[tuple[bytes, bool], _Place] = {}
     for number in sorted(range(len(factors)), key=lambda number: len(texts[number])):
         text, caseless = texts[number], factors[number].caseless
-        place = next((known for known in places if known.leads_to(text, caseless)), None)
+        place = _known_place(places, text, caseless)
         if place is None:
             place = _Place(text, caseless, *_best_place(buckets, text, caseless))
             _put(place)
-            places.append(place)
+            places[place.window, caseless] = place
+            if sum(_lookups(bucket.nibbles) for bucket in buckets) > MOST_LOOKUPS:
+                return None
         place.needles.append(number)
-    if sum(_lookups(bucket.nibbles) for bucket in buckets) > MOST_LOOKUPS or _too_frequent(places):
+    if sum(_expected(place.window[-place.bucket.length :], place.caseless) for place in places.values()) > MOST_FOUND:
         return None
     fold = 0x20 * any(factor.caseless for factor in factors)
     lengths = bytes(bucket.length for bucket in buckets)
-    return Seek(_rows(buckets, 0), _rows(buckets, 1), lengths, fold, _windows(places, texts, fold))
+    windows = _windows(list(places.values()), texts, fold)
+    return Seek(_rows(buckets, 0), _rows(buckets, 1), lengths, fold, windows)
 
 
-def _too_frequent(places: list[_Place]) -> bool:
-    return sum(_expected(place.window[-place.bucket.length :], place.caseless) for place in places) > MOST_FOUND
+def _known_place(places: dict[tuple[bytes, bool], _Place], text: bytes, caseless: bool) -> _Place | None:
+    """One where this literal is found as well."""
+    lower = text.lower()
+    for end in range(1, len(text) + 1):
+        for start in range(max(0, end - LONGEST), end):
+            place = places.get((lower[start:end], True))
+            if place is None and not caseless:
+                place = places.get((text[start:end], False))
+            if place is not None:
+                return place
+    return None
 
 
 def _best_place(buckets: list[_Bucket], text: bytes, caseless: bool) -> tuple[_Bucket, int]:
