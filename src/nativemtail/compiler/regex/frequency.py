@@ -21,8 +21,8 @@ FREQUENT = {
     b" DEBUG ": 0.15, b"000": 0.4, b" WARN ": 0.05, b" ERROR ": 0.05, b"error": 0.06, b"warning": 0.04,
     b"failed": 0.04, b"2020": 0.4, b"localhost": 0.1, b".com": 0.2, b"ation": 0.2, b"the ": 0.2, b"ing ": 0.3,
     b" for ": 0.2, b" from ": 0.2, b" to ": 0.3, b" user": 0.1, b"client": 0.1, b"server": 0.1, b"request": 0.1,
-    b"connect": 0.1, b"kernel: ": 0.05, b"systemd[1]: ": 0.05, b"sshd[": 0.05, b"]: ": 0.5, b" (": 0.3, b") ": 0.2,
-    b", ": 0.3, b"id=": 0.1, b"=": 0.4, b'"': 0.4, b"/": 0.6,
+    b"connect": 0.1, b"kernel: ": 0.05, b"systemd[1]: ": 0.05, b"sshd[": 0.05, b" CRON[": 0.05, b"]: ": 0.5, b" (": 0.3,
+    b") ": 0.2, b", ": 0.3, b"id=": 0.1, b"=": 0.4, b'"': 0.4, b"/": 0.6,
 }  # fmt: skip
 """Texts, and the fraction of lines that has them."""
 
