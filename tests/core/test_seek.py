@@ -97,6 +97,13 @@ def test_hundreds_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _test_seek(found, factors, text, False)[2] == [(number, number // 100) for number in range(0, 600, 100)]
 
 
+def test_literals_that_differ_in_little_only_are_left_to_hyperscan() -> None:
+    """Each would be compared wherever one of them is, or nearly is."""
+    many = [spec(b"%03d: Zygote is quick" % number) for number in range(seek.MOST_SHARED + 1)]
+    assert seek.seek(many[1:]) is not None
+    assert seek.seek(many) is None
+
+
 def test_too_many_literals_are_left_to_hyperscan() -> None:
     assert seek.seek([spec(b"Killed %05d" % number) for number in range(seek.MOST_LITERALS + 1)]) is None
 

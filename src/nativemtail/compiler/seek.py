@@ -26,6 +26,9 @@ MOST_FOUND = 1.0
 FEW = 64
 """Literals for which four bytes are tested; for more five."""
 
+MOST_SHARED = 64
+"""Literals behind one window, all of which are compared where it is found."""
+
 _ENDS = 3
 """Places in a literal that are tried in every bucket."""
 _COMPARED = 8.0
@@ -120,6 +123,8 @@ def seek(factors: Sequence[FactorSpec]) -> Seek | None:
     fold = 0x20 * any(factor.caseless for factor in factors)
     lengths = bytes(bucket.length for bucket in buckets)
     windows = _windows(list(places.values()), texts, fold)
+    if max(len(window.needles) for window in windows) > MOST_SHARED:
+        return None
     return Seek(_rows(buckets, 0), _rows(buckets, 1), lengths, fold, windows)
 
 
