@@ -6,6 +6,7 @@
     store, render     metrics and their label sets; Prometheus text and JSON
     replace, match    all matches in a text in linear time; captures
     act               the interpreter of the action tables
+    seek              literals found by a vector scan
     plan, scan        the tables of all programs; blocks, gates and the engine
     lookout           a thread that gets hold of new files
     testing…          doors for the tests

@@ -41,7 +41,6 @@ cdef struct Strptime:           # one layout of a program
     size_t memo_n
     uint64_t memo_epoch
     Time memo_time
-    int64_t memo_ns
     size_t seconds              # where its last two bytes are the seconds of a minute without leaps; 0: nowhere
 
 cdef struct FaultRecord:        # a run-time error, as raw as it can be; Python makes the text
@@ -421,17 +420,26 @@ cdef inline bint is_remembered(Context* ctx, Strptime* layout, Str text) noexcep
         return False
     if layout.seconds:
         second = two_digits(text.p + layout.seconds)
-        if second == 100 or not same_bytes(text.p, layout.memo, layout.seconds):
+        if second == 100 or not nm_same(text.p, layout.memo, layout.seconds):
             return False
         ctx.time.sec = layout.memo_time.sec + second - two_digits(layout.memo + layout.seconds)
         ctx.time.nsec = layout.memo_time.nsec
-        ctx.time_ns = time_to_ns_saturated(ctx.time)
         return True
     if memcmp(text.p, layout.memo, text.n) != 0:
         return False
     ctx.time = layout.memo_time
-    ctx.time_ns = layout.memo_ns
     return True
+
+
+cdef void remember(Context* ctx, Strptime* layout, Str text) noexcept nogil:
+    """That the text is the time in the time register."""
+    memcpy(layout.memo, text.p, text.n)
+    layout.memo_n = text.n
+    layout.memo_epoch = ctx.epoch
+    layout.memo_time = ctx.time
+    layout.seconds = 0
+    if text.n > 8 and ends_with_seconds(layout.text, text) and is_steady(ctx, layout):
+        layout.seconds = text.n - 2
 
 
 cdef int parse_time(Context* ctx, Strptime* layout, Str text) noexcept nogil:
@@ -441,16 +449,9 @@ cdef int parse_time(Context* ctx, Strptime* layout, Str text) noexcept nogil:
         rc = parse_anew(ctx, layout, text, &ctx.time)
         if rc != 0:
             return rc
-        ctx.time_ns = time_to_ns_saturated(ctx.time)
         if text.n <= TIME_MEMO:
-            memcpy(layout.memo, text.p, text.n)
-            layout.memo_n = text.n
-            layout.memo_epoch = ctx.epoch
-            layout.memo_time = ctx.time
-            layout.memo_ns = ctx.time_ns
-            layout.seconds = 0
-            if text.n > 8 and ends_with_seconds(layout.text, text) and is_steady(ctx, layout):
-                layout.seconds = text.n - 2
+            remember(ctx, layout, text)
+    ctx.time_ns = time_to_ns_saturated(ctx.time)
     ctx.has_time = True
     return 0
 

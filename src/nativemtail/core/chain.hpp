@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "lines.hpp"
+#include "bytes.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -131,11 +131,11 @@ NM_AVX2 const char *literal_first(const char *literal, size_t n, const ChainText
         for (uint32_t mask = static_cast<uint32_t>(_mm256_movemask_epi8(both)); mask; mask &= mask - 1) {
             const char *here = at + __builtin_ctz(mask);
             if (here > last) return nullptr;
-            if (same_bytes(here, literal, n)) return here;
+            if (nm_same(here, literal, n)) return here;
         }
     }
     for (; at <= last; at++)
-        if (*at == literal[0] && same_bytes(at, literal, n)) return at;
+        if (*at == literal[0] && nm_same(at, literal, n)) return at;
     return nullptr;
 }
 
@@ -156,12 +156,12 @@ NM_AVX2 const char *literal_last(const char *literal, size_t n, const ChainText 
         uint32_t mask = static_cast<uint32_t>(_mm256_movemask_epi8(both));
         while (mask) {
             const int bit = 31 - __builtin_clz(mask);
-            if (same_bytes(p + bit, literal, n)) return p + bit;
+            if (nm_same(p + bit, literal, n)) return p + bit;
             mask ^= uint32_t{1} << bit;
         }
     }
     while (end > at)
-        if (*--end == literal[0] && same_bytes(end, literal, n)) return end;
+        if (*--end == literal[0] && nm_same(end, literal, n)) return end;
     return nullptr;
 }
 

@@ -14,7 +14,6 @@ cdef extern from "core/lines.hpp" namespace "nm" nogil:
     ctypedef bint CBool "bool"
     size_t index_lines(const char* p, size_t n, uint32_t* ends, CBool* ascii) noexcept
     const char* find_newline(const char* at, const char* end) noexcept
-    bint same_bytes(const char* p, const char* q, size_t n) noexcept
     bint same_moment(const char* p, const char* memo, size_t n, size_t seconds) noexcept
     size_t skip_moments(const char* base, const uint32_t* ends, size_t line, size_t lines, const char* memo, size_t n,
                         size_t seconds) noexcept

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bytes.hpp"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -97,38 +99,18 @@ inline bool same_long(const char *p, const char *q, size_t n) noexcept {
     }
 }
 
-inline bool same_bytes(const char *p, const char *q, size_t n) noexcept {
-    if (n < 8) {
-        for (size_t i = 0; i < n; i++)
-            if (p[i] != q[i]) return false;
-        return true;
-    }
-    if (n > 16) return same_long(p, q, n);
-    uint64_t a[2], b[2];
-    std::memcpy(&a[0], p, 8);
-    std::memcpy(&b[0], q, 8);
-    std::memcpy(&a[1], p + n - 8, 8);
-    std::memcpy(&b[1], q + n - 8, 8);
-    return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
-}
-
 // Whether p[0..n) is the same as `memo`, but for the two digits at `seconds`, which may be others from 00 to 59; 0: as
 // they are.  `seconds` is n - 3 then, and 13 at least.
 inline bool same_moment(const char *p, const char *memo, size_t n, size_t seconds) noexcept {
     if (!seconds) return same_long(p, memo, n);
     if (p[n - 1] != memo[n - 1] || uint8_t(p[seconds] - '0') > 5 || uint8_t(p[seconds + 1] - '0') > 9) return false;
     if (seconds > 16) return same_long(p, memo, seconds);
-    uint64_t a[2], b[2];
-    std::memcpy(&a[0], p, 8);
-    std::memcpy(&b[0], memo, 8);
-    std::memcpy(&a[1], p + seconds - 8, 8);
-    std::memcpy(&b[1], memo + seconds - 8, 8);
-    return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
+    return nm_same(p, memo, seconds);
 }
 
 // The first line from `line` on that does not begin with such a moment.
-inline size_t skip_moments(const char *base, const uint32_t *ends, size_t line, size_t lines, const char *memo, size_t n,
-                           size_t seconds) noexcept {
+inline size_t skip_moments(const char *base, const uint32_t *ends, size_t line, size_t lines, const char *memo,
+                           size_t n, size_t seconds) noexcept {
     size_t start = line ? ends[line - 1] + size_t{1} : 0;
     for (; line < lines; line++) {
         if (ends[line] - start < n || !same_moment(base + start, memo, n, seconds)) break;

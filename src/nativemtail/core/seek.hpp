@@ -1,6 +1,7 @@
 // Many literals in one vector scan of a block, exactly: faster than Hyperscan where compiler/seek.py finds bytes of
-// them that are rare.  Four or five neighbouring bytes are tested at all places at once, by their nibbles, in eight buckets of
-// literals (as Hyperscan's Teddy does); where a bucket is open, up to eight bytes that end there are looked up.
+// them that are rare.  Four or five neighbouring bytes are tested at all places at once, by their nibbles, in eight
+// buckets of literals (as Hyperscan's Teddy does); where a bucket is open, up to eight bytes that end there are looked
+// up.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -43,8 +44,8 @@ struct SeekSlot {  // of the table of windows, what its key leads to
 struct Seeker {
     uint8_t low[5][16];  // nibble → buckets that have a byte with it at that place of those that are tested
     uint8_t high[5][16];
-    uint32_t tested;  // bytes: four or five
-    uint64_t masks[8];  // of a bucket: which of the eight bytes are its windows'
+    uint32_t tested;     // bytes: four or five
+    uint64_t masks[8];   // of a bucket: which of the eight bytes are its windows'
     uint64_t fold;      // set in all bytes that are looked up: 0x20 where case may not matter
     uint64_t *keys;     // a window's bytes, the last one uppermost; 0: nothing; NULL: there is no scan
     SeekSlot *slots;
@@ -75,8 +76,7 @@ inline bool seek_enter(Seeker *s, uint64_t key, uint32_t first, uint32_t count) 
 
 inline bool seek_works() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"); }
 
-constexpr size_t kHits = 1024;  // places that are looked up together
-
+constexpr size_t kHits = 1024;   // places that are looked up together
 constexpr size_t kSparse = 512;  // bytes to a place that is looked up
 
 struct Hits {  // places with open buckets: line (or one shortly before) << 40 | offset << 8 | buckets
@@ -86,7 +86,7 @@ struct Hits {  // places with open buckets: line (or one shortly before) << 40 |
 };
 
 inline bool stands_at(const Needle &needle, const char *at) noexcept {
-    if (!needle.caseless) return same_bytes(at, needle.text, needle.n);
+    if (!needle.caseless) return nm_same(at, needle.text, needle.n);
     for (uint32_t i = 0; i < needle.n; i++) {
         const bool upper = at[i] >= 'A' && at[i] <= 'Z';
         if ((upper ? at[i] | 0x20 : at[i]) != needle.text[i]) return false;
@@ -107,13 +107,14 @@ inline bool compare(const Seeker &s, const char *p, size_t n, const uint32_t *en
                     size_t slot, OnFound on_found, void *data) noexcept {
     const size_t end = (hit >> 8 & UINT32_MAX) + 1;
     size_t line = hit >> 40;
-    while (line < lines && ends[line] < end) line++;
     const Needle *needle = s.needles + s.slots[slot].first;
     const uint64_t word = last_eight(p, end);
     for (uint32_t i = s.slots[slot].count; i; i--, needle++) {
         if ((word & needle->mask) != needle->word) continue;
         if (end < needle->before || end - needle->before + needle->n > n) continue;
-        if (stands_at(*needle, p + end - needle->before) && on_found(needle->factor, 0, line, 0, data)) return false;
+        if (!stands_at(*needle, p + end - needle->before)) continue;
+        while (line < lines && ends[line] < end) line++;
+        if (on_found(needle->factor, 0, line, 0, data)) return false;
     }
     return true;
 }
@@ -166,7 +167,8 @@ __attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const
     const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
     __m256i by[5];
     for (int i = 0; i < tested; i++)
-        by[i] = _mm256_and_si256(_mm256_shuffle_epi8(nibbles.low[i], lower), _mm256_shuffle_epi8(nibbles.high[i], upper));
+        by[i] = _mm256_and_si256(_mm256_shuffle_epi8(nibbles.low[i], lower),
+                                 _mm256_shuffle_epi8(nibbles.high[i], upper));
     __m256i open = by[tested - 1];
     open = _mm256_and_si256(open, moved<1>(last->by[tested - 2], by[tested - 2]));
     open = _mm256_and_si256(open, moved<2>(last->by[tested - 3], by[tested - 3]));
@@ -196,9 +198,10 @@ __attribute__((target("avx2,bmi"), always_inline)) inline void note_hits(uint64_
     }
 }
 
-// Finds line ends as index_lines() does, and calls `on_found` with the number of each literal in p[0..n) and that of the
-// line that it is on, in the order of lines, for a literal twice perhaps.  How many line ends; `looked_up` gets the number
-// of places that were looked up, SIZE_MAX when `on_found` wanted no more.  n is below 2³², the lines are below 2²⁴.
+// Finds line ends as index_lines() does, and calls `on_found` with the number of each literal in p[0..n) and that of
+// the line that it is on, in the order of lines, for a literal twice perhaps.  How many line ends; `looked_up` gets the
+// number of places that were looked up, SIZE_MAX when `on_found` wanted no more.  n is below 2³², the lines are below
+// 2²⁴.
 template <int tested, bool dense>
 __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, const char *p, size_t n, uint32_t *ends,
                                                             bool *ascii, OnFound on_found, void *data,
@@ -211,7 +214,7 @@ __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, con
     const __m256i none = _mm256_setzero_si256(), newline = _mm256_set1_epi8('\n');
     __m256i all = none;
     const __m256i every = _mm256_cmpeq_epi8(none, none);
-    Allowed allowed = {{every, every, every, every}};  // what is before the first byte cannot rule a shorter literal out
+    Allowed allowed = {{every, every, every, every}};  // what is before the first byte rules no shorter literal out
     alignas(32) char last[64];
     Hits hits;
     hits.n = hits.total = 0;

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <mutex>
 
+#include "bytes.hpp"
+
 // First come, first served: who releases and asks again stands behind those who wait, so neither the engine nor a
 // reader that works in slices can starve the other.
 class StoreLock {
@@ -46,18 +48,6 @@ static inline void nm_prefetch(const void *p, size_t n) {
     asm volatile("");  // GCC takes a function that only prefetches for one without effect, and drops its calls
 }
 
-static inline uint64_t nm_load8(const char *p) {
-    uint64_t v;
-    std::memcpy(&v, p, 8);
-    return v;
-}
-
-static inline uint32_t nm_load4(const char *p) {
-    uint32_t v;
-    std::memcpy(&v, p, 4);
-    return v;
-}
-
 static inline uint64_t nm_fold(uint64_t a, uint64_t b) {
     const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
@@ -90,15 +80,6 @@ static inline uint64_t nm_hash(uint64_t state, const uint64_t *seed, const char 
     *seen |= a | b;
     state = nm_fold(a ^ seed[1], b ^ state);
     return nm_fold(state ^ seed[2], length ^ seed[3]);
-}
-
-static inline bool nm_same(const char *p, const char *q, size_t n) {
-    if (n > 16) return std::memcmp(p, q, n) == 0;
-    if (n >= 8) return ((nm_load8(p) ^ nm_load8(q)) | (nm_load8(p + n - 8) ^ nm_load8(q + n - 8))) == 0;
-    if (n >= 4) return ((nm_load4(p) ^ nm_load4(q)) | (nm_load4(p + n - 4) ^ nm_load4(q + n - 4))) == 0;
-    for (size_t i = 0; i < n; i++)
-        if (p[i] != q[i]) return false;
-    return true;
 }
 
 // Bytes p[0..n) as a number that sorts like them, zeros behind a short end.
