@@ -86,6 +86,7 @@ def test_at_every_place_of_a_vector(pad: int, monkeypatch: pytest.MonkeyPatch) -
         check(factors, b"." * pad + literal, monkeypatch)
         check(factors, b"." * pad + literal + b"." * 70, monkeypatch)
         check(factors, b"." * pad + literal[:-1], monkeypatch)
+        check(factors, b"\xc3" + b"." * pad + b"\xa9" + literal + b"\xc3." * 70, monkeypatch)
 
 
 def test_hundreds_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +98,10 @@ def test_hundreds_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _test_seek(found, factors, text, False)[2] == [(number, number // 100) for number in range(0, 600, 100)]
 
 
-def test_literals_that_differ_in_little_only_are_left_to_hyperscan() -> None:
+def test_literals_that_no_eight_bytes_tell_apart_are_left_to_hyperscan() -> None:
     """Each would be compared wherever one of them is, or nearly is."""
-    many = [spec(b"%03d: Zygote is quick" % number) for number in range(seek.MOST_SHARED + 1)]
-    assert seek.seek(many[1:]) is not None
+    many = [spec(b" Zygotic".join(b"%d" % (number >> bit & 1) for bit in range(8))) for number in range(256)]
+    assert seek.seek(many[: seek.MOST_SHARED]) is not None
     assert seek.seek(many) is None
 
 

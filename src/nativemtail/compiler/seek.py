@@ -1,11 +1,13 @@
 """Where to look for the literals of the gates: bytes of them that are rare, in eight buckets (core/seek.hpp).
 
-The scan tests four or five neighbouring bytes at each place; a bucket is open where each of them has a low and a
-high nibble that some literal of the bucket has there.  Literals with such bytes in common belong together, then.
+The scan tests six or seven neighbouring bytes at each place; a bucket is open where each of them has a low nibble that
+some literal of the bucket has there, and the last one such a high nibble.  Literals with such bytes in common belong
+together, then.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
@@ -24,7 +26,7 @@ MOST_FOUND = 1.0
 """Likewise windows that may be expected to be found."""
 
 FEW = 64
-"""Literals for which four bytes are tested; for more five."""
+"""Literals for which seven bytes are tested; for more six, which leave more places to choose from."""
 
 MOST_SHARED = 64
 """Literals behind one window, all of which are compared where it is found."""
@@ -95,7 +97,7 @@ class _Place:
 
     @property
     def window(self) -> bytes:
-        return self.text[max(0, self.end - LONGEST) : self.end]
+        return _window(self.text, self.end)
 
     def end_in(self, text: bytes) -> int:
         return (text.lower() if self.caseless else text).index(self.window) + len(self.window)
@@ -106,13 +108,15 @@ def seek(factors: Sequence[FactorSpec]) -> Seek | None:
     if not factors or len(factors) > MOST_LITERALS or any(factor.literal is None for factor in factors):
         return None
     texts = [factor.literal or b"" for factor in factors]
-    buckets = [_Bucket(4 if len(factors) <= FEW else 5) for _ in range(BUCKETS)]
+    shared = Counter(window for text in texts for window in {_window(text, end) for end in range(1, len(text) + 1)})
+    buckets = [_Bucket(7 if len(factors) <= FEW else 6) for _ in range(BUCKETS)]
     places: dict[tuple[bytes, bool], _Place] = {}
     for number in sorted(range(len(factors)), key=lambda number: len(texts[number])):
         text, caseless = texts[number], factors[number].caseless
         place = _known_place(places, text, caseless)
         if place is None:
-            place = _Place(text, caseless, *_best_place(buckets, text, caseless))
+            ends = [end for end in range(1, len(text) + 1) if shared[_window(text, end)] <= MOST_SHARED]
+            place = _Place(text, caseless, *_best_place(buckets, text, caseless, ends or [len(text)]))
             _put(place)
             places[place.window, caseless] = place
             if sum(_lookups(bucket.nibbles) for bucket in buckets) > MOST_LOOKUPS:
@@ -125,7 +129,8 @@ def seek(factors: Sequence[FactorSpec]) -> Seek | None:
     windows = _windows(list(places.values()), texts, fold)
     if max(len(window.needles) for window in windows) > MOST_SHARED:
         return None
-    return Seek(_rows(buckets, 0), _rows(buckets, 1), lengths, fold, windows)
+    low = b"".join(_row(buckets, place, 0) for place in reversed(range(len(buckets[0].nibbles))))
+    return Seek(low, _row(buckets, -1, 1), lengths, fold, windows)
 
 
 def _known_place(places: dict[tuple[bytes, bool], _Place], text: bytes, caseless: bool) -> _Place | None:
@@ -141,11 +146,15 @@ def _known_place(places: dict[tuple[bytes, bool], _Place], text: bytes, caseless
     return None
 
 
-def _best_place(buckets: list[_Bucket], text: bytes, caseless: bool) -> tuple[_Bucket, int]:
-    """The literal's bucket, and where in it the window ends."""
+def _window(text: bytes, end: int) -> bytes:
+    return text[max(0, end - LONGEST) : end]
+
+
+def _best_place(buckets: list[_Bucket], text: bytes, caseless: bool, ends: list[int]) -> tuple[_Bucket, int]:
+    """The literal's bucket, and at which of `ends` the window ends; at a late one if there is."""
     tested = len(buckets[0].nibbles)
-    ends = range(min(tested, len(text)), len(text) + 1)
-    alone = sorted((_frequency(text, end, tested, caseless), end) for end in ends)
+    late = [end for end in ends if end >= tested] or ends[-1:]
+    alone = sorted((_frequency(text, end, tested, caseless), end) for end in late)
     best: tuple[float, _Bucket, int] | None = None
     for found, end in alone[:_ENDS]:
         for bucket in buckets:
@@ -163,7 +172,7 @@ def _best_place(buckets: list[_Bucket], text: bytes, caseless: bool) -> tuple[_B
 
 def _frequency(text: bytes, end: int, tested: int, caseless: bool) -> float:
     """How often the tested bytes, and then the window, are expected on a line."""
-    window = text[max(0, end - LONGEST) : end]
+    window = _window(text, end)
     return _expected(window[-tested:], caseless) + _COMPARED * _expected(window, caseless)
 
 
@@ -189,12 +198,12 @@ def _widened(nibbles: _Nibbles, text: bytes, end: int, caseless: bool) -> _Nibbl
     wider = []
     for place, (low, high) in enumerate(nibbles, end - len(nibbles)):
         if place < 0:
-            low = high = _ANY
+            low = _ANY
         else:
             for byte in _cases(text[place], caseless):
                 low |= 1 << (byte & 15)
                 high |= 1 << (byte >> 4)
-        wider.append((low, high))
+        wider.append((low, high if place == end - 1 else _ANY))
     return tuple(wider)
 
 
@@ -216,11 +225,10 @@ def _mass(low: int, high: int) -> float:
     return sum(BYTE_FREQUENCY[nibble << 4 | other] for nibble in highs for other in lows)
 
 
-def _rows(buckets: list[_Bucket], part: int) -> bytes:
-    """The tables for the low (0) or the high (1) nibbles, 16 bytes for each of the tested places."""
+def _row(buckets: list[_Bucket], place: int, part: int) -> bytes:
+    """The table for the low (0) or the high (1) nibbles at one of the tested places."""
     return bytes(
         sum(1 << at for at, bucket in enumerate(buckets) if bucket.nibbles[place][part] >> nibble & 1)
-        for place in range(len(buckets[0].nibbles))
         for nibble in range(16)
     )
 

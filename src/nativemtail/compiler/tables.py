@@ -73,8 +73,9 @@ class Seek(NamedTuple):
     """What `core/seek.hpp` needs to find all factors without Hyperscan."""
 
     low: bytes
-    """For each of four or five neighbouring bytes 16 bytes: low nibble → buckets, as bits."""
+    """For each of six or seven neighbouring bytes, the last one first, 16 bytes: low nibble → buckets, as bits."""
     high: bytes
+    """Likewise 16 bytes for the high nibble of the last."""
     lengths: bytes
     """Bytes of the windows of each bucket."""
     fold: int

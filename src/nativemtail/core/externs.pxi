@@ -33,8 +33,8 @@ cdef extern from "core/seek.hpp" namespace "nm" nogil:
     ctypedef struct SeekSlot:
         pass
     ctypedef struct Seeker:
-        uint8_t low[80]
-        uint8_t high[80]
+        uint8_t low[112]
+        uint8_t high[16]
         uint32_t tested
         uint64_t masks[8]
         uint64_t fold

@@ -1,7 +1,7 @@
 // Many literals in one vector scan of a block, exactly: faster than Hyperscan where compiler/seek.py finds bytes of
-// them that are rare.  Four or five neighbouring bytes are tested at all places at once, by their nibbles, in eight
-// buckets of literals (as Hyperscan's Teddy does); where a bucket is open, up to eight bytes that end there are looked
-// up.
+// them that are rare.  Six or seven neighbouring bytes are tested at all places at once, by their low nibbles and the
+// last one's high nibble, in eight buckets of literals (after Hyperscan's Teddy); where a bucket is open, up to eight
+// bytes that end there are looked up.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -36,16 +36,18 @@ inline void needle_finish(Needle *needle) noexcept {
     }
 }
 
+constexpr int kTestedMost = 7;
+
 struct SeekSlot {  // of the table of windows, what its key leads to
     uint32_t first;
     uint32_t count;
 };
 
 struct Seeker {
-    uint8_t low[5][16];  // nibble → buckets that have a byte with it at that place of those that are tested
-    uint8_t high[5][16];
-    uint32_t tested;     // bytes: four or five
-    uint64_t masks[8];   // of a bucket: which of the eight bytes are its windows'
+    uint8_t low[kTestedMost][16];  // nibble → buckets that have a byte with it so many places before the last
+    uint8_t high[16];   // likewise of the last byte
+    uint32_t tested;    // bytes: six or seven
+    uint64_t masks[8];  // of a bucket: which of the eight bytes are its windows'
     uint64_t fold;      // set in all bytes that are looked up: 0x20 where case may not matter
     uint64_t *keys;     // a window's bytes, the last one uppermost; 0: nothing; NULL: there is no scan
     SeekSlot *slots;
@@ -145,37 +147,43 @@ inline bool look_up(const Seeker &s, const char *p, size_t n, const uint32_t *en
 }
 
 struct Nibbles {
-    __m256i low[5], high[5];
+    __m256i low[kTestedMost], high;
 };
 
-// What each tested byte but the last allowed at the last 32 places.
-struct Allowed {
-    __m256i by[4];
-};
-
-template <int from_last>
-__attribute__((target("avx2"), always_inline)) inline __m256i moved(__m256i before, __m256i now) noexcept {
-    return _mm256_alignr_epi8(now, _mm256_permute2x128_si256(before, now, 0x21), 16 - from_last);
+__attribute__((target("avx2"), always_inline)) inline __m256i in_both_lanes(const uint8_t *table) noexcept {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(table)));
 }
 
-// The buckets of each of 32 places that are open for the bytes that end there.
-template <int tested>
-__attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const Nibbles &nibbles, __m256i bytes,
-                                                                          Allowed *last) noexcept {
+__attribute__((target("avx2"), always_inline)) inline Nibbles load_nibbles(const Seeker &s, int tested) noexcept {
+    Nibbles nibbles;
+    nibbles.high = in_both_lanes(s.high);
+    for (int i = 0; i < tested; i++) nibbles.low[i] = in_both_lanes(s.low[i]);
+    return nibbles;
+}
+
+// The buckets of each of the 32 places from `at` on that are open for the bytes that end there.  A shuffle takes the low
+// nibble of an ASCII byte as it is, and nothing for others: `wide`, these are cut to it first.
+template <bool wide>
+__attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const Nibbles &nibbles, const char *at,
+                                                                          int tested) noexcept {
     const __m256i nibble = _mm256_set1_epi8(15);
-    const __m256i lower = _mm256_and_si256(bytes, nibble);
+    __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at));
     const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
-    __m256i by[5];
-    for (int i = 0; i < tested; i++)
-        by[i] = _mm256_and_si256(_mm256_shuffle_epi8(nibbles.low[i], lower),
-                                 _mm256_shuffle_epi8(nibbles.high[i], upper));
-    __m256i open = by[tested - 1];
-    open = _mm256_and_si256(open, moved<1>(last->by[tested - 2], by[tested - 2]));
-    open = _mm256_and_si256(open, moved<2>(last->by[tested - 3], by[tested - 3]));
-    open = _mm256_and_si256(open, moved<3>(last->by[tested - 4], by[tested - 4]));
-    if (tested == 5) open = _mm256_and_si256(open, moved<4>(last->by[0], by[0]));
-    for (int i = 0; i < tested - 1; i++) last->by[i] = by[i];
+    __m256i open = _mm256_shuffle_epi8(nibbles.high, upper);
+    for (int i = 0; i < tested; i++) {
+        bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at - i));
+        if (wide) bytes = _mm256_and_si256(bytes, nibble);
+        open = _mm256_and_si256(open, _mm256_shuffle_epi8(nibbles.low[i], bytes));
+    }
     return open;
+}
+
+// Out of the way of the ASCII blocks, whose tables stay in registers.
+__attribute__((target("avx2"), noinline)) inline void open_wide(const Seeker &s, const char *bytes,
+                                                                __m256i open[2]) noexcept {
+    const Nibbles nibbles = load_nibbles(s, kTestedMost);
+    open[0] = open_buckets<true>(nibbles, bytes, int(s.tested));
+    open[1] = open_buckets<true>(nibbles, bytes + 32, int(s.tested));
 }
 
 // Adds the places of 64 that are hit.  `dense`: there are up to two, but how many no branch foresees.
@@ -198,6 +206,15 @@ __attribute__((target("avx2,bmi"), always_inline)) inline void note_hits(uint64_
     }
 }
 
+// The 64 bytes from p[at] on and the eight before them, with zeros for those that are not in p[0..n).
+inline const char *at_edge(const char *p, size_t at, size_t n, char *room) noexcept {
+    const size_t before = at < 8 ? 0 : 8;
+    const size_t rest = n - at < 64 ? n - at : 64;
+    std::memset(room, 0, 8 + 64);
+    std::memcpy(room + 8 - before, p + at - before, before + rest);
+    return room + 8;
+}
+
 // Finds line ends as index_lines() does, and calls `on_found` with the number of each literal in p[0..n) and that of
 // the line that it is on, in the order of lines, for a literal twice perhaps.  How many line ends; `looked_up` gets the
 // number of places that were looked up, SIZE_MAX when `on_found` wanted no more.  n is below 2³², the lines are below
@@ -206,36 +223,32 @@ template <int tested, bool dense>
 __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, const char *p, size_t n, uint32_t *ends,
                                                             bool *ascii, OnFound on_found, void *data,
                                                             size_t *looked_up) noexcept {
-    Nibbles nibbles;
-    for (int i = 0; i < tested; i++) {
-        nibbles.low[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(s.low[i])));
-        nibbles.high[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(s.high[i])));
-    }
+    const Nibbles nibbles = load_nibbles(s, tested);
     const __m256i none = _mm256_setzero_si256(), newline = _mm256_set1_epi8('\n');
-    __m256i all = none;
-    const __m256i every = _mm256_cmpeq_epi8(none, none);
-    Allowed allowed = {{every, every, every, every}};  // what is before the first byte rules no shorter literal out
-    alignas(32) char last[64];
+    char edge[8 + 64];
     Hits hits;
     hits.n = hits.total = 0;
     size_t lines = 0;
     bool more = true;
+    int wide = 0, any_wide = 0;
     for (size_t at = 0; at < n; at += 64) {
-        const char *bytes = p + at;
-        if (n - at < 64) {
-            std::memset(last, 0, sizeof last);
-            std::memcpy(last, bytes, n - at);
-            bytes = last;
-        }
+        const char *bytes = at == 0 || n - at < 64 ? at_edge(p, at, n, edge) : p + at;
         const __m256i near = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(bytes));
         const __m256i far = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(bytes + 32));
-        all = _mm256_or_si256(all, _mm256_or_si256(near, far));
         const uint32_t first_line = _mm256_movemask_epi8(_mm256_cmpeq_epi8(near, newline));
         const uint32_t second_line = _mm256_movemask_epi8(_mm256_cmpeq_epi8(far, newline));
         const size_t line = lines;
         lines = note_newlines(uint64_t{second_line} << 32 | first_line, at, ends, lines);
-        const __m256i first = open_buckets<tested>(nibbles, near, &allowed);
-        const __m256i open[2] = {first, open_buckets<tested>(nibbles, far, &allowed)};
+        const int before = wide;  // the bytes before these are tested, too
+        wide = _mm256_movemask_epi8(_mm256_or_si256(near, far));
+        __m256i open[2];
+        if (__builtin_expect((before | wide) == 0, 1)) {
+            open[0] = open_buckets<false>(nibbles, bytes, tested);
+            open[1] = open_buckets<false>(nibbles, bytes + 32, tested);
+        } else {
+            any_wide = 1;
+            open_wide(s, bytes, open);
+        }
         const uint32_t near_hit = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[0], none)));
         const uint32_t far_hit = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[1], none)));
         uint64_t hit = uint64_t{far_hit} << 32 | near_hit;
@@ -246,7 +259,7 @@ __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, con
         hits.n = 0;
     }
     more = more && look_up(s, p, n, ends, lines, &hits, on_found, data);
-    *ascii = _mm256_movemask_epi8(all) == 0;
+    *ascii = !any_wide;
     *looked_up = more ? hits.total : SIZE_MAX;
     return lines;
 }
@@ -255,8 +268,8 @@ __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, con
 inline size_t seek_lines(const Seeker &s, const char *p, size_t n, uint32_t *ends, bool *ascii, OnFound on_found,
                          void *data, size_t *looked_up) noexcept {
     const bool dense = *looked_up > n / kSparse;
-    const auto some = s.tested == 4 ? dense ? seek_some<4, true> : seek_some<4, false>
-                                    : dense ? seek_some<5, true> : seek_some<5, false>;
+    const auto some = s.tested == 6 ? dense ? seek_some<6, true> : seek_some<6, false>
+                                    : dense ? seek_some<7, true> : seek_some<7, false>;
     return some(s, p, n, ends, ascii, on_found, data, looked_up);
 }
 
