@@ -11,7 +11,7 @@ cdef enum:
     INIT_SERIAL = 1             # lines are numbered from 2 on
     CROWDED = 24                # bytes to a place that the vector scan looks up, from which on Hyperscan is as fast
     MAX_EVENTS = 1 << 20        # of one piece; a piece with more runs without gates
-    PIECE = 512 * 1024          # bytes of a block that are worked on at once, and the rest of the last line in them
+    PIECE = 1024 * 1024         # bytes of a block that are worked on at once, and the rest of the last line in them
     MANY_SERIES = 4096          # label sets that do not all stay in the processor's nearer caches
     AHEAD_MATCH = 6             # lines that a pattern is matched ahead, and steps of looking its label set up
     AHEAD_DATUM = 4
@@ -770,12 +770,19 @@ cdef class Engine:
         with self.turn:
             return self._faults()
 
+    cdef bint _has_untold(self):
+        cdef int i
+        for i in range(self.plan.prog_n):
+            if self.plan.progs[i].faults != self.plan.progs[i].told:
+                return True
+        return False
+
     cdef _faults(self):
         cdef Prog* prog
         cdef list kept = self.kept_faults
         cdef dict more = self.more_faults
         self.kept_faults, self.more_faults = [], {}
-        if self.plan is None:
+        if self.plan is None or not self._has_untold():
             return kept, more
         room = {name: FAULTS_KEPT for name in self.plan.names}
         for fault in kept:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-READ_SIZE = 256 * 1024
+READ_SIZE = 512 * 1024
 MAX_LINE_LENGTH = 1024 * 1024
 MIN_MAX_LINE_LENGTH = 1024
 
