@@ -60,6 +60,7 @@ $(VENV)/venv.stamp: pyproject.toml | $(VENV)/system-build.stamp
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		> $(VENV)/build-requires.txt
+	$(PIP) --upgrade 'pip>=26'  # whose commands start without importing `re`
 	$(PIP) -r $(VENV)/build-requires.txt
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +127,8 @@ def test_none_keeps_nothing(
 def test_notes_and_errors_are_told_at_every_start(
     progs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nativemtail.programs.log.propagate", True)
-    monkeypatch.setattr("nativemtail.programs.log.parent.propagate", True)
+    for name in ("nativemtail", "nativemtail.programs"):
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
     (progs / "one.mtail").write_bytes(ONE.replace(b"=", b"(?P<unused>=)"))
     (progs / "wrong.mtail").write_bytes(b"counter")
     for _ in range(2):

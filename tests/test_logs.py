@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from nativemtail import logs
+from nativemtail.log import DEBUG, ERROR, WARNING, Log, Screen, least
 from nativemtail.options import Options
 from nativemtail.text import explain, go_quote
 
 LINE = re.compile(rf"^([IWEF])\d{{4}} \d\d:\d\d:\d\d\.\d{{6}} +{os.getpid()} test_logs\.py:\d+\] (.*)$", re.M)
 
-log = logging.getLogger("nativemtail.test")
+log = Log("nativemtail.test")
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,7 @@ def say_everything() -> None:
     ],
 )
 def test_levels(flags: dict[str, object], daemon: bool, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
-    logs.configure(Options(**flags), daemon=daemon)
+    logs.configure(Options(**flags), Screen(), daemon=daemon)
     say_everything()
     assert "".join(level for level, _ in LINE.findall(capfd.readouterr().err)) == shown
 
@@ -69,13 +70,13 @@ def test_levels(flags: dict[str, object], daemon: bool, shown: str, capfd: pytes
     ],
 )
 def test_an_event_of_a_daemon_is_one_line(daemon: bool, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
-    logs.configure(Options(), daemon=daemon)
+    logs.configure(Options(), Screen(), daemon=daemon)
     log.error("compile failed for a.mtail:\na.mtail:1:1: one\na.mtail:2:1: two")
     assert capfd.readouterr().err.endswith(shown)
 
 
 def test_a_traceback_of_a_daemon_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    logs.configure(Options(), daemon=True)
+    logs.configure(Options(), Screen(), daemon=True)
     try:
         raise ValueError("wrong")
     except ValueError:
@@ -87,13 +88,13 @@ def test_a_traceback_of_a_daemon_is_one_line(capfd: pytest.CaptureFixture[str]) 
 
 
 def test_bytes_go_through(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    logs.configure(Options())
+    logs.configure(Options(), Screen())
     log.error("%s", os.fsdecode(b"a\xff\xc3\xa4"))
     assert capfdbinary.readouterr().err.endswith(b"] a\xff\xc3\xa4\n")
 
 
 def test_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    logs.configure(Options(log_dir=str(tmp_path)), daemon=True)
+    logs.configure(Options(log_dir=str(tmp_path)), Screen(), daemon=True)
     log.info("one")
     assert [path.name.rpartition(".")[2] for path in tmp_path.iterdir() if path.is_symlink()] == ["INFO"]
     log.error("two")
@@ -109,23 +110,70 @@ def test_a_file_that_has_grown_large_gives_way(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(logs, "MAX_FILE_SIZE", 100)
     stamps = iter(range(100))
     monkeypatch.setattr(logs, "_stamp", lambda: f"t{next(stamps)}")
-    logs.configure(Options(log_dir=str(tmp_path)))
+    logs.configure(Options(log_dir=str(tmp_path)), Screen())
     for _ in range(5):
         log.info("x" * 60)
     assert len([path for path in tmp_path.iterdir() if not path.is_symlink()]) == 5
 
 
 def test_a_directory_that_is_missing_disturbs_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    logs.configure(Options(log_dir=str(tmp_path / "none")))
+    logs.configure(Options(log_dir=str(tmp_path / "none")), Screen())
     log.error("shown")
     assert [text for _, text in LINE.findall(capfd.readouterr().err)] == ["shown"]
 
 
 def test_before_is_called_first(capfd: pytest.CaptureFixture[str]) -> None:
-    handler = logs.configure(Options())
-    handler.before = lambda: logs.write(2, b"cleared ")
+    screen = Screen()
+    logs.configure(Options(), screen)
+    screen.before = lambda: logs.write(2, b"cleared ")
     log.error("x")
     assert capfd.readouterr().err.startswith("cleared E")
+
+
+def test_nothing_is_set_up_for_what_nobody_sees(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+
+    def set_up() -> None:
+        made.append("once")
+        logs.configure(Options(), Screen())
+
+    monkeypatch.setattr(Log, "least", ERROR)
+    monkeypatch.setattr(Log, "set_up", set_up)
+    log.warning("unseen")
+    log.log(WARNING, "unseen")
+    assert made == []
+    log.error("seen")
+    log.error("seen")
+    assert made == ["once"]
+    assert [text for _, text in LINE.findall(capfd.readouterr().err)] == ["seen", "seen"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "daemon", "level"),
+    [
+        ({}, False, logging.ERROR),
+        ({"v": 1}, False, logging.ERROR),
+        ({"stderrthreshold": "FATAL"}, False, logging.CRITICAL),
+        ({"alsologtostderr": True}, False, logging.INFO),
+        ({"alsologtostderr": True, "v": 1}, False, logging.DEBUG),
+        ({"log_dir": "/nowhere"}, False, logging.INFO),
+        ({"log_dir": "/nowhere", "logtostderr": True}, False, logging.INFO),
+        ({"dump_ast": True}, False, logging.INFO),
+        ({}, True, logging.INFO),
+        ({"stderrthreshold": "WARNING"}, True, logging.WARNING),
+    ],
+)
+def test_the_lowest_level_that_anybody_sees(flags: dict[str, object], daemon: bool, level: int) -> None:
+    options = Options(**flags)
+    assert least(options.seen(daemon=daemon), verbose=options.v > 0) == level
+    logs.configure(options, Screen(), daemon=daemon)
+    assert logging.getLogger(logs.NAME).level == level
+
+
+def test_levels_are_those_of_the_library() -> None:
+    assert (DEBUG, WARNING, ERROR) == (logging.DEBUG, logging.WARNING, logging.ERROR)
 
 
 @pytest.mark.parametrize(

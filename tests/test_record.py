@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nativemtail.record import Record, field
+from nativemtail.record import NamedTuple, Record, field
 
 
 class Point(Record):
@@ -15,6 +15,11 @@ class Point(Record):
 
 class Named(Point):
     name: str = ""
+
+
+class Place(NamedTuple):
+    line: int
+    column: int = 1
 
 
 def test_values_by_place_and_by_name_and_defaults() -> None:
@@ -57,3 +62,18 @@ def test_replace_copies() -> None:
 
 def test_it_shows_its_fields() -> None:
     assert repr(Point(1)) == "Point(x=1, y=2, tags=[])"
+
+
+def test_a_named_tuple_is_a_tuple() -> None:
+    place = Place(3)
+    assert (place.line, place.column) == place == (3, 1) == Place(column=1, line=3)
+    assert {place: "here"}[Place(3, 1)] == "here"
+    assert repr(place) == "Place(line=3, column=1)"
+    with pytest.raises(AttributeError):
+        place.line = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("values", "named"), [((), {}), ((1, 2, 3), {}), ((1,), {"line": 1}), ((1,), {"row": 1})])
+def test_what_does_not_fit_a_named_tuple_is_refused(values: tuple[int, ...], named: dict[str, int]) -> None:
+    with pytest.raises(TypeError):
+        Place(*values, **named)

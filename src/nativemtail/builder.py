@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from nativemtail import cache, compiler
 from nativemtail._core import Metric, Plan, TimeZone
 from nativemtail.compiler import stored
 from nativemtail.compiler.program import Program
 from nativemtail.compiler.tables import Tables
+from nativemtail.log import Log
 from nativemtail.options import Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nativemtail.compiler import ast
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 NO_CACHE = "none"

@@ -7,14 +7,15 @@ absent.  Nothing here fails a start; a cache that cannot be used is none.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import stat
 import struct
 import sys
 import zlib
 
-log = logging.getLogger(__name__)
+from nativemtail.log import Log
+
+log = Log(__name__)
 
 MAX_FILES = 64
 """The oldest of more are removed."""

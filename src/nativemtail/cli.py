@@ -12,17 +12,21 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
 
 from nativemtail import __version__
+from nativemtail.log import Log, Screen, least
 from nativemtail.options import FlagError, HelpRequested, Options, format_duration, parse, usage
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
     from nativemtail.io.files import Ignore
     from nativemtail.io.patterns import LogSpec
-    from nativemtail.logs import StderrHandler
     from nativemtail.programs import Programs
+
+log = Log(__name__)
 
 SUCCESS, FAILURE, WRONG_FLAGS, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
@@ -89,14 +93,10 @@ def _flags(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> int:
     gc.disable()  # what a start, or a short process, makes stays
 
-    import logging
-
-    from nativemtail import logs
     from nativemtail.text import go_quote
 
     one_off = options.one_shot or options.compile_only or _only_dumps(options)
-    stderr = logs.configure(options, daemon=not one_off)
-    log = logging.getLogger(__name__)
+    screen = _open_log(options, daemon=not one_off)
     log.info("%s", build_info())
     log.info("Commandline: [%s]", " ".join(map(go_quote, ("nativemtail", *arguments))))
     try:
@@ -106,12 +106,26 @@ def _run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> in
 
             gc.enable()
             return run(options)
-        return _run_once(options, stderr)
+        return _run_once(options, screen)
     except StartError as error:
         log.critical("%s", error)
         return FAILURE
     finally:
         gc.enable()
+
+
+def _open_log(options: Options, *, daemon: bool) -> Screen:
+    """Have messages go where the flags say, from the first one on."""
+    screen = Screen()
+
+    def set_up() -> None:
+        from nativemtail import logs
+
+        logs.configure(options, screen, daemon=daemon)
+
+    Log.least = least(options.seen(daemon=daemon), verbose=options.v > 0)
+    Log.set_up = set_up
+    return screen
 
 
 def _only_dumps(options: Options) -> bool:
@@ -155,15 +169,12 @@ def _check(options: Options, extra: Sequence[str]) -> None:
         raise StartError(explain(error, "stat", options.progs)) from None
 
 
-def _run_once(options: Options, stderr: StderrHandler) -> int:
+def _run_once(options: Options, screen: Screen) -> int:
     """One-shot and the modes that only load programs."""
-    import logging
-
     from nativemtail.ignore import BadIgnore, ignore
     from nativemtail.io.patterns import BadSource, parse_logs
     from nativemtail.programs import LoadError, open_programs
 
-    log = logging.getLogger(__name__)
     strict = options.one_shot or options.compile_only
     try:
         specs = parse_logs(options.logs)
@@ -173,24 +184,21 @@ def _run_once(options: Options, stderr: StderrHandler) -> int:
         if options.compile_only or not options.one_shot:
             log.info("programs are loaded, exiting")
             return SUCCESS
-        return _one_shot(options, specs, ignored, programs, stderr)
+        return _one_shot(options, specs, ignored, programs, screen)
     except (LoadError, BadSource, BadIgnore) as error:
         log.error("%s", error)
         return FAILURE
 
 
-def _one_shot(options: Options, specs: list[LogSpec], ignore: Ignore, programs: Programs, stderr: StderrHandler) -> int:
-    import logging
-
+def _one_shot(options: Options, specs: list[LogSpec], ignore: Ignore, programs: Programs, screen: Screen) -> int:
     from nativemtail import oneshot
     from nativemtail.text import go_quote
 
-    log = logging.getLogger(__name__)
     status = SUCCESS
     if options.one_shot_format not in oneshot.FORMATS:
         raise StartError(f"unsupported format: {go_quote(options.one_shot_format)}")
     try:
-        oneshot.Reading(options, programs, stderr).run(specs, ignore)
+        oneshot.Reading(options, programs, screen).run(specs, ignore)
     except KeyboardInterrupt:
         status = INTERRUPTED
         log.error("interrupted: the metrics are those of the lines read so far")

@@ -8,7 +8,6 @@ inputs.md §9.
 from __future__ import annotations
 
 import faulthandler
-import logging
 import mmap
 import os
 import signal
@@ -32,13 +31,14 @@ from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import BadSource, parse_logs
 from nativemtail.io.sources import Settings, SourceError
 from nativemtail.io.tailer import Tailer
+from nativemtail.log import Log
 from nativemtail.options import Options
 from nativemtail.programs import LoadError, open_programs
 from nativemtail.reload import ProgramWatch, Reloader
 from nativemtail.selfmetrics import SelfMetrics, resident_memory
 from nativemtail.states import LineStates, ProgramStates, SourceStates
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 SUCCESS, FAILURE, QUIT = 0, 1, 2
 SIGNAL_NAMES = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt", signal.SIGHUP: "hangup"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class BadIgnore(ValueError):
@@ -23,10 +24,14 @@ def ignore(pattern: str) -> Callable[[str], object]:
         tree = parse(pattern.encode("utf-8", "surrogateescape"))
     except RegexError as error:
         raise BadIgnore(str(error)) from None
+    import re
+
     return re.compile(_to_python(tree)).search
 
 
 def _to_python(node: object) -> str:
+    import re
+
     from nativemtail.compiler.regex import syntax as go
 
     match node:

@@ -9,9 +9,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nativemtail.log import LEVELS, Screen, least
 from nativemtail.options import Options
 
 if TYPE_CHECKING:
@@ -22,20 +22,10 @@ MAX_FILE_SIZE = 1800 * 1024 * 1024
 """A file of messages that has reached this gives way to a new one."""
 
 _LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
-_LEVELS = {
-    "INFO": logging.DEBUG,  # verbose messages are INFO too
-    "WARNING": logging.WARNING,
-    "ERROR": logging.ERROR,
-    "FATAL": logging.CRITICAL,
-}
 
 
-def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
-    """Send messages where the flags say.
-
-    A daemon, and who asks for a dump, sees all of them on standard error where no files are written.  In a daemon's
-    each event takes one line.
-    """
+def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None:
+    """Send messages where the flags say; in a daemon's each event takes one line."""
     logger = logging.getLogger(NAME)
     logger.propagate = False
     # A full disk or a closed terminal must not produce tracebacks.
@@ -43,12 +33,7 @@ def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
     for handler in logger.handlers[:]:
         logger.removeHandler(handler)
         handler.close()
-    everything = options.logtostderr or options.alsologtostderr
-    talkative = daemon or options.dump_ast or options.dump_ast_types or options.dump_bytecode
-    if talkative and not options.log_dir and "stderrthreshold" not in options.given:
-        everything = True
-    stderr = StderrHandler(logging.DEBUG if everything else _LEVELS[options.stderrthreshold])
-    logger.addHandler(stderr)
+    logger.addHandler(StderrHandler(LEVELS[options.shown(daemon=daemon)], screen))
     if options.log_dir and not options.logtostderr:
         from pathlib import Path
 
@@ -57,9 +42,7 @@ def configure(options: Options, *, daemon: bool = False) -> StderrHandler:
             logger.addHandler(FileHandler(level, Path(options.log_dir), links))
     for handler in logger.handlers:
         handler.setFormatter(Formatter(one_line=daemon))
-    seen = min(handler.level for handler in logger.handlers)  # what nobody sees need not be made
-    logger.setLevel(max(logging.DEBUG if options.v > 0 else logging.INFO, seen))
-    return stderr
+    logger.setLevel(least(options.seen(daemon=daemon), verbose=options.v > 0))
 
 
 class Formatter(logging.Formatter):
@@ -87,17 +70,17 @@ class Formatter(logging.Formatter):
 
 
 class StderrHandler(logging.Handler):
-    """Writes each event at once; `before` is called first, to clear what stands on the terminal's line."""
+    """Writes each event at once."""
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, screen: Screen) -> None:
         super().__init__(level)
-        self.before: Callable[[], None] | None = None
+        self._screen = screen
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
-            if self.before:
-                self.before()
+            if self._screen.before:
+                self._screen.before()
             write(2, text.encode("utf-8", "surrogateescape"))
         except Exception:
             self.handleError(record)
@@ -110,7 +93,7 @@ class FileHandler(logging.Handler):
     """
 
     def __init__(self, level: str, directory: Path, links: list[Path]) -> None:
-        super().__init__(_LEVELS[level])
+        super().__init__(LEVELS[level])
         self._name = level
         self._directory = directory
         self._links = links

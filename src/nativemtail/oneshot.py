@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections import Counter
@@ -15,13 +14,13 @@ from nativemtail.io.files import Found, Ignore, find, read_to_end
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
 from nativemtail.io.poll import LiveSource, Poller
-from nativemtail.logs import StderrHandler
+from nativemtail.log import Log, Screen
 from nativemtail.options import Options
 from nativemtail.programs import FaultLog, Programs
 from nativemtail.progress import Progress
 from nativemtail.text import explain
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 FORMATS = ("json", "prometheus")
 LOGGED_FAULTS = 100
@@ -35,14 +34,14 @@ class OutputError(Exception):
 class Reading:
     """Reads sources to their end through the engine; `run` may be left by KeyboardInterrupt at any time."""
 
-    def __init__(self, options: Options, programs: Programs, stderr: StderrHandler) -> None:
+    def __init__(self, options: Options, programs: Programs, screen: Screen) -> None:
         self.errors: Counter[str] = Counter()
         """Failures by source."""
         self._engine = programs.engine
         self._faults = FaultLog(programs, logged=options.vm_logs_runtime_errors, limit=LOGGED_FAULTS, period=math.inf)
         self._max_line_length = options.max_line_length
         self._quiet = options.quiet or not os.isatty(2)
-        self._stderr = stderr
+        self._screen = screen
         self._buffer = Buffer()
         self._readers: dict[str, LineReader] = {}
         self._poller = Poller(self._buffer, self._live_failed)
@@ -145,12 +144,12 @@ class Reading:
         if not self._quiet:
             total = None if self._poller else sum(found.status.st_size for found in files)
             self._progress = Progress(total)
-            self._stderr.before = self._progress.clear
+            self._screen.before = self._progress.clear
 
     def _hide_progress(self) -> None:
         if self._progress:
             self._progress.clear()
-            self._stderr.before = None
+            self._screen.before = None
 
     def _summarise(self) -> None:
         self._faults.collect()

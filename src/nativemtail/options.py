@@ -5,9 +5,10 @@ The syntax is that of Go's flag package, as mtail's users know it (spec cli-http
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
 Seconds = float
 
@@ -186,6 +187,19 @@ class Options:
             setattr(self, name, value)
             self.given.add(name)
 
+    def shown(self, *, daemon: bool) -> str:
+        """The lowest of LEVELS that goes to standard error.
+
+        A daemon, and who asks for a dump, sees all messages there if no files are written.
+        """
+        talkative = daemon or self.dump_ast or self.dump_ast_types or self.dump_bytecode
+        everything = talkative and not self.log_dir and "stderrthreshold" not in self.given
+        return "INFO" if everything or self.logtostderr or self.alsologtostderr else self.stderrthreshold
+
+    def seen(self, *, daemon: bool) -> str:
+        """The lowest of LEVELS that goes anywhere."""
+        return "INFO" if self.log_dir and not self.logtostderr else self.shown(daemon=daemon)
+
 
 def _table() -> Iterator[Flag]:
     for name, kind in Options.__annotations__.items():
@@ -274,6 +288,8 @@ def _parse_bool(text: str) -> bool:
 
 def _parse_int(text: str) -> int:
     """Go's ParseInt with base 0: a sign, `0x`, `0o`, `0b` or `0` before the digits, `_` between them."""
+    import re
+
     digits = text[1:] if text[:1] in ("+", "-") else text
     if not re.fullmatch(r"[0-9][0-9a-zA-Z_]*", digits):
         raise ValueError("parse error")
@@ -288,15 +304,18 @@ def _parse_int(text: str) -> int:
 
 
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION_PART = re.compile(r"(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_DURATION_PART = r"(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)"
 
 
 def parse_duration(text: str) -> Seconds:
     """Seconds of a Go duration (`1h30m`, `250ms`, `-1.5s`, `0`).  Raises ValueError."""
+    import re
+
+    duration_part = re.compile(_DURATION_PART, re.ASCII)
     body = text[1:] if text[:1] in ("+", "-") else text
     total = at = 0
     while at < len(body) and body != "0":
-        part = _DURATION_PART.match(body, at)
+        part = duration_part.match(body, at)
         if part is None:
             raise ValueError("parse error")
         whole, fraction, unit = part.groups(default="")
@@ -329,6 +348,8 @@ def _plain(number: int, unit: int) -> str:
 
 
 def _parse_decimal(text: str) -> int:
+    import re
+
     if not re.fullmatch("[+-]?[0-9]+", text):
         raise ValueError(f"strconv.Atoi: parsing {_quote(text)}: invalid syntax")
     return int(text)
@@ -341,12 +362,16 @@ def _parse_level(text: str) -> str:
 
 
 def _parse_vmodule(text: str) -> str:
+    import re
+
     if not all(re.fullmatch("[^=]+=[0-9]+", part) for part in text.split(",") if part):
         raise ValueError("syntax error: expect comma-separated list of filename=N")
     return text
 
 
 def _parse_backtrace(text: str) -> str:
+    import re
+
     if text and not re.fullmatch(r"[^:]*\.[^:]*:[1-9][0-9]*", text):
         raise ValueError("syntax error: expect file.go:234")
     return text

@@ -6,20 +6,24 @@ the begin blocks.  `commit` carries the data over and swaps; whoever scans must 
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
 
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError
+from nativemtail.log import Log
 from nativemtail.options import Options
-from nativemtail.record import Record, field
+from nativemtail.record import Protocol, Record, field
 from nativemtail.text import go_quote, reason
 
-log = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+log = Log(__name__)
 
 SUFFIX = ".mtail"
 KIND_NAMES = {1: "Counter", 2: "Gauge", 3: "Timer", 4: "Text", 5: "Histogram"}
@@ -50,10 +54,10 @@ class MetricDecl(Protocol):
     def hidden(self) -> bool: ...
 
 
-Compile = Callable[[str, bytes], Any]
+Compile = Callable[[str, bytes], "Any"]
 """Takes name and text, gives the compiled program.  Raises CompileError."""
 
-Build = Callable[[list[tuple[Any, list[Metric]]]], Plan]
+Build = Callable[[list[tuple["Any", list[Metric]]]], Plan]
 """Takes the programs and their metrics, one for each declaration."""
 
 

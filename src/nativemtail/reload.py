@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -12,10 +11,11 @@ from collections.abc import Callable, Iterator
 from nativemtail.feed import Feed
 from nativemtail.io import watch
 from nativemtail.io.loop import Loop
+from nativemtail.log import Log
 from nativemtail.programs import SUFFIX, Change, Programs, list_programs
 from nativemtail.selfmetrics import Latency
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _EVENTS = watch.CREATE | watch.MOVED_FROM | watch.MOVED_TO | watch.DELETE | watch.CLOSE_WRITE | watch.ATTRIB
 _QUIET = 0.2

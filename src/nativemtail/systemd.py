@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import time
 
-log = logging.getLogger(__name__)
+from nativemtail.log import Log
+
+log = Log(__name__)
 
 
 def notify(*assignments: str) -> None:

@@ -9,9 +9,9 @@ Gregorian calendar and with it the rule repeats: `cycle_start` says from where. 
 from __future__ import annotations
 
 import os
-import re
 import struct
-from typing import NamedTuple
+
+from nativemtail.record import NamedTuple
 
 CYCLE = 146_097 * 86_400
 """Seconds in 400 years."""
@@ -167,12 +167,14 @@ def _first_kind(file: _File) -> int:
 _LABEL = rb"([A-Za-z]{3,}|<[^>]{3,}>)"
 _CLOCK = rb"([-+]?\d{1,3}(?::\d{1,2}(?::\d{1,2})?)?)"
 _CHANGE = rb",(M\d{1,2}\.\d\.\d|J\d{1,3}|\d{1,3})(?:/" + _CLOCK + rb")?"
-_RULE = re.compile(_LABEL + _CLOCK + rb"(?:" + _LABEL + _CLOCK + rb"?(?:" + _CHANGE + _CHANGE + rb")?)?")
+_RULE = _LABEL + _CLOCK + rb"(?:" + _LABEL + _CLOCK + rb"?(?:" + _CHANGE + _CHANGE + rb")?)?"
 
 
 def _extend(footer: bytes, starts: list[int], kinds: list[int], types: list[tuple[int, bytes]]) -> int | None:
     """Append what the footer says about the time from the last transition on; where its cycle starts, if it has one."""
-    rule = _RULE.fullmatch(footer)
+    import re
+
+    rule = re.fullmatch(_RULE, footer)
     if rule is None:
         return None
     standard = _kind(types, -_seconds(rule[2]), rule[1])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nativemtail.io.files import find, read_to_end
-from nativemtail.io.lines import Buffer, LineReader
+from nativemtail.io.lines import READ_SIZE, Buffer, LineReader
 from nativemtail.io.patterns import Glob
 
 
@@ -84,7 +84,7 @@ def test_read_to_end(tmp_path: Path) -> None:
 
 def test_an_interrupted_reading_delivers_no_half_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    path.write_bytes(b"x" * 300_000 + b"\n" + b"y" * 300_000)
+    path.write_bytes(b"x" * READ_SIZE + b"\n" + b"y" * READ_SIZE)
     reader = LineReader(lambda block, start, end: 1)
     reading = read_to_end(str(path), reader, Buffer())
     next(reading)

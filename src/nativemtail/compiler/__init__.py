@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
 
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.program import Program
+from nativemtail.record import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nativemtail.compiler import ast
 

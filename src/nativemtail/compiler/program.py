@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from nativemtail.record import Record, field
+from nativemtail.record import NamedTuple, Record, field
 
 KINDS = {"counter": 1, "gauge": 2, "timer": 3, "text": 4, "histogram": 5}
 INT, FLOAT, STRING, BUCKETS = range(4)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import marshal
 from array import array
-from collections.abc import Sequence
-from typing import Any
 
 from nativemtail.compiler.program import Instr, MetricDecl, Program
 from nativemtail.compiler.tables import (
@@ -24,6 +22,11 @@ from nativemtail.compiler.tables import (
     Window,
 )
 from nativemtail.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 Key = tuple[str, bytes]
 """Name and text of a program: all that its compiled form depends on, but for versions and options."""

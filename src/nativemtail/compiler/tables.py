@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any, NamedTuple
 
-from nativemtail.record import Record, field
+from nativemtail.record import NamedTuple, Record, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Automaton(Record):

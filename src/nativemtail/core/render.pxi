@@ -4,7 +4,6 @@
 # a family are sorted without comparing whole keys: by 8 bytes of the first label at a time, equal ones by the next 8
 # and then by the next label, each round a radix sort.
 
-import re as _re
 
 cdef enum:
     FEW = 48                # samples up to which an insertion sort is used
@@ -550,8 +549,6 @@ cdef void write_plain_samples(Buf* b, Member* members, Sample* s, size_t n, bint
 
 # By metric and by family.
 
-_METRIC_NAME = _re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
-_LABEL_NAME = _re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*\Z")
 _WORDS = {KIND_COUNTER: "counter", KIND_GAUGE: "gauge", KIND_TIMER: "gauge", KIND_HISTOGRAM: "histogram"}
 _SUFFIXES = {"counter": ("_total", "_created"), "histogram": ("_bucket", "_sum", "_count", "_created")}
 
@@ -621,12 +618,17 @@ cdef bytes help_text(text, bint openmetrics):
     return raw.replace(b'"', b'\\"') if openmetrics else raw
 
 
+cdef bint is_name(str text):
+    """Letters, digits and underscores of ASCII, no digit first."""
+    return text.isascii() and text.isidentifier()
+
+
 def _problem(Metric metric, str name, bint emit_prog_label):
     """Why Prometheus cannot have this metric (spec metrics-export.md §1.3), or None."""
-    if not _METRIC_NAME.match(name):
+    if not is_name(name.replace(":", "_")):
         return f"{quoted_str(name)} is not a valid metric name"
     for key in metric.keys:
-        if not _LABEL_NAME.match(key):
+        if not is_name(key) or key.startswith("__"):
             return f"{quoted_str(key)} is not a valid label name for metric {quoted_str(name)}"
     if emit_prog_label and "prog" in metric.keys:
         return f"duplicate label names in metric {quoted_str(name)}: prog"

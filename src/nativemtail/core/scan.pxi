@@ -1,5 +1,5 @@
 from collections import namedtuple as _namedtuple
-from threading import Lock
+from _thread import allocate_lock as Lock  # not by way of `threading`, which a start would have to import
 
 # Blocks to candidate lines: the gates scan a whole block, and only lines that an event marked, or that some program
 # must see, are looked at one by one.  All of it runs without the GIL, the programs with the store's lock.

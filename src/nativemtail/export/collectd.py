@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from nativemtail.export import wire
 from nativemtail.export.values import encode, exported, flat_name, time_text, value_text
+from nativemtail.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nativemtail._core import Metric, Snapshot
     from nativemtail.export.wire import Budget
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _KINDS = {1: "counter", 2: "gauge", 3: "gauge", 5: "histogram"}
 """collectd's type by `Metric.kind`."""

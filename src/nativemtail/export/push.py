@@ -6,7 +6,6 @@ what a peer missed it gets, as it is by then, at the next push.
 
 from __future__ import annotations
 
-import logging
 import math
 import socket
 import threading
@@ -20,13 +19,14 @@ from nativemtail.export.graphite import Graphite
 from nativemtail.export.otlp import Otlp, SetUpError
 from nativemtail.export.statsd import Statsd
 from nativemtail.export.wire import Budget, PushError
+from nativemtail.log import DEBUG, WARNING, Log
 
 if TYPE_CHECKING:
     from nativemtail._core import Snapshot
 
 __all__ = ["Options", "Pusher", "SetUpError"]
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 Count = Callable[[str, int], None]
 """Counts metrics (`total`) and label sets that were written (`success`)."""
@@ -174,7 +174,7 @@ class _Loop:
 
     def _failed(self, text: str) -> None:
         """Say so when it begins; as long as it lasts only where details are asked for."""
-        level = logging.DEBUG if self._failing else logging.WARNING
+        level = DEBUG if self._failing else WARNING
         log.log(level, "%s %s: %s; trying again every %gs", self.target.name, self.target.peer, text, self._interval)
         self._failing = True
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import math
 import os
 import socket
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nativemtail.export import wire
 from nativemtail.export.values import encode, exported, flat_name, number, value_text
+from nativemtail.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nativemtail._core import Metric, Row, Snapshot
     from nativemtail.export.wire import Budget
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 COUNTER, GAUGE, TIMER = 1, 2, 3
 """`Metric.kind`."""

@@ -15,7 +15,6 @@ import contextlib
 import errno
 import gzip
 import http
-import logging
 import os
 import re
 import socket
@@ -31,9 +30,10 @@ import h11
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response, plain, quality
 from nativemtail.http.trust import LOOPBACK, TrustedHosts, plain_peer
+from nativemtail.log import Log
 from nativemtail.selfmetrics import Pool
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _READ = 16 * 1024
 _WRITE = 128 * 1024

@@ -7,7 +7,6 @@ dots is redirected to its clean form, unknown paths are 404.
 from __future__ import annotations
 
 import json
-import logging
 import posixpath
 import threading
 import time
@@ -20,12 +19,13 @@ from nativemtail.export import exposition, graphite, values, varz
 from nativemtail.http import pages
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import HTML, Request, Response, plain, quality
+from nativemtail.log import Log
 from nativemtail.selfmetrics import RESERVED, Costs, SelfMetrics
 
 if TYPE_CHECKING:
     from nativemtail._core import Snapshot
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _FAILED = "An error has occurred while serving metrics:\n\n{}\n"
 _WARNINGS_KEPT = 1000

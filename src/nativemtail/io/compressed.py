@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import zlib
-from typing import Protocol
+
+from nativemtail.record import Protocol
 
 COMPRESSED = (".gz", ".zst")
 INPUT_SIZE = 64 * 1024

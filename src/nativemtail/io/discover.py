@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import stat
 import time
@@ -22,6 +21,7 @@ from nativemtail.io.follow import FileReader, Identity, Position, identity, is_s
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Holder, Source
+from nativemtail.log import Log
 
 REMEMBERED = 65_536
 """So many files that are no longer read are remembered with the position that was reached."""
@@ -40,7 +40,7 @@ _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 
 class LogPath:

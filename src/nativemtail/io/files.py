@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
 from nativemtail.io.compressed import COMPRESSED, Corrupt, decoder
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import Glob
+from nativemtail.log import ERROR, INFO, WARNING, Log
+from nativemtail.record import NamedTuple
 from nativemtail.text import explain
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 Ignore = Callable[[str], object]
 """Takes a base name; true when a file of that name is not to be read."""
@@ -39,11 +39,11 @@ def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
     for glob in globs:
         paths = glob.expand()
         if not paths:
-            log.log(logging.ERROR if glob.is_literal else logging.WARNING, "no file matches %s", glob.pattern)
+            log.log(ERROR if glob.is_literal else WARNING, "no file matches %s", glob.pattern)
         for path in paths:
             if path not in seen:
                 seen.add(path)
-                found = classify(path, ignore, logging.ERROR if glob.is_literal else logging.INFO)
+                found = classify(path, ignore, ERROR if glob.is_literal else INFO)
                 if found:
                     yield found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import re
 import select
@@ -17,6 +16,7 @@ from nativemtail.io.lines import READ_SIZE
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import LogSpec
 from nativemtail.io.sources import Context, Source, SourceError
+from nativemtail.log import Log
 
 MAX_DATAGRAM = 128 * 1024
 """Longer datagrams (possible on Unix sockets only) are cut."""
@@ -30,7 +30,7 @@ _MEMINFO = struct.Struct("9I")
 _MEMINFO_DROPS = 8
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 
 class OctetFraming:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import select
-from collections.abc import Callable
-from typing import Protocol
 
 from nativemtail.io.lines import Buffer, LineReader
+from nativemtail.log import Log
+from nativemtail.record import Protocol
 
-log = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = Log(__name__)
 
 
 class LiveSource(Protocol):

@@ -7,7 +7,6 @@ finished.  Names sort by age; names that begin with a dot are none of ours.  All
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import stat
 import time
@@ -19,6 +18,7 @@ from nativemtail.io.compressed import Corrupt, GrowingZstdDecoder, Truncated
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.loop import Loop
 from nativemtail.io.sources import Context, Source
+from nativemtail.log import Log
 from nativemtail.text import explain, reason
 
 MAX_OPEN = 64
@@ -30,7 +30,7 @@ _EVENTS = watch.DIRECTORY_EVENTS | watch.MODIFY
 _LOST = watch.DELETE_SELF | watch.MOVE_SELF | watch.UNMOUNT | watch.IGNORED
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class Entry(NamedTuple):

@@ -7,7 +7,6 @@ from anywhere.  The limits are in `Settings` (sources.py), what was hit in `Coun
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import resource
 import time
@@ -22,8 +21,9 @@ from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
 from nativemtail.io.segments import SegmentDirectory
 from nativemtail.io.sources import Context, Counters, Settings, Sink
+from nativemtail.log import Log
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
