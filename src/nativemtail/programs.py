@@ -275,7 +275,7 @@ def list_programs(path: str) -> list[tuple[str, str]]:
 def read_program(path: str) -> bytes:
     """The text of a program.  Raises OSError, also for what is no regular file."""
     # Without O_NONBLOCK a named pipe would wait for its writer.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(0, "not a regular file")
         return file.read()

@@ -33,6 +33,8 @@ class Chain(NamedTuple):
     pool: bytes
     seek: int
     """Length of the literal, first in the pool, that a match begins with; 0: it begins at the start of the text."""
+    known: int
+    """Characters of it that the operations begin behind."""
     sure: int
     """A failure of an operation up to this one means that there is no match from here."""
     optional: bool

@@ -17,7 +17,8 @@ struct ChainOp {
     uint8_t slot;      // that gets the position when the operation's own part is done; kNoSlot: none
     uint8_t then;      // that gets the position when the literal behind it is, too, but `behind` characters before
     uint8_t behind;
-    uint8_t n;         // length of the literal behind the operation, at most 8
+    uint8_t n;         // length of the literal behind the operation, at most 16; of kLast and kFirst, which have
+                       // found it: so many characters of it are gone by
     uint8_t back;      // characters that a run leaves to what follows
     uint16_t target;   // operation to go on with; of kLast and kFirst the length of the literal that they look for
     uint32_t table;    // offsets in the pool
@@ -30,6 +31,7 @@ struct Chain {
     const ChainOp *ops;  // nullptr: the pattern is none
     const uint8_t *pool;
     uint32_t seek;  // length of the literal that a match begins with, the pool's first bytes; 0: only at the start
+    uint32_t known;  // characters of it that the operations begin behind
     uint32_t sure;  // a failure up to this operation means that there is no match from here
     bool optional;  // some groups may be unset
     uint64_t tried;
@@ -105,14 +107,13 @@ NM_ALWAYS bool fits_fixed(const uint8_t *lanes, const char *at, size_t n, const 
     return true;
 }
 
-// Whether a literal of n bytes, at most 8, stands here; in the pool is its word, then the mask of its bytes.
+// Whether a literal of n bytes, at most 16, stands here; in the pool it is filled up, then comes the mask of its bytes.
 NM_ALWAYS bool fits_word(const uint8_t *word, const char *at, size_t n, const char *wide) noexcept {
     if (at <= wide) {
-        uint64_t here, wanted, mask;
-        std::memcpy(&here, at, 8);
-        std::memcpy(&wanted, word, 8);
-        std::memcpy(&mask, word + 8, 8);
-        return ((here ^ wanted) & mask) == 0;
+        const __m128i *wanted = reinterpret_cast<const __m128i *>(word);
+        const __m128i here = _mm_loadu_si128(reinterpret_cast<const __m128i *>(at));
+        const __m128i same = _mm_cmpeq_epi8(_mm_and_si128(here, _mm_loadu_si128(wanted + 1)), _mm_loadu_si128(wanted));
+        return _mm_movemask_epi8(same) == 0xFFFF;
     }
     return std::memcmp(at, word, n) == 0;
 }
@@ -165,8 +166,8 @@ NM_AVX2 const char *literal_last(const char *literal, size_t n, const ChainText 
     return nullptr;
 }
 
-// Run the chain from `start`: 1 matched, 0 not, -1 undecided.  `pairs` 0: nothing is written to `ov`.
-NM_AVX2 int chain_from(const Chain &chain, const ChainText &text, const char *start, size_t *ov, int pairs) noexcept {
+// Run the chain for a match from `start`: 1 matched, 0 not, -1 undecided.  `pairs` 0: nothing is written to `ov`.
+NM_ALWAYS int chain_from(const Chain &chain, const ChainText &text, const char *start, size_t *ov, int pairs) noexcept {
     const uint8_t *const pool = chain.pool;
     const char *const base = text.p;
     const char *const end = text.end;
@@ -175,7 +176,7 @@ NM_AVX2 int chain_from(const Chain &chain, const ChainText &text, const char *st
     const ChainOp *choice[kChoices];
     const char *kept[kChoices];
     int open = 0;
-    const char *at = start;
+    const char *at = start + chain.known;
     const char *to;
     if (chain.optional)
         for (int i = 0; i < 2 * pairs; i++) ov[i] = kUnset;
@@ -201,7 +202,10 @@ NM_AVX2 int chain_from(const Chain &chain, const ChainText &text, const char *st
                 at = op->code == kLast ? literal_last(literal, op->target, text, at, to)
                                        : literal_first(literal, op->target, text, at, to);
                 if (!at) goto fail;
-                break;
+                if (op->slot != kNoSlot) ov[op->slot] = size_t(at - base);
+                at += op->n;
+                if (op->then != kNoSlot) ov[op->then] = size_t(at - base) - op->behind;
+                continue;
             }
             case kEscaped:
                 for (;;) {
@@ -255,14 +259,13 @@ NM_AVX2 int chain_from(const Chain &chain, const ChainText &text, const char *st
 }
 
 NM_AVX2 int chain_search(const Chain &chain, const ChainText &text, size_t *ov, int pairs) noexcept {
-    if (!chain.seek) return chain_from(chain, text, text.p, ov, pairs);
     const char *literal = reinterpret_cast<const char *>(chain.pool);
     const char *at = text.p;
     for (int starts = 0; starts < kStarts; starts++) {
-        at = literal_first(literal, chain.seek, text, at, text.end);
+        if (chain.seek) at = literal_first(literal, chain.seek, text, at, text.end);
         if (!at) return 0;
         const int rc = chain_from(chain, text, at, ov, pairs);
-        if (rc) return rc;
+        if (rc || !chain.seek) return rc;
         at++;
     }
     return -1;

@@ -57,6 +57,7 @@ cdef extern from "core/chain.hpp" namespace "nm" nogil:
         const ChainOp* ops
         const uint8_t* pool
         uint32_t seek
+        uint32_t known
         uint32_t sure
         CBool optional
     bint chains_work() noexcept

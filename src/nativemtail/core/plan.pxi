@@ -171,6 +171,7 @@ cdef class Plan:
                 p.chain.ops = <const ChainOp*> self.keep(spec.chain.ops).p
                 p.chain.pool = <const uint8_t*> self.keep(spec.chain.pool).p
                 p.chain.seek = spec.chain.seek
+                p.chain.known = spec.chain.known
                 p.chain.sure = spec.chain.sure
                 p.chain.optional = spec.chain.optional
             if spec.automaton is not None:

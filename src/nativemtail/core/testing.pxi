@@ -160,6 +160,7 @@ def _test_chain(chain, bytes text, int pairs, size_t n):
     c.ops = <const ChainOp*><const char*>ops
     c.pool = <const uint8_t*><const char*>pool
     c.seek = chain.seek
+    c.known = chain.known
     c.sure = chain.sure
     c.optional = chain.optional
     ov = <size_t*>zeroed(2 * pairs, sizeof(size_t))

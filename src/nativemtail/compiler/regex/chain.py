@@ -53,7 +53,7 @@ _MAX_NESTING = 40
 _MAX_BRANCHES = 24
 _WIDTH = 16
 """Characters that one FIXED compares."""
-_WORD = 8
+_WORD = 16
 """Characters of a literal behind a run."""
 _END_OF_TEXT = 1 << 128
 """Stands for the end of the text beside the 128 characters of a set."""
@@ -250,6 +250,23 @@ def _literal(items: Sequence[_Item]) -> bytes:
     return text[:_WIDTH]
 
 
+def _known(items: Sequence[_Item], width: int) -> tuple[int, int, list[tuple[int, int]]]:
+    """How many of the `width` characters that are known to be here whole items stand for, and how many items those are.
+
+    And the marks among them: slot, and characters before it.
+    """
+    count = 0
+    marks: list[tuple[int, int]] = []
+    for done, item in enumerate(items):
+        if isinstance(item, _Mark):
+            marks.append((item.slot, count))
+        elif isinstance(item, _Run) and item.exact and count + item.least <= width:
+            count += item.least
+        else:
+            return count, done, marks
+    return count, len(items), marks
+
+
 def _leading_literal(items: Sequence[_Item]) -> bytes:
     text = _literal(items)
     if not text:
@@ -374,7 +391,9 @@ class _Assembler:
         self._seek = len(seek)
         self._sure: int | None = None
         self._joint = 0
-        self._emit(items, [], 0)
+        self._known, done, marks = _known(items, len(seek))
+        self._place(marks, self._known)
+        self._emit(items[done:] if self._known else items, [], 0)
         self._add(_Op(DONE))
         choices = [item for item in items if isinstance(item, _Choice)]
         self._optional = any(isinstance(item, _Mark) for item in _all(choices))
@@ -387,7 +406,7 @@ class _Assembler:
             for op in self._ops
         )
         sure = len(self._ops) if self._sure is None else self._sure
-        return Chain(packed, bytes(self._pool), self._seek, sure, self._optional)
+        return Chain(packed, bytes(self._pool), self._seek, self._known, sure, self._optional)
 
     def _add(self, op: _Op) -> _Op:
         if len(self._ops) >= _MAX_OPS:
@@ -418,7 +437,7 @@ class _Assembler:
                 case _Mark(slot):
                     self._mark(slot)
                 case _Run():
-                    self._run(item, [*items[at + 1 :], *after])
+                    at += self._run(item, items[at + 1 :], after)
                 case _Escaped():
                     self._escaped(item, [*items[at + 1 :], *after])
                 case _End():
@@ -439,6 +458,11 @@ class _Assembler:
             last.then, last.behind = slot, behind
         else:
             self._add(_Op(SAVE, then=slot, behind=behind))
+
+    def _place(self, marks: list[tuple[int, int]], width: int) -> None:
+        """Marks in the `width` characters that the position has just gone by: slot, and characters before it."""
+        for slot, before in marks:
+            self._mark(slot, width - before)
 
     def _last(self) -> _Op | None:
         """The operation that is always the one before."""
@@ -473,28 +497,34 @@ class _Assembler:
             last.literal = self._table(_word(sets))
         else:
             self._add(_Op(FIXED, table=self._table(_lanes(sets)), most=len(sets)))
-        for slot, place in marks:
-            self._mark(slot, len(sets) - place)
+        self._place(marks, len(sets))
         return at
 
-    def _run(self, item: _Run, rest: list[_Item]) -> None:
+    def _run(self, item: _Run, here: list[_Item], after: list[_Item]) -> int:
+        """With `here` and then `after` behind it; how many items of `here` are done as well."""
+        rest = [*here, *after]
         table = self._table(_nibbles(item.chars))
         back = 0 if item.exact else _given_back(item, rest)
         if back is not None:
             if back > 255:
                 raise _Unfit
             self._add(_Op(RUN, table=table, least=item.least, most=item.most, back=back))
-            return
+            return 0
         literal = _literal(rest)
+        done = 0
         if literal:
             code = FIRST if item.lazy else LAST
-            place = self._table(literal)
-            self._add(_Op(code, table=table, least=item.least, most=item.most, literal=place, target=len(literal)))
+            op = self._add(_Op(code, table=table, least=item.least, most=item.most, target=len(literal)))
+            op.literal = self._table(literal)
+            op.n, done, marks = _known(here, len(literal))
+            self._unsure()
+            self._place(marks, op.n)
         elif item.lazy or (item.most == ANY_NUMBER and not _next(rest)[0] & ~item.chars):
             raise _Unfit  # the first choice never comes through
         else:
             self._add(_Op(RUN, table=table, least=item.least, most=item.most))
-        self._unsure()
+            self._unsure()
+        return done
 
     def _escaped(self, item: _Escaped, rest: list[_Item]) -> None:
         chars, empty = _next(rest)
