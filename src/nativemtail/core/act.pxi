@@ -232,13 +232,13 @@ cdef inline bint is_int_text(Str text) noexcept nogil:
 
 
 cdef inline bint gate_open(Context* ctx, Pattern* pattern) noexcept nogil:
-    cdef bint is_open
     if not ctx.gated or not pattern.gated:
         return True
-    is_open = pattern.opened == ctx.serial
-    ctx.matcher.gate_asked += 1
-    ctx.matcher.gate_open += is_open
-    return is_open
+    if pattern.opened != ctx.serial:
+        ctx.matcher.gate_shut += 1
+        return False
+    ctx.matcher.gate_open += 1
+    return True
 
 
 cdef inline bint take_early(Pattern* pattern, uint64_t serial) noexcept nogil:
@@ -249,6 +249,14 @@ cdef inline bint take_early(Pattern* pattern, uint64_t serial) noexcept nogil:
     pattern.matched = early.matched
     pattern.ov, early.ov = early.ov, pattern.ov
     return True
+
+
+cdef inline int match_now(Context* ctx, Pattern* pattern) noexcept nogil:
+    cdef int rc
+    if ctx.line.state != TEXT_ASCII:
+        return match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
+    rc = match_chain(&ctx.matcher, pattern, &ctx.line, pattern.ov)
+    return rc if rc >= 0 else match_search(&ctx.matcher, pattern, &ctx.line, 0, pattern.ov)
 
 
 cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
@@ -265,7 +273,7 @@ cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
     elif pattern.untimed:
         pattern.untimed -= 1
         if pattern.early == NULL or not take_early(pattern, ctx.serial):
-            pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
+            pattern.matched = match_now(ctx, pattern)
     else:
         match_timed(ctx, pattern)
     pattern.tried += 1
@@ -285,7 +293,7 @@ cdef inline uint32_t until_next_sample(int64_t now) noexcept nogil:
 
 cdef void match_timed(Context* ctx, Pattern* pattern) noexcept nogil:
     cdef int64_t start = monotonic_ns()
-    pattern.matched = match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
+    pattern.matched = match_now(ctx, pattern)
     pattern.timed_ns += monotonic_ns() - start
     pattern.timed += 1
     pattern.untimed = until_next_sample(start)

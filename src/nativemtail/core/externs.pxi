@@ -14,9 +14,12 @@ cdef extern from "core/lines.hpp" namespace "nm" nogil:
     ctypedef bint CBool "bool"
     size_t index_lines(const char* p, size_t n, uint32_t* ends, CBool* ascii) noexcept
     const char* find_newline(const char* at, const char* end) noexcept
-    bint same_moment(const char* p, const char* memo, size_t n, size_t seconds) noexcept
-    size_t skip_moments(const char* base, const uint32_t* ends, size_t line, size_t lines, const char* memo, size_t n,
-                        size_t seconds) noexcept
+    ctypedef struct Moment:
+        size_t n
+    bint moment_set(Moment* moment, const char* p, size_t n, size_t seconds) noexcept
+    bint moment_is(const Moment& moment, const char* p) noexcept
+    size_t skip_moments(const char* base, size_t n, const uint32_t* ends, size_t line, size_t lines,
+                        const Moment& moment) noexcept
     void sort_words(uint64_t* words, size_t n) noexcept
     int lowest_bit(uint64_t word) noexcept
 

@@ -87,34 +87,62 @@ inline void sort_words(uint64_t *words, size_t n) noexcept { std::sort(words, wo
 
 inline int lowest_bit(uint64_t word) noexcept { return __builtin_ctzll(word); }
 
-// Whether p[0..n) and q[0..n) are the same; n is at least 16.
-inline bool same_long(const char *p, const char *q, size_t n) noexcept {
-    for (size_t at = 0;; at += 16) {
-        if (at + 16 > n) at = n - 16;
-        uint64_t a[2], b[2];
-        std::memcpy(a, p + at, 16);
-        std::memcpy(b, q + at, 16);
-        if ((a[0] ^ b[0]) | (a[1] ^ b[1])) return false;
-        if (at + 16 == n) return true;
+struct Moment {  // a time that lines begin with, and the byte behind it
+    uint8_t least[48];
+    uint8_t more[48];  // how much larger a byte may be: the digits of the seconds may be others
+    size_t n;          // 0: there is none
+};
+
+// `seconds`: where two digits are that may be any from 00 to 59; 0: nowhere.  False if p[0..n) is too long.
+inline bool moment_set(Moment *moment, const char *p, size_t n, size_t seconds) noexcept {
+    if (n > sizeof moment->least) return false;
+    std::memset(moment->least, 0, sizeof moment->least);
+    std::memset(moment->more, 0xFF, sizeof moment->more);
+    std::memcpy(moment->least, p, n);
+    std::memset(moment->more, 0, n);
+    if (seconds) {
+        std::memset(moment->least + seconds, '0', 2);
+        moment->more[seconds] = 5;
+        moment->more[seconds + 1] = 9;
     }
+    moment->n = n;
+    return true;
 }
 
-// Whether p[0..n) is the same as `memo`, but for the two digits at `seconds`, which may be others from 00 to 59; 0: as
-// they are.  `seconds` is n - 3 then, and 13 at least.
-inline bool same_moment(const char *p, const char *memo, size_t n, size_t seconds) noexcept {
-    if (!seconds) return same_long(p, memo, n);
-    if (p[n - 1] != memo[n - 1] || uint8_t(p[seconds] - '0') > 5 || uint8_t(p[seconds + 1] - '0') > 9) return false;
-    if (seconds > 16) return same_long(p, memo, seconds);
-    return nm_same(p, memo, seconds);
+// Whether p, which has so many bytes, begins with it.
+inline bool moment_is(const Moment &moment, const char *p) noexcept {
+    for (size_t i = 0; i < moment.n; i++)
+        if (uint8_t(p[i] - moment.least[i]) > moment.more[i]) return false;
+    return true;
 }
 
-// The first line from `line` on that does not begin with such a moment.
-inline size_t skip_moments(const char *base, const uint32_t *ends, size_t line, size_t lines, const char *memo,
-                           size_t n, size_t seconds) noexcept {
-    size_t start = line ? ends[line - 1] + size_t{1} : 0;
+#if defined(__x86_64__)
+inline bool moment_is_16(const Moment &moment, size_t at, const char *p) noexcept {
+    const __m128i least = _mm_loadu_si128(reinterpret_cast<const __m128i *>(moment.least + at));
+    const __m128i more = _mm_loadu_si128(reinterpret_cast<const __m128i *>(moment.more + at));
+    const __m128i found = _mm_sub_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p + at)), least);
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(found, more), found)) == 0xFFFF;
+}
+
+// As moment_is(), where 48 bytes may be read.
+inline bool moment_is_wide(const Moment &moment, const char *p) noexcept {
+    if (!moment_is_16(moment, 0, p)) return false;
+    return moment.n <= 16 || (moment_is_16(moment, 16, p) && moment_is_16(moment, 32, p));
+}
+#else
+inline bool moment_is_wide(const Moment &moment, const char *p) noexcept { return moment_is(moment, p); }
+#endif
+
+// The first line from `line` on that does not begin with the moment; the block is base[0..n).
+inline size_t skip_moments(const char *base, size_t n, const uint32_t *ends, size_t line, size_t lines,
+                           const Moment &moment) noexcept {
+    const char *at = base + (line ? ends[line - 1] + size_t{1} : 0);
+    const char *const wide = n < sizeof moment.least ? base : base + n - sizeof moment.least;
     for (; line < lines; line++) {
-        if (ends[line] - start < n || !same_moment(base + start, memo, n, seconds)) break;
-        start = ends[line] + size_t{1};
+        const char *end = base + ends[line];
+        if (size_t(end - at) < moment.n) break;
+        if (!(at < wide ? moment_is_wide(moment, at) : moment_is(moment, at))) break;
+        at = end + 1;
     }
     return line;
 }

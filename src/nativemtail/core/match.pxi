@@ -107,8 +107,8 @@ cdef struct Matcher:        # what matching needs besides the pattern; one per e
     int64_t searches        # by PCRE2 of patterns that are not proven linear
     int64_t limit_hits
     int64_t re2_runs
-    int64_t gate_asked      # patterns whose gate was asked, and was open, in this block
-    int64_t gate_open
+    int64_t gate_open       # patterns whose gate was asked in this block, and was open
+    int64_t gate_shut       # and was not
 
 
 cdef int matcher_init(Matcher* m, bint allow_jit) noexcept nogil:
@@ -261,23 +261,36 @@ cdef bint uses_pcre2(Matcher* m, Pattern* p, size_t n) noexcept nogil:
     return p.flags & PATTERN_LINEAR or (n < LONG_LINE and p.hits < HITS_TO_DEMOTE)
 
 
+cdef inline int match_chain(Matcher* m, Pattern* p, Subject* s, size_t* ov) noexcept nogil:
+    """Match an ASCII subject by a plain scan: 1, 0, or -1 where that is not possible or cannot say."""
+    if not m.chains or p.chain.ops == NULL:
+        return -1
+    return chain_match(&p.chain, s.p, s.n, s.room, ov, p.pairs)
+
+
 cdef int match_at(Matcher* m, Pattern* p, Subject* s, size_t start, size_t* ov) noexcept nogil:
     """Match `p` against the subject from offset `start` of its (repaired) text: 1, 0, or -1 without memory.
 
     `ov` gets p.pairs pairs of offsets into that text.
     """
+    cdef int rc
+    if s.state == TEXT_UNKNOWN and not subject_examine(s):
+        return -1
+    if s.state == TEXT_ASCII and start == 0:
+        rc = match_chain(m, p, s, ov)
+        if rc >= 0:
+            return rc
+    return match_search(m, p, s, start, ov)
+
+
+cdef int match_search(Matcher* m, Pattern* p, Subject* s, size_t start, size_t* ov) noexcept nogil:
+    """Likewise, of a subject that was examined, and not by a plain scan."""
     cdef const char* text = s.p
     cdef size_t n = s.n
     cdef int rc = -1
-    if s.state == TEXT_UNKNOWN and not subject_examine(s):
-        return -1
     if s.state == TEXT_REPAIRED:
         text = s.fixed.p
         n = s.fixed.n
-    if s.state == TEXT_ASCII and m.chains and p.chain.ops != NULL and start == 0:
-        rc = chain_match(&p.chain, text, n, s.room, ov, p.pairs)
-        if rc >= 0:
-            return rc
     if uses_pcre2(m, p, n):
         if s.state == TEXT_ASCII:
             if p.bytes.state != FORM_NONE:

@@ -14,9 +14,7 @@ cdef struct Leading:            # a time at the start of the line, for residues 
     Run* runs
     int run_n                   # 0: the residue is of another kind
     bint by_digit               # the time's extent may depend on which digits are there
-    char memo[48]               # the last time that was good, and the byte behind it
-    size_t memo_n               # with that byte, at least 16; 0: none
-    size_t seconds              # where two digits of seconds end the time, which any others may replace; 0: nowhere
+    Moment memo                 # the last time that was good, and others of its minute
     uint64_t memo_epoch
 
 cdef struct Gates:              # one Hyperscan database for all programs

@@ -94,7 +94,7 @@ cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length
 
 
 cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
-    cdef size_t length
+    cdef size_t length, seconds
     cdef Str text
     if not leading_scan(leading, p, n, &length):
         return False
@@ -104,19 +104,18 @@ cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const
     text.n = length
     if parse_time(ctx, layout, text) != 0:
         return False
-    if 15 <= length < n and length < sizeof(leading.memo):
-        memcpy(leading.memo, p, length + 1)
-        leading.memo_n = length + 1
-        leading.memo_epoch = ctx.epoch
-        leading.seconds = length - 2 if not leading.by_digit and ends_with_seconds(layout.text, text) else 0
+    if 3 <= length < n:
+        seconds = length - 2 if not leading.by_digit and ends_with_seconds(layout.text, text) else 0
+        if moment_set(&leading.memo, p, length + 1, seconds):
+            leading.memo_epoch = ctx.epoch
     return True
 
 
 cdef inline bint leading_good(Context* ctx, Leading* leading, Strptime* layout, const char* p,
                               size_t n) noexcept nogil:
     """Whether the line has a good time at its start, or none that the residue's pattern could match."""
-    if (leading.memo_n and n >= leading.memo_n and leading.memo_epoch == ctx.epoch
-            and same_moment(p, leading.memo, leading.memo_n, leading.seconds)):
+    if (leading.memo.n and n >= leading.memo.n and leading.memo_epoch == ctx.epoch
+            and moment_is(leading.memo, p)):
         return True
     return leading_parsed(ctx, leading, layout, p, n)
 
@@ -142,10 +141,10 @@ cdef inline bint is_quiet(Scan* s, size_t line) noexcept nogil:
 cdef inline size_t skip_quiet(Scan* s, size_t line) noexcept nogil:
     """Past the lines that are quickly seen to be quiet."""
     cdef Leading* leading = s.gates.leading
-    if (s.gates.any_always or s.gates.residue_n != 1 or not leading.run_n or leading.memo_n == 0
+    if (s.gates.any_always or s.gates.residue_n != 1 or not leading.run_n or leading.memo.n == 0
             or leading.memo_epoch != s.ctx.epoch):
         return line
-    return skip_moments(s.base, s.ends, line, s.lines, leading.memo, leading.memo_n, leading.seconds)
+    return skip_moments(s.base, s.n, s.ends, line, s.lines, leading.memo)
 
 
 cdef void find_loud(Scan* s) noexcept nogil:
@@ -211,8 +210,8 @@ cdef inline void choose_programs(Scan* s, const uint64_t* event, size_t events) 
         events -= 1
 
 
-cdef void run_line(Scan* s, size_t line, const uint64_t* event, size_t events) noexcept nogil:
-    """Run over a line the programs that its events, or no gates, select."""
+cdef void run_line(Scan* s, size_t line, const uint64_t* event, size_t events, bint loud) noexcept nogil:
+    """Run over a line the programs that its events, its being loud, or no gates, select."""
     cdef Context* ctx = s.ctx
     cdef Gates* g = s.gates
     cdef uint64_t todo
@@ -228,7 +227,7 @@ cdef void run_line(Scan* s, size_t line, const uint64_t* event, size_t events) n
         ctx.line.state = TEXT_ASCII
     if ctx.gated:
         choose_programs(s, event, events)
-        if g.residue_n:
+        if loud and g.residue_n:
             run_residues(s, first, n)
     for word in range(g.words):
         todo = s.allowed[word]
@@ -305,12 +304,14 @@ cdef inline void expect(Scan* s, uint64_t event) noexcept nogil:
 cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
     """Run over the lines that have events, or are loud."""
     cdef size_t line, i = 0, k = 0, first
+    cdef bint loud
     while i < e.n or k < s.loud_n:
         line = e.list[i] >> 32 if i < e.n else s.lines
-        if k < s.loud_n and s.loud[k] <= line:
+        loud = k < s.loud_n and s.loud[k] <= line
+        if loud:
             k += 1
             if s.loud[k - 1] < line:
-                run_line(s, s.loud[k - 1], NULL, 0)
+                run_line(s, s.loud[k - 1], NULL, 0, True)
                 continue
         first = i
         while i < e.n and e.list[i] >> 32 == line:
@@ -318,7 +319,7 @@ cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
             i += 1
         if i < e.n:
             expect(s, e.list[i])
-        run_line(s, line, e.list + first, i - first)
+        run_line(s, line, e.list + first, i - first, loud)
 
 
 cdef void early_match(Scan* s, size_t line, Early* early) noexcept nogil:
@@ -394,11 +395,11 @@ cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
         run_candidates(s, e)
     elif s.ahead == NULL:
         for line in range(s.lines):
-            run_line(s, line, NULL, 0)
+            run_line(s, line, NULL, 0, True)
     else:
         for line in range(s.lines):
             look_ahead(s, line)
-            run_line(s, line, NULL, 0)
+            run_line(s, line, NULL, 0, True)
     s.lock.release()
 
 
@@ -650,8 +651,7 @@ cdef class Engine:
         cdef int64_t start = monotonic_ns()
         cdef Matcher* m = &self.ctx.matcher
         cdef bint gated = self.plan.gates.usable and self.rest == 0
-        m.gate_asked = 0
-        m.gate_open = 0
+        m.gate_open = m.gate_shut = 0
         while s.base < end:
             self.ctx.gated = gated
             self._index_piece(s, end)
@@ -706,7 +706,7 @@ cdef class Engine:
         if self.rest > 0:
             self.rest -= 1
         elif (self.ctx.gated and lines >= WORTH_LINES and 2 * s.program_runs > lines * self.plan.prog_n
-                and 2 * m.gate_open >= m.gate_asked):
+                and m.gate_open >= m.gate_shut):
             self.rest = REST_BLOCKS
 
     # --- what happened -------------------------------------------------------------------------------------
