@@ -30,7 +30,7 @@ struct ChainOp {
 struct Chain {
     const ChainOp *ops;  // nullptr: the pattern is none
     const uint8_t *pool;
-    uint32_t seek;  // length of the literal that a match begins with, the pool's first bytes; 0: only at the start
+    uint32_t seek;  // length of the literal that a match begins with, at the pool's start; 0: only at the start
     uint32_t known;  // characters of it that the operations begin behind
     uint32_t sure;  // a failure up to this operation means that there is no match from here
     bool optional;  // some groups may be unset
@@ -118,13 +118,14 @@ NM_ALWAYS bool fits_word(const uint8_t *word, const char *at, size_t n, const ch
     return std::memcmp(at, word, n) == 0;
 }
 
-// The first place from `at` to `last` where the literal of n bytes stands, all of it within the text; null: nowhere.
-NM_AVX2 const char *literal_first(const char *literal, size_t n, const ChainText &text, const char *at,
+// The first place from `at` to `last` where the literal of n bytes, at most 16 (`word` as for fits_word()), stands, all of
+// it within the text; null: nowhere.
+NM_AVX2 const char *literal_first(const uint8_t *word, size_t n, const ChainText &text, const char *at,
                                   const char *last) noexcept {
     if (size_t(text.end - at) < n) return nullptr;
     if (last > text.end - n) last = text.end - n;
-    const __m256i head = _mm256_set1_epi8(literal[0]);
-    const __m256i tail = _mm256_set1_epi8(literal[n - 1]);
+    const __m256i head = _mm256_set1_epi8(char(word[0]));
+    const __m256i tail = _mm256_set1_epi8(char(word[n - 1]));
     for (; at <= last && text.wide && text.wide - at >= ptrdiff_t(n) - 1; at += 32) {
         const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at));
         const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at + n - 1));
@@ -132,22 +133,22 @@ NM_AVX2 const char *literal_first(const char *literal, size_t n, const ChainText
         for (uint32_t mask = static_cast<uint32_t>(_mm256_movemask_epi8(both)); mask; mask &= mask - 1) {
             const char *here = at + __builtin_ctz(mask);
             if (here > last) return nullptr;
-            if (nm_same(here, literal, n)) return here;
+            if (fits_word(word, here, n, text.wide)) return here;
         }
     }
     for (; at <= last; at++)
-        if (*at == literal[0] && nm_same(at, literal, n)) return at;
+        if (fits_word(word, at, n, text.wide)) return at;
     return nullptr;
 }
 
 // The last such place.
-NM_AVX2 const char *literal_last(const char *literal, size_t n, const ChainText &text, const char *at,
+NM_AVX2 const char *literal_last(const uint8_t *word, size_t n, const ChainText &text, const char *at,
                                  const char *last) noexcept {
     if (size_t(text.end - at) < n) return nullptr;
     if (last > text.end - n) last = text.end - n;
     if (last < at) return nullptr;
-    const __m256i head = _mm256_set1_epi8(literal[0]);
-    const __m256i tail = _mm256_set1_epi8(literal[n - 1]);
+    const __m256i head = _mm256_set1_epi8(char(word[0]));
+    const __m256i tail = _mm256_set1_epi8(char(word[n - 1]));
     const char *end = last + 1;  // what is behind it has been looked at
     for (; end - at >= 32; end -= 32) {
         const char *p = end - 32;
@@ -157,12 +158,12 @@ NM_AVX2 const char *literal_last(const char *literal, size_t n, const ChainText 
         uint32_t mask = static_cast<uint32_t>(_mm256_movemask_epi8(both));
         while (mask) {
             const int bit = 31 - __builtin_clz(mask);
-            if (nm_same(p + bit, literal, n)) return p + bit;
+            if (fits_word(word, p + bit, n, text.wide)) return p + bit;
             mask ^= uint32_t{1} << bit;
         }
     }
     while (end > at)
-        if (*--end == literal[0] && nm_same(end, literal, n)) return end;
+        if (fits_word(word, --end, n, text.wide)) return end;
     return nullptr;
 }
 
@@ -194,13 +195,12 @@ NM_ALWAYS int chain_from(const Chain &chain, const ChainText &text, const char *
                 break;
             case kLast:
             case kFirst: {
-                const char *literal = reinterpret_cast<const char *>(pool) + op->literal;
                 to = op->most < size_t(end - at) ? at + op->most : end;
                 to = run_end(pool + op->table, at, to, wide);
                 if (size_t(to - at) < op->least) goto fail;
                 at += op->least;
-                at = op->code == kLast ? literal_last(literal, op->target, text, at, to)
-                                       : literal_first(literal, op->target, text, at, to);
+                at = op->code == kLast ? literal_last(pool + op->literal, op->target, text, at, to)
+                                       : literal_first(pool + op->literal, op->target, text, at, to);
                 if (!at) goto fail;
                 if (op->slot != kNoSlot) ov[op->slot] = size_t(at - base);
                 at += op->n;
@@ -259,10 +259,9 @@ NM_ALWAYS int chain_from(const Chain &chain, const ChainText &text, const char *
 }
 
 NM_AVX2 int chain_search(const Chain &chain, const ChainText &text, size_t *ov, int pairs) noexcept {
-    const char *literal = reinterpret_cast<const char *>(chain.pool);
     const char *at = text.p;
     for (int starts = 0; starts < kStarts; starts++) {
-        if (chain.seek) at = literal_first(literal, chain.seek, text, at, text.end);
+        if (chain.seek) at = literal_first(chain.pool, chain.seek, text, at, text.end);
         if (!at) return 0;
         const int rc = chain_from(chain, text, at, ov, pairs);
         if (rc || !chain.seek) return rc;

@@ -386,7 +386,7 @@ class _Op:
 class _Assembler:
     def __init__(self, seek: bytes, items: list[_Item]) -> None:
         self._ops: list[_Op] = []
-        self._pool = bytearray(seek)
+        self._pool = bytearray(_word(seek))
         self._tables: dict[bytes, int] = {}
         self._seek = len(seek)
         self._sure: int | None = None
@@ -494,7 +494,7 @@ class _Assembler:
             return at + 1
         if joins and last is not None:
             last.n = last.behind = len(sets)  # a mark that is there already is in front of the literal
-            last.literal = self._table(_word(sets))
+            last.literal = self._table(_word(bytes(chars.bit_length() - 1 for chars in sets)))
         else:
             self._add(_Op(FIXED, table=self._table(_lanes(sets)), most=len(sets)))
         self._place(marks, len(sets))
@@ -515,7 +515,7 @@ class _Assembler:
         if literal:
             code = FIRST if item.lazy else LAST
             op = self._add(_Op(code, table=table, least=item.least, most=item.most, target=len(literal)))
-            op.literal = self._table(literal)
+            op.literal = self._table(_word(literal))
             op.n, done, marks = _known(here, len(literal))
             self._unsure()
             self._place(marks, op.n)
@@ -559,9 +559,8 @@ def _is_one(item: _Item) -> bool:
     return isinstance(item, _Run) and item.exact and not item.chars & (item.chars - 1)
 
 
-def _word(sets: list[int]) -> bytes:
+def _word(text: bytes) -> bytes:
     """A literal and the mask of its bytes, as words."""
-    text = bytes(chars.bit_length() - 1 for chars in sets)
     return text.ljust(_WORD, b"\0") + (b"\xff" * len(text)).ljust(_WORD, b"\0")
 
 
