@@ -70,7 +70,7 @@ cdef class Plan:
 
     `gated` False runs every program on every line, `vector` False leaves all gates to Hyperscan, `jit` False makes all
     captures with RE2.  All give the same results, which the tests rely on.  `database` is what another plan of the same
-    tables gave.  Raises ValueError when a pattern or the gates cannot be compiled.
+    tables gave, whose patterns need not be tried again.  Raises ValueError when a pattern or the gates cannot be compiled.
     """
 
     cdef Pattern* patterns
@@ -110,6 +110,8 @@ cdef class Plan:
         self.lines = [(program.lines, program.begin_lines) for program in tables.programs]
         self.texts = [pattern.text for pattern in tables.patterns]
         self._add_patterns(tables.patterns)
+        if not database:
+            self._try_patterns()
         self._add_programs(tables.programs)
         self._add_aheads(tables.programs)
         self._add_residues(tables.residues)
@@ -174,8 +176,13 @@ cdef class Plan:
                 p.chain.optional = spec.chain.optional
             if spec.automaton is not None:
                 self._add_automaton(&p.automaton, spec.automaton)
+
+    cdef _try_patterns(self):
+        cdef Pattern* p
+        for i, text in enumerate(self.texts):
+            p = &self.patterns[i]
             if form_compile(&p.bytes, 0) == FORM_NONE and not pattern_re2(p):
-                raise ValueError(f"pattern too large for this machine: /{spec.text.decode('utf-8', 'replace')}/")
+                raise ValueError(f"pattern too large for this machine: /{text.decode('utf-8', 'replace')}/")
 
     cdef _add_automaton(self, Automaton* a, spec):
         a.start = spec.start
