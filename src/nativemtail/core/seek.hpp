@@ -23,10 +23,16 @@ struct Needle {  // a literal, from where its window leads
     uint32_t caseless;  // then the text is in lower case
     uint64_t word;      // the last eight of these bytes at most, the last one uppermost
     uint64_t mask;      // and which of their bits say something
+    char head[16];      // the text's first bytes, and which of them it has
+    char has[16];
 };
 
-// Fills in `word` and `mask`.
+// Fills in what follows from the rest.
 inline void needle_finish(Needle *needle) noexcept {
+    const size_t n = needle->n < 16 ? needle->n : 16;
+    std::memset(needle->head, 0, 32);
+    std::memcpy(needle->head, needle->text, n);
+    std::memset(needle->has, 0xFF, n);
     needle->word = needle->mask = 0;
     for (uint32_t i = 0; i < 8 && i < needle->before; i++) {
         const uint8_t c = uint8_t(needle->text[needle->before - 1 - i]);
@@ -87,7 +93,14 @@ struct Hits {  // places with open buckets: line (or one shortly before) << 40 |
     size_t total;
 };
 
-inline bool stands_at(const Needle &needle, const char *at) noexcept {
+// `room` bytes may be read, as many as the needle has at least.
+inline bool stands_at(const Needle &needle, const char *at, size_t room) noexcept {
+    if (!needle.caseless && needle.n <= 16 && room >= 16) {  // no branch for its length
+        const __m128i *head = reinterpret_cast<const __m128i *>(needle.head);
+        const __m128i here = _mm_and_si128(_mm_loadu_si128(reinterpret_cast<const __m128i *>(at)),
+                                           _mm_loadu_si128(head + 1));
+        return _mm_movemask_epi8(_mm_cmpeq_epi8(here, _mm_loadu_si128(head))) == 0xFFFF;
+    }
     if (!needle.caseless) return nm_same(at, needle.text, needle.n);
     for (uint32_t i = 0; i < needle.n; i++) {
         const bool upper = at[i] >= 'A' && at[i] <= 'Z';
@@ -114,7 +127,9 @@ inline bool compare(const Seeker &s, const char *p, size_t n, const uint32_t *en
     for (uint32_t i = s.slots[slot].count; i; i--, needle++) {
         if ((word & needle->mask) != needle->word) continue;
         if (end < needle->before || end - needle->before + needle->n > n) continue;
-        if (!stands_at(*needle, p + end - needle->before)) continue;
+        const size_t start = end - needle->before;
+        if (!stands_at(*needle, p + start, n - start)) continue;
+        line += line < lines && ends[line] < end;  // most often none or one line ends before it, which no branch foresees
         while (line < lines && ends[line] < end) line++;
         if (on_found(needle->factor, 0, line, 0, data)) return false;
     }
