@@ -260,9 +260,7 @@ cdef inline int match_now(Context* ctx, Pattern* pattern) noexcept nogil:
 
 
 cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
-    """Match the line, once for all programs that have the pattern."""
-    if not gate_open(ctx, pattern):
-        return 0
+    """Match the line, once for all programs that have the pattern; its gate is open."""
     if pattern.serial == ctx.serial:
         return pattern.matched
     pattern.serial = ctx.serial
@@ -487,7 +485,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     cdef MetricTable* metric
     cdef Strptime* layout
     cdef Str text
-    cdef bint matched = False
+    cdef bint matched = False, is_open
     cdef FaultRecord what
     cdef int code_of_fault = FAULT_OK
     cdef bint wrapped = False
@@ -528,8 +526,14 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         # --- patterns
         elif op == OP_MATCH:
             pattern = &ctx.patterns[i.d]
-            rc = match_line(ctx, pattern)
+            is_open = gate_open(ctx, pattern)
+            while not is_open and code[i.e].op == OP_MATCH:  # most often several are shut, one behind the other
+                i = code + i.e
+                pattern = &ctx.patterns[i.d]
+                is_open = gate_open(ctx, pattern)
+            rc = match_line(ctx, pattern) if is_open else 0
             if rc == 1:
+                at = i + 1
                 slot = &prog.slots[i.a]
                 slot.serial = ctx.serial
                 slot.base = ctx.line.p

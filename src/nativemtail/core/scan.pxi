@@ -203,7 +203,7 @@ cdef inline void choose_programs(Scan* s, const uint64_t* event, size_t events) 
         factor = <uint32_t> event[0]
         for i in range(g.first[factor], g.first[factor + 1]):
             pattern = &s.ctx.patterns[g.patterns[i]]
-            if pattern.opens_n and match_line(s.ctx, pattern) != 0:
+            if pattern.opens_n and gate_open(s.ctx, pattern) and match_line(s.ctx, pattern) != 0:
                 for k in range(pattern.opens_n):
                     s.ctx.chosen[pattern.opens[k].word] |= pattern.opens[k].mask
         event += 1
