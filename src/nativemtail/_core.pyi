@@ -1,7 +1,7 @@
 """The extension: engine and store.  Every call that may take long releases the GIL."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 COUNTER: int
 GAUGE: int
@@ -176,7 +176,7 @@ class Fault:
     source: str
     input: bytes
 
-class Cost(NamedTuple):
+class Cost:
     lines: int
     """Lines that there were."""
     runs: int
@@ -186,7 +186,7 @@ class Cost(NamedTuple):
     seconds: float
     """Estimated from one in 256; a program's has that of its patterns in it."""
 
-class Profile(NamedTuple):
+class Profile:
     lines: int
     seconds: float
     gate_seconds: float

@@ -6,7 +6,6 @@ absent.  Nothing here fails a start; a cache that cannot be used is none.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import struct
@@ -87,6 +86,8 @@ class Cache:
             os.replace(temporary, path)
             self._prune()
         except OSError as error:
+            import contextlib
+
             log.debug("cannot write %s: %s", path, error)
             with contextlib.suppress(OSError):
                 os.unlink(temporary)

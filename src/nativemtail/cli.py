@@ -8,7 +8,6 @@ Exit status: 0 success; 1 error; 2 wrong flags; 130 interrupted; 141 nobody read
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import sys
@@ -65,8 +64,10 @@ def command() -> NoReturn:
     if logging := sys.modules.get("logging"):
         logging.shutdown()
     for stream in filter(None, (sys.stdout, sys.stderr)):
-        with contextlib.suppress(OSError, ValueError):
+        try:
             stream.flush()
+        except (OSError, ValueError):
+            continue
     os._exit(status)
 
 

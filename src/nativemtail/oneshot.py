@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from functools import partial
 
 from nativemtail._core import Store
 from nativemtail.io.compressed import Corrupt
-from nativemtail.io.files import Found, Ignore, find, read_to_end
+from nativemtail.io.files import find, read_to_end
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
 from nativemtail.io.poll import LiveSource, Poller
@@ -19,6 +16,12 @@ from nativemtail.options import Options
 from nativemtail.programs import FaultLog, Programs
 from nativemtail.progress import Progress
 from nativemtail.text import explain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nativemtail.io.files import Found, Ignore
 
 log = Log(__name__)
 
@@ -35,7 +38,7 @@ class Reading:
     """Reads sources to their end through the engine; `run` may be left by KeyboardInterrupt at any time."""
 
     def __init__(self, options: Options, programs: Programs, screen: Screen) -> None:
-        self.errors: Counter[str] = Counter()
+        self.errors: dict[str, int] = {}
         """Failures by source."""
         self._engine = programs.engine
         self._faults = FaultLog(programs, logged=options.vm_logs_runtime_errors, limit=LOGGED_FAULTS, period=math.inf)
@@ -67,8 +70,12 @@ class Reading:
             self._summarise()
 
     def _reader(self, name: str) -> LineReader:
-        scan = partial(self._engine.scan, self._engine.source(name))
-        reader = self._readers[name] = LineReader(scan, self._max_line_length)
+        scan, source = self._engine.scan, self._engine.source(name)
+
+        def run(block: bytearray, start: int, end: int) -> int:
+            return scan(source, block, start, end)
+
+        reader = self._readers[name] = LineReader(run, self._max_line_length)
         return reader
 
     def _open_live(self, specs: Iterable[LogSpec]) -> None:
@@ -119,7 +126,10 @@ class Reading:
         for spec in specs:
             from nativemtail.io.segments import read_segments
 
-            failed = partial(self._failed, spec.name)
+
+            def failed(message: str, name: str = spec.name) -> None:
+                self._failed(name, message)
+
             yield from read_segments(spec.address, ignore, self._reader(spec.name), self._buffer, failed)
 
     def _between_blocks(self, done: int) -> None:
@@ -133,7 +143,7 @@ class Reading:
         self._failed(source.name, explain(error, "read", source.name))
 
     def _failed(self, name: str, message: str) -> None:
-        self.errors[name] += 1
+        self.errors[name] = self.errors.get(name, 0) + 1
         log.error("%s", message)
 
     @property
@@ -155,7 +165,8 @@ class Reading:
         self._faults.collect()
         self._faults.summarise()
         for name, reader in self._readers.items():
-            log.info("%s: %d lines, %d bytes, %d errors", name, reader.lines, reader.bytes_read, self.errors[name])
+            errors = self.errors.get(name, 0)
+            log.info("%s: %d lines, %d bytes, %d errors", name, reader.lines, reader.bytes_read, errors)
             if reader.cut_lines:
                 log.warning(
                     "%s: lines longer than -max_line_length=%d, and cut: %d",

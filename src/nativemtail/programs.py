@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
 
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError
@@ -20,8 +19,14 @@ from nativemtail.text import go_quote, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    Compile = Callable[[str, bytes], Any]
+    """Takes name and text, gives the compiled program.  Raises CompileError."""
+
+    Build = Callable[[list[tuple[Any, list[Metric]]]], Plan]
+    """Takes the programs and their metrics, one for each declaration."""
 
 log = Log(__name__)
 
@@ -52,13 +57,6 @@ class MetricDecl(Protocol):
     def limit(self) -> int: ...
     @property
     def hidden(self) -> bool: ...
-
-
-Compile = Callable[[str, bytes], "Any"]
-"""Takes name and text, gives the compiled program.  Raises CompileError."""
-
-Build = Callable[[list[tuple["Any", list[Metric]]]], Plan]
-"""Takes the programs and their metrics, one for each declaration."""
 
 
 class Status(Record):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
@@ -39,6 +38,8 @@ class Progress:
             self._write(CLEAR)
 
     def _write(self, text: str) -> None:
+        import contextlib
+
         with contextlib.suppress(OSError):
             os.write(self._fd, text.encode())
 

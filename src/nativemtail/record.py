@@ -9,8 +9,6 @@ Modules that every start imports say `TYPE_CHECKING = False` themselves, and tak
 
 from __future__ import annotations
 
-from operator import itemgetter
-
 __all__ = ["NamedTuple", "Protocol", "Record", "field"]
 
 TYPE_CHECKING = False
@@ -32,7 +30,7 @@ else:
             cls._fields = tuple(cls.__annotations__)
             cls._defaults = {name: cls.__dict__[name] for name in cls._fields if name in cls.__dict__}
             for number, name in enumerate(cls._fields):
-                setattr(cls, name, property(itemgetter(number)))
+                setattr(cls, name, property(lambda self, number=number: self[number]))
 
         def __new__(cls, *values: Any, **named: Any) -> NamedTuple:
             """Raises TypeError if an item has no value, or what is given fits none."""

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.program import Program
 from nativemtail.record import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nativemtail.compiler import ast
+
+    Trace = Callable[[str, ast.Block], None]
+    """Called with the name of a stage and the tree that it left; from "checked" on the tree has types."""
 
 __all__ = ["CompileError", "Options", "Program", "compile_program"]
 
@@ -25,10 +28,6 @@ class Options(NamedTuple):
     """Bytes of a whole pattern."""
     max_recursion_depth: int = 100
     """Depth of the syntax tree."""
-
-
-Trace = Callable[[str, "ast.Block"], None]
-"""Called with the name of a stage and the tree that it left; from "checked" on the tree has types."""
 
 
 def _no_trace(_stage: str, _root: ast.Block) -> None:

@@ -1,4 +1,3 @@
-from collections import namedtuple as _namedtuple
 from _thread import allocate_lock as Lock  # not by way of `threading`, which a start would have to import
 
 # Blocks to candidate lines: the gates scan a whole block, and only lines that an event marked, or that some program
@@ -606,25 +605,30 @@ cdef class Engine:
 
     # --- lines ---------------------------------------------------------------------------------------------
 
-    def scan(self, int source, const unsigned char[::1] block not None, Py_ssize_t start=0, Py_ssize_t end=-1):
+    def scan(self, int source, block, Py_ssize_t start=0, Py_ssize_t end=-1):
         """Run every program over the lines in block[start:end]; the number of lines.
 
         Lines end at `\\n`, one `\\r` before it is dropped; the last line may lack its end.
         """
-        if end < 0:
-            end = block.shape[0]
-        if not 0 <= start <= end <= block.shape[0] or end - start > 0x7FFFFFFF:
-            raise ValueError("no such part of the block")
-        with self.turn:
-            return self._scan_block(source, block, start, end)
+        cdef Py_buffer view
+        PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
+        try:
+            if end < 0:
+                end = view.len
+            if not 0 <= start <= end <= view.len or end - start > 0x7FFFFFFF:
+                raise ValueError("no such part of the block")
+            with self.turn:
+                return self._scan_block(source, <const char*> view.buf + start, end - start)
+        finally:
+            PyBuffer_Release(&view)
 
-    cdef _scan_block(self, int source, const unsigned char[::1] block, Py_ssize_t start, Py_ssize_t end):
+    cdef _scan_block(self, int source, const char* block, Py_ssize_t n):
         cdef Scan s
         cdef int64_t lines
         self._check_source(source)
         if self.plan is None:
             raise ValueError("no plan")
-        if start == end:
+        if n == 0:
             return 0
         if self.sources[source].allowed == NULL:
             self._allow(source)
@@ -637,11 +641,11 @@ cdef class Engine:
         s.progs = self.plan.progs
         s.lock = self.store.table.lock
         s.allowed = self.sources[source].allowed
-        s.base = <const char*> &block[start]
+        s.base = block
         s.ends = self.ends
         s.loud = self.loud
         with nogil:
-            lines = self._scan(&s, s.base + (end - start))
+            lines = self._scan(&s, block + n)
         self.total += lines
         return lines
 
@@ -828,8 +832,29 @@ cdef double estimated(int64_t ns, int64_t timed, int64_t runs):
     return max(ns - timed * CLOCK_NS, 0) / 1e9 * runs / timed if timed > 0 else 0.0
 
 
-Cost = _namedtuple("Cost", "lines runs matches seconds")
-Profile = _namedtuple("Profile", "lines seconds gate_seconds programs patterns")
+class Cost:
+    """Of a program or a pattern, see _core.pyi."""
+
+    __slots__ = ("lines", "matches", "runs", "seconds")
+
+    def __init__(self, lines, runs, matches, seconds):
+        self.lines = lines
+        self.runs = runs
+        self.matches = matches
+        self.seconds = seconds
+
+
+class Profile:
+    """What a plan cost, see _core.pyi."""
+
+    __slots__ = ("gate_seconds", "lines", "patterns", "programs", "seconds")
+
+    def __init__(self, lines, seconds, gate_seconds, programs, patterns):
+        self.lines = lines
+        self.seconds = seconds
+        self.gate_seconds = gate_seconds
+        self.programs = programs
+        self.patterns = patterns
 
 
 class Fault:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
 
 from nativemtail.io.compressed import COMPRESSED, Corrupt, decoder
 from nativemtail.io.lines import Buffer, LineReader
@@ -13,10 +12,14 @@ from nativemtail.log import ERROR, INFO, WARNING, Log
 from nativemtail.record import NamedTuple
 from nativemtail.text import explain
 
-log = Log(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
 
-Ignore = Callable[[str], object]
-"""Takes a base name; true when a file of that name is not to be read."""
+    Ignore = Callable[[str], object]
+    """Takes a base name; true when a file of that name is not to be read."""
+
+log = Log(__name__)
 
 
 class Found(NamedTuple):

@@ -6,17 +6,19 @@ source: the line that is not complete yet.  A block is valid until the next read
 
 from __future__ import annotations
 
-from collections.abc import Callable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Scan = Callable[[bytearray, int, int], int]
+    """Takes block, start and end; gives the number of lines.  The last line may lack its newline."""
+
+    ReadInto = Callable[[memoryview], int | None]
+    """Fills the memory from its beginning; 0 at the end of input, None when nothing is there now."""
 
 READ_SIZE = 512 * 1024
 MAX_LINE_LENGTH = 1024 * 1024
 MIN_MAX_LINE_LENGTH = 1024
-
-Scan = Callable[[bytearray, int, int], int]
-"""Takes block, start and end; gives the number of lines.  The last line may lack its newline."""
-
-ReadInto = Callable[[memoryview], "int | None"]
-"""Fills the memory from its beginning; 0 at the end of input, None when nothing is there now."""
 
 
 class Buffer:
