@@ -182,6 +182,10 @@ def costs(program: Program) -> dict[int, float]:
     return found
 
 
+def _lines(code: Sequence[Instr]) -> bytes:
+    return array("i", [instr.line for instr in code]).tobytes()
+
+
 def _program(
     program: Program, metrics: Sequence[Any], numbers: dict[bytes, int], shared: list[PatternSpec]
 ) -> ProgramSpec:
@@ -189,9 +193,9 @@ def _program(
     return ProgramSpec(
         name=program.name,
         code=_pack(program.code, patterns),
-        lines=array("i", [instr.line for instr in program.code]),
+        lines=_lines(program.code),
         begin=_pack(program.begin, patterns),
-        begin_lines=array("i", [instr.line for instr in program.begin]),
+        begin_lines=_lines(program.begin),
         ints=program.ints,
         floats=program.floats,
         strings=program.strings,

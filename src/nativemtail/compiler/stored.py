@@ -7,7 +7,6 @@ but a text that this process's user has written may be read (`cache.py` sees to 
 from __future__ import annotations
 
 import marshal
-from array import array
 
 from nativemtail.compiler.program import Instr, MetricDecl, Program
 from nativemtail.compiler.tables import (
@@ -72,8 +71,6 @@ def _plain(value: Any) -> Any:
         value = value.replace(metrics=[])
     if isinstance(value, Record):
         return tuple(_plain(getattr(value, name)) for name in value.names)
-    if isinstance(value, array):
-        return value.tobytes()
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     if isinstance(value, list):
@@ -119,13 +116,10 @@ def _pattern(row: Any) -> PatternSpec:
 def _automaton(row: Any) -> Automaton | None:
     if row is None:
         return None
-    states, start, *tables = row
-    return Automaton(states, start, *(array("I", table) for table in tables))
+    return Automaton(*row)
 
 
 def _spec(row: Any, metrics: Sequence[Any]) -> ProgramSpec:
     spec = ProgramSpec(*row)
-    spec.lines = array("i", spec.lines)
-    spec.begin_lines = array("i", spec.begin_lines)
     spec.metrics = list(metrics)
     return spec

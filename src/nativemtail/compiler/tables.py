@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-
 from nativemtail.record import NamedTuple, Record, field
 
 TYPE_CHECKING = False
@@ -12,17 +10,17 @@ if TYPE_CHECKING:
 
 
 class Automaton(Record):
-    """Packed for the core; the first state is at `start`."""
+    """Packed for the core, numbers with 32 bits; the first state is at `start`."""
 
     states: bytes
     start: int
-    classes: array[int]
+    classes: bytes
     """Where the ranges of each class begin, and behind the last one where they end."""
-    ranges: array[int]
+    ranges: bytes
     """First and last character of each."""
-    edges: array[int]
+    edges: bytes
     """Where `sources` begins for each state, and behind the last one where it ends."""
-    sources: array[int]
+    sources: bytes
     """The SPLIT and ASSERT states that go to it."""
 
 
@@ -91,9 +89,10 @@ class Seek(NamedTuple):
 class ProgramSpec(Record):
     name: str
     code: bytes
-    lines: array[int]
+    lines: bytes
+    """Of each instruction the program's line, with 32 bits."""
     begin: bytes
-    begin_lines: array[int]
+    begin_lines: bytes
     ints: list[int]
     floats: list[float]
     strings: list[bytes]

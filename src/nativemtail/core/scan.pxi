@@ -879,8 +879,9 @@ cdef make_fault(Plan plan, int number, const FaultRecord* record):
     operand = text[: record.operand_n]
     input = text[record.operand_n : record.operand_n + record.input_n]
     source = text[record.operand_n + record.input_n :]
-    lines = plan.lines[number][1 if record.begin else 0]
-    return Fault(plan.names[number], fault_message(record, operand), lines[record.pc],
+    cdef bytes lines = plan.lines[number][1 if record.begin else 0]
+    line = (<const int32_t*> <const char*> lines)[record.pc]
+    return Fault(plan.names[number], fault_message(record, operand), line,
                  source.decode("utf-8", "surrogateescape"), input)
 
 

@@ -106,17 +106,17 @@ def automaton(node: Node) -> Automaton | None:
     return Automaton(states, start, *_classes(builder.classes), *_edges(builder.states))
 
 
-def _classes(members: Iterable[Ranges]) -> tuple[array[int], array[int]]:
+def _classes(members: Iterable[Ranges]) -> tuple[bytes, bytes]:
     bounds = array("I", [0])
     ranges = array("I")
     for class_ in members:
         for low, high in class_:
             ranges.extend((low, high))
         bounds.append(len(ranges) // 2)
-    return bounds, ranges
+    return bounds.tobytes(), ranges.tobytes()
 
 
-def _edges(states: list[tuple[int, int, int]]) -> tuple[array[int], array[int]]:
+def _edges(states: list[tuple[int, int, int]]) -> tuple[bytes, bytes]:
     into: list[list[int]] = [[] for _ in states]
     for at, (op, x, y) in enumerate(states):
         if op == SPLIT:
@@ -128,4 +128,4 @@ def _edges(states: list[tuple[int, int, int]]) -> tuple[array[int], array[int]]:
     for those in into:
         sources.extend(those)
         bounds.append(len(sources))
-    return bounds, sources
+    return bounds.tobytes(), sources.tobytes()
