@@ -563,6 +563,14 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         # --- captures
         elif op == OP_CAPSM:
             r[i.a].s = slot_group(&prog.slots[i.b], i.c)
+            if at.op == OP_STRPTIME:
+                i = at
+                at += 1
+                layout = prog.layouts[i.d]
+                if parse_time(ctx, layout, r[i.a].s) != 0:
+                    text = r[i.a].s
+                    code_of_fault = time_fault(ctx, layout, &text)
+                    break
         elif op == OP_CAPS:
             slot = &prog.slots[i.b]
             if slot.serial != ctx.serial:
@@ -768,6 +776,12 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
                 code_of_fault = FAULT_MEMORY
                 break
             r[i.a].datum = datum
+            if at.op == OP_INC:
+                i = at
+                at += 1
+                datum = r[i.b].datum
+                datum_add_int(prog.metrics[i.d], datum, 1, stamp(ctx))
+                r[i.a].i = datum.v.i
         elif op == OP_GETI:
             r[i.a].i = r[i.b].datum.v.i
         elif op == OP_GETF:
