@@ -42,7 +42,7 @@ constexpr size_t kUnset = SIZE_MAX;
 
 #if defined(__x86_64__)
 
-enum : uint8_t { kFixed, kRun, kLast, kFirst, kEscaped, kSave, kTry, kJump, kEnd, kWord, kDone };
+enum : uint8_t { kFixed, kRun, kLast, kFirst, kEscaped, kSave, kTry, kJump, kEnd, kWord, kDone, kSpan };
 constexpr uint8_t kNoSlot = 255;
 constexpr int kChoices = 8;        // that are open at once
 constexpr int kStarts = 16;        // places where a match may begin that are tried before the chain gives up
@@ -68,14 +68,15 @@ inline bool is_word(char c) noexcept {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
 }
 
-// The first place from `at` to `end` whose byte is not in the set, or `end`.
+// The first place from `at` to `end` whose byte is not in the set, or `end`.  A shuffle takes the low nibble of an ASCII
+// byte as it is; what is behind the text may be none.
 NM_ALWAYS const char *run_end(const uint8_t *nibbles, const char *at, const char *end, const char *wide) noexcept {
     const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(nibbles)));
     const __m256i bits = _mm256_load_si256(reinterpret_cast<const __m256i *>(kColumns));
     const __m256i low = _mm256_set1_epi8(0x0F);
     for (; at <= wide; at += 32) {
         const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at));
-        const __m256i row = _mm256_shuffle_epi8(table, _mm256_and_si256(bytes, low));
+        const __m256i row = _mm256_shuffle_epi8(table, bytes);
         const __m256i column = _mm256_shuffle_epi8(bits, _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low));
         const __m256i missing = _mm256_cmpeq_epi8(_mm256_and_si256(row, column), _mm256_setzero_si256());
         const uint32_t mask = static_cast<uint32_t>(_mm256_movemask_epi8(missing));
@@ -183,6 +184,11 @@ NM_ALWAYS int chain_from(const Chain &chain, const ChainText &text, const char *
         for (int i = 0; i < 2 * pairs; i++) ov[i] = kUnset;
     for (;; op++) {
         switch (op->code) {
+            case kSpan:  // a run of any length that leaves nothing to what follows
+                to = run_end(pool + op->table, at, end, wide);
+                if (size_t(to - at) < op->least) goto fail;
+                at = to;
+                break;
             case kRun:
                 to = op->most < size_t(end - at) ? at + op->most : end;
                 to = run_end(pool + op->table, at, to, wide);

@@ -15,6 +15,7 @@ cdef enum:
     AHEAD_MATCH = 6             # lines that a pattern is matched ahead, and steps of looking its label set up
     AHEAD_DATUM = 4
     AHEAD_KEY = 2
+    TURN_TICKS = 300000         # about a tenth of a millisecond that lines run before a waiting reader is let in
     FIRST_RANGE_NS = 20000      # of run times; each further range is twice as wide
 
 cdef struct Source:             # a source of lines, by number
@@ -40,6 +41,7 @@ cdef struct Scan:               # one block on its way
     uint32_t* loud              # those that may matter without an event
     size_t loud_n
     Ahead* ahead                # what to look up ahead of time; NULL: nothing
+    uint64_t locked             # when the store's lock was taken, as nm_ticks()
     int64_t program_runs
     int64_t gate_ns
 
@@ -178,10 +180,11 @@ cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
 
 
 cdef inline void let_readers_in(Scan* s) noexcept nogil:
-    """Between two lines."""
-    if lock_wanted(s.lock):
+    """Between two lines, but not so often that waking each other up is all that both do."""
+    if lock_wanted(s.lock) and nm_ticks() - s.locked > TURN_TICKS:
         s.lock.release()
         s.lock.acquire()
+        s.locked = nm_ticks()
 
 
 cdef inline void open_gate(Scan* s, uint32_t factor) noexcept nogil:
@@ -390,6 +393,7 @@ cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
     if s.ctx.gated:
         find_loud(s)
     s.lock.acquire()
+    s.locked = nm_ticks()
     if s.ctx.gated:
         run_candidates(s, e)
     elif s.ahead == NULL:

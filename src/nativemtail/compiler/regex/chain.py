@@ -40,7 +40,7 @@ from nativemtail.compiler.regex.ucd import ascii_bits
 from nativemtail.compiler.tables import Chain
 
 ANY_NUMBER = 0xFFFFFFFF
-FIXED, RUN, LAST, FIRST, ESCAPED, SAVE, TRY, JUMP, END, WORD, DONE = range(11)
+FIXED, RUN, LAST, FIRST, ESCAPED, SAVE, TRY, JUMP, END, WORD, DONE, SPAN = range(12)
 """Operations, as in core/chain.hpp."""
 NO_SLOT = 255
 _MOVES = (FIXED, RUN, LAST, FIRST, ESCAPED)
@@ -399,6 +399,9 @@ class _Assembler:
         self._optional = any(isinstance(item, _Mark) for item in _all(choices))
 
     def result(self) -> Chain:
+        for op in self._ops:
+            if op.code == RUN and op.most == ANY_NUMBER and not op.back:
+                op.code = SPAN
         packed = b"".join(
             _OP.pack(
                 op.code, op.slot, op.then, op.behind, op.n, op.back, op.target, op.table, op.literal, op.least, op.most
