@@ -189,6 +189,34 @@ def test_no_failing_time_is_taken_for_a_good_one_that_came_before(
 
 
 @pytest.mark.parametrize(
+    ("pattern", "layout", "time"),
+    [
+        (r"\w+\s+\d+\s+\S+", "Jan _2 15:04:05", "Feb  2 03:04:05"),
+        (r"\S+", "15:04:05", "03:04:05"),
+        (r"\S+ \S+", "2006-01-02 15:04:05", "2026-03-02 03:04:05"),
+        (r"\S+ \S+ \S+ \S+ \S+ \S+", "Monday, 2 January 2006 MST 15:04:05", "Monday, 2 March 2026 UTC 03:04:05"),
+    ],
+)
+def test_times_that_are_nearly_the_last_one_are_told_apart(pattern: str, layout: str, time: str) -> None:
+    """Near the end of a block and far from it, and with another byte at each place."""
+    program = f'counter c\n/^(?P<t>{pattern}) / {{\n  strptime($t, "{layout}")\n  /never/ {{\n    c++\n  }}\n}}\n'
+    places = range(len(time) + 1)
+    changed = [f"{time} "[:at] + new + f"{time} "[at + 1 :] for at in places for new in "0159:6 x"]
+    seconds = [f"{time[:-2]}{second:02} " for second in range(0, 64, 7)]
+    machines = [Machine(program, gated=gated) for gated in (True, False)]
+    for line in [*changed, *seconds]:
+        for rest in ("x", "x" * 60):
+            for machine in machines:
+                machine.feed(f"{time} x\n{line}{rest}\n".encode())
+    block = "".join(f"{time} x\n{line}\r\n" for line in [*changed, *seconds]).encode()
+    for machine in machines:
+        machine.feed(block)
+    gated, plain = (machine.faults() for machine in machines)
+    assert len(plain) > 50
+    assert gated == plain
+
+
+@pytest.mark.parametrize(
     ("program", "line"),
     [
         ("counter c\n/never/ {\n  c++\n}\n", b"quiet\n"),

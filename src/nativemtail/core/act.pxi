@@ -563,7 +563,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         # --- captures
         elif op == OP_CAPSM:
             r[i.a].s = slot_group(&prog.slots[i.b], i.c)
-            if at.op == OP_STRPTIME:
+            if at.op == OP_STRPTIME:  # as in most decorators: one step less to choose
                 i = at
                 at += 1
                 layout = prog.layouts[i.d]
@@ -776,7 +776,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
                 code_of_fault = FAULT_MEMORY
                 break
             r[i.a].datum = datum
-            if at.op == OP_INC:
+            if at.op == OP_INC:  # as most often
                 i = at
                 at += 1
                 datum = r[i.b].datum
