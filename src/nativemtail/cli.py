@@ -116,7 +116,7 @@ def _run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> in
 
 
 def _open_log(options: Options, *, daemon: bool) -> Screen:
-    """Have messages go where the flags say, from the first one on."""
+    """Have messages go where the flags say."""
     screen = Screen()
 
     def set_up() -> None:
@@ -125,7 +125,10 @@ def _open_log(options: Options, *, daemon: bool) -> Screen:
         logs.configure(options, screen, daemon=daemon)
 
     Log.least = least(options.seen(daemon=daemon), verbose=options.v > 0)
-    Log.set_up = set_up
+    if daemon:
+        set_up()  # any of its threads may have the first message
+    else:
+        Log.set_up = set_up
     return screen
 
 
