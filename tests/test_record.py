@@ -67,6 +67,7 @@ def test_it_shows_its_fields() -> None:
 def test_a_named_tuple_is_a_tuple() -> None:
     place = Place(3)
     assert (place.line, place.column) == place == (3, 1) == Place(column=1, line=3)
+    assert Place._make((3, 1)) == place
     assert {place: "here"}[Place(3, 1)] == "here"
     assert repr(place) == "Place(line=3, column=1)"
     with pytest.raises(AttributeError):

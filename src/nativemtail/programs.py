@@ -273,10 +273,18 @@ def list_programs(path: str) -> list[tuple[str, str]]:
 def read_program(path: str) -> bytes:
     """The text of a program.  Raises OSError, also for what is no regular file."""
     # Without O_NONBLOCK a named pipe would wait for its writer.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "not a regular file")
-        return file.read()
+        text = part = os.read(fd, status.st_size + 1)
+        while part:
+            part = os.read(fd, status.st_size + 1)
+            text += part
+        return text
+    finally:
+        os.close(fd)
 
 
 def _cannot_list(path: str, error: OSError) -> str:
@@ -287,12 +295,13 @@ def _cannot_list(path: str, error: OSError) -> str:
 
 def make_metrics(program: str, declarations: Sequence[MetricDecl]) -> list[Metric]:
     """A metric for each declaration; those of equal name, kind, type and keys share the one made from the last."""
-    last = {_declared(declaration): declaration for declaration in declarations}
+    identities = [_declared(declaration) for declaration in declarations]
+    last = dict(zip(identities, declarations, strict=True))
     made = {
         identity: Metric(d.name, program, d.kind, d.type, d.keys, d.source, d.buckets, d.limit, d.hidden)
         for identity, d in last.items()
     }
-    return [made[_declared(declaration)] for declaration in declarations]
+    return [made[identity] for identity in identities]
 
 
 def _declared(d: MetricDecl) -> tuple[object, ...]:

@@ -9,11 +9,13 @@ Modules that every start imports say `TYPE_CHECKING = False` themselves, and tak
 
 from __future__ import annotations
 
+from _operator import itemgetter  # `operator`, without what that imports
+
 __all__ = ["NamedTuple", "Protocol", "Record", "field"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any, ClassVar, NamedTuple, Protocol, Self, dataclass_transform
 else:
     Protocol = object
@@ -30,7 +32,7 @@ else:
             cls._fields = tuple(cls.__annotations__)
             cls._defaults = {name: cls.__dict__[name] for name in cls._fields if name in cls.__dict__}
             for number, name in enumerate(cls._fields):
-                setattr(cls, name, property(lambda self, number=number: self[number]))
+                setattr(cls, name, property(itemgetter(number)))
 
         def __new__(cls, *values: Any, **named: Any) -> NamedTuple:
             """Raises TypeError if an item has no value, or what is given fits none."""
@@ -41,6 +43,11 @@ else:
                 if len(values) > len(names) or given.keys() & named.keys() or wanted.keys() != set(names):
                     raise TypeError(f"{cls.__name__}{names} does not take {values} {named}")
                 values = [wanted[name] for name in names]
+            return tuple.__new__(cls, values)
+
+        @classmethod
+        def _make(cls, values: Iterable[Any]) -> NamedTuple:
+            """Of as many values as there are items, unchecked."""
             return tuple.__new__(cls, values)
 
         def __repr__(self) -> str:

@@ -83,7 +83,7 @@ def _program(row: Any) -> Program:
     return Program(
         name,
         source,
-        [MetricDecl(*each) for each in metrics],
+        [MetricDecl._make(each) for each in metrics],
         [Instr(*each) for each in code],
         [Instr(*each) for each in begin],
         *rest,
@@ -104,12 +104,12 @@ def _tables(row: Any, metrics: Sequence[Sequence[Any]]) -> Tables:
 
 def _seek(row: Any) -> Seek:
     low, high, lengths, fold, windows = row
-    return Seek(low, high, lengths, fold, [Window(*each) for each in windows])
+    return Seek(low, high, lengths, fold, [Window._make(each) for each in windows])
 
 
 def _pattern(row: Any) -> PatternSpec:
     *plain, automaton, chain = row
-    values: list[Any] = [*plain, _automaton(automaton), None if chain is None else Chain(*chain)]
+    values: list[Any] = [*plain, _automaton(automaton), None if chain is None else Chain._make(chain)]
     return PatternSpec(*values)
 
 

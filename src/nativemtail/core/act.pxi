@@ -201,7 +201,9 @@ cdef void fault(Context* ctx, Prog* prog, FaultRecord* what, Str operand) noexce
     input.n = ctx.line.n
     prog.faults += 1
     fault_keep(&prog.last, what, operand, input, ctx.source)
-    if prog.kept_n < FAULTS_KEPT:
+    if prog.kept == NULL:
+        prog.kept = <FaultRecord*> calloc(FAULTS_KEPT, sizeof(FaultRecord))
+    if prog.kept != NULL and prog.kept_n < FAULTS_KEPT:
         fault_keep(&prog.kept[prog.kept_n], what, operand, input, ctx.source)
         prog.kept_n += 1
 

@@ -228,7 +228,6 @@ cdef class Plan:
         for i, pairs in enumerate(spec.slot_pairs):
             if pairs:
                 prog.slots[i].own = <size_t*> zeroed(2 * pairs, sizeof(size_t))
-        prog.kept = <FaultRecord*> zeroed(FAULTS_KEPT, sizeof(FaultRecord))
 
     cdef _add_aheads(self, list specs):
         cdef Ahead* ahead
