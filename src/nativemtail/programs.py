@@ -273,18 +273,10 @@ def list_programs(path: str) -> list[tuple[str, str]]:
 def read_program(path: str) -> bytes:
     """The text of a program.  Raises OSError, also for what is no regular file."""
     # Without O_NONBLOCK a named pipe would wait for its writer.
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(0, "not a regular file")
-        text = part = os.read(fd, status.st_size + 1)
-        while part:
-            part = os.read(fd, status.st_size + 1)
-            text += part
-        return text
-    finally:
-        os.close(fd)
+        return file.read()
 
 
 def _cannot_list(path: str, error: OSError) -> str:

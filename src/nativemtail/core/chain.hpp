@@ -110,13 +110,7 @@ NM_ALWAYS bool fits_fixed(const uint8_t *lanes, const char *at, size_t n, const 
 
 // Whether a literal of n bytes, at most 16, stands here; in the pool it is filled up, then comes the mask of its bytes.
 NM_ALWAYS bool fits_word(const uint8_t *word, const char *at, size_t n, const char *wide) noexcept {
-    if (at <= wide) {
-        const __m128i *wanted = reinterpret_cast<const __m128i *>(word);
-        const __m128i here = _mm_loadu_si128(reinterpret_cast<const __m128i *>(at));
-        const __m128i same = _mm_cmpeq_epi8(_mm_and_si128(here, _mm_loadu_si128(wanted + 1)), _mm_loadu_si128(wanted));
-        return _mm_movemask_epi8(same) == 0xFFFF;
-    }
-    return std::memcmp(at, word, n) == 0;
+    return at <= wide ? nm_fits(word, at) : std::memcmp(at, word, n) == 0;
 }
 
 // The first place from `at` to `last` where the literal of n bytes, at most 16 (`word` as for fits_word()), stands, all of

@@ -23,16 +23,15 @@ struct Needle {  // a literal, from where its window leads
     uint32_t caseless;  // then the text is in lower case
     uint64_t word;      // the last eight of these bytes at most, the last one uppermost
     uint64_t mask;      // and which of their bits say something
-    char head[16];      // the text's first bytes, and which of them it has
-    char has[16];
+    char head[32];      // the text's first 16 bytes, filled up, and the mask of those that it has
 };
 
 // Fills in what follows from the rest.
 inline void needle_finish(Needle *needle) noexcept {
     const size_t n = needle->n < 16 ? needle->n : 16;
-    std::memset(needle->head, 0, 32);
+    std::memset(needle->head, 0, sizeof needle->head);
     std::memcpy(needle->head, needle->text, n);
-    std::memset(needle->has, 0xFF, n);
+    std::memset(needle->head + 16, 0xFF, n);
     needle->word = needle->mask = 0;
     for (uint32_t i = 0; i < 8 && i < needle->before; i++) {
         const uint8_t c = uint8_t(needle->text[needle->before - 1 - i]);
@@ -95,12 +94,7 @@ struct Hits {  // places with open buckets: line (or one shortly before) << 40 |
 
 // `room` bytes may be read, as many as the needle has at least.
 inline bool stands_at(const Needle &needle, const char *at, size_t room) noexcept {
-    if (!needle.caseless && needle.n <= 16 && room >= 16) {  // no branch for its length
-        const __m128i *head = reinterpret_cast<const __m128i *>(needle.head);
-        const __m128i here = _mm_and_si128(_mm_loadu_si128(reinterpret_cast<const __m128i *>(at)),
-                                           _mm_loadu_si128(head + 1));
-        return _mm_movemask_epi8(_mm_cmpeq_epi8(here, _mm_loadu_si128(head))) == 0xFFFF;
-    }
+    if (!needle.caseless && needle.n <= 16 && room >= 16) return nm_fits(needle.head, at);
     if (!needle.caseless) return nm_same(at, needle.text, needle.n);
     for (uint32_t i = 0; i < needle.n; i++) {
         const bool upper = at[i] >= 'A' && at[i] <= 'Z';
