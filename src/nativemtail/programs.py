@@ -239,8 +239,8 @@ class Programs:
 
         No other change may have been committed since it was prepared.
         """
-        old = {_identity(metric): metric for metric in change.replaced}
-        pairs = [(metric, old[_identity(metric)]) for metric in change.added if _identity(metric) in old]
+        old, new = _identified(change.replaced), _identified(change.added)
+        pairs = [(metric, old[identity]) for identity, metric in new.items() if identity in old]
         self.store.replace(change.replaced, change.added, pairs)
         self.engine.swap(change.plan)
         self._running = change.running
@@ -286,8 +286,11 @@ def _cannot_list(path: str, error: OSError) -> str:
 
 
 def make_metrics(program: str, declarations: Sequence[MetricDecl]) -> list[Metric]:
-    """A metric for each declaration; those of equal name, kind, type and keys share the one made from the last."""
-    identities = [_declared(declaration) for declaration in declarations]
+    """A metric for each declaration; those of equal name, kind, type and keys share the one made from the last.
+
+    A hidden one is a variable of its own.
+    """
+    identities = [(*_declared(d), at if d.hidden else -1) for at, d in enumerate(declarations)]
     last = dict(zip(identities, declarations, strict=True))
     made = {
         identity: Metric(d.name, program, d.kind, d.type, d.keys, d.source, d.buckets, d.limit, d.hidden)
@@ -297,12 +300,21 @@ def make_metrics(program: str, declarations: Sequence[MetricDecl]) -> list[Metri
 
 
 def _declared(d: MetricDecl) -> tuple[object, ...]:
-    return d.name, d.kind, d.type, tuple(d.keys), d.hidden
+    return d.name, d.kind, d.type, tuple(d.keys)
 
 
-def _identity(metric: Metric) -> tuple[object, ...]:
-    """What makes a metric the same after a reload; other buckets make it another one (`reload-change`)."""
-    return metric.program, metric.name, metric.type, tuple(metric.keys), tuple(metric.buckets)
+def _identified(metrics: Sequence[Metric]) -> dict[tuple[object, ...], Metric]:
+    """Metrics by what makes them the same after a reload; other buckets make another one (`reload-change`).
+
+    Of hidden ones a program may have several of one name: they are told apart by their order.
+    """
+    found: dict[tuple[object, ...], Metric] = {}
+    equal: dict[tuple[object, ...], int] = {}
+    for metric in metrics:
+        key = (metric.program, metric.name, metric.type, tuple(metric.keys), tuple(metric.buckets))
+        equal[key] = equal.get(key, 0) + 1
+        found[(*key, equal[key])] = metric
+    return found
 
 
 class _Exporters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from machines import Machine, compiled
@@ -132,3 +133,41 @@ def test_keys_of_an_added_text_are_evaluated_twice() -> None:
     text = 'gauge c by k\ncounter n\nc[n++] += "x"\n'
     assert labels(run(text, b"")) == ["1", "2"]
     assert labels(run(text.replace("by k", "by k limit 1"), b"")) == ["1"]
+
+
+def test_each_use_of_a_decorator_has_hidden_metrics_of_its_own() -> None:
+    text = (
+        "counter c by k\ndef d {\n/x/ {\nhidden gauge h\nh++\nc[\"d\"] += h\nnext\n}\n}\n"
+        '@d {\nc["a"]++\n}\n@d {\nc["b"]++\n}\n'
+    )
+    exported = json.loads(run(text, b"x", b"x").store.snapshot().json(grouped=True))
+    values = {row["Labels"][0]: row["Value"]["Value"] for row in exported["c"][0]["LabelValues"]}
+    assert values == {"d": 1 + 1 + 2 + 2, "a": 2, "b": 2}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "len(/a/)", "len(P)", "strtol(/a/, 16)", "strtol($1, /a/)", "subst(\"a\", /b/, $1)", "subst(\"a\", \"b\", P)",
+        "subst(P, /b/, $1)",
+    ],
+)  # fmt: skip
+def test_a_pattern_where_a_text_is_wanted_fails_on_each_line(call: str) -> None:
+    text = f"const P /p/\ncounter c by k\ntext t\n/(.*)/ {{\n$1 =~ P {{\n}}\nt = {call}\nc[$1]++\n}}\n"
+    machine = run(text, b"x", b"y")
+    assert machine.outcomes()["p.mtail"].faults == ['"x"', '"y"']
+    assert labels(machine) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("int(/a/)", 'can\'t convert "Pattern" to "Int"'),
+        ("float(P)", 'can\'t convert "Pattern" to "Float"'),
+        ("string(/a/)", 'can\'t convert "Pattern" to "String"'),
+        ("int(h)", 'can\'t convert "Float" to "Int"'),
+    ],
+)
+def test_a_pattern_is_not_converted(call: str, error: str) -> None:
+    text = f"const P /p/\nhistogram h buckets 1, 2\ntext t\n/(.*)/ {{\n$1 =~ P {{\n}}\nh = 1.5\nt = {call}\n}}\n"
+    assert re.match(rf"p.mtail:8:\d+-\d+: .*{error}", compiled({"p.mtail": text})[1]["p.mtail"])

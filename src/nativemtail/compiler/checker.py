@@ -361,10 +361,11 @@ class _Checker:
             self.error(name.pos, f"Can't append variable `{name.name}' to this pattern.{hint}")
         if not isinstance(symbol, ConstSymbol):
             return None, b""
-        if symbol.length is None and not symbol.decl.pattern.type:
-            hint = "\n\tTry defining it earlier in the program."
+        unknown = symbol.length is None and not symbol.decl.pattern.type
+        if unknown or symbol.length == 0:
+            hint = f"\n\tTry {'defining it earlier in the program' if unknown else 'a pattern that is not empty'}."
             self.error(name.pos, f"Can't evaluate pattern fragment `{name.name}' here.{hint}")
-        return symbol.length, symbol.decl.text
+        return symbol.length or None, symbol.decl.text
 
     def pattern(self, pattern: ast.Pattern, depth: int, declares: bool = True) -> ast.Pattern:
         """A use of a pattern; `declares`: its groups become visible in the current scope."""

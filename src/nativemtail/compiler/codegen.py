@@ -231,10 +231,15 @@ class _Generator:
         return True
 
     def _metric_number(self, metric: MetricDecl) -> int:
-        """Equal declarations are one metric whose position and limit are the later one's (successor.md §3.3)."""
-        key = (metric.name, metric.kind, metric.type, metric.keys, metric.hidden)
-        number = self.metric_numbers.setdefault(key, len(self.program.metrics))
-        if number == len(self.program.metrics):
+        """Equal declarations are one metric whose position and limit are the later one's (successor.md §3.3).
+
+        Not hidden ones: they are in no output, and each is a variable of its own, in each use of a decorator too.
+        """
+        number = fresh = len(self.program.metrics)
+        if not metric.hidden:
+            key = (metric.name, metric.kind, metric.type, metric.keys)
+            number = self.metric_numbers.setdefault(key, fresh)
+        if number == fresh:
             self.program.metrics.append(metric)
         else:
             self.program.metrics[number] = metric
@@ -501,8 +506,8 @@ class _Generator:
     def call(self, expr: ast.Call) -> Value:
         if expr.name == "defined":
             return self.defined(expr)
-        args = [self.value(arg) for arg in expr.args if not isinstance(arg, ast.Pattern)]
-        if any(kind is Kind.NOTHING for _, kind in args):
+        args = [self.value(arg) for arg in expr.args]
+        if any(kind is Kind.NOTHING and not _needs_none(expr, at) for at, (_, kind) in enumerate(args)):
             self.fail(_UNDERFLOW)
             return self.registers(), Kind.NOTHING
         return self._CALLS[expr.name](self, expr, args)
@@ -552,12 +557,13 @@ class _Generator:
         return self.convert("LOWER", self.as_string(*args[0])), Kind.STRING
 
     def call_subst(self, expr: ast.Call, args: list[Value]) -> Value:
-        texts = [self.as_string(*value) for value in args]
+        by_pattern = isinstance(expr.args[0], ast.Pattern)
+        texts = [self.as_string(*value) for value in args[by_pattern:]]
         first = self.registers(len(texts))
         for at, text in enumerate(texts):
             self.emit("MOV", first + at, text)
         register = self.registers()
-        if isinstance(expr.args[0], ast.Pattern):
+        if by_pattern:
             pattern = self.pattern_of(expr.args[0])
             assert pattern is not None
             self.slot_groups[pattern[0]] = 0
@@ -803,6 +809,13 @@ class _Generator:
         "timestamp": call_timestamp,
         "getfilename": call_getfilename,
     }
+
+
+def _needs_none(call: ast.Call, at: int) -> bool:
+    """Whether a call can do without a value of an argument: conversions refuse its type, `subst` works on a pattern."""
+    if call.name == "subst":
+        return at == 0 and isinstance(call.args[0], ast.Pattern)
+    return call.name in ("bool", "int", "float", "string")
 
 
 def _as_index(expr: ast.Expr) -> ast.Index | None:

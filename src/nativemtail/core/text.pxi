@@ -322,12 +322,58 @@ cdef int float_shape(const char* p, size_t n, FloatShape* shape) noexcept nogil:
     return NUM_OK
 
 
-cdef int parse_float(const char* p, size_t n, double* out) noexcept nogil:
-    """Go's ParseFloat, without underscores; NUM_OK, NUM_SYNTAX or NUM_RANGE (infinity in `out`)."""
+cdef bint underscores_separate(const char* p, size_t n) noexcept nogil:
+    """Whether each `_` stands between two digits, or between a base prefix and a digit, as Go's literals have it."""
+    cdef bint hex = n > 1 and p[0] == c"0" and (p[1] | 0x20) == c"x"
+    cdef uint32_t base = 16 if hex else 10
+    cdef size_t i
+    for i in range(n):
+        if p[i] != c"_":
+            continue
+        if i == 0 or i + 1 == n or digit_value(p[i + 1]) >= base:
+            return False
+        if digit_value(p[i - 1]) >= base and not (hex and i == 2):
+            return False
+    return True
+
+
+cdef int parse_separated(const char* p, size_t n, double* out) noexcept nogil:
+    """A float text without a sign in which some `_` stands."""
+    cdef Buf digits
+    cdef size_t i
+    cdef int rc = NUM_SYNTAX
+    if not underscores_separate(p, n):
+        return NUM_SYNTAX
+    memset(&digits, 0, sizeof(Buf))
+    for i in range(n):
+        if p[i] != c"_":
+            buf_put(&digits, p + i, 1)
+    if not digits.failed:
+        rc = parse_digits(digits.p, digits.n, out)
+    buf_free(&digits)
+    return rc
+
+
+cdef int parse_digits(const char* p, size_t n, double* out) noexcept nogil:
+    """A float text without a sign and without underscores."""
     cdef FloatShape shape
+    cdef double v = 0
+    cdef int rc = NUM_OK
+    if float_shape(p, n, &shape) != NUM_OK:
+        return NUM_SYNTAX
+    if not shape.zero:
+        rc = nm_read_double(p + shape.start, n - shape.start, shape.hex, &v)
+        if rc == NUM_RANGE:
+            rc = NUM_RANGE if shape.magnitude > 0 else NUM_OK
+            v = HUGE_VAL if shape.magnitude > 0 else 0
+    out[0] = v
+    return rc
+
+
+cdef int parse_float(const char* p, size_t n, double* out) noexcept nogil:
+    """Go's ParseFloat; NUM_OK, NUM_SYNTAX or NUM_RANGE (infinity in `out`)."""
     cdef bint negative = n > 0 and p[0] == c"-"
     cdef bint sign = n > 0 and (negative or p[0] == c"+")
-    cdef double v = 0
     cdef int rc
     if nm_plain_double(p, n, out):
         return NUM_OK
@@ -340,15 +386,12 @@ cdef int parse_float(const char* p, size_t n, double* out) noexcept nogil:
     if is_word(p, n, b"nan") and not sign:
         out[0] = NAN
         return NUM_OK
-    if float_shape(p, n, &shape) != NUM_OK:
-        return NUM_SYNTAX
-    rc = NUM_OK
-    if not shape.zero:
-        rc = nm_read_double(p + shape.start, n - shape.start, shape.hex, &v)
-        if rc == NUM_RANGE:
-            rc = NUM_RANGE if shape.magnitude > 0 else NUM_OK
-            v = HUGE_VAL if shape.magnitude > 0 else 0
-    out[0] = -v if negative else v
+    if n and memchr(p, c"_", n) != NULL:
+        rc = parse_separated(p, n, out)
+    else:
+        rc = parse_digits(p, n, out)
+    if negative and rc != NUM_SYNTAX:
+        out[0] = -out[0]
     return rc
 
 
