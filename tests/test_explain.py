@@ -79,3 +79,8 @@ def test_command(tmp_path: Path) -> None:
     answer = CliRunner().invoke(group, ["explain", str(tmp_path)])
     assert answer.exit_code == 1
     assert "q.mtail:2" in answer.output
+    (tmp_path / "q.mtail").unlink()
+    (tmp_path / "q.mtail").symlink_to("/")
+    answer = CliRunner().invoke(group, ["explain", str(tmp_path)])
+    assert answer.exit_code == 1
+    assert answer.output.endswith("q.mtail: not a regular file\n")

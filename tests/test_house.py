@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explain": {"_core", "compiler"},
     "export": {"_core", "log"},
     "feed": {"_core"},
-    "http": {"_core", "export", "log", "selfmetrics"},
+    "http": {"_core", "export", "log", "selfmetrics", "text"},
     "ignore": {"compiler"},
     "io": {"log", "record", "text"},
     "log": set(),

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nativemtail import _core
+from nativemtail.compiler import ast
+from nativemtail.compiler.errors import CompileError
 from nativemtail.options import Options
-from nativemtail.programs import FaultLog, LoadError, Programs, Status, list_programs, open_programs
+from nativemtail.programs import (
+    MAX_SIZE,
+    FaultLog,
+    LoadError,
+    Programs,
+    Status,
+    list_programs,
+    open_programs,
+    read_program,
+)
 
 COUNT = b"counter lines\n/$/ {\n  lines++\n}\n"
 BAD = b"counter lines\n/$/ {\n  other++\n}\n"
@@ -119,6 +133,87 @@ def test_what_the_engine_refuses_stops_no_other(house: House, monkeypatch: pytes
         house.programs.load(strict=True)
 
 
+Planned = list[tuple[Any, list[_core.Metric]]]
+
+
+def limit_plans(
+    house: House, monkeypatch: pytest.MonkeyPatch, error: Exception, refused: Callable[[set[str]], bool]
+) -> None:
+    """Have `error` for plans of programs whose texts' first words are `refused`."""
+    build = house.programs._build
+
+    def building(programs: Planned) -> _core.Plan:
+        if refused({metric.name for _, metrics in programs for metric in metrics}):
+            raise error
+        return build(programs)
+
+    monkeypatch.setattr(house.programs, "_build", building)
+
+
+def named(*names: str) -> dict[str, bytes]:
+    """Programs, each with one counter of its own name."""
+    return {name: COUNT.replace(b"lines", name.encode()) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("too many patterns"), "a: too many patterns"),
+        (MemoryError(), "Internal compiler error, aborting compilation: MemoryError"),
+        (ZeroDivisionError("x"), "Internal compiler error, aborting compilation: ZeroDivisionError: x"),
+        (UnicodeDecodeError("utf-8", b"", 0, 1, "x"), "Internal compiler error, aborting compilation: Unicode"),
+    ],
+)
+def test_what_cannot_be_planned_stops_no_other(
+    error: Exception, expected: str, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"p{number:02}" for number in range(20)]
+    limit_plans(house, monkeypatch, error, lambda found: not found.isdisjoint({"p03", "p04", "p17"}))
+    house.write(**named(*names)).programs.load(strict=False)
+    assert house.programs.names == [f"{name}.mtail" for name in names if name not in ("p03", "p04", "p17")]
+    for name in ("p03", "p04", "p17"):
+        assert expected.replace("a:", f"{name}.mtail:") in house.status(name).error
+        assert "beside" not in house.status(name).error
+        assert house.status(name).load_errors == 1
+
+
+def test_programs_that_are_too_much_together_lose_their_last(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_plans(house, monkeypatch, ValueError("too many patterns"), lambda found: len(found) > 5)
+    house.write(**named("c", "d", "e")).load()
+    house.write(**named("a", "b", "f", "g")).programs.reload()
+    assert house.programs.names == ["a.mtail", "b.mtail", "c.mtail", "d.mtail", "e.mtail"]
+    for name in ("f", "g"):
+        assert "too many patterns\n" in house.status(name).error
+        assert "cannot run beside the programs that are loaded" in house.status(name).error
+    house.write(c=named("c")["c"] + b"#").programs.reload()
+    assert house.status("c").loads == 2
+
+
+def test_the_program_that_a_plan_names_is_left_out_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = CompileError("b.mtail", [(ast.Position("b.mtail", 2, 1, 3), "this takes too long")])
+    plans: list[set[str]] = []
+
+    def refused(found: set[str]) -> bool:
+        plans.append(found)
+        return "b" in found
+
+    limit_plans(house, monkeypatch, error, refused)
+    house.write(**named("a", "b", "c")).programs.load(strict=False)
+    assert house.programs.names == ["a.mtail", "c.mtail"]
+    assert house.status("b").error == "compile failed for b.mtail:\nb.mtail:2:1-3: this takes too long"
+    assert plans == [{"a", "b", "c"}, {"a", "c"}, {"a", "c"}]
+
+
+def test_an_old_program_that_stays_keeps_out_what_conflicts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new `a` makes room for `b`, but cannot be planned: then the old one runs on, and `b` is what does not fit."""
+    house.write(a=COUNT).load()
+    limit_plans(house, monkeypatch, ValueError("too large"), lambda found: "big" in found)
+    house.write(a=COUNT.replace(b"lines", b"big"), b=b"gauge lines\n/$/ {\n  lines = 7\n}\n").programs.reload()
+    assert house.feed(b"x").values() == {"a:lines": 1}
+    assert "different kind" in house.status("b").error
+    assert "too large" in house.status("a").error
+
+
 def test_a_daemon_runs_the_good_ones(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.write(a=COUNT, b=BAD, c=COUNT)
     house.programs.load(strict=False)
@@ -145,6 +240,93 @@ def test_what_is_no_file(house: House) -> None:
     (house.directory / "a.mtail").symlink_to("nowhere")
     with pytest.raises(LoadError, match="no such file or directory"):
         house.load()
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(200 << 30)
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "directory": (lambda path: path.symlink_to("/"), "not a regular file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+    "terminal": (lambda path: path.symlink_to("/dev/ptmx"), "not a regular file"),
+    "pipe": (os.mkfifo, "not a regular file"),
+    "sparse": (_sparse, "larger than 16 MiB"),
+    "long": (lambda path: path.write_bytes(b"#" * (MAX_SIZE + 1)), "larger than 16 MiB"),
+    "no size": (lambda path: path.symlink_to("/proc/self/pagemap"), "larger than 16 MiB"),
+    "no end": (lambda path: path.symlink_to("/proc/kmsg"), "kmsg|a.mtail"),
+    "no read": (lambda path: path.symlink_to("/proc/self/mem"), "input/output error"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_file_that_is_no_program_stops_no_other(kind: str, house: House) -> None:
+    make, expected = BAD_FILES[kind]
+    make(house.directory / "a.mtail")
+    house.write(b=COUNT).programs.load(strict=False)
+    before = os.listdir("/proc/self/fd")
+    house.write(c=COUNT).programs.reload()
+    assert house.feed(b"x").values() == {"b:lines": 1, "c:lines": 1}
+    assert re.search(expected, house.status("a").error)
+    assert house.status("a").load_errors == 2
+    assert os.listdir("/proc/self/fd") == before
+    with pytest.raises(LoadError, match=expected):
+        House(house.directory).load()
+
+
+def test_a_program_as_long_as_one_may_be_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.mtail").write_bytes(b"#" * MAX_SIZE)
+    assert read_program(str(tmp_path / "a.mtail")) == b"#" * MAX_SIZE
+
+
+@pytest.mark.parametrize("name", [b"b\xffad.mtail", b"\xe2\x82.mtail", b"\xed\xa0\x80<&\n.mtail"])
+def test_names_that_are_not_utf8(name: bytes, house: House, caplog: pytest.LogCaptureFixture) -> None:
+    path = os.fsencode(house.directory) + b"/" + name
+    Path(os.fsdecode(path)).write_bytes(COUNT)
+    house.load().feed(b"x")
+    [shown] = house.programs.names
+    assert shown == "".join(chr(byte) if byte < 128 else "\ufffd" for byte in name)
+    assert list(house.values().values()) == [1]
+    assert house.programs.dump(shown)
+    shown.encode()
+    Path(os.fsdecode(path)).write_bytes(BAD)
+    assert house.programs.reload() is False
+    house.programs.status[shown].error.encode()
+
+
+def test_names_that_look_the_same_are_two(house: House) -> None:
+    for name in (b"b\xfe.mtail", b"b\xff.mtail", "b\ufffd.mtail".encode()):
+        Path(os.fsdecode(os.fsencode(house.directory) + b"/" + name)).write_bytes(COUNT)
+    house.load()
+    assert house.feed(b"x").values() == {"b\ufffd:lines": 1, "b\ufffd~:lines": 1, "b\ufffd~~:lines": 1}
+    assert house.programs.reload() is False
+
+
+@pytest.mark.parametrize("error", [IndexError("list index out of range"), RecursionError("too deep"), MemoryError()])
+@pytest.mark.parametrize("stage", ["parser.parse", "codegen.generate"])
+def test_a_defect_of_ours_stops_no_other(
+    stage: str, error: Exception, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, name = stage.split(".")
+    compile_stage = getattr(importlib.import_module(f"nativemtail.compiler.{module}"), name)
+
+    def failing(program: str, *rest: Any) -> Any:
+        if program == "a.mtail":
+            node = ast.Node(ast.Position(program, 3, 2, 7))
+            assert node
+            raise error
+        return compile_stage(program, *rest)
+
+    monkeypatch.setattr(f"nativemtail.compiler.{stage}", failing)
+    house.write(a=COUNT, b=COUNT).programs.load(strict=False)
+    assert house.feed(b"x").values() == {"b:lines": 1}
+    text = f"{type(error).__name__}: {error}" if str(error) else "MemoryError"
+    expected = f"compile failed for a.mtail:\na.mtail:3:2-7: Internal compiler error, aborting compilation: {text}"
+    assert house.status("a").error == expected
+    assert house.status("a").load_errors == 1
+    with pytest.raises(LoadError, match="Internal compiler error"):
+        House(house.directory).load()
 
 
 def test_missing_directory(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nativemtail import __version__, options
+from nativemtail import __version__, options, text
 
 if TYPE_CHECKING:
     from nativemtail._core import Metric, Profile
@@ -34,7 +34,6 @@ def flags(markdown: bool) -> None:
 @click.option("--log", type=click.Path(exists=True, dir_okay=False), help="Measure them on this log.")
 def explain(programs: tuple[str, ...], log: str | None) -> None:
     """Say what each pattern of the programs costs, why, and what would make it cheaper."""
-    from nativemtail import compiler
     from nativemtail import programs as loading
     from nativemtail.compiler import compile_program
     from nativemtail.explain import explain as page
@@ -44,8 +43,10 @@ def explain(programs: tuple[str, ...], log: str | None) -> None:
         for name, file in loading.list_programs(path):
             try:
                 program = compile_program(name, loading.read_program(file))
-            except compiler.CompileError as error:
-                raise click.ClickException(f"compile failed for {name}:\n{error}") from None
+            except OSError as error:
+                raise click.ClickException(text.explain(error, "open", file)) from None
+            except Exception as error:
+                raise click.ClickException(loading.cannot_compile(name, error)) from None
             loaded.append((program, loading.make_metrics(name, program.metrics)))
     if not loaded:
         raise click.ClickException("no programs there")

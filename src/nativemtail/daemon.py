@@ -184,10 +184,7 @@ class Daemon:
                 "the system allows no memory that is written and executed (systemd's MemoryDenyWriteExecute does so):"
                 " RE2 makes all captures instead of PCRE2's JIT, which takes more time per matching line"
             )
-        try:
-            self.reloader.load()
-        except ValueError as error:
-            raise LoadError(f"the programs cannot be run together: {error}") from None
+        self.reloader.load()
 
     def _limit_memory(self) -> None:
         """Leave to the label sets what the process does not need by itself."""

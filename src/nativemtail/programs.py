@@ -11,11 +11,11 @@ import stat
 import time
 
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
-from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.errors import CompileError, internal
 from nativemtail.log import Log
 from nativemtail.options import Options
 from nativemtail.record import Protocol, Record, field
-from nativemtail.text import go_quote, reason
+from nativemtail.text import go_quote, reason, utf8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = Log(__name__)
 
 SUFFIX = ".mtail"
+MAX_SIZE = 16 << 20
+"""Bytes of a program."""
 KIND_NAMES = {1: "Counter", 2: "Gauge", 3: "Timer", 4: "Text", 5: "Histogram"}
 
 
@@ -165,21 +167,24 @@ class Programs:
             return None
         try:
             return self._change(wanted, fresh)
-        except ValueError:
-            self._leave_out_unbuildable(wanted, fresh, strict)
-        return self._change(wanted, fresh)
+        except Exception as error:
+            if not fresh:
+                raise
+            return self._without_unbuildable(wanted, fresh, error, strict)
 
-    def _leave_out_unbuildable(self, wanted: dict[str, Loaded], fresh: list[str], strict: bool) -> None:
-        """Some programs compile, but their patterns are too much for the engine: the old ones, if any, stay."""
-        for name in fresh[:]:
-            try:
-                self._build([(wanted[name].program, wanted[name].metrics)])
-            except ValueError as error:
-                fresh.remove(name)
-                del wanted[name]
-                if name in self._running:
-                    wanted[name] = self._running[name]
-                self._fail(name, f"compile failed for {name}:\n{name}: {error}", strict)
+    def _without_unbuildable(
+        self, wanted: dict[str, Loaded], fresh: list[str], error: Exception, strict: bool
+    ) -> Change | None:
+        """Programs compile but cannot be planned, alone or with the others: their old ones, if any, stay."""
+        base = {name: self._running.get(name) if name in fresh else loaded for name, loaded in wanted.items()}
+        fitting = _Fitting({name: loaded for name, loaded in base.items() if loaded}, self._build)
+        fitting.add({name: wanted[name] for name in fresh}, error)
+        for name, message in fitting.refused.items():
+            self._fail(name, message, strict)
+        fresh = [name for name in fresh if name not in fitting.refused]
+        if self._planned and not fresh and len(fitting.programs) == len(self._running):
+            return None
+        return self._change(fitting.programs, fresh)
 
     def _load_one(self, name: str, path: str, exporters: _Exporters, strict: bool) -> Loaded | None:
         """The program compiled, or None when it is unchanged or wrong."""
@@ -199,11 +204,8 @@ class Programs:
             program = self._compile(name, text)
             loaded = Loaded(text, program, make_metrics(name, program.metrics))
             check_kinds(loaded, exporters.sharing(name, loaded))
-        except CompileError as error:
-            self._fail(name, f"compile failed for {name}:\n{error}", strict)
-            return None
-        except LoadError as error:
-            self._fail(name, str(error), strict)
+        except Exception as error:
+            self._fail(name, cannot_compile(name, error), strict)
             return None
         for note in program.notes:
             log.info("%s", note)
@@ -220,7 +222,7 @@ class Programs:
         log.error("%s", message)
 
     def _change(self, wanted: dict[str, Loaded], fresh: list[str]) -> Change:
-        wanted = dict(sorted(wanted.items(), key=lambda item: os.fsencode(item[0])))
+        wanted = _in_load_order(wanted)
         plan = self._build([(loaded.program, loaded.metrics) for loaded in wanted.values()])
         gone = [name for name in self._running if name not in wanted]
         change = Change(wanted, plan, loaded=fresh, unloaded=gone)
@@ -259,24 +261,52 @@ class Programs:
 
 
 def list_programs(path: str) -> list[tuple[str, str]]:
-    """Names and paths of the programs that `path`, a directory or a file, stands for.  Raises OSError."""
+    """Names and paths of the programs that `path`, a directory or a file, stands for.  Raises OSError.
+
+    Names are UTF-8 and differ, whatever bytes the file names are made of.
+    """
     if stat.S_ISDIR(os.stat(path).st_mode):
         with os.scandir(path) as entries:
             names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
         paths = [os.path.join(path, name) for name in sorted(names, key=os.fsencode)]
     else:
         paths = [path]
-    found = [(os.path.basename(path), path) for path in paths]
-    return [(name, path) for name, path in found if name.endswith(SUFFIX) and not name.startswith(".")]
+    found: dict[str, str] = {}
+    for path in paths:
+        name = os.path.basename(path)
+        if name.endswith(SUFFIX) and not name.startswith("."):
+            name = utf8(name)
+            while name in found:
+                name = name.removesuffix(SUFFIX) + "~" + SUFFIX
+            found[name] = path
+    return list(found.items())
 
 
 def read_program(path: str) -> bytes:
-    """The text of a program.  Raises OSError, also for what is no regular file."""
-    # Without O_NONBLOCK a named pipe would wait for its writer.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "not a regular file")
-        return file.read()
+    """The text of a program.  Raises OSError, also for what is no regular file or too large."""
+    _check_file(os.stat(path))  # to open a device or a pipe can change it
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        _check_file(status)
+        text = bytearray()
+        while data := os.read(fd, status.st_size + 4096):
+            text += data
+            if len(text) > MAX_SIZE:
+                raise OSError(0, _TOO_LARGE)
+        return bytes(text)
+    finally:
+        os.close(fd)
+
+
+_TOO_LARGE = f"larger than {MAX_SIZE >> 20} MiB, which no program is"
+
+
+def _check_file(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "not a regular file")
+    if status.st_size > MAX_SIZE:
+        raise OSError(0, _TOO_LARGE)
 
 
 def _cannot_list(path: str, error: OSError) -> str:
@@ -297,6 +327,69 @@ def make_metrics(program: str, declarations: Sequence[MetricDecl]) -> list[Metri
         for identity, d in last.items()
     }
     return [made[identity] for identity in identities]
+
+
+class _Fitting:
+    """Finds which of some programs can be planned together with `programs`, which can be; puts them there."""
+
+    def __init__(self, programs: dict[str, Loaded], build: Build) -> None:
+        self.programs = programs
+        self.refused: dict[str, str] = {}
+        """Why others cannot."""
+        self._build = build
+
+    def add(self, fresh: dict[str, Loaded], error: Exception) -> None:
+        """`error`: what came of all of them at once."""
+        if isinstance(error, CompileError) and error.program in fresh:
+            self.refused[error.program] = cannot_compile(error.program, error)
+            self._try({name: loaded for name, loaded in fresh.items() if name != error.program})
+        elif len(fresh) == 1:
+            self._refuse(*fresh.popitem(), error)
+        else:
+            names = list(fresh)
+            for half in (names[: len(names) // 2], names[len(names) // 2 :]):
+                self._try({name: fresh[name] for name in half})
+
+    def _try(self, fresh: dict[str, Loaded]) -> None:
+        together = self.programs | fresh
+        error = self._plans(together)
+        if error is None:
+            self.programs = together
+        elif fresh:
+            self.add(fresh, error)
+
+    def _plans(self, programs: dict[str, Loaded]) -> Exception | None:
+        """Why these cannot be planned together."""
+        try:
+            exporters = _Exporters(programs)
+            for name, loaded in programs.items():
+                check_kinds(loaded, exporters.sharing(name, loaded))
+            self._build([(loaded.program, loaded.metrics) for loaded in _in_load_order(programs).values()])
+        except Exception as error:
+            return error
+        return None
+
+    def _refuse(self, name: str, loaded: Loaded, error: Exception) -> None:
+        if type(error) is ValueError:  # the plan's own, and no defect
+            error = CompileError(name, [(None, f"{name}: {error}")])
+        reason = cannot_compile(name, error)
+        if self.programs and self._plans({name: loaded}) is None:
+            reason += f"\n{name}: it is left out, as it cannot run beside the programs that are loaded"
+        self.refused[name] = reason
+
+
+def cannot_compile(name: str, error: Exception) -> str:
+    """What is said of a program that is left out; any error but CompileError and LoadError is a defect of ours."""
+    if isinstance(error, LoadError):
+        return str(error)
+    if not isinstance(error, CompileError):
+        log.debug("what went wrong with %s:", name, exc_info=error)
+        error = internal(name, error)
+    return f"compile failed for {name}:\n{error}"
+
+
+def _in_load_order(programs: dict[str, Loaded]) -> dict[str, Loaded]:
+    return dict(sorted(programs.items(), key=lambda item: os.fsencode(item[0])))
 
 
 def _declared(d: MetricDecl) -> tuple[object, ...]:

@@ -14,6 +14,14 @@ def reason(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
+_NOT_UTF8 = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
+
+
+def utf8(text: str) -> str:
+    """A file name that everything can print: each byte that is not UTF-8 becomes U+FFFD, as in labels."""
+    return text if text.isascii() else text.translate(_NOT_UTF8)
+
+
 def go_quote(text: bytes | str) -> str:
     """As Go's `%q`: printable characters as they are, others escaped, bytes that are not UTF-8 as `\\xNN`."""
     if isinstance(text, bytes):

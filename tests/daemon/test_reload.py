@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from daemons import COUNT, Daemon, Place, append, wait_until
@@ -289,3 +291,45 @@ def test_errors_outlive_a_reload(place: Place, log: Path) -> None:
     daemon.wait_for("mtail_prog_runtime_errors_total", 2)
     assert daemon.stop() == 0
     assert daemon.log.count("fail.mtail: Runtime error") == 2
+
+
+@pytest.mark.parametrize("name", [b"b\xffd.mtail", b"\xe2\x82<&\"'.mtail"])
+def test_a_program_whose_name_is_not_utf8_is_on_every_page(name: bytes, place: Place, log: Path) -> None:
+    directory = os.fsencode(place.progs) + b"/"
+    Path(os.fsdecode(directory + name)).write_bytes(OTHER)
+    Path(os.fsdecode(directory + b"broken" + name)).write_bytes(BAD)
+    daemon = place.start("--cache_dir", str(place.root / "cache"))
+    append(log, b"x\n")
+    daemon.wait_for("others_total", 1)
+    shown = "".join(chr(byte) if byte < 128 else "\ufffd" for byte in name)
+    where = "?prog=" + quote(name)
+    for path in ("/", "/metrics", "/metrics.json", "/json", "/varz", "/graphite", "/progz", "/profile", "/debug/vars"):
+        status, body = daemon.ask(path)
+        assert status == 200, path
+        body.decode()
+    assert daemon.ask("/progz" + where)[0] == daemon.ask("/progz?prog=" + quote(shown))[0] == 200
+    [only] = [each for each in json.loads(daemon.ask("/json")[1]) if each["Name"] == "others"]
+    assert only["Program"] == shown
+    costs = json.loads(daemon.ask("/profile", {"Accept": "application/json"})[1])
+    assert shown in [program["name"] for program in costs["programs"]]
+    assert f"compile failed for broken{shown}: broken{shown}:3:3-9: " in daemon.log
+    assert daemon.stop() == 0
+    daemon = place.start("--cache_dir", str(place.root / "cache"))
+    assert f"Loaded program {shown}\n" in daemon.log
+
+
+def test_a_program_that_is_no_file_stops_no_other(place: Place, log: Path) -> None:
+    (place.progs / "a.mtail").symlink_to("/")
+    with (place.progs / "b.mtail").open("wb") as file:
+        file.truncate(200 << 30)
+    daemon = place.start()
+    append(log, b"x\n")
+    daemon.wait_for("lines_total", 1)
+    (place.progs / "c.mtail").write_bytes(OTHER)
+    wait_loaded(daemon, "c.mtail", 1)
+    append(log, b"x\n")
+    daemon.wait_for("others_total", 1)
+    labels = [line for line in daemon.ask("/metrics")[1].decode().splitlines() if "load_errors_total{" in line]
+    assert labels == [f'mtail_prog_load_errors_total{{prog="{name}.mtail"}} 2.0' for name in "ab"]
+    assert "not a regular file" in page(daemon)
+    assert "larger than 16 MiB" in page(daemon)

@@ -23,3 +23,18 @@ class CompileError(Exception):
         if len(self.errors) > MAX_ERRORS:
             lines.append(f"and {len(self.errors) - MAX_ERRORS} more errors")
         return "\n".join(lines)
+
+
+def internal(program: str, error: Exception) -> CompileError:
+    """What a defect of ours is to the program that met it: an error at what was being compiled, as far as is known."""
+    from nativemtail.compiler import ast
+
+    at = None
+    frame = error.__traceback__
+    while frame is not None:
+        for value in frame.tb_frame.f_locals.values():
+            if isinstance(value, ast.Node) and value.pos.line:
+                at = value.pos
+        frame = frame.tb_next
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return CompileError(program, [(at, f"Internal compiler error, aborting compilation: {text}")])

@@ -21,6 +21,7 @@ from nativemtail.http.limits import Limits
 from nativemtail.http.messages import HTML, Request, Response, plain, quality
 from nativemtail.log import Log
 from nativemtail.selfmetrics import RESERVED, Costs, SelfMetrics
+from nativemtail.text import utf8
 
 if TYPE_CHECKING:
     from nativemtail._core import Snapshot
@@ -213,6 +214,7 @@ class Site:
             running = sorted(name for name, state in states.items() if state.running)
             return Response(200, pages.program_list(running), HTML, _HTML_HEADERS)
         name = request.query["prog"][-1]
+        name = name if name in states else utf8(name)
         dump = own.dump(name) if own is not None else None
         if dump is None:
             return plain(404, "No program found\n")
