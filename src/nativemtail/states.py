@@ -170,6 +170,7 @@ class SourceStates:
         return {
             **{limit: counters.limits_total[limit] for limit in LIMITS},
             "clients": counters.connections_refused_total.copy().total(),
+            "silent_clients": counters.connections_dropped_total.copy().total(),
             "datagram_length": counters.datagrams_cut_total.copy().total(),
             "line_length": counters.lines_cut_total.copy().total(),
         }

@@ -78,7 +78,7 @@ def test_many_clients(stream: Stream) -> None:
 
 
 def test_limit_of_clients(stream: Stream, caplog: pytest.LogCaptureFixture) -> None:
-    with Rig(stream.name, settings=replace(QUICK, max_clients=2)) as rig:
+    with Rig(stream.name, settings=replace(QUICK, max_clients=4 if stream.kind == "tcp" else 2)) as rig:
         peers = [stream.connect(rig) for _ in range(2)]
         for number, peer in enumerate(peers):
             peer.sendall(b"%d\n" % number)

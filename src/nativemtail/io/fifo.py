@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import stat
+import sys
+import termios
 import time
 from collections.abc import Callable
 
@@ -18,7 +21,7 @@ OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class _PipeReader:
-    """Reads a descriptor whenever it is readable; a turn is one read, so that a busy writer starves nobody."""
+    """Reads a descriptor that is readable when it has its turn: one read, so that a busy writer starves nobody."""
 
     def __init__(self, context: Context, loop: Loop, source: Source, fd: int) -> None:
         self._context = context
@@ -28,6 +31,12 @@ class _PipeReader:
         self._cut_seen = 0
         self.fd = fd
         self.closed = False
+
+    def ready(self, events: int) -> None:
+        self._loop.queue(self)
+
+    def turn(self) -> bool:
+        raise NotImplementedError
 
     def finish(self) -> None:
         """Deliver the unterminated rest."""
@@ -54,12 +63,18 @@ class _PipeReader:
             self._cut_seen += cut
             counters.lines_cut_total[self.source.name] += cut
 
+    def _is_readable(self) -> bool:
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(0))
+
     def _read_rest(self, deadline: float) -> None:
+        """Read what is there by now, which writers may go on adding to."""
         with contextlib.suppress(OSError):
-            poll = select.poll()
-            poll.register(self.fd, select.POLLIN)
-            while time.monotonic() < deadline and poll.poll(0) and self._read():
-                pass
+            left = int.from_bytes(fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+            while left > 0 and time.monotonic() < deadline and self._is_readable():
+                count = self._read()
+                left = left - count if count else 0
 
 
 class FifoReader(_PipeReader):
@@ -83,12 +98,17 @@ class FifoReader(_PipeReader):
         self._on_end = on_end
         self._had_data = False
         self._retired = False
-        loop.add(fd, self._ready)
+        loop.add(fd, self.ready)
+
+    def turn(self) -> bool:
+        if not self.closed:
+            self._read_once()
+        return False
 
     def retire(self) -> None:
         """The path is gone or another file's: read what is there, until the last writer has closed."""
         self._retired = True
-        self._ready(0)
+        self._read_once()
 
     def drain(self, deadline: float) -> None:
         self._read_rest(deadline)
@@ -100,7 +120,7 @@ class FifoReader(_PipeReader):
             self._loop.remove(self.fd)
             os.close(self.fd)
 
-    def _ready(self, events: int) -> None:
+    def _read_once(self) -> None:
         count = self._read()
         if count:
             self._had_data = True
@@ -128,7 +148,7 @@ class FifoReader(_PipeReader):
         self._loop.remove(self.fd)
         os.close(self.fd)
         self.fd = fd
-        self._loop.add(fd, self._ready)
+        self._loop.add(fd, self.ready)
         return True
 
 
@@ -143,17 +163,17 @@ class StdinReader(_PipeReader):
         self._on_end = on_end
         self._waitable = True
         try:
-            loop.add(fd, self._ready)
+            loop.add(fd, self.ready)
         except PermissionError:
+            # A file, which cannot be waited for but is always readable.
             self._waitable = False
             loop.queue(self)
 
     def turn(self) -> bool:
-        """For files, which cannot be waited on but are always readable."""
-        if self.closed:
+        if self.closed or not self._is_readable():
             return False
-        self._ready(0)
-        return not self.closed
+        self._read_once()
+        return not self._waitable and not self.closed
 
     def drain(self, deadline: float) -> None:
         if not self.closed:
@@ -165,7 +185,7 @@ class StdinReader(_PipeReader):
             self.closed = True
             self._loop.remove(self.fd)
 
-    def _ready(self, events: int) -> None:
+    def _read_once(self) -> None:
         try:
             count = self._read()
         except OSError:

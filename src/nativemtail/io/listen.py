@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
-import select
 import socket
 import stat
 import struct
+import sys
+import termios
 import time
 
 from nativemtail.io.lines import READ_SIZE
-from nativemtail.io.loop import Loop
+from nativemtail.io.loop import SLICE, Loop
 from nativemtail.io.patterns import LogSpec
+from nativemtail.io.peers import Peers, address_of
 from nativemtail.io.sources import Context, Source, SourceError
 from nativemtail.log import Log
 
@@ -22,12 +25,19 @@ MAX_DATAGRAM = 128 * 1024
 """Longer datagrams (possible on Unix sockets only) are cut."""
 
 _BACKLOG = 1024
+_ACCEPTED_AT_ONCE = 64
+_PIECE = 64 * 1024
+_DATAGRAMS_AT_ONCE = 4096
+_SILENCE = 60.0
 _PAUSE = 0.5
 _DROP_CHECK = 1.0
 _SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("9I")
+_MEMINFO_QUEUED = 0
 _MEMINFO_DROPS = 8
+_LEAST_CHARGE = 256
+_UNIX_QUEUE = 4096
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = Log(__name__)
@@ -112,9 +122,11 @@ class OctetFraming:
 class _Connection:
     """One peer of a stream socket, with its own line."""
 
-    def __init__(self, listener: StreamListener, peer: socket.socket) -> None:
+    def __init__(self, listener: StreamListener, peer: socket.socket, address: str) -> None:
         self._listener = listener
         self._peer = peer
+        self.address = address
+        self._silent = True
         self.lines = listener.source.line_reader()
         self._framing = OctetFraming()
         self.counted = 0
@@ -124,23 +136,30 @@ class _Connection:
         return self._peer.fileno()
 
     def ready(self, events: int) -> None:
-        if not self.read():
-            self._listener.ended(self)
+        self._listener.has_input(self)
 
-    def readable(self) -> bool:
-        poll = select.poll()
-        poll.register(self._peer, select.POLLIN)
-        return bool(poll.poll(0))
+    def waiting(self) -> int:
+        """Bytes that can be read at once."""
+        try:
+            return int.from_bytes(fcntl.ioctl(self._peer, termios.FIONREAD, bytes(4)), sys.byteorder)
+        except OSError:
+            return 0
 
-    def read(self) -> bool:
-        """Read once; False at the end of the connection."""
+    def read(self) -> int | None:
+        """Read once: how many bytes, 0 at the end of the connection, None when there are none now."""
         count: int | None
         try:
             count = self._receive()
         except OSError:
             count = 0
         self._listener.account(self)
-        return count != 0
+        return count
+
+    def give_way(self) -> None:
+        if self.read() == 0:
+            self._listener.ended(self)
+        elif self._silent:
+            self._listener.drop(self)
 
     def finish(self) -> None:
         rest = self._framing.end()
@@ -153,16 +172,21 @@ class _Connection:
         self._peer.close()
 
     def _receive(self) -> int | None:
-        """Bytes read from the peer; 0 at the end, None when there are none now."""
         received: int | None = None
 
         def read_into(target: memoryview) -> int | None:
             nonlocal received
             try:
-                received = self._peer.recv_into(target[: -OctetFraming.HELD])
+                received = self._peer.recv_into(target[: min(len(target) - OctetFraming.HELD, _PIECE)])
             except BlockingIOError:
                 return None
-            return _put(target, self._framing.decode(bytes(target[:received]))) if received else received
+            if not received:
+                return received
+            data = self._framing.decode(bytes(target[:received]))
+            if self._silent and b"\n" in data:
+                self._silent = False
+                self._listener.spoke(self)
+            return _put(target, data)
 
         self.lines.read(self._listener.context.buffer, read_into)
         if received:
@@ -176,19 +200,21 @@ def _put(target: memoryview, data: bytes) -> int:
 
 
 class StreamListener:
-    """A listening tcp or unix socket and its connections."""
+    """A listening tcp or unix socket and its connections, which take turns within those of the listener."""
 
-    def __init__(self, context: Context, loop: Loop, spec: LogSpec) -> None:
+    def __init__(self, context: Context, loop: Loop, spec: LogSpec, peers: Peers) -> None:
         self.context = context
         self._loop = loop
         self._spec = spec
+        self._peers = peers
         self._socket, self._file = _bind(spec, socket.SOCK_STREAM)
         self._socket.listen(_BACKLOG)
         self.source: Source = context.hold(spec.name)
         self._connections: dict[_Connection, None] = {}
+        self._ready: dict[_Connection, None] = {}
         self._partial = 0
-        self._refusing = False
-        loop.add(self._socket.fileno(), self._accept)
+        self._said: dict[str, float] = {}
+        loop.add(self._socket.fileno(), self._knocked)
 
     @property
     def connections(self) -> int:
@@ -199,9 +225,37 @@ class StreamListener:
         """As the system has it, with the port that was chosen for port 0."""
         return self._socket.getsockname()
 
+    def has_input(self, connection: _Connection) -> None:
+        self._ready.setdefault(connection)
+        self._loop.queue(self)
+
+    def turn(self) -> bool:
+        """Read from the connections that have something, one after the other, for about `SLICE` seconds."""
+        end = time.monotonic() + SLICE
+        while self._ready and time.monotonic() < end:
+            connection = next(iter(self._ready))
+            del self._ready[connection]
+            count = connection.read()
+            if count == 0:
+                self.ended(connection)
+            elif count:
+                self._ready[connection] = None
+        return bool(self._ready)
+
     def ended(self, connection: _Connection) -> None:
         connection.finish()
         self._forget(connection)
+
+    def drop(self, connection: _Connection) -> None:
+        """Close a connection that never sent a whole line, for others to have its place."""
+        self.context.counters.connections_dropped_total[self.source.name] += 1
+        self._say(
+            "dropped", "closing a connection from %s that has sent no line: there are too many", connection.address
+        )
+        self.ended(connection)
+
+    def spoke(self, connection: _Connection) -> None:
+        self._peers.spoke(connection)
 
     def received(self, count: int) -> None:
         self.context.counters.log_bytes_total[self.source.name] += count
@@ -220,11 +274,16 @@ class StreamListener:
         connection.counted = lines.pending
 
     def drain(self, deadline: float) -> None:
-        """Accept who waits, read what is there, deliver the unterminated rests."""
-        self._accept(0)
-        for connection in list(self._connections):
-            while time.monotonic() < deadline and connection.readable() and connection.read():
-                pass
+        """Accept who waits, read what is there by now, deliver the unterminated rests."""
+        self._accept(_BACKLOG)
+        left = {connection: connection.waiting() for connection in self._connections}
+        while left and time.monotonic() < deadline:
+            connection, size = next(iter(left.items()))
+            del left[connection]
+            count = connection.read() if size else 0
+            if count and count < size:
+                left[connection] = size - count
+        for connection in self._connections:
             connection.finish()
 
     def close(self) -> None:
@@ -235,16 +294,19 @@ class StreamListener:
         _unlink(self._file)
         self.context.release(self.source)
 
-    def _accept(self, events: int) -> None:
-        for _ in range(_BACKLOG):
+    def _knocked(self, events: int) -> None:
+        self._accept(_ACCEPTED_AT_ONCE)
+
+    def _accept(self, most: int) -> None:
+        for _ in range(most):
             try:
-                peer, _address = self._socket.accept()
+                peer, name = self._socket.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 self._accept_failed(error)
                 return
-            self._welcome(peer)
+            self._welcome(peer, address_of(name))
 
     def _accept_failed(self, error: OSError) -> None:
         """Out of descriptors: the backlog keeps who knocks; other errors are the peer's, who went away again."""
@@ -256,32 +318,40 @@ class StreamListener:
 
     def _resume(self) -> None:
         if self._socket.fileno() >= 0:
-            self._loop.add(self._socket.fileno(), self._accept)
+            self._loop.add(self._socket.fileno(), self._knocked)
 
-    def _welcome(self, peer: socket.socket) -> None:
+    def _welcome(self, peer: socket.socket, address: str) -> None:
         counters = self.context.counters
-        if len(self._connections) >= self.context.settings.max_clients:
+        if not self._peers.admits(address):
             counters.connections_refused_total[self.source.name] += 1
             peer.close()
-            if not self._refusing:
-                self._refusing = True
-                _log.warning("%s: more than %d connections, refusing", self.source.name, len(self._connections))
+            limits = self._peers.most, self._peers.most_of_one
+            self._say("refused", "refusing %s: %d connections are allowed, %d from one address", address, *limits)
             return
-        self._refusing = False
         peer.setblocking(False)
         if self._spec.kind == "tcp":
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection = _Connection(self, peer)
+        connection = _Connection(self, peer, address)
         self._connections[connection] = None
+        self._peers.came(connection)
         counters.connections_total[self.source.name] += 1
         self._loop.add(connection.fileno(), connection.ready)
 
     def _forget(self, connection: _Connection) -> None:
         self._partial -= connection.counted
         del self._connections[connection]
+        self._ready.pop(connection, None)
+        self._peers.left(connection)
         self._loop.remove(connection.fileno())
         connection.close()
         self.context.counters.log_closes_total[self.source.name] += 1
+
+    def _say(self, what: str, text: str, *values: object) -> None:
+        """A warning; the same one not again for `_SILENCE` seconds."""
+        now = time.monotonic()
+        if now >= self._said.get(what, 0.0):
+            self._said[what] = now + _SILENCE
+            _log.warning("%s: " + text, self.source.name, *values)
 
 
 class DatagramListener:
@@ -307,9 +377,20 @@ class DatagramListener:
     def address(self) -> object:
         return self._socket.getsockname()
 
+    def turn(self) -> bool:
+        """Take a batch of datagrams; whether there may be more."""
+        more = self._socket.fileno() >= 0 and self._receive() > 0
+        if not self._checking:
+            self._checking = True
+            self._loop.after(_DROP_CHECK, self._check)
+        return more
+
     def drain(self, deadline: float) -> None:
-        while time.monotonic() < deadline and self._receive():
-            pass
+        """Take what is there by now, which others may go on adding to."""
+        left = self._meminfo()[_MEMINFO_QUEUED] // _LEAST_CHARGE + _UNIX_QUEUE
+        while left > 0 and time.monotonic() < deadline:
+            taken = self._receive()
+            left = left - taken if taken else 0
         self._count_dropped()
 
     def close(self) -> None:
@@ -320,10 +401,7 @@ class DatagramListener:
         self.context.release(self.source)
 
     def _ready(self, events: int) -> None:
-        self._receive()
-        if not self._checking:
-            self._checking = True
-            self._loop.after(_DROP_CHECK, self._check)
+        self._loop.queue(self)
 
     def _receive(self) -> int:
         """Take a batch of datagrams and deliver their lines; how many datagrams."""
@@ -331,7 +409,7 @@ class DatagramListener:
         name = self.source.name
         datagrams = size = 0
         with memoryview(self._batch) as batch:
-            while size + MAX_DATAGRAM < len(batch):
+            while size + MAX_DATAGRAM < len(batch) and datagrams < _DATAGRAMS_AT_ONCE:
                 room = batch[size : size + MAX_DATAGRAM]
                 try:
                     count = self._socket.recv_into(room, 0, socket.MSG_TRUNC)
@@ -375,22 +453,25 @@ class DatagramListener:
             self._count_dropped()
 
     def _count_dropped(self) -> None:
-        try:
-            info = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-        except OSError:
-            return
-        total = _MEMINFO.unpack(info)[_MEMINFO_DROPS]
+        total = self._meminfo()[_MEMINFO_DROPS]
         new = (total - self._dropped) & 0xFFFFFFFF
         if new:
             self._dropped = total
             self.context.counters.datagrams_dropped_total[self.source.name] += new
             _log.warning("%s: the kernel dropped %d datagrams, its receive buffer was full", self.source.name, new)
 
+    def _meminfo(self) -> tuple[int, ...]:
+        try:
+            return _MEMINFO.unpack(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+        except OSError:
+            return (*(0,) * _MEMINFO_DROPS, self._dropped)
 
-def listener(context: Context, loop: Loop, spec: LogSpec) -> StreamListener | DatagramListener:
+
+def listener(context: Context, loop: Loop, spec: LogSpec, peers: Peers) -> StreamListener | DatagramListener:
     """The listener that `spec` asks for.  Raises `SourceError` with the system's message when it cannot be had."""
-    kind = DatagramListener if spec.kind in ("udp", "unixgram") else StreamListener
-    return kind(context, loop, spec)
+    if spec.kind in ("udp", "unixgram"):
+        return DatagramListener(context, loop, spec)
+    return StreamListener(context, loop, spec, peers)
 
 
 def _enlarge(sock: socket.socket, size: int) -> None:

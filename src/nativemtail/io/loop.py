@@ -1,6 +1,8 @@
 """The tail thread's loop: one epoll, timers, and a queue of readers that take turns.
 
 Everything that reads runs in this one thread, so no source needs a lock, and a slow engine holds back all of them.
+Handlers of events only note that there is something: it is read when its source has its turn, so that no source starves
+another however many peers it has.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
+
+SLICE = 0.01
+"""Seconds that a turn of a source with many peers takes, and little more."""
 
 Handler = Callable[[int], None]
 

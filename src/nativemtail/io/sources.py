@@ -54,8 +54,9 @@ class Settings:
 
     `inotify` False polls everything.  `linger`: so long without a write, and a rotated file is left.  `flush`: so long
     without a write, and its unterminated last line counts as one.  `sweep`: how often everything is looked at again
-    where inotify works.  `ignore` tells base names that are not read.  `lookout` makes a `Holder`; without one, a file
-    that is deleted or replaced while a block of lines is worked on may be missed.
+    where inotify works.  `max_clients`: connections of all stream sources, half of them from one address; fewer where
+    few files may be open.  `ignore` tells base names that are not read.  `lookout` makes a `Holder`; without one, a
+    file that is deleted or replaced while a block of lines is worked on may be missed.
     """
 
     poll_interval: float = 0.25
@@ -67,7 +68,7 @@ class Settings:
     linger: float = 5.0
     flush: float = 1.0
     sweep: float = 10.0
-    max_clients: int = 1024
+    max_clients: int = 2048
     max_partial: int = 64 * 1024 * 1024
     receive_buffer: int = 32 * 1024 * 1024
     drain: float = 5.0
@@ -91,7 +92,9 @@ class Counters:
     """Lines cut to `max_line_length`."""
     connections_total: Counter[str] = field(default_factory=Counter)
     connections_refused_total: Counter[str] = field(default_factory=Counter)
-    """Connections beyond `max_clients`."""
+    """Connections beyond `max_clients`, or beyond the share of their address."""
+    connections_dropped_total: Counter[str] = field(default_factory=Counter)
+    """Connections that never sent a whole line and gave way to others."""
     datagrams_total: Counter[str] = field(default_factory=Counter)
     datagrams_cut_total: Counter[str] = field(default_factory=Counter)
     datagrams_dropped_total: Counter[str] = field(default_factory=Counter)

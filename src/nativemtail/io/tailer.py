@@ -19,9 +19,13 @@ from nativemtail.io.follow import identity
 from nativemtail.io.listen import DatagramListener, StreamListener, listener
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
+from nativemtail.io.peers import Peers
 from nativemtail.io.segments import SegmentDirectory
 from nativemtail.io.sources import Context, Counters, Settings, Sink
 from nativemtail.log import Log
+
+_CLIENTS_PART = 4
+"""A quarter of all descriptors may be connections, so that logs have theirs whoever connects."""
 
 _log = Log(__name__)
 
@@ -80,16 +84,18 @@ class Tailer:
         Raises `SourceError` for a socket that cannot be had; all others are closed again.
         """
         limit = _raise_file_limit()
+        peers = Peers(min(self._context.settings.max_clients, limit // _CLIENTS_PART))
         try:
             for spec in self._specs:
                 if spec.kind not in ("path", "stdin", SEGMENTS_SCHEME):
-                    self._listeners.append(listener(self._context, self._loop, spec))
+                    self._listeners.append(listener(self._context, self._loop, spec, peers))
         except BaseException:
             self._close()
             raise
         globs = list(self._globs())
         if globs:
-            self._discovery = Discovery(self._context, self._loop, globs, limit - SPARE_DESCRIPTORS)
+            for_peers = peers.most if any(isinstance(entry, StreamListener) for entry in self._listeners) else 0
+            self._discovery = Discovery(self._context, self._loop, globs, limit - SPARE_DESCRIPTORS - for_peers)
             self._discovery.start()
         for spec in self._specs:
             if spec.kind == "stdin" and not self._stdin:
