@@ -105,9 +105,7 @@ def test_other_limits_compile_anew(
     assert compilations.take() == ["one.mtail", "two.mtail"]
 
 
-def test_trees_are_shown_though_the_programs_are_known(
-    progs: Path, tmp_path: Path, compilations: Compilations
-) -> None:
+def test_trees_are_shown_though_the_programs_are_known(progs: Path, tmp_path: Path, compilations: Compilations) -> None:
     start(progs, tmp_path)
     compilations.take()
     start(progs, tmp_path, dump_ast=True)
@@ -151,3 +149,19 @@ def test_a_database_of_another_machine_is_compiled_anew(
         (progs / "two.mtail").write_bytes(TWO + b"\n" * (1 + len(damage)))
         start(progs, tmp_path)
         assert counts(start(progs, tmp_path)) == expected
+
+
+@pytest.mark.parametrize("stage", ["load", "_program", "_tables", "dump"])
+def test_a_defect_of_the_cache_s_costs_no_more_than_time(
+    stage: str, progs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = counts(start(progs, tmp_path))
+
+    def failing(*_: Any) -> Any:
+        raise RecursionError("too deep")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compiler.stored, stage, failing)
+        (progs / "two.mtail").write_bytes(TWO + (b"\n" if stage == "dump" else b""))
+        assert counts(start(progs, tmp_path)) == expected
+    assert counts(start(progs, tmp_path)) == expected

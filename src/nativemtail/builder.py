@@ -43,8 +43,8 @@ class Builder:
         """Raises CompileError."""
         options = self._options
         program = None
-        if self._known and not (options.dump_ast or options.dump_ast_types):
-            program = self._known.program((name, text))
+        if not (options.dump_ast or options.dump_ast_types):
+            program = self._known_program(name, text)
         if program is None:
             program = compiler.compile_program(name, text, self._limits, self._trace(name))
         if options.dump_bytecode:
@@ -61,9 +61,7 @@ class Builder:
 
             tables = plan.build(programs)
             built = self._plan(tables)
-            self._cache.put(
-                self._place, repr(self._limits), stored.dump([each for each, _ in programs], tables, built.database())
-            )
+            self._remember([program for program, _ in programs], tables, built)
         self._known = None
         for warning in built.warnings:
             log.warning("%s", warning)
@@ -72,21 +70,39 @@ class Builder:
     def _plan(self, tables: Tables, database: bytes = b"") -> Plan:
         return Plan(tables, zone=self._zone, patch_year=self._options.syslog_use_current_year, database=database)
 
-    def _read(self) -> stored.Stored | None:
-        data = self._cache.get(self._place, repr(self._limits))
-        if data is None:
-            return None
+    # --- the cache: whatever goes wrong with it, what was to be had from it is made anew ---------------------------
+
+    def _remember(self, programs: Sequence[Program], tables: Tables, built: Plan) -> None:
         try:
-            return stored.load(data)
-        except (ValueError, EOFError, TypeError):
+            self._cache.put(self._place, repr(self._limits), stored.dump(programs, tables, built.database()))
+        except Exception as error:
+            log.debug("what was compiled is not kept: %r", error)
+
+    def _read(self) -> stored.Stored | None:
+        try:
+            data = self._cache.get(self._place, repr(self._limits))
+            return None if data is None else stored.load(data)
+        except Exception as error:
+            log.debug("what was kept is not used: %r", error)
+            return None
+
+    def _known_program(self, name: str, text: bytes) -> Program | None:
+        try:
+            return self._known.program((name, text)) if self._known else None
+        except Exception as error:
+            log.debug("%s is compiled anew: %r", name, error)
             return None
 
     def _from_cache(self, programs: Sequence[tuple[Program, list[Metric]]]) -> Plan | None:
         if self._known is None:
             return None
         keys = [stored.key(program) for program, _ in programs]
-        tables = self._known.plan(keys, [metrics for _, metrics in programs])
-        return self._plan(tables, self._known.database) if tables else None
+        try:
+            tables = self._known.plan(keys, [metrics for _, metrics in programs])
+            return self._plan(tables, self._known.database) if tables else None
+        except Exception as error:
+            log.debug("the programs are planned anew: %r", error)
+            return None
 
     def _trace(self, name: str) -> compiler.Trace:
         """Logs the trees that `-dump_ast` and `-dump_ast_types` ask for."""
