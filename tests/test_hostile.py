@@ -80,6 +80,7 @@ PUMPED = [
     (r"(a.*z|a)*Q", b"a", b""),
     (r"a.*z|a", b"a", b""),
     (r"(\w+ )*x|\w", b"ab", b""),
+    (r"(?:[^z]*z)?\B", "aé".encode(), b"a"),
 ]
 
 

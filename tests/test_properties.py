@@ -13,7 +13,7 @@ from generate import Case, cases, rename
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from machines import LOG, Machine, Outcome, compiled, drawn, examples, joined
-from regexes import REGEX, SUBJECT
+from regexes import INVALID_LINES, ODD_LINES, REGEX, SUBJECT, every_operator, operator_program
 
 from nativemtail.compiler.program import Program
 from nativemtail.io.lines import Buffer, LineReader
@@ -101,6 +101,23 @@ def test_regexes_gated_and_in_both_engines(regexes: list[str], subjects: list[st
     assert results(programs, lines) == plain
     assert results(programs, lines, vector=False) == plain
     assert results(programs, lines, jit=False) == plain
+
+
+OPERATORS = list(dict.fromkeys(every_operator()))
+PART = 250
+
+
+@pytest.mark.parametrize("at", range(0, len(OPERATORS), PART))
+def test_every_operator_in_every_engine(at: int) -> None:
+    regexes = OPERATORS[at : at + PART]
+    texts = {f"p{number:03}.mtail": operator_program(regex, f"p{number:03}") for number, regex in enumerate(regexes)}
+    programs, refused = compiled(texts)
+    assert refused == {}
+    lines = [*ODD_LINES, *INVALID_LINES, *("é日".encode() * 700, b"a" * 2000)]
+    expected = results(programs, lines, gated=False)
+    assert results(programs, lines, gated=False, jit=False) == expected
+    assert results(programs, lines) == expected
+    assert any(outcome.metrics[0].get("LabelValues") for outcome in expected.values())
 
 
 @MANY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 from machines import drawn, examples
-from regexes import NUMERIC, REGEX, SUBJECT
+from regexes import NUMERIC, ODD_LINES, REGEX, SUBJECT, every_operator, operator_program
 
 from test_programs import compare, explained
 
@@ -24,6 +24,19 @@ def test_regexes(number: int) -> None:
     if found:
         name = min(found, key=lambda name: len(programs[name]))
         pytest.fail(explained(name, programs[name], lines, "", found[name]) + f"\nin this batch: {sorted(found)}")
+
+
+OPERATORS = list(dict.fromkeys(every_operator()))
+PART = 250
+
+
+@pytest.mark.parametrize("at", range(0, len(OPERATORS), PART))
+def test_every_operator(at: int) -> None:
+    """On lines that Debian's mtail reads as they are: U+FFFD is a bad byte to it, at which it stops reading."""
+    regexes = OPERATORS[at : at + PART]
+    programs = {f"p{number:03}.mtail": operator_program(regex, f"p{number:03}") for number, regex in enumerate(regexes)}
+    found = compare(programs, [line for line in ODD_LINES if b"\r" not in line and b"\xef\xbf\xbd" not in line], "")
+    assert found == {}
 
 
 def program(regex: str, prefix: str) -> str:

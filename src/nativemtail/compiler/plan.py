@@ -20,7 +20,7 @@ from nativemtail.compiler.regex import analysis, automaton, chain, dialects, fac
 from nativemtail.compiler.tables import FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
 
 # flags of a pattern, as in core/match.pxi
-PCRE2, LINEAR, ALWAYS, LITERAL = 1, 2, 4, 8
+PCRE2, LINEAR, ALWAYS, LITERAL, STEPPED = 1, 2, 4, 8, 16
 
 WORTHLESS = 0.5
 """A gate expected to let more than this fraction of lines through is none."""
@@ -49,6 +49,8 @@ def facts(text: bytes) -> Facts:
             flags |= LINEAR
     if analysis.always_matches(node):
         flags |= ALWAYS
+    if not analysis.same_in_re2(node):
+        flags |= STEPPED
     literal = analysis.pure_literal(node)
     gate = factors.factors(node)
     if gate is not None and sum(_cost(factor) for factor in gate) > WORTHLESS:

@@ -70,7 +70,7 @@ cdef extern from "core/chain.hpp" namespace "nm" nogil:
 cdef extern from "core/regex.hpp" namespace "nm" nogil:
     void* re2_compile(const char* text, size_t n) noexcept
     void re2_free(void* re) noexcept
-    int re2_match(const void* re, const char* s, size_t n, size_t start, size_t* ov, int pairs) noexcept
+    int re2_match(const void* re, const char* s, size_t n, size_t start, size_t* ov, int pairs, bint stepped) noexcept
 
 cdef extern from "core/regex.hpp" nogil:
     ctypedef struct pcre2_code:

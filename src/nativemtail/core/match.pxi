@@ -11,6 +11,7 @@ cdef enum:                  # facts about a pattern, set by compiler/plan.py
     PATTERN_LINEAR = 2      # and its backtracking is linear in the line
     PATTERN_ALWAYS = 4      # matches every line
     PATTERN_LITERAL = 8     # is one literal, the one that its gate looks for
+    PATTERN_STEPPED = 16    # its form for RE2 passes the characters in front of a match itself
 
 cdef enum:
     FORM_NEW = 0            # not compiled yet
@@ -302,7 +303,7 @@ cdef int match_search(Matcher* m, Pattern* p, Subject* s, size_t start, size_t* 
     if not pattern_re2(p):
         return -1
     m.re2_runs += 1
-    return re2_match(p.re2, text, n, start, ov, p.pairs)
+    return re2_match(p.re2, text, n, start, ov, p.pairs, p.flags & PATTERN_STEPPED)
 
 
 cdef void offsets_to_origin(Subject* s, size_t* ov, int pairs) noexcept nogil:

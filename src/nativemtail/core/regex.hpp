@@ -30,19 +30,24 @@ inline void *re2_compile(const char *text, size_t n) noexcept {
 inline void re2_free(void *re) noexcept { delete static_cast<re2::RE2 *>(re); }
 
 // Offsets of the first `pairs` groups into `ov` (two each, SIZE_MAX where a group took no part).
-// 1: matched, 0: not, -1: out of memory.
-inline int re2_match(const void *re, const char *s, size_t n, size_t start, size_t *ov, int pairs) noexcept {
+// 1: matched, 0: not, -1: out of memory.  `stepped`: the pattern passes what is in front of the match, which is its
+// first group.
+inline int re2_match(const void *re, const char *s, size_t n, size_t start, size_t *ov, int pairs,
+                     bool stepped) noexcept {
     try {
         constexpr int kInline = 32;
         re2::StringPiece inline_groups[kInline];
         std::vector<re2::StringPiece> more;
         re2::StringPiece *groups = inline_groups;
-        if (pairs > kInline) {
-            more.resize(pairs);
+        const int wanted = pairs + (stepped && pairs > 0);
+        if (wanted > kInline) {
+            more.resize(wanted);
             groups = more.data();
         }
         re2::StringPiece text(s, n);
-        if (!static_cast<const re2::RE2 *>(re)->Match(text, start, n, re2::RE2::UNANCHORED, groups, pairs)) return 0;
+        const auto anchor = stepped ? re2::RE2::ANCHOR_START : re2::RE2::UNANCHORED;
+        if (!static_cast<const re2::RE2 *>(re)->Match(text, start, n, anchor, groups, wanted)) return 0;
+        groups += wanted - pairs;
         for (int i = 0; i < pairs; i++) {
             bool set = groups[i].data() != nullptr;
             ov[2 * i] = set ? size_t(groups[i].data() - s) : SIZE_MAX;

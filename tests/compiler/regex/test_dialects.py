@@ -19,6 +19,8 @@ WRITTEN = [
     (r"^a$\z", r"\Aa\z\z", None, None),
     (r"(?m)^a$", r"(?<![^\n])a(?![^\n])", None, "(?m:^)a(?m:$)"),
     (r"\ba\B", r"\ba\B", None, None),
+    (r"(\B)a*", r"(\B)a*", None, r"(?s:.)*?((\B)a*)"),
+    (r"\B|a", r"(*NO_START_OPT)\B|a", None, r"(?s:.)*?(\B|a)"),
     (r"\s\S", r"[\x09\n\x0c\x0d ][^\x09\n\x0c\x0d ]", None, None),
     (r"\d\D", "[0-9][^0-9]", None, None),
     ("#-é\t/", r"\#\-\xe9\x09\/", NEVER, None),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.analysis import anchored, start_optimizable
+from nativemtail.compiler.regex.analysis import anchored, same_in_re2, start_optimizable
 from nativemtail.compiler.regex.syntax import (
     Alternate,
     Any,
@@ -60,8 +60,13 @@ def to_pcre2(node: Node, utf: bool, captures: int | None = None) -> bytes:
 
 
 def to_re2(node: Node, captures: int | None = None) -> bytes:
-    """For RE2 (C++) with its default options, UTF-8."""
-    return _written(node, _RE2, captures)
+    """For RE2 (C++) with its default options, UTF-8.
+
+    Where RE2 would find something inside a character (`same_in_re2`) whole characters are passed first: the text is to
+    be matched at its start, and all groups are one further back.
+    """
+    written = _written(node, _RE2, captures)
+    return written if same_in_re2(node) else b"(?s:.)*?(" + written + b")"
 
 
 def to_hyperscan(node: Node) -> bytes:
