@@ -427,7 +427,7 @@ def test_hidden_metrics_keep_their_data(house: House) -> None:
 
 
 def test_hidden_metrics_of_one_name_are_told_apart(house: House) -> None:
-    block = b"/%s (\\w+)/ {\n  hidden gauge h by k\n  h[$1]++\n  c[\"%s\"] = h[$1]\n}\n"
+    block = b'/%s (\\w+)/ {\n  hidden gauge h by k\n  h[$1]++\n  c["%s"] = h[$1]\n}\n'
     text = b"counter c by k\n" + block % (b"x", b"x") + block % (b"y", b"y")
     house.write(a=text).load().feed(b"x 1", b"x 1", b"y 1")
     assert house.values()["a:c:x"] == 2

@@ -137,7 +137,7 @@ def test_keys_of_an_added_text_are_evaluated_twice() -> None:
 
 def test_each_use_of_a_decorator_has_hidden_metrics_of_its_own() -> None:
     text = (
-        "counter c by k\ndef d {\n/x/ {\nhidden gauge h\nh++\nc[\"d\"] += h\nnext\n}\n}\n"
+        'counter c by k\ndef d {\n/x/ {\nhidden gauge h\nh++\nc["d"] += h\nnext\n}\n}\n'
         '@d {\nc["a"]++\n}\n@d {\nc["b"]++\n}\n'
     )
     exported = json.loads(run(text, b"x", b"x").store.snapshot().json(grouped=True))

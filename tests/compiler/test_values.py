@@ -90,4 +90,3 @@ def test_what_is_read_has_been_written() -> None:
         assert not unwritten(program.code), path
         assert not unwritten(program.begin), path
     assert compiled > 200
-

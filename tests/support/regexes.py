@@ -50,7 +50,8 @@ NUMERIC = st.recursive(
 
 ATOMS = [
     "a", "é", "日", r"\x{1F600}", r"\x{FFFD}", "(?i:k)", "(?i:ſ)", ".", "(?s:.)", r"\w", r"\W", r"\d", r"\D", r"\s",
-    r"\S", r"\pL", r"\PL", r"\p{Greek}", "[[:alpha:]]", "[[:^alpha:]]", "[^a]", "[é-日]", "[^é-日]", r"[^\x00-\x{10FFFF}]",
+    r"\S", r"\pL", r"\PL", r"\p{Greek}",
+    "[[:alpha:]]", "[[:^alpha:]]", "[^a]", "[é-日]", "[^é-日]", r"[^\x00-\x{10FFFF}]",
     "[a\\W]", r"\Qé.\E", "a日", "é|a", "(?U:a*)",
 ]  # fmt: skip
 ASSERTIONS = ["^", "$", r"\A", r"\z", "(?m:^)", "(?m:$)", r"\b", r"\B", ""]

@@ -1,6 +1,6 @@
 """Program text to action tables.  Imports nothing of the runtime.
 
-    lexer, parser → ast → fold → checker (types) → fold → codegen → Program;   plan: all Programs → Tables
+lexer, parser → ast → fold → checker (types) → fold → codegen → Program;   plan: all Programs → Tables
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ def _no_trace(_stage: str, _root: ast.Block) -> None:
     pass
 
 
-def compile_program(
-    name: str, source: bytes, options: Options | None = None, trace: Trace = _no_trace
-) -> Program:
+def compile_program(name: str, source: bytes, options: Options | None = None, trace: Trace = _no_trace) -> Program:
     """Compile one program; `name` is its file's base name, which stands in all messages.
 
     Raises CompileError with every error of the first stage that found any (spec language.md §1).

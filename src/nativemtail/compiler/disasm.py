@@ -83,7 +83,5 @@ def gate(text: bytes) -> str:
 def listing(at: int, instr: Instr) -> str:
     """One instruction: number, name, meaning with its operands filled in, source line."""
     values = {"a": instr.a, "b": instr.b, "c": instr.c, "d": instr.d, "e": instr.e}
-    operands = _FIELD.sub(
-        lambda m: f"{m[1]}{values[m[2]] + int(m[3] or 0)}", OPS[instr.op].operands
-    )
+    operands = _FIELD.sub(lambda m: f"{m[1]}{values[m[2]] + int(m[3] or 0)}", OPS[instr.op].operands)
     return f" {at:8} {instr.op:8} {operands:48} line {instr.line}"

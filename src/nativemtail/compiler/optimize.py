@@ -105,9 +105,7 @@ def _needed(code: list[Instr]) -> bytearray:
     return needed
 
 
-def _idle(
-    code: list[Instr], at: int, target: list[int], live: int, slots: set[int], matched_is_asked: bool
-) -> bool:
+def _idle(code: list[Instr], at: int, target: list[int], live: int, slots: set[int], matched_is_asked: bool) -> bool:
     """Whether nothing is different without the instruction, given what is needed behind it."""
     instr = code[at]
     op = OPS[instr.op]

@@ -276,6 +276,4 @@ _PLAIN = re.compile(rb"[A-Za-z0-9_ ]")
 
 def hyperscan_literal(text: bytes) -> bytes:
     """An expression that matches `text` and nothing else."""
-    return b"".join(
-        text[at : at + 1] if _PLAIN.match(text, at) else b"\\x%02x" % byte for at, byte in enumerate(text)
-    )
+    return b"".join(text[at : at + 1] if _PLAIN.match(text, at) else b"\\x%02x" % byte for at, byte in enumerate(text))

@@ -169,11 +169,7 @@ def packed(code: Sequence[Instr]) -> tuple[list[Instr], int]:
         first = min(begin[register] for register in group)
         last = max(end[register] for register in group)
         size = group[-1] - group[0] + 1
-        base = next(
-            base
-            for base in range(len(free_at) + 1)
-            if all(at <= first for at in free_at[base : base + size])
-        )
+        base = next(base for base in range(len(free_at) + 1) if all(at <= first for at in free_at[base : base + size]))
         free_at.extend([0] * (base + size - len(free_at)))
         free_at[base : base + size] = [last + 1] * size
         for register in group:
