@@ -1,9 +1,4 @@
-# make run     build everything, print the metrics of the bundled examples, then serve them at http://127.0.0.1:3903/
-# make show    the same without serving
-# make test    all tests, with those under AddressSanitizer and UBSan
-# make bench   measure against mtail (perf/README.md); ARGS="--size 100 --only syslog" narrows it
-# make wheel   a self-contained wheel in dist/
-# make clean   remove what was built
+# `make help` lists the targets.
 
 PYTHON ?= python3
 VENV := .venv
@@ -27,25 +22,52 @@ SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=$(SANITIZE_REPORT) \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$(SANITIZE_REPORT)
 
-.PHONY: run show test bench wheel sanitize build system clean
+.PHONY: help run show test quick lint fmt bench wheel sanitize debug coverage build system clean
 .DELETE_ON_ERROR:
+.DEFAULT_GOAL := run
 
+## help      this list
+help:
+	@sed -n 's/^## /  make /p' Makefile
+
+## run       build, print the metrics of the bundled examples, then serve them at http://127.0.0.1:3903/
 run: show
 	@$(PY) tools/run-examples $(VENV)/bin/nativemtail
 
+## show      the same without serving
 show: $(CORE) $(VENV)/run.stamp $(BYTECODE)
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
 
+## test      all tests, with those under sanitizers; what CI runs
 test: $(CORE) $(VENV)/test.stamp $(BYTECODE) $(INTEROP) $(WHEEL) sanitize
 	$(PY) -m pytest -n auto --dist loadgroup tests
 
+## quick     the tests that take less than a minute after a build
+quick: $(CORE) $(VENV)/test.stamp
+	$(PY) -m pytest -n auto --dist loadgroup -m "not slow and not interop and not soak and not differential" tests
+
+## lint      style, types, spelling, import rules
+lint: $(CORE) $(VENV)/test.stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/codespell
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+## fmt       format the Python files that differ from HEAD
+fmt: $(VENV)/test.stamp
+	@git diff --name-only --diff-filter=d HEAD -- '*.py' '*.pyi' | xargs -r $(VENV)/bin/ruff format
+
+## bench     measure against mtail (perf/README.md); ARGS="--size 100 --only syslog" narrows it
 bench: $(CORE) $(VENV)/test.stamp $(BYTECODE)
 	$(PY) perf/bench.py $(ARGS)
 
+## wheel     a self-contained wheel in dist/
 wheel: $(WHEEL)
 
+## build     the extension and the command, .venv/bin/nativemtail
 build: $(CORE) $(VENV)/run.stamp $(BYTECODE)
 
+## system    install the Debian packages of packages.txt
 system:
 	tools/system-packages build test
 
@@ -105,11 +127,23 @@ build/sanitize/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 		--build-lib build/sanitize/lib --build-temp build/sanitize/temp
 	@touch $@
 
+## sanitize  the native code's tests under AddressSanitizer and UBSan
 # CPython itself leaks at exit by design, so leak detection is off.  pytest would swallow what a sanitizer says.
 sanitize: build/sanitize/stamp
 	@rm -f $(SANITIZE_REPORT).*
 	$(SANITIZE_ENV) $(PY) -m pytest -n auto --dist loadgroup $(SANITIZED) || { cat $(SANITIZE_REPORT).* >&2; exit 1; }
 
+## debug     the extension with bounds checks, assertions and symbols, in place of the optimised one
+debug: $(VENV)/run.stamp
+	NATIVEMTAIL_DEBUG=1 $(PY) setup.py --quiet build_ext --inplace --force
+	@touch $(CORE)
+
+## coverage  which lines of the Python code the tests reach, in build/coverage
+coverage: $(CORE) $(VENV)/test.stamp
+	$(PY) -m pytest -n auto --dist loadgroup --cov=nativemtail --cov-report=html:build/coverage --cov-report=term \
+		-m "not interop and not soak" tests
+
+## clean     remove what was built
 clean:
 	rm -rf build dist $(VENV) perf/inputs src/*.egg-info src/nativemtail/_core.cpp src/nativemtail/_core*.so \
 		src/nativemtail/core/opcodes.pxi

@@ -1,6 +1,7 @@
 """Builds nativemtail._core: Cython over Hyperscan, PCRE2 and RE2, which pkg-config finds.
 
-NATIVEMTAIL_SANITIZE=address,undefined builds it for debugging under these sanitizers.
+NATIVEMTAIL_SANITIZE=address,undefined builds it for debugging under these sanitizers, NATIVEMTAIL_DEBUG=1 with bounds
+checks and symbols.
 """
 
 from __future__ import annotations
@@ -78,13 +79,17 @@ class BuildCore(build_ext):
         compile_flags = ["-std=c++17", "-fwrapv", "-fvisibility=hidden", *pkg_config("--cflags")]
         link_flags = pkg_config("--libs")
         sanitizers = os.environ.get("NATIVEMTAIL_SANITIZE")
-        if sanitizers:
+        directives = DIRECTIVES
+        if os.environ.get("NATIVEMTAIL_DEBUG"):
+            directives = DIRECTIVES | {"boundscheck": True, "initializedcheck": True}
+            compile_flags += ["-O0", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-U_FORTIFY_SOURCE"]
+        elif sanitizers:
             compile_flags += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
             compile_flags += ["-O1", "-g", "-U_FORTIFY_SOURCE"]
             link_flags += [f"-fsanitize={sanitizers}"]
         else:
             compile_flags += ["-O3", "-g0", "-fno-plt"]
-        [native] = cythonize([ext], compiler_directives=DIRECTIVES, force=self.force)
+        [native] = cythonize([ext], compiler_directives=directives, force=self.force)
         ext.sources = native.sources
         ext.extra_compile_args = compile_flags
         ext.extra_link_args = link_flags

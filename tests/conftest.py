@@ -1,4 +1,4 @@
-"""What holds for all tests, whatever the import mode: `support/` can be imported, the user's cache is left alone."""
+"""What holds for all tests: `support/` can be imported, the user's cache is left alone, folders are markers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,20 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 _CACHES = tempfile.mkdtemp(prefix="nativemtail-cache-")
 atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
 os.environ["XDG_CACHE_HOME"] = _CACHES
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of folders and files that have a marker's name, so that `-m "not interop"` leaves them out."""
+    for item in items:
+        for marker in ("differential", "interop"):
+            if marker in item.path.parts:
+                item.add_marker(marker)
+        if item.path.stem == "test_soak":
+            item.add_marker("soak")

@@ -36,7 +36,10 @@ from nativemtail.compiler.regex import captypes, syntax
 from nativemtail.options import FLAGS, NEGATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 PATIENCE = 20.0
 
 CURL = f"""#!{sys.executable}
