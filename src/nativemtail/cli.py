@@ -157,7 +157,7 @@ def _check(options: Options, extra: Sequence[str]) -> None:
         raise StartError(NO_PROGRAMS)
     if not options.logs and not options.compile_only and not _only_dumps(options):
         raise StartError(NO_LOGS)
-    for name in ("poll_interval", "poll_log_interval"):
+    for name in ("poll_interval", "poll_log_interval", "drain_timeout"):
         value: float = getattr(options, name)
         if value < 0:
             raise StartError(f"-{name} must not be negative: {format_duration(value)}")

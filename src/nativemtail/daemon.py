@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -32,7 +33,7 @@ from nativemtail.io.patterns import BadSource, parse_logs
 from nativemtail.io.sources import Settings, SourceError
 from nativemtail.io.tailer import Tailer
 from nativemtail.log import Log
-from nativemtail.options import Options
+from nativemtail.options import Options, format_duration
 from nativemtail.programs import LoadError, open_programs
 from nativemtail.reload import ProgramWatch, Reloader
 from nativemtail.selfmetrics import SelfMetrics, resident_memory
@@ -44,8 +45,10 @@ SUCCESS, FAILURE, QUIT = 0, 1, 2
 SIGNAL_NAMES = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt", signal.SIGHUP: "hangup"}
 COLLECT_SECONDS = 1.0
 """How often run-time errors are fetched from the engine."""
-DRAIN_SECONDS = 15.0
-"""Longest time from a signal to the last line."""
+LAST_BLOCK_SECONDS = 2.0
+"""Longest time that the tail thread gets for the block that it is at when the time for draining is over."""
+SHOWN_LEFT = 10
+"""So many logs that were not read to their end are named."""
 SWITCH_SECONDS = 0.0005
 """Longest time that a compiling thread keeps the tail thread from Python."""
 
@@ -289,10 +292,8 @@ class Daemon:
         if self.watch is not None:
             self.watch.close()
         self.tailer.stop()
-        self.tail.join(DRAIN_SECONDS)
-        if self.tail.is_alive():
-            log.error("the logs could not be read to their end within %d seconds", DRAIN_SECONDS)
-            self.status = FAILURE
+        self.tail.join(self.options.drain_timeout + LAST_BLOCK_SECONDS)
+        self._tell_left()
         idle = self.reloader.stop() and not self.tail.is_alive()
         self.program_states.collect()
         self.program_states.summarise()
@@ -300,6 +301,26 @@ class Daemon:
         self.server.stop()
         if not idle:
             os._exit(self.status)  # a thread is in native code or has a lock: nothing may be torn down under it
+
+    def _tell_left(self) -> None:
+        """Say what of which logs was not read."""
+        left = self.tailer.left
+        if self.tail.is_alive():
+            log.error("the tail thread is still at its last block, or hangs in a read")
+            self.status = FAILURE
+            left = _in_time(self.tailer.behind, 1.0) or left
+        if not left:
+            return
+        self.status = FAILURE
+        limit = format_duration(self.options.drain_timeout)
+        most = left.most_common(SHOWN_LEFT)
+        for name, count in most:
+            log.error("%s: %d bytes were not read within -drain_timeout=%s", name, count, limit)
+        if len(left) > len(most):
+            rest = left.total() - sum(count for _, count in most)
+            log.error(
+                "%d more logs: %d bytes were not read within -drain_timeout=%s", len(left) - len(most), rest, limit
+            )
 
 
 class Heartbeat:
@@ -334,7 +355,17 @@ def _settings(options: Options) -> Settings:
         ignore=ignore(options.ignore_filename_regex_pattern),
         lookout=Lookout,
         max_line_length=options.max_line_length,
+        drain=options.drain_timeout,
     )
+
+
+def _in_time(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | None:
+    """What `ask` returns, if it does not hang."""
+    answers: list[Counter[str]] = []
+    asking = threading.Thread(target=lambda: answers.append(ask()), name="left", daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answers[0] if answers else None
 
 
 def _trusted(options: Options) -> TrustedHosts:

@@ -108,6 +108,9 @@ class Options:
     ignore_filename_regex_pattern: str = flag("", LOGS, "Do not read files whose base name matches this.")
     poll_interval: Seconds = flag(0.25, LOGS, "How often to look for new data where the kernel does not tell.")
     poll_log_interval: Seconds = flag(0.25, LOGS, "How often to look for new files where the kernel does not tell.")
+    drain_timeout: Seconds = flag(
+        15.0, LOGS, "Longest time that what was written before SIGTERM is still read; what is left then is reported."
+    )
     max_line_length: int = flag(
         1048576, LOGS, "Longest line in bytes, at least 1024; of a longer one the beginning is used and it is counted."
     )

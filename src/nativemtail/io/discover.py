@@ -18,7 +18,7 @@ from typing import Any
 from nativemtail.io import watch
 from nativemtail.io.fifo import FifoReader
 from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
-from nativemtail.io.loop import Loop
+from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Holder, Source
 from nativemtail.log import Log
@@ -208,18 +208,25 @@ class Discovery:
                 found.append((path.path, reader.offset, reader.identity))
         return found
 
-    def drain(self, deadline: float) -> None:
+    def drain(self) -> Iterator[None]:
         """Read everything to its end once more and deliver what is unterminated, rotated files first."""
-        while self._inotify is not None and time.monotonic() < deadline:
+        while self._inotify is not None:
             self._on_events(0)
             if not self._unproven:
                 break
+            yield
         self._clean()
         for lingering in list(self._lingering):
-            lingering.drain(deadline)
+            yield from lingering.drain()
+        others = [reader for reader in self._readers.values() if reader not in self._lingering]
+        yield from in_turns(reader.drain() for reader in others)
+
+    def give_up(self) -> Iterator[tuple[str, int]]:
+        """Leave what `drain` did not come to: names of logs, and how many bytes of them."""
         for reader in list(self._readers.values()):
-            if reader not in self._lingering:
-                reader.drain(deadline)
+            sources = reader.sources if isinstance(reader, Followed) else [reader.source]
+            name = sources[0].name if sources else reader.path
+            yield name, reader.give_up()
 
     def close(self) -> None:
         for path in list(self._paths.values()):

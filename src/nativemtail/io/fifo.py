@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import os
 import select
 import stat
-import sys
 import termios
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from nativemtail.io.follow import Identity, identity
 from nativemtail.io.lines import LineReader
@@ -18,6 +17,18 @@ from nativemtail.io.loop import Loop
 from nativemtail.io.sources import Context, Source
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def waiting(fd: int) -> int:
+    """Bytes that can be read at once, of a datagram socket those of the next datagram."""
+    with contextlib.suppress(OSError):
+        info = os.fstat(fd)
+        if stat.S_ISREG(info.st_mode):
+            return max(0, info.st_size - os.lseek(fd, 0, os.SEEK_CUR))
+        count = array.array("i", [0])
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+        return count[0]
+    return 0
 
 
 class _PipeReader:
@@ -29,6 +40,7 @@ class _PipeReader:
         self.source = source
         self._lines: LineReader = source.line_reader()
         self._cut_seen = 0
+        self._left = -1
         self.fd = fd
         self.closed = False
 
@@ -68,13 +80,25 @@ class _PipeReader:
         poll.register(self.fd, select.POLLIN)
         return bool(poll.poll(0))
 
-    def _read_rest(self, deadline: float) -> None:
-        """Read what is there by now, which writers may go on adding to."""
+    def drain(self) -> Iterator[None]:
+        """Read what is there now, then deliver the unterminated rest."""
+        if self.closed:
+            return
+        self._left = waiting(self.fd)
         with contextlib.suppress(OSError):
-            left = int.from_bytes(fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
-            while left > 0 and time.monotonic() < deadline and self._is_readable():
-                count = self._read()
-                left = left - count if count else 0
+            while self._left > 0 and self._is_readable() and (count := self._read()):
+                self._left -= count
+                yield
+        self._left = 0
+        self.finish()
+
+    def give_up(self) -> int:
+        """Leave what `drain` did not come to; how many bytes that is."""
+        left = self._left if self._left >= 0 or self.closed else waiting(self.fd)
+        if left > 0:
+            self._lines.drop()
+        self.finish()
+        return max(0, left)
 
 
 class FifoReader(_PipeReader):
@@ -109,10 +133,6 @@ class FifoReader(_PipeReader):
         """The path is gone or another file's: read what is there, until the last writer has closed."""
         self._retired = True
         self._read_once()
-
-    def drain(self, deadline: float) -> None:
-        self._read_rest(deadline)
-        self.finish()
 
     def close(self) -> None:
         if not self.closed:
@@ -174,11 +194,6 @@ class StdinReader(_PipeReader):
             return False
         self._read_once()
         return not self._waitable and not self.closed
-
-    def drain(self, deadline: float) -> None:
-        if not self.closed:
-            self._read_rest(deadline)
-            self.finish()
 
     def close(self) -> None:
         if not self.closed:

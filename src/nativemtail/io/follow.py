@@ -13,7 +13,7 @@ import stat
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from nativemtail.io.lines import LineReader
@@ -83,6 +83,7 @@ class FileReader:
         "_context",
         "_copies",
         "_cut_seen",
+        "_end",
         "_from_copy",
         "_length",
         "_lines",
@@ -138,6 +139,7 @@ class FileReader:
         self._before: FileReader | None = None
         self._before_truncation = Position(0)
         self._barrier = 0
+        self._end = -1
         self._stand_at(Position.of(fd, offset))
 
     @property
@@ -212,14 +214,32 @@ class FileReader:
         self.eof = not more
         return more
 
-    def drain(self, deadline: float) -> None:
-        """Read to the end that the file has now, deliver the unterminated rest."""
+    def drain(self) -> Iterator[None]:
+        """Read block by block to the end that the file has now, then deliver the unterminated rest."""
+        if self.closed:
+            return
         self._before = None
         with contextlib.suppress(OSError):
-            end = os.fstat(self.fd).st_size
-            while self.turn() and (self.offset < end or self._copies) and time.monotonic() < deadline:
-                pass
+            self._end = os.fstat(self.fd).st_size
+            last = -1
+            while (self.turn() or self.offset > last) and (self.offset < self._end or self._copies):
+                last = self.offset
+                yield
         self.finish()
+
+    def give_up(self) -> int:
+        """Leave what `drain` did not come to; how many bytes that is."""
+        if self.closed:
+            return 0
+        left = sum(copy.size - copy.offset for copy in self._copies)
+        with contextlib.suppress(OSError):
+            size = os.fstat(self.fd).st_size
+            left += max(0, (min(size, self._end) if self._end >= 0 else size) - self.offset)
+        if left:
+            left += self._lines.pending
+            self._lines.drop()
+        self.finish()
+        return left
 
     def finish(self) -> None:
         """Deliver the unterminated last line; what follows begins another."""

@@ -78,6 +78,10 @@ class LineReader:
             self._rest = bytearray()
         self._skipping = False
 
+    def drop(self) -> None:
+        """Forget the incomplete line: nobody will read its end."""
+        self._rest = bytearray()
+
     def _deliver(self, data: bytearray, head: int, end: int) -> None:
         """New bytes are in data[head:end]; data[:head] is room for the incomplete line."""
         start = 0

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import socket
 import stat
 import struct
-import sys
-import termios
 import time
+from collections.abc import Iterator
 
+from nativemtail.io.fifo import waiting
 from nativemtail.io.lines import READ_SIZE
-from nativemtail.io.loop import SLICE, Loop
+from nativemtail.io.loop import SLICE, Loop, in_turns
 from nativemtail.io.patterns import LogSpec
 from nativemtail.io.peers import Peers, address_of
 from nativemtail.io.sources import Context, Source, SourceError
@@ -38,6 +37,7 @@ _MEMINFO_QUEUED = 0
 _MEMINFO_DROPS = 8
 _LEAST_CHARGE = 256
 _UNIX_QUEUE = 4096
+_IN_FLIGHT = 8 * 1024 * 1024
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = Log(__name__)
@@ -131,19 +131,13 @@ class _Connection:
         self._framing = OctetFraming()
         self.counted = 0
         self.cut_seen = 0
+        self._left = -1
 
     def fileno(self) -> int:
         return self._peer.fileno()
 
     def ready(self, events: int) -> None:
         self._listener.has_input(self)
-
-    def waiting(self) -> int:
-        """Bytes that can be read at once."""
-        try:
-            return int.from_bytes(fcntl.ioctl(self._peer, termios.FIONREAD, bytes(4)), sys.byteorder)
-        except OSError:
-            return 0
 
     def read(self) -> int | None:
         """Read once: how many bytes, 0 at the end of the connection, None when there are none now."""
@@ -160,6 +154,25 @@ class _Connection:
             self._listener.ended(self)
         elif self._silent:
             self._listener.drop(self)
+
+    def drain(self) -> Iterator[None]:
+        """Read what is there, and what the peer may have sent until now; then deliver the unterminated rest."""
+        self._left = waiting(self.fileno())
+        room = self._left + _IN_FLIGHT
+        while room > 0 and (count := self.read()):
+            self._left -= count
+            room -= count
+            yield
+        self._left = 0
+        self.finish()
+
+    def give_up(self) -> int:
+        """Leave what `drain` did not come to; how many bytes that is."""
+        left = self._left if self._left >= 0 else waiting(self.fileno())
+        if left > 0:
+            self.lines.drop()
+        self.finish()
+        return max(0, left)
 
     def finish(self) -> None:
         rest = self._framing.end()
@@ -273,18 +286,14 @@ class StreamListener:
         self._partial += lines.pending - connection.counted
         connection.counted = lines.pending
 
-    def drain(self, deadline: float) -> None:
-        """Accept who waits, read what is there by now, deliver the unterminated rests."""
+    def drain(self) -> Iterator[None]:
+        """Accept who waits, read what is there, deliver the unterminated rests."""
         self._accept(_BACKLOG)
-        left = {connection: connection.waiting() for connection in self._connections}
-        while left and time.monotonic() < deadline:
-            connection, size = next(iter(left.items()))
-            del left[connection]
-            count = connection.read() if size else 0
-            if count and count < size:
-                left[connection] = size - count
-        for connection in self._connections:
-            connection.finish()
+        yield from in_turns(connection.drain() for connection in list(self._connections))
+
+    def give_up(self) -> int:
+        """Leave what `drain` did not come to; how many bytes that is."""
+        return sum(connection.give_up() for connection in self._connections)
 
     def close(self) -> None:
         self._loop.remove(self._socket.fileno())
@@ -371,6 +380,7 @@ class DatagramListener:
         self._batch = bytearray(READ_SIZE)
         self._dropped = 0
         self._checking = False
+        self._drained = False
         loop.add(self._socket.fileno(), self._ready)
 
     @property
@@ -385,13 +395,18 @@ class DatagramListener:
             self._loop.after(_DROP_CHECK, self._check)
         return more
 
-    def drain(self, deadline: float) -> None:
+    def drain(self) -> Iterator[None]:
         """Take what is there by now, which others may go on adding to."""
         left = self._meminfo()[_MEMINFO_QUEUED] // _LEAST_CHARGE + _UNIX_QUEUE
-        while left > 0 and time.monotonic() < deadline:
-            taken = self._receive()
-            left = left - taken if taken else 0
+        while left > 0 and (taken := self._receive()):
+            left -= taken
+            yield
         self._count_dropped()
+        self._drained = True
+
+    def give_up(self) -> int:
+        """Leave what `drain` did not come to; how many bytes that is at least: those of the next datagram."""
+        return 0 if self._drained else waiting(self._socket.fileno())
 
     def close(self) -> None:
         self._loop.remove(self._socket.fileno())

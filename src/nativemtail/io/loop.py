@@ -13,7 +13,8 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 SLICE = 0.01
@@ -27,6 +28,19 @@ class Reader(Protocol):
 
     def turn(self) -> bool:
         """Read once; whether there may be more at once."""
+
+
+def in_turns(works: Iterable[Iterator[None]]) -> Iterator[None]:
+    """One step of each, again and again, until all are done."""
+    left = deque(works)
+    while left:
+        work = left.popleft()
+        try:
+            next(work)
+        except StopIteration:
+            continue
+        left.append(work)
+        yield
 
 
 class Loop:

@@ -126,6 +126,7 @@ class SegmentDirectory:
         self._inotify: watch.Inotify | None = None
         self._watched = False
         self._problem = ""
+        self._drained = False
 
     def start(self) -> None:
         """Take note of what is there."""
@@ -159,13 +160,28 @@ class SegmentDirectory:
                 self._fill()
         return False
 
-    def drain(self, deadline: float) -> None:
+    def drain(self) -> Iterator[None]:
         """Read everything to its end once more and deliver what is unterminated."""
         self._look()
-        while time.monotonic() < deadline and self.turn():
-            pass
+        while self.turn():
+            yield
         for segment in self._open.values():
             segment.lines.finish()
+        self._drained = True
+
+    def give_up(self) -> int:
+        """Leave what `drain` did not come to; how many bytes, as they are on disk."""
+        if self._drained:
+            return 0
+        left = sum(segment.status().st_size - segment.decoder.position for segment in self._open.values())
+        for entry in self._waiting:
+            with contextlib.suppress(OSError):
+                left += os.stat(os.path.join(self._directory, entry.name)).st_size
+        for segment in self._open.values():
+            if left:
+                segment.lines.drop()
+            segment.lines.finish()
+        return left
 
     def close(self) -> None:
         for segment in self._open.values():

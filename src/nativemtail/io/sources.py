@@ -56,7 +56,8 @@ class Settings:
     without a write, and its unterminated last line counts as one.  `sweep`: how often everything is looked at again
     where inotify works.  `max_clients`: connections of all stream sources, half of them from one address; fewer where
     few files may be open.  `ignore` tells base names that are not read.  `lookout` makes a `Holder`; without one, a
-    file that is deleted or replaced while a block of lines is worked on may be missed.
+    file that is deleted or replaced while a block of lines is worked on may be missed.  `drain`: longest time to read
+    on after the stop.
     """
 
     poll_interval: float = 0.25
@@ -71,7 +72,7 @@ class Settings:
     max_clients: int = 2048
     max_partial: int = 64 * 1024 * 1024
     receive_buffer: int = 32 * 1024 * 1024
-    drain: float = 5.0
+    drain: float = 15.0
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import resource
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from nativemtail.io.discover import SPARE_DESCRIPTORS, Discovery
 from nativemtail.io.fifo import StdinReader
 from nativemtail.io.follow import identity
 from nativemtail.io.listen import DatagramListener, StreamListener, listener
-from nativemtail.io.loop import Loop
+from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
 from nativemtail.io.peers import Peers
 from nativemtail.io.segments import SegmentDirectory
@@ -60,6 +61,8 @@ class Tailer:
         self._stopping = False
         self.beats = 0
         """Grows while `run` gets on; also when there is nothing to do, if it is nudged."""
+        self.left: Counter[str] = Counter()
+        """Bytes by source that were there at the stop and could not be read in time, once `run` has returned."""
 
     @property
     def counters(self) -> Counters:
@@ -129,6 +132,10 @@ class Tailer:
         files = {path: (offset, who) for path, offset, who in self._discovery.followed()} if self._discovery else {}
         return [self._status_of(name, files.get(name)) for name in sorted(self._context.sources)]
 
+    def behind(self) -> Counter[str]:
+        """Bytes of each file that are not read yet; from any thread."""
+        return +Counter({status.name: status.lag or 0 for status in self.status()})
+
     def _status_of(self, name: str, file: tuple[int, tuple[int, int]] | None) -> SourceStatus:
         counters = self.counters
         status = SourceStatus(
@@ -157,11 +164,22 @@ class Tailer:
         return lasting or any(not reader.closed for reader in self._stdin)
 
     def _drain(self) -> None:
+        """Read what is there, a block of each source in turn, as long as the settings allow."""
         deadline = time.monotonic() + self._context.settings.drain
-        if self._discovery is not None:
-            self._discovery.drain(deadline)
-        for reader in (*self._listeners, *self._stdin, *self._segments):
-            reader.drain(deadline)
+        files = [self._discovery] if self._discovery is not None else []
+        others = [*self._listeners, *self._stdin, *self._segments]
+        for _ in in_turns(reader.drain() for reader in (*files, *others)):
+            self.beats += 1
+            if time.monotonic() >= deadline:
+                break
+        else:
+            return
+        for discovery in files:
+            for name, left in discovery.give_up():
+                self.left[name] += left
+        for reader in others:
+            self.left[reader.source.name] += reader.give_up()
+        self.left = +self.left
 
     def _close(self) -> None:
         for entry in self._listeners:
