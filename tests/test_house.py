@@ -38,9 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explain": {"_core", "compiler"},
     "export": {"_core", "log"},
     "feed": {"_core"},
-    "http": {"_core", "export", "log", "selfmetrics", "text"},
+    "http": {"_core", "export", "log", "selfmetrics", "text", "unixsocket"},
     "ignore": {"compiler"},
-    "io": {"log", "record", "text"},
+    "io": {"log", "record", "text", "unixsocket"},
     "log": set(),
     "logs": {"log", "options"},
     "oneshot": RUNS,
@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "states": {"_core", "explain", "io", "programs", "selfmetrics"},
     "systemd": {"log"},
     "text": set(),
+    "unixsocket": set(),
     "zones": {"record"},
 }
 """docs/architecture.md's table of rooms and the small modules that they share; the command may import everything."""

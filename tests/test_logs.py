@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,61 @@ def test_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert [text for _, text in LINE.findall(links["ERROR"].read_text())] == ["two"]
     assert os.readlink(links["ERROR"]).endswith(f".{os.getpid()}")
     assert [text for _, text in LINE.findall(capfd.readouterr().err)] == ["two"]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+def test_only_the_user_reads_the_files(umask: int, tmp_path: Path) -> None:
+    logs.configure(Options(log_dir=str(tmp_path)), Screen())
+    before = os.umask(umask)
+    try:
+        log.error("x")
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.iterdir() if not path.is_symlink()]
+    assert [path.stat().st_mode & 0o777 for path in files] == [0o600] * 3
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "file", "pipe"])
+def test_a_file_whose_name_was_guessed_is_not_opened(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_stamp", lambda: "then")
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    logs.configure(Options(log_dir=str(directory)), Screen())
+    log.info("first")
+    [first] = [path for path in directory.iterdir() if not path.is_symlink()]
+    first.unlink()
+    for handler in logging.getLogger(logs.NAME).handlers:
+        handler.close()
+    if kind == "pipe":
+        os.mkfifo(first)
+    elif kind == "file":
+        first.write_text("kept")
+    else:
+        first.symlink_to(victim if kind == "link" else tmp_path / "nowhere")
+    log.info("second")
+    link = next(path for path in directory.iterdir() if path.name.endswith(".INFO") and path.is_symlink())
+    assert LINE.findall(link.read_text()) == [("I", "second")]
+    assert os.readlink(link).startswith(first.name + ".")
+    assert victim.read_text() == "kept"
+    assert not (tmp_path / "nowhere").exists()
+    assert kind == "pipe" or first.exists() is (kind != "dangling link")
+
+
+def test_the_links_change_in_one_step_and_what_is_no_link_stays(tmp_path: Path) -> None:
+    program = os.path.basename(sys.argv[0]).replace("__main__.py", logs.NAME)
+    (tmp_path / f"{program}.ERROR").write_text("kept")
+    (tmp_path / f"{program}.WARNING").mkdir()
+    (tmp_path / f"{program}.INFO").symlink_to("/dev/null")
+    logs.configure(Options(log_dir=str(tmp_path)), Screen())
+    log.error("x")
+    assert (tmp_path / f"{program}.ERROR").read_text() == "kept"
+    assert (tmp_path / f"{program}.WARNING").is_dir()
+    assert LINE.findall((tmp_path / f"{program}.INFO").read_text()) == [("E", "x")]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_file_that_has_grown_large_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,7 @@ class Daemon:
             where = self.server.addresses()[-1]
             log.info("HTTP on %s, for %s only: --trusted_hosts changes who may ask", where, self.trusted)
         if options.unix_socket:
-            self.server.listen_unix(options.unix_socket, _mode(options.unix_socket_mode))
+            self.server.listen_unix(options.unix_socket, int(options.unix_socket_mode, 8))
             log.info("HTTP on %s, for whom its mode %s lets in", options.unix_socket, options.unix_socket_mode)
 
     def _load(self) -> None:
@@ -356,6 +356,7 @@ def _settings(options: Options) -> Settings:
         lookout=Lookout,
         max_line_length=options.max_line_length,
         drain=options.drain_timeout,
+        socket_mode=int(options.log_socket_mode, 8),
     )
 
 
@@ -382,16 +383,6 @@ def _tls(options: Options) -> TLS | None:
     if not options.tls_cert or not options.tls_key:
         raise BadFlag("TLS needs both -tls_cert and -tls_key")
     return TLS(cert=options.tls_cert, key=options.tls_key, client_ca=options.tls_client_ca)
-
-
-def _mode(text: str) -> int:
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        mode = -1
-    if not 0 <= mode <= 0o777:
-        raise BadFlag(f"-unix_socket_mode must be an octal number up to 777: {text}")
-    return mode
 
 
 def _can_jit() -> bool:

@@ -127,11 +127,23 @@ class FileHandler(logging.Handler):
             program = NAME
         host = socket.gethostname().partition(".")[0]
         name = f"{program}.{host}.{_user()}.log.{self._name}.{_stamp()}.{os.getpid()}"
-        self._fd = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self._size = os.fstat(self._fd).st_size
+        self._fd, name = _create(self._directory, name)
+        self._size = 0
         for directory in self._links:
             target = name if directory == self._directory else str(self._directory.absolute() / name)
             _link(target, directory / f"{program}.{self._name}")
+
+
+def _create(directory: Path, name: str) -> tuple[int, str]:
+    """A new file for this user only, and its name: another one if somebody has guessed this one.  Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
+    try:
+        fd = os.open(directory / name, flags, 0o600)
+    except FileExistsError:
+        name += f".{os.urandom(8).hex()}"
+        fd = os.open(directory / name, flags, 0o600)
+    os.fchmod(fd, 0o600)
+    return fd, name
 
 
 def _stamp() -> str:
@@ -148,9 +160,17 @@ def _user() -> str:
 
 
 def _link(target: str, link: Path) -> None:
+    """Have `link` point to `target`, in one step; what is no link stays."""
+    fresh = link.with_name(f".{link.name}.{os.urandom(8).hex()}")
     try:
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
+        if link.exists() and not link.is_symlink():
+            return
+        fresh.symlink_to(target)
+        try:
+            fresh.replace(link)
+        except OSError:
+            fresh.unlink()
+            raise
     except OSError:
         logging.getLogger(NAME).debug("cannot link %s", link)
 

@@ -43,6 +43,7 @@ class Reading:
         self._engine = programs.engine
         self._faults = FaultLog(programs, logged=options.vm_logs_runtime_errors, limit=LOGGED_FAULTS, period=math.inf)
         self._max_line_length = options.max_line_length
+        self._socket_mode = int(options.log_socket_mode, 8)
         self._quiet = options.quiet or not os.isatty(2)
         self._screen = screen
         self._buffer = Buffer()
@@ -86,7 +87,7 @@ class Reading:
                 from nativemtail.io.sockets import Datagrams, SingleConnection
 
                 kind = SingleConnection if spec.kind in ("unix", "tcp") else Datagrams
-                self._poller.add(kind(spec, self._reader(spec.name)))
+                self._poller.add(kind(spec, self._reader(spec.name), self._socket_mode))
             elif spec is stdin:
                 from nativemtail.io.stdin import StandardInput
 

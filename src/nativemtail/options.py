@@ -115,6 +115,8 @@ class Options:
         1048576, LOGS, "Longest line in bytes, at least 1024; of a longer one the beginning is used and it is counted."
     )
 
+    log_socket_mode: str = flag("0600", LOGS, "Access mode of Unix sockets that logs are sent to, octal.")
+
     emit_prog_label: bool = flag(True, METRICS, "Give exported metrics the label prog, the program's name.")
     emit_metric_timestamp: bool = flag(False, METRICS, "Export the time of each value to Prometheus.")
     expired_metrics_gc_interval: Seconds = flag(3600.0, METRICS, "How often to remove expired label sets; 0 is never.")

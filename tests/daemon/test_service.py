@@ -8,6 +8,7 @@ import mmap
 import os
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -262,3 +263,33 @@ def test_faults_are_shown(place: Place) -> None:
     dump = daemon.ask("/progz?prog=fail.mtail")[1].decode()
     assert dump.startswith("Prog: fail.mtail")
     assert "Last runtime error:\nstrconv" in dump
+
+
+@pytest.mark.parametrize(
+    ("flags", "modes"),
+    [
+        ((), {"in": 0o600, "gram": 0o600, "http": 0o600}),
+        (
+            ("--log_socket_mode", "0666", "--unix_socket_mode", "0640"),
+            {"in": 0o666, "gram": 0o666, "http": 0o640},
+        ),
+    ],
+)
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_modes_do_not_depend_on_the_umask(
+    umask: int, flags: tuple[str, ...], modes: dict[str, int], place: Place
+) -> None:
+    sockets = {name: place.root / f"{name}.sock" for name in modes}
+    daemon = place.start(
+        *("--unix_socket", str(sockets["http"]), "--log_dir", str(place.root), "--stderrthreshold", "INFO", *flags),
+        logs=[f"unix://{sockets['in']}", f"unixgram://{sockets['gram']}"],
+        environment={"HOME": str(place.root), "XDG_CACHE_HOME": ""},
+        umask=umask,
+    )
+    assert {name: stat.S_IMODE(path.stat().st_mode) for name, path in sockets.items()} == modes
+    wait_until(lambda: list(place.root.glob(".cache/**/*.plan")))
+    made = [*place.root.glob("*.log.*"), *place.root.glob(".cache"), *place.root.glob(".cache/**/*")]
+    assert len(made) >= 5
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in made if path.is_dir()} == {"0o700"}
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in made if path.is_file()} == {"0o600"}
+    assert daemon.stop() == 0

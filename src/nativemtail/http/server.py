@@ -27,6 +27,7 @@ from email.utils import formatdate
 
 import h11
 
+from nativemtail import unixsocket
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response, plain, quality
 from nativemtail.http.trust import LOOPBACK, TrustedHosts, plain_peer
@@ -141,9 +142,8 @@ class Server:
 
     def listen_unix(self, path: str, mode: int = 0o600) -> None:
         """Bind a Unix socket; what is left of a dead server there is replaced.  Raises ListenError."""
-        sock = _bind_unix(path, mode)
-        status = os.stat(path)
-        self._listeners.append(_Listener(sock, "http_unix", path, path, (status.st_dev, status.st_ino)))
+        sock, inode = _bind_unix(path, mode)
+        self._listeners.append(_Listener(sock, "http_unix", path, path, inode))
 
     def reload_tls(self) -> None:
         """Read the certificate files again, for connections from now on; raises TLSError and keeps the old ones."""
@@ -527,7 +527,7 @@ def _bind_tcp(address: str, port: str) -> socket.socket:
     raise ListenError(f"listen tcp {shown}: bind: {text}") from reason
 
 
-def _bind_unix(path: str, mode: int) -> socket.socket:
+def _bind_unix(path: str, mode: int) -> tuple[socket.socket, tuple[int, int]]:
     in_use = ListenError(f"listen unix {path}: bind: address already in use (choose another path with --unix_socket)")
     with contextlib.suppress(OSError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode) or _is_listened_on(path):
@@ -536,9 +536,7 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
         log.info("replaced the socket %s that nobody listened on", path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        os.fchmod(sock.fileno(), mode)  # so that it is never open to more than `mode` allows
-        sock.bind(path)
-        os.chmod(path, mode)
+        inode = unixsocket.bind(sock, path, mode)
         sock.listen(_BACKLOG)
         sock.setblocking(False)
     except OSError as error:
@@ -546,7 +544,7 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise in_use from error
         raise ListenError(f"listen unix {path}: bind: {(error.strerror or str(error)).lower()}") from error
-    return sock
+    return sock, inode
 
 
 def _is_listened_on(path: str) -> bool:

@@ -12,6 +12,7 @@ import struct
 import time
 from collections.abc import Iterator
 
+from nativemtail import unixsocket
 from nativemtail.io.fifo import waiting
 from nativemtail.io.lines import READ_SIZE
 from nativemtail.io.loop import SLICE, Loop, in_turns
@@ -220,7 +221,7 @@ class StreamListener:
         self._loop = loop
         self._spec = spec
         self._peers = peers
-        self._socket, self._file = _bind(spec, socket.SOCK_STREAM)
+        self._socket, self._file = _bind(spec, socket.SOCK_STREAM, context.settings.socket_mode)
         self._socket.listen(_BACKLOG)
         self.source: Source = context.hold(spec.name)
         self._connections: dict[_Connection, None] = {}
@@ -372,7 +373,7 @@ class DatagramListener:
     def __init__(self, context: Context, loop: Loop, spec: LogSpec) -> None:
         self.context = context
         self._loop = loop
-        self._socket, self._file = _bind(spec, socket.SOCK_DGRAM)
+        self._socket, self._file = _bind(spec, socket.SOCK_DGRAM, context.settings.socket_mode)
         _enlarge(self._socket, context.settings.receive_buffer)
         self.source: Source = context.hold(spec.name)
         self._lines = self.source.line_reader()
@@ -501,29 +502,28 @@ SocketFile = tuple[str, int, int]
 """Path, device and inode of a socket file of ours."""
 
 
-def _bind(spec: LogSpec, kind: socket.SocketKind) -> tuple[socket.socket, SocketFile | None]:
+def _bind(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, SocketFile | None]:
     if spec.kind in ("unix", "unixgram"):
-        return _bind_unix(spec, kind)
+        return _bind_unix(spec, kind, mode)
     return _bind_inet(spec, kind), None
 
 
-def _bind_unix(spec: LogSpec, kind: socket.SocketKind) -> tuple[socket.socket, SocketFile]:
+def _bind_unix(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, SocketFile]:
     sock = socket.socket(socket.AF_UNIX, kind)
     sock.setblocking(False)
     path = spec.address
     try:
         try:
-            sock.bind(path)
+            device, inode = unixsocket.bind(sock, path, mode)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or not _is_abandoned(path, kind):
                 raise
             os.unlink(path)
-            sock.bind(path)
-        info = os.stat(path)
+            device, inode = unixsocket.bind(sock, path, mode)
     except (OSError, ValueError) as error:
         sock.close()
         raise _cannot_bind(spec, path, error) from error
-    return sock, (path, info.st_dev, info.st_ino)
+    return sock, (path, device, inode)
 
 
 def _is_abandoned(path: str, kind: socket.SocketKind) -> bool:

@@ -9,32 +9,37 @@ import os
 import socket
 import stat
 
+from nativemtail import unixsocket
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import DATAGRAM_SCHEMES, BadSource, LogSpec
 from nativemtail.text import reason
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MAX_DATAGRAM = 128 * 1024
 
 
-def listen(spec: LogSpec) -> socket.socket:
-    """A socket bound to the address of `spec`, listening if it is a stream.
+def listen(spec: LogSpec, mode: int = 0o600) -> socket.socket:
+    """A socket bound to the address of `spec`, listening if it is a stream; `mode` is a Unix socket's.
 
     Raises `BadSource` with the text `listen tcp 127.0.0.1:514: bind: address already in use`.
     """
     try:
         if spec.kind in ("unix", "unixgram"):
-            return _listen_unix(spec)
+            return _listen_unix(spec, mode)
         return _listen_inet(spec)
     except OSError as error:
         raise BadSource(f"listen {spec.kind} {spec.address}: bind: {reason(error)}") from None
 
 
-def _listen_unix(spec: LogSpec) -> socket.socket:
+def _listen_unix(spec: LogSpec, mode: int) -> socket.socket:
     kind = _type(spec)
     if kind == socket.SOCK_DGRAM:
         _remove_abandoned(spec.address)
     sock = socket.socket(socket.AF_UNIX, kind)
-    return _bound(sock, spec.address)
+    return _bound(sock, lambda: unixsocket.bind(sock, spec.address, mode))
 
 
 def _listen_inet(spec: LogSpec) -> socket.socket:
@@ -52,12 +57,12 @@ def _listen_inet(spec: LogSpec) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     if kind == socket.SOCK_STREAM:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return _bound(sock, address)
+    return _bound(sock, lambda: sock.bind(address))
 
 
-def _bound(sock: socket.socket, address: object) -> socket.socket:
+def _bound(sock: socket.socket, bind: Callable[[], object]) -> socket.socket:
     try:
-        sock.bind(address)  # type: ignore[arg-type]
+        bind()
         if sock.type == socket.SOCK_STREAM:
             sock.listen()
     except OSError:
@@ -104,11 +109,11 @@ def unlink(spec: LogSpec) -> None:
 class SingleConnection:
     """A stream socket that takes one connection and ends with it."""
 
-    def __init__(self, spec: LogSpec, reader: LineReader) -> None:
+    def __init__(self, spec: LogSpec, reader: LineReader, mode: int = 0o600) -> None:
         self.name = spec.name
         self.reader = reader
         self._spec = spec
-        self._listener: socket.socket | None = listen(spec)
+        self._listener: socket.socket | None = listen(spec, mode)
         self._connection: socket.socket | None = None
 
     def fileno(self) -> int:
@@ -139,11 +144,11 @@ class SingleConnection:
 class Datagrams:
     """A datagram socket that ends with an empty datagram.  The end of a datagram ends its line."""
 
-    def __init__(self, spec: LogSpec, reader: LineReader) -> None:
+    def __init__(self, spec: LogSpec, reader: LineReader, mode: int = 0o600) -> None:
         self.name = spec.name
         self.reader = reader
         self._spec = spec
-        self._socket = listen(spec)
+        self._socket = listen(spec, mode)
 
     def fileno(self) -> int:
         return self._socket.fileno()

@@ -57,7 +57,7 @@ class Settings:
     where inotify works.  `max_clients`: connections of all stream sources, half of them from one address; fewer where
     few files may be open.  `ignore` tells base names that are not read.  `lookout` makes a `Holder`; without one, a
     file that is deleted or replaced while a block of lines is worked on may be missed.  `drain`: longest time to read
-    on after the stop.
+    on after the stop.  `socket_mode`: of Unix sockets.
     """
 
     poll_interval: float = 0.25
@@ -73,6 +73,7 @@ class Settings:
     max_partial: int = 64 * 1024 * 1024
     receive_buffer: int = 32 * 1024 * 1024
     drain: float = 15.0
+    socket_mode: int = 0o600
 
 
 @dataclass(slots=True)

@@ -1,0 +1,56 @@
+"""Socket files: their mode, whatever the umask."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from nativemtail import unixsocket
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666, 0o000])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_the_mode_is_as_asked_for(umask: int, mode: int, kind: socket.SocketKind, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    before = os.umask(umask)
+    try:
+        with socket.socket(socket.AF_UNIX, kind) as sock:
+            where = unixsocket.bind(sock, str(path), mode)
+            assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    status = path.lstat()
+    assert stat.S_ISSOCK(status.st_mode)
+    assert stat.S_IMODE(status.st_mode) == mode
+    assert (status.st_dev, status.st_ino) == where
+
+
+def test_what_is_there_stays(tmp_path: Path) -> None:
+    for name in ("file", "link", "dangling"):
+        (tmp_path / "file").write_text("kept")
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to("file")
+        (tmp_path / "dangling").unlink(missing_ok=True)
+        (tmp_path / "dangling").symlink_to("nowhere")
+        before = os.umask(0o027)
+        with socket.socket(socket.AF_UNIX) as sock, pytest.raises(OSError, match="in use"):
+            unixsocket.bind(sock, str(tmp_path / name), 0o666)
+        assert os.umask(before) == 0o027
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(("text", "number"), [("0600", 0o600), ("0", 0), ("777", 0o777)])
+def test_modes(text: str, number: int) -> None:
+    assert unixsocket.mode(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "8", "1000", "-1", "rw", "+7", "0o600", "\u0661"])
+def test_what_is_no_mode(text: str) -> None:
+    with pytest.raises(ValueError, match="must be an octal number up to 777"):
+        unixsocket.mode(text)
