@@ -18,7 +18,6 @@ from rig import Rig, append
 
 from nativemtail._core import Lookout
 from nativemtail.io import follow, watch
-from nativemtail.io.discover import SPARE_DESCRIPTORS
 from nativemtail.io.follow import FileReader
 from nativemtail.io.sources import Settings
 
@@ -777,23 +776,6 @@ def test_event_overflow(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         other.write_bytes(b"2\n")
         rig.expect([b"1", b"2"])
         assert rig.tailer.counters.limits_total["events"] >= 2
-
-
-def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is beyond the limit waits, is counted, and is read from where it stood at start once there is room."""
-    logs = [tmp_path / f"{i:02}.log" for i in range(40)]
-    for path in logs:
-        path.write_bytes(b"old\n")
-    monkeypatch.setattr("nativemtail.io.tailer._raise_file_limit", lambda: SPARE_DESCRIPTORS + 30)
-    with Rig(tmp_path / "*.log", settings=QUICK) as rig:
-        for path in logs:
-            append(path, b"new\n")
-        rig.wait(lambda: len(rig.lines) == 30)
-        assert rig.tailer.log_count == 30
-        assert rig.tailer.counters.limits_total["open_files"] >= 10
-        for path in logs[:10]:
-            path.unlink()
-        rig.expect([b"new"] * 40)
 
 
 def test_system_out_of_descriptors(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:

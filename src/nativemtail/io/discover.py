@@ -16,8 +16,9 @@ from itertools import islice
 from typing import Any
 
 from nativemtail.io import watch
+from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, Renames, open_as, stands_for
 from nativemtail.io.fifo import FifoReader
-from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
+from nativemtail.io.follow import LATER, FileReader, Identity, Position, identity, is_stale
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Holder, Source
@@ -37,8 +38,6 @@ _RETRY_LIMIT = 4.0
 _MAX_MOVES = 1024
 _MAX_LINKS = 40
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG})
-_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
-_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 _log = Log(__name__)
 
@@ -65,9 +64,12 @@ class Followed(FileReader):
     __slots__ = (
         "catch_up",
         "claim",
+        "descriptors",
+        "find",
         "heirs",
         "is_copy",
         "lingers",
+        "name",
         "on_rewritten",
         "paths",
         "rewritten",
@@ -85,13 +87,55 @@ class Followed(FileReader):
     catch_up: Callable[[], None]
     on_rewritten: Callable[[Followed], None]
     watch: int
+    name: str
+    """What it was last seen to be called."""
+    find: Callable[[Followed], int]
+    descriptors: Descriptors
 
     def turn(self) -> bool:
-        if not self.settling or self.closed:
+        if self.closed or self.is_idle:
+            return False
+        if self.is_open:
+            self.descriptors.used(self)
+        if not self.settling:
             return super().turn()
         if self.skip_to_end():
             self.last_data = time.monotonic()
         return False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it was set aside, and the kernel would have told if there was something to read."""
+        return not self.is_open and not self.news and self.watch >= 0
+
+    @property
+    def names(self) -> list[str]:
+        """What it may be called."""
+        return [self.name, *(owner.path for owner in self.paths)]
+
+    def drain(self) -> Iterator[None]:
+        if self.is_idle:
+            self.finish()
+        else:
+            yield from super().drain()
+
+    def is_same(self, fd: int) -> bool:
+        return identity(os.fstat(fd)) == self.identity
+
+    def is_continued_by(self, fd: int) -> bool:
+        """Whether it is the file of `fd`: who has no descriptor may lose the inode, and then it becomes another's."""
+        info = os.fstat(fd)
+        if identity(info) != self.identity or info.st_size < self.offset:
+            return False
+        return not self.position.length or self.position.fits(fd)
+
+    def _open_again(self) -> int:
+        return self.find(self)
+
+    def _can_be_found(self) -> bool:
+        # What lingers and must be polled would have to be opened again at once.
+        may_close = not self.settling and not (self.lingers is not None and self.watch < 0)
+        return may_close and any(stands_for(name, self.identity) for name in self.names)
 
     def _start_over(self) -> None:
         super()._start_over()
@@ -144,7 +188,8 @@ class Discovery:
     def __init__(self, context: Context, loop: Loop, globs: Iterable[Glob], max_files: int) -> None:
         self._context = context
         self._loop = loop
-        self._max_files = max(1, max_files)
+        self._descriptors = Descriptors(max_files)
+        self._inodes = Inodes()
         self._patterns = [_Pattern(glob) for glob in globs]
         self._paths: dict[str, LogPath] = {}
         self._readers: dict[Identity, Followed | FifoReader] = {}
@@ -169,6 +214,7 @@ class Discovery:
         self._hops: dict[str, list[str]] = {}
         self._moves: dict[int, str] = {}
         self._rotated_names: dict[str, str] = {}
+        self._renames = Renames()
         self._unproven: dict[str, str] = {}
         self._written: dict[str, Followed] = {}
         self._dirty: dict[_Pattern, None] = {}
@@ -288,18 +334,24 @@ class Discovery:
         """The same file as before: is there something to read?"""
         if info.st_size == reader.offset and info.st_mtime_ns == reader.modified:
             return
-        if info.st_size > reader.offset and reader.eof and os.fstat(reader.fd).st_size <= reader.offset:
+        is_behind = info.st_size > reader.offset and reader.is_open and reader.eof
+        if is_behind and os.fstat(reader.fd).st_size <= reader.offset:
             # The open file does not grow with the named one: a copied-up overlay file, a server that restarted.
             with contextlib.suppress(OSError):
-                reader.reopen(os.open(path, _OPEN_FLAGS))
+                reader.reopen(self._descriptors.open(path))
                 self._unwatch_file(reader)
                 self._watch_file(reader)
         reader.modified = info.st_mtime_ns
+        reader.news = True
         self._loop.queue(reader)
 
     def _bind(self, path: str, info: os.stat_result, name: str = "") -> None:
         """Make `path` the path of the reader of its file, which may have to be opened: by `name` if not by `path`."""
-        reader = self._readers.get(identity(info)) or self._open(path, info, name or path)
+        reader = self._readers.get(identity(info))
+        if isinstance(reader, Followed) and not reader.is_open and not self._is_still(reader, path, name or path):
+            self._abandon(reader)
+            reader = None
+        reader = reader or self._open(path, info, name or path)
         if reader is None:
             return
         if isinstance(reader, Followed) and reader.lingers is None and self._is_hard_link(path, reader):
@@ -316,6 +368,16 @@ class Discovery:
             self._own(reader, known, before)
         if old is not None:
             self._release(known, old)
+
+    def _is_still(self, reader: Followed, path: str, name: str) -> bool:
+        """Whether the file of `path`, which can be opened by `name`, is what `reader` read before it was closed."""
+        if any(owner.path == path for owner in reader.paths):
+            return True
+        fd = open_as([name], reader.is_continued_by, self._open_file)
+        if fd is None:
+            return False
+        os.close(fd)
+        return True
 
     def _own(self, reader: Followed, path: LogPath, before: Followed | FifoReader | None) -> None:
         reader.paths.append(path)
@@ -367,12 +429,8 @@ class Discovery:
 
     def _open(self, path: str, info: os.stat_result, name: str) -> Followed | FifoReader | None:
         """A reader for what is at `path`; None if it can't be opened now, which will be tried again."""
-        if len(self._readers) >= self._max_files:
-            self._remember_start(path, info)
-            self._failed(path, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
-            return None
         try:
-            fd = os.open(name, _OPEN_FLAGS)
+            fd = self._open_file(name)
         except OSError as error:
             self._remember_start(path, info)
             if error.errno not in _GONE:
@@ -407,10 +465,40 @@ class Discovery:
         reader.catch_up = self._catch_up
         reader.on_rewritten = self._rewritten
         reader.watch = -1
+        reader.name = path
+        reader.find = self._find
+        reader.descriptors = self._descriptors
         self._readers[reader.identity] = reader
+        self._descriptors.used(reader)
         self._context.counters.log_opens_total[path] += 1
         self._watch_file(reader)
         return reader
+
+    def _open_file(self, name: str) -> int:
+        before = self._descriptors.set_aside
+        fd = self._descriptors.open(name)
+        for _ in range(self._descriptors.set_aside - before):
+            self._limit(
+                "open_files",
+                "there are more logs than files may be open: idle ones are closed until they are written to;"
+                " LimitNOFILE= of the unit, or ulimit -n, allows more",
+            )
+        return fd
+
+    def _find(self, reader: Followed) -> int:
+        """Open a file that was set aside.  Raises OSError: ESTALE if it is gone."""
+        fd = open_as([owner.path for owner in reader.paths], reader.is_same, self._open_file)
+        if fd is None:
+            fd = open_as([reader.name], reader.is_continued_by, self._open_file)
+        if fd is None:
+            name = self._inodes.find(os.path.dirname(reader.name), reader.identity)
+            if name is not None:
+                fd = open_as([name], reader.is_continued_by, self._open_file)
+                reader.name = name
+        if fd is None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        self._descriptors.used(reader)
+        return fd
 
     def _open_fifo(self, path: str, fd: int) -> FifoReader:
         reader = FifoReader(self._context, self._loop, self._context.hold(path), path, fd, self._fifo_ended)
@@ -455,7 +543,7 @@ class Discovery:
         """Stop reading; remember how far it went, unless the file is no more and its inode may become another's."""
         reader.finish()
         with contextlib.suppress(OSError):
-            if os.fstat(reader.fd).st_nlink:
+            if not reader.is_open or os.fstat(reader.fd).st_nlink:
                 self._left[reader.identity] = reader.position
                 _trim(self._left, REMEMBERED)
         for source in reader.sources[:1]:
@@ -465,6 +553,8 @@ class Discovery:
         self._lingering.pop(reader, None)
         self._settling.pop(reader, None)
         self._readers.pop(reader.identity, None)
+        self._renames.forget(reader)
+        self._descriptors.forget(reader)
         reader.close()
         lingers, reader.lingers = reader.lingers, None
         if lingers is not None:
@@ -472,26 +562,41 @@ class Discovery:
 
     def _read_failed(self, reader: FileReader, error: OSError) -> None:
         assert isinstance(reader, Followed)
-        owners = [path.path for path in reader.paths]
+        if error.errno in LATER:
+            self._loop.after(self._context.settings.poll_interval, lambda: self._loop.queue(reader))
+            return
         if not is_stale(error):
             for source in reader.sources:
                 self._context.counters.log_errors_total[source.name] += 1
                 self._say_once(source.name, "read", "%s: read: %s", source.name, error.strerror)
             self._loop.after(self._context.settings.poll_interval, lambda: self._loop.queue(reader))
             return
+        self._abandon(reader, _STALE_WAIT)
+
+    def _abandon(self, reader: Followed, wait: float = 0.0) -> None:
+        """The file of `reader` is not to be had any more: look after a while for what its paths stand for."""
+        if reader.news and not reader.is_open:
+            self._context.counters.log_errors_total[reader.path] += 1
+            self._say_once(
+                reader.path,
+                "lost",
+                "%s: written to and gone before it could be opened again, its last lines are lost:"
+                " LimitNOFILE= of the unit, or ulimit -n, allows more open files",
+                reader.path,
+            )
+        again = [*(path.path for path in reader.paths), *reader.heirs]
         for path in list(reader.paths):
             path.reader = None
         reader.paths.clear()
         self._close(reader)
-        for owner in owners:
-            self._loop.after(_STALE_WAIT, lambda owner=owner: self.look(owner))  # type: ignore[misc]
+        for name in again:
+            self._loop.after(wait, lambda name=name: self.look(name))  # type: ignore[misc]
 
     def _failed(self, path: str, error: OSError) -> None:
         """Count and say that `path` could not be had, and try again later, less and less often."""
         self._context.counters.log_errors_total[path] += 1
-        if error.errno in _NO_DESCRIPTORS:
+        if error.errno in NO_DESCRIPTORS:
             self._limit("open_files", "%s: %s (limit of open files)", path, error.strerror)
-            self._shed()
         else:
             self._say_once(path, "open", "%s: %s", path, error.strerror)
         interval = self._context.settings.poll_log_interval
@@ -504,12 +609,6 @@ class Discovery:
         self._retrying.discard(path)
         if path in self._pending:
             self.look(path)
-
-    def _shed(self) -> None:
-        """Give up the rotated file that has been quiet for longest."""
-        quiet = [reader for reader in self._lingering if not reader.paths and not reader.turn()]
-        if quiet:
-            self._end_linger(min(quiet, key=lambda reader: reader.last_data))
 
     # Rotated files
 
@@ -592,7 +691,7 @@ class Discovery:
                 self._loop.queue(reader)
             if now - reader.last_data < settings.flush:
                 continue
-            if reader.turn() or reader.last_data > now:
+            if reader.turn() or reader.last_data > now or (reader.news and not reader.is_open):
                 self._loop.queue(reader)
                 continue
             reader.finish()
@@ -627,7 +726,7 @@ class Discovery:
         opened: list[tuple[str, str, int]] = []
         for path, origin in self._unproven.items():
             with contextlib.suppress(OSError):
-                opened.append((path, origin, os.open(path, _OPEN_FLAGS)))
+                opened.append((path, origin, os.open(path, OPEN_FLAGS)))
         events = self._inotify.read()
         changed = {
             os.path.join(directory.path, event.name)
@@ -639,14 +738,14 @@ class Discovery:
             if path in changed or len(events) >= watch.MANY:
                 os.close(fd)
             else:
-                del self._unproven[path]
+                self._unproven.pop(path, None)
                 self._take(fd, origin)
         if len(events) < watch.MANY:
             for path in [path for path in self._unproven if path not in changed]:
-                del self._unproven[path]
+                self._unproven.pop(path, None)
             for path in [path for path in self._written if path not in changed]:
-                copy = self._written.pop(path)
-                if copy in self._settling:
+                copy = self._written.pop(path, None)  # settling one may come back here
+                if copy is not None and copy in self._settling:
                     self._settled(copy)
         return events
 
@@ -698,7 +797,7 @@ class Discovery:
             if known is None or known.reader is None or known.reader.identity != identity(os.stat(path)):
                 self._bind(path, info, name)
             elif not self._is_rotated_copy(path):  # its successor is being read already
-                self._take(os.open(name, _OPEN_FLAGS), path)
+                self._take(os.open(name, OPEN_FLAGS), path)
 
     # Waking
 
@@ -740,8 +839,13 @@ class Discovery:
         if event.mask & watch.IGNORED:
             self._file_watches.pop(event.watch, None)
             reader.watch = -1
-            self._poll_file(reader)
+            if reader.is_open:
+                self._poll_file(reader)
+            else:
+                self._abandon(reader)
             return
+        if event.mask & watch.MODIFY:
+            reader.news = True
         if event.mask & ~watch.MODIFY:
             for owner in list(reader.paths):
                 self.look(owner.path)
@@ -783,12 +887,17 @@ class Discovery:
         self._unproven.pop(path, None)
         self._written.pop(path, None)
         if event.mask & watch.MOVED_FROM:
+            known = self._paths.get(path)
+            reader = known.reader if known is not None else None
+            self._renames.moved_from(path, event.cookie, reader if isinstance(reader, Followed) else None)
             if not origin and matches and not self._is_rotated_copy(path):
                 origin = path
             if origin:
                 self._moves[event.cookie] = origin
                 _trim(self._moves, _MAX_MOVES)
-        elif event.mask & watch.MOVED_TO and event.cookie in self._moves:
+        if event.mask & watch.MOVED_TO:
+            self._renames.moved_to(path, event.cookie)
+        if event.mask & watch.MOVED_TO and event.cookie in self._moves:
             self._rotated_names[path] = self._unproven[path] = self._moves.pop(event.cookie)
             _trim(self._rotated_names, _MAX_MOVES)
             _trim(self._unproven, _MAX_MOVES)
@@ -961,7 +1070,7 @@ class Discovery:
             return
         self._said[path, what] = None
         _trim(self._said, _MAX_MOVES)
-        _log.info(text, *values)
+        _log.warning(text, *values)
 
 
 def _is_rotated_name(path: str, base: str) -> bool:

@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import stat
+import sys
 import time
 import zlib
 from collections import deque
@@ -21,6 +22,9 @@ from nativemtail.io.sources import TAIL, Context, Source
 
 Identity = tuple[int, int]
 """Device and inode."""
+
+LATER = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE})
+"""Errors that say that a file can be opened later."""
 
 _CLOCK_SLACK = 2_000_000_000
 _GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
@@ -84,6 +88,7 @@ class FileReader:
         "_copies",
         "_cut_seen",
         "_end",
+        "_fd",
         "_from_copy",
         "_length",
         "_lines",
@@ -95,11 +100,11 @@ class FileReader:
         "_wanted",
         "closed",
         "eof",
-        "fd",
         "identity",
         "last_data",
         "last_data_wall",
         "modified",
+        "news",
         "offset",
         "path",
         "sources",
@@ -117,12 +122,14 @@ class FileReader:
         self._context = context
         self._on_error = on_error
         self.path = path
-        self.fd = fd
+        self._fd = fd
         self.identity = who
         self.sources: list[Source] = []
         self.closed = False
         self.eof = False
         self.modified = -1
+        self.news = False
+        """Somebody says that there is something to read; matters while the file is not open."""
         self.last_data = time.monotonic()
         self.last_data_wall = time.time_ns()
         self._lines = LineReader(self._scan, context.settings.max_line_length)
@@ -143,6 +150,35 @@ class FileReader:
         self._stand_at(Position.of(fd, offset))
 
     @property
+    def fd(self) -> int:
+        """The open file; one that was set aside is opened again, which raises OSError if it is nowhere to be found."""
+        if self._fd < 0:
+            self._fd = self._open_again()
+        return self._fd
+
+    @property
+    def is_open(self) -> bool:
+        return self._fd >= 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is not open, and there is nothing to open it for."""
+        return False
+
+    def set_aside(self) -> bool:
+        """Close the file until there is something to read; whether that can be done, as it will be found again."""
+        if self._fd < 0 or self._copies or self._from_copy or not self._can_be_found():
+            return False
+        self.news = True
+        with contextlib.suppress(OSError):
+            info = os.fstat(self._fd)
+            self.news = not self.eof or info.st_size != self.offset
+            self.modified = -1 if self.news else info.st_mtime_ns
+        os.close(self._fd)
+        self._fd = -1
+        return True
+
+    @property
     def position(self) -> Position:
         return Position(self.offset, self._length, self._checksum)
 
@@ -153,12 +189,18 @@ class FileReader:
 
     def is_copied_in(self, fd: int) -> bool:
         """Whether the file of `fd` has what was read of this one last, last before its truncation, or will be read."""
-        return self.position.fits(fd) or self._before_truncation.fits(fd) or _is_held_by(self.fd, fd)
+        return self.position.fits(fd) or self._before_truncation.fits(fd) or self._holds(fd)
 
     def is_being_copied(self, fd: int) -> bool:
         """Whether the file of `fd` may be a copy that still lacks something of this one."""
         try:
-            return os.fstat(fd).st_size < os.fstat(self.fd).st_size and _is_held_by(self.fd, fd)
+            return os.fstat(fd).st_size < os.fstat(self.fd).st_size and self._holds(fd)
+        except OSError:
+            return False
+
+    def _holds(self, fd: int) -> bool:
+        try:
+            return _is_held_by(self.fd, fd)
         except OSError:
             return False
 
@@ -188,12 +230,16 @@ class FileReader:
             if ahead is self:
                 return
             ahead = ahead._before
+        if before.is_idle:
+            return
         before.eof = False
         self._before = before
         try:
             self._barrier = os.fstat(before.fd).st_size
-        except OSError:
-            self._before = None
+        except OSError as error:
+            self._barrier = sys.maxsize
+            if error.errno not in LATER:
+                self._before = None
 
     def turn(self) -> bool:
         """Read once; whether there may be more at once."""
@@ -201,8 +247,9 @@ class FileReader:
             return not self.closed
         try:
             count = self._read()
+            self.news = False
         except OSError as error:
-            self.eof = True
+            self.eof = error.errno not in LATER
             self._on_error(self, error)
             return False
         if self._rewritten:
@@ -229,7 +276,7 @@ class FileReader:
 
     def give_up(self) -> int:
         """Leave what `drain` did not come to; how many bytes that is."""
-        if self.closed:
+        if self.closed or self.is_idle:
             return 0
         left = sum(copy.size - copy.offset for copy in self._copies)
         with contextlib.suppress(OSError):
@@ -256,15 +303,18 @@ class FileReader:
 
     def reopen(self, fd: int) -> None:
         """Go on with a fresh descriptor of the same file."""
-        os.close(self.fd)
-        self.fd = fd
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
 
     def close(self) -> None:
         self.closed = True
         self._before = None
         while self._copies:
             self._copies.popleft().close()
-        os.close(self.fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def _waits(self) -> bool:
         before = self._before
@@ -428,7 +478,7 @@ class FileReader:
             time.sleep(_RENAMES)  # copies are being renamed, one after the other: none may be missed
         found: list[_Copy] = []
         for copy, info in sorted(opened, key=lambda pair: pair[1].st_mtime_ns):
-            if not copy.size or _is_held_by(self.fd, copy.fd):
+            if not copy.size or self._holds(copy.fd):
                 # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
                 copy.close()
             else:
@@ -452,6 +502,14 @@ class FileReader:
                     copy.close()
                     moved = True
         return opened, moved
+
+    def _open_again(self) -> int:
+        """A descriptor of the file that was set aside.  Raises OSError."""
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    def _can_be_found(self) -> bool:
+        """Whether `_open_again` would work now."""
+        return False
 
     def _look_around(self) -> None:
         """Learn what happened to the names of files: it may close this one."""

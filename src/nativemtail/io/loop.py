@@ -13,7 +13,7 @@ import os
 import select
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -51,7 +51,7 @@ class Loop:
         self._handlers: dict[int, Handler] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self._queue: dict[Reader, None] = {}
+        self._queue: OrderedDict[Reader, None] = OrderedDict()  # a dict's first entry is slow to find, if many went
         # Re-entrant: a signal handler may interrupt its own thread here.
         self._closing = threading.RLock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -107,8 +107,7 @@ class Loop:
 
     def _take_turn(self) -> None:
         if self._queue:
-            reader = next(iter(self._queue))
-            del self._queue[reader]
+            reader, _ = self._queue.popitem(last=False)
             if reader.turn():
                 self._queue.setdefault(reader)
 

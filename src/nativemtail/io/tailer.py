@@ -98,7 +98,8 @@ class Tailer:
         globs = list(self._globs())
         if globs:
             for_peers = peers.most if any(isinstance(entry, StreamListener) for entry in self._listeners) else 0
-            self._discovery = Discovery(self._context, self._loop, globs, limit - SPARE_DESCRIPTORS - for_peers)
+            most = max(limit - SPARE_DESCRIPTORS - for_peers, limit // 4)
+            self._discovery = Discovery(self._context, self._loop, globs, most)
             self._discovery.start()
         for spec in self._specs:
             if spec.kind == "stdin" and not self._stdin:

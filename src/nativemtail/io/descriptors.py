@@ -1,0 +1,150 @@
+"""A bounded number of open files for any number of logs: those that nobody has needed for longest are closed.
+
+A log that gave up its descriptor keeps its position, its fingerprint and its watch.  It is opened again, by its
+identity, when there is something to read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from nativemtail.io.follow import Identity, identity
+
+OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+_UNDER_WAY = 1024
+_REST = 10
+"""A directory is listed again only after so many times as long as listing it took."""
+
+
+class Holder(Protocol):
+    """Who has a descriptor and can do without."""
+
+    def set_aside(self) -> bool:
+        """Close it; False if it could not be opened again."""
+
+
+class Descriptors:
+    """Those that are open, the least recently used first; beyond `limit` these are set aside."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = max(1, limit)
+        self._held: OrderedDict[Holder, None] = OrderedDict()
+        self.set_aside = 0
+
+    def used(self, holder: Holder) -> None:
+        """`holder` has a descriptor, and needs it now."""
+        self._held[holder] = None
+        self._held.move_to_end(holder)
+
+    def forget(self, holder: Holder) -> None:
+        self._held.pop(holder, None)
+
+    def open(self, name: str) -> int:
+        """As os.open, at the expense of others if need be."""
+        while len(self._held) >= self._limit and self._make_room():
+            pass
+        while True:
+            try:
+                return os.open(name, OPEN_FLAGS)
+            except OSError as error:
+                if error.errno not in NO_DESCRIPTORS or not self._make_room():
+                    raise
+
+    def _make_room(self) -> bool:
+        for _ in range(len(self._held)):
+            holder = next(iter(self._held))
+            if holder.set_aside():
+                self._held.pop(holder, None)
+                self.set_aside += 1
+                return True
+            self._held.move_to_end(holder)
+        return False
+
+
+class Inodes:
+    """Finds files in directories by identity, however they are called by now."""
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[str, tuple[dict[int, str], float, float]] = OrderedDict()
+
+    def find(self, directory: str, who: Identity) -> str | None:
+        """The path of a file; None if it is not there.  Raises BlockingIOError if it is too early to look again."""
+        table, made, rest = self._tables.get(directory, ({}, 0.0, 0.0))
+        name = table.get(who[1])
+        if name is not None and stands_for(os.path.join(directory, name), who):
+            return os.path.join(directory, name)
+        now = time.monotonic()
+        if now < made + rest:
+            raise BlockingIOError(errno.EAGAIN, "the directory was listed just now")
+        try:
+            with os.scandir(directory) as entries:
+                table = {entry.inode(): entry.name for entry in entries}
+        except OSError:
+            table = {}
+        made = time.monotonic()
+        self._tables[directory] = table, made, _REST * (made - now)
+        if len(self._tables) > _REST:
+            self._tables.popitem(last=False)
+        name = table.get(who[1])
+        return os.path.join(directory, name) if name is not None else None
+
+
+def stands_for(path: str, who: Identity) -> bool:
+    """Whether `path` names the file `who`."""
+    try:
+        return identity(os.stat(path)) == who
+    except OSError:
+        return False
+
+
+def open_as(names: Iterable[str], fits: Callable[[int], bool], opener: Callable[[str], int]) -> int | None:
+    """Open the file of one of `names` that `fits`; None if none does.  Raises OSError if no file can be opened now."""
+    for name in names:
+        try:
+            fd = opener(name)
+        except OSError as error:
+            if error.errno in NO_DESCRIPTORS:
+                raise
+            continue
+        if fits(fd):
+            return fd
+        os.close(fd)
+    return None
+
+
+class Named(Protocol):
+    name: str
+    """What it was last seen to be called."""
+
+
+class Renames:
+    """Follows readers from name to name by inotify's events."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, Named] = {}
+        self._under_way: OrderedDict[int, Named] = OrderedDict()
+
+    def moved_from(self, path: str, cookie: int, reader: Named | None) -> None:
+        """`reader` is what reads `path`, if anything does."""
+        reader = self._at.pop(path, reader)
+        if reader is not None:
+            self._under_way[cookie] = reader
+            if len(self._under_way) > _UNDER_WAY:
+                self._under_way.popitem(last=False)
+
+    def moved_to(self, path: str, cookie: int) -> None:
+        self._at.pop(path, None)
+        reader = self._under_way.pop(cookie, None)
+        if reader is not None:
+            reader.name = path
+            self._at[path] = reader
+
+    def forget(self, reader: Named) -> None:
+        if self._at.get(reader.name) is reader:
+            del self._at[reader.name]
