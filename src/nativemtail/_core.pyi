@@ -1,6 +1,6 @@
 """The extension: engine and store.  Every call that may take long releases the GIL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 COUNTER: int
@@ -99,7 +99,7 @@ class Snapshot:
     """A consistent view: no half of a line is in it.  Taking one costs a copy of the slots, not of the labels."""
 
     warnings: list[str]
-    """What the last call of `prometheus`, `metrics_json` or `families` left out, and why."""
+    """What the last call of `prometheus` or `metrics_json` left out beside what `left_out` says, and why."""
     def metrics(self) -> list[Metric]: ...
     def rows(self, metric: Metric) -> Iterator[Row]:
         """In order of creation."""
@@ -113,23 +113,30 @@ class Snapshot:
         prefix: str = ...,
         openmetrics: bool = ...,
         names: frozenset[str] | None = ...,
-        strict_labels: bool = ...,
+        reserved: frozenset[str] = ...,
+        strict: bool = ...,
     ) -> bytes:
         """Spec metrics-export.md §1, user metrics only; the OpenMetrics form comes without its last line, `# EOF`.
 
         `names`: the families to show, or names of their samples, without `prefix`.
-        `strict_labels`: differing label names in one family are an error too (one-shot, §1.6).
-        Raises ValueError with the reason where §1.6 fails the page; `warnings` has what was left out and why.
+        `reserved`: names of samples that metrics cannot have, without `prefix`.
+        What would make the page invalid is left out.  `strict`: where spec metrics-export.md §1.6 fails the page,
+        and for differing label names in one family, raises ValueError (one-shot).
         """
     def metrics_json(
-        self, *, emit_prog_label: bool = ..., prefix: str = ..., names: frozenset[str] | None = ...
+        self,
+        *,
+        emit_prog_label: bool = ...,
+        prefix: str = ...,
+        names: frozenset[str] | None = ...,
+        reserved: frozenset[str] = ...,
     ) -> bytes:
-        """JSON metrics: the content of the Prometheus page as one object by family, those without samples too.
+        """JSON metrics: the content of the Prometheus page as one object by family, those without samples too."""
 
-        Raises ValueError as `prometheus` does.
-        """
-    def families(self, *, emit_prog_label: bool = ..., prefix: str = ...) -> dict[str, str]:
-        """Names and types (counter, gauge, histogram) of the families on the Prometheus page."""
+def left_out(
+    metrics: Iterable[Metric], *, emit_prog_label: bool = ..., prefix: str = ..., reserved: frozenset[str] = ...
+) -> dict[Metric, str]:
+    """Those that Prometheus' page cannot have, and why; `reserved` as for `Snapshot.prometheus`."""
 
 class TimeZone:
     """A `nativemtail.zones.Zone` in C."""

@@ -3,7 +3,8 @@
 
     types, opcodes    the shared data and the instruction set
     text, timeparse   leaves: bytes, numbers, UTF-8; strptime
-    store, render     metrics and their label sets; Prometheus text and JSON
+    store, names      metrics and their label sets; names that Prometheus refuses
+    render            Prometheus text and JSON
     replace, match    all matches in a text in linear time; captures
     act               the interpreter of the action tables
     seek              literals found by a vector scan
@@ -18,6 +19,7 @@ include "core/opcodes.pxi"
 include "core/text.pxi"
 include "core/timeparse.pxi"
 include "core/store.pxi"
+include "core/names.pxi"
 include "core/render.pxi"
 include "core/replace.pxi"
 include "core/match.pxi"

@@ -195,11 +195,8 @@ def render(store: Store, options: Options) -> bytes:
         text = snapshot.prometheus(
             emit_prog_label=options.emit_prog_label,
             emit_timestamp=options.emit_metric_timestamp,
-            strict_labels=True,
+            strict=True,
         )
     except ValueError as error:
         raise OutputError(str(error)) from None
-    finally:
-        for warning in snapshot.warnings:
-            log.warning("%s", warning)
     return text

@@ -102,13 +102,17 @@ class Change(Record):
 class Programs:
     """Owns the store, the engine and the programs that run in it."""
 
-    def __init__(self, path: str, compile: Compile, build: Build) -> None:
+    def __init__(
+        self, path: str, compile: Compile, build: Build, *, about_to_run: Callable[[list[Metric]], None] | None = None
+    ) -> None:
+        """`about_to_run` gets the metrics of all programs, before those of a change run."""
         self.store = Store()
         self.engine = Engine(self.store)
         self.path = path
         self.status: dict[str, Status] = {}
         self._compile = compile
         self._build = build
+        self._about_to_run = about_to_run
         self._running: dict[str, Loaded] = {}
         self._planned = False
 
@@ -234,6 +238,8 @@ class Programs:
         for name in (*gone, *fresh):
             if name in self._running:
                 change.replaced += self._running[name].distinct
+        if self._about_to_run is not None:
+            self._about_to_run([metric for loaded in wanted.values() for metric in loaded.distinct])
         return change
 
     def commit(self, change: Change) -> None:
@@ -506,10 +512,11 @@ def open_programs(options: Options) -> Programs:
     """The programs that the flags name, not loaded yet.  Raises LoadError for an unknown time zone."""
     from nativemtail import zones
     from nativemtail.builder import Builder
+    from nativemtail.leftout import LeftOut
 
     try:
         zone = TimeZone(zones.load(options.override_timezone))
     except LookupError as error:
         raise LoadError(str(error)) from None
     builder = Builder(options, zone)
-    return Programs(options.progs, builder.compile, builder.build)
+    return Programs(options.progs, builder.compile, builder.build, about_to_run=LeftOut(options).say)

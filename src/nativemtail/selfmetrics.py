@@ -67,6 +67,9 @@ RESERVED = frozenset(
         "mtail_prog_loads_total",
         "mtail_prog_runtime_errors_total",
         "mtail_vm_line_processing_duration_seconds",
+        "mtail_vm_line_processing_duration_seconds_bucket",
+        "mtail_vm_line_processing_duration_seconds_count",
+        "mtail_vm_line_processing_duration_seconds_sum",
         "process_cpu_seconds_total",
         "process_max_fds",
         "process_open_fds",
@@ -76,8 +79,9 @@ RESERVED = frozenset(
         "process_virtual_memory_max_bytes",
     )
 )
-"""Families that mtail has too: a user's metric of that name fails the page there and here (§1.6).  All other
-families of ours give way to a user's metric of their name, so that no program that works with mtail fails here."""
+"""Names of families and samples that mtail has too: a user's metric of that name fails the page there (§1.6), and is
+left out here.  All other families of ours give way to a user's metric of their name, so that nothing that works with
+mtail is missed here."""
 
 
 # --- what is asked of the other parts ------------------------------------------------------------------------

@@ -99,12 +99,8 @@ def test_openmetrics_sets_more_names_aside(metric: tuple[str, int], lost: set[st
     assert {family.name for family in own()} - names == lost
 
 
-def test_what_mtail_has_too_fails_the_page() -> None:
-    with pytest.raises(exposition.CollisionError) as failure:
-        choose(("mtail_lines_total", 2))
-    assert str(failure.value) == (
-        'collected metric mtail_lines_total has help "lines" but should have "defined at p.mtail:1:0"'
-    )
+def test_what_mtail_has_too_stays() -> None:
+    assert len(choose(("mtail_lines_total", 2))) == len(own())
 
 
 @pytest.mark.parametrize(

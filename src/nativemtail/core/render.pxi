@@ -8,6 +8,7 @@
 cdef enum:
     FEW = 48                # samples up to which an insertion sort is used
     MORE = 9                # `rest` of a label value that goes on behind the 8 bytes looked at
+    TWIN = 15               # of a sample that has the labels of the one before it
 
 cdef enum:
     FORM_TEXT = 0
@@ -148,13 +149,26 @@ cdef bint push_span(Buf* stack, size_t low, size_t high, uint32_t label, size_t 
     return not stack.failed
 
 
-cdef size_t find_twin(Member* members, Sample* s, size_t low, size_t high) noexcept nogil:
-    """Of samples that agree in all values: the first whose label names agree with the one before it, or `high`."""
+cdef size_t mark_twins(Member* members, Sample* s, size_t low, size_t high) noexcept nogil:
+    """Of samples that agree in all values: those whose label names agree with the one before; the first, or `high`."""
+    cdef size_t first = high
     cdef size_t i
     for i in range(low + 1, high):
         if members[s[i].mark // 16].shape == members[s[i - 1].mark // 16].shape:
-            return i
-    return high
+            first = min(first, i)
+            s[i].mark |= TWIN
+    return first
+
+
+cdef size_t drop_twins(Sample* s, size_t n) noexcept nogil:
+    """How many are left."""
+    cdef size_t kept = 0
+    cdef size_t i
+    for i in range(n):
+        if s[i].mark % 16 != TWIN:
+            s[kept] = s[i]
+            kept += 1
+    return kept
 
 
 cdef bint sort_spans(Member* members, Sample* s, Sample* spare, Buf* stack, size_t* twin) noexcept nogil:
@@ -168,7 +182,7 @@ cdef bint sort_spans(Member* members, Sample* s, Sample* spare, Buf* stack, size
         memcpy(&span, stack.p + stack.n, sizeof(Span))
         first = &members[s[span.low].mark // 16]
         if span.label == first.nlabels:
-            low = find_twin(members, s, span.low, span.high)
+            low = mark_twins(members, s, span.low, span.high)
             if low < span.high:
                 twin[0] = min(twin[0], low)
             continue
@@ -248,7 +262,7 @@ cdef char* put_time(char* out, int64_t nanos, int form) noexcept nogil:
     out[0] = c" "
     out += 1
     if form == FORM_TEXT:
-        return out + fmt_int(millis, out)
+        return out + fmt_int(max(millis, <int64_t>0), out)    # Prometheus refuses a page with a sign here
     if millis < 0:
         out[0] = c"-"
         out += 1
@@ -549,7 +563,6 @@ cdef void write_plain_samples(Buf* b, Member* members, Sample* s, size_t n, bint
 
 # By metric and by family.
 
-_WORDS = {KIND_COUNTER: "counter", KIND_GAUGE: "gauge", KIND_TIMER: "gauge", KIND_HISTOGRAM: "histogram"}
 _SUFFIXES = {"counter": ("_total", "_created"), "histogram": ("_bucket", "_sum", "_count", "_created")}
 
 
@@ -618,23 +631,6 @@ cdef bytes help_text(text, bint openmetrics):
     return raw.replace(b'"', b'\\"') if openmetrics else raw
 
 
-cdef bint is_name(str text):
-    """Letters, digits and underscores of ASCII, no digit first."""
-    return text.isascii() and text.isidentifier()
-
-
-def _problem(Metric metric, str name, bint emit_prog_label):
-    """Why Prometheus cannot have this metric (spec metrics-export.md §1.3), or None."""
-    if not is_name(name.replace(":", "_")):
-        return f"{quoted_str(name)} is not a valid metric name"
-    for key in metric.keys:
-        if not is_name(key) or key.startswith("__"):
-            return f"{quoted_str(key)} is not a valid label name for metric {quoted_str(name)}"
-    if emit_prog_label and "prog" in metric.keys:
-        return f"duplicate label names in metric {quoted_str(name)}: prog"
-    return None
-
-
 cdef class Family:
     """The metrics that are shown under one name, those without label sets left out."""
 
@@ -695,8 +691,8 @@ cdef class Family:
             member.bound[i] = str_of(keep, g_text(view.m.bound[i]))
         return 0
 
-    cdef int sort(self) except -1:
-        """List the samples in order; raises ValueError for two with the same labels."""
+    cdef int sort(self, Snapshot snapshot, bint strict) except -1:
+        """List the samples in order.  Of those with the same labels the first stays; if `strict`, raises ValueError."""
         cdef Sample* spare = NULL
         cdef Buf stack
         cdef size_t i
@@ -722,9 +718,17 @@ cdef class Family:
         if not good:
             raise MemoryError
         if twin < self.count:
-            raise ValueError(f"collected metric {self._describe(twin)} was collected before with the same name "
-                             "and label values")
+            if strict:
+                raise ValueError(f"collected metric {self._describe(twin)} was collected before with the same name "
+                                 "and label values")
+            snapshot.warnings.append(self._shadowed(twin))
+            self.count = drop_twins(self.samples, self.count)
         return 0
+
+    def _shadowed(self, size_t at):
+        cdef Metric metric = self.metrics[self.samples[at].mark // 16]
+        return (f"{metric.source}: label sets of {quoted_str(self.name)} that another metric of this name has too: "
+                f"{_RENAME}, or set --emit_prog_label")
 
     def _describe(self, size_t at):
         """A sample as the client library of mtail prints it."""
@@ -770,24 +774,22 @@ cdef size_t list_samples(Member* members, size_t n, size_t* next, Sample* sample
     return filled
 
 
-cdef list gather_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, int form):
-    """The families to show, by name; what is left out goes to the snapshot's warnings.
+cdef list gather_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, int form):
+    """The families to show, by name; `problems` says what is left out.
 
     Metrics without label sets are left out silently, but not from JSON metrics.
     """
     cdef dict found = {}
+    cdef dict bad = problems(snapshot.members, emit_prog_label, prefix, reserved)
     cdef list families = []
     cdef Metric metric
     snapshot.warnings = []
     for metric in snapshot.members:
         if metric.hidden or metric.kind == KIND_TEXT or (snapshot.view(metric).count == 0 and form != FORM_JSON):
             continue
-        name = prefix + metric.name.replace("-", "_")
-        problem = _problem(metric, name, emit_prog_label)
-        if problem is not None:
-            snapshot.warnings.append(problem)
-        elif is_wanted(name[len(prefix):], _WORDS[metric.kind], names):
-            found.setdefault(name, []).append(metric)
+        name = shown_name(metric)
+        if metric not in bad and is_wanted(name, _WORDS[metric.kind], names):
+            found.setdefault(prefix + name, []).append(metric)
     for name in sorted(found):
         families.append(Family(snapshot, name, found[name], emit_prog_label, form))
     return families
@@ -798,18 +800,14 @@ cdef bint is_wanted(str name, str word, names) except *:
     return names is None or name in names or any(name + suffix in names for suffix in _SUFFIXES.get(word, ()))
 
 
-cdef int check_help(Family family, bint strict) except -1:
+cdef int check_help(Family family) except -1:
     """Names that differ in - and _ only have one name here, but not one help text (spec metrics-export.md §1.6)."""
     cdef Metric first = None
     cdef Metric metric
     for metric in sorted(family.metrics, key=lambda m: m.source != family.source):
         first = metric if first is None else first
         if metric.name != first.name and metric.source != first.source:
-            if strict:
-                raise ValueError(inconsistent(family, metric.source, family.names[family.metrics.index(metric)]))
-            raise ValueError(f"collected metric {quoted_str(family.name)} has help "
-                             f"{quoted_str('defined at ' + metric.source)} but should have "
-                             f"{quoted_str('defined at ' + first.source)}")
+            raise ValueError(inconsistent(family, metric.source, family.names[family.metrics.index(metric)]))
     return 0
 
 
@@ -873,25 +871,25 @@ cdef int write_family(Buf* out, Family family, bint times, bint openmetrics) exc
     return 0
 
 
-cdef list sorted_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, bint strict, int form):
-    """Families whose samples are in order; raises ValueError with the reason where §1.6 fails the page."""
+cdef list sorted_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, bint strict, int form):
+    """Families whose samples are in order.  If `strict`, raises ValueError with the reason where §1.6 says so."""
     cdef Family family
-    cdef list families = gather_families(snapshot, emit_prog_label, prefix, names, form)
-    for family in families:
-        check_help(family, strict)
-        if strict:
+    cdef list families = gather_families(snapshot, emit_prog_label, prefix, names, reserved, form)
+    if strict:
+        for family in families:
+            check_help(family)
             check_labels(family)
     for family in families:
-        family.sort()
+        family.sort(snapshot, strict)
     return families
 
 
 cdef bytes render_prometheus(Snapshot snapshot, bint emit_prog_label, bint emit_timestamp, str prefix,
-                             bint openmetrics, names, bint strict):
+                             bint openmetrics, names, reserved, bint strict):
     cdef Buf out
     cdef Family family
     cdef int form = FORM_OPENMETRICS if openmetrics else FORM_TEXT
-    cdef list families = sorted_families(snapshot, emit_prog_label, prefix, names, strict, form)
+    cdef list families = sorted_families(snapshot, emit_prog_label, prefix, names, reserved, strict, form)
     if openmetrics:
         families = openmetrics_families(snapshot, families)
     memset(&out, 0, sizeof(Buf))
@@ -925,10 +923,10 @@ cdef bytes family_json(Family family):
     return b"{%s:{%s}}" % (json_bytes(family.names[0][0]), text) if keyed else b"[%s]" % text
 
 
-cdef bytes render_metrics_json(Snapshot snapshot, bint emit_prog_label, str prefix, names):
+cdef bytes render_metrics_json(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved):
     cdef list parts = []
     cdef Family family
-    for family in sorted_families(snapshot, emit_prog_label, prefix, names, False, FORM_JSON):
+    for family in sorted_families(snapshot, emit_prog_label, prefix, names, reserved, False, FORM_JSON):
         text = b'"help":%s,' % json_bytes("defined at " + family.source) if family.source else b""
         parts.append(b'%s:{%s"type":"%s","value":%s}' % (
             json_bytes(family.name), text, as_bytes(family.word), family_json(family)))

@@ -1645,13 +1645,9 @@ cdef class Snapshot:
     def json(self, bint grouped):
         return render_json(self, grouped)
 
-    def metrics_json(self, *, bint emit_prog_label=True, str prefix="", names=None):
-        return render_metrics_json(self, emit_prog_label, prefix, names)
+    def metrics_json(self, *, bint emit_prog_label=True, str prefix="", names=None, reserved=frozenset()):
+        return render_metrics_json(self, emit_prog_label, prefix, names, reserved)
 
     def prometheus(self, *, bint emit_prog_label=True, bint emit_timestamp=False, str prefix="",
-                   bint openmetrics=False, names=None, bint strict_labels=False):
-        return render_prometheus(self, emit_prog_label, emit_timestamp, prefix, openmetrics, names, strict_labels)
-
-    def families(self, *, bint emit_prog_label=True, str prefix=""):
-        cdef Family family
-        return {family.name: family.word for family in gather_families(self, emit_prog_label, prefix, None, FORM_TEXT)}
+                   bint openmetrics=False, names=None, reserved=frozenset(), bint strict=False):
+        return render_prometheus(self, emit_prog_label, emit_timestamp, prefix, openmetrics, names, reserved, strict)

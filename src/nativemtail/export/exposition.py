@@ -32,10 +32,6 @@ _TYPES = {1: "counter", 5: "histogram"}
 """Of metrics by `Metric.kind`, where it matters for names."""
 
 
-class CollisionError(ValueError):
-    """A user's metric has the name of one that mtail has too; the page cannot be served (§1.6)."""
-
-
 def is_prefix(text: str) -> bool:
     """Whether `text` in front of a legal metric name makes a legal one."""
     return not text or _NAME.fullmatch(text) is not None
@@ -52,26 +48,24 @@ def choose(
 ) -> list[Family]:
     """Those of our own families that go on the page, under their names there.
 
-    A family that a user's metric collides with is left out.  Raises CollisionError if it is among `reserved`.
+    A family that a user's metric collides with is left out, unless that is left out for one of the names `reserved`.
     `names` has names of families or samples with the prefix.
     """
-    users = {metric.name.replace("-", "_"): metric for metric in exported(snapshot, text=False)}
-    taken = {sample: metric for name, metric in users.items() for sample in _user_names(name, metric.kind)}
+    users = {
+        name: metric.kind
+        for metric in exported(snapshot, text=False)
+        if reserved.isdisjoint(_user_names(name := metric.name.replace("-", "_"), metric.kind))
+    }
+    taken = {sample for name, kind in users.items() for sample in _user_names(name, kind)}
     reserved_by_openmetrics = {
-        sample for name, metric in users.items() for sample in _openmetrics_names(name, _TYPES.get(metric.kind, ""))
+        sample for name, kind in users.items() for sample in _openmetrics_names(name, _TYPES.get(kind, ""))
     }
     chosen = []
     for family in families:
         own = {family_name(family), *(sample.name for sample in family.samples)}
-        other = next((taken[name] for name in sorted(own) if name in taken), None)
-        if other is not None and family_name(family) in reserved:
-            raise CollisionError(
-                f'collected metric {family_name(family)} has help "{family.documentation}"'
-                f' but should have "defined at {other.source}"'
-            )
         clash = openmetrics and reserved_by_openmetrics & _openmetrics_names(family_name(family), family.type)
         wanted = names is None or any(prefix + name in names for name in own)
-        if other is None and not clash and wanted:
+        if taken.isdisjoint(own) and not clash and wanted:
             chosen.append(_renamed(family, prefix))
     return chosen
 

@@ -116,6 +116,7 @@ class Site:
                 prefix=prefix,
                 openmetrics=openmetrics,
                 names=_bare(names, prefix),
+                reserved=RESERVED,
             )
             return exposition.prometheus(user, own, openmetrics=openmetrics)
 
@@ -126,7 +127,9 @@ class Site:
         def page(snapshot: Snapshot, prefix: str, names: frozenset[str] | None) -> bytes:
             own = exposition.choose(self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names)
             bare = _bare(names, prefix)
-            user = snapshot.metrics_json(emit_prog_label=self.emit_prog_label, prefix=prefix, names=bare)
+            user = snapshot.metrics_json(
+                emit_prog_label=self.emit_prog_label, prefix=prefix, names=bare, reserved=RESERVED
+            )
             return exposition.metrics_json(user, own)
 
         return self._scrape(request, exposition.JSON_TYPE, page)

@@ -1,0 +1,73 @@
+# Which metrics a page of Prometheus cannot have, whatever has been counted: one bad name, and Prometheus refuses all.
+
+_WORDS = {KIND_COUNTER: "counter", KIND_GAUGE: "gauge", KIND_TIMER: "gauge", KIND_HISTOGRAM: "histogram"}
+_RENAME = 'export it under another name with as "…"'
+
+
+cdef bint is_name(str text):
+    """Letters, digits and underscores of ASCII, no digit first."""
+    return text.isascii() and text.isidentifier()
+
+
+cdef str shown_name(Metric metric):
+    return metric.name.replace("-", "_")
+
+
+cdef tuple sample_names(str name, str word):
+    """Names that the samples of a family have, and the family's own."""
+    return (name, name + "_bucket", name + "_sum", name + "_count") if word == "histogram" else (name,)
+
+
+cdef _problem(Metric metric, str name, bint emit_prog_label):
+    """Why Prometheus cannot have this metric (spec metrics-export.md §1.3), or None."""
+    if not is_name(name.replace(":", "_")):
+        return f"{quoted_str(name)} is not a valid metric name: {_RENAME}"
+    for key in metric.keys:
+        if not is_name(key) or key.startswith("__"):
+            return f"{quoted_str(key)} is not a valid label name for metric {quoted_str(name)}: rename the key"
+    if metric.kind == KIND_HISTOGRAM and "le" in metric.keys:
+        return (f'"le" is not a valid label name for histogram {quoted_str(name)}, '
+                "whose buckets have their bounds there: rename the key")
+    if emit_prog_label and "prog" in metric.keys:
+        return (f"duplicate label names in metric {quoted_str(name)}: prog: "
+                "rename the key or set --emit_prog_label=false")
+    return None
+
+
+cdef dict problems(list metrics, bint emit_prog_label, str prefix, reserved):
+    """Why, by metric.  Of metrics that exclude each other the first stays, by name and then by place."""
+    cdef dict found = {}
+    cdef dict families = {}
+    cdef dict taken = {}
+    cdef Metric metric, first
+    for metric in metrics:
+        if metric.hidden or metric.kind == KIND_TEXT:
+            continue
+        name = shown_name(metric)
+        problem = _problem(metric, prefix + name, emit_prog_label)
+        if problem is not None:
+            found[metric] = problem
+        elif not reserved.isdisjoint(sample_names(name, _WORDS[metric.kind])):
+            found[metric] = f"{quoted_str(name)} is a name of nativemtail's own metrics: {_RENAME}"
+        else:
+            families.setdefault(name, []).append(metric)
+    for name in sorted(families):
+        first = families[name][0]
+        names = sample_names(name, _WORDS[first.kind])
+        other = next((taken[each] for each in names if each in taken), None)
+        for metric in families[name]:
+            if other is not None:
+                found[metric] = f"{quoted_str(name)} is a name of the samples of {described(other)}: {_RENAME}"
+            elif _WORDS[metric.kind] != _WORDS[first.kind]:
+                found[metric] = f"{quoted_str(name)} is the name of {described(first)}: {_RENAME}"
+        if other is None:
+            taken.update(dict.fromkeys(names, first))
+    return found
+
+
+cdef str described(Metric metric):
+    return f"{_WORDS[metric.kind]} {quoted_str(metric.name)}" + (f" ({metric.source})" if metric.source else "")
+
+
+def left_out(metrics, *, bint emit_prog_label=True, str prefix="", reserved=frozenset()):
+    return problems(list(metrics), emit_prog_label, prefix, reserved)
