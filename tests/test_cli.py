@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -126,6 +127,18 @@ def test_refused(arguments: list[str], status: int, message: str, here: Path) ->
     assert message in done.stderr.decode()
     assert done.stdout == b""
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("flags", [["-compile_only"], ["-one_shot", "-logs", "log"]])
+def test_warnings_are_seen_and_change_no_status(flags: list[str], here: Path) -> None:
+    Path("log").write_text("level 21.5\n")
+    Path("a.mtail").write_text("gauge level\n/^level (\\S+)$/ {\n  level = $1\n}\n")
+    warning = b"a.mtail:3:11-12: gauge `level' holds text and is exported as 0: $1 is a String.\n\tWrite float($1)"
+    for _ in range(2):  # compiled, then from the cache
+        done = run(*flags, "-progs", ".", "-cache_dir", "cache")
+        assert done.returncode == 0
+        assert done.stderr.count(warning) == 1
+        assert re.match(rb"W\d{4} ", done.stderr)
 
 
 def test_compile_only(here: Path) -> None:

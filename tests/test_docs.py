@@ -9,8 +9,8 @@ What the fences of the pages mean:
                         own stands for any lines, within a line for any text; a final `&` starts a daemon on port 3903
                         (another one in the test), and then what a command prints may take a moment to come true
 
-Tables whose first heads are `Expression`, `Group`, `Text` or `Message` are run too.  README.md is a page as well, with
-the repository's examples in reach; `make show` is run as its recipe says.
+Tables whose first heads are `Expression`, `Group`, `Text`, `Message` or `Warning` are run too.  README.md is a page, with the
+repository's examples in reach; `make show` is run as its recipe says.
 """
 
 from __future__ import annotations
@@ -303,6 +303,15 @@ MESSAGES = [row for page in PAGES for row in rows(page, "Message")]
 def test_message(message: str, program: str) -> None:
     found = errors(program.replace("⏎", "\n"))
     assert re.search(re.escape(message).replace("…", ".*"), found), found
+
+
+WARNINGS = [row for page in PAGES for row in rows(page, "Warning")]
+
+
+@pytest.mark.parametrize(("warning", "program"), [row[:2] for row in WARNINGS])
+def test_warning(warning: str, program: str) -> None:
+    found = compiler.compile_program("p", program.replace("⏎", "\n").encode()).warnings
+    assert any(warning in text for text in found), found
 
 
 # --- names ---------------------------------------------------------------------------------------------------

@@ -44,14 +44,14 @@ def say_everything() -> None:
 @pytest.mark.parametrize(
     ("flags", "daemon", "shown"),
     [
-        ({}, False, "EF"),
+        ({}, False, "WEF"),
         ({"logtostderr": True}, False, "IWEF"),
         ({"alsologtostderr": True}, False, "IWEF"),
         ({"logtostderr": True, "v": 1}, False, "IIWEF"),
         ({"stderrthreshold": "WARNING"}, False, "WEF"),
         ({"stderrthreshold": "FATAL"}, False, "F"),
         ({"dump_ast": True}, False, "IWEF"),
-        ({"dump_bytecode": True, "log_dir": "/nowhere"}, False, "EF"),
+        ({"dump_bytecode": True, "log_dir": "/nowhere"}, False, "WEF"),
         ({"dump_ast_types": True, "stderrthreshold": "ERROR"}, False, "EF"),
         ({}, True, "IWEF"),
         ({"stderrthreshold": "ERROR"}, True, "EF"),
@@ -209,8 +209,8 @@ def test_nothing_is_set_up_for_what_nobody_sees(
 @pytest.mark.parametrize(
     ("flags", "daemon", "level"),
     [
-        ({}, False, logging.ERROR),
-        ({"v": 1}, False, logging.ERROR),
+        ({}, False, logging.WARNING),
+        ({"v": 1}, False, logging.WARNING),
         ({"stderrthreshold": "FATAL"}, False, logging.CRITICAL),
         ({"alsologtostderr": True}, False, logging.INFO),
         ({"alsologtostderr": True, "v": 1}, False, logging.DEBUG),

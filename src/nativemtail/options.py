@@ -160,7 +160,7 @@ class Options:
     logtostderr: bool = flag(False, MESSAGES, "Write all messages to standard error instead of files.")
     alsologtostderr: bool = flag(False, MESSAGES, "Write all messages to standard error as well as to files.")
     stderrthreshold: str = flag(
-        "ERROR",
+        "WARNING",
         MESSAGES,
         "Messages at or above this level (INFO, WARNING, ERROR, FATAL) go to standard error; without -log_dir a running"
         " daemon and the dumps show all unless this is given.",

@@ -213,6 +213,8 @@ class Programs:
             return None
         for note in program.notes:
             log.info("%s", note)
+        for warning in program.warnings:
+            log.warning("%s", warning)
         status.load_seconds = time.monotonic() - started
         return loaded
 

@@ -39,7 +39,7 @@ def compile_program(name: str, source: bytes, options: Options | None = None, tr
 
     Raises CompileError with every error of the first stage that found any (spec language.md §1).
     """
-    from nativemtail.compiler import checker, codegen, fold, parser
+    from nativemtail.compiler import checker, codegen, fold, parser, warnings
 
     options = options or Options()
     root = parser.parse(name, source)
@@ -51,7 +51,8 @@ def compile_program(name: str, source: bytes, options: Options | None = None, tr
     root = fold.fold(name, root)
     trace("folded again", root)
     with checker.recursion_room():  # decorators are written out within each other
-        program = codegen.generate(name, root)
+        program, failures = codegen.generate(name, root)
     program.source = source
     program.notes = list(dict.fromkeys(f"{position}: {note}" if position else note for position, note in notes))
+    program.warnings = warnings.warnings(root, source, failures)
     return program

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from nativemtail.compiler import ast, timelayout, types
+from nativemtail.compiler import ast, layouthints, timelayout, types
 from nativemtail.compiler.ast import Position, merge, merge_all
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.lexer import OPERATORS, quote
@@ -665,7 +665,12 @@ class _Checker:
         elif node.name == "strptime" and isinstance(last, ast.StringLit):
             layout = last.value.decode()
             if not timelayout.is_valid(layout):
-                self.error(last.pos, f"invalid time format string {quote(layout)}{_HINT_LAYOUT}")
+                self.error(last.pos, f"invalid time format string {quote(layout)}{_HINT_LAYOUT}{_meant(layout)}")
+
+
+def _meant(layout: str) -> str:
+    meant = layouthints.suggestion(layout)
+    return f"\n\tWrite {quote(meant)}." if meant else ""
 
 
 def _known(params: tuple[Type | None, ...]) -> tuple[Type, ...]:

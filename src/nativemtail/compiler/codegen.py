@@ -46,15 +46,18 @@ class Kind(Enum):
 Value = tuple[int, Kind]
 
 
-def generate(name: str, root: ast.Block) -> Program:
-    """Code for the checked tree `root`.  Raises CompileError with the errors of spec language.md §9.4."""
+def generate(name: str, root: ast.Block) -> tuple[Program, list[tuple[ast.Position, str]]]:
+    """Code for the checked tree `root`, and the places that can only fail, with their run-time errors.
+
+    Raises CompileError with the errors of spec language.md §9.4.
+    """
     try:
         gen = _Generator(name, uses_leftovers=False)
         gen.whole(root)
     except _LeftoverWanted:
         gen = _Generator(name, uses_leftovers=True)
         gen.whole(root)
-    return gen.finish()
+    return gen.finish(), gen.failures
 
 
 class _LeftoverWanted(Exception):
@@ -65,6 +68,7 @@ class _Generator:
     def __init__(self, name: str, uses_leftovers: bool) -> None:
         self.program = Program(name)
         self.errors: list[tuple[ast.Position | None, str]] = []
+        self.failures: list[tuple[ast.Position, str]] = []  # what can only fail when it runs
         self.code: list[Instr] = self.program.code
         self.labels: list[int] = []
         self.pos = ast.NOWHERE  # of the statement
@@ -151,6 +155,7 @@ class _Generator:
         return self._pooled(self.program.strings, text)
 
     def fail(self, message: str) -> None:
+        self.failures.append((self.pos, message))
         self.emit("FAIL", d=self.string(message.encode()))
 
     # --- statements --------------------------------------------------------------------------------------

@@ -67,3 +67,5 @@ class Program(Record):
     log_filter: frozenset[str] | None = None
     notes: list[str] = field(default_factory=list)
     """What its author may want to know, with positions."""
+    warnings: list[str] = field(default_factory=list)
+    """What is hardly what its author means, with positions and remedies."""

@@ -143,6 +143,11 @@ def compile_layout(layout: str | bytes) -> bytes:
     return HEADER.pack(len(packed), len(raw)) + b"".join(packed) + raw
 
 
+def elements(layout: str | bytes) -> list[Op]:
+    """What the layout reads, in order."""
+    return [step.op for step in _steps(_encode(layout)) if step.op is not Op.END]
+
+
 def describe(compiled: bytes) -> list[str]:
     """One readable line for each literal and element of a compiled layout, for dumps."""
     count, _ = HEADER.unpack_from(compiled)
