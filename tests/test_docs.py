@@ -9,8 +9,8 @@ What the fences of the pages mean:
                         own stands for any lines, within a line for any text; a final `&` starts a daemon on port 3903
                         (another one in the test), and then what a command prints may take a moment to come true
 
-Tables whose first heads are `Expression`, `Group`, `Text`, `Message` or `Warning` are run too.  README.md is a page, with the
-repository's examples in reach; `make show` is run as its recipe says.
+Tables whose first heads are `Expression`, `Group`, `Text`, `Message` or `Warning` are run too.  README.md is a page,
+with the repository's examples in reach; `make show` is run as its recipe says.
 """
 
 from __future__ import annotations

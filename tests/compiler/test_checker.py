@@ -187,7 +187,10 @@ def test_types(source: str, expected: list[str]) -> None:
         ("tolower(1)", "1:9: Expecting a String for argument 1 of tolower(), not Int."),
         ('strptime("a", 2006)', "1:15-18: Expecting a format string for argument 2 of strptime(), not Int."),
         ('strptime("a", "2" + "0")', "1:1-24: Internal error: exprlist child is not string literal."),
-        ('strptime("x", "2019-12-31")', f'1:15-26: invalid time format string "2019-12-31"\n{LAYOUT}\n\tWrite "2006-01-02".'),
+        (
+            'strptime("x", "2019-12-31")',
+            f'1:15-26: invalid time format string "2019-12-31"\n{LAYOUT}\n\tWrite "2006-01-02".',
+        ),
         ('strptime("x", "2019_12_31")', '1:15-26: invalid time format string "2019_12_31"\n' + LAYOUT),
         ("defined()", "1:1-9: call to `defined': type mismatch; expected incomplete type received incomplete type"),
         ("defined(1)", "1:9: defined() expects a capture group reference as its argument"),
