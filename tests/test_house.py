@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": set(),
     "record": set(),
     "reload": {"feed", "io", "log", "programs", "selfmetrics"},
-    "selfmetrics": set(),
+    "selfmetrics": {"log"},
     "states": {"_core", "explain", "io", "programs", "selfmetrics"},
     "systemd": {"log"},
     "text": set(),

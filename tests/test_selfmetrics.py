@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -231,12 +232,84 @@ def test_a_hanging_file_system_does_not_hold_a_scrape(tmp_path: Path, monkeypatc
         release.wait(10)
         return real(path)
 
+    def threads() -> int:
+        return sum(thread.name == "disk-space" for thread in threading.enumerate())
+
+    before = threads()
     monkeypatch.setattr(os, "statvfs", hang)
     disk = DiskSpace(period=0, patience=0.05)
     begin = time.monotonic()
     assert [disk.free([str(tmp_path / "log")]) for _ in range(3)] == [{}, {}, {}]
     assert time.monotonic() - begin < 2
-    assert sum(thread.name == "disk-space" for thread in threading.enumerate()) == 1
+    assert threads() == before + 1
     release.set()
     disk._patience = 5
     assert disk.free([str(tmp_path / "log")])
+
+
+class NoThread(threading.Thread):
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+def test_no_thread_no_disk_space_but_all_else(own: SelfMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {family.name for family in own.families()}
+    own.disk = DiskSpace()
+    monkeypatch.setattr(threading, "Thread", NoThread)
+    assert not own.disk.start()
+    found = {family.name for family in own.families()}
+    assert {name for name in expected - found if not name.startswith("disk_free_")} == set()
+    assert "mtail_lines_total" in found
+    monkeypatch.undo()
+    assert own.disk.start()
+    own.disk._patience = 5
+    assert {family.name for family in own.families()} == expected
+
+
+def test_a_thread_that_is_there_asks_when_no_other_can_be_had(
+    own: SelfMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.disk = DiskSpace(patience=5)
+    assert own.disk.start()
+    monkeypatch.setattr(threading, "Thread", NoThread)
+    assert "disk_free_bytes" in {family.name for family in own.families()}
+
+
+def refusing(path: str, *rest: Any, real: Any = open, **more: Any) -> Any:
+    if str(path).startswith("/proc"):
+        raise FileNotFoundError(2, "No such file or directory", path)
+    return real(path, *rest, **more)
+
+
+def test_without_proc(own: SelfMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.open", refusing)
+    found = {family.name for family in own.families()}
+    assert "memory_usage" in found
+    assert "process_resident_memory_bytes" not in found
+    assert 1 << 20 < selfmetrics.resident_memory() < 1 << 40
+    assert json.loads(own.variables_json())["memstats"]["Alloc"] > 1 << 20
+
+
+@pytest.mark.parametrize("text", [b"", b"x y z"])
+def test_with_an_odd_proc(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.open", lambda *_: io.BytesIO(text))
+    assert 1 << 20 < selfmetrics.resident_memory() < 1 << 40
+
+
+@pytest.mark.parametrize("part", ["_process", "_programs", "_engine", "_logs", "_build"])
+def test_a_part_that_fails_is_left_out_and_said_once(
+    part: str, own: SelfMetrics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    own.disk = DiskSpace(patience=5)
+    real = getattr(SelfMetrics, part)
+    expected = {family.name for family in own.families()}
+
+    def failing(self: SelfMetrics, *parts: Any) -> Iterator[Any]:
+        yield next(real(self, *parts))
+        raise OSError("gone")
+
+    monkeypatch.setattr(SelfMetrics, part, failing)
+    for _ in range(2):
+        found = {family.name for family in own.families()}
+        assert found < expected if part != "_build" else found == expected
+    assert len([record for record in caplog.records if "are left out" in record.message]) == 1

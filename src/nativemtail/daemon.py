@@ -57,6 +57,10 @@ class BadFlag(Exception):
     """A flag's value that only the daemon looks at; the text names the flag."""
 
 
+class NoThread(Exception):
+    """The system lets the process have too few threads."""
+
+
 class _Stopped(BaseException):
     """A signal that came during the start-up."""
 
@@ -75,6 +79,7 @@ _BAD_START = (
     BadSource,
     ListenError,
     LoadError,
+    NoThread,
     SetUpError,
     SourceError,
     TLSError,
@@ -160,16 +165,25 @@ class Daemon:
             self._limit_memory()
             self._interruptible = False
             self.tailer.open()
+            self._set_timers()
+            self._start_threads()
         except BaseException:
             self.server.stop()
             raise
-        self._set_timers()
-        self.tail.start()
-        self.reloader.start()
-        self.server.start()
-        self.pusher.start()
         self.not_ready = ""
         systemd.ready()
+
+    def _start_threads(self) -> None:
+        """All that there will be: later there may be none to be had."""
+        try:
+            self.reloader.start()
+            self.tail.start()
+            self.server.start()
+            self.pusher.start()
+        except RuntimeError as error:
+            raise NoThread(f"{error}: the limit of processes (ulimit -u, TasksMax=) or of memory is too low") from None
+        if not self.own.disk.start():
+            log.warning("no thread can be started to look at file systems: the metrics disk_free_* are left out")
 
     def _listen(self) -> None:
         options = self.options

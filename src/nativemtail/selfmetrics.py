@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import platform
+import queue
 import resource
 import sys
 import threading
@@ -32,9 +33,14 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 from nativemtail import __version__
+from nativemtail.log import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from prometheus_client.registry import Collector
+
+log = Log(__name__)
 
 LINE_SECONDS = tuple(2e-05 * 2**k for k in range(10))
 """Upper bounds of `mtail_vm_line_processing_duration_seconds`."""
@@ -287,7 +293,8 @@ class DiskSpace:
     """Free space of the file systems that hold the logs.
 
     A network file system may hang, so a thread of its own asks, at most once in `period` seconds; a scrape waits
-    for it no longer than `patience` seconds and then shows what was known before.
+    for it no longer than `patience` seconds and then shows what was known before.  Where that thread cannot be had,
+    nothing is known.
     """
 
     def __init__(self, period: float = 10.0, patience: float = 0.2) -> None:
@@ -296,21 +303,40 @@ class DiskSpace:
         self._known: dict[str, Space] = {}
         self._asked = -period
         self._thread: threading.Thread | None = None
+        self._questions: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
+        self._idle = threading.Event()
+        self._idle.set()
         self._lock = threading.Lock()
+
+    def start(self) -> bool:
+        """Have the thread; false when the system gives none."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="disk-space", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
 
     def free(self, paths: Iterable[str]) -> dict[str, Space]:
         """Space by mount point of the file systems that hold `paths`."""
         with self._lock:
-            idle = self._thread is None or not self._thread.is_alive()
-            if idle and time.monotonic() - self._asked >= self._period:
+            due = self._idle.is_set() and time.monotonic() - self._asked >= self._period
+            if due and self.start():
                 self._asked = time.monotonic()
-                directories = {os.path.dirname(path) for path in paths}
-                self._thread = threading.Thread(target=self._ask, args=(directories,), name="disk-space", daemon=True)
-                self._thread.start()
-            thread = self._thread
-        if thread is not None:
-            thread.join(self._patience)
+                self._idle.clear()
+                self._questions.put({os.path.dirname(path) for path in paths})
+        self._idle.wait(self._patience)
         return self._known
+
+    def _run(self) -> None:
+        while True:
+            directories = self._questions.get()
+            try:
+                self._ask(directories)
+            finally:
+                self._idle.set()
 
     def _ask(self, directories: set[str]) -> None:
         known: dict[str, Space] = {}
@@ -337,9 +363,12 @@ def _mount_point(directory: str) -> str:
 
 
 def resident_memory() -> int:
-    """Bytes of this process in memory."""
-    with open("/proc/self/statm", "rb") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of this process in memory; where there is no /proc, the most that they were."""
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 # --- build ---------------------------------------------------------------------------------------------------
@@ -392,6 +421,10 @@ def _family(kind: str, name: str, label: str, values: Mapping[str, float]) -> It
         yield family
 
 
+def _later(collect: Callable[[], Iterable[Metric]]) -> Iterator[Metric]:
+    yield from collect()
+
+
 def _utf8(text: str) -> str:
     """File names may hold any bytes; a label value is UTF-8 (spec row `label-utf8`)."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -424,32 +457,42 @@ class SelfMetrics:
     prog_load_latency: Latency = field(default_factory=Latency)
     scrape_latency: Latency = field(default_factory=Latency)
     disk: DiskSpace = field(default_factory=DiskSpace)
-    registry: CollectorRegistry = field(init=False)
+    _foreign: tuple[Collector, ...] = field(init=False)
+    _failed: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        self.registry = CollectorRegistry(auto_describe=False)
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
-        self.registry.register(self)
+        registry = CollectorRegistry(auto_describe=False)
+        self._foreign = tuple(kind(registry=registry) for kind in (ProcessCollector, PlatformCollector, GCCollector))
 
     def families(self) -> list[Metric]:
-        """Everything, sorted by name, as prometheus-client's families."""
-        return sorted(self.registry.collect(), key=lambda family: family.name)
+        """Everything, sorted by name, as prometheus-client's families; what cannot be had is left out."""
+        found: list[Metric] = []
+        for name, part in self._parts():
+            try:
+                found.extend(part)
+            except Exception:
+                if name not in self._failed:
+                    self._failed.add(name)
+                    log.exception("metrics of %s are left out", name)
+        return sorted(found, key=lambda family: family.name)
 
-    def collect(self) -> Iterator[Metric]:
-        """Our own families; prometheus-client calls this."""
+    def _parts(self) -> Iterator[tuple[str, Iterable[Metric]]]:
+        for collector in self._foreign:
+            yield type(collector).__name__, _later(collector.collect)
+        yield "the build", self._build()
+        if self.lines is not None:
+            yield "the engine", self._engine(self.lines)
+        if self.sources is not None:
+            yield "the logs", self._logs(self.sources)
+        if self.programs is not None:
+            yield "the programs", self._programs(self.programs)
+        yield "the process", self._process()
+
+    def _build(self) -> Iterator[Metric]:
         build = self.build.labels()
         info = GaugeMetricFamily("mtail_build_info", _HELP["mtail_build_info"], labels=list(build))
         info.add_metric(list(build.values()), 1)
         yield info
-        if self.lines is not None:
-            yield from self._engine(self.lines)
-        if self.sources is not None:
-            yield from self._logs(self.sources)
-        if self.programs is not None:
-            yield from self._programs(self.programs)
-        yield from self._process()
 
     def _engine(self, lines: Lines) -> Iterator[Metric]:
         name = "mtail_lines_total"

@@ -293,3 +293,57 @@ def test_modes_do_not_depend_on_the_umask(
     assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in made if path.is_dir()} == {"0o700"}
     assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in made if path.is_file()} == {"0o600"}
     assert daemon.stop() == 0
+
+
+def with_threads(limit: int, user: int) -> tuple[str, ...]:
+    """A command's prefix: run it as a user that may read all and have so many threads."""
+    privileges = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    bounds = "--bounding-set=-all,+dac_read_search"
+    become = ("setpriv", "--reuid", str(user), "--clear-groups", *privileges, bounds, "--")
+    return (*become, "prlimit", f"--nproc={limit}", "--")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+@pytest.mark.parametrize("limit", [6, 7, 8])
+def test_pages_need_no_further_thread(limit: int, place: Place) -> None:
+    """Threads: main, lookout, reload, tail, http, two that make pages, disk-space; the user has no others."""
+    (place.logs / "a.log").touch()
+    prefix = with_threads(limit, 200_000 + os.getpid())
+    daemon = place.start("--cache_dir", "none", prefix=prefix, environment={"HOME": "/nonexistent"})
+    for _ in range(3):
+        for page in ("/", "/metrics", "/-/healthy", "/json", "/debug/vars"):
+            assert daemon.ask(page)[0] == 200, page
+    metrics = daemon.metrics()
+    assert "mtail_lines_total" in metrics
+    assert any(key.startswith("disk_free") for key in metrics) is (limit >= 8)
+    assert ("the metrics disk_free_* are left out" in daemon.log) is (limit < 8)
+    assert daemon.stop() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+@pytest.mark.parametrize("limit", [2, 3, 5])
+def test_too_few_threads_for_a_start(limit: int, place: Place) -> None:
+    daemon = place.launch(
+        *("--progs", str(place.progs), "--logs", place.glob, "--port", "0", "--cache_dir", "none"),
+        prefix=with_threads(limit, 300_000 + os.getpid()),
+        environment={"HOME": "/nonexistent"},
+    )
+    assert daemon.process.wait(20) == 1
+    assert "Traceback" not in daemon.log
+    assert "can't start new thread: the limit of processes (ulimit -u, TasksMax=) or of memory is too low" in daemon.log
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may hide /proc")
+@pytest.mark.parametrize("flags", [(), ("--memory_limit", "300000000")])
+def test_without_proc(flags: tuple[str, ...], place: Place) -> None:
+    daemon = place.start(
+        *flags,
+        prefix=("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"),
+    )
+    for page in ("/", "/metrics", "/metrics.json", "/debug/vars"):
+        assert daemon.ask(page)[0] == 200, page
+    metrics = daemon.metrics()
+    assert metrics["memory_usage"] > 1 << 20
+    assert "process_resident_memory_bytes" not in metrics
+    assert "Error" not in daemon.log
+    assert daemon.stop() == 0

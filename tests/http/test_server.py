@@ -341,3 +341,41 @@ def test_stop_twice_and_without_start() -> None:
     server.listen_tcp("127.0.0.1", "0")
     server.stop()
     server.stop()
+
+
+class NoThread(threading.Thread):
+    """What the system gives no more."""
+
+    left = 0
+
+    def start(self) -> None:
+        if NoThread.left == 0:
+            raise RuntimeError("can't start new thread")
+        NoThread.left -= 1
+        super().start()
+
+
+@pytest.mark.parametrize("more", [1, 2])
+def test_requests_need_no_further_thread(more: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(lambda request: plain(200, request.path))
+    server.listen_tcp("127.0.0.1", "0")
+    monkeypatch.setattr(threading, "Thread", NoThread)
+    monkeypatch.setattr(NoThread, "left", 1 + more)
+    server.start()
+    assert NoThread.left == 0
+    try:
+        assert [get(server, f"/{number}")[1] for number in range(5)] == [b"/%d" % number for number in range(5)]
+        assert server.pools()["http"].size == more
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_start_without_threads_fails(left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(lambda request: plain(200, request.path))
+    server.listen_tcp("127.0.0.1", "0")
+    monkeypatch.setattr(threading, "Thread", NoThread)
+    monkeypatch.setattr(NoThread, "left", left)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        server.start()
+    server.stop()

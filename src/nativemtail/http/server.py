@@ -151,11 +151,26 @@ class Server:
             self.context = self._tls.context()
 
     def start(self) -> None:
-        """Serve, in a thread of its own."""
+        """Serve, in a thread of its own.  Raises RuntimeError when the system gives no thread."""
         started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="http", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="http", daemon=True)
+        thread.start()
+        self._thread = thread
         started.wait()
+        self._start_rendering()
+
+    def _start_rendering(self) -> None:
+        """Have the pool's threads now: at a request there may be none to be had.  Raises RuntimeError without one."""
+        all_there = threading.Event()
+        try:
+            for _ in range(self.limits.render_threads):
+                self.pool.submit(all_there.wait)
+        except RuntimeError:
+            if not self.pool._threads:
+                raise
+            self.pool._max_workers = len(self.pool._threads)  # or each request would try to start another one
+        finally:
+            all_there.set()
 
     def stop(self, grace: float = 2.0) -> None:
         """Close the listeners, let answers under way end for `grace` seconds, cut off the rest."""
@@ -187,7 +202,7 @@ class Server:
         return dict(self.exceeded)
 
     def pools(self) -> dict[str, Pool]:
-        size = self.limits.render_threads
+        size = self.pool._max_workers
         return {"http": Pool(size, size - self._busy)}
 
     # --- the loop ---------------------------------------------------------------------------------------------
