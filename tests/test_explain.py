@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from nativemtail import zones
+from nativemtail import _core, zones
 from nativemtail._core import Engine, Plan, Store, TimeZone
 from nativemtail.commands import group
 from nativemtail.compiler import compile_program, plan
@@ -61,9 +62,50 @@ def test_what_was_measured() -> None:
     assert 0 < pattern.seconds < 1
     assert 0 < cost.seconds < 1
     assert 0 < measured.gate_seconds < measured.seconds
+    assert cost.samples > 5
+    assert pattern.samples > 10
+    assert cost.seconds + measured.gate_seconds + measured.rest_seconds == pytest.approx(measured.seconds)
     page = explain([(program, metrics)], measured)
     assert "matched 3,000 of 4,000 (75.0 %) lines tried" in page
     assert "10,000 lines in" in page
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        ([], 0.0),
+        ([200], 200e-6),
+        ([200] * 4, 200e-6),
+        ([200] * 20 + [50_000_000], 200e-6),
+        ([50_000_000] + [200] * 5, 200e-6),
+        ([100, 300] * 50, 199e-6),
+    ],
+)
+def test_one_long_sample_does_not_matter(times: list[int], seconds: float) -> None:
+    assert _core._estimate(times, 1000) == pytest.approx(seconds, rel=0.01)
+
+
+PROGRAMS = [
+    COUNT.format("zebra (\\d+)"),
+    "counter n by word\n/^(?P<word>\\S+) \\S+$/ {\n  n[$word]++\n}\n",
+    "counter n\n/zebra \\d/ {\n  n++\n  /7$/ {\n    n++\n  }\n}\n",
+]
+
+
+@pytest.mark.parametrize("texts", [PROGRAMS[:1], PROGRAMS[1:2], PROGRAMS])
+@pytest.mark.parametrize("lines", [1, 100, 3000])
+def test_shares_add_up(tmp_path: Path, texts: list[str], lines: int) -> None:
+    for number, text in enumerate(texts):
+        (tmp_path / f"p{number}.mtail").write_text(text)
+    (tmp_path / "log").write_text("zebra 7\nzebra x\nother\n" * lines)
+    answer = CliRunner().invoke(group, ["explain", str(tmp_path), "--log", str(tmp_path / "log")])
+    assert answer.exit_code == 0, answer.output
+    shares = {"whole": [], "pattern": []}  # type: dict[str, list[int]]
+    for line in answer.output.splitlines():
+        kind = "pattern" if line.startswith("    ") else "whole"
+        shares[kind] += map(int, re.findall(r"\d s \((\d+) %\)", line))
+    assert sum(shares["whole"]) == pytest.approx(100, abs=len(texts) + 2)
+    assert sum(shares["pattern"]) <= 100 + len(shares["pattern"])
 
 
 def test_command(tmp_path: Path) -> None:

@@ -190,14 +190,19 @@ class Cost:
     """Lines that the program ran on, or the pattern was matched against."""
     matches: int
     """Lines that the pattern matched; -1 for a program."""
+    samples: int
+    """Runs or matches that were timed, about one in 256."""
     seconds: float
-    """Estimated from one in 256; a program's has that of its patterns in it."""
+    """Of the processor, estimated from the samples; a program's has that of the patterns in it which it tried."""
 
 class Profile:
     lines: int
     seconds: float
+    """Of the processor; `gate_seconds`, those of all programs and `rest_seconds` together."""
     gate_seconds: float
-    """What finding candidates took, of all `seconds`."""
+    """What finding candidates took."""
+    rest_seconds: float
+    """Choosing programs for lines, by their patterns too, and what is between."""
     programs: dict[str, Cost]
     patterns: dict[bytes, Cost]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from nativemtail._core import Metric, Profile
+from nativemtail._core import Cost, Metric, Profile
 from nativemtail.compiler import Program, disasm, gates, plan
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 
@@ -126,14 +126,15 @@ def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profi
         lines.append(f"{program}: {verdict}")
         if profile:
             cost = profile.programs[program]
-            lines.append(f"  ran on {_of(cost.runs, cost.lines)} lines, {_share(cost.seconds, profile)}")
+            lines.append(f"  ran on {_of(cost.runs, cost.lines)} lines, {_time(cost, profile)}")
         for finding in findings:
             lines += _paragraph(finding, profile)
         lines.append("")
     lines.append(_gates(tables))
     if profile:
-        gates_took = _share(profile.gate_seconds, profile)
-        lines.append(f"{profile.lines:,} lines in {profile.seconds:.3f} s, of which the gates took {gates_took}")
+        gates_took, rest = _share(profile.gate_seconds, profile), _share(profile.rest_seconds, profile)
+        lines.append(f"{profile.lines:,} lines in {profile.seconds:.3f} s of the processor, of which the gates took")
+        lines.append(f"{gates_took} and choosing programs {rest}")
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -154,11 +155,16 @@ def _paragraph(finding: Finding, profile: Profile | None) -> Iterator[str]:
         yield f"    hint: {finding.hint}"
     cost = profile.patterns[finding.pattern] if profile else None
     if cost and profile and cost.runs:
-        yield f"    matched {_of(cost.matches, cost.runs)} lines tried, {_share(cost.seconds, profile)}"
+        yield f"    matched {_of(cost.matches, cost.runs)} lines tried, {_time(cost, profile)}"
 
 
 def _of(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,}" + (f" ({100 * part / whole:.1f} %)" if whole else "")
+
+
+def _time(cost: Cost, measured: Profile) -> str:
+    samples = f" from {cost.samples:,} sample{'s' * (cost.samples != 1)}"
+    return _share(cost.seconds, measured) + samples if cost.samples else "too few for a sample"
 
 
 def _share(seconds: float, measured: Profile) -> str:

@@ -152,6 +152,8 @@ class PatternCost:
     tried: int
     """Lines that it was matched against."""
     matched: int
+    samples: int
+    """Matches that were timed."""
     seconds: float
 
 
@@ -166,8 +168,10 @@ class ProgramCost:
     """Lines of its sources."""
     runs: int
     """Lines that it ran on."""
+    samples: int
+    """Runs that were timed."""
     seconds: float
-    """With those of its patterns."""
+    """With those of its patterns, but for the ones that let lines through to it."""
     patterns: Sequence[PatternCost]
     """In the order of the program."""
 
@@ -180,6 +184,8 @@ class Costs:
     seconds: float = 0.0
     gate_seconds: float = 0.0
     """Of all `seconds`, what it took to find the lines that may concern a program."""
+    rest_seconds: float = 0.0
+    """What neither that nor the programs took: choosing programs for lines, by their patterns too."""
     programs: Sequence[ProgramCost] = ()
 
 

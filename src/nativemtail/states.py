@@ -74,7 +74,11 @@ class ProgramStates:
             _program_cost(why, measured) for why in self._explained() if why.program in measured.programs
         ]
         return Costs(
-            lines=measured.lines, seconds=measured.seconds, gate_seconds=measured.gate_seconds, programs=programs
+            lines=measured.lines,
+            seconds=measured.seconds,
+            gate_seconds=measured.gate_seconds,
+            rest_seconds=measured.rest_seconds,
+            programs=programs,
         )
 
     def _explained(self) -> list[Reasons]:
@@ -94,6 +98,7 @@ def _program_cost(why: Reasons, measured: Profile) -> ProgramCost:
         why=why.verdict,
         lines=cost.lines,
         runs=cost.runs,
+        samples=cost.samples,
         seconds=cost.seconds,
         patterns=[_pattern_cost(found, measured) for found in why.findings if found.pattern in measured.patterns],
     )
@@ -110,6 +115,7 @@ def _pattern_cost(found: Finding, measured: Profile) -> PatternCost:
         hint=found.hint,
         tried=cost.runs,
         matched=cost.matches,
+        samples=cost.samples,
         seconds=cost.seconds,
     )
 

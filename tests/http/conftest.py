@@ -67,7 +67,7 @@ class Programs:
         return Costs(
             lines=9,
             seconds=1.0,
-            programs=[ProgramCost(name='<b>"&.mtail', why="w", lines=9, runs=4, seconds=0.5, patterns=[])],
+            programs=[ProgramCost(name='<b>"&.mtail', why="w", lines=9, runs=4, samples=2, seconds=0.5, patterns=[])],
         )
 
     def dump(self, name: str) -> str | None:

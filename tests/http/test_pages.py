@@ -109,27 +109,37 @@ def test_not_ready() -> None:
 
 
 def pattern(text: str = "a (b+)", **more: object) -> PatternCost:
-    cost = {"gate": "'a '", "engine": "PCRE2", "captures": 1, "why": "its gate", "hint": "", "tried": 2000}
+    cost = {
+        "gate": "'a '",
+        "engine": "PCRE2",
+        "captures": 1,
+        "why": "its gate",
+        "hint": "",
+        "tried": 2000,
+        "samples": 9,
+    }
     return PatternCost(**{"pattern": text, "matched": 1500, "seconds": 0.5, **cost, **more})  # type: ignore[arg-type]
 
 
 def program(name: str, seconds: float, *patterns: PatternCost) -> ProgramCost:
-    return ProgramCost(name=name, why="runs here", lines=9000, runs=2000, seconds=seconds, patterns=patterns)
+    return ProgramCost(name=name, why="runs here", lines=9000, runs=2000, samples=8, seconds=seconds, patterns=patterns)
 
 
 def test_profile() -> None:
     dear = program("dear", 1.5, pattern("x", hint="say [^ ]*"), pattern("y"))
-    costs = Costs(lines=10_000, seconds=2.0, gate_seconds=0.25, programs=[program("cheap", 0.001), dear])
+    costs = Costs(
+        lines=10_000, seconds=2.0, gate_seconds=0.25, rest_seconds=0.249, programs=[program("cheap", 0.001), dear]
+    )
     page = Page(pages.profile(costs))
     assert page.ids == ["programs", "p0", "p1"]
     assert page.links[1:] == ["/", "#p0", "#p1"]
     cells = [text for tag, text in page.texts if tag in ("dd", "td", "code", "h2") or text in ("dear", "cheap")]
-    assert cells[:14] == [
-        *("10,000", "2", "2.000 s", "12.5 %", "Programs"),
-        *("dear", "2,000", "9,000", "1.500 s", "75.0 %", "cheap", "2,000", "9,000", "0.001 s"),
+    assert cells[:17] == [
+        *("10,000", "2", "2.000 s", "12.5 %", "12.4 %", "Programs"),
+        *("dear", "2,000", "9,000", "8", "1.500 s", "75.0 %", "cheap", "2,000", "9,000", "8", "0.001 s"),
     ]
-    row = ["1", "2,000", "1,500", "0.500 s", "25.0 %", "'a '"]
-    assert cells[15:] == ["dear", "/x/", "PCRE2", *row, "/y/", "PCRE2", *row, "cheap"]
+    row = ["1", "2,000", "1,500", "9", "0.500 s", "25.0 %", "'a '"]
+    assert cells[18:] == ["dear", "/x/", "PCRE2", *row, "/y/", "PCRE2", *row, "cheap"]
     assert [text for tag, text in page.texts if tag == "p" and "Hint" in text] == ["Hint: say [^ ]*."]
     assert "It has no patterns." in page.text()
 

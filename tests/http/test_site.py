@@ -129,7 +129,15 @@ def test_profile(make_site: MakeSite, accept: str, kind: str) -> None:
         assert "default-src 'none'" in dict(response.headers)["Content-Security-Policy"]
     else:
         [program] = json.loads(response.body)["programs"]
-        assert program == {"name": '<b>"&.mtail', "why": "w", "lines": 9, "runs": 4, "seconds": 0.5, "patterns": []}
+        assert program == {
+            "name": '<b>"&.mtail',
+            "why": "w",
+            "lines": 9,
+            "runs": 4,
+            "samples": 2,
+            "seconds": 0.5,
+            "patterns": [],
+        }
 
 
 @pytest.mark.parametrize("page", ["/metrics", "/metrics.json"])

@@ -78,7 +78,7 @@ cdef struct Prog:
     uint32_t unsampled          # runs to go until one is timed
     int64_t times[TIME_RANGES]  # timed runs by how long they took, see scan.pxi
     int64_t time_ns             # and all of them together
-    int64_t first_ns            # the first alone, in which regexes are compiled
+    Timed timed                 # likewise, but by the thread's clock, and without the first, which compiles regexes
 
 cdef struct Chunk:
     Chunk* next
@@ -287,15 +287,27 @@ cdef int64_t monotonic_ns() noexcept nogil:
     return <int64_t> now.tv_sec * 1000000000 + now.tv_nsec
 
 
+cdef inline int64_t thread_ns() noexcept nogil:
+    """Processor time of the thread: who is preempted, or waits, does not pay for it."""
+    cdef timespec now
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
+    return <int64_t> now.tv_sec * 1000000000 + now.tv_nsec
+
+
+cdef inline void note_time(Timed* timed, int64_t ns) noexcept nogil:
+    timed.n += 1
+    timed.ns += ns
+    timed.longest = max(timed.longest, ns)
+
+
 cdef inline uint32_t until_next_sample(int64_t now) noexcept nogil:
     return SAMPLE_LEAST + <uint32_t> ((now ^ now >> 7) & SAMPLE_MORE)
 
 
 cdef void match_timed(Context* ctx, Pattern* pattern) noexcept nogil:
-    cdef int64_t start = monotonic_ns()
+    cdef int64_t start = thread_ns()
     pattern.matched = match_now(ctx, pattern)
-    pattern.timed_ns += monotonic_ns() - start
-    pattern.timed += 1
+    note_time(&pattern.timed, thread_ns() - start)
     pattern.untimed = until_next_sample(start)
 
 

@@ -9,7 +9,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 cdef extern from "<stdlib.h>" nogil:
     void* aligned_alloc(size_t alignment, size_t size) noexcept
 from libc.string cimport memchr, memcmp, memcpy, memset
-from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
 cdef extern from "core/lines.hpp" namespace "nm" nogil:
     ctypedef bint CBool "bool"

@@ -65,6 +65,11 @@ cdef struct Programs:           # some of 64
 cdef enum:
     CACHE_LINE = 64
 
+cdef struct Timed:          # a sample of what is done often: how often, how long in all, and the longest
+    int64_t n
+    int64_t ns
+    int64_t longest
+
 cdef struct Pattern:        # five cache lines, the first of which has what each line of the log asks for
     uint64_t serial         # the line that `matched` and `ov` are about
     uint64_t opened         # the last line with one of its factors
@@ -87,8 +92,7 @@ cdef struct Pattern:        # five cache lines, the first of which has what each
     int re2_state
     int hits                # times that PCRE2 was slow or reached its limit
     int64_t last_hit        # when, as Matcher.searches
-    int64_t timed           # a sample of those that were tried, and how long they took
-    int64_t timed_ns
+    Timed timed             # a sample of those that were tried
     size_t* scratch         # as many offsets for matches of other texts
     Automaton automaton     # for `substitute`
 

@@ -57,15 +57,17 @@ cdef inline size_t line_length(Scan* s, size_t start, size_t end) noexcept nogil
 
 cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
     """Run the program over the line and note how long that took; the first run is timed, then about 1 in 256."""
+    cdef int64_t cpu = thread_ns()
     cdef int64_t start = monotonic_ns()
     cdef int64_t took
     cdef int range = 0
     run(ctx, prog, prog.code, False)
     took = monotonic_ns() - start
+    cpu = thread_ns() - cpu
     while range < TIME_RANGES - 1 and took > <int64_t> FIRST_RANGE_NS << range:
         range += 1
-    if prog.time_ns == 0:
-        prog.first_ns = took
+    if prog.time_ns:
+        note_time(&prog.timed, cpu)
     prog.times[range] += 1
     prog.time_ns += took
     prog.unsampled = until_next_sample(start)
@@ -535,7 +537,8 @@ cdef class Engine:
             self.plan.progs[i].lines = 0
             self.plan.progs[i].faults = self.plan.progs[i].told = 0
             memset(self.plan.progs[i].times, 0, sizeof(self.plan.progs[i].times))
-            self.plan.progs[i].time_ns = self.plan.progs[i].first_ns = 0
+            self.plan.progs[i].time_ns = 0
+            memset(&self.plan.progs[i].timed, 0, sizeof(Timed))
 
     def begin(self, Plan plan not None, int program):
         """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` need not be the running one."""
@@ -656,7 +659,7 @@ cdef class Engine:
     cdef int64_t _scan(self, Scan* s, const char* end) noexcept nogil:
         cdef int64_t lines = 0
         cdef int i
-        cdef int64_t start = monotonic_ns()
+        cdef int64_t start = thread_ns()
         cdef Matcher* m = &self.ctx.matcher
         cdef bint gated = self.plan.gates.usable and self.rest == 0
         m.gate_open = m.gate_shut = 0
@@ -673,7 +676,7 @@ cdef class Engine:
                 s.progs[i].lines += lines
         self._weigh_gates(s, lines)
         self.plan.gate_ns += s.gate_ns
-        self.plan.scan_ns += monotonic_ns() - start
+        self.plan.scan_ns += thread_ns() - start
         self.plan.lines_n += lines
         return lines
 
@@ -689,7 +692,7 @@ cdef class Engine:
         self.events.n = 0
         self.events.last = 0
         self.events.unordered = False
-        start = monotonic_ns()
+        start = thread_ns()
         if by_vector:
             s.lines = seek_lines(s.gates.seeker, s.base, s.n, self.ends, &ascii, note_event, &self.events,
                                  &self.looked_up)
@@ -700,7 +703,7 @@ cdef class Engine:
             self.by_hyperscan -= self.by_hyperscan > 0
             s.lines = index_lines(s.base, s.n, self.ends, &ascii)
             self.ctx.gated = self.ctx.gated and find_events(s, &self.events)
-        s.gate_ns += monotonic_ns() - start
+        s.gate_ns += thread_ns() - start
         self.ctx.ascii = ascii
         if s.base[s.n - 1] != 10:
             self.ends[s.lines] = <uint32_t> s.n
@@ -747,23 +750,24 @@ cdef class Engine:
         """What the running plan cost so far, see _core.pyi."""
         cdef Prog* prog
         cdef Pattern* pattern
-        cdef int k
+        cdef double gates, room
         with self.turn:
             if self.plan is None:
-                return Profile(0, 0.0, 0.0, {}, {})
+                return Profile(0, 0.0, 0.0, 0.0, {}, {})
             programs, patterns = {}, {}
             for i, name in enumerate(self.plan.names):
                 prog = &self.plan.progs[i]
-                timed = 0
-                for k in range(TIME_RANGES):
-                    timed += prog.times[k]
-                seconds = estimated(prog.time_ns - prog.first_ns, timed - 1, prog.runs)
-                programs[name] = Cost(prog.lines, prog.runs, -1, seconds)
+                seconds = estimated(&prog.timed, CLOCKS_NS, prog.runs)
+                programs[name] = Cost(prog.lines, prog.runs, -1, prog.timed.n, seconds)
             for i, text in enumerate(self.plan.texts):
                 pattern = &self.plan.patterns[i]
-                seconds = estimated(pattern.timed_ns, pattern.timed, pattern.tried)
-                patterns[text] = Cost(self.plan.lines_n, pattern.tried, pattern.found, seconds)
-            return Profile(self.plan.lines_n, self.plan.scan_ns / 1e9, self.plan.gate_ns / 1e9, programs, patterns)
+                seconds = estimated(&pattern.timed, CLOCK_NS, pattern.tried)
+                patterns[text] = Cost(self.plan.lines_n, pattern.tried, pattern.found, pattern.timed.n, seconds)
+            gates = self.plan.gate_ns / 1e9
+            room = max(self.plan.scan_ns / 1e9 - gates, 0.0)
+            fit(patterns.values(), room)
+            rest = room - fit(programs.values(), room)
+            return Profile(self.plan.lines_n, gates + room, gates, rest, programs, patterns)
 
     cdef dict _counts(self, dict past, bint faults):
         cdef Plan plan = self.plan
@@ -818,45 +822,69 @@ cdef class Engine:
                     for i, name in enumerate(self.plan.names) if self.plan.progs[i].last.text != NULL}
 
 
-cdef int64_t CLOCK_NS = 1000     # what monotonic_ns() adds to each time that is measured
+cdef enum:
+    TRIMMED = 4                 # samples beyond which the longest does not count
+
+cdef int64_t CLOCK_NS = 10000   # what a clock adds to each time that is measured
+cdef int64_t CLOCKS_NS = 10000  # what both do in run_timed()
 
 
-cdef time_clock():
-    global CLOCK_NS
+cdef time_clocks():
+    global CLOCK_NS, CLOCKS_NS
     cdef int64_t start
     for _ in range(100):
-        start = monotonic_ns()
-        CLOCK_NS = min(CLOCK_NS, monotonic_ns() - start)
+        start = thread_ns()
+        CLOCK_NS = min(CLOCK_NS, thread_ns() - start)
+        start = thread_ns()
+        monotonic_ns()
+        monotonic_ns()
+        CLOCKS_NS = min(CLOCKS_NS, thread_ns() - start)
 
-time_clock()
+time_clocks()
 
 
-cdef double estimated(int64_t ns, int64_t timed, int64_t runs):
-    """Seconds of all runs, from a sample of them."""
-    return max(ns - timed * CLOCK_NS, 0) / 1e9 * runs / timed if timed > 0 else 0.0
+cdef double estimated(const Timed* timed, int64_t clock_ns, int64_t runs):
+    """Seconds of all runs, from a sample of them; the longest of it may have met an interrupt or a page fault."""
+    cdef int64_t n = timed.n
+    cdef int64_t ns = timed.ns
+    if n > TRIMMED:
+        n -= 1
+        ns -= timed.longest
+    return max(ns - n * clock_ns, 0) / 1e9 * runs / n if n > 0 else 0.0
+
+
+cdef double fit(costs, double room):
+    """Shrink estimates so that all together take no longer than they can have taken; how long that is."""
+    cdef double seconds = sum([cost.seconds for cost in costs])
+    if seconds > room:
+        for cost in costs:
+            cost.seconds *= room / seconds
+    return min(seconds, room)
 
 
 class Cost:
     """Of a program or a pattern, see _core.pyi."""
 
-    __slots__ = ("lines", "matches", "runs", "seconds")
+    __slots__ = ("lines", "matches", "runs", "samples", "seconds")
 
-    def __init__(self, lines, runs, matches, seconds):
+    def __init__(self, lines, runs, matches, samples, seconds):
         self.lines = lines
         self.runs = runs
         self.matches = matches
+        self.samples = samples
         self.seconds = seconds
 
 
 class Profile:
     """What a plan cost, see _core.pyi."""
 
-    __slots__ = ("gate_seconds", "lines", "patterns", "programs", "seconds")
+    __slots__ = ("gate_seconds", "lines", "patterns", "programs", "rest_seconds", "seconds")
 
-    def __init__(self, lines, seconds, gate_seconds, programs, patterns):
+    def __init__(self, lines, seconds, gate_seconds, rest_seconds, programs, patterns):
         self.lines = lines
         self.seconds = seconds
         self.gate_seconds = gate_seconds
+        self.rest_seconds = rest_seconds
         self.programs = programs
         self.patterns = patterns
 

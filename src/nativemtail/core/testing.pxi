@@ -168,3 +168,12 @@ def _test_chain(chain, bytes text, int pairs, size_t n):
     found = [(None if ov[2 * i] == <size_t>-1 else (ov[2 * i], ov[2 * i + 1])) for i in range(pairs)]
     free(ov)
     return rc, found
+
+
+def _estimate(times, int64_t runs):
+    """What estimated() makes of a sample with these nanoseconds."""
+    cdef Timed timed
+    memset(&timed, 0, sizeof(Timed))
+    for ns in times:
+        note_time(&timed, ns)
+    return estimated(&timed, 0, runs)

@@ -18,9 +18,10 @@ from urllib.parse import quote
 from nativemtail.selfmetrics import Costs, Fault, PatternCost, ProgramCost, ProgramState, SourceState
 
 _PROFILE_NOTE = (
-    "What the running programs have cost since the last change of any of them. Lines are counted, times are estimated "
-    "from one run in 256. A program’s time includes that of its patterns; a pattern of several programs has in each "
-    "of them what it has cost in all."
+    "What the running programs have cost since the last change of any of them. Lines are counted; times are those of "
+    "the processor, estimated from samples of one run in 256. Gates, programs and the rest add up to all; the rest "
+    "is choosing programs for lines, which includes patterns that let lines through to a program. A program’s time "
+    "includes that of its other patterns; a pattern of several programs has in each of them what it has cost in all."
 )
 _INPUT_SHOWN = 1000
 _ERROR_SHOWN = 16_000
@@ -71,6 +72,7 @@ def profile(costs: Costs) -> bytes:
                 ("Programs", f"{len(programs):,}", "", False),
                 ("Time", _seconds(costs.seconds), "", False),
                 ("Gates", _share(costs.gate_seconds, costs), _seconds(costs.gate_seconds), False),
+                ("Rest", _share(costs.rest_seconds, costs), _seconds(costs.rest_seconds), False),
             ]
         ),
         _program_costs(programs, costs),
@@ -207,7 +209,7 @@ def _tailer(state: Status) -> str:
 
 
 def _program_costs(programs: Sequence[ProgramCost], costs: Costs) -> str:
-    head = ("Program", "Ran on", "of lines", "Time", "Share")
+    head = ("Program", "Ran on", "of lines", "Samples", "Time", "Share")
     rows = [
         "<tbody>"
         + _row(
@@ -216,6 +218,7 @@ def _program_costs(programs: Sequence[ProgramCost], costs: Costs) -> str:
                 f'<a href="#p{number}">{_shown(program.name)}</a>',
                 _count(program.runs),
                 _count(program.lines),
+                _count(program.samples),
                 _seconds(program.seconds),
                 _share(program.seconds, costs),
             ),
@@ -227,7 +230,7 @@ def _program_costs(programs: Sequence[ProgramCost], costs: Costs) -> str:
 
 
 def _pattern_costs(number: int, program: ProgramCost, costs: Costs) -> str:
-    head = ("Pattern", "Engine", "Captures", "Lines", "Matched", "Time", "Share")
+    head = ("Pattern", "Engine", "Captures", "Lines", "Matched", "Samples", "Time", "Share")
     rows = [_pattern_cost(pattern, head, costs) for pattern in program.patterns]
     why = f'<p class="why">{_shown(program.why[:1].upper() + program.why[1:])}.</p>\n'
     return _section(f"p{number}", _shown(program.name), why + _table(head, rows, "It has no patterns."))
@@ -240,6 +243,7 @@ def _pattern_cost(pattern: PatternCost, head: Sequence[str], costs: Costs) -> st
         _count(pattern.captures),
         _count(pattern.tried),
         _count(pattern.matched),
+        _count(pattern.samples),
         _seconds(pattern.seconds),
         _share(pattern.seconds, costs),
     )
