@@ -135,3 +135,29 @@ def test_its_thread_leaves_signals_alone(lookout: Lookout) -> None:
     while not masks():
         assert time.monotonic() < end
     assert all(mask >> signal.SIGTERM - 1 & 1 for mask in masks())
+
+
+NICENESS = """
+import os, sys
+from nativemtail._core import Lookout
+os.setpriority(os.PRIO_PROCESS, 0, int(sys.argv[1]))
+lookout = Lookout()
+name = ""
+while name != "lookout":
+    for thread in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{thread}/comm") as file:
+            name = file.read().strip()
+        if name == "lookout":
+            print(os.getpriority(os.PRIO_PROCESS, int(thread)))
+            break
+lookout.close()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may lower a niceness")
+@pytest.mark.parametrize(("process", "thread"), [(19, 19), (10, 10), (1, 1), (0, -10), (-5, -15), (-15, -20)])
+def test_who_was_started_to_yield_yields(process: int, thread: int) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", NICENESS, str(process)], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert int(answer.stdout) == thread

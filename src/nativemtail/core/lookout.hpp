@@ -23,7 +23,7 @@
 #include <utility>
 
 class LookoutThread {
-    static constexpr int NICE = -10;
+    static constexpr int HASTE = 10;
     int inotify = -1, stopping = -1;
     std::mutex guard;
     std::unordered_map<int, std::string> directories;
@@ -95,8 +95,12 @@ class LookoutThread {
 
   private:
     void run() noexcept {
-        // A busy machine lets others wait for tens of milliseconds; who may not ask for more waits too.
-        setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), NICE);
+        // A busy machine lets others wait for tens of milliseconds; who may not ask for more waits too.  A process that
+        // was started to yield to others does so with all its threads.
+        const id_t self = static_cast<id_t>(syscall(SYS_gettid));
+        errno = 0;
+        const int niceness = getpriority(PRIO_PROCESS, self);
+        if (errno == 0 && niceness <= 0) setpriority(PRIO_PROCESS, self, niceness - HASTE);
         pthread_setname_np(pthread_self(), "lookout");
         pollfd fds[2] = {{inotify, POLLIN, 0}, {stopping, POLLIN, 0}};
         while (true) {
