@@ -59,6 +59,8 @@ class Programs:
         return [
             ProgramState(name="a.mtail", running=True, loads=2, lines=5, runtime_errors=1),
             ProgramState(name="b.mtail", load_errors=1, unloads=1),
+            ProgramState(name="c.mtail", error="bad", load_errors=1),
+            ProgramState(name="d.mtail", running=True, error="bad", load_errors=1),
         ]
 
     def dump(self, name: str) -> str | None:
@@ -104,6 +106,18 @@ def samples(own: SelfMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
         ("mtail_lines_dropped_total", ["kernel"], 0),
         ("mtail_limits_hit_total", ["watches"], 2),
         ("mtail_limits_hit_total", ["http_header"], 3),
+        ("mtail_log_errors_total", ["/etc/hostname"], 0),
+        ("mtail_log_lines_cut_total", ["/var/\ufffd"], 0),
+        ("mtail_prog_loads_total", ["b.mtail"], 0),
+        ("mtail_prog_load_errors_total", ["a.mtail"], 0),
+        ("mtail_prog_runtime_errors_total", ["b.mtail"], 0),
+        ("mtail_prog_lines_total", ["b.mtail"], 0),
+        ("nativemtail_program_state", ["a.mtail", "running"], 1),
+        ("nativemtail_program_state", ["a.mtail", "failed"], 0),
+        ("nativemtail_program_state", ["b.mtail", "unloaded"], 1),
+        ("nativemtail_program_state", ["c.mtail", "failed"], 1),
+        ("nativemtail_program_state", ["d.mtail", "outdated"], 1),
+        ("nativemtail_program_state", ["d.mtail", "running"], 0),
         ("mtail_prog_loads_total", ["a.mtail"], 2),
         ("mtail_prog_load_errors_total", ["b.mtail"], 1),
         ("mtail_prog_runtime_errors_total", ["a.mtail"], 1),
@@ -191,7 +205,7 @@ def test_variables(own: SelfMetrics) -> None:
         "file_truncates_total": {"/etc/hostname": 1},
         "log_count": 3,
         "prog_loads_total": {"a.mtail": 2},
-        "prog_load_errors_total": {"b.mtail": 1},
+        "prog_load_errors_total": {"b.mtail": 1, "c.mtail": 1, "d.mtail": 1},
         "prog_unloads_total": {"b.mtail": 1},
         "prog_runtime_errors_total": {"a.mtail": 1},
         "prog_lines_total": {"a.mtail": 5},

@@ -102,6 +102,10 @@ class Fault(Protocol):
     input: bytes
 
 
+PROGRAM_STATES = ("running", "outdated", "failed", "unloaded")
+"""Outdated: the newest text fails to load, and the one before it runs on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramState:
     """One program that was ever seen, by its file name."""
@@ -117,6 +121,13 @@ class ProgramState:
     runtime_errors: int = 0
     last_fault: Fault | None = None
     """Only where it was asked for."""
+
+    @property
+    def state(self) -> str:
+        """One of PROGRAM_STATES."""
+        if self.running:
+            return "outdated" if self.error else "running"
+        return "failed" if self.error else "unloaded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -517,10 +528,10 @@ class SelfMetrics:
         states = sources.states()
         active = [state for state in states if state.active]
         lag = _sums((state.name, state.lag) for state in active if state.lag is not None)
-        yield from _family("untyped", "mtail_log_lines_total", "logfile", _counts(states, "lines"))
-        yield from _family("untyped", "mtail_log_errors_total", "logfile", _counts(states, "errors"))
-        yield from _family("counter", "mtail_log_bytes_total", "logfile", _counts(states, "bytes"))
-        yield from _family("counter", "mtail_log_lines_cut_total", "logfile", _counts(states, "cut"))
+        yield from _family("untyped", "mtail_log_lines_total", "logfile", _all_counts(states, "lines"))
+        yield from _family("untyped", "mtail_log_errors_total", "logfile", _all_counts(states, "errors"))
+        yield from _family("counter", "mtail_log_bytes_total", "logfile", _all_counts(states, "bytes"))
+        yield from _family("counter", "mtail_log_lines_cut_total", "logfile", _all_counts(states, "cut"))
         yield from _family("gauge", "mtail_log_lag_bytes", "logfile", lag)
         yield from _family("counter", "mtail_lines_dropped_total", "reason", sources.dropped())
         space = self.disk.free(state.name for state in active if state.name.startswith("/"))
@@ -537,7 +548,14 @@ class SelfMetrics:
         states = programs.states()
         for variable, attribute in _PROGRAM_VARIABLES.items():
             if f"mtail_{variable}" in _HELP:
-                yield from _family("untyped", f"mtail_{variable}", "prog", _counts(states, attribute))
+                yield from _family("untyped", f"mtail_{variable}", "prog", _all_counts(states, attribute))
+        if states:
+            name = "nativemtail_program_state"
+            family = GaugeMetricFamily(name, _HELP[name], labels=["prog", "state"])
+            for program, of_name in _by_name(states):
+                for state in PROGRAM_STATES:
+                    family.add_metric([program, state], sum(each.state == state for each in of_name))
+            yield family
 
     def _process(self) -> Iterator[Metric]:
         connections, denied = self._connections()
@@ -617,6 +635,18 @@ _PROGRAM_VARIABLES = {
 }
 
 
+def _all_counts(states: Sequence[SourceState] | Sequence[ProgramState], attribute: str) -> dict[str, float]:
+    """With zeros: a counter that appears with its first count shows no increase."""
+    return _sums((state.name, getattr(state, attribute)) for state in states)
+
+
+def _by_name(states: Sequence[ProgramState]) -> list[tuple[str, list[ProgramState]]]:
+    found: defaultdict[str, list[ProgramState]] = defaultdict(list)
+    for state in states:
+        found[_utf8(state.name)].append(state)
+    return sorted(found.items())
+
+
 def _counts(states: Sequence[SourceState] | Sequence[ProgramState], attribute: str) -> dict[str, float]:
     """As expvar maps are: only what was counted at least once has an entry."""
     return _sums((state.name, count) for state in states if (count := getattr(state, attribute)))
@@ -649,6 +679,7 @@ _HELP = {
     "mtail_prog_runtime_errors_total": "number of errors encountered when executing programs per source filename",
     "mtail_prog_lines_total": "number of lines handed to each program after its filter, by program source filename",
     "mtail_vm_line_processing_duration_seconds": "VM line processing time distribution in seconds.",
+    "nativemtail_program_state": "1 for the state that a program is in, 0 for the others.",
     "mtail_log_bytes_total": "Bytes read per log source.",
     "mtail_log_lag_bytes": "Bytes of the log file that are not read yet.",
     "mtail_log_lines_cut_total": "Lines cut to the greatest length, per log source.",

@@ -149,7 +149,9 @@ def test_bad_prefix(make_site: MakeSite, page: str, prefix: str) -> None:
 def test_metrics_json(make_site: MakeSite) -> None:
     page = json.loads(ask(make_site(), "/metrics.json?prefix=my_").body)
     assert page["my_hits"] == {"type": "counter", "value": 3}
-    assert page["my_mtail_log_lines_total"]["value"] == {"logfile": {"/var/log/gone": 7, "/var/log/x": 5}}
+    assert page["my_mtail_log_lines_total"]["value"] == {
+        "logfile": {"/var/log/<i>\ufffd": 0, "/var/log/gone": 7, "/var/log/x": 5, "udp://:514": 0}
+    }
 
 
 def test_what_the_store_refuses(make_site: MakeSite, snapshot_type: Any) -> None:

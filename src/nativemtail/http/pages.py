@@ -163,12 +163,12 @@ def _program(program: ProgramState, head: Sequence[str]) -> str:
 
 
 def _badge(program: ProgramState) -> str:
-    match program.running, bool(program.error):
-        case True, False:
+    match program.state:
+        case "running":
             return '<span class="badge good" title="No compile errors">running</span>'
-        case True, True:
+        case "outdated":
             return '<span class="badge warn">running, outdated</span>'
-        case False, True:
+        case "failed":
             return '<span class="badge bad">failed</span>'
         case _:
             return '<span class="badge">unloaded</span>'
