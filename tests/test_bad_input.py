@@ -109,6 +109,7 @@ def test_a_program_of_ten_megabytes(here: Path) -> None:
     assert counted(run("-progs", "progs", "-logs", "log")) == 3
 
 
+@pytest.mark.slow
 def test_a_wrong_program_of_a_megabyte(here: Path) -> None:
     Path("progs/a.mtail").write_text("(" * (1024 * 1024))
     done = run("-progs", "progs", "-logs", "log")
@@ -117,6 +118,7 @@ def test_a_wrong_program_of_a_megabyte(here: Path) -> None:
     assert len(done.stderr) < 100_000
 
 
+@pytest.mark.slow
 def test_ten_thousand_patterns(here: Path) -> None:
     blocks = [f"/pattern{number:05d} (\\d+)/ {{\n  lines++\n}}\n" for number in range(10_000)]
     Path("progs/a.mtail").write_text("counter lines\n" + "".join(blocks))

@@ -84,6 +84,7 @@ def test_versions_name_python_the_core_and_the_compiler() -> None:
     assert all(name in found for name in ("3.", "_core.", "parser.py", "syntax.py", "builder.py"))
 
 
+@pytest.mark.slow
 def test_no_changed_or_missing_byte_goes_unnoticed(directory: Path) -> None:
     path = put(directory)
     kept = Cache(str(directory))

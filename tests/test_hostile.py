@@ -17,6 +17,8 @@ from engines import Machine, compile_all, make_plan
 
 from nativemtail.compiler import CompileError, codegen, compile_program, symbols
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 ALLOWED = 2.2**4

@@ -24,6 +24,8 @@ from nativemtail._core import Fault
 from nativemtail.compiler.program import Program
 from nativemtail.compiler.regex import syntax
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 SETS = 50

@@ -18,7 +18,7 @@ EXAMPLES = ROOT / "examples"
 GRAFTED = ("libhs", "libpcre2-8", "libre2")
 OF_THE_SYSTEM = re.compile(r"(linux-vdso|ld-linux|libc|libm|libgcc_s|libstdc\+\+|libpthread|libdl|librt)[-.]")
 
-pytestmark = pytest.mark.xdist_group("packaging")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packaging")]
 
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,8 @@ from regexes import INVALID_LINES, ODD_LINES, REGEX, SUBJECT, every_operator, op
 from nativemtail.compiler.program import Program
 from nativemtail.io.lines import Buffer, LineReader
 
+pytestmark = pytest.mark.slow
+
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 """Without shrinking, which takes minutes with such programs; `test_programs.explained` does it better."""
 

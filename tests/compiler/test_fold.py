@@ -81,6 +81,7 @@ def test_quotient_and_remainder_belong_together(a: int, b: int) -> None:
     assert abs(remainder.value) < abs(b)
 
 
+@pytest.mark.slow
 def test_deep_trees_fold() -> None:
     literal = folded("+".join(["1"] * 50_000))
     assert isinstance(literal, ast.IntLit)

@@ -175,6 +175,7 @@ def test_floats_round_trip(value: float) -> None:
     assert math.isclose(float(token.value), value, rel_tol=0, abs_tol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [b" " * 2_000_000, b"# x\n" * 200_000, b'"' + b"\xe2\\x" * 400_000, b"1s" * 300_000, "é".encode() * 300_000,

@@ -245,6 +245,7 @@ def test_lexical_errors_come_first(source: str, expected: list[str]) -> None:
 N = 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [b"x = " + b"(" * N, b"x = " + b"(" * N + b"1" + b")" * N + b"\n", b"~" * N + b"1 {}", b"1 == 1 {" * N,

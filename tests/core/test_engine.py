@@ -216,6 +216,7 @@ def test_times_that_are_nearly_the_last_one_are_told_apart(pattern: str, layout:
     assert gated == plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "line"),
     [

@@ -73,6 +73,7 @@ def test_invalid_utf8_stays() -> None:
     assert replaced("[^a]z*", text) == text.replace(b"\xe6\x97", b"<><>").replace(b"\xff", b"<>").replace(b"b", b"<>")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["a.*z|a", "(?:a.*z|a)Q?", r"(\w+ )*x|\w", "a(?:[a-x]*y)?", "(?:(?:a*)*b)*c|a"])
 def test_linear_time(pattern: str) -> None:
     running = machine(pattern)

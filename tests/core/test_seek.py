@@ -67,6 +67,7 @@ TEXTS = st.lists(
 ).map(b"".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(LITERALS, TEXTS, st.data())
 def test_what_is_found_is_there_and_all_that_is_there_is_found(

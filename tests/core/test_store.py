@@ -546,6 +546,7 @@ class Writer(threading.Thread):
         self.join()
 
 
+@pytest.mark.slow
 def test_snapshots_see_whole_lines() -> None:
     """A line writes to a counter, a gauge and a histogram of the same label set; they must never differ."""
     members = [
@@ -593,6 +594,7 @@ def test_a_collector_and_readers_beside_a_writer() -> None:
     assert len(members[1]) == 500
 
 
+@pytest.mark.slow
 def test_a_million_series() -> None:
     """At most 130 bytes a series with three labels of ten bytes, and no reader stops the engine for 10 ms."""
     m = metric(INT, keys="abc")

@@ -185,6 +185,7 @@ PLAIN_NUMBERS = st.from_regex(r"[0-9]{0,17}\.?[0-9]{0,17}", fullmatch=True)
 NUMBERS = st.from_regex(r"[-+]?[0-9]{0,30}\.?[0-9]{0,30}(e[-+]?[0-9]{1,3})?", fullmatch=True)
 
 
+@pytest.mark.slow
 @given(st.one_of(NUMBERS, PLAIN_NUMBERS))
 @example("9007199254740993")
 @example("9007199254740.993")
@@ -228,6 +229,7 @@ def test_each_ill_formed_byte_is_replaced(bad, before, after):
     assert offsets == [*range(n), *replaced, *range(n + len(bad), n + len(bad) + len(tail) + 1)]
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=80).map(str.encode)))
 def test_utf8_as_python(text):
     assert _core._test_ascii(text) == text.isascii()

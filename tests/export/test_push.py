@@ -256,6 +256,7 @@ def many() -> Store:
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", ["silent", "slow", "rude", "resetting"])
 @pytest.mark.parametrize("name", ["collectd", "graphite"])
 def test_a_peer_that_misbehaves(

@@ -23,6 +23,8 @@ from nativemtail.compiler import CompileError, compile_program
 from nativemtail.programs import Loaded as LoadedProgram
 from nativemtail.programs import LoadError, check_kinds, make_metrics
 
+pytestmark = pytest.mark.slow
+
 SEEDS = int(os.environ.get("NATIVEMTAIL_FUZZ_SEEDS", "60"))
 BLOCKS = 12
 

@@ -45,6 +45,7 @@ def written(way: str, rotations: int) -> Counter[bytes]:
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "pattern", "rotations"),
     [(way, "app.log", 100) for way in rotating.WAYS]

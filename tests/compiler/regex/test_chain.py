@@ -62,6 +62,7 @@ def loops(pattern: str) -> int:
     return int(sum(map(pattern.count, "*+,")) * 2 ** pattern.count("){2}"))
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(Patterns, st.lists(Lines, min_size=1, max_size=6), st.sampled_from([b"", b"aab: " * 12]), st.data())
 def test_what_a_chain_decides_is_so(pattern: str, lines: list[str], behind: bytes, data: st.DataObject) -> None:

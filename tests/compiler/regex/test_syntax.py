@@ -250,6 +250,7 @@ def test_group_names(pattern: bytes, names: list[str | None]) -> None:
     assert group_names(parse(pattern)) == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pattern",
     [
