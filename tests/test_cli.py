@@ -152,6 +152,33 @@ def test_compile_only(here: Path) -> None:
     )
 
 
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(200 << 30)
+
+
+@pytest.mark.parametrize("flags", [["-compile_only"], ["-one_shot", "-logs", "three.log"]])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.symlink_to("/"), b"not a regular file"),
+        (os.mkfifo, b"not a regular file"),
+        (_sparse, b"larger than 16 MiB"),
+        (lambda path: path.symlink_to("/proc/kmsg"), b'Failed to read program "./a.mtail"'),
+        (lambda path: path.write_bytes(b"\xff"), b"compile failed for a.mtail:"),
+    ],
+)
+def test_a_program_that_is_none_ends_it_with_status_1(
+    make: Callable[[Path], object], message: bytes, flags: list[str], here: Path
+) -> None:
+    make(Path("a.mtail"))
+    done = run(*flags, "-progs", ".")
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert message in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("flag", "shown"),
     [("-dump_ast", b": parsed:\n"), ("-dump_ast_types", b": checked:\n"), ("-dump_bytecode", b"Prog: count.mtail\n")],
