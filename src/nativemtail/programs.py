@@ -10,6 +10,7 @@ import os
 import stat
 import time
 
+from nativemtail import plainfile
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError, internal
 from nativemtail.log import Log
@@ -292,29 +293,7 @@ def list_programs(path: str) -> list[tuple[str, str]]:
 
 def read_program(path: str) -> bytes:
     """The text of a program.  Raises OSError, also for what is no regular file or too large."""
-    _check_file(os.stat(path))  # to open a device or a pipe can change it
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
-        status = os.fstat(fd)
-        _check_file(status)
-        text = bytearray()
-        while data := os.read(fd, status.st_size + 4096):
-            text += data
-            if len(text) > MAX_SIZE:
-                raise OSError(0, _TOO_LARGE)
-        return bytes(text)
-    finally:
-        os.close(fd)
-
-
-_TOO_LARGE = f"larger than {MAX_SIZE >> 20} MiB, which no program is"
-
-
-def _check_file(status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(0, "not a regular file")
-    if status.st_size > MAX_SIZE:
-        raise OSError(0, _TOO_LARGE)
+    return plainfile.read(path, MAX_SIZE)
 
 
 def _cannot_list(path: str, error: OSError) -> str:

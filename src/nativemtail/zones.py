@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import struct
 
+from nativemtail import plainfile
 from nativemtail.record import NamedTuple
 
 CYCLE = 146_097 * 86_400
@@ -71,8 +72,7 @@ def _local() -> Zone:
 
 
 def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    return plainfile.read(path, _MAX_SIZE)
 
 
 def _read(name: str) -> bytes:
@@ -96,6 +96,7 @@ def _read(name: str) -> bytes:
         raise FileNotFoundError(name) from None
 
 
+_MAX_SIZE = 1 << 20
 _HEAD = struct.Struct(">4sc15x6l")
 
 

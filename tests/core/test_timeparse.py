@@ -214,8 +214,9 @@ def test_names_for_utc_and_local(monkeypatch):
     monkeypatch.setenv("TZ", "Europe/Berlin")
     assert zones.load("Local").starts == zones.load("Europe/Berlin").starts
     assert zones.load("Local").name == "Local"
-    monkeypatch.setenv("TZ", "No/Where")
-    assert zones.load("Local") == zones.load("UTC")
+    for name in ("No/Where", "/dev/zero", ":/proc/self/pagemap", "/"):
+        monkeypatch.setenv("TZ", name)
+        assert zones.load("Local") == zones.load("UTC")
 
 
 @pytest.mark.parametrize(

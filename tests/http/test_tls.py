@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import socket
 import ssl
 import subprocess
@@ -155,12 +156,14 @@ def test_reload_without_tls(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("broken", ["cert", "key", "client_ca"])
-@pytest.mark.parametrize("kind", ["missing", "garbage", "directory", "nul"])
+@pytest.mark.parametrize("kind", ["missing", "garbage", "directory", "nul", "pipe", "endless"])
 def test_unusable_files(authority: Authority, tmp_path: Path, broken: str, kind: str) -> None:
     cert, key = authority.issue("good")
     files = {"cert": cert, "key": key, "client_ca": authority.certificate}
     (tmp_path / "garbage").write_text("garbage")
     (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
     files[broken] = str(tmp_path / ("a\0b" if kind == "nul" else kind))
     with pytest.raises(TLSError, match="cannot use"):
         Server(lambda request: None, tls=TLS(**files))  # type: ignore[arg-type,return-value]

@@ -27,7 +27,7 @@ from email.utils import formatdate
 
 import h11
 
-from nativemtail import unixsocket
+from nativemtail import plainfile, unixsocket
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response, plain, quality
 from nativemtail.http.trust import LOOPBACK, TrustedHosts, plain_peer
@@ -37,6 +37,7 @@ from nativemtail.selfmetrics import Pool
 log = Log(__name__)
 
 _READ = 16 * 1024
+_MAX_PEM = 16 << 20
 _WRITE = 128 * 1024
 _BACKLOG = 1024
 _ACCEPT_AGAIN = 0.1
@@ -65,6 +66,11 @@ class TLS:
 
     def context(self) -> ssl.SSLContext:
         """Read the files; raises TLSError."""
+        for path in filter(None, (self.cert, self.key, self.client_ca)):
+            try:
+                plainfile.check(path, _MAX_PEM)  # a pipe, or a file without end, would hold up what else there is to do
+            except (OSError, ValueError) as error:
+                raise TLSError(f"cannot use {path}: {getattr(error, 'strerror', None) or error}") from None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])

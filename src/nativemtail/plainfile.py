@@ -1,0 +1,39 @@
+"""Small files that somebody else wrote: programs, certificates, time zones."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+
+def check(path: str, most: int) -> None:
+    """Raise OSError for what is no regular file or has more than `most` bytes."""
+    _check(os.stat(path), most)
+
+
+def read(path: str, most: int) -> bytes:
+    """All of a regular file.  Raises OSError, also for any other and for one of more than `most` bytes."""
+    check(path, most)  # first, as to open a device or a pipe can change it
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        _check(status, most)
+        data = bytearray()
+        while more := os.read(fd, status.st_size + 4096):
+            data += more
+            if len(data) > most:
+                raise _too_large(most)
+        return bytes(data)
+    finally:
+        os.close(fd)
+
+
+def _check(status: os.stat_result, most: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "not a regular file")
+    if status.st_size > most:
+        raise _too_large(most)
+
+
+def _too_large(most: int) -> OSError:
+    return OSError(0, f"larger than {most >> 20} MiB")
