@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from daemons import Daemon, Place, append, wait_until
 
-from nativemtail.compare import CompareError, compare
+from nativemtail.compare import CompareError, Identity, Page, _differences, compare
 
 PROGRAM = """counter lines_total
 counter words_total by word
@@ -63,6 +64,86 @@ def test_equal(place: Place) -> None:
         daemon.wait_for("lines_total", 4)
     answer = command(url(theirs), url(ours))
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "equal: 6 metrics with 9 label sets\n", "")
+
+
+LOW = """histogram low by word buckets 1, 10
+histogram zero buckets 0, 1, 10
+histogram sizes by word buckets 1, 10
+/^(?P<word>\\w+) (?P<size>-?\\d+)$/ {
+  low[$word] = $size
+  zero = $size
+  sizes[$word] = 5
+}
+counter lines_total
+/$/ {
+  lines_total++
+}
+"""
+LOWEST = (
+    "values at or below the lowest bound are in no range of mtail's (before google/mtail's HEAD), here in the first"
+)
+
+
+def test_values_at_the_lowest_bound_are_known(place: Place) -> None:
+    (place.progs / "count.mtail").write_text(LOW)
+    theirs, ours = both(place)
+    append(place.logs / "a.log", b"a 1\na 0\na -7\na 2\nb 5\nb 50\n")
+    for daemon in (theirs, ours):
+        daemon.wait_for("lines_total", 6)
+    answer = command(url(theirs), url(ours))
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.splitlines() == [
+        f"known: count.mtail: low: {LOWEST}",
+        f"known: count.mtail: zero: {LOWEST}",
+        "equal but for what is known: 4 metrics with 6 label sets",
+    ]
+
+
+def histogram(first: int, second: int, count: int, total: float) -> Page:
+    identity = Identity("p", "h", 5, 3, ())
+    return Page({identity: {(): (count, total, (("+Inf", 0), ("1", first), ("10", second)))}}, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("theirs", "known"),
+    [
+        (histogram(1, 2, 6, 9.0), True),
+        (histogram(0, 2, 6, 9.0), True),
+        (histogram(1, 2, 6, 8.0), False),
+        (histogram(1, 2, 5, 9.0), False),
+        (histogram(1, 1, 6, 9.0), False),
+        (histogram(4, 3, 6, 9.0), False),
+    ],
+)
+def test_only_what_is_known_is_excused(theirs: Page, known: bool) -> None:
+    ours = histogram(4, 2, 6, 9.0)
+    [found] = _differences(ours, theirs, ours)
+    assert bool(found.known) == known
+
+
+def test_label_values_that_are_not_utf8_are_known() -> None:
+    page = Page({}, frozenset({"a 1"}))
+    ours = Page({}, frozenset({"a 1", 'seen{word="\ufffd"}'}))
+    [found] = _differences(ours, page, ours)
+    assert found.known.startswith("mtail leaves label values that are not UTF-8 out")
+
+
+def test_histograms_with_a_key_le_are_known(place: Place) -> None:
+    (place.progs / "count.mtail").write_text(
+        PROGRAM.replace("dashed-name", "pairs") + "histogram h by le buckets 1, 2\n/^a/ {\n  h[$0] = 1.5\n}\n"
+    )
+    theirs, ours = both(place)
+    append(place.logs / "a.log", b"a 5\nb 50\n")
+    for daemon in (theirs, ours):
+        wait_until(
+            lambda daemon=daemon: (
+                b"lines_total{prog=count.mtail} 2"
+                in daemon.ask("/varz")[1].replace(b",instance=" + socket.gethostname().encode(), b"")
+            )
+        )
+    answer = command(url(theirs), url(ours))
+    assert answer.returncode == 0, answer.stdout
+    assert answer.stdout.splitlines()[0].startswith("known: h: Prometheus refuses mtail's /metrics")
 
 
 def test_different_values(place: Place) -> None:

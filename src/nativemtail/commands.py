@@ -83,7 +83,8 @@ def compare(theirs: str, ours: str, patience: float, limit: int) -> None:
     """Compare what a running mtail and a running nativemtail have counted.
 
     Both must read the same logs with the same programs.  Ours is asked at http://127.0.0.1:3903 if it is not named.
-    Exit status: 0 when they are equal, 1 when they differ, 2 when that cannot be told.
+    Differences that are meant are named, but do not count.  Exit status: 0 when they are equal, 1 when they differ,
+    2 when that cannot be told.
     """
     from nativemtail.compare import CompareError
     from nativemtail.compare import compare as run
@@ -98,6 +99,9 @@ def compare(theirs: str, ours: str, patience: float, limit: int) -> None:
         click.echo(line)
     if len(shown) < len(report.differences):
         click.echo(f"and {len(report.differences) - len(shown)} more (--limit 0 shows all)")
+    for line in report.known:
+        click.echo(line)
     what = f"{report.metrics} metrics with {report.label_sets} label sets"
-    click.echo(f"{len(report.differences)} differences in {what}" if report.differences else f"equal: {what}")
+    equal = "equal but for what is known" if report.known else "equal"
+    click.echo(f"{len(report.differences)} differences in {what}" if report.differences else f"{equal}: {what}")
     sys.exit(1 if report.differences else 0)

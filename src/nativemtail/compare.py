@@ -58,11 +58,27 @@ class Page(NamedTuple):
 
 
 class Report(NamedTuple):
-    """Differences, a line each; how much was compared."""
+    """Differences, a line each, and those that are meant, a line for each metric; how much was compared."""
 
     differences: list[str]
+    known: list[str]
     metrics: int
     label_sets: int
+
+
+class Difference(NamedTuple):
+    """What differs, and of which metric; `known` says why that is meant."""
+
+    text: str
+    metric: str
+    known: str = ""
+
+
+_LOWEST = (
+    "values at or below the lowest bound are in no range of mtail's (before google/mtail's HEAD), here in the first"
+)
+_NOT_UTF8 = "mtail leaves label values that are not UTF-8 out of /metrics, here their bytes are U+FFFD"
+_LE = "Prometheus refuses mtail's /metrics for a histogram with a key le, here it is left out"
 
 
 def compare(theirs: str, ours: str, patience: float = 0.0) -> Report:
@@ -78,10 +94,12 @@ def compare(theirs: str, ours: str, patience: float = 0.0) -> Report:
         before = _page(ours)
         middle = _page(theirs)
         after = _page(ours)
-        differences = list(_differences(before, middle, after))
+        found = list(_differences(before, middle, after))
+        differences = [difference.text for difference in found if not difference.known]
         if not differences or time.monotonic() >= end:
+            known = dict.fromkeys(f"known: {each.metric}: {each.known}" for each in found if each.known)
             sets = sum(map(len, middle.metrics.values()))
-            return Report(differences, len(middle.metrics), sets)
+            return Report(differences, list(known), len(middle.metrics), sets)
         time.sleep(min(1.0, max(0.0, end - time.monotonic())))
 
 
@@ -149,22 +167,34 @@ def _lines(text: str, names: set[str]) -> Iterator[str]:
 # --- the differences -----------------------------------------------------------------------------------------
 
 
-def _differences(before: Page, theirs: Page, after: Page) -> Iterator[str]:
+def _differences(before: Page, theirs: Page, after: Page) -> Iterator[Difference]:
     for identity in sorted(theirs.metrics.keys() | after.metrics.keys()):
+        name = f"{identity.program}: {identity.name}"
         if identity not in after.metrics:
-            yield f"only in mtail: {identity}"
+            yield Difference(f"only in mtail: {identity}", name)
         elif identity not in theirs.metrics:
-            yield f"only in nativemtail: {identity}"
+            yield Difference(f"only in nativemtail: {identity}", name)
         else:
             yield from _values_of(identity, *(page.metrics.get(identity, {}) for page in (before, theirs, after)))
     if before.metrics.keys() == theirs.metrics.keys() == after.metrics.keys():
+        refused = {m.name.replace("-", "_") for m in theirs.metrics if m.kind == _HISTOGRAM and "le" in m.keys}
         for line in sorted(theirs.lines - before.lines - after.lines):
-            yield f"only on mtail's /metrics: {line}"
+            name = _family(line, refused)
+            yield Difference(f"only on mtail's /metrics: {line}", name, _LE if name in refused else "")
         for line in sorted((before.lines & after.lines) - theirs.lines):
-            yield f"only on nativemtail's /metrics: {line}"
+            known = _NOT_UTF8 if "\ufffd" in line and not line.startswith("#") else ""
+            yield Difference(f"only on nativemtail's /metrics: {line}", _family(line, refused), known)
 
 
-def _values_of(identity: Identity, before: Values, theirs: Values, after: Values) -> Iterator[str]:
+def _family(line: str, histograms: set[str]) -> str:
+    """The family of a line of /metrics, if it is one of a histogram of these; else the sample's name."""
+    comment = _COMMENT.match(line)
+    name = comment[1] if comment else line.partition("{")[0]
+    base = re.sub("_(bucket|sum|count)$", "", name)
+    return base if base in histograms else name
+
+
+def _values_of(identity: Identity, before: Values, theirs: Values, after: Values) -> Iterator[Difference]:
     for labels in sorted(before.keys() | theirs.keys() | after.keys()):
         name = identity.name + (
             "{" + ",".join(f"{key}={value!r}" for key, value in zip(identity.keys, labels, strict=False)) + "}"
@@ -172,14 +202,33 @@ def _values_of(identity: Identity, before: Values, theirs: Values, after: Values
             else ""
         )
         where = f"{identity.program}: {name}"
+        metric = f"{identity.program}: {identity.name}"
         if labels not in theirs:
             if labels in before and labels in after:
-                yield f"only in nativemtail: {where} {_text(after[labels])}"
+                yield Difference(f"only in nativemtail: {where} {_text(after[labels])}", metric)
         elif labels not in before and labels not in after:
-            yield f"only in mtail: {where} {_text(theirs[labels])}"
+            yield Difference(f"only in mtail: {where} {_text(theirs[labels])}", metric)
         elif not _fits(identity, before.get(labels), theirs[labels], after.get(labels)):
             ours = after.get(labels, before.get(labels))
-            yield f"differs: {where} is {_text(theirs[labels])} in mtail, {_text(ours)} in nativemtail"
+            text = f"differs: {where} is {_text(theirs[labels])} in mtail, {_text(ours)} in nativemtail"
+            low = _is_lowest(identity, before.get(labels), theirs[labels], after.get(labels))
+            yield Difference(text, metric, _LOWEST if low else "")
+
+
+def _is_lowest(identity: Identity, before: Any, theirs: Any, after: Any) -> bool:
+    """Whether what mtail has in no range makes all of the difference: a histogram is else the same."""
+    if identity.kind != _HISTOGRAM or before is None or after is None:
+        return False
+    count, _, ranges = theirs
+    missing = count - sum(dict(ranges).values())
+    return missing > 0 and _fits(identity, before, _with_lowest(theirs, missing), after)
+
+
+def _with_lowest(value: Any, more: int) -> Any:
+    """A histogram with so many more in its first range."""
+    count, total, ranges = value
+    first = min((bound for bound, _ in ranges), key=float)
+    return count, total, tuple((bound, n + more * (bound == first)) for bound, n in ranges)
 
 
 def _fits(identity: Identity, before: Any, theirs: Any, after: Any) -> bool:
