@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
 import json
+import lzma
 import os
 import pty
 import re
@@ -309,6 +311,55 @@ def test_compressed_logs(here: Path) -> None:
     assert lines[f"{here}/a.gz"] == lines[f"{here}/b.zst"] == 50_000
     assert 30_000 < lines[f"{here}/c.gz"] <= 50_000
     assert f"{here}/c.gz: unexpected end of file" in done.stderr.decode()
+
+
+def test_compressed_by_its_first_bytes(here: Path) -> None:
+    """Whatever it is called."""
+    text = b"line of a log\n" * 50_000
+    Path("a.log").write_bytes(lzma.compress(text) + lzma.compress(text))
+    Path("b.1").write_bytes(bz2.compress(text))
+    Path("c.xz").write_bytes(lzma.compress(text)[:-20])
+    Path("d.gz").write_bytes(b"plain\n")
+    Path("e.bz2").write_bytes(b"BZ")
+    Path("f.log").write_bytes(b"\x04\x22\x4d\x18" + bytes(100))
+    Path("g.log").write_bytes(gzip.compress(b"\xef\xbb\xbfa\n"))
+    Path("h.log").write_bytes(gzip.compress(gzip.compress(text)))
+    done = run("-one_shot", "-progs", "count.mtail", "-logs", "[a-h].*")
+    assert done.returncode == 0
+    assert lines_of(done.stdout) == {
+        f"{here}/a.log": 100_000,
+        f"{here}/b.1": 50_000,
+        f"{here}/c.xz": 50_000,
+        f"{here}/d.gz": 1,
+        f"{here}/g.log": 1,
+    }
+    errors = done.stderr.decode()
+    assert f"{here}/c.xz: unexpected end of file" in errors
+    assert f"{here}/e.bz2: unexpected end of file" in errors
+    assert f"{here}/f.log: compressed (lz4), which cannot be read: decompress it first" in errors
+    assert f"{here}/h.log is compressed (gzip) and not read: decompress it first" in errors
+    assert errors.count("\n") == 4
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
+def test_compressed_standard_input_is_refused(pack: Callable[[bytes], bytes], here: Path) -> None:
+    done = run("-one_shot", "-progs", "count.mtail", "-logs", "-", input=pack(b"a\n" * 50_000))
+    assert lines_of(done.stdout) == {}
+    assert done.stderr.count(b"- is compressed (") == 1
+
+
+def test_encodings_and_holes(here: Path) -> None:
+    Path("match.mtail").write_text("counter seen by id\n/^id=(?P<id>\\w+)/ {\n  seen[$id]++\n}\n")
+    Path("a.log").write_bytes(bytes(300) + b"id=hole\n")
+    Path("b.log").write_bytes(b"x\n" + bytes(4096) + b"id=power\n")
+    Path("c.log").write_bytes(b"\xef\xbb\xbfid=bom\n")
+    Path("d.log").write_bytes("\ufeffid=utf16\r\n".encode("utf-16-be"))
+    done = run("-one_shot", "-progs", "match.mtail", "-logs", "*.log", "-stderrthreshold", "INFO")
+    [seen] = json.loads(done.stdout)["seen"]
+    assert {row["Labels"][0] for row in seen["LabelValues"]} == {"hole", "power", "bom", "utf16"}
+    errors = done.stderr.decode()
+    assert f"{here}/d.log: UTF-16, big-endian by its byte order mark: decoding it" in errors
+    assert f"{here}/b.log: NUL bytes in front of lines, and dropped: 4096" in errors
 
 
 # --- output and signals --------------------------------------------------------------------------------------

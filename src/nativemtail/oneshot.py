@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from nativemtail.io.content import Content
     from nativemtail.io.files import Found, Ignore
 
 log = Log(__name__)
@@ -76,7 +77,13 @@ class Reading:
         def run(block: bytearray, start: int, end: int) -> int:
             return scan(source, block, start, end)
 
-        reader = self._readers[name] = LineReader(run, self._max_line_length)
+        def tell(content: Content) -> None:
+            if content.encoding:
+                log.info("%s: %s by its byte order mark: decoding it", name, content.name)
+            else:
+                self._failed(name, f"{name} is compressed ({content.name}) and not read: decompress it first")
+
+        reader = self._readers[name] = LineReader(run, self._max_line_length, tell)
         return reader
 
     def _open_live(self, specs: Iterable[LogSpec]) -> None:
@@ -168,6 +175,8 @@ class Reading:
         for name, reader in self._readers.items():
             errors = self.errors.get(name, 0)
             log.info("%s: %d lines, %d bytes, %d errors", name, reader.lines, reader.bytes_read, errors)
+            if reader.nuls:
+                log.warning("%s: NUL bytes in front of lines, and dropped: %d", name, reader.nuls)
             if reader.cut_lines:
                 log.warning(
                     "%s: lines longer than -max_line_length=%d, and cut: %d",

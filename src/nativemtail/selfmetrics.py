@@ -147,6 +147,8 @@ class SourceState:
     truncations: int = 0
     cut: int = 0
     """Lines cut to the greatest length."""
+    nuls: int = 0
+    """NULs in front of lines, which were dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -532,6 +534,7 @@ class SelfMetrics:
         yield from _family("untyped", "mtail_log_errors_total", "logfile", _all_counts(states, "errors"))
         yield from _family("counter", "mtail_log_bytes_total", "logfile", _all_counts(states, "bytes"))
         yield from _family("counter", "mtail_log_lines_cut_total", "logfile", _all_counts(states, "cut"))
+        yield from _family("counter", "mtail_log_nuls_total", "logfile", _all_counts(states, "nuls"))
         yield from _family("gauge", "mtail_log_lag_bytes", "logfile", lag)
         yield from _family("counter", "mtail_lines_dropped_total", "reason", sources.dropped())
         space = self.disk.free(state.name for state in active if state.name.startswith("/"))
@@ -625,6 +628,7 @@ _SOURCE_VARIABLES = {
     "file_truncates_total": "truncations",
     "log_bytes_total": "bytes",
     "log_lines_cut_total": "cut",
+    "log_nuls_total": "nuls",
 }
 _PROGRAM_VARIABLES = {
     "prog_loads_total": "loads",
@@ -683,6 +687,7 @@ _HELP = {
     "mtail_log_bytes_total": "Bytes read per log source.",
     "mtail_log_lag_bytes": "Bytes of the log file that are not read yet.",
     "mtail_log_lines_cut_total": "Lines cut to the greatest length, per log source.",
+    "mtail_log_nuls_total": "NUL bytes in front of lines, which were dropped, per log source.",
     "mtail_limits_hit_total": "How often a limit of the log sources or of HTTP was hit.",
     "mtail_lines_dropped_total": "Lines and datagrams that were dropped, by reason.",
     "mtail_series_refused_total": "Label sets that were not created because of the memory limit.",

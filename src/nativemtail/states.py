@@ -161,6 +161,7 @@ class SourceStates:
                 closes=counters.log_closes_total[name],
                 truncations=counters.file_truncates_total[name],
                 cut=counters.lines_cut_total[name],
+                nuls=counters.nuls_total[name],
             )
             for name in sorted({*active, *lines, *errors, *opens})
         ]

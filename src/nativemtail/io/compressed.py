@@ -1,4 +1,4 @@
-"""Decoding of `.gz` and `.zst` files, piece by piece: never more than one read's worth is held, whatever the ratio.
+"""Decoding of compressed files, piece by piece: never more than one read's worth is held, whatever the ratio.
 
 When a file is damaged everything in front of the damage is given before `Corrupt` is raised.
 """
@@ -8,9 +8,13 @@ from __future__ import annotations
 import io
 import zlib
 
+from nativemtail.io.content import BZIP2, GZIP, XZ, ZSTANDARD, Content
 from nativemtail.record import Protocol
 
-COMPRESSED = (".gz", ".zst")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 INPUT_SIZE = 64 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -18,6 +22,7 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 _ZSTD_MAX_WINDOW = 128 * 1024 * 1024
 _ZSTD_MAX_BLOCK = 128 * 1024
+_XZ_MAX_MEMORY = 160 * 1024 * 1024
 
 
 class Corrupt(Exception):
@@ -38,9 +43,17 @@ class Decoder(Protocol):
     def readinto(self, target: memoryview) -> int: ...
 
 
-def decoder(path: str, raw: io.RawIOBase) -> Decoder:
-    """The decoder that the name of the file asks for."""
-    return GzipDecoder(raw) if path.endswith(".gz") else ZstdDecoder(raw)
+def decoder(content: Content, raw: io.RawIOBase) -> Decoder:
+    """The decoder of a file that holds this, and has a position.  Raises `Corrupt` if there is none."""
+    if content == GZIP:
+        return GzipDecoder(raw)
+    if content == ZSTANDARD:
+        return ZstdDecoder(raw)
+    if content == XZ:
+        return _xz(raw)
+    if content == BZIP2:
+        return _bzip2(raw)
+    raise Corrupt(f"compressed ({content.name}), which cannot be read: decompress it first")
 
 
 class GzipDecoder:
@@ -112,6 +125,136 @@ def _salvage(member: zlib._Decompress, data: bytes, limit: int) -> bytes:
     except zlib.error:
         pass
     return bytes(output[:limit])
+
+
+class _Stream(Protocol):
+    """What the decompressors of `lzma` and `bz2` have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+def _xz(raw: io.RawIOBase) -> StreamsDecoder:
+    import lzma
+
+    def make() -> _Stream:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MAX_MEMORY)
+
+    return StreamsDecoder(raw, "xz", b"\xfd7zXZ\0", make, (lzma.LZMAError, EOFError))
+
+
+def _bzip2(raw: io.RawIOBase) -> StreamsDecoder:
+    import bz2
+
+    return StreamsDecoder(raw, "bzip2", b"BZh", bz2.BZ2Decompressor, (OSError, ValueError, EOFError))
+
+
+class StreamsDecoder:
+    """The streams of an xz or bzip2 file, one after another; zeros behind each are padding.
+
+    Their libraries throw away the output of a call that fails, and cannot copy their state: a damaged stream is decoded
+    once more, and byte by byte where it failed.
+    """
+
+    def __init__(
+        self,
+        raw: io.RawIOBase,
+        name: str,
+        magic: bytes,
+        make: Callable[[], _Stream],
+        errors: tuple[type[Exception], ...],
+    ) -> None:
+        self.position = 0
+        self._raw = raw
+        self._name = name
+        self._magic = magic
+        self._make = make
+        self._errors = errors
+        self._input = b""
+        self._stream: _Stream | None = None
+        self._began = 0
+        self._given = 0
+        self._error = ""
+
+    def readinto(self, target: memoryview) -> int:
+        while not self._error:
+            if self._stream is None and not self._next_stream():
+                return 0
+            output = self._decode(len(target))
+            if output:
+                target[: len(output)] = output
+                return len(output)
+        raise Corrupt(self._error)
+
+    def _fill(self) -> bool:
+        more = self._raw.read(INPUT_SIZE) or b""
+        self._input += more
+        self.position += len(more)
+        return bool(more)
+
+    def _next_stream(self) -> bool:
+        """Whether another stream begins."""
+        first = self.position == 0
+        while True:
+            if not first:
+                self._input = self._input.lstrip(b"\0")
+            if len(self._input) >= len(self._magic) or not self._fill():
+                break
+        if not self._input:
+            return False
+        if not self._input.startswith(self._magic):
+            early = self._magic.startswith(self._input)
+            other = f"not in {self._name} format" if first else "trailing garbage"
+            self._error = str(Truncated()) if early else other
+            raise Corrupt(self._error)
+        self._began = self.position - len(self._input)
+        self._given = 0
+        self._stream = self._make()
+        return True
+
+    def _decode(self, limit: int) -> bytes:
+        stream = self._stream
+        assert stream is not None
+        data = b""
+        if stream.needs_input:
+            if not self._input and not self._fill():
+                self._error = str(Truncated())
+                return b""
+            data, self._input = self._input, b""
+        try:
+            output = stream.decompress(data, limit)
+        except self._errors as error:
+            self._error = str(error)
+            return self._salvage(limit)
+        self._given += len(output)
+        if stream.eof:
+            self._input = stream.unused_data
+            self._stream = None
+        return output
+
+    def _salvage(self, limit: int) -> bytes:
+        """What comes in front of the damage and was not given yet."""
+        output = bytearray()
+        stream = self._make()
+        seen = 0
+        self._raw.seek(self._began)
+        try:
+            while len(output) < limit:
+                data = self._raw.read(INPUT_SIZE) if stream.needs_input else b""
+                known = self._given - seen
+                piece = stream.decompress(data or b"", min(known, INPUT_SIZE) or 1)
+                if known:
+                    seen += len(piece)
+                else:
+                    output += piece
+        except self._errors:
+            pass
+        return bytes(output)
 
 
 class ZstdDecoder:

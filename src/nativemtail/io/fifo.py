@@ -39,7 +39,7 @@ class _PipeReader:
         self._loop = loop
         self.source = source
         self._lines: LineReader = source.line_reader()
-        self._cut_seen = 0
+        self._lines.begin()
         self._left = -1
         self.fd = fd
         self.closed = False
@@ -70,10 +70,7 @@ class _PipeReader:
     def _count(self, count: int) -> None:
         counters = self._context.counters
         counters.log_bytes_total[self.source.name] += count
-        cut = self._lines.cut_lines - self._cut_seen
-        if cut:
-            self._cut_seen += cut
-            counters.lines_cut_total[self.source.name] += cut
+        counters.count_lines(self._lines, self.source.name)
 
     def _is_readable(self) -> bool:
         poll = select.poll()
@@ -149,6 +146,7 @@ class FifoReader(_PipeReader):
 
     def _writers_gone(self) -> None:
         self.finish()
+        self._lines.begin()
         if self._had_data:
             self._context.counters.log_closes_total[self.source.name] += 1
             self._had_data = False

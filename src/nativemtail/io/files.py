@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from nativemtail.io.compressed import COMPRESSED, Corrupt, decoder
+from nativemtail.io.compressed import Corrupt, Truncated, decoder
+from nativemtail.io.content import START, is_undecided, recognise
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import Glob
 from nativemtail.log import ERROR, INFO, WARNING, Log
@@ -14,12 +15,17 @@ from nativemtail.text import explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterable, Iterator
+
+    from nativemtail.io.compressed import Decoder
 
     Ignore = Callable[[str], object]
     """Takes a base name; true when a file of that name is not to be read."""
 
 log = Log(__name__)
+
+_COMPRESSED_NAMES = (".gz", ".zst", ".xz", ".bz2")
 
 
 class Found(NamedTuple):
@@ -70,13 +76,14 @@ def classify(path: str, ignore: Ignore, level: int) -> Found | None:
 
 
 def read_to_end(path: str, reader: LineReader, buffer: Buffer) -> Iterator[int]:
-    """Deliver all lines of a file, decoded if its name says that it is compressed.
+    """Deliver all lines of a file, decoded if its first bytes say that it is compressed.
 
     Yields after each block how many bytes of the file have been used.  Raises OSError, and `Corrupt` once everything
     that could be decoded was delivered.
     """
     with open(path, "rb", buffering=0) as raw:
-        source = decoder(path, raw) if path.endswith(COMPRESSED) else None
+        source = _decoder(path, raw)
+        reader.begin()
         readinto = source.readinto if source else raw.readinto
         try:
             while reader.read(buffer, readinto):
@@ -85,3 +92,14 @@ def read_to_end(path: str, reader: LineReader, buffer: Buffer) -> Iterator[int]:
             reader.finish()
             raise
         reader.finish()
+
+
+def _decoder(path: str, raw: io.FileIO) -> Decoder | None:
+    """What decodes the file; None if it is not compressed.  Raises `Corrupt` if it cannot be decoded."""
+    start = os.pread(raw.fileno(), START, 0)
+    content = recognise(start)
+    if content is not None and not content.encoding:
+        return decoder(content, raw)
+    if start and path.endswith(_COMPRESSED_NAMES) and is_undecided(start):
+        raise Truncated
+    return None

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from nativemtail.io.content import START, Content
 from nativemtail.io.lines import LineReader
 from nativemtail.io.sources import TAIL, Context, Source
 
@@ -86,7 +87,6 @@ class FileReader:
         "_checksum",
         "_context",
         "_copies",
-        "_cut_seen",
         "_end",
         "_fd",
         "_from_copy",
@@ -96,7 +96,6 @@ class FileReader:
         "_on_error",
         "_rewritten",
         "_seen_copies",
-        "_skip_nuls",
         "_wanted",
         "closed",
         "eof",
@@ -132,11 +131,9 @@ class FileReader:
         """Somebody says that there is something to read; matters while the file is not open."""
         self.last_data = time.monotonic()
         self.last_data_wall = time.time_ns()
-        self._lines = LineReader(self._scan, context.settings.max_line_length)
-        self._cut_seen = 0
+        self._lines = LineReader(self._scan, context.settings.max_line_length, self._tell)
         self._wanted = 0
         self._rewritten = False
-        self._skip_nuls = False
         self._copies: deque[_Copy] = deque()
         self._catching_up = False
         self._begun = b""
@@ -148,6 +145,7 @@ class FileReader:
         self._barrier = 0
         self._end = -1
         self._stand_at(Position.of(fd, offset))
+        self._begin_lines()
 
     @property
     def fd(self) -> int:
@@ -207,6 +205,7 @@ class FileReader:
     def rewind(self) -> None:
         """Read the file from its beginning."""
         self._stand_at(Position(0))
+        self._begin_lines()
 
     @property
     def is_untouched(self) -> bool:
@@ -299,6 +298,7 @@ class FileReader:
         if size == self.offset:
             return False
         self._stand_at(Position.of(self.fd, size))
+        self._begin_lines()
         return True
 
     def reopen(self, fd: int) -> None:
@@ -333,12 +333,9 @@ class FileReader:
 
     def _count(self, count: int) -> None:
         counters = self._context.counters
-        cut = self._lines.cut_lines - self._cut_seen
-        self._cut_seen += cut
         for source in self.sources:
             counters.log_bytes_total[source.name] += count
-            if cut:
-                counters.lines_cut_total[source.name] += cut
+        counters.count_lines(self._lines, *(source.name for source in self.sources))
         if count:
             self.last_data = time.monotonic()
 
@@ -362,51 +359,60 @@ class FileReader:
             self._begun = b""
             # Not when a copy is read: others may be made meanwhile.
             self.last_data_wall = now
+            if self._lines.is_refused:
+                self._stand_at(Position.of(self.fd, max(self.offset, os.fstat(self.fd).st_size)))
         return count or 0
+
+    def _begin_lines(self) -> None:
+        """What is read next is at the offset."""
+        start = b""
+        if self.offset:
+            with contextlib.suppress(OSError):
+                start = os.pread(self.fd, START, 0)
+        self._lines.begin(start, self.offset)
+
+    def _tell(self, content: Content) -> None:
+        for source in self.sources:
+            source.tell(content)
 
     def _read_copy(self) -> int:
         copy = self._copies[0]
+        if not copy.offset:
+            self._lines.begin()
         count = self._lines.read(self._context.buffer, copy.read_into)
         if not count:
             copy.close()
             self._copies.popleft()
             self.finish()
+            self._begin_lines()
         return count or 0
 
     def _read_first(self, target: memoryview) -> int:
         """Read, unless the file was truncated since copies were looked for: there is one more by now."""
-        start, skip_nuls = self.position, self._skip_nuls
+        start = self.position
         count = self._read_into(target)
         begun = self._begun
         if not count or (begun and os.pread(self.fd, len(begun), start.offset) == begun):
             return count
         self._stand_at(start)
-        self._skip_nuls = skip_nuls
         self._wanted = 0
         return 0
 
     def _read_into(self, target: memoryview) -> int:
         """Read from the offset on, and in the same call the bytes in front of it: are they still the same?"""
         self._wanted = len(target)
-        while True:
-            length = self._length
-            with memoryview(self._context.tail) as tail, tail[:length] as before:
-                count = os.preadv(self.fd, [before, target], self.offset - length) - length
-                if count < 0 or (length and zlib.crc32(before) != self._checksum):
-                    self._rewritten = True
-                    return 0
-                if not count:
-                    self._rewritten = not length and os.fstat(self.fd).st_size < self.offset
-                    return 0
-                self._remember(before, target[:count])
-            self.offset += count
-            if not self._skip_nuls:
-                return count
-            text = bytes(target[:count]).lstrip(b"\0")
-            if text:
-                self._skip_nuls = False
-                target[: len(text)] = text
-                return len(text)
+        length = self._length
+        with memoryview(self._context.tail) as tail, tail[:length] as before:
+            count = os.preadv(self.fd, [before, target], self.offset - length) - length
+            if count < 0 or (length and zlib.crc32(before) != self._checksum):
+                self._rewritten = True
+                return 0
+            if not count:
+                self._rewritten = not length and os.fstat(self.fd).st_size < self.offset
+                return 0
+            self._remember(before, target[:count])
+        self.offset += count
+        return count
 
     def _remember(self, before: memoryview, new: memoryview) -> None:
         """Note what is now in front of the offset."""
@@ -428,14 +434,16 @@ class FileReader:
         self._catching_up = False
         self._copies.extend(self._find_copies())
         self._catching_up = True
-        if not self._copies:
+        copied = bool(self._copies)
+        if not copied:
             self.finish()
         start = 0
         with contextlib.suppress(OSError):
             # A writer that does not append leaves a hole in front of what it goes on writing.
             start = os.lseek(self.fd, 0, os.SEEK_DATA)
         self._stand_at(Position(start))
-        self._skip_nuls = True
+        if not copied:
+            self._begin_lines()
 
     def _find_copies(self) -> list[_Copy]:
         """Copies that were made of this file before its truncation, with what was not read of it yet.

@@ -2,12 +2,18 @@
 
 A `Buffer` is the memory that reads go into; all sources of one thread share it.  A `LineReader` is the state of one
 source: the line that is not complete yet.  A block is valid until the next read into the same buffer.
+
+NULs in front of a line are dropped: holes that a writer left which does not append, or blocks that a power cut left
+empty.  Text in UTF-16 or UTF-32 is decoded and a byte order mark dropped, if the reader is told where a file begins.
 """
 
 from __future__ import annotations
 
+from nativemtail.io.content import Content, is_undecided, recognise
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import codecs
     from collections.abc import Callable
 
     Scan = Callable[[bytearray, int, int], int]
@@ -15,6 +21,9 @@ if TYPE_CHECKING:
 
     ReadInto = Callable[[memoryview], int | None]
     """Fills the memory from its beginning; 0 at the end of input, None when nothing is there now."""
+
+    Tell = Callable[[Content], None]
+    """Called when the first bytes come of a log that is no plain text."""
 
 READ_SIZE = 512 * 1024
 MAX_LINE_LENGTH = 1024 * 1024
@@ -39,13 +48,32 @@ class LineReader:
     """Cuts the bytes of one source into blocks of whole lines (spec inputs.md §4).
 
     A line longer than `max_line_length` bytes is delivered cut to that length as soon as that much of it is there;
-    the rest up to its newline is skipped and the line counted in `cut_lines`.
+    the rest up to its newline is skipped and the line counted in `cut_lines`.  What is compressed is not delivered.
     """
 
-    __slots__ = ("_max", "_read_size", "_rest", "_scan", "_skipping", "bytes_read", "cut_lines", "lines")
+    __slots__ = (
+        "_content",
+        "_decoder",
+        "_is_plain",
+        "_max",
+        "_odd",
+        "_read_size",
+        "_rest",
+        "_scan",
+        "_skipping",
+        "_start",
+        "_taken",
+        "_tell",
+        "_told",
+        "bytes_read",
+        "cut_lines",
+        "lines",
+        "nuls",
+    )
 
-    def __init__(self, scan: Scan, max_line_length: int = MAX_LINE_LENGTH) -> None:
+    def __init__(self, scan: Scan, max_line_length: int = MAX_LINE_LENGTH, tell: Tell | None = None) -> None:
         self._scan = scan
+        self._tell = tell
         self._max = max_line_length
         # No longer than the limit: then only the first line to end in a read can be beyond it.
         self._read_size = min(READ_SIZE, max_line_length)
@@ -54,11 +82,42 @@ class LineReader:
         self.bytes_read = 0
         self.lines = 0
         self.cut_lines = 0
+        self.nuls = 0
+        """NULs in front of lines, which were dropped."""
+        self._taken = 0, 0
+        # What follows is for logs that are no plain text, and for their first bytes as long as these do not tell.
+        self._is_plain = True
+        self._start: bytes | None = None
+        self._content: Content | None = None
+        self._told = False
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._odd = 0
 
     @property
     def pending(self) -> int:
         """Length of the incomplete line."""
-        return len(self._rest)
+        return len(self._rest) + len(self._start or b"")
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether what is read is compressed, and therefore not delivered."""
+        return self._content is not None and not self._content.encoding
+
+    def take_counts(self) -> tuple[int, int]:
+        """By how much `cut_lines` and `nuls` have grown since the last call."""
+        cut, nuls = self._taken
+        self._taken = self.cut_lines, self.nuls
+        return self.cut_lines - cut, self.nuls - nuls
+
+    def begin(self, start: bytes = b"", offset: int = 0) -> None:
+        """What is read next is at `offset` of a log that begins with `start`; at 0 that is yet to be seen."""
+        if offset and not start.strip(b"\0"):
+            return  # a hole is where the beginning was, or nobody knows: it goes on as before
+        self._content = self._decoder = None
+        self._start = None if offset else b""
+        if offset and (content := recognise(start)):
+            self._become(content, offset)
+        self._is_plain = bool(offset) and self._content is None
 
     def read(self, buffer: Buffer, readinto: ReadInto) -> int | None:
         """Read once and deliver the lines that are complete; what `readinto` returned."""
@@ -68,11 +127,16 @@ class LineReader:
             count = readinto(target)
         if count:
             self.bytes_read += count
-            self._deliver(buffer.data, head, head + count)
+            if self._is_plain:
+                self._deliver(buffer.data, head, head + count)
+            else:
+                self._deliver_text(buffer, self._text_of(bytes(memoryview(buffer.data)[head : head + count])))
         return count
 
     def finish(self) -> None:
         """Deliver the incomplete line, if there is one: the source has ended, or its next byte begins a line."""
+        if self._start:
+            self._rest += self._first(self._start).lstrip(b"\0")
         if self._rest:
             self.lines += self._scan(self._rest, 0, len(self._rest))
             self._rest = bytearray()
@@ -84,6 +148,8 @@ class LineReader:
 
     def _deliver(self, data: bytearray, head: int, end: int) -> None:
         """New bytes are in data[head:end]; data[:head] is room for the incomplete line."""
+        if data.find(0, head, end) >= 0:
+            end = self._drop_nuls(data, head, end)
         start = 0
         if self._skipping:
             start = head = data.find(b"\n", head, end) + 1
@@ -97,6 +163,18 @@ class LineReader:
                 self.lines += self._scan(data, start, last)
             head = last
         self._keep(data, head, end)
+
+    def _drop_nuls(self, data: bytearray, head: int, end: int) -> int:
+        """Drop NULs in front of lines from data[head:end]; the new end."""
+        import re
+
+        text = re.sub(rb"\n\0+", b"\n", bytes(memoryview(data)[head:end]))
+        if not self._rest and not self._skipping:
+            text = text.lstrip(b"\0")
+        self.nuls += end - head - len(text)
+        end = head + len(text)
+        data[head:end] = text
+        return end
 
     def _complete(self, data: bytearray, start: int, head: int, last: int) -> int:
         """Put the incomplete line in front of its end; where the block of whole lines begins."""
@@ -121,3 +199,54 @@ class LineReader:
     def _cut(self, line: bytearray) -> None:
         self.lines += self._scan(line, 0, self._max)
         self.cut_lines += 1
+
+    # What is no plain text, or may turn out so
+
+    def _text_of(self, data: bytes) -> bytes:
+        """The text that the next bytes stand for."""
+        if self._start is None:
+            return self._decode(data)
+        self._start += data
+        return b"" if is_undecided(self._start) else self._first(self._start)
+
+    def _first(self, start: bytes) -> bytes:
+        """The text that the first bytes stand for, now that they tell what the log is."""
+        self._start = None
+        content = recognise(start)
+        if content is not None:
+            self._become(content, 0)
+            start = start[content.mark :]
+        self._is_plain = self._content is None
+        return self._decode(start)
+
+    def _become(self, content: Content, offset: int) -> None:
+        if content.encoding == "utf-8":
+            return
+        self._content = content
+        self._told = False
+        if content.encoding:
+            import codecs
+
+            self._decoder = codecs.getincrementaldecoder(content.encoding)("replace")
+            # The mark is as long as a unit: one that was begun in front of the offset is lost.
+            self._odd = -offset % content.mark
+
+    def _decode(self, data: bytes) -> bytes:
+        if self._content is None or not data:
+            return data
+        if self._tell is not None and not self._told:
+            self._told = True
+            self._tell(self._content)
+        if self._decoder is None:
+            return b""
+        odd, self._odd = self._odd, max(0, self._odd - len(data))
+        return self._decoder.decode(data[odd:]).encode("utf-8", "replace")
+
+    def _deliver_text(self, buffer: Buffer, text: bytes) -> None:
+        """In pieces that are no longer than a read."""
+        for at in range(0, len(text), self._read_size):
+            piece = text[at : at + self._read_size]
+            head = len(self._rest)
+            buffer.reserve(head + len(piece))
+            buffer.data[head : head + len(piece)] = piece
+            self._deliver(buffer.data, head, head + len(piece))

@@ -129,9 +129,9 @@ class _Connection:
         self.address = address
         self._silent = True
         self.lines = listener.source.line_reader()
+        self.lines.begin()
         self._framing = OctetFraming()
         self.counted = 0
-        self.cut_seen = 0
         self._left = -1
 
     def fileno(self) -> int:
@@ -278,9 +278,7 @@ class StreamListener:
         """Keep the sum of all unterminated lines below its limit: who exceeds it has its line delivered in pieces."""
         lines = connection.lines
         counters = self.context.counters
-        if lines.cut_lines != connection.cut_seen:
-            counters.lines_cut_total[self.source.name] += lines.cut_lines - connection.cut_seen
-            connection.cut_seen = lines.cut_lines
+        counters.count_lines(lines, self.source.name)
         if self._partial - connection.counted + lines.pending > self.context.settings.max_partial:
             counters.limits_total["partial_memory"] += 1
             lines.finish()
@@ -377,7 +375,6 @@ class DatagramListener:
         _enlarge(self._socket, context.settings.receive_buffer)
         self.source: Source = context.hold(spec.name)
         self._lines = self.source.line_reader()
-        self._cut_seen = 0
         self._batch = bytearray(READ_SIZE)
         self._dropped = 0
         self._checking = False
@@ -459,9 +456,7 @@ class DatagramListener:
 
         while at < len(data):
             self._lines.read(self.context.buffer, read_into)
-        if self._lines.cut_lines != self._cut_seen:
-            self.context.counters.lines_cut_total[self.source.name] += self._lines.cut_lines - self._cut_seen
-            self._cut_seen = self._lines.cut_lines
+        self.context.counters.count_lines(self._lines, self.source.name)
 
     def _check(self) -> None:
         self._checking = False

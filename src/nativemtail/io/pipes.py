@@ -14,6 +14,7 @@ class NamedPipe:
     def __init__(self, path: str, reader: LineReader) -> None:
         self.name = path
         self.reader = reader
+        reader.begin()
         self._file = self._open()
 
     def _open(self) -> io.FileIO:

@@ -237,7 +237,6 @@ class SegmentDirectory:
     def _read(self, entry: Entry, segment: _Segment) -> bool:
         """Whether there was something."""
         counters, name = self._context.counters, self.source.name
-        cut = segment.lines.cut_lines
         try:
             count = segment.lines.read(self._context.buffer, segment.decoder.readinto) or 0
         except (OSError, Corrupt) as error:
@@ -246,8 +245,7 @@ class SegmentDirectory:
             return True
         if not segment.is_skipping:
             counters.log_bytes_total[name] += count
-        if segment.lines.cut_lines > cut:
-            counters.lines_cut_total[name] += segment.lines.cut_lines - cut
+        counters.count_lines(segment.lines, name)
         return count > 0
 
     def _finish(self, entry: Entry, segment: _Segment) -> None:

@@ -112,6 +112,7 @@ class SingleConnection:
     def __init__(self, spec: LogSpec, reader: LineReader, mode: int = 0o600) -> None:
         self.name = spec.name
         self.reader = reader
+        reader.begin()
         self._spec = spec
         self._listener: socket.socket | None = listen(spec, mode)
         self._connection: socket.socket | None = None

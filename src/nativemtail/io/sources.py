@@ -7,10 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from nativemtail.io.content import Content
 from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
+from nativemtail.log import Log
 
 TAIL = 1024
 """Bytes before the reading position that tell whether a file still is what it was."""
+
+_log = Log(__name__)
 
 GONE_NAMES = 1000
 """So many sources that are no more keep their counters."""
@@ -92,6 +96,8 @@ class Counters:
     file_truncates_total: Counter[str] = field(default_factory=Counter)
     lines_cut_total: Counter[str] = field(default_factory=Counter)
     """Lines cut to `max_line_length`."""
+    nuls_total: Counter[str] = field(default_factory=Counter)
+    """NULs in front of lines, which were dropped."""
     connections_total: Counter[str] = field(default_factory=Counter)
     connections_refused_total: Counter[str] = field(default_factory=Counter)
     """Connections beyond `max_clients`, or beyond the share of their address."""
@@ -104,6 +110,14 @@ class Counters:
     limits_total: Counter[str] = field(default_factory=Counter)
     """By limit: `open_files`, `watches`, `events` (inotify queue), `partial_memory`."""
     _gone: dict[str, None] = field(default_factory=dict)
+
+    def count_lines(self, lines: LineReader, *names: str) -> None:
+        """Add what `lines` has cut and dropped since the last time."""
+        cut, nuls = lines.take_counts()
+        if cut or nuls:
+            for name in names:
+                self.lines_cut_total[name] += cut
+                self.nuls_total[name] += nuls
 
     def gone(self, name: str) -> None:
         """Nothing is read under `name` at present."""
@@ -126,6 +140,7 @@ class Counters:
             self.log_rotations_total,
             self.file_truncates_total,
             self.lines_cut_total,
+            self.nuls_total,
         ):
             table.pop(name, None)
 
@@ -163,13 +178,14 @@ class Context:
 class Source:
     """A name that lines are counted under; several readers may deliver to it one after another."""
 
-    __slots__ = ("_context", "holders", "name", "number")
+    __slots__ = ("_context", "_told", "holders", "name", "number")
 
     def __init__(self, context: Context, name: str, number: int) -> None:
         self._context = context
         self.name = name
         self.number = number
         self.holders = 0
+        self._told: set[Content] = set()
 
     def scan(self, block: bytearray, start: int, end: int) -> int:
         lines = self._context.sink.scan(self.number, block, start, end)
@@ -177,4 +193,20 @@ class Source:
         return lines
 
     def line_reader(self) -> LineReader:
-        return LineReader(self.scan, self._context.settings.max_line_length)
+        return LineReader(self.scan, self._context.settings.max_line_length, self.tell)
+
+    def tell(self, content: Content) -> None:
+        """A log under this name is no plain text: said once."""
+        if content.encoding:
+            if content not in self._told:
+                _log.info("%s: %s by its byte order mark: decoding it", self.name, content.name)
+        else:
+            self._context.counters.log_errors_total[self.name] += 1
+            if content not in self._told:
+                _log.warning(
+                    "%s is compressed (%s) and not read: leave it out with -ignore_filename_regex_pattern,"
+                    " or decompress it first",
+                    self.name,
+                    content.name,
+                )
+        self._told.add(content)

@@ -13,6 +13,7 @@ class StandardInput:
     def __init__(self, name: str, reader: LineReader) -> None:
         self.name = name
         self.reader = reader
+        reader.begin()
         self._file = io.FileIO(0, closefd=False)
 
     def fileno(self) -> int:
