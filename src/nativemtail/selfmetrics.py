@@ -53,12 +53,16 @@ EXPORT_COUNTERS = (
     "exporter_varz_total",
     "graphite_export_total",
     "graphite_export_success",
+    "graphite_export_dropped",
     "collectd_export_total",
     "collectd_export_success",
+    "collectd_export_dropped",
     "statsd_export_total",
     "statsd_export_success",
+    "statsd_export_dropped",
     "otlp_export_total",
     "otlp_export_success",
+    "otlp_export_dropped",
 )
 """Names that `ExportCounters.add` takes."""
 

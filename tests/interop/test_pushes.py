@@ -12,19 +12,54 @@ from pathlib import Path
 import pytest
 from collectors import Grpc, Http
 from daemons import Daemon, Place, append, free_port, wait_until
-from systems import CONFIGURATIONS, START, Systems
+from systems import CONFIGURATIONS, START, System, Systems
 
 LINES = b"".join(b"a %d\n" % size for size in (1, 5, 50)) + b"b 7\n"
 """For the program in conftest.py: words_total{a} 3, {b} 1, last 7, sizes: sum 63."""
 
 
-def daemon(place: Place, *flags: str) -> Daemon:
-    """Pushes every second; has counted `LINES`."""
+HOSTILE = (
+    b"x:100000|c",
+    b"10.0.0.1:8080",
+    b"::1",
+    b'say "hi"',
+    b"a 5 1700000000",
+    b"x;tag=value",
+    b'y{tag="value"}',
+    b"y|c|@0.001",
+    b"z|#tag:value",
+    b"back\\slash",
+    b"no\xc2\xa0break",
+    b"not\xffutf8",
+    b"a\rb",
+    b"nul\0nul",
+)
+LONG = (b"L" * 1100, b"M" * 20_000, b"P" * 935 + b'PUTVAL "other/mtail-x/counter-y" interval=1 1700000000:9')
+"""Label values that mean something in one of the formats, and such that no peer but StatsD has room for."""
+NAMES = """counter n by k
+counter last_one
+/^NAME (?P<k>.*)$/ {
+  n[$k]++
+}
+/^LAST/ {
+  last_one++
+}
+"""
+
+
+def hostile(place: Place, *flags: str) -> Daemon:
+    """Pushes every second; has counted each of `HOSTILE` and `LONG` once."""
+    (place.progs / "names.mtail").write_text(NAMES)
+    return daemon(place, *flags, lines=b"".join(b"NAME %b\n" % name for name in HOSTILE + LONG) + b"LAST\n")
+
+
+def daemon(place: Place, *flags: str, lines: bytes = LINES) -> Daemon:
+    """Pushes every second; has counted the lines."""
     log = place.logs / "a.log"
     log.touch()
     started = place.start("--metric_push_interval=1s", "--metric_push_write_deadline=5s", *flags)
-    append(log, LINES)
-    started.wait_for("lines_total", 4)
+    append(log, lines)
+    started.wait_for("lines_total", lines.count(b"\n"))
     return started
 
 
@@ -32,7 +67,8 @@ def variable(daemon: Daemon, name: str) -> int:
     return int(json.loads(daemon.ask("/debug/vars")[1])[name])
 
 
-def test_collectd(place: Place, systems: Systems) -> None:
+def start_collectd(place: Place, systems: Systems) -> tuple[System, Path, Path]:
+    """The program, its data and its socket."""
     data, sock = place.root / "csv", place.root / "collectd.sock"
     config = systems.configure(
         "collectd/collectd.conf",
@@ -47,17 +83,22 @@ def test_collectd(place: Place, systems: Systems) -> None:
     config.write_text(extra + config.read_text())
     collectd = systems.start("usr/sbin/collectd", "-f", "-C", config)
     collectd.wait_file(sock)
+    return collectd, data, sock
+
+
+def collected(data: Path) -> dict[str, float]:
+    """The newest value of each of collectd's files, by its name without the date."""
+    tables = {path: list(csv.reader(path.read_text().splitlines())) for path in data.rglob("*-20*")}
+    return {
+        re.sub(r"-\d{4}-\d\d-\d\d$", "", str(path.relative_to(data))): float(rows[-1][1])
+        for path, rows in tables.items()
+        if len(rows) > 1
+    }
+
+
+def test_collectd(place: Place, systems: Systems) -> None:
+    collectd, data, sock = start_collectd(place, systems)
     subject = daemon(place, "--collectd_socketpath", str(sock), "--collectd_prefix", "x.")
-
-    def found() -> dict[str, float]:
-        """The newest value of each file, by its name without the date."""
-        tables = {path: list(csv.reader(path.read_text().splitlines())) for path in data.rglob("*-20*")}
-        return {
-            re.sub(r"-\d{4}-\d\d-\d\d$", "", str(path.relative_to(data))): float(rows[-1][1])
-            for path, rows in tables.items()
-            if len(rows) > 1
-        }
-
     base = f"{socket.gethostname()}/x.mtail-count.mtail"
     expected = {
         f"{base}/counter-words_total-word-a": 3,
@@ -66,12 +107,34 @@ def test_collectd(place: Place, systems: Systems) -> None:
         f"{base}/gauge-last": 7,
         f"{base}/histogram-sizes": 63,
     }
-    wait_until(lambda: found() == expected, lambda: f"{found()}\n{subject.log}\n{collectd.log}", START)
+    wait_until(
+        lambda: collected(data) == expected, lambda: f"{collected(data)}\n{subject.log}\n{collectd.log}", START
+    )
     assert variable(subject, "collectd_export_success") >= 5
     assert subject.stop() == 0
 
 
-def test_graphite(place: Place, systems: Systems) -> None:
+def test_hostile_names_in_collectd(place: Place, systems: Systems) -> None:
+    """Each is carried as it is, but for what is no text; nothing is refused but what did not change."""
+    collectd, data, sock = start_collectd(place, systems)
+    subject = hostile(place, "--collectd_socketpath", str(sock))
+    base = f"{socket.gethostname()}/mtail-names.mtail/counter"
+    kept = {b"not\xffutf8": "not\ufffdutf8", b"a\rb": "a_b", b"nul\0nul": "nul_nul"}
+    names = [kept.get(name) or name.decode().replace("-", "_") for name in HOSTILE]
+    expected = {f"{base}-last_one", *(f"{base}-n-k-{name}" for name in names)}
+
+    def found() -> set[str]:
+        return {name for name, value in collected(data).items() if "names.mtail" in name and value == 1}
+
+    wait_until(lambda: found() == expected, lambda: f"{found() ^ expected}\n{subject.log}\n{collectd.log}", START)
+    assert variable(subject, "collectd_export_dropped") >= len(LONG)
+    assert not (data / "other").exists()
+    assert "Unknown command" not in subject.log
+    assert subject.stop() == 0
+
+
+def start_carbon(place: Place, systems: Systems) -> tuple[System, Path, int]:
+    """The program, its storage and its port."""
     port, storage = free_port(), place.root / "storage"
     for name in ("whisper", "log"):
         (storage / name).mkdir(parents=True)
@@ -90,6 +153,11 @@ def test_graphite(place: Place, systems: Systems) -> None:
     systems.configure("graphite/storage-schemas.conf", {"60s:1d": "1s:1d"})
     carbon = systems.start("usr/bin/carbon-cache", "--nodaemon", "--config", config, "start")
     carbon.wait_for(port)
+    return carbon, storage, port
+
+
+def test_graphite(place: Place, systems: Systems) -> None:
+    carbon, storage, port = start_carbon(place, systems)
     subject = daemon(place, "--graphite_host_port", f"localhost:{port}", "--graphite_prefix", "logs.")
     base = storage / "whisper/logs/count/mtail"
 
@@ -122,25 +190,70 @@ def test_graphite(place: Place, systems: Systems) -> None:
     assert subject.stop() == 0
 
 
-def test_statsd(place: Place, systems: Systems) -> None:
+def test_hostile_names_in_graphite(place: Place, systems: Systems) -> None:
+    """Each has its file, carbon finds no fault with any, and keeps the connection to the end."""
+    carbon, storage, port = start_carbon(place, systems)
+    subject = hostile(place, "--graphite_host_port", f"127.0.0.1:{port}")
+    names = "x:100000_c 10_0_0_1:8080 ::1 say_hi_ a_5_1700000000 x_tag=value y_tag=_value_ y_c_@0_001 z_#tag:value"
+    names += " back_slash no_break not\ufffdutf8 a_b nul_nul"
+    expected = {"last_one", *(f"n/k/{name}" for name in names.split())}
+
+    def found() -> set[str]:
+        base = storage / "whisper/names/mtail"
+        return {str(path.relative_to(base).with_suffix("")) for path in base.rglob("*.wsp")}
+
+    wait_until(lambda: found() == expected, lambda: f"{found() ^ expected}\n{subject.log}\n{carbon.log}", START)
+    assert variable(subject, "graphite_export_dropped") >= len(LONG)
+    logged = "".join(path.read_text() for path in (storage / "log").rglob("*.log")) + carbon.log
+    assert not re.search("invalid line|Error|Traceback", logged), logged
+    assert subject.stop() == 0
+
+
+def start_statsd(systems: Systems) -> tuple[int, int]:
+    """Its port and that of its management."""
     port, management = free_port(socket.SOCK_DGRAM), free_port()
     # No flush while the test looks: what counters have is gone afterwards.
     changes = {"port: 8125": f"port: {port}", "mgmt_port: 8126": f"mgmt_port: {management}", "60000": "3600000"}
     config = systems.configure("statsd/config.js", changes)
-    home = systems.root.node / "node_modules/statsd"
-    statsd = systems.start("node", home / "stats.js", config, path=True)
+    statsd = systems.start("node", systems.root.node / "node_modules/statsd/stats.js", config, path=True)
     statsd.wait_for(management)
+    return port, management
+
+
+def asked(management: int, what: str) -> str:
+    with socket.create_connection(("127.0.0.1", management), START) as connection:
+        connection.sendall(f"{what}\n".encode())
+        answer = b""
+        while b"END" not in answer:
+            answer += connection.recv(65536)
+    return answer.decode()
+
+
+def test_hostile_names_in_statsd(place: Place, systems: Systems) -> None:
+    """Each counts once, under a name of its own; there is no bad line."""
+    port, management = start_statsd(systems)
+    subject = hostile(place, "--statsd_hostport", f"127.0.0.1:{port}")
+    names = "x_100000_c 10_0_0_1_8080 _1 say_hi_ a_5_1700000000 x_tag=value ytag=_value_ y_c_0_001 z_tag_value"
+    names += f" back_slash no_break notutf8 a_b nul_nul {LONG[0].decode()} {LONG[1].decode()}"
+
+    def found() -> dict[str, float]:
+        pairs = re.findall(r"'?names\.mtail\.n\.k\.([^':]+)'?: ([-\d.]+)", asked(management, "counters"))
+        return {name: float(value) for name, value in pairs if not name.startswith("P")}
+
+    expected = dict.fromkeys(names.split(), 1.0)
+    wait_until(lambda: found() == expected, lambda: f"{found()}\n{subject.log}", START)
+    assert re.search(r"'statsd.bad_lines_seen': 0\b", asked(management, "counters"))
+    assert subject.stop() == 0
+
+
+def test_statsd(place: Place, systems: Systems) -> None:
+    port, management = start_statsd(systems)
     progs = place.progs / "more.mtail"
     progs.write_text("timer took\ngauge below\n/^b (?P<n>\\d+)/ {\n  took = $n\n  below = 0 - $n\n}\n")
     subject = daemon(place, "--statsd_hostport", f"127.0.0.1:{port}", "--statsd_prefix", "x.")
 
     def ask(what: str) -> str:
-        with socket.create_connection(("127.0.0.1", management), START) as connection:
-            connection.sendall(f"{what}\n".encode())
-            answer = b""
-            while b"END" not in answer:
-                answer += connection.recv(65536)
-        return answer.decode()
+        return asked(management, what)
 
     def numbers(what: str) -> dict[str, float]:
         return {name: float(value) for name, value in re.findall(r"'?(x\.[^':]+)'?: ([-\d.]+)", ask(what))}
@@ -216,28 +329,22 @@ def test_the_environment_of_opentelemetry(place: Place) -> None:
 
 
 def test_last_counts_are_pushed_at_the_end(place: Place, systems: Systems) -> None:
-    port, management = free_port(socket.SOCK_DGRAM), free_port()
-    changes = {"port: 8125": f"port: {port}", "mgmt_port: 8126": f"mgmt_port: {management}", "60000": "3600000"}
-    config = systems.configure("statsd/config.js", changes)
-    statsd = systems.start("node", systems.root.node / "node_modules/statsd/stats.js", config, path=True)
-    statsd.wait_for(management)
+    port, management = start_statsd(systems)
     log = place.logs / "a.log"
     log.touch()
     subject = place.start("--statsd_hostport", f"127.0.0.1:{port}")
     append(log, LINES)
     subject.wait_for("lines_total", 4)
     assert subject.stop() == 0
-    with socket.create_connection(("127.0.0.1", management), START) as connection:
-        connection.sendall(b"counters\n")
-        answer = b""
-        while b"END" not in answer:
-            answer += connection.recv(65536)
-    assert b"'count.mtail.lines_total': 4" in answer
+    assert "'count.mtail.lines_total': 4" in asked(management, "counters")
 
 
 def test_peers_that_are_down_or_silent_hold_up_nothing(place: Place) -> None:
     """A full pipe to carbon, a collectd and a collector that accept and say nothing, a StatsD that is not there."""
-    (place.progs / "many.mtail").write_text("counter many_total by n\n/^many (?P<n>.*)/ {\n  many_total[$n]++\n}\n")
+    (place.progs / "many.mtail").write_text(
+        "counter many_total by n\ncounter few_total by k\n"
+        "/^many (?P<k>\\S{100}) (?P<n>.*)/ {\n  many_total[$n]++\n  few_total[$k]++\n}\n"
+    )
     log = place.logs / "a.log"
     log.touch()
     with socket.socket(socket.AF_UNIX) as collectd, socket.create_server(("127.0.0.1", 0)) as silent:
@@ -252,7 +359,9 @@ def test_peers_that_are_down_or_silent_hold_up_nothing(place: Place) -> None:
         }
         flags = [f"--{name}={value}" for name, value in targets.items()]
         daemon = place.start("--metric_push_interval=200ms", "--metric_push_write_deadline=1s", *flags)
-        append(log, b"".join(b"many %05d%s\n" % (number, b"x" * 8000) for number in range(2000)))
+        # Names as long as each peer takes them: more than their buffers hold.
+        long = b"/".join([b"x" * 200] * 19)
+        append(log, b"".join(b"many %0100d %05d%s\n" % (number, number, long) for number in range(2000)))
         daemon.wait_for("lines_total", 2000, START)
         for name in ("collectd", "graphite", "statsd", "otlp"):
             failed = re.compile(rf"{name} \S+: pusher write error: ")

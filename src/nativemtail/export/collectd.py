@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from nativemtail.export import wire
-from nativemtail.export.values import encode, exported, flat_name, time_text, value_text
+from nativemtail.export import names, wire
+from nativemtail.export.values import encode, exported, flat_name, is_number, time_text, value_text
 from nativemtail.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nativemtail._core import Metric, Snapshot
+    from nativemtail._core import Metric, Row, Snapshot
     from nativemtail.export.wire import Budget
 
 log = Log(__name__)
@@ -22,10 +23,26 @@ _KINDS = {1: "counter", 2: "gauge", 3: "gauge", 5: "histogram"}
 
 def entries(snapshot: Snapshot, metric: Metric, *, host_name: str, interval: int, prefix: str = "") -> Iterator[bytes]:
     """For each label set its line; `interval` in seconds."""
+    return (entry for _, _, entry in _entries(snapshot, metric, f"{host_name}/{prefix}", interval))
+
+
+def _entries(snapshot: Snapshot, metric: Metric, start: str, interval: int) -> Iterator[tuple[Row, bool, bytes]]:
+    """Row, whether its name is short enough, and line."""
+    program = names.collectd(metric.program)
+    kind = _KINDS[metric.kind]
     for row in snapshot.rows(metric):
-        instance = flat_name(metric.name, metric.keys, row.labels, "-")
-        identifier = f"{host_name}/{prefix}mtail-{metric.program}/{_KINDS[metric.kind]}-{instance}"
-        yield encode(f'PUTVAL "{identifier}" interval={interval} {time_text(row)}:{value_text(row)}\n')
+        instance = flat_name(metric.name, metric.keys, row.labels, "-", names.collectd)
+        identifier = names.collectd_quoted(f"{start}mtail-{program}/{kind}-{instance}")
+        line = encode(f'PUTVAL "{identifier}" interval={interval} {time_text(row)}:{_value(row, kind)}\n')
+        fits = len(encode(instance)) <= names.COLLECTD_NAME and len(line) <= names.COLLECTD_LINE
+        yield row, fits, line
+
+
+def _value(row: Row, kind: str) -> str:
+    """A counter's is whole: of `1e+06`, as other values are written, collectd takes the 1."""
+    if kind == "counter" and isinstance(row.value, float) and math.isfinite(row.value):
+        return str(int(row.value))
+    return value_text(row)
 
 
 class Collectd:
@@ -39,6 +56,7 @@ class Collectd:
         self._interval = int(interval)
         self._prefix = prefix
         self._refusal = ""
+        self._left_out = names.LeftOut(path)
 
     def push(self, snapshot: Snapshot, budget: Budget, count: Callable[[str, int], None]) -> None:
         """Raises PushError."""
@@ -47,10 +65,15 @@ class Collectd:
         with wire.stream(sock, budget, lambda n: count("success", n), answers.hear) as stream:
             for metric in exported(snapshot, text=False):
                 count("total", 1)
-                for entry in entries(
-                    snapshot, metric, host_name=self._host_name, interval=self._interval, prefix=self._prefix
-                ):
-                    stream.write(entry)
+                start = f"{self._host_name}/{self._prefix}"
+                for row, fits, entry in _entries(snapshot, metric, start, self._interval):
+                    if not is_number(row):
+                        self._left_out.note(count, "the value is no number", entry)
+                    elif not fits:
+                        self._left_out.note(count, "the name is too long for collectd", entry)
+                    else:
+                        stream.write(entry)
+        count("dropped", answers.refused)
         self._report(answers)
 
     def _report(self, answers: _Answers) -> None:

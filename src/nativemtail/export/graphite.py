@@ -6,8 +6,8 @@ import math
 import socket
 from typing import TYPE_CHECKING
 
-from nativemtail.export import wire
-from nativemtail.export.values import encode, exported, flat_name, number, time_text, value_text
+from nativemtail.export import names, wire
+from nativemtail.export.values import encode, exported, flat_name, is_number, number, time_text, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,9 +30,14 @@ def entries(snapshot: Snapshot, metric: Metric, *, prefix: str = "") -> Iterator
 
     `prefix` stands verbatim in front of each line.
     """
+    return (entry for _, entry in _entries(snapshot, metric, prefix))
+
+
+def _entries(snapshot: Snapshot, metric: Metric, prefix: str) -> Iterator[tuple[Row, bytes]]:
+    start = f"{prefix}{names.graphite(metric.program)}."
     for row in snapshot.rows(metric):
-        path = f"{prefix}{metric.program}.{flat_name(metric.name, metric.keys, row.labels, '.')}"
-        yield encode("".join(_lines(path, row)))
+        path = start + flat_name(metric.name, metric.keys, row.labels, ".", names.graphite)
+        yield row, encode("".join(_lines(path, row)))
 
 
 def _lines(path: str, row: Row) -> Iterator[str]:
@@ -41,7 +46,7 @@ def _lines(path: str, row: Row) -> Iterator[str]:
         for upper, count in row.buckets:
             yield f"{path}.bin_{'inf' if upper == math.inf else number(upper)} {count} {time}\n"
         yield f"{path}.count {row.count} {time}\n"
-    yield f"{path} {value_text(row)} {time}\n"
+    yield f"{path} {value_text(row).replace(chr(10), '_')} {time}\n"
 
 
 class Graphite:
@@ -52,6 +57,7 @@ class Graphite:
     def __init__(self, address: str, *, prefix: str = "") -> None:
         self.peer = address
         self._prefix = prefix
+        self._left_out = names.LeftOut(address)
 
     def push(self, snapshot: Snapshot, budget: Budget, count: Callable[[str, int], None]) -> None:
         """Raises PushError."""
@@ -59,5 +65,10 @@ class Graphite:
         with wire.stream(sock, budget, lambda n: count("success", n)) as stream:
             for metric in exported(snapshot, text=False):
                 count("total", 1)
-                for entry in entries(snapshot, metric, prefix=self._prefix):
-                    stream.write(entry)
+                for row, entry in _entries(snapshot, metric, self._prefix):
+                    if not is_number(row):
+                        self._left_out.note(count, "the value is no number", entry)
+                    elif not names.fits_graphite(entry.partition(b" ")[0]):
+                        self._left_out.note(count, "the name is too long for a file of Graphite's", entry)
+                    else:
+                        stream.write(entry)

@@ -8,17 +8,14 @@ import os
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from nativemtail.export import wire
-from nativemtail.export.values import encode, exported, flat_name, number, value_text
-from nativemtail.log import Log
+from nativemtail.export import names, wire
+from nativemtail.export.values import encode, exported, flat_name, is_number, number, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nativemtail._core import Metric, Row, Snapshot
     from nativemtail.export.wire import Budget
-
-log = Log(__name__)
 
 COUNTER, GAUGE, TIMER = 1, 2, 3
 """`Metric.kind`."""
@@ -30,26 +27,42 @@ Totals = tuple[float, ...]
 
 
 class Datagram(NamedTuple):
-    """What is sent of a label set, if anything; once it is sent, `totals` are what the server has."""
+    """What is sent of a label set, if anything; once it is sent, `totals` are what the server has.
+
+    `cannot` is why it cannot be sent, if so.
+    """
 
     key: Key
     totals: Totals
     data: bytes
+    cannot: str = ""
 
 
 def datagrams(snapshot: Snapshot, metric: Metric, known: dict[Key, Totals], *, prefix: str = "") -> Iterator[Datagram]:
     """For each label set what is new since `known`, which has what was sent of counters and histograms."""
+    start = f"{prefix}{names.statsd(metric.program)}."
     for row in snapshot.rows(metric):
-        path = f"{prefix}{metric.program}.{flat_name(metric.name, metric.keys, row.labels, '.')}"
+        path = start + flat_name(metric.name, metric.keys, row.labels, ".", names.statsd)
         key = (metric.program, metric.name, metric.kind, metric.type, metric.keys, row.labels)
-        if metric.kind in (GAUGE, TIMER):
-            yield Datagram(key, (), encode(_level(path, metric.kind, row)))
+        if not is_number(row):
+            yield Datagram(key, (), encode(path), "the value is no number")
+        elif metric.kind in (GAUGE, TIMER):
+            yield Datagram(key, (), encode(_level(path, metric.kind, row)), _no_level(metric.kind, row))
         elif row.value is None:
             yield _increases(key, {f"{path}.count": row.count, f"{path}.sum": row.sum}, known)
         elif isinstance(row.value, bytes):
             yield Datagram(key, (), encode(f"{path}:{value_text(row)}|c"))
         else:
             yield _increases(key, {path: row.value}, known)
+
+
+def _no_level(kind: int, row: Row) -> str:
+    """Why a server would take the value for a mistake; empty if it would not."""
+    if isinstance(row.value, float) and not math.isfinite(row.value):
+        return "the value is no number"
+    if kind == TIMER and not isinstance(row.value, bytes) and row.value is not None and row.value < 0:
+        return "a time is negative"
+    return ""
 
 
 def _level(path: str, kind: int, row: Row) -> str:
@@ -81,7 +94,7 @@ class Statsd:
         self.peer = address
         self._prefix = prefix
         self._known: dict[Key, Totals] = {}
-        self._too_long = False
+        self._left_out = names.LeftOut(address)
 
     def push(self, snapshot: Snapshot, budget: Budget, count: Callable[[str, int], None]) -> None:
         """Raises PushError."""
@@ -92,11 +105,14 @@ class Statsd:
             with sock:
                 for metric in exported(snapshot, text=False):
                     count("total", 1)
-                    for key, totals, data in datagrams(snapshot, metric, self._known, prefix=self._prefix):
-                        if not data or self._send(sock, deadline, data):
+                    for key, totals, data, cannot in datagrams(snapshot, metric, self._known, prefix=self._prefix):
+                        cannot = cannot or self._send(sock, deadline, data)
+                        if not cannot:
                             fresh[key] = totals
                             count("success", bool(data))
-                        elif key in self._known:
+                            continue
+                        self._left_out.note(count, cannot, data)
+                        if key in self._known:
                             fresh[key] = self._known[key]
                 # A refusal of the last datagram; without this check it would go unseen.
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -110,16 +126,16 @@ class Statsd:
             raise wire.WriteError(error) from None
         self._known = {key: totals for key, totals in fresh.items() if totals}
 
-    def _send(self, sock: socket.socket, deadline: float, data: bytes) -> bool:
-        """Whether it was sent; a datagram longer than can be is left out."""
+    @staticmethod
+    def _send(sock: socket.socket, deadline: float, data: bytes) -> str:
+        """Send it, if there is something; why it cannot be sent, if so."""
+        if not data:
+            return ""
         try:
             sock.settimeout(wire.left(deadline))
             sock.send(data)
         except OSError as error:
             if error.errno != errno.EMSGSIZE:
                 raise
-            if not self._too_long:
-                log.warning("%s: label sets of more than a datagram's length are left out: %.200r", self.peer, data)
-            self._too_long = True
-            return False
-        return True
+            return "they are longer than a datagram"
+        return ""

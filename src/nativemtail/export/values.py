@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from nativemtail._core import Metric, Row, Snapshot
 
 KIND_TEXT = 4
 """`Metric.kind` of a text metric, as in the JSON form (§2.1)."""
+
+_NUMBER = re.compile(rb"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
 def exported(snapshot: Snapshot, *, text: bool) -> Iterator[Metric]:
@@ -51,10 +54,20 @@ def time_text(row: Row) -> str:
     return str(seconds if row.time >= 0 else -seconds)
 
 
-def flat_name(name: str, keys: Iterable[str], labels: Iterable[str], separator: str) -> str:
-    """Name, keys and label values in one word; the separator inside keys and values becomes `_`."""
-    parts = (part.replace(separator, "_") for pair in sorted(zip(keys, labels, strict=True)) for part in pair)
-    return separator.join((name, *parts))
+def is_number(row: Row) -> bool:
+    """Whether the value is one; that of a text need not be."""
+    return not isinstance(row.value, bytes) or _NUMBER.fullmatch(row.value) is not None
+
+
+def flat_name(
+    name: str, keys: Iterable[str], labels: Iterable[str], separator: str, clean: Callable[[str], str] = str
+) -> str:
+    """Name, keys and label values in one word; the separator inside keys and values becomes `_`.
+
+    `clean` takes out of each part what the format cannot carry.
+    """
+    parts = (clean(part.replace(separator, "_")) for pair in sorted(zip(keys, labels, strict=True)) for part in pair)
+    return separator.join((clean(name), *parts))
 
 
 def encode(text: str) -> bytes:
