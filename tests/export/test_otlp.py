@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,8 +60,8 @@ def collector(endpoint: str, seconds: float = 5) -> Otlp:
     return Otlp(endpoint, host_name="box", version="1.2", seconds=seconds)
 
 
-def push(target: Otlp, store: Any) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def push(target: Otlp, store: Any) -> Counter[str]:
+    counts: Counter[str] = Counter()
     target.push(store.snapshot(), Budget(5), lambda what, n: counts.update({what: n}))
     return counts
 
@@ -117,6 +119,52 @@ def test_environment(live: Callable[[str], Any], receiver: Any, monkeypatch: pyt
     assert attributes["service.name"] == "logs"
 
 
+@pytest.mark.parametrize("habit", ["slow", "stuck"])
+def test_one_deadline_for_all_batches(live: Callable[[str], Any], receiver: Any, habit: str) -> None:
+    """A collector that takes its time for each batch, and one that takes two and no more."""
+    run = live(PROGRAM)
+    run.feed(*(f"hit {number}" for number in range(10 * BATCH)))
+    taken = threading.Event()
+
+    def wait(requests: int) -> None:
+        if habit == "slow":
+            time.sleep(0.6)
+        elif requests == 2:
+            taken.wait(10)
+
+    receiver.wait = wait
+    target = collector(receiver.endpoint, seconds=1.5)
+    counts: Counter[str] = Counter()
+    began = time.monotonic()
+    with pytest.raises(PushError, match="pusher write error"):
+        target.push(run.store.snapshot(), Budget(1.5), lambda what, n: counts.update({what: n}))
+    took = time.monotonic() - began
+    taken.set()
+    assert 1.2 < took < 5
+    assert counts["success"] % BATCH == 0
+    assert BATCH <= counts["success"] < 10 * BATCH
+    receiver.wait = lambda requests: None
+    assert push(target, run.store)["total"] > 0, "the next push has all its time"
+    target.close()
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_a_collector_that_is_down_is_asked_once(
+    live: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    """Not once for each batch."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    run = live(PROGRAM)
+    run.feed(*(f"hit {number}" for number in range(10 * BATCH)))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        target = collector(f"127.0.0.1:{nobody.getsockname()[1]}", seconds=0.5)
+        began = time.monotonic()
+        with pytest.raises(PushError, match="pusher write error"):
+            push(target, run.store)
+        assert time.monotonic() - began < 3
+
+
 def test_many_label_sets_come_in_batches(live: Callable[[str], Any], receiver: Any) -> None:
     run = live(PROGRAM)
     run.feed(*(f"hit {number}" for number in range(BATCH + 5)))
@@ -134,11 +182,11 @@ def test_many_label_sets_come_in_batches(live: Callable[[str], Any], receiver: A
 
 def test_a_collector_that_refuses(live: Callable[[str], Any], receiver: Any) -> None:
     """The reason is in the error, and the library's own messages are not in the log."""
+    run = live(PROGRAM)
     said: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = said.append  # type: ignore[method-assign]
     logging.getLogger().addHandler(handler)
-    run = live(PROGRAM)
     target = collector(receiver.endpoint)
     receiver.refuse = True
     with pytest.raises(PushError, match=r"pusher write error: .*(not today|INVALID_ARGUMENT)"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.server
 import threading
+from collections.abc import Callable
 from concurrent import futures
 from typing import Any
 
@@ -22,6 +23,8 @@ class Receiver:
         self.requests: list[Any] = []
         self.headers: dict[str, str] = {}
         self.refuse = False
+        self.wait: Callable[[int], object] = lambda requests: None
+        """Is told how many requests there were, before the next one is answered."""
 
     def metrics(self) -> dict[str, Any]:
         """The newest of each, by program and name."""
@@ -45,6 +48,7 @@ class Grpc(Receiver, service_grpc.MetricsServiceServicer):
         self.server.start()
 
     def Export(self, request: Any, context: Any) -> Any:
+        self.wait(len(self.requests))
         if self.refuse:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not today")
         self.headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
@@ -64,6 +68,7 @@ class Http(Receiver):
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                receiver.wait(len(receiver.requests))
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 refuse = receiver.refuse or self.path != "/v1/metrics"
                 if not refuse:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from itertools import groupby
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nativemtail.export.values import exported
-from nativemtail.export.wire import PushError
+from nativemtail.export.wire import PushError, WriteError, left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +30,9 @@ STRING, BUCKETS = 2, 3
 """`Metric.kind` and `Metric.type`."""
 BATCH = 2000
 """Points in a request: gRPC servers take 4 MiB by default."""
+
+_SHARE = 0.9
+"""So much of its time must be left to an exporter, or the next batch gets another."""
 
 _LIBRARY_LOGGER = "opentelemetry.exporter.otlp"
 _PROTOCOLS = ("grpc", "http/protobuf")
@@ -56,6 +59,9 @@ class Otlp:
         self.peer = endpoint or _environment("ENDPOINT") or _DEFAULT_ENDPOINT
         self._started = time.time_ns()
         self._failures = _library_log()
+        self._closed = False
+        self._protocol, self._endpoint = protocol, endpoint
+        self._longest = self._patience = seconds
         try:
             self._exporter = _exporter(protocol, endpoint, seconds)
             self._resource = _resource(host_name, version)
@@ -65,20 +71,34 @@ class Otlp:
             raise SetUpError(f"cannot push to {self.peer}: {error}") from None
 
     def push(self, snapshot: Snapshot, budget: Budget, count: Callable[[str, int], None]) -> None:
-        """Raises PushError."""
+        """One deadline for all batches; the first that fails is the last.  Raises PushError."""
         from opentelemetry.sdk.metrics.export import MetricExportResult
 
+        deadline = budget.deadline()
         shown = [metric for metric in exported(snapshot, text=False) if metric.type != STRING]
         count("total", len(shown))
-        data, points = metrics_data(snapshot, shown, self._resource, self._started)
-        self._failures.last = ""
-        if points and self._exporter.export(data) is not MetricExportResult.SUCCESS:
-            raise PushError(f"pusher write error: {self._failures.last or 'the collector did not take it'}")
-        count("success", points)
+        for data, points in batches(snapshot, shown, self._resource, self._started):
+            self._failures.last = ""
+            if self._exporter_until(deadline).export(data) is not MetricExportResult.SUCCESS:
+                raise PushError(f"pusher write error: {self._failures.last or 'the collector did not take it'}")
+            count("success", points)
 
     def close(self) -> None:
         """Gives up a push that is under way."""
+        self._closed = True
         self._exporter.shutdown(timeout_millis=0)
+
+    def _exporter_until(self, deadline: float) -> sdk.MetricExporter:
+        """One that gives up by then: it is told so only when it is made.  Raises WriteError."""
+        try:
+            seconds = min(left(deadline), self._longest)
+        except TimeoutError as error:
+            raise WriteError(error) from None
+        if not _SHARE * self._patience <= seconds <= self._patience and not self._closed:
+            self._exporter.shutdown(timeout_millis=0)
+            self._patience = seconds
+            self._exporter = _exporter(self._protocol, self._endpoint, seconds)
+        return self._exporter
 
 
 def _environment(name: str) -> str:
@@ -93,12 +113,14 @@ def _exporter(protocol: str, endpoint: str, seconds: float) -> sdk.MetricExporte
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc
 
-        return Grpc(endpoint=endpoint or None, timeout=seconds, max_export_batch_size=BATCH)
+        # It keeps the second of two reasons within 20 s to itself, whatever they are.
+        logging.getLogger(f"{_LIBRARY_LOGGER}.proto.grpc.exporter").filters.clear()
+        return Grpc(endpoint=endpoint or None, timeout=seconds)
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http
 
     if endpoint and urlsplit(endpoint).path in ("", "/"):
         endpoint = endpoint.rstrip("/") + "/v1/metrics"
-    return Http(endpoint=endpoint or None, timeout=seconds, max_export_batch_size=BATCH)
+    return Http(endpoint=endpoint or None, timeout=seconds)
 
 
 def _resource(host_name: str, version: str) -> Resource:
@@ -135,30 +157,38 @@ def _library_log() -> _LastMessage:
 # --- from a snapshot to the library's data -----------------------------------------------------------------------
 
 
-def metrics_data(
+def batches(
     snapshot: Snapshot, metrics: Iterable[Metric], resource: Resource, started: int
-) -> tuple[sdk.MetricsData, int]:
-    """All of `metrics`, a scope for each program, and how many points they have; `started` in nanoseconds."""
+) -> Iterator[tuple[sdk.MetricsData, int]]:
+    """All of `metrics` in requests, and how many points each has; `started` in nanoseconds."""
+    found: dict[str, list[sdk.Metric]] = {}
+    room = BATCH
+    for metric in metrics:
+        rows = snapshot.rows(metric)
+        while taken := list(islice(rows, room)):
+            found.setdefault(metric.program, []).append(_metric(metric, taken, started))
+            room -= len(taken)
+            if not room:
+                yield _metrics_data(found, resource), BATCH
+                found, room = {}, BATCH
+    if found:
+        yield _metrics_data(found, resource), BATCH - room
+
+
+def _metrics_data(found: dict[str, list[sdk.Metric]], resource: Resource) -> sdk.MetricsData:
+    """A scope for each program."""
     from opentelemetry.sdk.metrics import export as sdk
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    scopes = []
-    points = 0
-    for program, group in groupby(sorted(metrics, key=lambda m: m.program), key=lambda m: m.program):
-        found = [entry for metric in group for entry in _metric(snapshot, metric, started)]
-        points += sum(len(entry.data.data_points) for entry in found)
-        scopes.append(sdk.ScopeMetrics(InstrumentationScope(_utf8(program)), found, ""))
-    return sdk.MetricsData([sdk.ResourceMetrics(resource, scopes, "")]), points
+    scopes = [sdk.ScopeMetrics(InstrumentationScope(_utf8(program)), metrics, "") for program, metrics in found.items()]
+    return sdk.MetricsData([sdk.ResourceMetrics(resource, scopes, "")])
 
 
-def _metric(snapshot: Snapshot, metric: Metric, started: int) -> Iterator[sdk.Metric]:
-    """The metric, unless it has no label set."""
+def _metric(metric: Metric, taken: list[Row], started: int) -> sdk.Metric:
     from opentelemetry.sdk.metrics import export as sdk
 
     data: sdk.Sum | sdk.Gauge | sdk.Histogram
-    rows = [(_common(metric, row, started), row) for row in snapshot.rows(metric)]
-    if not rows:
-        return
+    rows = [(_common(metric, row, started), row) for row in taken]
     cumulative = sdk.AggregationTemporality.CUMULATIVE
     if metric.type == BUCKETS:
         data = sdk.Histogram([_histogram(common, row) for common, row in rows], cumulative)
@@ -166,7 +196,7 @@ def _metric(snapshot: Snapshot, metric: Metric, started: int) -> Iterator[sdk.Me
         points = [sdk.NumberDataPoint(**common, value=_number(row)) for common, row in rows]
         data = sdk.Sum(points, cumulative, is_monotonic=True) if metric.kind == COUNTER else sdk.Gauge(points)
     description = f"{metric.name} defined at {_utf8(metric.source)}"
-    yield sdk.Metric(_utf8(metric.name), description, "", data)
+    return sdk.Metric(_utf8(metric.name), description, "", data)
 
 
 def _common(metric: Metric, row: Row, started: int) -> dict[str, Any]:
