@@ -254,8 +254,12 @@ class Lookout:
     """At most so many files are held until somebody takes them; it passes over more."""
     def fileno(self) -> int:
         """Readable when there may be something to `take`."""
-    def watch(self, directory: str) -> None:
-        """Hold what appears in `directory` from now on, with no slash at its end.  OSError."""
+    def watch(self, directory: str, pieces: list[str]) -> None:
+        """Hold what appears in `directory` (no slash at its end) from now on under a name that `pieces` let through.
+
+        A single piece is the name.  Of several the first begins it, the last ends it, the others come in between.
+        Others that were given for this directory still let through what they let through.  OSError.
+        """
     def take(self) -> list[tuple[str, int]]:
         """Paths, and descriptors (O_PATH) for what they named when they appeared; the caller closes these."""
     def close(self) -> None: ...

@@ -15,6 +15,8 @@ import pytest
 
 from nativemtail._core import Lookout
 
+ANY = ["", ""]
+
 WRITER = """
 import os, sys, time
 sys.stdin.readline()
@@ -48,7 +50,7 @@ def taken(lookout: Lookout, count: int) -> list[tuple[str, bytes]]:
 
 
 def test_what_is_gone_can_be_read(tmp_path: Path, lookout: Lookout) -> None:
-    lookout.watch(str(tmp_path))
+    lookout.watch(str(tmp_path), ANY)
     path = tmp_path / "a\udcff"
     for number in range(3):
         path.write_bytes(b"%d" % number)
@@ -64,7 +66,7 @@ def test_what_is_gone_can_be_read(tmp_path: Path, lookout: Lookout) -> None:
 
 def test_renames_links_and_directories(tmp_path: Path, lookout: Lookout) -> None:
     (tmp_path / "old").write_bytes(b"old")
-    lookout.watch(str(tmp_path))
+    lookout.watch(str(tmp_path), ANY)
     (tmp_path / "folder").mkdir()
     (tmp_path / "old").rename(tmp_path / "new")
     (tmp_path / "link").symlink_to("new")
@@ -72,7 +74,7 @@ def test_renames_links_and_directories(tmp_path: Path, lookout: Lookout) -> None
 
 
 def test_the_writer_of_a_pipe_is_not_let_in(tmp_path: Path, lookout: Lookout) -> None:
-    lookout.watch(str(tmp_path))
+    lookout.watch(str(tmp_path), ANY)
     os.mkfifo(tmp_path / "pipe")
     select.select([lookout.fileno()], [], [], 10)
     with pytest.raises(OSError, match="No such device"):
@@ -82,7 +84,7 @@ def test_the_writer_of_a_pipe_is_not_let_in(tmp_path: Path, lookout: Lookout) ->
 
 
 def test_it_holds_a_bounded_number(tmp_path: Path, lookout: Lookout) -> None:
-    lookout.watch(str(tmp_path))
+    lookout.watch(str(tmp_path), ANY)
     before = len(os.listdir("/proc/self/fd"))
     for number in range(2 * Lookout.HELD):
         (tmp_path / str(number)).touch()
@@ -96,25 +98,48 @@ def test_it_holds_a_bounded_number(tmp_path: Path, lookout: Lookout) -> None:
     assert lookout.take() == []
 
 
+@pytest.mark.parametrize(
+    ("pieces", "names"),
+    [
+        (["app.log"], ["app.log"]),
+        (["app", ".log"], ["app.log", "app-x.log", "app1.log1.log"]),
+        (["", "log", ""], ["app.log", "app-x.log", "app1.log1.log", "app.log.1", "log"]),
+        (["a", "1", "1", "g"], ["app1.log1.log"]),
+        (["app.log", "log"], []),
+    ],
+)
+def test_only_names_that_match_are_held(pieces: list[str], names: list[str], tmp_path: Path, lookout: Lookout) -> None:
+    """Others would fill its places."""
+    lookout.watch(str(tmp_path), pieces)
+    lookout.watch(str(tmp_path), pieces)
+    lookout.watch(str(tmp_path), ["end"])
+    for _ in range(Lookout.HELD):
+        (tmp_path / "other").touch()
+        (tmp_path / "other").unlink()
+    for name in ("app.log", "app-x.log", "app1.log1.log", "app.log.1", "log", "ap.txt", "end"):
+        (tmp_path / name).touch()
+    assert [name for name, _ in taken(lookout, len(names) + 1)] == [*names, "end"]
+
+
 def test_a_directory_that_goes_and_one_that_is_none(tmp_path: Path, lookout: Lookout) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    lookout.watch(str(folder))
+    lookout.watch(str(folder), ANY)
     folder.rmdir()
     with pytest.raises(FileNotFoundError):
-        lookout.watch(str(folder))
+        lookout.watch(str(folder), ANY)
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
-        lookout.watch(str(tmp_path / "file"))
+        lookout.watch(str(tmp_path / "file"), ANY)
     folder.mkdir()
-    lookout.watch(str(folder))
+    lookout.watch(str(folder), ANY)
     (folder / "a").write_bytes(b"a")
     assert taken(lookout, 1) == [("a", b"a")]
 
 
 def test_it_does_not_wait_for_the_interpreter(tmp_path: Path, lookout: Lookout) -> None:
     """While C code keeps the GIL."""
-    lookout.watch(str(tmp_path))
+    lookout.watch(str(tmp_path), ANY)
     path = tmp_path / "a"
     with subprocess.Popen([sys.executable, "-S", "-c", WRITER, str(path)], stdin=subprocess.PIPE) as writer:
         assert writer.stdin is not None

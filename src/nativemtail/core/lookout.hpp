@@ -21,12 +21,19 @@
 #include <thread>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 class LookoutThread {
     static constexpr int HASTE = 10;
+    static constexpr size_t NAMES = 256;
     int inotify = -1, stopping = -1;
     std::mutex guard;
-    std::unordered_map<int, std::string> directories;
+    using Pieces = std::vector<std::string>;
+    struct Directory {
+        std::string path;
+        std::vector<Pieces> names;
+    };
+    std::unordered_map<int, Directory> directories;
     std::deque<std::pair<std::string, int>> held;
     std::thread thread;
 
@@ -57,12 +64,18 @@ class LookoutThread {
         return problem;
     }
 
-    int watch(const char *directory) noexcept {
+    int watch(const char *directory, Pieces *pieces) noexcept {
         std::lock_guard<std::mutex> hold(guard);
         const int number = inotify_add_watch(inotify, directory, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
         if (number < 0) return errno;
         try {
-            directories[number] = directory;
+            Directory &watched = directories[number];
+            watched.path = directory;
+            for (const Pieces &known : watched.names) {
+                if (known == *pieces) return 0;
+            }
+            if (watched.names.size() == NAMES) watched.names.assign(1, Pieces(2));  // any name
+            watched.names.push_back(std::move(*pieces));
         } catch (...) {
             return ENOMEM;
         }
@@ -127,12 +140,36 @@ class LookoutThread {
         if (any && write(ready, &one, sizeof one) < 0) return;
     }
 
+    static bool is_wanted(const Directory &directory, const std::string &name) noexcept {
+        for (const Pieces &pieces : directory.names) {
+            if (has(name, pieces)) return true;
+        }
+        return false;
+    }
+
+    static bool has(const std::string &name, const Pieces &pieces) noexcept {
+        if (pieces.size() < 2) return !pieces.empty() && name == pieces[0];
+        const std::string &first = pieces.front(), &last = pieces.back();
+        if (name.size() < first.size() + last.size() || name.compare(0, first.size(), first)) return false;
+        const size_t end = name.size() - last.size();
+        if (name.compare(end, last.size(), last)) return false;
+        size_t at = first.size();
+        for (size_t i = 1; i + 1 < pieces.size(); i++) {
+            at = name.find(pieces[i], at);
+            if (at == std::string::npos) return false;
+            at += pieces[i].size();
+        }
+        return at <= end;
+    }
+
     bool take_hold(const inotify_event *event) {
         std::lock_guard<std::mutex> hold(guard);
         if (event->mask & IN_IGNORED) directories.erase(event->wd);
         const auto found = directories.find(event->wd);
         if (found == directories.end() || !event->len || event->mask & IN_ISDIR || held.size() >= HELD) return false;
-        std::string path = found->second + (found->second == "/" ? "" : "/") + event->name;
+        const Directory &directory = found->second;
+        if (!is_wanted(directory, event->name)) return false;
+        std::string path = directory.path + (directory.path == "/" ? "" : "/") + event->name;
         // Not opened for reading: that would let the writer of a named pipe start, and permission is asked for later.
         const int fd = open(path.c_str(), O_PATH | O_CLOEXEC);
         if (fd < 0) return false;

@@ -1,5 +1,6 @@
 import os as _os
 from libcpp.string cimport string as _String
+from libcpp.vector cimport vector as _Vector
 
 # Getting hold of new files while the tail thread scans: core/lookout.hpp has the thread.
 
@@ -7,7 +8,7 @@ cdef extern from "core/lookout.hpp" nogil:
     cppclass LookoutThread:
         int ready
         int start() noexcept
-        int watch(const char* directory) noexcept
+        int watch(const char* directory, _Vector[_String]* pieces) noexcept
         bint take(_String* path, int* fd) noexcept
         void stop() noexcept
     size_t LOOKOUT_HELD "LookoutThread::HELD"
@@ -38,8 +39,11 @@ cdef class Lookout:
     def fileno(self):
         return self.thread.ready
 
-    def watch(self, str directory not None):
-        problem = self.thread.watch(_os.fsencode(directory))
+    def watch(self, str directory not None, list pieces not None):
+        cdef _Vector[_String] wanted
+        for piece in pieces:
+            wanted.push_back(_os.fsencode(piece))
+        problem = self.thread.watch(_os.fsencode(directory), &wanted)
         if problem:
             raise OSError(problem, _os.strerror(problem), directory)
 

@@ -18,10 +18,12 @@ from typing import Any
 from nativemtail.io import watch
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, Renames, open_as, stands_for
 from nativemtail.io.fifo import FifoReader
-from nativemtail.io.follow import LATER, FileReader, Identity, Position, identity, is_stale
+from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
+from nativemtail.io.lineage import LATER
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Holder, Source
+from nativemtail.io.succession import Succession
 from nativemtail.log import Log
 
 REMEMBERED = 65_536
@@ -36,6 +38,7 @@ _CLOCK_GRAIN = 20_000_000
 _STALE_WAIT = 1.0
 _RETRY_LIMIT = 4.0
 _MAX_MOVES = 1024
+_MAX_UNPROVEN = 32
 _MAX_LINKS = 40
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG})
 
@@ -84,7 +87,7 @@ class Followed(FileReader):
     rewritten: bool
     is_copy: bool
     claim: Callable[[int], bool]
-    catch_up: Callable[[], None]
+    catch_up: Callable[[], object]
     on_rewritten: Callable[[Followed], None]
     watch: int
     name: str
@@ -204,6 +207,7 @@ class Discovery:
         self._looking: set[str] = set()
         self._said: dict[tuple[str, str], None] = {}
         self._starting = False
+        self._is_up_to_date = True
         self._started = 0
         self._inotify: watch.Inotify | None = None
         self._lookout: Holder | None = None
@@ -217,6 +221,7 @@ class Discovery:
         self._renames = Renames()
         self._unproven: dict[str, str] = {}
         self._written: dict[str, Followed] = {}
+        self._succession = Succession(loop, self._catch_up, self._adopt, self._readers.__contains__, self._open_file)
         self._dirty: dict[_Pattern, None] = {}
         self._ticking: set[str] = set()
 
@@ -262,6 +267,7 @@ class Discovery:
                 break
             yield
         self._clean()
+        yield from self._succession.drain()
         for lingering in list(self._lingering):
             yield from lingering.drain()
         others = [reader for reader in self._readers.values() if reader not in self._lingering]
@@ -385,7 +391,9 @@ class Discovery:
             reader.sources = [owner.source for owner in reader.paths]
             reader.path = reader.paths[0].path
         if isinstance(before, Followed):
-            reader.read_after(before)
+            self._succession.succeeds(path.path, before, reader)
+        else:
+            self._succession.begins(path.path)
         self._loop.queue(reader)
 
     def _is_hard_link(self, path: str, reader: Followed) -> bool:
@@ -751,11 +759,14 @@ class Discovery:
 
     def _take(self, fd: int, origin: str) -> None:
         """Read the file of `fd`, which was at `origin`, from its beginning, unless it is or was being read."""
-        info = os.fstat(fd)
-        reader = self._readers.get(identity(info))
-        is_new = reader is None and identity(info) not in self._left
-        if is_new and stat.S_ISREG(info.st_mode) and info.st_mtime_ns >= self._started:
-            self._linger(self._follow(origin, fd, info, 0), origin)
+        reader = self._readers.get(identity(os.fstat(fd)))
+        if reader is None:
+            before = self._rotated.get(origin)
+            found = self._adopt(origin, fd)
+            if found is not None and before is not None and origin not in self._paths:
+                self._succession.succeeds(origin, before, found)
+            elif found is not None:
+                self._succession.came_between(origin, found)
             return
         os.close(fd)
         if isinstance(reader, Followed) and reader.is_copy and reader.is_untouched and not reader.rewritten:
@@ -763,6 +774,18 @@ class Discovery:
             reader.settling = reader.is_copy = False
             reader.rewind()
             self._linger(reader, origin)
+
+    def _adopt(self, path: str, fd: int) -> Followed | None:
+        """A reader for the file of `fd`, which was at `path`; None if it is or was read, or has nothing new."""
+        info = os.fstat(fd)
+        who = identity(info)
+        is_new = who not in self._readers and who not in self._left
+        if not is_new or not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._started:
+            os.close(fd)
+            return None
+        reader = self._follow(path, fd, info, 0)
+        self._linger(reader, path)
+        return reader
 
     # Files that may no longer be at their paths
 
@@ -816,18 +839,21 @@ class Discovery:
         if self._unproven or self._written:
             self._catch_up()
 
-    def _catch_up(self) -> None:
-        """Handle the events that are waiting: what looks like a copy may be a rotated file."""
+    def _catch_up(self) -> bool:
+        """Handle the events that are waiting: what looks like a copy may be a rotated file.  Whether there are more."""
         if self._inotify is not None:
             self._on_events(0)
+        return self._is_up_to_date
 
     def _handle(self, events: list[watch.Event]) -> None:
+        self._is_up_to_date = len(events) < watch.MANY
         for event in events:
             if event.mask & watch.OVERFLOW:
                 self._limit("events", "more than fs.inotify.max_queued_events events: looking at everything")
                 self._unproven.clear()
                 self._written.clear()
                 self._dirty.update(dict.fromkeys(self._patterns))
+                self._succession.lost_events(self._paths)
                 self._begin_sweep(again=False)
             elif event.watch in self._file_watches:
                 self._on_file(self._file_watches[event.watch], event)
@@ -865,10 +891,10 @@ class Discovery:
                 reader.expect_copy()
         matches = any(glob.matches(path) for glob in directory.files)
         self._note_rename(path, event, matches)
-        if matches:
-            self.look(path)
-        for link in list(self._links.get(path, ())):
-            self.look(link)
+        for named in [*([path] if matches else ()), *self._links.get(path, ())]:
+            if event.mask & (watch.CREATE | watch.MOVED_TO) and (named in self._paths or named in self._rotated):
+                self._succession.arrived(named)
+            self.look(named)
         for glob, pattern in directory.folders.items():
             if glob.matches(path):
                 self._dirty[pattern] = None
@@ -900,7 +926,7 @@ class Discovery:
         if event.mask & watch.MOVED_TO and event.cookie in self._moves:
             self._rotated_names[path] = self._unproven[path] = self._moves.pop(event.cookie)
             _trim(self._rotated_names, _MAX_MOVES)
-            _trim(self._unproven, _MAX_MOVES)
+            _trim(self._unproven, _MAX_UNPROVEN)
 
     def _clean(self) -> None:
         dirty = list(self._dirty)
@@ -917,7 +943,7 @@ class Discovery:
                 polled = True
             elif matters is pattern.glob:
                 directory.files[matters] = None
-                self._look_out(path)
+                self._look_out(path, pattern.glob.last)
             else:
                 directory.folders[matters] = pattern
         for path in pattern.glob.expand():
@@ -943,10 +969,10 @@ class Discovery:
         self._directory_watches.setdefault(number, []).append(directory)
         return directory
 
-    def _look_out(self, directory: str) -> None:
+    def _look_out(self, directory: str, pieces: list[str]) -> None:
         if self._lookout is not None:
             with contextlib.suppress(OSError):
-                self._lookout.watch(directory)
+                self._lookout.watch(directory, pieces)
 
     def _forget_directory(self, gone: _Directory) -> None:
         """A directory was deleted, moved or unmounted: so were those below it and all files in them."""
@@ -979,7 +1005,7 @@ class Discovery:
                 break
             if self._watch_directory(os.path.dirname(at)) is None:
                 break
-            self._look_out(os.path.dirname(at))
+            self._look_out(os.path.dirname(at), [os.path.basename(at)])
             hops.append(at)
             self._links.setdefault(at, set()).add(path)
         if hops:

@@ -10,7 +10,6 @@ import errno
 import os
 import re
 import stat
-import sys
 import time
 import zlib
 from collections import deque
@@ -18,14 +17,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from nativemtail.io.content import START, Content
+from nativemtail.io.lineage import LATER, Lineage
 from nativemtail.io.lines import LineReader
 from nativemtail.io.sources import TAIL, Context, Source
 
 Identity = tuple[int, int]
 """Device and inode."""
-
-LATER = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE})
-"""Errors that say that a file can be opened later."""
 
 _CLOCK_SLACK = 2_000_000_000
 _GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
@@ -79,8 +76,6 @@ class FileReader:
     """
 
     __slots__ = (
-        "_barrier",
-        "_before",
         "_before_truncation",
         "_begun",
         "_catching_up",
@@ -102,6 +97,7 @@ class FileReader:
         "identity",
         "last_data",
         "last_data_wall",
+        "lineage",
         "modified",
         "news",
         "offset",
@@ -140,10 +136,9 @@ class FileReader:
         self._oldest_copy = 0
         self._from_copy = False
         self._seen_copies: dict[tuple[int, ...], None] = {}
-        self._before: FileReader | None = None
         self._before_truncation = Position(0)
-        self._barrier = 0
         self._end = -1
+        self.lineage: Lineage | None = None
         self._stand_at(Position.of(fd, offset))
         self._begin_lines()
 
@@ -219,27 +214,6 @@ class FileReader:
             # It was empty when it was opened, so copies from before are of what it held before.
             self._oldest_copy = self.last_data_wall
 
-    def read_after(self, before: FileReader) -> None:
-        """Deliver nothing until `before` has delivered what it has by now: the lines of a path keep their order.
-
-        Unless `before` waits for this one, as when two files have swapped their names and swap them back.
-        """
-        ahead: FileReader | None = before
-        while ahead is not None:
-            if ahead is self:
-                return
-            ahead = ahead._before
-        if before.is_idle:
-            return
-        before.eof = False
-        self._before = before
-        try:
-            self._barrier = os.fstat(before.fd).st_size
-        except OSError as error:
-            self._barrier = sys.maxsize
-            if error.errno not in LATER:
-                self._before = None
-
     def turn(self) -> bool:
         """Read once; whether there may be more at once."""
         if self.closed or self._waits():
@@ -264,7 +238,7 @@ class FileReader:
         """Read block by block to the end that the file has now, then deliver the unterminated rest."""
         if self.closed:
             return
-        self._before = None
+        self.lineage = None
         with contextlib.suppress(OSError):
             self._end = os.fstat(self.fd).st_size
             last = -1
@@ -309,7 +283,7 @@ class FileReader:
 
     def close(self) -> None:
         self.closed = True
-        self._before = None
+        self._leave_lineage()
         while self._copies:
             self._copies.popleft().close()
         if self._fd >= 0:
@@ -317,13 +291,11 @@ class FileReader:
             self._fd = -1
 
     def _waits(self) -> bool:
-        before = self._before
-        if before is None:
-            return False
-        if before.closed or before.eof or before.offset >= self._barrier:
-            self._before = None
-            return False
-        return True
+        return self.lineage is not None and self.lineage.waits(self)
+
+    def _leave_lineage(self) -> None:
+        if self.lineage is not None:
+            self.lineage.remove(self)
 
     def _scan(self, block: bytearray, start: int, end: int) -> int:
         lines = 0

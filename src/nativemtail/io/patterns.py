@@ -117,6 +117,20 @@ class Glob:
             plain.append(part)
         return "/".join(plain) or "/"
 
+    @property
+    def last(self) -> list[str]:
+        """The parts of the file names that match which are in all of them, in their order: those between wildcards."""
+        part = self._parts[-1]
+        if isinstance(part, str):
+            return [part]
+        pieces = [""]
+        for token in part:
+            if isinstance(token, str):
+                pieces[-1] += token
+            else:
+                pieces.append("")
+        return pieces
+
     def matches(self, path: str) -> bool:
         """Whether `path` (absolute, clean) matches; does not look at the file system."""
         names = path.split("/")

@@ -39,8 +39,8 @@ class Holder(Protocol):
     def fileno(self) -> int:
         """Readable when there may be something to take."""
 
-    def watch(self, directory: str) -> None:
-        """Raises OSError."""
+    def watch(self, directory: str, pieces: list[str]) -> None:
+        """Hold names that begin and end with the first and last piece and have the others between; OSError."""
 
     def take(self) -> list[tuple[str, int]]:
         """Paths and descriptors for what they named when they appeared, in that order; the caller closes these."""

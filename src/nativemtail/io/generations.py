@@ -1,0 +1,146 @@
+"""The names of rotated files: which of a directory follow one another, and which are newer than a given one.
+
+`app.log.3` is older than `app.log.2`, as numbers of up to three digits are shifted; `app.log-20261130` is older than
+`app.log-20261201`.  Only names of one scheme are compared: those that differ in their digits alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import stat
+import struct
+from typing import NamedTuple
+
+_DIGITS = re.compile(r"\d+")
+_GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
+_SHIFTED = re.compile(r"[^0-9]*[1-9]\d{0,2}[^0-9]*")
+
+_AT_EMPTY_PATH = 0x1000
+_BTIME = 0x800
+_STATX_SIZE = 256
+_BIRTH = struct.Struct("=qI")
+_BIRTH_OFFSET = 80
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Scheme:
+    """How the rotated files of a log are named."""
+
+    __slots__ = ("_is_shifted", "_pattern")
+
+    def __init__(self, pattern: str, is_shifted: bool) -> None:
+        self._pattern = re.compile(pattern)
+        self._is_shifted = is_shifted
+
+    @classmethod
+    def of(cls, base: str, name: str) -> Scheme | None:
+        """The scheme by which `name` was made of `base`, both names in one directory; None when there is none."""
+        start = _shared(base, name)
+        while 0 < start < len(base) and name[start - 1].isdigit():
+            start -= 1  # the digits of one number belong together
+        end = len(name) - _shared(base[start:][::-1], name[start:][::-1])
+        while end < len(name) and name[end].isdigit():
+            end += 1
+        middle = name[start:end]
+        if not _DIGITS.search(middle):
+            return None
+        varied = "".join(f"({part})" if part == r"\d+" else re.escape(part) for part in _split(middle))
+        pattern = re.escape(name[:start]) + varied + re.escape(name[end:])
+        scheme = cls(pattern, _SHIFTED.fullmatch(middle) is not None)
+        latest, earlier = scheme.age(base), scheme.age(name)
+        if latest is not None and earlier is not None and latest < earlier:
+            return cls(pattern, not scheme._is_shifted)
+        return scheme
+
+    def age(self, name: str) -> tuple[int, ...] | None:
+        """The older, the smaller; None for a name of another scheme."""
+        found = self._pattern.fullmatch(name)
+        if found is None:
+            return None
+        numbers = tuple(map(int, found.groups()))
+        return tuple(-number for number in numbers) if self._is_shifted else numbers
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters they have in common at their beginnings."""
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _split(text: str) -> list[str]:
+    """The text with each number as the pattern for numbers."""
+    parts: list[str] = []
+    at = 0
+    for number in _DIGITS.finditer(text):
+        parts += [text[at : number.start()], r"\d+"]
+        at = number.end()
+    return [*parts, text[at:]]
+
+
+def is_generation(base: str, name: str) -> bool:
+    """Whether `name` is `base` with a number or a date."""
+    return name.startswith(base) and _GENERATION.fullmatch(name, len(base)) is not None
+
+
+def newer(names: list[str], base: str, anchor: str | None) -> list[str]:
+    """Those of `names` that became rotated files of `base` after `anchor` did, oldest first.
+
+    Without an anchor, which then was deleted as the oldest: all that are named as its first rotated file is.
+    """
+    like = anchor or next((name for name in names if is_generation(base, name)), None)
+    scheme = Scheme.of(base, like) if like is not None else None
+    if scheme is None:
+        return []
+    aged = [(age, name) for name in names if name != base and (age := scheme.age(name)) is not None]
+    bounds = (scheme.age(anchor) if anchor is not None else None, scheme.age(base))
+    return [
+        name
+        for age, name in sorted(aged)
+        if (bounds[0] is None or age > bounds[0]) and (bounds[1] is None or age < bounds[1])
+    ]
+
+
+def age_of(path: str | None, base: str, anchor: str | None) -> tuple[int, ...]:
+    """The age that the name of a path tells; nothing if it tells none."""
+    scheme = Scheme.of(base, anchor) if anchor is not None else None
+    return (scheme.age(os.path.basename(path)) or ()) if scheme is not None and path is not None else ()
+
+
+class Entry(NamedTuple):
+    """A name in a directory, and the inode that it had when the directory was read."""
+
+    name: str
+    inode: int
+
+
+def entries(directory: str) -> list[Entry]:
+    """What is in a directory, as far as it is no directory; nothing if it cannot be read."""
+    try:
+        with os.scandir(directory) as found:
+            return [Entry(entry.name, entry.inode()) for entry in found if not entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def birth(fd: int) -> int:
+    """When the file of `fd` was made, in nanoseconds; 0 where the file system does not say."""
+    space = ctypes.create_string_buffer(_STATX_SIZE)
+    if _libc.statx(fd, b"", _AT_EMPTY_PATH, _BTIME, space) or not struct.unpack_from("=I", space)[0] & _BTIME:
+        return 0
+    seconds, nanoseconds = _BIRTH.unpack_from(space, _BIRTH_OFFSET)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def name_of(fd: int) -> str | None:
+    """The path that the open file has now; None if it has none."""
+    try:
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        info = os.stat(path)
+        mine = os.fstat(fd)
+    except OSError:
+        return None
+    is_same = (info.st_dev, info.st_ino) == (mine.st_dev, mine.st_ino) and stat.S_ISREG(info.st_mode)
+    return path if is_same else None

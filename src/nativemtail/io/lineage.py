@@ -1,0 +1,116 @@
+"""The generations of one path, which are read one after the other, oldest first."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+LATER = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE})
+"""Errors that say that a file can be opened later."""
+
+if TYPE_CHECKING:
+    from nativemtail.io.follow import FileReader
+
+
+class Lineage:
+    """Readers of the files that were at one path, in the order in which they were there.
+
+    One delivers nothing until those in front of it have delivered what they held when it was put behind them.  As long
+    as there is a `gap`, generations may be missing in front of it: it and those behind it wait.
+    """
+
+    __slots__ = ("_ends", "_line", "gap")
+
+    def __init__(self) -> None:
+        self._line: list[FileReader] = []
+        self._ends: dict[FileReader, int] = {}
+        self.gap: FileReader | None = None
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def __iter__(self) -> Iterator[FileReader]:
+        return iter(self._line.copy())
+
+    def ready(self) -> list[FileReader]:
+        """Those in front of the gap, oldest first."""
+        return self._line[: self._line.index(self.gap)] if self.gap in self._line else self._line.copy()
+
+    @property
+    def before_gap(self) -> FileReader | None:
+        """The last one that is known to have been at the path before the gap."""
+        at = self._line.index(self.gap) if self.gap in self._line else 0
+        return self._line[at - 1] if at else None
+
+    @property
+    def behind_gap(self) -> int:
+        """How many there are behind the gap."""
+        return len(self._line) - self._line.index(self.gap) if self.gap in self._line else 0
+
+    def append(self, reader: FileReader) -> None:
+        """`reader` is at the path now."""
+        self._take(reader)
+        if self._line:
+            last = self._line[-1]
+            if not last.is_idle:
+                last.eof = False
+                self._ends[last] = _size(last)
+        self._line.append(reader)
+        self._ends[reader] = 0
+
+    def insert(self, reader: FileReader) -> None:
+        """`reader` was at the path before the one that is there now, which lets it go first if it still can."""
+        if self._line and self._line[-1].is_untouched:
+            self._take(reader)
+            if self.gap is self._line[-1]:
+                self.gap = reader
+            self._line.insert(len(self._line) - 1, reader)
+            self._ends[reader] = _size(reader)
+
+    def remove(self, reader: FileReader) -> None:
+        if reader in self._ends:
+            at = self._line.index(reader)
+            if self.gap is reader:
+                self.gap = self._line[at + 1] if at + 1 < len(self._line) else None
+            del self._line[at], self._ends[reader]
+        reader.lineage = None
+
+    def close_gap(self, age: Callable[[FileReader], Any], last: FileReader | None = None) -> None:
+        """Nothing is missing any more, or only behind `last`: put what came between in order."""
+        if self.gap in self._line:
+            at = self._line.index(self.gap)
+            self._line[at:] = sorted(self._line[at:], key=age)
+            if last in self._line[at:-1]:
+                self.gap = self._line[self._line.index(last) + 1]
+                return
+        self.gap = None
+
+    def waits(self, reader: FileReader) -> bool:
+        """Whether it is not the turn of `reader`."""
+        while reader in self._ends:
+            first = self._line[0]
+            if self.gap is first:
+                return True
+            if first is reader:
+                return False
+            is_done = first.closed or first.eof or first.is_idle or first.offset >= self._ends[first]
+            if not is_done or self._line[1] is self.gap:  # what came between is found by the one in front of it
+                return True
+            self.remove(first)
+        return False
+
+    def _take(self, reader: FileReader) -> None:
+        """Of one lineage at a time: two that wait in each other's would wait for ever."""
+        if reader.lineage is not None:
+            reader.lineage.remove(reader)
+        reader.lineage = self
+
+
+def _size(reader: FileReader) -> int:
+    try:
+        return os.fstat(reader.fd).st_size
+    except OSError as error:
+        return sys.maxsize if error.errno in LATER else 0

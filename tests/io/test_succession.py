@@ -1,0 +1,194 @@
+"""After a gap the directory tells: all generations of a path are read, oldest first."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rig import Rig, append
+
+from nativemtail._core import Lookout
+from nativemtail.io import succession, watch
+from nativemtail.io.generations import Scheme, newer
+from nativemtail.io.lineage import Lineage
+from nativemtail.io.sources import Settings
+
+QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
+TURNS = 150
+
+
+@contextlib.contextmanager
+def stopped(rig: Rig, log: Path) -> Iterator[None]:
+    """The sink does not come back from a block as long as this lasts."""
+    append(log, b"0\n")
+    rig.expect([b"0"])
+    rig.sink.may_scan.clear()
+    append(log, b"0\n")
+    time.sleep(0.05)
+    yield
+    rig.sink.may_scan.set()
+
+
+def dated(log: Path, turn: int) -> None:
+    log.rename(f"{log}-{20260000 + turn}")
+
+
+def numbered(log: Path, turn: int) -> None:
+    for number in range(turn, 0, -1):
+        if os.path.exists(f"{log}.{number}"):
+            os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+    log.rename(f"{log}.1")
+
+
+def before_the_extension(log: Path, turn: int) -> None:
+    log.rename(log.with_name(f"app-{2026 + turn // 300}-{turn % 300:03}.log"))
+
+
+def elsewhere(log: Path, turn: int) -> None:
+    (log.parent / "old").mkdir(exist_ok=True)
+    log.rename(log.parent / "old" / f"{log.name}.{turn:05}")
+
+
+ROTATIONS = [dated, numbered, before_the_extension, elsewhere]
+
+
+def rotate(log: Path, rotation: Callable[[Path, int], None], turns: int) -> list[bytes]:
+    """What must be read of it."""
+    for turn in range(1, turns + 1):
+        append(log, b"%d\n" % turn)
+        rotation(log, turn)
+        log.touch()
+    append(log, b"%d\n" % (turns + 1))
+    return [b"0", b"0", *(b"%d" % turn for turn in range(1, turns + 2))]
+
+
+@pytest.mark.parametrize("lookout", [None, Lookout], ids=["alone", "lookout"])
+@pytest.mark.parametrize("rotation", ROTATIONS)
+def test_stopped_while_a_log_is_renamed(
+    rotation: Callable[[Path, int], None], lookout: type[Lookout] | None, tmp_path: Path
+) -> None:
+    log = tmp_path / "app.log"
+    log.touch()
+    with Rig(log, settings=replace(QUICK, lookout=lookout)) as rig:
+        with stopped(rig, log):
+            lines = rotate(log, rotation, TURNS)
+        rig.expect(lines)
+        rig.stays(lines)
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+def test_events_are_lost(
+    rotation: Callable[[Path, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = watch.Inotify.read
+    lost: list[bool] = []
+
+    def read(self: watch.Inotify) -> list[watch.Event]:
+        events = real(self)
+        if lost and events:
+            while real(self):
+                pass
+            return [watch.Event(-1, watch.OVERFLOW, 0, "")]
+        return events
+
+    monkeypatch.setattr(watch.Inotify, "read", read)
+    log = tmp_path / "app.log"
+    log.touch()
+    with Rig(log, settings=replace(QUICK, lookout=Lookout)) as rig:
+        with stopped(rig, log):
+            lost.append(True)
+            lines = rotate(log, rotation, TURNS)
+        rig.expect(lines)
+
+
+@pytest.mark.parametrize("rotation", [dated, numbered])
+def test_stopped_by_a_signal_before_it_could_read(rotation: Callable[[Path, int], None], tmp_path: Path) -> None:
+    """At the end too: the generations come first, in their order."""
+    log = tmp_path / "app.log"
+    log.touch()
+    with Rig(log, settings=QUICK) as rig, stopped(rig, log):
+        lines = rotate(log, rotation, TURNS)
+        rig.tailer.stop()
+    assert rig.lines == lines
+
+
+def test_generations_that_links_led_to(tmp_path: Path) -> None:
+    """As `current` that leads to the newest of dated files."""
+    log = tmp_path / "current"
+    first = tmp_path / "app-1.log"
+    first.touch()
+    log.symlink_to(first)
+    with Rig(log, settings=QUICK) as rig:
+        with stopped(rig, log):
+            for turn in range(2, 13):
+                (tmp_path / f"app-{turn}.log").write_bytes(b"%d\n" % turn)
+                (tmp_path / "link").symlink_to(tmp_path / f"app-{turn}.log")
+                (tmp_path / "link").rename(log)
+        rig.expect([b"0", b"0", *(b"%d" % turn for turn in range(2, 13))])
+
+
+def test_what_is_not_opened_ahead_is_found_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(succession, "OPEN_AHEAD", 4)
+    log = tmp_path / "app.log"
+    log.touch()
+    with Rig(log, settings=QUICK) as rig:
+        with stopped(rig, log):
+            lines = rotate(log, numbered, 60)
+        rig.expect(lines)
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    """Older ones, those of other logs, and what is named by another scheme."""
+    log = tmp_path / "app1.log"
+    log.touch()
+    Path(f"{log}.9").write_bytes(b"from before the start\n")
+    with Rig(log, settings=QUICK) as rig:
+        with stopped(rig, log):
+            lines = rotate(log, numbered, 3)
+            (tmp_path / "app2.log.1").write_bytes(b"of another log\n")
+            Path(f"{log}.8").write_bytes(b"older than all\n")
+            Path(f"{log}.1.gz").write_bytes(b"\x1f\x8b compressed\n")
+            Path(f"{log}-2026").write_bytes(b"of another scheme\n")
+        rig.expect(lines)
+        rig.stays(lines)
+
+
+@pytest.mark.parametrize(
+    ("base", "anchor", "names", "expected"),
+    [
+        ("a", "a.3", ["a", "a.1", "a.2", "a.3", "a.4", "a.10", "a.2.gz"], ["a.2", "a.1"]),
+        ("a", "a.10", ["a.9", "a.11"], ["a.9"]),
+        ("a", "a-20261130", ["a-20261129", "a-20261201", "a-20270101", "a-1"], ["a-20261201", "a-20270101"]),
+        ("a", "a.000002", ["a.000001", "a.000010", "a.000003"], ["a.000003", "a.000010"]),
+        ("a.log", "a.2026-11-30.1.log", ["a.2026-11-30.2.log", "a.2026-11-29.9.log"], ["a.2026-11-30.2.log"]),
+        ("web1.log", "web1.log.2", ["web2.log.1", "web1.log.1"], ["web1.log.1"]),
+        ("a-7.log", "a-3.log", ["a-2.log", "a-4.log", "a-7.log", "a-8.log"], ["a-4.log"]),
+        ("a", "a.old", ["a.older", "a.1"], []),
+        ("a", None, ["a.2", "a.1", "b.1", "a-x"], ["a.2", "a.1"]),
+    ],
+)
+def test_which_names_are_newer(base: str, anchor: str | None, names: list[str], expected: list[str]) -> None:
+    assert newer(names, base, anchor) == expected
+
+
+def test_a_name_without_a_number_has_no_scheme() -> None:
+    assert Scheme.of("app.log", "app.log.old") is None
+    assert Scheme.of("app1.log", "app1.log") is None
+
+
+def test_two_paths_do_not_wait_for_each_other() -> None:
+    class Reader:
+        fd, closed, eof, is_idle, offset, is_untouched = -1, False, False, False, 0, False
+        lineage: Lineage | None = None
+
+    one, two = Reader(), Reader()
+    here, there = Lineage(), Lineage()
+    for lineage, readers in ((here, (one, two)), (there, (two, one))):
+        for reader in readers:
+            lineage.append(reader)  # type: ignore[arg-type]
+    assert not (here.waits(two) and there.waits(one))  # type: ignore[arg-type]
