@@ -185,6 +185,13 @@ def test_ten_thousand_patterns() -> None:
     assert cpu_seconds(lambda: load("counter c\n" + blocks(10_000)), 1) < 10
 
 
+@pytest.mark.parametrize("pattern", [r"\pL{1,100} x", r"(?:\PL|\d){1,90} x", r"[^\p{Greek}]{0,99}?x"])
+def test_large_classes_that_are_repeated(pattern: str) -> None:
+    """No more than a few times what plain patterns take: 32 s once."""
+    text = "counter c\n" + "".join(f"/{pattern}{n}/ {{\n  c++\n}}\n" for n in range(500))
+    assert cpu_seconds(lambda: load(text), 1) < 5
+
+
 def test_ten_thousand_patterns_in_a_hundred_programs() -> None:
     texts = ["counter c\n" + blocks(100, first=100 * number) for number in range(100)]
     assert cpu_seconds(lambda: load(*texts), 1) < 10

@@ -329,6 +329,15 @@ def test_a_defect_of_ours_stops_no_other(
         House(house.directory).load()
 
 
+def test_a_program_whose_patterns_take_too_much_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nativemtail.compiler.budget.BYTES", 10_000)
+    house.write(a=b"counter c\n/x/ {\n  c++\n}\n/\\pL+/ {\n  c++\n}\n", b=COUNT).programs.load(strict=False)
+    assert house.feed(b"x").values() == {"b:lines": 1}
+    expected = r"^compile failed for a.mtail:\na.mtail:\d:1: The patterns of this program take too much: 2 of them took"
+    assert re.match(expected, house.status("a").error)
+    assert house.status("a").load_errors == 1
+
+
 def test_missing_directory(tmp_path: Path) -> None:
     programs = open_programs(Options(progs=str(tmp_path / "none")))
     with pytest.raises(LoadError, match=r"stat .*none: no such file or directory"):

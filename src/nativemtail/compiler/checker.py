@@ -6,11 +6,12 @@ The walk is recursive; `max_recursion_depth` bounds it, counted in the nodes tha
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from nativemtail.compiler import ast, layouthints, timelayout, types
+from nativemtail.compiler import ast, budget, layouthints, timelayout, types
 from nativemtail.compiler.ast import Position, merge, merge_all
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.lexer import OPERATORS, quote
@@ -92,6 +93,10 @@ class Limits(Protocol):
         """Levels of the tree."""
 
 
+class _TooExpensive(Exception):
+    """The patterns of the program take too long."""
+
+
 class _Regex(NamedTuple):
     """What the checker needs to know of a pattern's text."""
 
@@ -114,6 +119,9 @@ class _Checker:
         self.caprefs: list[tuple[ast.Capref, GroupSymbol]] = []
         self.vars: list[VarSymbol] = []
         self.regexes: dict[bytes, _Regex] = {}
+        self.spent = budget.Spent()
+        self.places: dict[bytes, Position] = {}
+        """Where each of them is first."""
         self.current: Position | None = None
         """The latest statement."""
 
@@ -379,12 +387,20 @@ class _Checker:
             text = f"Exceeded maximum regular expression pattern length of {self.max_length} bytes with {length}."
             self.error(pattern.pos, text + _HINT_LENGTH)
             return pattern
-        regex = self.regex(pattern.text)
+        regex = self.timed_regex(pattern)
         if regex.error:
             self.error(pattern.pos, regex.error)
         elif declares:
             self.declare_groups(pattern, regex)
         return pattern
+
+    def timed_regex(self, pattern: ast.Pattern) -> _Regex:
+        self.places.setdefault(pattern.text, pattern.pos)
+        before = time.thread_time()
+        regex = self.regex(pattern.text)
+        if not self.spent.add(pattern.text, time.thread_time() - before):
+            raise _TooExpensive
+        return regex
 
     def regex(self, text: bytes) -> _Regex:
         if text not in self.regexes:
@@ -724,6 +740,8 @@ def check(name: str, root: ast.Block, limits: Limits) -> list[tuple[Position | N
             checker.block(root, 1)
     except TooComplex:
         checker.errors.append((checker.current, "Too many nested decorators to look names up in"))
+    except _TooExpensive:
+        checker.errors.append((checker.places[checker.spent.worst], checker.spent.error()))
     if checker.errors:
         raise CompileError(name, checker.errors)
     checker.finish()

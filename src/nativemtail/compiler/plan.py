@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from array import array
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from nativemtail.compiler import gates, seek, timelayout
+from nativemtail.compiler import ast, budget, gates, seek, timelayout
+from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS
 from nativemtail.compiler.program import Instr, Program
 from nativemtail.compiler.regex import analysis, automaton, chain, dialects, factors, prefix, syntax, ucd
@@ -34,13 +36,15 @@ _PACK = struct.Struct("=HHHHii")
 class Facts:
     """What is known of a pattern's text alone."""
 
-    node: syntax.Node
     flags: int
     gate: frozenset[factors.Factor] | None
+    seconds: float
+    """Processor time that finding this out took."""
 
 
 @lru_cache(maxsize=16384)
 def facts(text: bytes) -> Facts:
+    before = time.thread_time()
     node = syntax.parse(text)
     flags = 0
     if analysis.same_in_pcre2(node):
@@ -57,7 +61,7 @@ def facts(text: bytes) -> Facts:
         gate = None
     if literal and gate is not None and gate == {factors.Factor(literal)}:
         flags |= LITERAL
-    return Facts(node, flags, gate)
+    return Facts(flags, gate, time.thread_time() - before)
 
 
 _NO_LETTERS = re.compile(rb"(?:\\x[0-9a-f]{2}|\[[^\]]*\]|[^A-Za-z\\])*")
@@ -108,7 +112,7 @@ def _leading_time(residue: Program) -> list[tuple[int, int, int]] | None:
     match, capture, parse, _end = residue.code
     if match.e != 3 or capture.b != match.a or parse.a != capture.a:
         return None
-    runs = prefix.leading_group(facts(residue.patterns[0]).node, capture.c)
+    runs = prefix.leading_group(syntax.parse(residue.patterns[0]), capture.c)
     if runs is None:
         return None
     return [(ucd.ascii_bits(run.ranges), run.least, 0xFFFFFFFF if run.most is None else run.most) for run in runs]
@@ -149,29 +153,49 @@ def isolated(program: Program, code: list[Instr]) -> Program:
 
 
 def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]:
+    """Raises CompileError for a program whose patterns take too long."""
     captures: dict[bytes, int] = {}
     replaced: set[bytes] = set()
+    users: dict[bytes, list[tuple[Program, budget.Spent]]] = {}
     for program in programs:
+        spent = budget.Spent()
         replaced |= {program.patterns[i.d] for i in (*program.code, *program.begin) if i.op == "SUBSTRE"}
         for text, highest in zip(program.patterns, program.captures, strict=True):
             captures[text] = max(captures.get(text, -1), highest)
+            users.setdefault(text, []).append((program, spent))
     for text, highest in captures.items():
         known = facts(text)
-        keep = max(highest, 0)
-        tables.patterns.append(
-            PatternSpec(
-                text,
-                dialects.to_pcre2(known.node, utf=False, captures=keep),
-                dialects.to_pcre2(known.node, utf=True, captures=keep),
-                dialects.to_re2(known.node, captures=keep),
-                known.flags,
-                highest,
-                False,
-                automaton.automaton(known.node) if text in replaced else None,
-                chain.chain(known.node, highest),
-            )
-        )
+        before = time.thread_time()
+        spec = _pattern(text, known.flags, highest, text in replaced)
+        tables.patterns.append(spec)
+        seconds = known.seconds + time.thread_time() - before
+        size = len(spec.bytes_form) + len(spec.utf_form) + len(spec.re2_form)
+        for program, spent in users[text]:
+            if not spent.add(text, seconds, size):
+                raise _too_expensive(program, spent)
     return {spec.text: at for at, spec in enumerate(tables.patterns)}
+
+
+def _pattern(text: bytes, flags: int, highest: int, replaced: bool) -> PatternSpec:
+    node = syntax.parse(text)
+    keep = max(highest, 0)
+    return PatternSpec(
+        text,
+        dialects.to_pcre2(node, utf=False, captures=keep),
+        dialects.to_pcre2(node, utf=True, captures=keep),
+        dialects.to_re2(node, captures=keep),
+        flags,
+        highest,
+        False,
+        automaton.automaton(node) if replaced else None,
+        chain.chain(node, highest),
+    )
+
+
+def _too_expensive(program: Program, spent: budget.Spent) -> CompileError:
+    number = program.patterns.index(spent.worst)
+    uses = (i.line for i in (*program.code, *program.begin) if i.op in _OF_PATTERNS and i.d == number)
+    return CompileError(program.name, [(ast.Position(program.name, next(uses, 1), 1, 1), spent.error())])
 
 
 def costs(program: Program) -> dict[int, float]:

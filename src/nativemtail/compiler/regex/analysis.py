@@ -233,12 +233,13 @@ class _Chars(NamedTuple):
     def meets(self, other: _Chars) -> bool:
         if self.ascii & other.ascii:
             return True
-        return bool(self.others and other.others and ucd.intersection(self.others, other.others))
+        return ucd.meet(self.others, other.others)
 
     def joined(self, other: _Chars) -> _Chars:
-        if not other.others or self.others == other.others:
+        if not other.others or self.others is other.others or self.others == other.others:
             return _Chars(self.ascii | other.ascii, self.others)
-        return _Chars(self.ascii | other.ascii, ucd.union(self.others + other.others))
+        others = ucd.union(self.others + other.others) if self.others else other.others
+        return _Chars(self.ascii | other.ascii, others)
 
 
 _NO_CHARS = _Chars(0, ())

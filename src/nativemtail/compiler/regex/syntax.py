@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from nativemtail.compiler.regex import ucd
+from nativemtail.compiler.regex.memo import remembered
 from nativemtail.compiler.regex.ucd import Ranges
 
 
@@ -263,7 +264,17 @@ _POSIX = {
 }
 
 
-@lru_cache(maxsize=2048)
+MOST_BYTES = 32 << 20
+"""Of trees that are kept for who asks again."""
+
+
+def weight(node: Node) -> int:
+    """About how many bytes the tree takes."""
+    parts = postorder(node)
+    return 100 * len(parts) + sum(16 * len(part.ranges) for part in parts if isinstance(part, Class))
+
+
+@remembered(MOST_BYTES, weight)
 def parse(text: bytes) -> Node:
     """The tree of a pattern.  Raises `RegexError`."""
     return _Parser(text.decode("utf-8", "surrogateescape")).parse()

@@ -73,12 +73,13 @@ _CATEGORY_ALIASES = {
 def union(ranges: Iterable[tuple[int, int]]) -> Ranges:
     """Any ranges, in any order, as a set."""
     merged: list[tuple[int, int]] = []
-    for lo, hi in sorted(ranges):
+    for each in sorted(ranges):  # of which most stay as they are, the same objects
+        lo, hi = each
         if merged and lo <= merged[-1][1] + 1:
             if hi > merged[-1][1]:
                 merged[-1] = (merged[-1][0], hi)
         else:
-            merged.append((lo, hi))
+            merged.append(each)
     return tuple(merged)
 
 
@@ -106,6 +107,21 @@ def intersection(a: Ranges, b: Ranges) -> Ranges:
         else:
             j += 1
     return tuple(common)
+
+
+def meet(a: Ranges, b: Ranges) -> bool:
+    """Whether they have a character in common."""
+    if a is b:
+        return bool(a)
+    i = j = 0
+    while i < len(a) and j < len(b):
+        if a[i][1] < b[j][0]:
+            i += 1
+        elif b[j][1] < a[i][0]:
+            j += 1
+        else:
+            return True
+    return False
 
 
 @lru_cache(maxsize=1024)
