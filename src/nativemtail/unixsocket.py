@@ -1,12 +1,13 @@
-"""Sockets that are files: made with the access mode that was asked for, whatever the umask."""
+"""Sockets that are files: made with the access mode that was asked for, and only ours are removed."""
 
 from __future__ import annotations
 
 import os
+import socket
+import stat
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import socket
+Made = tuple[str, int, int]
+"""Path, device and inode of a file that we have made."""
 
 
 def mode(text: str) -> int:
@@ -17,8 +18,8 @@ def mode(text: str) -> int:
     return number
 
 
-def bind(sock: socket.socket, path: str, mode: int) -> tuple[int, int]:
-    """Make the file; its device and inode.  Raises OSError.
+def bind(sock: socket.socket, path: str, mode: int) -> Made:
+    """Make the file.  Raises OSError or ValueError.
 
     The mode is right from the beginning, and no path is followed to change it later.  What other threads make
     meanwhile gets no more access than it asks for.
@@ -28,5 +29,38 @@ def bind(sock: socket.socket, path: str, mode: int) -> tuple[int, int]:
         sock.bind(path)
     finally:
         os.umask(before)
-    status = os.stat(path, follow_symlinks=False)
-    return status.st_dev, status.st_ino
+    return made(path)
+
+
+def made(path: str) -> Made:
+    """What was just made there.  Raises OSError."""
+    status = os.lstat(path)
+    return path, status.st_dev, status.st_ino
+
+
+def remove(made: Made) -> None:
+    """Remove the file, unless another has taken its place."""
+    path, *identity = made
+    try:
+        status = os.lstat(path)
+        if [status.st_dev, status.st_ino] == identity:
+            os.unlink(path)
+    except OSError:
+        return
+
+
+def remove_abandoned(path: str, kind: socket.SocketKind) -> bool:
+    """Remove a socket of this user that nobody listens on any more; whether there was one."""
+    try:
+        status = os.lstat(path)
+        if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
+            return False
+        with socket.socket(socket.AF_UNIX, kind) as probe:
+            probe.setblocking(False)
+            probe.connect(path)
+    except ConnectionRefusedError:
+        remove((path, status.st_dev, status.st_ino))
+        return True
+    except (OSError, ValueError):
+        return False
+    return False

@@ -15,7 +15,7 @@ from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import BadSource, LogSpec, parse_logs
 from nativemtail.io.pipes import NamedPipe
 from nativemtail.io.poll import LiveSource, Poller
-from nativemtail.io.sockets import Datagrams, SingleConnection, listen, unlink
+from nativemtail.io.sockets import Datagrams, SingleConnection, listen
 
 
 class Lines:
@@ -173,7 +173,7 @@ def test_address_in_use(tmp_path: Path) -> None:
         [spec] = parse_logs([text])
         with listen(spec), pytest.raises(BadSource, match="bind: address already in use"):
             listen(spec)
-        unlink(spec)
+        Path(spec.address).unlink(missing_ok=True)
 
 
 def test_an_abandoned_datagram_socket_is_replaced(tmp_path: Path) -> None:
@@ -181,8 +181,7 @@ def test_an_abandoned_datagram_socket_is_replaced(tmp_path: Path) -> None:
     listen(spec).close()
     assert (tmp_path / "s").exists()
     listen(spec).close()
-    unlink(spec)
-    unlink(spec)
+    Path(spec.address).unlink()
     (tmp_path / "s").write_text("a file of somebody")
     with pytest.raises(BadSource, match="address already in use"):
         listen(spec)
@@ -222,3 +221,15 @@ def test_a_failing_source_is_told_and_ends() -> None:
     drain(poller)
     assert told == ["failing 5"]
     assert lines.seen == [b"x"]
+
+
+@pytest.mark.parametrize("kind", ["unix", "unixgram"])
+def test_only_our_own_socket_is_removed(kind: str, tmp_path: Path) -> None:
+    [spec] = parse_logs([f"{kind}://{tmp_path}/s"])
+    source = (SingleConnection if kind == "unix" else Datagrams)(spec, Lines().reader(), 0o640)
+    path = tmp_path / "s"
+    assert path.stat().st_mode & 0o777 == 0o640
+    path.unlink()
+    path.write_text("a file of somebody")
+    source.close()
+    assert path.read_text() == "a file of somebody"

@@ -15,11 +15,9 @@ import contextlib
 import errno
 import gzip
 import http
-import os
 import re
 import socket
 import ssl
-import stat
 import threading
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
@@ -66,11 +64,12 @@ class TLS:
 
     def context(self) -> ssl.SSLContext:
         """Read the files; raises TLSError."""
-        for path in filter(None, (self.cert, self.key, self.client_ca)):
+        for what, path in ("certificate", self.cert), ("key", self.key), ("client CA", self.client_ca):
             try:
-                plainfile.check(path, _MAX_PEM)  # a pipe, or a file without end, would hold up what else there is to do
+                if path:
+                    plainfile.check(path, _MAX_PEM)  # a pipe, or a file without end, would hold up the daemon
             except (OSError, ValueError) as error:
-                raise TLSError(f"cannot use {path}: {getattr(error, 'strerror', None) or error}") from None
+                raise TLSError(f"cannot use {what} {path}: {getattr(error, 'strerror', None) or error}") from None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
@@ -97,8 +96,7 @@ class _Listener:
     service: str
     """The label of the connection counts: `http`, `https` or `http_unix`."""
     name: str
-    path: str = ""
-    inode: tuple[int, int] = (0, 0)
+    file: unixsocket.Made | None = None
 
 
 class Server:
@@ -148,8 +146,8 @@ class Server:
 
     def listen_unix(self, path: str, mode: int = 0o600) -> None:
         """Bind a Unix socket; what is left of a dead server there is replaced.  Raises ListenError."""
-        sock, inode = _bind_unix(path, mode)
-        self._listeners.append(_Listener(sock, "http_unix", path, path, inode))
+        sock, made = _bind_unix(path, mode)
+        self._listeners.append(_Listener(sock, "http_unix", path, made))
 
     def reload_tls(self) -> None:
         """Read the certificate files again, for connections from now on; raises TLSError and keeps the old ones."""
@@ -187,8 +185,8 @@ class Server:
         self.pool.shutdown(wait=False, cancel_futures=True)
         for listener in self._listeners:
             listener.socket.close()
-            if listener.path:
-                _remove_socket(listener)
+            if listener.file is not None:
+                unixsocket.remove(listener.file)
         self._listeners.clear()
 
     # --- counts, from any thread ------------------------------------------------------------------------------
@@ -252,7 +250,7 @@ class Server:
                     await asyncio.sleep(0.01 if self._make_room() else _ACCEPT_AGAIN)
                 continue
             complained = False
-            self._admit(listener, sock, "" if listener.path else plain_peer(peer[0]))
+            self._admit(listener, sock, "" if listener.file else plain_peer(peer[0]))
 
     def _admit(self, listener: _Listener, sock: socket.socket, peer: str) -> None:
         trusted = not peer or self.trusted.allows(peer)
@@ -548,43 +546,20 @@ def _bind_tcp(address: str, port: str) -> socket.socket:
     raise ListenError(f"listen tcp {shown}: bind: {text}") from reason
 
 
-def _bind_unix(path: str, mode: int) -> tuple[socket.socket, tuple[int, int]]:
-    in_use = ListenError(f"listen unix {path}: bind: address already in use (choose another path with --unix_socket)")
-    with contextlib.suppress(OSError):
-        if not stat.S_ISSOCK(os.lstat(path).st_mode) or _is_listened_on(path):
-            raise in_use
-        os.unlink(path)
-        log.info("replaced the socket %s that nobody listened on", path)
+def _bind_unix(path: str, mode: int) -> tuple[socket.socket, unixsocket.Made]:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        inode = unixsocket.bind(sock, path, mode)
+        if unixsocket.remove_abandoned(path, socket.SOCK_STREAM):
+            log.info("replaced the socket %s that nobody listened on", path)
+        made = unixsocket.bind(sock, path, mode)
         sock.listen(_BACKLOG)
         sock.setblocking(False)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise in_use from error
-        raise ListenError(f"listen unix {path}: bind: {(error.strerror or str(error)).lower()}") from error
-    return sock, inode
-
-
-def _is_listened_on(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:
-            return True
-    return True
-
-
-def _remove_socket(listener: _Listener) -> None:
-    with contextlib.suppress(OSError):
-        status = os.lstat(listener.path)
-        if (status.st_dev, status.st_ino) == listener.inode:
-            os.unlink(listener.path)
+        text = (getattr(error, "strerror", None) or str(error)).lower()
+        hint = " (choose another path with --unix_socket)" if getattr(error, "errno", 0) == errno.EADDRINUSE else ""
+        raise ListenError(f"listen unix {path}: bind: {text}{hint}") from error
+    return sock, made
 
 
 def _refuse(sock: socket.socket, *, plaintext: bool) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
 import socket
-import stat
 import struct
 import time
 from collections.abc import Iterator
@@ -299,7 +297,8 @@ class StreamListener:
         for connection in list(self._connections):
             self._forget(connection)
         self._socket.close()
-        _unlink(self._file)
+        if self._file is not None:
+            unixsocket.remove(self._file)
         self.context.release(self.source)
 
     def _knocked(self, events: int) -> None:
@@ -409,7 +408,8 @@ class DatagramListener:
     def close(self) -> None:
         self._loop.remove(self._socket.fileno())
         self._socket.close()
-        _unlink(self._file)
+        if self._file is not None:
+            unixsocket.remove(self._file)
         self.context.counters.log_closes_total[self.source.name] += 1
         self.context.release(self.source)
 
@@ -493,58 +493,27 @@ def _enlarge(sock: socket.socket, size: int) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
-SocketFile = tuple[str, int, int]
-"""Path, device and inode of a socket file of ours."""
-
-
-def _bind(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, SocketFile | None]:
+def _bind(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, unixsocket.Made | None]:
     if spec.kind in ("unix", "unixgram"):
         return _bind_unix(spec, kind, mode)
     return _bind_inet(spec, kind), None
 
 
-def _bind_unix(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, SocketFile]:
+def _bind_unix(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, unixsocket.Made]:
     sock = socket.socket(socket.AF_UNIX, kind)
     sock.setblocking(False)
     path = spec.address
     try:
         try:
-            device, inode = unixsocket.bind(sock, path, mode)
+            made = unixsocket.bind(sock, path, mode)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or not _is_abandoned(path, kind):
+            if error.errno != errno.EADDRINUSE or not unixsocket.remove_abandoned(path, kind):
                 raise
-            os.unlink(path)
-            device, inode = unixsocket.bind(sock, path, mode)
+            made = unixsocket.bind(sock, path, mode)
     except (OSError, ValueError) as error:
         sock.close()
         raise _cannot_bind(spec, path, error) from error
-    return sock, (path, device, inode)
-
-
-def _is_abandoned(path: str, kind: socket.SocketKind) -> bool:
-    """Whether `path` is a socket that nobody listens on."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            return False
-        with socket.socket(socket.AF_UNIX, kind) as probe:
-            probe.setblocking(False)
-            probe.connect(path)
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _unlink(file: SocketFile | None) -> None:
-    """Remove a socket file, unless another has taken its place."""
-    if file is None:
-        return
-    path, device, inode = file
-    with contextlib.suppress(OSError):
-        info = os.lstat(path)
-        if (info.st_dev, info.st_ino) == (device, inode):
-            os.unlink(path)
+    return sock, made
 
 
 def _bind_inet(spec: LogSpec, kind: socket.SocketKind) -> socket.socket:

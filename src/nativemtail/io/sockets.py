@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
-import os
 import socket
-import stat
 
 from nativemtail import unixsocket
 from nativemtail.io.lines import Buffer, LineReader
@@ -37,7 +33,7 @@ def listen(spec: LogSpec, mode: int = 0o600) -> socket.socket:
 def _listen_unix(spec: LogSpec, mode: int) -> socket.socket:
     kind = _type(spec)
     if kind == socket.SOCK_DGRAM:
-        _remove_abandoned(spec.address)
+        unixsocket.remove_abandoned(spec.address, kind)
     sock = socket.socket(socket.AF_UNIX, kind)
     return _bound(sock, lambda: unixsocket.bind(sock, spec.address, mode))
 
@@ -84,26 +80,8 @@ def _split(spec: LogSpec) -> tuple[str, str]:
     return host.removeprefix("[").removesuffix("]"), port or "0"
 
 
-def _remove_abandoned(path: str) -> None:
-    """Remove the file of a datagram socket that nobody listens on any more."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            return
-    except OSError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(path)
-        except OSError as error:
-            if error.errno == errno.ECONNREFUSED:
-                os.unlink(path)
-
-
-def unlink(spec: LogSpec) -> None:
-    """Remove the file of a Unix socket when done with it."""
-    if spec.kind in ("unix", "unixgram"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(spec.address)
+def _file(spec: LogSpec) -> unixsocket.Made | None:
+    return unixsocket.made(spec.address) if spec.kind in ("unix", "unixgram") else None
 
 
 class SingleConnection:
@@ -113,8 +91,8 @@ class SingleConnection:
         self.name = spec.name
         self.reader = reader
         reader.begin()
-        self._spec = spec
         self._listener: socket.socket | None = listen(spec, mode)
+        self._file = _file(spec)
         self._connection: socket.socket | None = None
 
     def fileno(self) -> int:
@@ -132,7 +110,8 @@ class SingleConnection:
     def _close_listener(self) -> None:
         if self._listener:
             self._listener.close()
-            unlink(self._spec)
+            if self._file is not None:
+                unixsocket.remove(self._file)
             self._listener = None
 
     def close(self) -> None:
@@ -148,8 +127,8 @@ class Datagrams:
     def __init__(self, spec: LogSpec, reader: LineReader, mode: int = 0o600) -> None:
         self.name = spec.name
         self.reader = reader
-        self._spec = spec
         self._socket = listen(spec, mode)
+        self._file = _file(spec)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -165,4 +144,5 @@ class Datagrams:
     def close(self) -> None:
         if self._socket.fileno() >= 0:
             self._socket.close()
-            unlink(self._spec)
+            if self._file is not None:
+                unixsocket.remove(self._file)
