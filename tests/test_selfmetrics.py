@@ -216,6 +216,34 @@ def test_variables(own: SelfMetrics) -> None:
     assert set(selfmetrics.EXPORT_COUNTERS) | {"cmdline", "memstats"} <= set(variables)
 
 
+def test_pushes(own: SelfMetrics) -> None:
+    """Of targets that there are, from the beginning."""
+    families = {family.name: family for family in own.families()}
+    assert "push_backlog" not in families
+    counts = own.exports.push_to("statsd")
+    own.exports.push_to("graphite")
+    counts.latency.observe(0.3)
+    counts.failures += 1
+    counts.backlog = 7
+    own.exports.add("statsd_export_dropped", 2)
+    samples = {
+        (sample.name, sample.labels["target"], sample.labels.get("le")): sample.value
+        for family in own.families()
+        if "push" in family.name
+        for sample in family.samples
+    }
+    expected = {
+        "push_backlog": (7, 0),
+        "push_latency_count": (1, 0),
+        "mtail_push_failures_total": (1, 0),
+        "mtail_push_dropped_total": (2, 0),
+    }
+    for name, values in expected.items():
+        assert (samples[name, "statsd", None], samples[name, "graphite", None]) == values
+    assert samples["push_latency_bucket", "statsd", "0.5"] == 1
+    assert samples["push_latency_bucket", "statsd", "0.25"] == 0
+
+
 def test_unknown_export_counter(own: SelfMetrics) -> None:
     with pytest.raises(KeyError):
         own.exports.add("nothing")

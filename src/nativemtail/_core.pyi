@@ -103,6 +103,8 @@ class Snapshot:
     def metrics(self) -> list[Metric]: ...
     def rows(self, metric: Metric) -> Iterator[Row]:
         """In order of creation."""
+    def count(self, metric: Metric) -> int:
+        """How many rows it has."""
     def json(self, grouped: bool) -> bytes:
         """Spec metrics-export.md §2; `grouped` is the one-shot form (an object by name), else an array."""
     def prometheus(

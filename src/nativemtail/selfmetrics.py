@@ -274,6 +274,13 @@ class ExportCounters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(EXPORT_COUNTERS, 0)
+        self.pushes: dict[str, PushCounts] = {}
+
+    def push_to(self, target: str) -> PushCounts:
+        """The counts of a new target, which are shown from now on."""
+        counts = PushCounts()
+        self.pushes = {**self.pushes, target: counts}
+        return counts
 
     def add(self, name: str, count: int = 1) -> None:
         with self._lock:
@@ -301,6 +308,16 @@ class Latency:
         """A count per range and one above the last, and the sum."""
         with self._lock:
             return tuple(self._counts), self._sum
+
+
+class PushCounts:
+    """How the pushes to a target go; its thread writes, any thread reads."""
+
+    def __init__(self) -> None:
+        self.latency = Latency()
+        self.failures = 0
+        self.backlog = 0
+        """Label sets that the push under way has not written yet, or that the last one failed to write."""
 
 
 class Space(NamedTuple):
@@ -509,7 +526,23 @@ class SelfMetrics:
             yield "the logs", self._logs(self.sources)
         if self.programs is not None:
             yield "the programs", self._programs(self.programs)
+        yield "the pushes", self._pushes()
         yield "the process", self._process()
+
+    def _pushes(self) -> Iterator[Metric]:
+        pushes, counts = sorted(self.exports.pushes.items()), self.exports.counts()
+        if not pushes:
+            return
+        family = HistogramMetricFamily("push_latency", _HELP["push_latency"], labels=["target"])
+        for target, push in pushes:
+            ranges, total = push.latency.ranges()
+            family.add_metric([target], _cumulative(LATENCY_SECONDS, ranges), total)
+        yield family
+        yield from _family("gauge", "push_backlog", "target", {target: push.backlog for target, push in pushes})
+        failures = {target: push.failures for target, push in pushes}
+        yield from _family("counter", "mtail_push_failures_total", "target", failures)
+        dropped = {target: counts[f"{target}_export_dropped"] for target, _ in pushes}
+        yield from _family("counter", "mtail_push_dropped_total", "target", dropped)
 
     def _build(self) -> Iterator[Metric]:
         build = self.build.labels()
@@ -706,5 +739,9 @@ _HELP = {
     "connection_count": "Open connections by service.",
     "total_connections_denied": "Connections that were refused, because the peer is not trusted or for lack of room.",
     "prog_load_latency": "Seconds that loading a program took, from reading to the swap.",
+    "push_latency": "Seconds that a push took, from connecting to the last byte, or until it failed.",
+    "push_backlog": "Label sets that a push has still to write, or that the last one failed to write.",
+    "mtail_push_failures_total": "Pushes that failed.",
+    "mtail_push_dropped_total": "Label sets that a target cannot be sent, at each push, or that it refused.",
     "scrape_latency": "Seconds that rendering a page of metrics took.",
 }

@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
-from nativemtail._core import COUNTER, INT, Metric, Store
+from nativemtail import _core
+from nativemtail._core import COUNTER, GAUGE, INT, Metric, Store
 from nativemtail.export import push
 from nativemtail.export.push import Pusher, SetUpError
 from nativemtail.export.wire import host_and_port
 from nativemtail.options import Options
+from nativemtail.selfmetrics import PushCounts
 
 INTERVAL = 0.05
 PATIENCE = 10.0
@@ -30,6 +32,11 @@ PATIENCE = 10.0
 class Exports:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.pushes: dict[str, PushCounts] = {}
+
+    def push_to(self, target: str) -> PushCounts:
+        self.pushes[target] = PushCounts()
+        return self.pushes[target]
 
     def add(self, name: str, count: int = 1) -> None:
         self.counts[name] += count
@@ -189,6 +196,23 @@ def test_said_once_per_change_of_state(store: Store, caplog: pytest.LogCaptureFi
     pusher.stop(final=False)
 
 
+def test_a_datagram_that_nobody_takes_is_backlog(store: Store) -> None:
+    """Each was written, and refused."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        peer = address(nobody)
+    level = Metric("level", "p.mtail", GAUGE, INT)
+    store.add(level)
+    _core._store_set(level, [], 5)
+    exports = Exports()
+    pusher = Pusher(store, options(statsd_hostport=peer), exports)
+    assert exports.pushes["statsd"].backlog == 0
+    pusher.start()
+    wait_for(lambda: exports.pushes["statsd"].failures)
+    assert exports.pushes["statsd"].backlog == 3
+    pusher.stop(final=False)
+
+
 def test_a_peer_that_closes_mid_write(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
     store = Store()
     for number in range(20_000):
@@ -277,8 +301,13 @@ def test_a_peer_that_misbehaves(caplog: pytest.LogCaptureFixture, tmp_path: Path
         store.snapshot()
         assert time.monotonic() - began < 1, "a snapshot waits for a push"
         assert exports.counts[f"{name}_export_success"] < exports.counts[f"{name}_export_total"]
+        pushes = exports.pushes[name]
+        assert pushes.failures >= 2
+        assert 0 < pushes.backlog <= 2000
         peer.healed = True
         wait_for(lambda: any(text.endswith("pushes work again") for text in messages(caplog)))
+        wait_for(lambda: not pushes.backlog)
+        assert sum(pushes.latency.ranges()[0]) > pushes.failures
         _, failed, again, *more = messages(caplog)
         assert (" error: " in failed, again.startswith(name), more) == (True, True, [])
         pusher.stop(final=False)

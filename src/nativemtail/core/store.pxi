@@ -1642,6 +1642,9 @@ cdef class Snapshot:
             yield make_row(view.m, &view.rows[slot])
             slot = view.rows[slot].next
 
+    def count(self, Metric metric not None):
+        return self.view(metric).count
+
     def json(self, bint grouped):
         return render_json(self, grouped)
 

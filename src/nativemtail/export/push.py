@@ -18,6 +18,7 @@ from nativemtail.export.collectd import Collectd
 from nativemtail.export.graphite import Graphite
 from nativemtail.export.otlp import Otlp, SetUpError
 from nativemtail.export.statsd import Statsd
+from nativemtail.export.values import exported
 from nativemtail.export.wire import Budget, PushError
 from nativemtail.log import DEBUG, WARNING, Log
 
@@ -42,6 +43,21 @@ class Exports(Protocol):
     """`selfmetrics.ExportCounters`."""
 
     def add(self, name: str, count: int = ...) -> None: ...
+    def push_to(self, target: str) -> Counts: ...
+
+
+class Latency(Protocol):
+    def observe(self, seconds: float) -> None: ...
+
+
+class Counts(Protocol):
+    """`selfmetrics.PushCounts`."""
+
+    @property
+    def latency(self) -> Latency: ...
+
+    failures: int
+    backlog: int
 
 
 class Options(Protocol):
@@ -130,9 +146,11 @@ class _Loop:
         self._interval = interval
         self._budget = Budget(deadline, math.inf)
         self._exports = exports
+        self._counts = exports.push_to(target.name)
         self._stopping = threading.Event()
         self._final = False
         self._failing = False
+        self._rows = 0
 
     def finish(self, end: float, final: bool) -> None:
         """Have the thread end by then."""
@@ -160,8 +178,13 @@ class _Loop:
             self._push()
 
     def _push(self) -> None:
+        began = time.monotonic()
         try:
-            self.target.push(self._store.snapshot(), self._budget, self._count)
+            snapshot = self._store.snapshot()
+            self._rows = sum(snapshot.count(metric) for metric in exported(snapshot, text=False))
+            self._counts.backlog = self._rows
+            self.target.push(snapshot, self._budget, self._count)
+            self._counts.backlog = 0
         except PushError as error:
             self._failed(str(error))
         except Exception as error:
@@ -171,12 +194,18 @@ class _Loop:
             if self._failing:
                 log.info("%s %s: pushes work again", self.target.name, self.target.peer)
             self._failing = False
+        self._counts.latency.observe(time.monotonic() - began)
 
     def _failed(self, text: str) -> None:
         """Say so when it begins; as long as it lasts only where details are asked for."""
+        self._counts.failures += 1
+        # If all was written, none of it may have arrived.
+        self._counts.backlog = self._counts.backlog or self._rows
         level = DEBUG if self._failing else WARNING
         log.log(level, "%s %s: %s; trying again every %gs", self.target.name, self.target.peer, text, self._interval)
         self._failing = True
 
     def _count(self, what: str, count: int) -> None:
         self._exports.add(f"{self.target.name}_export_{what}", count)
+        if what != "total":
+            self._counts.backlog = max(0, self._counts.backlog - count)
