@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "feed": {"_core"},
     "http": {"_core", "export", "log", "plainfile", "selfmetrics", "text", "unixsocket"},
     "ignore": {"compiler"},
-    "io": {"log", "record", "text", "unixsocket"},
+    "io": {"log", "plainfile", "record", "text", "unixsocket"},
     "leftout": {"_core", "log", "options", "selfmetrics"},
     "log": set(),
     "logs": {"log", "options"},

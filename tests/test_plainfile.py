@@ -60,3 +60,17 @@ def test_what_turns_into_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match="not a regular file"):
         plainfile.read(str(path), 1 << 20)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("name", ["pipe", "directory", "/dev/zero", "/dev/ptmx"])
+def test_only_regular_files_are_opened(name: str, tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OSError, match="not a regular file"):
+        plainfile.open_file(str(tmp_path / name))
+    assert os.listdir("/proc/self/fd") == before
+    (tmp_path / "file").write_text("text")
+    with plainfile.open_file(str(tmp_path / "file")) as file:
+        assert file.read() == b"text"
+    assert os.listdir("/proc/self/fd") == before

@@ -35,7 +35,7 @@ def flags(markdown: bool) -> None:
 def explain(programs: tuple[str, ...], log: str | None) -> None:
     """Say what each pattern of the programs costs, why, and what would make it cheaper."""
     from nativemtail import programs as loading
-    from nativemtail.compiler import compile_program
+    from nativemtail.compiler import CompileError, compile_program
     from nativemtail.explain import explain as page
 
     loaded = []
@@ -50,7 +50,10 @@ def explain(programs: tuple[str, ...], log: str | None) -> None:
             loaded.append((program, loading.make_metrics(name, program.metrics)))
     if not loaded:
         raise click.ClickException("no programs there")
-    click.echo(page(loaded, _measured(loaded, log) if log else None), nl=False)
+    try:
+        click.echo(page(loaded, _measured(loaded, log) if log else None), nl=False)
+    except CompileError as error:  # the patterns of one take too long
+        raise click.ClickException(loading.cannot_compile(error.program, error)) from None
 
 
 def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:

@@ -1,9 +1,23 @@
-"""Small files that somebody else wrote: programs, certificates, time zones."""
+"""Regular files that somebody else wrote: nothing else is waited for, and what should be small has a bound."""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def open_file(path: str) -> io.FileIO:
+    """A file of any size, unbuffered.  Raises OSError, also for what is no regular file, without waiting for it."""
+    fd = os.open(path, _FLAGS)
+    try:
+        _check_kind(os.fstat(fd))
+        return io.FileIO(fd)
+    except OSError:
+        os.close(fd)
+        raise
 
 
 def check(path: str, most: int) -> None:
@@ -14,7 +28,7 @@ def check(path: str, most: int) -> None:
 def read(path: str, most: int) -> bytes:
     """All of a regular file.  Raises OSError, also for any other and for one of more than `most` bytes."""
     check(path, most)  # first, as to open a device or a pipe can change it
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    fd = os.open(path, _FLAGS)
     try:
         status = os.fstat(fd)
         _check(status, most)
@@ -28,9 +42,13 @@ def read(path: str, most: int) -> bytes:
         os.close(fd)
 
 
-def _check(status: os.stat_result, most: int) -> None:
+def _check_kind(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(0, "not a regular file")
+
+
+def _check(status: os.stat_result, most: int) -> None:
+    _check_kind(status)
     if status.st_size > most:
         raise _too_large(most)
 

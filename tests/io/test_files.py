@@ -90,3 +90,10 @@ def test_an_interrupted_reading_delivers_no_half_line(tmp_path: Path) -> None:
     next(reading)
     del reading
     assert reader.lines == 0
+
+
+def test_what_has_become_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    reader = LineReader(lambda block, start, end: 0)
+    with pytest.raises(OSError, match="not a regular file"):
+        list(read_to_end(str(tmp_path / "log"), reader, Buffer()))

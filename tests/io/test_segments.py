@@ -206,6 +206,8 @@ def test_one_shot(directory: Path) -> None:
     finished(directory / "1", b"first")
     finished(directory / "x", b"ignored")
     (directory / "4").mkdir()
+    os.mkfifo(directory / "0-pipe")
+    (directory / "0-device").symlink_to("/dev/zero")
     writer = Writer(directory / "3")
     writer.write(b"third\nfour")
     assert list(read(directory)) == [b"first", b"second", b"third", b"four"]

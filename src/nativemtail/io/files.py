@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from nativemtail import plainfile
 from nativemtail.io.compressed import Corrupt, Truncated, decoder
 from nativemtail.io.content import START, is_undecided, recognise
 from nativemtail.io.lines import Buffer, LineReader
@@ -81,7 +82,7 @@ def read_to_end(path: str, reader: LineReader, buffer: Buffer) -> Iterator[int]:
     Yields after each block how many bytes of the file have been used.  Raises OSError, and `Corrupt` once everything
     that could be decoded was delivered.
     """
-    with open(path, "rb", buffering=0) as raw:
+    with plainfile.open_file(path) as raw:
         source = _decoder(path, raw)
         reader.begin()
         readinto = source.readinto if source else raw.readinto

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from nativemtail import plainfile
 from nativemtail.io import watch
 from nativemtail.io.compressed import Corrupt, GrowingZstdDecoder, Truncated
 from nativemtail.io.lines import Buffer, LineReader
@@ -67,15 +68,15 @@ def read_segments(
         return
     for path in (os.path.join(directory, entry.name) for entry in entries):
         try:
-            with open(path, "rb", buffering=0) as raw:
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                continue
+            with plainfile.open_file(path) as raw:
                 finished = is_finished(os.fstat(raw.fileno()))
                 decoder = GrowingZstdDecoder(raw)
                 while lines.read(buffer, decoder.readinto):
                     yield
                 if finished and not decoder.is_complete:
                     failed(f"{path}: {Truncated()}")
-        except IsADirectoryError:
-            continue
         except (OSError, Corrupt) as error:
             failed(f"{path}: {reason(error) if isinstance(error, OSError) else error}")
         lines.finish()
@@ -88,7 +89,7 @@ class _Segment:
         self.path = path
         self._source = source
         self._skip = skip
-        self._raw = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+        self._raw = plainfile.open_file(path)
         self.decoder = GrowingZstdDecoder(self._raw)
         self.lines = LineReader(self._scan, max_line_length)
 
