@@ -14,7 +14,17 @@ from typing import Any
 import pytest
 
 from nativemtail import selfmetrics
-from nativemtail.selfmetrics import Build, DiskSpace, Latency, Pool, ProgramState, SelfMetrics, SourceState
+from nativemtail.selfmetrics import (
+    Build,
+    CpuUsage,
+    DiskSpace,
+    Latency,
+    MetricSize,
+    Pool,
+    ProgramState,
+    SelfMetrics,
+    SourceState,
+)
 
 
 class Lines:
@@ -26,6 +36,12 @@ class Lines:
 
     def series_refused(self) -> int:
         return 3
+
+    def over_limit(self) -> int:
+        return 2
+
+    def sizes(self) -> Sequence[MetricSize]:
+        return [MetricSize("a.mtail", "x", 2, 300), MetricSize("a.mtail", "x", 1, 100), MetricSize("\udcff", "y", 0, 0)]
 
 
 class Sources:
@@ -49,6 +65,9 @@ class Sources:
     def connections(self) -> Mapping[str, int]:
         return {"tcp": 1}
 
+    def accepted(self) -> Mapping[str, int]:
+        return {"tcp": 7}
+
     def denied(self) -> Mapping[str, int]:
         return {"tcp": 4}
 
@@ -70,6 +89,9 @@ class Programs:
 class Listener:
     def connections(self) -> Mapping[str, int]:
         return {"http": 2}
+
+    def accepted(self) -> Mapping[str, int]:
+        return {"http": 5}
 
     def denied(self) -> Mapping[str, int]:
         return {"http": 0}
@@ -123,6 +145,12 @@ def samples(own: SelfMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
         ("mtail_prog_runtime_errors_total", ["a.mtail"], 1),
         ("mtail_prog_lines_total", ["a.mtail"], 5),
         ("mtail_series_refused_total", [], 3),
+        ("memory_over_limit_count", [], 2),
+        ("mtail_series", ["a.mtail", "x"], 3),
+        ("mtail_series_bytes", ["a.mtail", "x"], 400),
+        ("mtail_series", ["\ufffd", "y"], 0),
+        ("total_connection_count", ["http"], 5),
+        ("total_connection_count", ["tcp"], 7),
         ("mtail_vm_line_processing_duration_seconds_bucket", ["a.mtail", "2e-05"], 1),
         ("mtail_vm_line_processing_duration_seconds_bucket", ["a.mtail", "0.01024"], 3),
         ("mtail_vm_line_processing_duration_seconds_bucket", ["a.mtail", "+Inf"], 4),
@@ -160,6 +188,7 @@ def test_types_and_texts(own: SelfMetrics) -> None:
     untyped = {name for name, family in families.items() if family.type == "unknown"}
     assert untyped == {
         "connection_count",
+        "memory_over_limit_count",
         "mtail_lines_total",
         "mtail_log_errors_total",
         "mtail_log_lines_total",
@@ -167,6 +196,8 @@ def test_types_and_texts(own: SelfMetrics) -> None:
         "mtail_prog_load_errors_total",
         "mtail_prog_loads_total",
         "mtail_prog_runtime_errors_total",
+        "process_cpu_usage_sum",
+        "total_connection_count",
         "total_connections_denied",
     }
     assert families["mtail_vm_line_processing_duration_seconds"].type == "histogram"
@@ -355,3 +386,22 @@ def test_a_part_that_fails_is_left_out_and_said_once(
         found = {family.name for family in own.families()}
         assert found < expected if part != "_build" else found == expected
     assert len([record for record in caplog.records if "are left out" in record.message]) == 1
+
+
+def test_cpu_usage() -> None:
+    usage = CpuUsage(period=0.05)
+    usage.percent()
+    began, used = time.monotonic(), time.process_time()
+    while time.monotonic() - began < 0.2:
+        pass
+    percent = usage.percent()
+    busy = 100 * (time.process_time() - used) / (time.monotonic() - began)
+    assert percent == pytest.approx(busy, rel=0.3)
+    assert usage.percent() == percent, "too soon to ask again"
+
+
+def test_cpu_usage_of_the_machine(own: SelfMetrics) -> None:
+    found = samples(own)
+    whole = found["process_cpu_usage_sum", ()]
+    assert found["process_cpu_usage_normalized", ()] == pytest.approx(whole / (os.cpu_count() or 1), rel=0.01)
+    assert whole >= 0

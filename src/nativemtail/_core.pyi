@@ -64,6 +64,9 @@ class Store:
     @property
     def refused(self) -> int:
         """How often `limit` refused something."""
+    @property
+    def over_limit(self) -> int:
+        """How often `memory` came above `limit` so that something was refused."""
     def add(self, metric: Metric) -> None: ...
     def remove(self, metric: Metric) -> None: ...
     def replace(

@@ -193,6 +193,15 @@ class ProgramCost:
     """In the order of the program."""
 
 
+class MetricSize(NamedTuple):
+    """What a metric of a program holds."""
+
+    program: str
+    metric: str
+    series: int
+    bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
     """What all running programs have cost since the last change of any."""
@@ -204,6 +213,8 @@ class Costs:
     rest_seconds: float = 0.0
     """What neither that nor the programs took: choosing programs for lines, by their patterns too."""
     programs: Sequence[ProgramCost] = ()
+    metrics: Sequence[MetricSize] = ()
+    """The largest first."""
 
 
 class Pool(NamedTuple):
@@ -241,6 +252,9 @@ class Sources(Protocol):
     def connections(self) -> Mapping[str, int]:
         """Open connections of stream sources by scheme."""
 
+    def accepted(self) -> Mapping[str, int]:
+        """All that there ever were, by scheme."""
+
     def denied(self) -> Mapping[str, int]:
         """Connections of stream sources that were refused, by scheme."""
 
@@ -255,11 +269,18 @@ class Lines(Protocol):
     def series_refused(self) -> int:
         """Label sets that were not created because of the memory limit."""
 
+    def over_limit(self) -> int:
+        """How often the memory limit was reached."""
+
+    def sizes(self) -> Sequence[MetricSize]:
+        """Of all metrics, hidden ones too."""
+
 
 class Listener(Protocol):
     """The HTTP server's counts."""
 
     def connections(self) -> Mapping[str, int]: ...
+    def accepted(self) -> Mapping[str, int]: ...
     def denied(self) -> Mapping[str, int]: ...
     def limits_hit(self) -> Mapping[str, int]: ...
     def pools(self) -> Mapping[str, Pool]: ...
@@ -318,6 +339,25 @@ class PushCounts:
         self.failures = 0
         self.backlog = 0
         """Label sets that the push under way has not written yet, or that the last one failed to write."""
+
+
+class CpuUsage:
+    """Percent of a processor that the process used since it was last asked, but `period` seconds at least."""
+
+    def __init__(self, period: float = 1.0) -> None:
+        self._period = period
+        self._lock = threading.Lock()
+        self._since = time.monotonic() - period
+        self._used = 0.0
+        self._percent = 0.0
+
+    def percent(self) -> float:
+        with self._lock:
+            now, used = time.monotonic(), time.process_time()
+            if now - self._since >= self._period:
+                self._percent = 100 * (used - self._used) / (now - self._since)
+                self._since, self._used = now, used
+            return self._percent
 
 
 class Space(NamedTuple):
@@ -497,6 +537,7 @@ class SelfMetrics:
     prog_load_latency: Latency = field(default_factory=Latency)
     scrape_latency: Latency = field(default_factory=Latency)
     disk: DiskSpace = field(default_factory=DiskSpace)
+    cpu: CpuUsage = field(default_factory=CpuUsage)
     _foreign: tuple[Collector, ...] = field(init=False)
     _failed: set[str] = field(init=False, default_factory=set)
 
@@ -562,6 +603,18 @@ class SelfMetrics:
             yield family
         name = "mtail_series_refused_total"
         yield CounterMetricFamily(name, _HELP[name], value=lines.series_refused())
+        yield UnknownMetricFamily("memory_over_limit_count", _HELP["memory_over_limit_count"], value=lines.over_limit())
+        sizes = lines.sizes()
+        if sizes:
+            series, bytes_held = (
+                GaugeMetricFamily(name, _HELP[name], labels=["prog", "metric"])
+                for name in ("mtail_series", "mtail_series_bytes")
+            )
+            for (program, metric), (count, held) in sorted(_sizes(sizes).items()):
+                series.add_metric([program, metric], count)
+                bytes_held.add_metric([program, metric], held)
+            yield series
+            yield bytes_held
 
     def _logs(self, sources: Sources) -> Iterator[Metric]:
         states = sources.states()
@@ -599,8 +652,9 @@ class SelfMetrics:
 
     def _process(self) -> Iterator[Metric]:
         connections, denied = self._connections()
-        # Untyped, because as a gauge and a counter these two names would be against Prometheus' naming rules.
+        # Untyped, because as gauges and counters these names would be against Prometheus' naming rules.
         yield from _family("untyped", "connection_count", "service", connections)
+        yield from _family("untyped", "total_connection_count", "service", self._accepted())
         yield from _family("untyped", "total_connections_denied", "service", denied)
         yield from _family("counter", "mtail_limits_hit_total", "limit", self._limits())
         yield GaugeMetricFamily("memory_usage", _HELP["memory_usage"], value=resident_memory())
@@ -614,12 +668,21 @@ class SelfMetrics:
         yield from _family("gauge", "thread_pool_parked", "pool", parked)
         yield _latency("prog_load_latency", self.prog_load_latency)
         yield _latency("scrape_latency", self.scrape_latency)
+        used = self.cpu.percent()
+        name = "process_cpu_usage_sum"
+        yield UnknownMetricFamily(name, _HELP[name], value=used)
+        name = "process_cpu_usage_normalized"
+        yield GaugeMetricFamily(name, _HELP[name], value=used / (os.cpu_count() or 1))
 
     def _connections(self) -> tuple[dict[str, int], dict[str, int]]:
         """Open and denied connections by service."""
         parts = [part for part in (self.listener, self.sources) if part is not None]
         connections = {service: count for part in parts for service, count in part.connections().items()}
         return connections, {service: count for part in parts for service, count in part.denied().items()}
+
+    def _accepted(self) -> dict[str, int]:
+        parts = [part for part in (self.listener, self.sources) if part is not None]
+        return {service: count for part in parts for service, count in part.accepted().items()}
 
     def _limits(self) -> dict[str, int]:
         """How often each limit of sources and of HTTP was hit."""
@@ -681,6 +744,16 @@ def _all_counts(states: Sequence[SourceState] | Sequence[ProgramState], attribut
     return _sums((state.name, getattr(state, attribute)) for state in states)
 
 
+def _sizes(sizes: Iterable[MetricSize]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Series and bytes by program and metric; one name may have several types."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for size in sizes:
+        name = _utf8(size.program), _utf8(size.metric)
+        series, held = found.get(name, (0, 0))
+        found[name] = series + size.series, held + size.bytes
+    return found
+
+
 def _by_name(states: Sequence[ProgramState]) -> list[tuple[str, list[ProgramState]]]:
     found: defaultdict[str, list[ProgramState]] = defaultdict(list)
     for state in states:
@@ -728,6 +801,12 @@ _HELP = {
     "mtail_limits_hit_total": "How often a limit of the log sources or of HTTP was hit.",
     "mtail_lines_dropped_total": "Lines and datagrams that were dropped, by reason.",
     "mtail_series_refused_total": "Label sets that were not created because of the memory limit.",
+    "memory_over_limit_count": "How often the memory limit was reached.",
+    "mtail_series": "Label sets of a metric.",
+    "mtail_series_bytes": "Bytes that a metric holds for its label sets.",
+    "total_connection_count": "Connections that there ever were by service.",
+    "process_cpu_usage_sum": "Processor time used lately, in percent of one processor.",
+    "process_cpu_usage_normalized": "Processor time used lately, in percent of all processors.",
     "disk_free_bytes": "Free bytes on a file system that holds logs, by mount point.",
     "disk_free_percent": "Free bytes on a file system that holds logs, in percent of its size.",
     "disk_free_inodes": "Free inodes on a file system that holds logs, by mount point.",

@@ -12,7 +12,7 @@ from nativemtail.explain import Finding, Reasons, reasons
 from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
 from nativemtail.io.tailer import Tailer
 from nativemtail.programs import FaultLog, Programs
-from nativemtail.selfmetrics import Costs, PatternCost, ProgramCost, ProgramState, SourceState
+from nativemtail.selfmetrics import Costs, MetricSize, PatternCost, ProgramCost, ProgramState, SourceState
 
 LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0
@@ -79,6 +79,7 @@ class ProgramStates:
             gate_seconds=measured.gate_seconds,
             rest_seconds=measured.rest_seconds,
             programs=programs,
+            metrics=sorted(_sizes(self._programs.store), key=lambda size: (-size.bytes, size[:2])),
         )
 
     def _explained(self) -> list[Reasons]:
@@ -120,6 +121,10 @@ def _pattern_cost(found: Finding, measured: Profile) -> PatternCost:
     )
 
 
+def _sizes(store: Store) -> list[MetricSize]:
+    return [MetricSize(metric.program, metric.name, len(metric), metric.memory) for metric in store.metrics()]
+
+
 class LineStates:
     """The engine's counts."""
 
@@ -135,6 +140,12 @@ class LineStates:
 
     def series_refused(self) -> int:
         return self._store.refused
+
+    def over_limit(self) -> int:
+        return self._store.over_limit
+
+    def sizes(self) -> Sequence[MetricSize]:
+        return _sizes(self._store)
 
 
 class SourceStates:
@@ -187,6 +198,9 @@ class SourceStates:
         return self._by_scheme(
             lambda name: counters.connections_total[name] - counters.log_closes_total[name]
         )
+
+    def accepted(self) -> Mapping[str, int]:
+        return self._by_scheme(self._tailer.counters.connections_total.__getitem__)
 
     def denied(self) -> Mapping[str, int]:
         return self._by_scheme(self._tailer.counters.connections_refused_total.__getitem__)

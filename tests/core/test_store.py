@@ -391,6 +391,11 @@ def test_memory_limit_refuses_new_label_sets_only() -> None:
     store.limit = 0
     assert _core._store_add(m, (b"new",))
     assert store.refused == 1
+    assert store.over_limit == 1
+    store.limit = 1
+    for _ in range(3):
+        assert not _core._store_add(m, (b"newer",))
+    assert (store.refused, store.over_limit) == (4, 2)
 
 
 def test_memory_limit_stops_texts_from_growing() -> None:

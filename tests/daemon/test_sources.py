@@ -211,6 +211,8 @@ def test_memory_limit(place: Place) -> None:
     made = sum(key.startswith("many") for key in metrics)
     assert made <= 1
     assert metrics["mtail_series_refused_total"] == 1000 - made
+    assert metrics["memory_over_limit_count"] == 1
+    assert metrics["mtail_series{metric=many}"] == made
     assert "--memory_limit=1 is less than" in daemon.log
 
 

@@ -95,6 +95,9 @@ class Sources:
     def connections(self) -> Mapping[str, int]:
         return {}
 
+    def accepted(self) -> Mapping[str, int]:
+        return {}
+
     def denied(self) -> Mapping[str, int]:
         return {}
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nativemtail.http import pages
-from nativemtail.selfmetrics import Costs, PatternCost, ProgramCost, ProgramState, SourceState
+from nativemtail.selfmetrics import Costs, MetricSize, PatternCost, ProgramCost, ProgramState, SourceState
 
 ELEMENTS = """html head meta link title style body main header h1 h2 h3 p nav span b a dl div dt dd small section table
     thead tbody tr th td code pre ul li"""
@@ -131,7 +131,7 @@ def test_profile() -> None:
         lines=10_000, seconds=2.0, gate_seconds=0.25, rest_seconds=0.249, programs=[program("cheap", 0.001), dear]
     )
     page = Page(pages.profile(costs))
-    assert page.ids == ["programs", "p0", "p1"]
+    assert page.ids == ["programs", "p0", "p1", "metrics"]
     assert page.links[1:] == ["/", "#p0", "#p1"]
     cells = [text for tag, text in page.texts if tag in ("dd", "td", "code", "h2") or text in ("dear", "cheap")]
     assert cells[:17] == [
@@ -139,9 +139,18 @@ def test_profile() -> None:
         *("dear", "2,000", "9,000", "8", "1.500 s", "75.0 %", "cheap", "2,000", "9,000", "8", "0.001 s"),
     ]
     row = ["1", "2,000", "1,500", "9", "0.500 s", "25.0 %", "'a '"]
-    assert cells[18:] == ["dear", "/x/", "PCRE2", *row, "/y/", "PCRE2", *row, "cheap"]
+    assert cells[18:] == ["dear", "/x/", "PCRE2", *row, "/y/", "PCRE2", *row, "cheap", "Metrics"]
     assert [text for tag, text in page.texts if tag == "p" and "Hint" in text] == ["Hint: say [^ ]*."]
     assert "It has no patterns." in page.text()
+
+
+def test_sizes_on_the_profile() -> None:
+    sizes = [MetricSize(f"<{number}>", "m", 1000, 5_000_000 - number) for number in range(150)]
+    page = Page(pages.profile(Costs(metrics=sizes)))
+    assert "<99>" in page.text()
+    assert "<100>" not in page.text()
+    assert "The 100 largest; 50 smaller ones are not shown." in page.text()
+    assert "5 MB" in page.text()
 
 
 def test_profile_of_nothing() -> None:
@@ -173,7 +182,7 @@ def test_hostile_texts_stay_texts(name: str, text: str, line: bytes) -> None:
 def test_hostile_programs_stay_texts_on_the_profile(text: str) -> None:
     costs = Costs(programs=[program(text, 1.0, pattern(text, gate=text, engine=text, why=text, hint=text))])
     page = Page(pages.profile(costs))
-    assert page.ids == ["programs", "p0"]
+    assert page.ids == ["programs", "p0", "metrics"]
     assert not set(page.text()) & set("\0\x1b\u202e\u2028\u2066")
 
 

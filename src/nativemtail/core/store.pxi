@@ -106,6 +106,8 @@ cdef struct StoreTable:
     size_t memory           # bytes of the tables in the store, and of graves
     size_t limit            # of `memory`; 0: none
     uint64_t refused        # label sets and texts
+    uint64_t over           # times that `memory` came above `limit`
+    bint is_over            # as far as somebody wanted more
 
 cdef struct MetricTable:
     StoreTable* store       # NULL before the metric is first put into one
@@ -775,9 +777,15 @@ cdef Datum* datum_make(MetricTable* m, const Str* labels, uint32_t hashed, int64
 
 cdef bint is_refused(MetricTable* m) noexcept nogil:
     """Over the store's memory limit; counted."""
-    if m.store == NULL or m.store.limit == 0 or m.store.memory <= m.store.limit:
+    cdef StoreTable* store = m.store
+    if store == NULL:
         return False
-    m.store.refused += 1
+    if store.limit == 0 or store.memory <= store.limit:
+        store.is_over = False
+        return False
+    store.over += not store.is_over
+    store.is_over = True
+    store.refused += 1
     return True
 
 
@@ -1323,6 +1331,10 @@ cdef class Store:
     @property
     def refused(self):
         return self.table.refused
+
+    @property
+    def over_limit(self):
+        return self.table.over
 
     def add(self, Metric metric not None):
         self.replace((), (metric,))

@@ -141,7 +141,8 @@ def _json_family(family: Family) -> dict[str, Any]:
 def _json_kind(family: Family) -> str:
     """The form has no untyped families: what counts up is a counter, the rest gauges."""
     if family.type == "unknown":
-        return "counter" if family.name.endswith("_total") or family.name.startswith("total_") else "gauge"
+        counts = family.name.endswith(("_total", "_over_limit_count")) or family.name.startswith("total_")
+        return "counter" if counts else "gauge"
     return family.type if family.type in ("counter", "histogram") else "gauge"
 
 

@@ -25,6 +25,7 @@ _PROFILE_NOTE = (
 )
 _INPUT_SHOWN = 1000
 _ERROR_SHOWN = 16_000
+_SIZES_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ def profile(costs: Costs) -> bytes:
         ),
         _program_costs(programs, costs),
         *(_pattern_costs(number, program, costs) for number, program in enumerate(programs)),
+        _metric_sizes(costs),
         "</main>\n</body>\n</html>\n",
     ]
     return "".join(parts).encode("utf-8", "replace")
@@ -234,6 +236,19 @@ def _pattern_costs(number: int, program: ProgramCost, costs: Costs) -> str:
     rows = [_pattern_cost(pattern, head, costs) for pattern in program.patterns]
     why = f'<p class="why">{_shown(program.why[:1].upper() + program.why[1:])}.</p>\n'
     return _section(f"p{number}", _shown(program.name), why + _table(head, rows, "It has no patterns."))
+
+
+def _metric_sizes(costs: Costs) -> str:
+    head = ("Metric", "Program", "Label sets", "Bytes")
+    rows = [
+        "<tbody>"
+        + _row(head, (_shown(size.metric), _shown(size.program), _count(size.series), _amount(size.bytes)))
+        + "</tbody>\n"
+        for size in costs.metrics[:_SIZES_SHOWN]
+    ]
+    more = len(costs.metrics) - len(rows)
+    note = f'<p class="why">The {len(rows):,} largest; {more:,} smaller ones are not shown.</p>\n' if more > 0 else ""
+    return _section("metrics", "Metrics", note + _table(head, rows, "There are no metrics."))
 
 
 def _pattern_cost(pattern: PatternCost, head: Sequence[str], costs: Costs) -> str:

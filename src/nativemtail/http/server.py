@@ -123,6 +123,7 @@ class Server:
         self._listeners: list[_Listener] = []
         self._connections: dict[asyncio.Task[None], _Connection] = {}
         self._open: Counter[str] = Counter()
+        self._accepted: Counter[str] = Counter()
         self._denied: Counter[str] = Counter()
         self.exceeded = Counter(dict.fromkeys(_LIMITS, 0))
         self._strangers = 0
@@ -198,6 +199,9 @@ class Server:
     def connections(self) -> dict[str, int]:
         return {listener.service: self._open[listener.service] for listener in self._listeners}
 
+    def accepted(self) -> dict[str, int]:
+        return {listener.service: self._accepted[listener.service] for listener in self._listeners}
+
     def denied(self) -> dict[str, int]:
         return {listener.service: self._denied[listener.service] for listener in self._listeners}
 
@@ -266,6 +270,7 @@ class Server:
             return
         connection = _Connection(self, sock, peer, trusted, self.context if listener.service == "https" else None)
         self._open[listener.service] += 1
+        self._accepted[listener.service] += 1
         self._strangers += not trusted
         task = asyncio.create_task(connection.run())
         self._connections[task] = connection
