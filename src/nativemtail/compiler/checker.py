@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from nativemtail.compiler import ast, budget, layouthints, timelayout, types
+from nativemtail.compiler import ast, budget, timelayout, types
 from nativemtail.compiler.ast import Position, merge, merge_all
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.lexer import OPERATORS, quote
@@ -685,6 +685,8 @@ class _Checker:
 
 
 def _meant(layout: str) -> str:
+    from nativemtail.compiler import layouthints  # of no use to a program without errors
+
     meant = layouthints.suggestion(layout)
     return f"\n\tWrite {quote(meant)}." if meant else ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nativemtail.compiler import ast, layouthints, timelayout
+from nativemtail.compiler import ast, timelayout
 from nativemtail.compiler.ast import Position
 from nativemtail.compiler.types import FLOAT, INT, STRING, Type, resolve
 
@@ -212,11 +212,16 @@ class _Looker:
             if _type(stamp) is INT and not self.shown(layout).startswith('"0'):
                 remedy = f"Write string({self.shown(stamp)})."
             self.warn(stamp.pos, text, remedy)
-        if not isinstance(layout, ast.StringLit):
-            return
+        if isinstance(layout, ast.StringLit) and (b"%" in layout.value or not timelayout.elements(layout.value)):
+            self.unreadable(layout)
+
+    def unreadable(self, layout: ast.StringLit) -> None:
+        from nativemtail.compiler import layouthints  # of no use to most programs
+
         written = layout.value.decode("utf-8", "replace")
-        if layouthints.is_strftime(written) or not timelayout.elements(layout.value):
-            meant = layouthints.suggestion(written) or "2006-01-02 15:04:05"
-            reference = "the time Mon Jan 2 15:04:05 MST 2006 as the log would write it"
-            text = f"The layout {self.shown(layout)} reads no time: a layout is {reference}."
-            self.warn(layout.pos, text, f'Write "{meant}".')
+        if timelayout.elements(layout.value) and not layouthints.is_strftime(written):
+            return
+        meant = layouthints.suggestion(written) or "2006-01-02 15:04:05"
+        reference = "the time Mon Jan 2 15:04:05 MST 2006 as the log would write it"
+        text = f"The layout {self.shown(layout)} reads no time: a layout is {reference}."
+        self.warn(layout.pos, text, f'Write "{meant}".')
