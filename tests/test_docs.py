@@ -380,3 +380,24 @@ def test_make_targets_and_paths(page: Path) -> None:
     package = ROOT / "src" / "nativemtail"
     for path in re.findall(r"`([a-z]+/[\w./-]*\.\w+)`", text):
         assert (ROOT / path).exists() or (package / path).exists() or (package / "compiler" / path).exists(), path
+
+
+def test_the_command_is_where_the_readme_says() -> None:
+    [line] = re.findall(r"^    (export PATH=.*)$", (ROOT / "README.md").read_text(), re.M)
+    if Path(sys.executable).parent != ROOT / ".venv" / "bin":
+        pytest.skip("not run by .venv")
+    environment = {"PATH": "/usr/bin:/bin"}
+    found = subprocess.run(["sh", "-c", f"{line}; command -v nativemtail"], cwd=ROOT, env=environment, capture_output=True)
+    assert found.stdout.decode().strip() == str(ROOT / ".venv" / "bin" / "nativemtail")
+
+
+def test_programs_have_one_place() -> None:
+    """Where nativemtail runs alone; beside mtail, and after it, they may be mtail's."""
+    files = [*PAGES, ROOT / "packaging" / "nativemtail.service", *(ROOT / "examples" / "interop").rglob("*.*")]
+    places = {
+        (path.name, place)
+        for path in files
+        if path.is_file()
+        for place in re.findall(r"--progs[= ](/etc/\S+)", path.read_text(errors="replace"))
+    }
+    assert {place for name, place in places if name != "migrating.md"} == {"/etc/nativemtail"}
