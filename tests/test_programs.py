@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nativemtail import _core
+from nativemtail import _core, programs
 from nativemtail.compiler import ast
 from nativemtail.compiler.errors import CompileError
 from nativemtail.options import Options
@@ -336,6 +336,32 @@ def test_a_program_whose_patterns_take_too_much_stops_no_other(house: House, mon
     expected = r"^compile failed for a.mtail:\na.mtail:\d:1: The patterns of this program take too much: 2 of them took"
     assert re.match(expected, house.status("a").error)
     assert house.status("a").load_errors == 1
+
+
+def test_what_is_only_told_stops_nothing(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    def failing(_: object) -> None:
+        raise TypeError("a defect")
+
+    house.programs._about_to_run = failing
+    house.write(a=COUNT).load()
+    assert house.feed(b"x").values() == {"a:lines": 1}
+    assert "could not be found out" in caplog.text
+
+
+def test_memory_that_is_short_while_a_program_is_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = programs.read_program
+
+    def reading(path: str) -> bytes:
+        if path.endswith("a.mtail"):
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr(programs, "read_program", reading)
+    house.write(a=COUNT, b=COUNT).programs.load(strict=False)
+    assert house.feed(b"x").values() == {"b:lines": 1}
+    assert house.status("a").error == (
+        "compile failed for a.mtail:\na.mtail: Internal compiler error, aborting compilation: MemoryError"
+    )
 
 
 def test_missing_directory(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -405,3 +406,8 @@ def test_cpu_usage_of_the_machine(own: SelfMetrics) -> None:
     whole = found["process_cpu_usage_sum", ()]
     assert found["process_cpu_usage_normalized", ()] == pytest.approx(whole / (os.cpu_count() or 1), rel=0.01)
     assert whole >= 0
+
+
+def test_arguments_that_are_not_utf8(own: SelfMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["nativemtail", "--progs", "/a\udcff"])
+    assert json.loads(own.variables_json())["cmdline"] == ["nativemtail", "--progs", "/a\ufffd"]

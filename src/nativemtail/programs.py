@@ -201,6 +201,9 @@ class Programs:
             message = f'Failed to read program "{path}": open {path}: {reason(error)}'
             self._fail(name, message, strict)
             return None
+        except Exception as error:
+            self._fail(name, cannot_compile(name, error), strict)
+            return None
         running = self._running.get(name)
         if running and running.text == text:
             status.error = ""
@@ -241,9 +244,15 @@ class Programs:
         for name in (*gone, *fresh):
             if name in self._running:
                 change.replaced += self._running[name].distinct
-        if self._about_to_run is not None:
-            self._about_to_run([metric for loaded in wanted.values() for metric in loaded.distinct])
+        self._tell([metric for loaded in wanted.values() for metric in loaded.distinct])
         return change
+
+    def _tell(self, metrics: list[Metric]) -> None:
+        try:
+            if self._about_to_run is not None:
+                self._about_to_run(metrics)
+        except Exception:
+            log.exception("what pages leave out of the metrics could not be found out")
 
     def commit(self, change: Change) -> None:
         """Make the change take effect, in one step as seen by readers and by lines.

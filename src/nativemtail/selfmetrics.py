@@ -700,7 +700,7 @@ class SelfMetrics:
         programs = self.programs.states() if self.programs is not None else ()
         connections, denied = self._connections()
         return {
-            "cmdline": sys.argv,
+            "cmdline": [_utf8(argument) for argument in sys.argv],
             "memstats": _memstats(),
             "lines_total": self.lines.lines_total() if self.lines is not None else 0,
             "log_count": sum(state.active for state in sources),

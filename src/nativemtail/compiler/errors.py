@@ -36,5 +36,6 @@ def internal(program: str, error: Exception) -> CompileError:
             if isinstance(value, ast.Node) and value.pos.line:
                 at = value.pos
         frame = frame.tb_next
+    place = "" if at else f"{program}: "
     text = f"{type(error).__name__}: {error}".removesuffix(": ")
-    return CompileError(program, [(at, f"Internal compiler error, aborting compilation: {text}")])
+    return CompileError(program, [(at, f"{place}Internal compiler error, aborting compilation: {text}")])
