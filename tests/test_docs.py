@@ -386,9 +386,9 @@ def test_the_command_is_where_the_readme_says() -> None:
     [line] = re.findall(r"^    (export PATH=.*)$", (ROOT / "README.md").read_text(), re.M)
     if Path(sys.executable).parent != ROOT / ".venv" / "bin":
         pytest.skip("not run by .venv")
-    environment = {"PATH": "/usr/bin:/bin"}
-    found = subprocess.run(["sh", "-c", f"{line}; command -v nativemtail"], cwd=ROOT, env=environment, capture_output=True)
-    assert found.stdout.decode().strip() == str(ROOT / ".venv" / "bin" / "nativemtail")
+    command = ["sh", "-c", f"{line}; command -v nativemtail"]
+    found = subprocess.check_output(command, cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, text=True)
+    assert found.strip() == str(ROOT / ".venv" / "bin" / "nativemtail")
 
 
 def test_programs_have_one_place() -> None:
