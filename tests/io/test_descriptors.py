@@ -93,6 +93,10 @@ def rewritten(path: Path) -> None:
     path.write_bytes(b"other!\nnew\n")
 
 
+def rewritten_alike(path: Path) -> None:
+    path.write_bytes(b"after!\n")
+
+
 def deleted(path: Path) -> None:
     path.unlink()
     path.write_bytes(b"new\n")
@@ -109,6 +113,7 @@ WAYS: list[tuple[Callable[[Path], None], list[bytes]]] = [
     (renamed_and_written, [b"1", b"2", b"new"]),
     (copied_and_truncated, [b"new"]),
     (rewritten, [b"other!", b"new"]),
+    (rewritten_alike, [b"after!"]),
     (deleted, [b"new"]),
     (moved_away, [b"new"]),
 ]
@@ -120,6 +125,7 @@ def test_all_are_rotated_at_once(
 ) -> None:
     with Rig(logs[0].parent / "*.log", settings=settings) as rig:
         rig.wait(lambda: rig.tailer.log_count == LOGS)
+        rig.sink.delay = 0.005  # others are closed before they had their turn
         for path in logs:
             way(path)
         rig.wait(lambda: len(rig.lines) >= LOGS * len(lines))

@@ -474,6 +474,8 @@ class Discovery:
         reader.on_rewritten = self._rewritten
         reader.watch = -1
         reader.name = path
+        if offset == info.st_size:
+            reader.modified = info.st_mtime_ns
         reader.find = self._find
         reader.descriptors = self._descriptors
         self._readers[reader.identity] = reader

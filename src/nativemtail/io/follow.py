@@ -162,11 +162,9 @@ class FileReader:
         """Close the file until there is something to read; whether that can be done, as it will be found again."""
         if self._fd < 0 or self._copies or self._from_copy or not self._can_be_found():
             return False
-        self.news = True
         with contextlib.suppress(OSError):
-            info = os.fstat(self._fd)
-            self.news = not self.eof or info.st_size != self.offset
-            self.modified = -1 if self.news else info.st_mtime_ns
+            if not self.eof or os.fstat(self._fd).st_size != self.offset:
+                self.news = True
         os.close(self._fd)
         self._fd = -1
         return True
@@ -506,16 +504,24 @@ class FileReader:
         """Files named like this one plus a suffix, changed since it was last read, and not looked at before."""
         while len(self._seen_copies) > _MAX_SEEN:
             del self._seen_copies[next(iter(self._seen_copies))]
-        directory, base = os.path.split(self.path)
         found: list[tuple[str, os.stat_result]] = []
-        with contextlib.suppress(OSError), os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.name.startswith((base + ".", base + "-")):
-                    with contextlib.suppress(OSError):
-                        info = entry.stat(follow_symlinks=False)
-                        if self._is_new(info):
-                            found.append((entry.path, info))
+        for _ in range(_LISTINGS):
+            try:
+                found = [(path, info) for path, info in self._siblings() if self._is_new(info)]
+            except FileNotFoundError:
+                time.sleep(_RENAMES)  # a name that is being changed
+            except OSError:
+                break
+            else:
+                break
         return found
+
+    def _siblings(self) -> Iterator[tuple[str, os.stat_result]]:
+        """What has a name like this file's plus a suffix.  Raises FileNotFoundError if one has just gone."""
+        directory, base = os.path.split(self.path)
+        for name in self._context.listings.beginning_with(directory, base + ".", base + "-"):
+            path = os.path.join(directory, name)
+            yield path, os.lstat(path)
 
     def _is_new(self, info: os.stat_result) -> bool:
         if not stat.S_ISREG(info.st_mode) or identity(info) == self.identity or _version(info) in self._seen_copies:

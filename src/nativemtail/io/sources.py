@@ -9,6 +9,7 @@ from typing import Protocol
 
 from nativemtail.io.content import Content
 from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
+from nativemtail.io.listing import Listings
 from nativemtail.log import Log
 
 TAIL = 1024
@@ -157,6 +158,7 @@ class Context:
         # At once what a line of the greatest length needs: untouched pages cost nothing.
         self.buffer.reserve(settings.max_line_length + READ_SIZE)
         self.tail = bytearray(TAIL)
+        self.listings = Listings(inotify=settings.inotify)
 
     def hold(self, name: str) -> Source:
         """The source of that name, opened in the sink unless it is; `release` it as often as it was held."""

@@ -1,0 +1,120 @@
+"""Names in directories, kept up to date by the kernel's events: many logs of one directory share one listing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from bisect import bisect_left
+from collections import OrderedDict
+
+from nativemtail.io import watch
+
+MAX_NAMES = 1_000_000
+"""So many names are kept in all."""
+
+_MAX_DIRECTORIES = 512
+_REST = 5
+"""Where the kernel does not tell, a listing counts for so many times as long as it took."""
+
+
+class _Listing:
+    """The sorted names of a directory; `watch` is negative if no events come for it."""
+
+    def __init__(self, directory: str, number: int) -> None:
+        self.watch = number
+        began = time.monotonic()
+        self.names = sorted(os.listdir(directory))
+        ended = time.monotonic()
+        self.fresh_until = ended + _REST * (ended - began)
+
+    def add(self, name: str) -> None:
+        at = bisect_left(self.names, name)
+        if self.names[at : at + 1] != [name]:
+            self.names.insert(at, name)
+
+    def remove(self, name: str) -> None:
+        at = bisect_left(self.names, name)
+        if self.names[at : at + 1] == [name]:
+            del self.names[at]
+
+    def beginning_with(self, start: str) -> list[str]:
+        at = end = bisect_left(self.names, start)
+        while end < len(self.names) and self.names[end].startswith(start):
+            end += 1
+        return self.names[at:end]
+
+
+class Listings:
+    """Belongs to one thread.  `inotify` False: directories are listed anew, though not all the time."""
+
+    def __init__(self, *, inotify: bool) -> None:
+        self._may_watch = inotify
+        self._inotify: watch.Inotify | None = None
+        self._listings: OrderedDict[tuple[int, int], _Listing] = OrderedDict()
+        self._watches: dict[int, _Listing] = {}
+
+    def beginning_with(self, directory: str, *starts: str) -> list[str]:
+        """The names in a directory, as they are now, that begin with one of `starts`.  Raises OSError."""
+        info = os.stat(directory)
+        who = info.st_dev, info.st_ino
+        self._catch_up()
+        listing = self._listings.get(who)
+        if listing is None or (listing.watch < 0 and time.monotonic() > listing.fresh_until):
+            listing = self._listings[who] = self._list(directory)
+            self._trim()
+        self._listings.move_to_end(who)
+        return [name for start in starts for name in listing.beginning_with(start)]
+
+    def close(self) -> None:
+        if self._inotify is not None:
+            self._inotify.close()
+            self._inotify = None
+
+    def _list(self, directory: str) -> _Listing:
+        number = -1
+        if self._may_watch and not watch.is_remote(directory):
+            with contextlib.suppress(OSError):
+                if self._inotify is None:
+                    self._inotify = watch.Inotify()
+                number = self._inotify.add(directory, watch.NEW_ENTRY | watch.ONLYDIR)
+        listing = _Listing(directory, number)  # after the watch: what changes meanwhile is told
+        if number >= 0:
+            self._watches[number] = listing
+        return listing
+
+    def _catch_up(self) -> None:
+        events = self._inotify.read() if self._inotify is not None else []
+        while events:
+            for event in events:
+                self._handle(event)
+            events = self._inotify.read() if self._inotify is not None and len(events) >= watch.MANY else []
+
+    def _handle(self, event: watch.Event) -> None:
+        if event.mask & watch.OVERFLOW:
+            while self._listings:
+                self._drop()
+            return
+        listing = self._watches.get(event.watch)
+        if listing is None:
+            return
+        if event.mask & watch.IGNORED:
+            del self._watches[event.watch]
+            listing.watch = -1
+        elif event.mask & (watch.CREATE | watch.MOVED_TO):
+            listing.add(event.name)
+        else:
+            listing.remove(event.name)
+
+    def _trim(self) -> None:
+        """Forget those that were not asked for longest, but for the last one."""
+        total = sum(len(listing.names) for listing in self._listings.values())
+        while len(self._listings) > 1 and (len(self._listings) > _MAX_DIRECTORIES or total > MAX_NAMES):
+            total -= self._drop()
+
+    def _drop(self) -> int:
+        _, listing = self._listings.popitem(last=False)
+        if listing.watch >= 0 and self._inotify is not None:
+            self._watches.pop(listing.watch, None)
+            self._inotify.remove(listing.watch)
+        return len(listing.names)
