@@ -158,6 +158,20 @@ def put_and_get_nothing(directory: Path) -> None:
     assert get(directory) is None
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_our_link_in_another_user_s_directory_is_not_followed(tmp_path: Path) -> None:
+    """Who owns the directory may have moved it there from elsewhere."""
+    (tmp_path / "target").mkdir()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "cache").symlink_to(tmp_path / "target")
+    os.chown(tmp_path / "theirs", 12345, -1)
+    put_and_get_nothing(tmp_path / "theirs" / "cache")
+    assert os.listdir(tmp_path / "target") == []
+    os.chown(tmp_path / "theirs", 0, -1)
+    put(tmp_path / "theirs" / "cache")
+    assert get(tmp_path / "theirs" / "cache") == BODY
+
+
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -154,3 +155,18 @@ def test_nothing_is_torn_down_under_a_push(
     subject.reloader.start()
     subject._finish()
     assert seen == exits
+
+
+def test_an_answer_in_time_needs_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> Counter[str]:
+        return Counter(log=1)
+
+    assert daemon._in_time(ask, 5.0) == {"log": 1}
+    assert daemon._in_time(lambda: time.sleep(5) or Counter(), 0.01) is None
+
+    class NoThread(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading, "Thread", NoThread)
+    assert daemon._in_time(ask, 5.0) is None

@@ -162,7 +162,8 @@ def _walk(path: str, make: bool) -> int:
                 continue
             links += 1
             try:
-                if status.st_uid not in (0, os.geteuid()) or links > _MAX_LINKS:
+                owners = {status.st_uid, os.fstat(at).st_uid}  # who owns the directory can have moved the link there
+                if not owners <= {0, os.geteuid()} or links > _MAX_LINKS:
                     raise OSError(errno.ELOOP, f"{name} is another user's link, or one of too many")
                 target = os.readlink("", dir_fd=found)
             finally:

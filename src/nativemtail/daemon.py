@@ -375,10 +375,13 @@ def _settings(options: Options) -> Settings:
 
 
 def _in_time(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | None:
-    """What `ask` returns, if it does not hang."""
+    """What `ask` returns, if it does not hang and there is a thread to be had."""
     answers: list[Counter[str]] = []
     asking = threading.Thread(target=lambda: answers.append(ask()), name="left", daemon=True)
-    asking.start()
+    try:
+        asking.start()
+    except RuntimeError:
+        return None
     asking.join(seconds)
     return answers[0] if answers else None
 
