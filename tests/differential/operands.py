@@ -109,7 +109,7 @@ def _values(metric: dict[str, object]) -> str:
 
 
 def _rounded(value: object) -> object:
-    """Powers differ in the last digit, as the C library's do from Go's."""
+    """Powers with a fraction differ in the last digit: the logarithm is the C library's."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     return f"{value:.14g}" if isinstance(value, float) else value

@@ -29,6 +29,46 @@ def _divide(a: int, b: int) -> int:
 
 
 def _power(a: float, b: float) -> float:
+    """As `nm_power` in core/native.hpp does it when the program runs."""
+    size = abs(b)
+    if not math.isfinite(a) or not math.isfinite(b) or a in (0, 1) or size >= 2.0**63:
+        return _c_power(a, b)
+    if a < 0 and size % 1:
+        return math.nan
+    if size == 0.5:
+        return math.sqrt(a) if b > 0 else 1 / math.sqrt(a)
+    part, whole = math.modf(size)
+    if part > 0.5:
+        part -= 1
+        whole += 1
+    product = math.exp(part * math.log(a)) if part else 1.0
+    product, scale = _squared(product, a, int(whole))
+    try:
+        return math.ldexp(1 / product, -scale) if b < 0 else math.ldexp(product, scale)
+    except OverflowError:
+        return math.copysign(math.inf, product)
+
+
+def _squared(product: float, a: float, times: int) -> tuple[float, int]:
+    """`product` times `a` so many times, as a number and a power of two."""
+    scale = 0
+    base, exponent = math.frexp(a)
+    while times:
+        if abs(exponent) > 4096:  # out of range, whatever follows
+            return product, scale + exponent
+        if times & 1:
+            product *= base
+            scale += exponent
+        base *= base
+        exponent *= 2
+        if base < 0.5:
+            base += base
+            exponent -= 1
+        times >>= 1
+    return product, scale
+
+
+def _c_power(a: float, b: float) -> float:
     try:
         return math.pow(a, b)
     except OverflowError:

@@ -335,7 +335,7 @@ cdef inline int64_t modulo(int64_t a, int64_t b) noexcept nogil:
 
 cdef inline int64_t power(int64_t a, int64_t b) noexcept nogil:
     """Through doubles, truncated; out of range as on amd64 (runtime.md §2.5)."""
-    cdef double x = pow(<double> a, <double> b)
+    cdef double x = nm_power(<double> a, <double> b)
     if x >= -9223372036854775808.0 and x < 9223372036854775808.0:
         return <int64_t> x
     return INT64_MIN
@@ -723,7 +723,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_MODF:
             r[i.a].f = fmod(r[i.b].f, r[i.c].f)
         elif op == OP_POWF:
-            r[i.a].f = pow(r[i.b].f, r[i.c].f)
+            r[i.a].f = nm_power(r[i.b].f, r[i.c].f)
         # --- texts
         elif op == OP_CAT:
             if not concatenate(ctx, &r[i.a], r[i.b].s, r[i.c].s):

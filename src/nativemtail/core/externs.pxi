@@ -1,7 +1,7 @@
 # Declarations of the C libraries: only here, never in the code that uses them.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.math cimport fmod, pow
+from libc.math cimport fmod
 from libc.stddef cimport size_t
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc

@@ -5,9 +5,11 @@
 #include <Python.h>
 
 #include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <system_error>
 
 #if defined(__SSE2__)
@@ -100,6 +102,41 @@ static inline bool nm_plain_double(const char *p, size_t n, double *out) {
     if (digits > UINT64_C(1) << 53) return false;
     *out = point == n ? static_cast<double>(digits) : static_cast<double>(digits) / kTens[n - 1 - point];
     return true;
+}
+
+// A power as Go computes it, by squaring, whose last digits are not those of the C library; `_power` in compiler/fold.py
+// does the same.
+static inline double nm_power(double x, double y) {
+    const double size = std::fabs(y);
+    if (!std::isfinite(x) || !std::isfinite(y) || x == 0 || x == 1 || size >= 9223372036854775808.0) return std::pow(x, y);
+    if (size == 0.5) return y > 0 ? std::sqrt(x) : 1 / std::sqrt(x);
+    double whole;
+    double part = std::modf(size, &whole);
+    if (part != 0 && x < 0) return std::numeric_limits<double>::quiet_NaN();
+    if (part > 0.5) {
+        part -= 1;
+        whole += 1;
+    }
+    double product = part == 0 ? 1 : std::exp(part * std::log(x));
+    int scale = 0, exponent;
+    double base = std::frexp(x, &exponent);
+    for (uint64_t left = static_cast<uint64_t>(whole); left != 0; left >>= 1) {
+        if (exponent < -4096 || exponent > 4096) {  // out of range, whatever follows
+            scale += exponent;
+            break;
+        }
+        if (left & 1) {
+            product *= base;
+            scale += exponent;
+        }
+        base *= base;
+        exponent *= 2;
+        if (base < 0.5) {
+            base += base;
+            exponent--;
+        }
+    }
+    return y < 0 ? std::ldexp(1 / product, -scale) : std::ldexp(product, scale);
 }
 
 // A clock that costs next to nothing: some thousand million ticks in a second.

@@ -13,6 +13,7 @@ cdef extern from "core/native.hpp" nogil:
     size_t nm_int_text(int64_t v, char* out) noexcept
     int nm_read_double(const char* p, size_t n, bint hex, double* out) noexcept
     bint nm_plain_double(const char* p, size_t n, double* out) noexcept
+    double nm_power(double x, double y) noexcept
     uint64_t nm_ticks() noexcept
     uint32_t nm_lower(uint32_t rune) noexcept
     bint nm_printable(uint32_t rune) noexcept
