@@ -33,12 +33,19 @@ def quiet_again() -> Iterator[None]:
     logger.propagate, logging.raiseExceptions = propagate, raising
 
 
+def flush() -> None:
+    """Have the daemon's messages written."""
+    for handler in logging.getLogger(logs.NAME).handlers:
+        handler.flush()
+
+
 def say_everything() -> None:
     log.debug("detail")
     log.info("info %s", "x")
     log.warning("warning")
     log.error("error")
     log.critical("fatal")
+    flush()
 
 
 @pytest.mark.parametrize(
@@ -73,6 +80,7 @@ def test_levels(flags: dict[str, object], daemon: bool, shown: str, capfd: pytes
 def test_an_event_of_a_daemon_is_one_line(daemon: bool, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
     logs.configure(Options(), Screen(), daemon=daemon)
     log.error("compile failed for a.mtail:\na.mtail:1:1: one\na.mtail:2:1: two")
+    flush()
     assert capfd.readouterr().err.endswith(shown)
 
 
@@ -82,6 +90,7 @@ def test_a_traceback_of_a_daemon_is_one_line(capfd: pytest.CaptureFixture[str]) 
         raise ValueError("wrong")
     except ValueError:
         log.exception("caught")
+    flush()
     shown = capfd.readouterr().err
     assert shown.count("\n") == 1
     assert "caught; Traceback (most recent call last): File " in shown
@@ -97,8 +106,10 @@ def test_bytes_go_through(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
 def test_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     logs.configure(Options(log_dir=str(tmp_path)), Screen(), daemon=True)
     log.info("one")
+    flush()
     assert [path.name.rpartition(".")[2] for path in tmp_path.iterdir() if path.is_symlink()] == ["INFO"]
     log.error("two")
+    flush()
     links = {path.name.rpartition(".")[2]: path for path in tmp_path.iterdir() if path.is_symlink()}
     assert links.keys() == {"INFO", "WARNING", "ERROR"}
     assert [text for _, text in LINE.findall(links["INFO"].read_text())] == ["one", "two"]

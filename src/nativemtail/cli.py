@@ -13,7 +13,7 @@ import os
 import sys
 
 from nativemtail import __version__
-from nativemtail.log import Log, Screen, least
+from nativemtail.log import Log, Screen, flush, least
 from nativemtail.options import FlagError, HelpRequested, Options, format_duration, parse, usage
 
 TYPE_CHECKING = False
@@ -61,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def command() -> NoReturn:
     """What the installed command runs: `main`, and then no more, as tearing the interpreter down takes 7 ms."""
     status = main()
-    if logging := sys.modules.get("logging"):
-        logging.shutdown()
+    flush()
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
@@ -127,6 +126,9 @@ def _open_log(options: Options, *, daemon: bool) -> Screen:
     Log.least = least(options.seen(daemon=daemon), verbose=options.v > 0)
     if daemon:
         set_up()  # any of its threads may have the first message
+        from nativemtail.logs import take_stderr_over
+
+        take_stderr_over()
     else:
         Log.set_up = set_up
     return screen

@@ -32,8 +32,9 @@ from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import BadSource, parse_logs
 from nativemtail.io.sources import Settings, SourceError
 from nativemtail.io.tailer import Tailer
-from nativemtail.log import Log
+from nativemtail.log import Log, flush
 from nativemtail.options import Options, format_duration
+from nativemtail.outbox import dropped, write_in_time
 from nativemtail.programs import LoadError, open_programs
 from nativemtail.reload import ProgramWatch, Reloader
 from nativemtail.selfmetrics import SelfMetrics, resident_memory
@@ -118,6 +119,7 @@ class Daemon:
             sources=SourceStates(self.tailer, specs),
             lines=LineStates(self.programs.engine, self.programs.store),
             memory_limit=options.memory_limit or None,
+            messages_dropped=dropped,
         )
         self.trusted = _trusted(options)
         self.server = Server(self._answer, trusted=self.trusted, tls=_tls(options))
@@ -314,6 +316,7 @@ class Daemon:
         idle = self.pusher.stop() and idle
         self.server.stop()
         if not idle:
+            flush()
             os._exit(self.status)  # a thread is in native code or has a lock: nothing may be torn down under it
 
     def _tell_left(self) -> None:
@@ -412,6 +415,9 @@ def _can_jit() -> bool:
 
 
 def _quit(number: int, frame: object) -> NoReturn:
-    """SIGQUIT: show where every thread is, as Go programs do."""
-    faulthandler.dump_traceback()
+    """SIGQUIT: show where every thread is, as Go programs do; even if nobody reads it."""
+    with open(os.memfd_create("threads"), "r+b", buffering=0) as shown:
+        faulthandler.dump_traceback(shown)
+        shown.seek(0)
+        write_in_time(2, shown.read())
     os._exit(QUIT)

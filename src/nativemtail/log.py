@@ -21,6 +21,14 @@ def least(seen: str, *, verbose: bool) -> int:
     return max(DEBUG if verbose else INFO, LEVELS[seen])
 
 
+def flush() -> None:
+    """Have all messages written, as the process is about to end."""
+    import sys
+
+    if logging := sys.modules.get("logging"):
+        logging.shutdown()
+
+
 class Log:
     """The logger of that name."""
 

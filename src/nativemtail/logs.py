@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import select
 import sys
 import time
 from typing import TYPE_CHECKING
 
 from nativemtail.log import LEVELS, Screen, least
 from nativemtail.options import Options
+from nativemtail.outbox import Outbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +28,7 @@ _LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", logging
 
 
 def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None:
-    """Send messages where the flags say; in a daemon's each event takes one line."""
+    """Send messages where the flags say; a daemon's take one line each, and hold nobody up."""
     logger = logging.getLogger(NAME)
     logger.propagate = False
     # A full disk or a closed terminal must not produce tracebacks.
@@ -33,16 +36,24 @@ def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None
     for handler in logger.handlers[:]:
         logger.removeHandler(handler)
         handler.close()
-    logger.addHandler(StderrHandler(LEVELS[options.shown(daemon=daemon)], screen))
+    logger.addHandler(StderrHandler(LEVELS[options.shown(daemon=daemon)], screen, Outbox() if daemon else None))
     if options.log_dir and not options.logtostderr:
         from pathlib import Path
 
         links = [Path(options.log_dir), *([Path(options.log_link)] if options.log_link else [])]
+        outbox = Outbox() if daemon else None
         for level in ("INFO", "WARNING", "ERROR", "FATAL"):
-            logger.addHandler(FileHandler(level, Path(options.log_dir), links))
+            logger.addHandler(FileHandler(level, Path(options.log_dir), links, outbox))
     for handler in logger.handlers:
         handler.setFormatter(Formatter(one_line=daemon))
     logger.setLevel(least(options.seen(daemon=daemon), verbose=options.v > 0))
+
+
+def take_stderr_over() -> None:
+    """Have what others print to sys.stderr take the way of a daemon's messages."""
+    for handler in logging.getLogger(NAME).handlers:
+        if isinstance(handler, StderrHandler):
+            sys.stderr = StandardError(handler)
 
 
 class Formatter(logging.Formatter):
@@ -69,48 +80,93 @@ class Formatter(logging.Formatter):
         )
 
 
-class StderrHandler(logging.Handler):
-    """Writes each event at once."""
+class _Handler(logging.Handler):
+    """Writes each event at once, or has an outbox do it."""
 
-    def __init__(self, level: int, screen: Screen) -> None:
+    def __init__(self, level: int, outbox: Outbox | None) -> None:
         super().__init__(level)
-        self._screen = screen
+        self._outbox = outbox
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            text = self.format(record)
-            if self._screen.before:
-                self._screen.before()
-            write(2, text.encode("utf-8", "surrogateescape"))
+            self.say(self.format(record).encode("utf-8", "surrogateescape"))
         except Exception:
             self.handleError(record)
 
+    def say(self, data: bytes) -> None:
+        """Raises OSError where there is no outbox."""
+        if self._outbox is not None:
+            self._outbox.put(self, data)
+        else:
+            self.write(data)
 
-class FileHandler(logging.Handler):
+    def write(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def apology(self, count: int) -> bytes:
+        text = "%d messages are missing here: they could not be written"
+        record = logging.LogRecord(NAME, logging.WARNING, __file__, 0, text, (count,), None)
+        return self.format(record).encode()
+
+    def flush(self) -> None:
+        if self._outbox is not None:
+            self._outbox.flush()
+
+
+class StderrHandler(_Handler):
+    """Standard error."""
+
+    def __init__(self, level: int, screen: Screen, outbox: Outbox | None = None) -> None:
+        super().__init__(level, outbox)
+        self._screen = screen
+
+    def write(self, data: bytes) -> None:
+        if self._screen.before:
+            self._screen.before()
+        write(2, data)
+
+
+class StandardError(io.TextIOBase):
+    """Takes the place of sys.stderr where that goes through an outbox: what others print there."""
+
+    def __init__(self, handler: StderrHandler) -> None:
+        self._handler = handler
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self._handler.say(text.encode("utf-8", "surrogateescape"))
+        return len(text)
+
+
+class FileHandler(_Handler):
     """The file of one level, `<program>.<host>.<user>.log.<LEVEL>.<time>.<pid>`, made with its first event.
 
     It has the events of its level and above.  `<program>.<LEVEL>` in each of `links` points to it.
     """
 
-    def __init__(self, level: str, directory: Path, links: list[Path]) -> None:
-        super().__init__(LEVELS[level])
+    def __init__(self, level: str, directory: Path, links: list[Path], outbox: Outbox | None = None) -> None:
+        super().__init__(LEVELS[level], outbox)
         self._name = level
         self._directory = directory
         self._links = links
         self._fd = -1
         self._size = 0
+        self._is_torn = False
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            data = self.format(record).encode("utf-8", "surrogateescape")
-            if self._fd < 0 or self._size >= MAX_FILE_SIZE:
-                self._open()
-            write(self._fd, data)
-            self._size += len(data)
-        except Exception:
-            self.handleError(record)
+    def write(self, data: bytes) -> None:
+        if self._fd < 0 or self._size >= MAX_FILE_SIZE:
+            self._open()
+        if self._is_torn:
+            data = b"\n" + data
+        self._is_torn = True
+        write(self._fd, data)
+        self._is_torn = False
+        self._size += len(data)
 
     def close(self) -> None:
+        self.flush()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -179,4 +235,7 @@ def write(fd: int, data: bytes) -> None:
     """All of `data`.  Raises OSError."""
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view) :]
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:  # somebody else who has it open wanted it so
+            select.select([], [fd], [])

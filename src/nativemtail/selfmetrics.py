@@ -531,6 +531,8 @@ class SelfMetrics:
     pools: Mapping[str, Pool] = field(default_factory=dict)
     """Thread pools besides the listener's."""
     memory_limit: int | None = None
+    messages_dropped: Callable[[], int] | None = None
+    """How many of the process's own messages could not be written."""
     build: Build = field(default_factory=Build)
     started: float = field(default_factory=time.time)
     exports: ExportCounters = field(default_factory=ExportCounters)
@@ -657,6 +659,9 @@ class SelfMetrics:
         yield from _family("untyped", "total_connection_count", "service", self._accepted())
         yield from _family("untyped", "total_connections_denied", "service", denied)
         yield from _family("counter", "mtail_limits_hit_total", "limit", self._limits())
+        if self.messages_dropped is not None:
+            name = "mtail_messages_dropped_total"
+            yield CounterMetricFamily(name, _HELP[name], value=self.messages_dropped())
         yield GaugeMetricFamily("memory_usage", _HELP["memory_usage"], value=resident_memory())
         if self.memory_limit is not None:
             yield GaugeMetricFamily("memory_limit", _HELP["memory_limit"], value=self.memory_limit)
@@ -711,6 +716,7 @@ class SelfMetrics:
             "total_connections_denied": denied,
             "lines_dropped_total": dict(self.sources.dropped()) if self.sources is not None else {},
             "limits_hit_total": self._limits(),
+            "messages_dropped_total": self.messages_dropped() if self.messages_dropped is not None else 0,
             "series_refused_total": self.lines.series_refused() if self.lines is not None else 0,
         }
 
@@ -799,6 +805,7 @@ _HELP = {
     "mtail_log_lines_cut_total": "Lines cut to the greatest length, per log source.",
     "mtail_log_nuls_total": "NUL bytes in front of lines, which were dropped, per log source.",
     "mtail_limits_hit_total": "How often a limit of the log sources or of HTTP was hit.",
+    "mtail_messages_dropped_total": "Messages of the process that could not be written: nobody read them, or no room.",
     "mtail_lines_dropped_total": "Lines and datagrams that were dropped, by reason.",
     "mtail_series_refused_total": "Label sets that were not created because of the memory limit.",
     "memory_over_limit_count": "How often the memory limit was reached.",

@@ -304,9 +304,9 @@ def with_threads(limit: int, user: int) -> tuple[str, ...]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-@pytest.mark.parametrize("limit", [6, 7, 8])
+@pytest.mark.parametrize("limit", [7, 8, 9])
 def test_pages_need_no_further_thread(limit: int, place: Place) -> None:
-    """Threads: main, lookout, reload, tail, http, two that make pages, disk-space; the user has no others."""
+    """Threads: main, messages, lookout, reload, tail, http, two that make pages, disk-space; the user has no others."""
     (place.logs / "a.log").touch()
     prefix = with_threads(limit, 200_000 + os.getpid())
     daemon = place.start("--cache_dir", "none", prefix=prefix, environment={"HOME": "/nonexistent"})
@@ -315,13 +315,13 @@ def test_pages_need_no_further_thread(limit: int, place: Place) -> None:
             assert daemon.ask(page)[0] == 200, page
     metrics = daemon.metrics()
     assert "mtail_lines_total" in metrics
-    assert any(key.startswith("disk_free") for key in metrics) is (limit >= 8)
-    assert ("the metrics disk_free_* are left out" in daemon.log) is (limit < 8)
+    assert any(key.startswith("disk_free") for key in metrics) is (limit >= 9)
+    assert ("the metrics disk_free_* are left out" in daemon.log) is (limit < 9)
     assert daemon.stop() == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-@pytest.mark.parametrize("limit", [2, 3, 5])
+@pytest.mark.parametrize("limit", [1, 2, 3, 6])
 def test_too_few_threads_for_a_start(limit: int, place: Place) -> None:
     daemon = place.launch(
         *("--progs", str(place.progs), "--logs", place.glob, "--port", "0", "--cache_dir", "none"),

@@ -1,0 +1,125 @@
+"""Messages on their way out: a thread of its own writes them, so that nobody waits for readers that do not read.
+
+At most `LIMIT` bytes wait; what does not fit, or cannot be written, is dropped and counted, and that is said once
+messages go through again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections import deque
+from typing import Protocol
+
+LIMIT = 1024 * 1024
+PATIENCE = 1.0
+"""Seconds that the end of the process waits for messages to be written."""
+_ATOMIC = 512
+"""A pipe that is writable takes so many bytes without having its writer wait (POSIX; 4096 on Linux)."""
+
+
+class Target(Protocol):
+    """Where messages go."""
+
+    def write(self, data: bytes) -> None:
+        """All of `data`.  Raises OSError."""
+
+    def apology(self, count: int) -> bytes:
+        """The message that says that so many messages were dropped."""
+
+
+class Outbox:
+    """Messages for some targets, written in order.  `put` and `flush` may be called from any thread."""
+
+    def __init__(self) -> None:
+        # Its lock is re-entrant: a signal handler may interrupt its own thread in here.
+        self._changed = threading.Condition()
+        self._waiting: deque[tuple[Target, bytes]] = deque()
+        self._size = 0
+        self._unsaid: dict[Target, int] = {}
+        self._thread: threading.Thread | None = None
+        self._hopeless = False
+        _outboxes.append(self)
+        self.dropped = 0
+
+    def put(self, target: Target, data: bytes) -> None:
+        with self._changed:
+            if self._size + len(data) > LIMIT or not (self._is_running() or self._write(target, data)):
+                self._drop(target)
+            elif self._thread is not None:
+                self._waiting.append((target, data))
+                self._size += len(data)
+                self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Wait until all is written, but not for ever; and not again if it was in vain."""
+        with self._changed:
+            patience = 0.0 if self._hopeless else PATIENCE
+            self._hopeless = not self._changed.wait_for(lambda: not self._waiting, patience)
+
+    def _is_running(self) -> bool:
+        """Whether there is a thread, or can be: else who has a message must write it."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="messages", daemon=True)
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
+        return self._thread is not None
+
+    def _drop(self, target: Target) -> None:
+        self.dropped += 1
+        self._unsaid[target] = self._unsaid.get(target, 0) + 1
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting:
+                    self._changed.wait()
+                target, data = self._waiting[0]
+            done = self._write(target, data)
+            with self._changed:
+                self._waiting.popleft()
+                self._size -= len(data)
+                if not done:
+                    self._drop(target)
+                unsaid = self._unsaid.pop(target, 0) if done and not self._waiting else 0
+                if unsaid:
+                    # Whatever the limit: it is the only one of its kind.
+                    self._waiting.append((target, apology := target.apology(unsaid)))
+                    self._size += len(apology)
+                self._changed.notify_all()
+
+    def _write(self, target: Target, data: bytes) -> bool:
+        try:
+            target.write(data)
+        except Exception:  # a target that is broken is no reason to stop writing to the others
+            return False
+        return True
+
+
+_outboxes: list[Outbox] = []
+
+
+def dropped() -> int:
+    """How many messages were dropped."""
+    return sum(outbox.dropped for outbox in _outboxes)
+
+
+def write_in_time(fd: int, data: bytes, patience: float = PATIENCE) -> None:
+    """Write as much as goes without waiting longer; needs no thread and no lock, so it may be in a signal handler."""
+    end = time.monotonic() + patience
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    view = memoryview(data)
+    while view:
+        if not poll.poll(max(0, round(1000 * (end - time.monotonic())))):
+            return
+        try:
+            view = view[os.write(fd, view[:_ATOMIC]) :]
+        except BlockingIOError:
+            continue
+        except OSError:
+            return
