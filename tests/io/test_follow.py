@@ -203,8 +203,9 @@ def test_delete_and_recreate(log: Path, settings: Settings) -> None:
 @contextlib.contextmanager
 def busy(rig: Rig, log: Path) -> Iterator[None]:
     """The sink does not come back from its first block as long as this lasts."""
+    before = list(rig.lines)
     append(log, b"first\n")
-    rig.expect([b"first"])
+    rig.expect([*before, b"first"])
     rig.sink.may_scan.clear()
     append(log, b"busy\n")
     time.sleep(0.05)
@@ -386,10 +387,10 @@ def test_truncated_while_copies_are_looked_for(moment: str, log: Path, monkeypat
     turns = iter([2, 3])
     look = getattr(FileReader, moment)
 
-    def rotated(self: FileReader) -> list[object]:
-        found: list[object] = look(self)
-        for turn in () if found else turns:
-            shutil.copy(log, f"{log}.{turn}")
+    def rotated(self: FileReader) -> object:
+        found: Any = look(self)
+        for turn in () if (found[0] if isinstance(found, tuple) else found) else turns:
+            shutil.copy(log, f"{log}-2026000{turn}")
             os.truncate(log, 0)
             append(log, b"%d\n" % turn * (50 - turn))
             break
@@ -398,11 +399,12 @@ def test_truncated_while_copies_are_looked_for(moment: str, log: Path, monkeypat
     with Rig(log, settings=QUICK) as rig:
         append(log, b"0\n" * 50)
         rig.expect([b"0"] * 50)
-        monkeypatch.setattr(FileReader, moment, rotated)
-        shutil.copy(log, f"{log}.1")
-        os.truncate(log, 0)
-        append(log, b"1\n" * 49)
-        rig.expect([*[b"0"] * 50, *[b"1"] * 49, *[b"2"] * 48, *[b"3"] * 47])
+        with busy(rig, log):
+            monkeypatch.setattr(FileReader, moment, rotated)
+            shutil.copy(log, f"{log}-20260001")
+            os.truncate(log, 0)
+            append(log, b"1\n" * 49)
+        rig.expect([*[b"0"] * 50, b"first", b"busy", *[b"1"] * 49, *[b"2"] * 48, *[b"3"] * 47])
         rig.stays(rig.lines)
 
 
@@ -416,7 +418,7 @@ def test_copy_that_is_made_while_another_is_read(log: Path, monkeypatch: pytest.
     def slow(self: follow._Copy, target: memoryview) -> int:
         count = read(self, target)
         for text in turns:
-            shutil.copy(log, f"{log}.2")
+            shutil.copy(log, f"{log}-20260002")
             os.truncate(log, 0)
             append(log, text)
             time.sleep(0.3)
@@ -426,7 +428,7 @@ def test_copy_that_is_made_while_another_is_read(log: Path, monkeypatch: pytest.
     with Rig(log, settings=QUICK) as rig:
         with busy(rig, log):
             append(log, b"in the copy\n")
-            shutil.copy(log, f"{log}.1")
+            shutil.copy(log, f"{log}-20260001")
             os.truncate(log, 0)
             append(log, b"1\n")
         rig.expect([b"first", b"busy", b"in the copy", b"1", b"2"])
@@ -441,12 +443,12 @@ def test_copies_that_are_renamed_while_they_are_looked_for(
     first, second = Path(f"{log}.1"), Path(f"{log}.2")
     look = FileReader._new_siblings
 
-    def renamed(self: FileReader) -> list[tuple[str, os.stat_result]]:
-        found = look(self)
+    def renamed(self: FileReader) -> tuple[list[tuple[str, os.stat_result]], str | None]:
+        found, last = look(self)
         if found and first.exists():
             os.rename(first, second)
-            return found if moment == "listed" else []
-        return found
+            return found if moment == "listed" else [], last
+        return found, last
 
     monkeypatch.setattr(FileReader, "_new_siblings", renamed)
     with Rig(log, settings=QUICK) as rig:

@@ -19,6 +19,7 @@ from nativemtail.io import watch
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, Renames, open_as, stands_for
 from nativemtail.io.fifo import FifoReader
 from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
+from nativemtail.io.generations import Made, newer
 from nativemtail.io.lineage import LATER
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import Glob
@@ -392,6 +393,8 @@ class Discovery:
             reader.path = reader.paths[0].path
         if isinstance(before, Followed):
             self._succession.succeeds(path.path, before, reader)
+            if reader.is_untouched and before.is_open:
+                reader.copied_last = Made.of(before.fd)
         else:
             self._succession.begins(path.path)
         self._loop.queue(reader)
@@ -459,7 +462,18 @@ class Discovery:
         reader = self._follow(path, fd, info, info.st_size if offset is None else offset)
         if offset is None:
             self._begin_settling(reader)
+        if self._starting and not info.st_size:
+            reader.copied_last = self._rotated_last(path)
         return reader
+
+    def _rotated_last(self, path: str) -> Made | None:
+        """The newest of the files that were rotated away from `path`."""
+        directory, base = os.path.split(path)
+        with contextlib.suppress(OSError):
+            names = self._context.listings.beginning_with(directory, base + ".", base + "-")
+            for name in newer(names, base, None)[-1:]:
+                return Made.at(os.path.join(directory, name))
+        return None
 
     def _follow(self, path: str, fd: int, info: os.stat_result, offset: int) -> Followed:
         reader = Followed(self._context, path, fd, identity(info), offset, self._read_failed)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 import time
 import zlib
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from nativemtail.io.content import START, Content
+from nativemtail.io.generations import Made, newer
 from nativemtail.io.lineage import LATER, Lineage
 from nativemtail.io.lines import LineReader
 from nativemtail.io.sources import TAIL, Context, Source
@@ -25,7 +25,6 @@ Identity = tuple[int, int]
 """Device and inode."""
 
 _CLOCK_SLACK = 2_000_000_000
-_GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
 _MAX_SEEN = 256
 _LISTINGS = 20
 _RENAMES = 0.001
@@ -37,11 +36,13 @@ def identity(info: os.stat_result) -> Identity:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where reading stands: the offset, and the checksum of the `length` bytes in front of it."""
+    """Where reading stands: the offset, and checksums of the `length` bytes in front of it and of the file's `head`."""
 
     offset: int
     length: int = 0
     checksum: int = 0
+    head: int = 0
+    head_checksum: int = 0
 
     @classmethod
     def of(cls, fd: int, offset: int) -> Position:
@@ -49,19 +50,22 @@ class Position:
         length = min(TAIL, offset)
         with contextlib.suppress(OSError):
             before = os.pread(fd, length, offset - length)
+            head = os.pread(fd, length, 0) if offset > length else before
             if len(before) == length and _telling(before):
-                return cls(offset, length, zlib.crc32(before))
+                return cls(offset, length, zlib.crc32(before), len(head), zlib.crc32(head))
         return cls(offset)
 
     def fits(self, fd: int) -> bool:
-        """Whether a file has, in front of the offset, the bytes that were read there; False when that is unknown."""
+        """Whether a file begins, and has in front of the offset, as what was read; False when that is unknown."""
         if not self.length:
             return False
         try:
             before = os.pread(fd, self.length, self.offset - self.length)
+            head = os.pread(fd, self.head, 0)
         except OSError:
             return False
-        return len(before) == self.length and zlib.crc32(before) == self.checksum
+        is_same = len(before) == self.length and zlib.crc32(before) == self.checksum
+        return is_same and len(head) == self.head and zlib.crc32(head) == self.head_checksum
 
 
 def _telling(before: bytes | bytearray | memoryview) -> bool:
@@ -85,6 +89,8 @@ class FileReader:
         "_end",
         "_fd",
         "_from_copy",
+        "_head",
+        "_head_checksum",
         "_length",
         "_lines",
         "_oldest_copy",
@@ -93,6 +99,7 @@ class FileReader:
         "_seen_copies",
         "_wanted",
         "closed",
+        "copied_last",
         "eof",
         "identity",
         "last_data",
@@ -136,9 +143,12 @@ class FileReader:
         self._oldest_copy = 0
         self._from_copy = False
         self._seen_copies: dict[tuple[int, ...], None] = {}
+        self.copied_last: Made | None = None
+        """The newest rotated file that is known: those that are newer may be copies of what nobody read."""
         self._before_truncation = Position(0)
         self._end = -1
         self.lineage: Lineage | None = None
+        self._head = self._head_checksum = 0
         self._stand_at(Position.of(fd, offset))
         self._begin_lines()
 
@@ -171,7 +181,7 @@ class FileReader:
 
     @property
     def position(self) -> Position:
-        return Position(self.offset, self._length, self._checksum)
+        return Position(self.offset, self._length, self._checksum, self._head, self._head_checksum)
 
     @property
     def pending(self) -> int:
@@ -386,6 +396,10 @@ class FileReader:
 
     def _remember(self, before: memoryview, new: memoryview) -> None:
         """Note what is now in front of the offset."""
+        if self._head == self.offset < TAIL:
+            more = new[: TAIL - self._head]
+            self._head_checksum = zlib.crc32(more, self._head_checksum)
+            self._head += len(more)
         tail = new[-TAIL:] if len(new) >= TAIL else (bytes(before) + bytes(new))[-TAIL:]
         self._length = len(tail) if _telling(tail) else 0
         self._checksum = zlib.crc32(tail) if self._length else 0
@@ -394,6 +408,8 @@ class FileReader:
         self.offset = position.offset
         self._length = position.length
         self._checksum = position.checksum
+        self._head = position.head
+        self._head_checksum = position.head_checksum
 
     def _start_over(self) -> None:
         """The file was truncated, perhaps written anew: what a copy of it kept comes first, then it from its start."""
@@ -418,40 +434,46 @@ class FileReader:
     def _find_copies(self) -> list[_Copy]:
         """Copies that were made of this file before its truncation, with what was not read of it yet.
 
-        One must hold, in front of the offset, the bytes that were read there.  Copies of the same family that came
-        after it are truncations that went by unseen: they are taken whole.
+        One must hold, in front of the offset, the bytes that were read there.  Rotated files that are newer than it
+        are truncations that went by unseen: they are taken whole.  So are those that are newer than the last copy if
+        nothing was read since.  Whatever else lies there is of no concern.
         """
         position = self.position
-        new = self._open_siblings()
+        new, last = self._open_siblings()
         self._look_around()
         if self.closed:
             for copy in new:
                 copy.close()
             return []
-        in_place = self._is_in_place()
         first = next((copy for copy in new if copy.size >= position.offset and position.fits(copy.fd)), None)
-        found: list[_Copy] = []
+        if first is not None:
+            first.offset, last = position.offset, first.name
+        elif not self._catching_up:
+            last = None
+        base = os.path.basename(self.path)
+        later = newer([copy.name for copy in new], base, last) if last is not None and self._is_in_place() else []
+        by_name = {copy.name: copy for copy in new}
+        unread = [copy for name in later if not position.fits((copy := by_name[name]).fd)]
+        found = [copy for copy in ([first] if first is not None else []) + unread if self._claim(copy.fd)]
+        newest = unread[-1] if unread else first
+        if newest is not None:
+            self.copied_last = Made.of(newest.fd)
         for copy in new:
-            if copy is first:
-                copy.offset = position.offset
-            is_later = self._catching_up or (first is not None and copy.written >= first.written)
-            is_wanted = copy is first or (in_place and is_later and copy.is_generation and not position.fits(copy.fd))
-            if is_wanted and self._claim(copy.fd):
-                found.append(copy)
-            else:
+            if copy not in found:
                 copy.close()
-        # Their times may be equal.
-        return sorted(found, key=lambda copy: copy is not first)
+        return found
 
-    def _open_siblings(self) -> list[_Copy]:
-        """What may be copies, in the order in which they were written."""
+    def _open_siblings(self) -> tuple[list[_Copy], str | None]:
+        """What may be copies, in the order in which they were written; what the last copy that is known is called."""
         opened: list[tuple[_Copy, os.stat_result]] = []
+        last: str | None = None
         for _ in range(_LISTINGS):
             for copy, _info in opened:
                 copy.close()
-            siblings = self._new_siblings()
+            siblings, last = self._new_siblings()
             opened, moved = self._opened(siblings)
-            if not moved and _names(siblings) == _names(self._new_siblings()):
+            again, _ = self._new_siblings()
+            if not moved and _names(siblings) == _names(again):
                 break
             time.sleep(_RENAMES)  # copies are being renamed, one after the other: none may be missed
         found: list[_Copy] = []
@@ -462,7 +484,7 @@ class FileReader:
             else:
                 self._seen_copies[_version(info)] = None
                 found.append(copy)
-        return found
+        return found, last
 
     def _opened(self, siblings: list[tuple[str, os.stat_result]]) -> tuple[list[tuple[_Copy, os.stat_result]], bool]:
         """Those that can be opened, and whether some no longer are where they were seen."""
@@ -470,7 +492,7 @@ class FileReader:
         moved = False
         for path, info in siblings:
             try:
-                copy = _Copy(path, info, bool(_GENERATION.fullmatch(path, len(self.path))))
+                copy = _Copy(path, info)
             except OSError as error:
                 moved |= error.errno == errno.ENOENT
             else:
@@ -500,21 +522,29 @@ class FileReader:
         """Whether a copy may be read here, and not elsewhere."""
         return True
 
-    def _new_siblings(self) -> list[tuple[str, os.stat_result]]:
-        """Files named like this one plus a suffix, changed since it was last read, and not looked at before."""
+    def _new_siblings(self) -> tuple[list[tuple[str, os.stat_result]], str | None]:
+        """Files named like this one plus a suffix, changed since it was last read, and not looked at before.
+
+        And the name of the last copy that is known.
+        """
         while len(self._seen_copies) > _MAX_SEEN:
             del self._seen_copies[next(iter(self._seen_copies))]
         found: list[tuple[str, os.stat_result]] = []
+        last: str | None = None
         for _ in range(_LISTINGS):
             try:
-                found = [(path, info) for path, info in self._siblings() if self._is_new(info)]
+                siblings = list(self._siblings())
             except FileNotFoundError:
                 time.sleep(_RENAMES)  # a name that is being changed
             except OSError:
                 break
             else:
+                found = [(path, info) for path, info in siblings if self._is_new(info)]
+                known = self.copied_last
+                here = [path for path, info in siblings if known is not None and known.is_at(path, info)]
+                last = os.path.basename(here[0]) if here else None
                 break
-        return found
+        return found, last
 
     def _siblings(self) -> Iterator[tuple[str, os.stat_result]]:
         """What has a name like this file's plus a suffix.  Raises FileNotFoundError if one has just gone."""
@@ -555,11 +585,10 @@ def _at(fd: int, place: int, size: int) -> bytes:
 class _Copy:
     """A copy of a truncated file, to be read from `offset` to its end.  Raises OSError when it can't be opened."""
 
-    def __init__(self, path: str, info: os.stat_result, is_generation: bool) -> None:
+    def __init__(self, path: str, info: os.stat_result) -> None:
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self.name = os.path.basename(path)
         self.size = info.st_size
-        self.written = info.st_mtime_ns
-        self.is_generation = is_generation
         self.offset = 0
 
     def read_into(self, target: memoryview) -> int:

@@ -17,6 +17,8 @@ _DIGITS = re.compile(r"\d+")
 _GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
 _SHIFTED = re.compile(r"[^0-9]*[1-9]\d{0,2}[^0-9]*")
 
+_AT_FDCWD = -100
+_AT_SYMLINK_NOFOLLOW = 0x100
 _AT_EMPTY_PATH = 0x1000
 _BTIME = 0x800
 _STATX_SIZE = 256
@@ -127,11 +129,40 @@ def entries(directory: str) -> list[Entry]:
 
 def birth(fd: int) -> int:
     """When the file of `fd` was made, in nanoseconds; 0 where the file system does not say."""
+    return _birth(fd, "")
+
+
+def _birth(fd: int, path: str) -> int:
     space = ctypes.create_string_buffer(_STATX_SIZE)
-    if _libc.statx(fd, b"", _AT_EMPTY_PATH, _BTIME, space) or not struct.unpack_from("=I", space)[0] & _BTIME:
+    flags = _AT_SYMLINK_NOFOLLOW if path else _AT_EMPTY_PATH
+    failed = _libc.statx(fd, os.fsencode(path), flags, _BTIME, space)
+    if failed or not struct.unpack_from("=I", space)[0] & _BTIME:
         return 0
     seconds, nanoseconds = _BIRTH.unpack_from(space, _BIRTH_OFFSET)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+class Made(NamedTuple):
+    """Which file it is, also when inodes are used again."""
+
+    device: int
+    inode: int
+    birth: int
+
+    @classmethod
+    def of(cls, fd: int) -> Made:
+        info = os.fstat(fd)
+        return cls(info.st_dev, info.st_ino, birth(fd))
+
+    @classmethod
+    def at(cls, path: str) -> Made:
+        """The file at `path`.  Raises OSError."""
+        info = os.lstat(path)
+        return cls(info.st_dev, info.st_ino, _birth(_AT_FDCWD, path))
+
+    def is_at(self, path: str, info: os.stat_result) -> bool:
+        """Whether it is the file at `path`, of which `info` tells."""
+        return (info.st_dev, info.st_ino) == self[:2] and _birth(_AT_FDCWD, path) == self.birth
 
 
 def name_of(fd: int) -> str | None:

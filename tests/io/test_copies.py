@@ -1,0 +1,128 @@
+"""Files beside a log: only what goes on, byte for byte, where reading stood is read for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rig import Rig, append
+
+from nativemtail.io.sources import Settings
+
+QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+def edit(path: Path) -> None:
+    """As `sed -i` does."""
+    new = path.with_name("sedXYZ")
+    new.write_bytes(path.read_bytes().replace(b"10.0.0", b"0.0.0"))
+    new.rename(path)
+
+
+def shift(log: Path) -> None:
+    for number in (3, 2, 1):
+        if os.path.exists(f"{log}.{number}"):
+            os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+
+
+def create(log: Path) -> None:
+    shift(log)
+    log.rename(f"{log}.1")
+    log.touch()
+
+
+def copytruncate(log: Path) -> None:
+    shift(log)
+    shutil.copy(log, f"{log}.1")
+    os.truncate(log, 0)
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+@pytest.mark.parametrize("rotate", [create, copytruncate])
+def test_a_script_edits_rotated_files(rotate: Callable[[Path], None], is_busy: bool, log: Path) -> None:
+    log.write_bytes(b"before 10.0.0.9\n")
+    expected: list[bytes] = []
+    with Rig(log, settings=QUICK) as rig:
+        for turn in range(4):
+            for part in range(2):
+                append(log, b"%d.%d 10.0.0.1\n" % (turn, part))
+                expected.append(b"%d.%d 10.0.0.1" % (turn, part))
+                rig.expect(expected)
+            if is_busy:
+                rig.sink.may_scan.clear()
+            rotate(log)
+            for path in log.parent.glob("app.log.*"):
+                edit(path)
+            rig.sink.may_scan.set()
+            time.sleep(0.1)
+        append(log, b"end\n")
+        rig.expect([*expected, b"end"])
+        rig.stays(rig.lines)
+
+
+@pytest.mark.parametrize(
+    "names", [["app.log.1", "app.log.2"], ["app.log-20261130", "app.log-20261201"], ["app.log.bak"]]
+)
+@pytest.mark.parametrize("is_read", [False, True], ids=["empty", "read"])
+def test_others_write_files_beside_a_truncated_log(is_read: bool, names: list[str], log: Path) -> None:
+    """A backup is restored, or somebody exports something."""
+    log.touch()
+    with Rig(log, settings=QUICK) as rig:
+        if is_read:
+            append(log, b"1\n")
+            rig.expect([b"1"])
+        rig.sink.may_scan.clear()
+        if is_read:
+            os.truncate(log, 0)
+        for name in names:
+            (log.parent / name).write_bytes(b"of another time\n")
+        rig.sink.may_scan.set()
+        time.sleep(0.1)
+        append(log, b"2\n")
+        rig.expect([b"1", b"2"] if is_read else [b"2"])
+        rig.stays(rig.lines)
+
+
+def test_a_copy_that_begins_otherwise(log: Path) -> None:
+    """What is in front of the offset is the same, what is at the beginning is not."""
+    log.touch()
+    with Rig(log, settings=QUICK) as rig:
+        append(log, b"1\n" + b"x" * 3000 + b"\n")
+        rig.wait(lambda: len(rig.lines) == 2)
+        rig.sink.may_scan.clear()
+        Path(f"{log}.1").write_bytes(b"2\n" + b"x" * 3000 + b"\nnot of this log\n")
+        os.truncate(log, 0)
+        append(log, b"3\n")
+        rig.sink.may_scan.set()
+        rig.expect([b"1", b"x" * 3000, b"3"])
+        rig.stays(rig.lines)
+
+
+def test_truncations_that_nobody_saw_are_read_from_the_copies(log: Path) -> None:
+    """Behind the copy that goes on where reading stood, and behind the last one that was known before."""
+    log.write_bytes(b"before\n")
+    with Rig(log, settings=QUICK) as rig:
+        append(log, b"0\n")
+        rig.expect([b"0"])
+        lines = [b"0"]
+        for turn in range(2):
+            rig.sink.may_scan.clear()
+            append(log, b"%d: busy\n" % turn)
+            time.sleep(0.05)
+            for part in range(3):
+                append(log, b"%d: %d\n" % (turn, part) * (9 - part))
+                lines += [b"%d: %d" % (turn, part)] * (9 - part)
+                copytruncate(log)
+                time.sleep(0.01)
+            lines.insert(len(lines) - 24, b"%d: busy" % turn)
+            rig.sink.may_scan.set()
+            rig.expect(lines)
