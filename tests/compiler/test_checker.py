@@ -51,6 +51,7 @@ DELETE_THIS = "\tTry deleting from a dimensioned metric with this as an index."
 DELETE_INDEX = "\tTry deleting an index from this dimensioned metric."
 NEXT = "\tTry adding a `next' statement inside the `{}' block."
 LAYOUT = "\tRefer to the documentation at https://golang.org/pkg/time/#pkg-constants for advice."
+UNDERSCORE = "\n\tNo `_' can be read: capture date and time each, and write strptime($date + \" \" + $time, …)."
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_types(source: str, expected: list[str]) -> None:
             'strptime("x", "2019-12-31")',
             f'1:15-26: invalid time format string "2019-12-31"\n{LAYOUT}\n\tWrite "2006-01-02".',
         ),
-        ('strptime("x", "2019_12_31")', '1:15-26: invalid time format string "2019_12_31"\n' + LAYOUT),
+        ('strptime("x", "2019_12_31")', '1:15-26: invalid time format string "2019_12_31"\n' + LAYOUT + UNDERSCORE),
         ("defined()", "1:1-9: call to `defined': type mismatch; expected incomplete type received incomplete type"),
         ("defined(1)", "1:9: defined() expects a capture group reference as its argument"),
     ],

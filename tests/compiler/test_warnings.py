@@ -197,6 +197,14 @@ def test_the_layout_that_is_meant(layout: str, meant: str | None) -> None:
     assert layouthints.suggestion(layout) == meant
 
 
+@pytest.mark.parametrize(
+    ("layout", "has"),
+    [("2006_01_02", True), ("15:04_2006", True), ("Jan _2 15:04", False), ("2006 __2", False), ("", False)],
+)
+def test_underscores_in_layouts(layout: str, has: bool) -> None:
+    assert layouthints.has_underscore(layout) == has
+
+
 def test_nothing_is_said_of_programs_that_do_what_they_should() -> None:
     files = [path for folder in ("examples", "perf") for path in ROOT.glob(f"{folder}/**/*.mtail")]
     assert len(files) > 20

@@ -688,7 +688,11 @@ def _meant(layout: str) -> str:
     from nativemtail.compiler import layouthints  # of no use to a program without errors
 
     meant = layouthints.suggestion(layout)
-    return f"\n\tWrite {quote(meant)}." if meant else ""
+    if meant:
+        return f"\n\tWrite {quote(meant)}."
+    if layouthints.has_underscore(layout):
+        return "\n\tNo `_' can be read: capture date and time each, and write strptime($date + \" \" + $time, …)."
+    return ""
 
 
 def _known(params: tuple[Type | None, ...]) -> tuple[Type, ...]:

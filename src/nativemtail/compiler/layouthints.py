@@ -30,6 +30,11 @@ def is_strftime(layout: str) -> bool:
     return any(found[1] in _STRFTIME and found[1] != "%" for found in _DIRECTIVE.finditer(layout))
 
 
+def has_underscore(layout: str) -> bool:
+    """Whether a `_` is in it that does not stand for the blank in front of a day."""
+    return "_" in re.sub(r"__?2(?!006)", "", layout)
+
+
 def suggestion(layout: str) -> str | None:
     """A layout that can be used, if there is a likely one."""
     if is_strftime(layout):
