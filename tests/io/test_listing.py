@@ -80,7 +80,6 @@ def test_without_events(trouble: str, tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(watch, "is_remote", lambda path: True)
     elif trouble == "overflow":
         monkeypatch.setattr(watch.Inotify, "read", lambda self: [watch.Event(-1, watch.OVERFLOW, 0, "")])
-    monkeypatch.setattr(listing, "_REST", 0)
     made = Listings(inotify=trouble != "polling")
     for number in range(5):
         (tmp_path / f"log.{number}").touch()
@@ -90,11 +89,12 @@ def test_without_events(trouble: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_directory_is_not_listed_all_the_time(tmp_path: Path, listed: list[str]) -> None:
     made = Listings(inotify=False)
-    listing_seconds = 1000.0
-    for _ in range(10):
-        made.beginning_with(str(tmp_path), "log.")
-        made._listings[tmp_path.stat().st_dev, tmp_path.stat().st_ino].fresh_until += listing_seconds
-    assert len(listed) == 1
+    for turn in range(5):
+        (tmp_path / f"log.{turn}").touch()
+        os.utime(tmp_path, (turn, turn))
+        for _ in range(10):
+            assert len(made.beginning_with(str(tmp_path), "log.")) == turn + 1
+    assert len(listed) == 5
 
 
 def test_few_directories_are_kept(tmp_path: Path, listings: Listings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ MAX_NAMES = 1_000_000
 """So many names are kept in all."""
 
 _MAX_DIRECTORIES = 512
-_REST = 5
-"""Where the kernel does not tell, a listing counts for so many times as long as it took."""
+_CLOCK_GRAIN = 20_000_000
+"""Nanoseconds in which a directory may change twice and keep its time."""
 
 
 class _Listing:
@@ -23,10 +23,10 @@ class _Listing:
 
     def __init__(self, directory: str, number: int) -> None:
         self.watch = number
-        began = time.monotonic()
+        changed = os.stat(directory).st_mtime_ns
+        self.unchanged = changed if time.time_ns() - changed > _CLOCK_GRAIN else None
+        """It counts as long as this is the directory's time, if no events come."""
         self.names = sorted(os.listdir(directory))
-        ended = time.monotonic()
-        self.fresh_until = ended + _REST * (ended - began)
 
     def add(self, name: str) -> None:
         at = bisect_left(self.names, name)
@@ -46,7 +46,7 @@ class _Listing:
 
 
 class Listings:
-    """Belongs to one thread.  `inotify` False: directories are listed anew, though not all the time."""
+    """Belongs to one thread.  `inotify` False: directories are listed anew when their times have changed."""
 
     def __init__(self, *, inotify: bool) -> None:
         self._may_watch = inotify
@@ -60,7 +60,7 @@ class Listings:
         who = info.st_dev, info.st_ino
         self._catch_up()
         listing = self._listings.get(who)
-        if listing is None or (listing.watch < 0 and time.monotonic() > listing.fresh_until):
+        if listing is None or (listing.watch < 0 and listing.unchanged != info.st_mtime_ns):
             listing = self._listings[who] = self._list(directory)
             self._trim()
         self._listings.move_to_end(who)
