@@ -21,6 +21,7 @@ from nativemtail.io.fifo import FifoReader
 from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
 from nativemtail.io.generations import Made, newer
 from nativemtail.io.lineage import LATER
+from nativemtail.io.links import places
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Holder, Source
@@ -40,7 +41,6 @@ _STALE_WAIT = 1.0
 _RETRY_LIMIT = 4.0
 _MAX_MOVES = 1024
 _MAX_UNPROVEN = 32
-_MAX_LINKS = 40
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG})
 
 _log = Log(__name__)
@@ -163,6 +163,8 @@ class _Pattern:
         parts = glob.pattern.split("/")[1:]
         self.folders = [Glob("/" + "/".join(parts[:depth])) for depth in range(1, len(parts))]
         self.polled = False
+        self.places: list[str] = []
+        """What decides where the links among its directories lead."""
 
     def directories(self) -> Iterator[tuple[str, Glob]]:
         """The directories that exist on the way, each with the glob of what matters in it."""
@@ -177,10 +179,11 @@ class _Pattern:
 class _Directory:
     """A watched directory: which names in it matter to which patterns."""
 
-    __slots__ = ("files", "folders", "path", "watch")
+    __slots__ = ("files", "folders", "identity", "path", "watch")
 
-    def __init__(self, path: str, number: int) -> None:
+    def __init__(self, path: str, number: int, who: Identity) -> None:
         self.path = path
+        self.identity = who
         self.watch = number
         self.files: dict[Glob, None] = {}
         self.folders: dict[Glob, _Pattern] = {}
@@ -217,6 +220,7 @@ class Discovery:
         self._directory_watches: dict[int, list[_Directory]] = {}
         self._links: dict[str, set[str]] = {}
         self._hops: dict[str, list[str]] = {}
+        self._ways: dict[str, dict[_Pattern, None]] = {}
         self._moves: dict[int, str] = {}
         self._rotated_names: dict[str, str] = {}
         self._renames = Renames()
@@ -914,6 +918,8 @@ class Discovery:
         for glob, pattern in directory.folders.items():
             if glob.matches(path):
                 self._dirty[pattern] = None
+        if event.mask & watch.NEW_ENTRY:
+            self._dirty.update(self._ways.get(path, {}))
 
     def _on_written(self, path: str) -> None:
         """A writer of `path` is done: with what is there now, unless an event that waits gives the name to another."""
@@ -953,6 +959,8 @@ class Discovery:
     def _refresh(self, pattern: _Pattern) -> None:
         """Watch the directories of a pattern as they are now, and look at matches that are not known."""
         polled = False
+        if self._inotify is not None:
+            self._watch_ways(pattern)
         for path, matters in pattern.directories():
             directory = self._watch_directory(path)
             if directory is None:
@@ -971,17 +979,21 @@ class Discovery:
 
     def _watch_directory(self, path: str) -> _Directory | None:
         known = self._directories.get(path)
-        if known is not None or self._inotify is None:
+        if self._inotify is None or (known is not None and stands_for(path, known.identity)):
             return known
+        if known is not None:
+            self._unwatch_directory(known)
+            self._loop.after(0, lambda: self._look_below(path))
         if watch.is_remote(path):
             return None
         try:
+            who = identity(os.stat(path))  # first: what comes to its place meanwhile is another one's
             number = self._inotify.add(path, watch.DIRECTORY_EVENTS)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 self._limit("watches", "%s: fs.inotify.max_user_watches is reached: polling", path)
             return None
-        directory = self._directories[path] = _Directory(path, number)
+        directory = self._directories[path] = _Directory(path, number, who)
         self._directory_watches.setdefault(number, []).append(directory)
         return directory
 
@@ -992,6 +1004,11 @@ class Discovery:
 
     def _forget_directory(self, gone: _Directory) -> None:
         """A directory was deleted, moved or unmounted: so were those below it and all files in them."""
+        self._unwatch_directory(gone)
+        self._dirty.update(dict.fromkeys(self._patterns))
+        self._look_below(gone.path)
+
+    def _unwatch_directory(self, gone: _Directory) -> None:
         below = gone.path.rstrip("/") + "/"
         for path in [path for path in self._directories if path == gone.path or path.startswith(below)]:
             directory = self._directories.pop(path)
@@ -1002,37 +1019,43 @@ class Discovery:
                 self._directory_watches.pop(directory.watch, None)
                 if self._inotify is not None:
                     self._inotify.remove(directory.watch)
-        self._dirty.update(dict.fromkeys(self._patterns))
+
+    def _look_below(self, directory: str) -> None:
+        below = directory.rstrip("/") + "/"
         for path in [path for path in self._paths if path.startswith(below)]:
             self.look(path)
 
     def _watch_links(self, path: str) -> None:
         """Watch where the symbolic links of a path lead, as a change there changes the path's file."""
         self._unwatch_links(path)
-        hops: list[str] = []
-        at = path
-        while len(hops) < _MAX_LINKS:
-            try:
-                target = os.readlink(at)
-            except OSError:
-                break
-            at = os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(at)), target))
-            if at in hops:  # they go in a circle
-                break
-            if self._watch_directory(os.path.dirname(at)) is None:
-                break
-            self._look_out(os.path.dirname(at), [os.path.basename(at)])
-            hops.append(at)
-            self._links.setdefault(at, set()).add(path)
-        if hops:
-            self._hops[path] = hops
+        if not os.path.islink(path):
+            return  # of its directories `_watch_ways` takes care
+        hops = self._hops[path] = self._watch_places(path)
+        for place in hops:
+            self._links.setdefault(place, set()).add(path)
+            if not os.path.isdir(place):
+                self._look_out(os.path.dirname(place), [os.path.basename(place)])
+
+    def _watch_ways(self, pattern: _Pattern) -> None:
+        """Watch where the links among the directories of a pattern lead."""
+        for place in pattern.places:
+            self._ways.get(place, {}).pop(pattern, None)
+            if not self._ways.get(place):
+                self._ways.pop(place, None)
+        links = [path for folder in pattern.folders for path in folder.expand() if os.path.islink(path)]
+        pattern.places = [place for link in links for place in self._watch_places(link)]
+        for place in pattern.places:
+            self._ways.setdefault(place, {})[pattern] = None
+
+    def _watch_places(self, path: str) -> list[str]:
+        return [place for place in places(path) if self._watch_directory(os.path.dirname(place)) is not None]
 
     def _unwatch_links(self, path: str) -> None:
         for hop in self._hops.pop(path, ()):
-            leading = self._links[hop]
+            leading = self._links.get(hop, set())
             leading.discard(path)
             if not leading:
-                del self._links[hop]
+                self._links.pop(hop, None)
 
     def _watch_file(self, reader: Followed) -> None:
         if self._inotify is not None and not watch.is_remote(f"/proc/self/fd/{reader.fd}"):
