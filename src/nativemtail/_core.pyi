@@ -233,8 +233,11 @@ class Engine:
         """
     def faults(self) -> tuple[list[Fault], dict[str, int]]:
         """Run-time errors since the last call: the first hundred of each program, and how many more each had."""
-    def last_faults(self) -> dict[str, Fault]:
-        """The last run-time error of each program of the running plan that had one."""
+    def last_faults(self, seconds: float = ...) -> dict[str, Fault]:
+        """The last run-time error of each program of the running plan that had one.
+
+        Waits for the end of a block, at most `seconds`; raises TimeoutError.
+        """
     def lines_total(self) -> int: ...
     def program_lines(self) -> dict[str, int]:
         """Lines handed to each program after its filter, since the engine was made."""

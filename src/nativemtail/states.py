@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,9 @@ LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0
 """So many run-time errors of each program are logged in so many seconds, the rest as a number."""
 
+ENGINE_SECONDS = 0.25
+"""How long a page waits for the end of a block."""
+
 LIMITS = ("open_files", "watches", "events", "partial_memory")
 
 
@@ -28,6 +32,7 @@ class ProgramStates:
         self._programs = programs
         self._faults = FaultLog(programs, logged=log_faults, limit=LOGGED_FAULTS, period=FAULT_PERIOD)
         self._last: dict[str, Fault] = {}
+        self._running: dict[str, Fault] = {}
         self._lock = threading.Lock()
         self._reasons: tuple[list[Any], list[Reasons]] = [], []
 
@@ -47,7 +52,7 @@ class ProgramStates:
 
     def states(self, *, faults: bool = False) -> Sequence[ProgramState]:
         engine = self._programs.engine
-        last = self._last | engine.last_faults() if faults else {}
+        last = self._last_faults() if faults else {}
         lines, errors = engine.program_lines(), engine.program_faults()
         return [
             ProgramState(
@@ -64,15 +69,19 @@ class ProgramStates:
             for name, status in sorted(self._programs.status.copy().items())
         ]
 
+    def _last_faults(self) -> dict[str, Fault]:
+        """Those known last if the engine is busy."""
+        with contextlib.suppress(TimeoutError):
+            self._running = self._programs.engine.last_faults(ENGINE_SECONDS)
+        return self._last | self._running
+
     def dump(self, name: str) -> str | None:
         return self._programs.dump(name)
 
     def costs(self) -> Costs:
         measured = self._programs.engine.profile()
         # Programs may change meanwhile: then what both know is shown.
-        programs = [
-            _program_cost(why, measured) for why in self._explained() if why.program in measured.programs
-        ]
+        programs = [_program_cost(why, measured) for why in self._explained() if why.program in measured.programs]
         return Costs(
             lines=measured.lines,
             seconds=measured.seconds,
@@ -195,9 +204,7 @@ class SourceStates:
 
     def connections(self) -> Mapping[str, int]:
         counters = self._tailer.counters
-        return self._by_scheme(
-            lambda name: counters.connections_total[name] - counters.log_closes_total[name]
-        )
+        return self._by_scheme(lambda name: counters.connections_total[name] - counters.log_closes_total[name])
 
     def accepted(self) -> Mapping[str, int]:
         return self._by_scheme(self._tailer.counters.connections_total.__getitem__)

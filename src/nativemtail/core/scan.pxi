@@ -813,13 +813,17 @@ cdef class Engine:
             prog.kept_n = 0
         return kept, more
 
-    def last_faults(self):
-        """The last run-time error of each program of the running plan that had one."""
-        with self.turn:
+    def last_faults(self, double seconds=-1):
+        """The last run-time error of each program of the running plan that had one; raises TimeoutError."""
+        if not self.turn.acquire(timeout=seconds):
+            raise TimeoutError("the engine is busy")
+        try:
             if self.plan is None:
                 return {}
             return {name: make_fault(self.plan, i, &self.plan.progs[i].last)
                     for i, name in enumerate(self.plan.names) if self.plan.progs[i].last.text != NULL}
+        finally:
+            self.turn.release()
 
 
 cdef enum:
