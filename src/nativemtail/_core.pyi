@@ -80,6 +80,8 @@ class Store:
     def metrics(self) -> list[Metric]:
         """All metrics, families in order of first addition, within a family in load order."""
     def snapshot(self) -> Snapshot: ...
+    def view(self, *, whole: int = ..., piece: int = ...) -> View:
+        """For a page: up to `whole` bytes of it show one instant, else it comes in pieces of about `piece` bytes."""
     def gc(self, now: int) -> int:
         """Trim to `limit` and drop expired label sets (spec runtime.md §5.2); `now` in nanoseconds; how many went."""
 
@@ -97,6 +99,38 @@ class Row:
     sum: float
     buckets: tuple[tuple[float, int], ...]
     """Upper bound and count of each range, not cumulative; the last bound is infinity."""
+
+class View:
+    """The store for one page of any size, in bounded memory.
+
+    A small page shows one instant, as a `Snapshot` does, and comes in one piece.  Of a larger one each piece shows one
+    instant, and each label set is whole; nothing is held between two pieces.  The pieces together are what `Snapshot`
+    writes, but for `json` and `rows` in order of the places of the label sets, which is that of creation until some go.
+    """
+
+    warnings: list[str]
+    """What `prometheus` or `metrics_json` left out so far, as in `Snapshot`."""
+    def metrics(self) -> list[Metric]: ...
+    def rows(self, metric: Metric) -> Iterator[Row]: ...
+    def json(self) -> Iterator[bytes]: ...
+    def prometheus(
+        self,
+        *,
+        emit_prog_label: bool = ...,
+        emit_timestamp: bool = ...,
+        prefix: str = ...,
+        openmetrics: bool = ...,
+        names: frozenset[str] | None = ...,
+        reserved: frozenset[str] = ...,
+    ) -> Iterator[bytes]: ...
+    def metrics_json(
+        self,
+        *,
+        emit_prog_label: bool = ...,
+        prefix: str = ...,
+        names: frozenset[str] | None = ...,
+        reserved: frozenset[str] = ...,
+    ) -> Iterator[bytes]: ...
 
 class Snapshot:
     """A consistent view: no half of a line is in it.  Taking one costs a copy of the slots, not of the labels."""

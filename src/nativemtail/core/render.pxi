@@ -654,7 +654,7 @@ cdef class Family:
             shape = shapes.setdefault(tuple(names), len(shapes))
             order.append((len(names), shape, len(order), metric, names))
         order.sort(key=lambda entry: entry[:3])
-        self.keep = []
+        self.keep = [snapshot]
         self.metrics = [entry[3] for entry in order]
         self.names = [entry[4] for entry in order]
         self.members = <Member*>room_of(self.keep, len(order) * sizeof(Member))
@@ -750,11 +750,39 @@ cdef class Family:
         """No sample that OpenMetrics forbids a counter: negative or not a number."""
         cdef size_t i
         cdef Member* member
+        cdef bint good = True
+        if self.samples == NULL:
+            for i in range(<size_t>len(self.metrics)):
+                with nogil:
+                    good = good and table_monotonic(self.members[i].view.m)
+            return good
         for i in range(self.count):
             member = &self.members[self.samples[i].mark // 16]
             if not datum_number(member.view.m, &member.view.rows[self.samples[i].slot]) >= 0:
                 return False
         return True
+
+
+cdef bint table_monotonic(MetricTable* m) noexcept nogil:
+    """As is_monotonic(), of what is in the store now; GC_SLICE slots in each turn at the lock."""
+    cdef uint32_t slot = 0
+    cdef uint32_t end = 0
+    cdef bint good = True
+    cdef bint more = True
+    cdef Datum* d
+    while good and more:
+        m.store.lock.acquire()
+        end = slot + GC_SLICE
+        while good and slot < end and slot // SLAB < m.slabs:
+            if m.slab[slot // SLAB].p == NULL or slot % SLAB >= slab_size(m):
+                slot = (slot // SLAB + 1) * SLAB
+                continue
+            d = datum_at(m, slot)
+            good = d.key == NULL or datum_number(m, d) >= 0
+            slot += 1
+        more = slot // SLAB < m.slabs
+        m.store.lock.release()
+    return good
 
 
 cdef size_t list_samples(Member* members, size_t n, size_t* next, Sample* samples, size_t filled) noexcept nogil:
@@ -852,20 +880,26 @@ cdef list openmetrics_families(Snapshot snapshot, list families):
     return kept
 
 
+cdef int write_head(Buf* out, Family family, bint openmetrics) except -1:
+    cdef bytes name = as_bytes(family.name)
+    cdef bytes head = b"# HELP %s defined at %s\n# TYPE %s %s\n" % (
+        name, help_text(family.source, openmetrics), name, as_bytes(family.word))
+    buf_put(out, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+    return 0
+
+
 cdef int write_family(Buf* out, Family family, bint times, bint openmetrics) except -1:
+    """The lines of its samples."""
     cdef Style style
     cdef list keep = []
     cdef bytes name = as_bytes(family.name)
     cdef bytes sample = name + b"_total" if openmetrics and family.word == "counter" else name
-    cdef bytes head = b"# HELP %s defined at %s\n# TYPE %s %s\n" % (
-        name, help_text(family.source, openmetrics), name, as_bytes(family.word))
     style.form = FORM_OPENMETRICS if openmetrics else FORM_TEXT
     style.times = times
     style.name = str_of(keep, sample)
     style.bucket = str_of(keep, name + b"_bucket")
     style.sum = str_of(keep, name + b"_sum")
     style.count = str_of(keep, name + b"_count")
-    buf_put(out, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
     with nogil:
         write_samples(out, family.members, family.samples, family.count, &style)
     return 0
@@ -895,6 +929,7 @@ cdef bytes render_prometheus(Snapshot snapshot, bint emit_prog_label, bint emit_
     memset(&out, 0, sizeof(Buf))
     try:
         for family in families:
+            write_head(&out, family, openmetrics)
             write_family(&out, family, emit_timestamp, openmetrics)
         if out.failed:
             raise MemoryError
@@ -903,13 +938,13 @@ cdef bytes render_prometheus(Snapshot snapshot, bint emit_prog_label, bint emit_
         buf_free(&out)
 
 
-cdef bytes family_json(Family family):
-    """A family's value among JSON metrics."""
+cdef bint is_keyed(Family family):
+    """All samples have the same single label."""
+    return len(family.names[0]) == 1 and all(names == family.names[0] for names in family.names)
+
+
+cdef bytes family_samples_json(Family family, bint scalar, bint keyed):
     cdef Buf out
-    cdef bint scalar = family.count == 1 and not family.names[family.samples[0].mark // 16]
-    cdef bint keyed = len(family.names[0]) == 1 and all(names == family.names[0] for names in family.names)
-    if family.count == 0:
-        return b"null"
     memset(&out, 0, sizeof(Buf))
     with nogil:
         if scalar:
@@ -917,19 +952,37 @@ cdef bytes family_json(Family family):
                               &family.members[family.samples[0].mark // 16].view.rows[family.samples[0].slot])
         else:
             write_plain_samples(&out, family.members, family.samples, family.count, keyed)
-    text = take(&out)
+    return take(&out)
+
+
+cdef tuple json_frame(Family family, bint keyed):
+    """What stands around the samples."""
+    return (b"{%s:{" % json_bytes(family.names[0][0]), b"}}") if keyed else (b"[", b"]")
+
+
+cdef bytes family_json(Family family):
+    """A family's value among JSON metrics."""
+    cdef bint scalar = family.count == 1 and not family.names[family.samples[0].mark // 16]
+    cdef bint keyed = is_keyed(family)
+    if family.count == 0:
+        return b"null"
+    text = family_samples_json(family, scalar, keyed)
     if scalar:
         return text
-    return b"{%s:{%s}}" % (json_bytes(family.names[0][0]), text) if keyed else b"[%s]" % text
+    opening, closing = json_frame(family, keyed)
+    return opening + text + closing
+
+
+cdef bytes json_head(Family family):
+    text = b'"help":%s,' % json_bytes("defined at " + family.source) if family.source else b""
+    return b'%s:{%s"type":"%s","value":' % (json_bytes(family.name), text, as_bytes(family.word))
 
 
 cdef bytes render_metrics_json(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved):
     cdef list parts = []
     cdef Family family
     for family in sorted_families(snapshot, emit_prog_label, prefix, names, reserved, False, FORM_JSON):
-        text = b'"help":%s,' % json_bytes("defined at " + family.source) if family.source else b""
-        parts.append(b'%s:{%s"type":"%s","value":%s}' % (
-            json_bytes(family.name), text, as_bytes(family.word), family_json(family)))
+        parts.append(b"%s%s}" % (json_head(family), family_json(family)))
     return b"{%s}" % b",".join(parts)
 
 
@@ -981,15 +1034,12 @@ cdef bytes json_ranges(Metric metric, int depth):
     return json_list(items, depth)
 
 
-cdef int write_json_metric(Buf* out, SnapMetric* view, Metric metric, int depth) except -1:
-    """One metric object, indented by `depth` steps (spec metrics-export.md §2.1)."""
-    cdef JsonStyle style
-    cdef list keep = []
+cdef tuple json_metric(Metric metric, int depth):
+    """What stands in front of and behind the label sets of a metric object (spec metrics-export.md §2.1)."""
     cdef bytes separator = b"," + pad(depth + 1)
     cdef list head = [b'"Name": ' + json_bytes(metric.name), b'"Program": ' + json_bytes(metric.program),
                       b'"Kind": %d' % metric.kind, b'"Type": %d' % metric.type]
     cdef list tail = []
-    cdef bytes text
     if metric.keys:
         head.append(b'"Keys": ' + json_list([json_bytes(key) for key in metric.keys], depth + 1))
     if metric.source:
@@ -998,18 +1048,39 @@ cdef int write_json_metric(Buf* out, SnapMetric* view, Metric metric, int depth)
         tail.append(b'"Buckets": ' + json_ranges(metric, depth + 1))
     if metric.limit:
         tail.append(b'"Limit": %d' % metric.limit)
-    text = b"{" + pad(depth + 1) + separator.join(head)
+    return (b"{" + pad(depth + 1) + separator.join(head),
+            b"".join([separator + item for item in tail]) + pad(depth) + b"}")
+
+
+cdef tuple json_rows_frame(int depth):
+    """What stands around the label sets of a metric that has some."""
+    return b"," + pad(depth + 1) + b'"LabelValues": [', pad(depth + 1) + b"]"
+
+
+cdef int put_text(Buf* out, bytes text) except -1:
     buf_put(out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    return 0
+
+
+cdef int write_json_view(Buf* out, SnapMetric* view, int depth) except -1:
+    cdef JsonStyle style
+    cdef list keep = []
+    json_style(&style, view.m, depth + 2, keep)
+    with nogil:
+        write_json_rows(out, view, &style)
+    return 0
+
+
+cdef int write_json_metric(Buf* out, SnapMetric* view, Metric metric, int depth) except -1:
+    """One metric object, indented by `depth` steps."""
+    head, tail = json_metric(metric, depth)
+    opening, closing = json_rows_frame(depth)
+    put_text(out, head)
     if view.count:
-        text = separator + b'"LabelValues": ['
-        buf_put(out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-        json_style(&style, view.m, depth + 2, keep)
-        with nogil:
-            write_json_rows(out, view, &style)
-        text = pad(depth + 1) + b"]"
-        buf_put(out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-    text = b"".join([separator + item for item in tail]) + pad(depth) + b"}"
-    buf_put(out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        put_text(out, opening)
+        write_json_view(out, view, depth)
+        put_text(out, closing)
+    put_text(out, tail)
     return 0
 
 

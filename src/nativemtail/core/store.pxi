@@ -15,6 +15,7 @@
 # SLICE bytes, each in its own turn at the lock.  Whoever is about to change a slab that is not copied yet copies it
 # first (`touch`), so the copy is of that instant, no part of a line is in it, and the engine never waits for more than
 # a slice however many series there are.  (With 1,000,000 series all slices take 20 to 50 ms, one 0.3 to 0.5 ms.)
+# Pages of large stores are made of small snapshots, one after another (parts.pxi).
 # Only slots are copied.  What they point to is left alone while a snapshot may see it: keys are never changed; texts
 # and histograms carry the store's `epoch` of their making, and one that is older than the newest snapshot is replaced,
 # not changed.  What is dropped meanwhile waits in `graves` until the snapshots that may see it are gone.
@@ -52,6 +53,8 @@ cdef enum:
     SLAB = 64               # slots of a slab; a metric without keys has one slot only
     SLICE = 512 * 1024      # bytes that a snapshot copies in one turn at the lock
     GC_SLICE = 8192         # slots that the collector looks at in one turn
+    WHOLE = 8388608         # bytes of a page, as estimated, up to which it shows one instant
+    PAGE_PIECE = 1048576    # bytes of the pieces of larger ones
 
 cdef enum:
     NO_SLOT = 0xFFFFFFFF
@@ -85,6 +88,7 @@ cdef struct SnapTable:
     uint64_t epoch
     SnapTable* older
     SnapTable* newer
+    bint linked             # among the store's snapshots: what its rows point to stays
 
 cdef struct Grave:
     void* p
@@ -96,7 +100,8 @@ cdef struct StoreTable:
     StoreLock* lock
     StoreLock* taking       # one snapshot, collection or exchange of metrics at a time; taken before `lock`
     size_t users            # Store and Metric objects that point here
-    uint64_t epoch          # snapshots begun
+    uint64_t epoch          # counts the moments at which rows were copied
+    uint64_t watched        # the last of them; what was made before it may be in a snapshot
     SnapTable* oldest       # snapshots alive
     SnapTable* newest
     Grave* grave            # in order of epoch, from `grave_first` on
@@ -132,6 +137,7 @@ cdef struct MetricTable:
     uint32_t heap_n
     uint32_t heap_cap
     uint64_t births
+    uint64_t drops          # label sets removed so far
     size_t memory
     SnapMetric* saving      # the snapshot that is being copied
     Str* repaired           # room for labels made valid UTF-8
@@ -167,7 +173,7 @@ cdef inline void account(MetricTable* m, size_t more, size_t less) noexcept nogi
 
 cdef inline bint is_watched(MetricTable* m, uint64_t epoch) noexcept nogil:
     """A snapshot that is alive may see what was made in `epoch`."""
-    return m.store != NULL and m.store.newest != NULL and epoch < m.store.newest.epoch
+    return m.store != NULL and m.store.newest != NULL and epoch < m.store.watched
 
 
 cdef bint bury(StoreTable* store, void* p, uint32_t cost, bint table) noexcept nogil:
@@ -718,6 +724,7 @@ cdef void metric_drop(MetricTable* m, Datum* d) noexcept nogil:
     retire(m, d.key, key_cost(m, d.key))
     slot_give(m, d.slot)
     m.count -= 1
+    m.drops += 1
     if m.mask > 63 and m.count < m.mask // 8:
         index_resize(m, (m.mask + 1) // 2)
 
@@ -1403,6 +1410,9 @@ cdef class Store:
     def snapshot(self):
         return Snapshot(self)
 
+    def view(self, *, size_t whole=WHOLE, size_t piece=PAGE_PIECE):
+        return View(self, whole, piece)
+
     def gc(self, int64_t now):
         cdef Metric metric
         cdef StoreTable* store = self.table
@@ -1552,7 +1562,9 @@ cdef void snapshot_copy(StoreTable* store, SnapTable* snap) noexcept nogil:
 
 cdef void snapshot_link(StoreTable* store, SnapTable* snap) noexcept nogil:
     store.epoch += 1
+    store.watched = store.epoch
     snap.epoch = store.epoch
+    snap.linked = True
     snap.older = store.newest
     if store.newest != NULL:
         store.newest.newer = snap
@@ -1576,13 +1588,14 @@ cdef void snapshot_free(StoreTable* store, SnapTable* snap) noexcept nogil:
     cdef Grave* grave
     cdef size_t n = 0
     cdef size_t i
-    store.lock.acquire()
-    for i in range(snap.n):
-        view_end(&snap.metric[i])
-    snapshot_unlink(store, snap)
-    grave = exhume(store, &n)
-    store.lock.release()
-    free_graves(grave, n)
+    if snap.linked:
+        store.lock.acquire()
+        for i in range(snap.n):
+            view_end(&snap.metric[i])
+        snapshot_unlink(store, snap)
+        grave = exhume(store, &n)
+        store.lock.release()
+        free_graves(grave, n)
     for i in range(snap.n):
         free(snap.metric[i].rows)
     free(snap.metric)
@@ -1590,7 +1603,10 @@ cdef void snapshot_free(StoreTable* store, SnapTable* snap) noexcept nogil:
 
 
 cdef class Snapshot:
-    """See _core.pyi.  The copy; render.pxi writes it out."""
+    """See _core.pyi.  The copy; render.pxi writes it out.
+
+    With `members` it begins empty, for parts.pxi to fill: views of these metrics that know only how many rows there are.
+    """
 
     cdef StoreTable* store
     cdef SnapTable* table
@@ -1598,13 +1614,16 @@ cdef class Snapshot:
     cdef dict place         # id of a Metric -> where it is in `members`
     cdef readonly list warnings
 
-    def __cinit__(self, Store owner not None):
+    def __cinit__(self, Store owner not None, list members=None):
         self.warnings = []
         self.table = <SnapTable*>calloc(1, sizeof(SnapTable))
         if self.table == NULL:
             raise MemoryError
         self.store = owner.table
         self.store.users += 1
+        if members is not None:
+            self._outline(members)
+            return
         acquire(self.store)
         snapshot_link(self.store, self.table)
         try:
@@ -1631,6 +1650,22 @@ cdef class Snapshot:
             if not view_begin(&self.table.metric[i], metric.table):
                 raise MemoryError
             i += 1
+        return 0
+
+    cdef int _outline(self, list members) except -1:
+        cdef Metric metric
+        cdef SnapMetric* view
+        self.members = members
+        self.place = {id(metric): i for i, metric in enumerate(members)}
+        self.table.metric = <SnapMetric*>calloc(max(len(members), 1), sizeof(SnapMetric))
+        if self.table.metric == NULL:
+            raise MemoryError
+        for metric in members:
+            view = &self.table.metric[self.table.n]
+            view.m = metric.table
+            view.head = NO_SLOT
+            view.count = metric.table.count
+            self.table.n += 1
         return 0
 
     def __dealloc__(self):
