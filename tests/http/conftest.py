@@ -16,7 +16,7 @@ from nativemtail.http.site import Site
 from nativemtail.selfmetrics import Costs, ProgramCost, ProgramState, SelfMetrics, SourceState
 
 
-class Snapshot:
+class View:
     """One counter and one text metric; `broken` is why the pages of metrics fail."""
 
     def __init__(self, name: str = "hits", broken: str = "", warnings: Sequence[str] = ()) -> None:
@@ -32,22 +32,22 @@ class Snapshot:
     def rows(self, metric: SimpleNamespace) -> list[SimpleNamespace]:
         return [SimpleNamespace(labels=(), time=0, value=3 if metric.kind == 1 else b"hello")]
 
-    def prometheus(self, **options: Any) -> bytes:
+    def prometheus(self, **options: Any) -> Iterator[bytes]:
         self.asked = options
         if self.broken:
             raise ValueError(self.broken)
         name = options["prefix"] + self.name
-        kind, end = ("unknown", "# EOF\n") if options["openmetrics"] else ("counter", "")
-        return f"# HELP {name} defined at a.mtail:1:9\n# TYPE {name} {kind}\n{name} 3\n{end}".encode()
+        kind = "unknown" if options["openmetrics"] else "counter"
+        yield f"# HELP {name} defined at a.mtail:1:9\n# TYPE {name} {kind}\n{name} 3\n".encode()
 
-    def metrics_json(self, **options: Any) -> bytes:
+    def metrics_json(self, **options: Any) -> Iterator[bytes]:
         self.asked = options
-        return b'{"%s%s":{"type":"counter","value":3}}' % (options["prefix"].encode(), self.name.encode())
+        yield b'{"%s%s":{"type":"counter","value":3}}' % (options["prefix"].encode(), self.name.encode())
 
-    def json(self, grouped: bool) -> bytes:
+    def json(self) -> Iterator[bytes]:
         if self.broken:
             raise ValueError(self.broken)
-        return b"{}" if grouped else b"[]"
+        yield b"[]"
 
 
 class Programs:
@@ -104,9 +104,9 @@ class Sources:
 
 @pytest.fixture
 def make_site() -> Callable[..., Site]:
-    def make(snapshot: Snapshot | None = None, **options: Any) -> Site:
-        shown = snapshot or Snapshot()
-        store = SimpleNamespace(snapshot=lambda: shown)
+    def make(view: View | None = None, **options: Any) -> Site:
+        shown = view or View()
+        store = SimpleNamespace(view=lambda: shown)
         own = SelfMetrics(programs=Programs(), sources=Sources())
         return Site(**{"store": store, "own": own, "host_name": "vm", "addresses": lambda: ["[::]:3903"], **options})
 
@@ -114,8 +114,8 @@ def make_site() -> Callable[..., Site]:
 
 
 @pytest.fixture
-def snapshot_type() -> type[Snapshot]:
-    return Snapshot
+def view_type() -> type[View]:
+    return View
 
 
 def echo(request: Request) -> Response:

@@ -247,8 +247,18 @@ def test_a_thousand_connections(attacked: Serve, peer: Any, opening: bytes) -> N
 
 
 def test_one_too_many(attacked: Serve, peer: Any) -> None:
-    server = attacked(limits={"connections": 2, "header_seconds": 5.0})
-    with peer(server).send(b"GET / HT"), peer(server).send(b"GET / HT"):
+    """Those whose pages are being made keep their place."""
+    release = threading.Event()
+
+    def answer(request: Request) -> Response:
+        release.wait(5)
+        return plain(200, "done")
+
+    server = attacked(answer, limits={"connections": 2, "header_seconds": 5.0})
+    with (
+        peer(server).send(b"GET /a HTTP/1.0\r\n\r\n") as first,
+        peer(server).send(b"GET /b HTTP/1.0\r\n\r\n") as second,
+    ):
         deadline = time.monotonic() + 5
         while server.connections()["http"] < 2 or server.waiting:
             assert time.monotonic() < deadline
@@ -256,6 +266,9 @@ def test_one_too_many(attacked: Serve, peer: Any) -> None:
         with peer(server) as late:
             assert status(late.rest()) == 503
         assert server.denied() == {"http": 1}
+        release.set()
+        assert first.rest().endswith(b"done")
+        assert second.rest().endswith(b"done")
 
 
 FEW_FILES = """

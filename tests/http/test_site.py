@@ -83,16 +83,16 @@ def test_groups_can_be_turned_off(make_site: MakeSite, flag: str, gone: list[str
 
 
 @pytest.mark.parametrize(("accept", "content_type"), [("", TEXT), ("application/openmetrics-text", OPENMETRICS)])
-def test_metrics(make_site: MakeSite, snapshot_type: Any, accept: str, content_type: str) -> None:
-    snapshot = snapshot_type()
-    response = ask(make_site(snapshot, emit_prog_label=False, emit_timestamp=True), "/metrics?prefix=my_", accept)
+def test_metrics(make_site: MakeSite, view_type: Any, accept: str, content_type: str) -> None:
+    view = view_type()
+    response = ask(make_site(view, emit_prog_label=False, emit_timestamp=True), "/metrics?prefix=my_", accept)
     assert response.content_type == content_type
     assert ("Vary", "Accept") in response.headers
     parse = parse_openmetrics if accept else parse_text
     families = {family.name: family for family in parse(response.body.decode())}
     assert families["my_hits"].samples[0].value == 3
     assert "my_process_open_fds" in families
-    assert snapshot.asked == {
+    assert view.asked == {
         "emit_prog_label": False,
         "emit_timestamp": True,
         "prefix": "my_",
@@ -102,10 +102,10 @@ def test_metrics(make_site: MakeSite, snapshot_type: Any, accept: str, content_t
     }
 
 
-def test_chosen_names(make_site: MakeSite, snapshot_type: Any) -> None:
-    snapshot = snapshot_type()
-    body = ask(make_site(snapshot), "/metrics?prefix=p_&name[]=p_memory_usage&name[]=p_hits&name[]=other").body
-    assert snapshot.asked["names"] == {"memory_usage", "hits"}
+def test_chosen_names(make_site: MakeSite, view_type: Any) -> None:
+    view = view_type()
+    body = ask(make_site(view), "/metrics?prefix=p_&name[]=p_memory_usage&name[]=p_hits&name[]=other").body
+    assert view.asked["names"] == {"memory_usage", "hits"}
     assert {family.name for family in parse_text(body.decode())} == {"p_hits", "p_memory_usage"}
 
 
@@ -154,8 +154,8 @@ def test_metrics_json(make_site: MakeSite) -> None:
     }
 
 
-def test_what_the_store_refuses(make_site: MakeSite, snapshot_type: Any) -> None:
-    site = make_site(snapshot_type(broken="was collected before with the same name and label values"))
+def test_what_the_store_refuses(make_site: MakeSite, view_type: Any) -> None:
+    site = make_site(view_type(broken="was collected before with the same name and label values"))
     response = ask(site, "/metrics")
     assert (response.status, response.body) == (
         500,
@@ -165,8 +165,8 @@ def test_what_the_store_refuses(make_site: MakeSite, snapshot_type: Any) -> None
     assert site.own.exports.counts()["exporter_json_errors"] == 1
 
 
-def test_warnings_are_said_once(make_site: MakeSite, snapshot_type: Any, caplog: pytest.LogCaptureFixture) -> None:
-    site = make_site(snapshot_type(warnings=['"a b" is not a valid metric name']))
+def test_warnings_are_said_once(make_site: MakeSite, view_type: Any, caplog: pytest.LogCaptureFixture) -> None:
+    site = make_site(view_type(warnings=['"a b" is not a valid metric name']))
     with caplog.at_level(logging.WARNING):
         ask(site, "/metrics")
         ask(site, "/metrics")

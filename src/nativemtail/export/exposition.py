@@ -18,16 +18,15 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from nativemtail.export.values import exported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from nativemtail._core import Snapshot
+    from nativemtail._core import View
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 JSON_TYPE = "application/json; charset=utf-8"
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_END = b"# EOF\n"
 _TYPES = {1: "counter", 5: "histogram"}
 """Of metrics by `Metric.kind`, where it matters for names."""
 
@@ -39,7 +38,7 @@ def is_prefix(text: str) -> bool:
 
 def choose(
     families: Iterable[Family],
-    snapshot: Snapshot,
+    view: View,
     *,
     reserved: frozenset[str],
     prefix: str = "",
@@ -53,7 +52,7 @@ def choose(
     """
     users = {
         name: metric.kind
-        for metric in exported(snapshot, text=False)
+        for metric in exported(view, text=False)
         if reserved.isdisjoint(_user_names(name := metric.name.replace("-", "_"), metric.kind))
     }
     taken = {sample for name, kind in users.items() for sample in _user_names(name, kind)}
@@ -75,20 +74,27 @@ def family_name(family: Family) -> str:
     return f"{family.name}_total" if family.type == "counter" else family.name
 
 
-def prometheus(user: bytes, own: Sequence[Family], *, openmetrics: bool) -> bytes:
-    """The text page of both; `user` is what `Snapshot.prometheus` gave, in the same format."""
+def prometheus(user: Iterable[bytes], own: Sequence[Family], *, openmetrics: bool) -> Iterator[bytes]:
+    """The text page of both in pieces; `user` is what `View.prometheus` gave, in the same format."""
+    yield from user
     if openmetrics:
-        ours: bytes = openmetrics_page(_Collected(own))  # type: ignore[no-untyped-call]
-        return user.removesuffix(_END) + ours
-    return user + text_page(_Collected(own))
+        yield openmetrics_page(_Collected(own))  # type: ignore[no-untyped-call]
+    else:
+        yield text_page(_Collected(own))
 
 
-def metrics_json(user: bytes, own: Sequence[Family]) -> bytes:
-    """The page `/metrics.json` of both; `user` is one JSON object."""
+def metrics_json(user: Iterable[bytes], own: Sequence[Family]) -> Iterator[bytes]:
+    """The page `/metrics.json` of both in pieces; `user` is one JSON object."""
     members = (f"{json.dumps(family_name(family))}:{_dump(_json_family(family))}" for family in own)
     ours = ",".join(members).encode()
-    body = user.strip().removeprefix(b"{").removesuffix(b"}").strip()
-    return b"{" + body + (b"," if body and ours else b"") + ours + b"}"
+    held, empty = b"", True
+    for piece in user:
+        yield held
+        empty = empty and not held.strip(b"{ \n")
+        held = piece
+    body = held.strip().removesuffix(b"}")
+    empty = empty and not body.strip(b"{ \n")
+    yield body + (b"" if empty or not ours else b",") + ours + b"}"
 
 
 class _Collected:

@@ -7,25 +7,23 @@ import socket
 from typing import TYPE_CHECKING
 
 from nativemtail.export import names, wire
-from nativemtail.export.values import encode, exported, flat_name, is_number, number, time_text, value_text
+from nativemtail.export.values import encode, exported, flat_name, is_number, joined, number, time_text, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nativemtail._core import Metric, Row, Snapshot
+    from nativemtail._core import Metric, Row, Snapshot, View
     from nativemtail.export.wire import Budget
 
 CONTENT_TYPE = "text/plain"
 
 
-def render(snapshot: Snapshot, *, prefix: str = "") -> bytes:
-    """The whole page, text metrics included."""
-    return b"".join(
-        entry for metric in exported(snapshot, text=True) for entry in entries(snapshot, metric, prefix=prefix)
-    )
+def render(view: View, *, prefix: str = "") -> Iterator[bytes]:
+    """The whole page in pieces, text metrics included."""
+    return joined(entry for metric in exported(view, text=True) for entry in entries(view, metric, prefix=prefix))
 
 
-def entries(snapshot: Snapshot, metric: Metric, *, prefix: str = "") -> Iterator[bytes]:
+def entries(snapshot: Snapshot | View, metric: Metric, *, prefix: str = "") -> Iterator[bytes]:
     """For each label set its lines: one, and for histograms one per range and the count in front of it.
 
     `prefix` stands verbatim in front of each line.
@@ -33,7 +31,7 @@ def entries(snapshot: Snapshot, metric: Metric, *, prefix: str = "") -> Iterator
     return (entry for _, entry in _entries(snapshot, metric, prefix))
 
 
-def _entries(snapshot: Snapshot, metric: Metric, prefix: str) -> Iterator[tuple[Row, bytes]]:
+def _entries(snapshot: Snapshot | View, metric: Metric, prefix: str) -> Iterator[tuple[Row, bytes]]:
     start = f"{prefix}{names.graphite(metric.program)}."
     for row in snapshot.rows(metric):
         path = start + flat_name(metric.name, metric.keys, row.labels, ".", names.graphite)

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from nativemtail._core import Metric, Row, Snapshot
+    from nativemtail._core import Metric, Row, Snapshot, View
 
+PIECE = 256 * 1024
+"""Of a page that is made here, where each label set takes its time."""
 KIND_TEXT = 4
 """`Metric.kind` of a text metric, as in the JSON form (§2.1)."""
 
 _NUMBER = re.compile(rb"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
-def exported(snapshot: Snapshot, *, text: bool) -> Iterator[Metric]:
+def exported(snapshot: Snapshot | View, *, text: bool) -> Iterator[Metric]:
     """The metrics that an output may show: none that is hidden, text metrics only if `text`."""
     return (m for m in snapshot.metrics() if not m.hidden and (text or m.kind != KIND_TEXT))
 
@@ -73,3 +75,16 @@ def flat_name(
 def encode(text: str) -> bytes:
     """UTF-8; surrogate escapes become the bytes that they stand for."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def joined(parts: Iterable[bytes], size: int = PIECE) -> Iterator[bytes]:
+    """The same bytes in pieces of about `size`."""
+    held: list[bytes] = []
+    length = 0
+    for part in parts:
+        held.append(part)
+        length += len(part)
+        if length >= size:
+            yield b"".join(held)
+            held, length = [], 0
+    yield b"".join(held)

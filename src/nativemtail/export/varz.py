@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nativemtail.export.values import encode, exported, value_text
+from nativemtail.export.values import encode, exported, joined, value_text
 
 if TYPE_CHECKING:
-    from nativemtail._core import Snapshot
+    from collections.abc import Iterator
+
+    from nativemtail._core import View
 
 CONTENT_TYPE = "text/plain"
 
 
-def render(snapshot: Snapshot, *, instance: str, emit_prog_label: bool = True) -> bytes:
-    """One line per label set, text metrics included; `instance` is the host's name."""
-    lines = []
-    for metric in exported(snapshot, text=True):
+def render(view: View, *, instance: str, emit_prog_label: bool = True) -> Iterator[bytes]:
+    """One line per label set, text metrics included, in pieces; `instance` is the host's name."""
+    return joined(_lines(view, instance, emit_prog_label))
+
+
+def _lines(view: View, instance: str, emit_prog_label: bool) -> Iterator[bytes]:
+    for metric in exported(view, text=True):
         fixed = [f"prog={metric.program}"] if emit_prog_label else []
         fixed.append(f"instance={instance}")
-        for row in snapshot.rows(metric):
+        for row in view.rows(metric):
             own = sorted(f"{key}={value}" for key, value in zip(metric.keys, row.labels, strict=True))
-            lines.append(f"{metric.name}{{{','.join(own + fixed)}}} {value_text(row)}\n")
-    return encode("".join(lines))
+            yield encode(f"{metric.name}{{{','.join(own + fixed)}}} {value_text(row)}\n")

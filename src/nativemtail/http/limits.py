@@ -24,13 +24,19 @@ class Limits:
     close_seconds: float = 5.0
     """For TLS's farewell and the last bytes in its buffers: reset."""
     connections: int = 512
-    """At once (a few more while others close); beyond it the connection that has waited longest without a request
-    goes, or the new one gets 503."""
+    """At once (a few more while others close); beyond it the one that has gone longest without a whole request goes,
+    then one whose peer has stalled; else the new one gets 503."""
+    incomplete: int = 448
+    """Of them without a whole request; the others are kept for those that have one."""
     strangers: int = 32
-    """Of them from hosts that are not trusted; beyond it they are closed at once."""
+    """Of them from hosts that are not trusted; beyond it they make room in the same way."""
     render_threads: int = 2
-    pending_bytes: int = 256 * 1024 * 1024
-    """Rendered but not yet sent; above it further requests get 503 until some of it is gone."""
+    window_bytes: int = 4 * 1024 * 1024
+    """Of one answer: made but not yet taken by all who wait for it."""
+    pending_bytes: int = 64 * 1024 * 1024
+    """Of all answers; above it further requests get 503 until some of it is gone."""
+    stall_seconds: float = 1.0
+    """A peer that has taken nothing for so long is cut off when others wait for its place or the room it holds."""
     compress_from: int = 1024
     query_fields: int = 1000
     """Parameters of one request: 400."""

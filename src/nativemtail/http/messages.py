@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from urllib.parse import parse_qs, unquote, urlsplit
 
 PLAIN = "text/plain; charset=utf-8"
@@ -20,6 +21,8 @@ class Request:
     query_string: str = ""
     accept: str = ""
     """The Accept headers, joined by commas."""
+    authority: str = ""
+    """Host and port of a target in absolute form."""
 
     @classmethod
     def parse(cls, target: str, accept: str, max_fields: int) -> Request:
@@ -27,24 +30,36 @@ class Request:
 
         Bytes in the query that are not UTF-8 become surrogate escapes, as in file names.
         """
+        authority = ""
         if not target.startswith("/"):
             parts = urlsplit(target)
             if parts.scheme not in ("http", "https"):
                 raise ValueError("the request target is not a path")
+            authority = parts.netloc
             target = (parts.path or "/") + ("?" + parts.query if parts.query else "")
         path, _, query = target.partition("?")
         fields = parse_qs(query, keep_blank_values=True, max_num_fields=max_fields, errors="surrogateescape")
-        return cls(unquote(path, errors="replace"), fields, query, accept)
+        return cls(unquote(path, errors="replace"), fields, query, accept, authority)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; the server adds length, date, compression."""
+    """An answer; the server adds length, date, compression, and what every answer tells browsers."""
 
     status: int
     body: bytes
     content_type: str = PLAIN
     headers: tuple[tuple[str, str], ...] = ()
+    more: Iterator[bytes] | None = None
+    """The rest of a large body, to be made piece by piece."""
+
+    def head(self) -> Response:
+        """The answer without its body."""
+        return replace(self, body=b"", more=None)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The whole body; does not hold on to what it has given."""
+        return chain((self.body,) if self.body else (), self.more or ())
 
 
 Answer = Callable[[Request], Response]
@@ -52,7 +67,7 @@ Answer = Callable[[Request], Response]
 
 def plain(status: int, text: str) -> Response:
     """A short text."""
-    return Response(status, text.encode("utf-8", "replace"), PLAIN, (("X-Content-Type-Options", "nosniff"),))
+    return Response(status, text.encode("utf-8", "replace"))
 
 
 def quality(header: str, *names: str) -> float | None:

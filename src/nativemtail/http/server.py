@@ -2,7 +2,8 @@
 
 One thread with an event loop of its own serves all connections; answers are made by a few more threads, since the
 store renders without the GIL.  The protocol itself is h11's.  Each connection is a short dialogue: wait, read a
-request, answer, again.  Every step has a limit (`Limits`), and who is not trusted gets no further than 401.
+request, answer, again.  Every step has a limit (`Limits`), and who is not trusted gets no further than 401, but for
+the probes, which are answered in the loop.
 
 Every method is answered as GET is, HEAD without the body, as mtail does; only CONNECT, which names no page, is 405.
 """
@@ -13,13 +14,14 @@ import asyncio
 import concurrent.futures
 import contextlib
 import errno
-import gzip
 import http
 import re
 import socket
 import ssl
 import threading
+import time
 from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email.utils import formatdate
 
@@ -28,6 +30,7 @@ import h11
 from nativemtail import plainfile, unixsocket
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response, plain, quality
+from nativemtail.http.shared import Pages
 from nativemtail.http.trust import LOOPBACK, TrustedHosts, plain_peer
 from nativemtail.log import Log
 from nativemtail.selfmetrics import Pool
@@ -36,14 +39,20 @@ log = Log(__name__)
 
 _READ = 16 * 1024
 _MAX_PEM = 16 << 20
-_WRITE = 128 * 1024
+_WRITE = 32 * 1024  # what one connection holds of an answer at most
 _BACKLOG = 1024
 _ACCEPT_AGAIN = 0.1
 _PEER_ERRORS = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))
 _REPORTED_STRANGERS = 100
 _PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
 _EXCEEDED = {408: "http_request_time", 413: "http_body", 431: "http_header"}
-_LIMITS = (*_EXCEEDED.values(), "http_answer_time", "http_pending")
+_LIMITS = (*_EXCEEDED.values(), "http_answer_time", "http_pending", "http_connections", "http_stalled")
+_PROBES = ("/-/healthy", "/-/ready")
+_EVERY_ANSWER = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 class ListenError(Exception):
@@ -117,8 +126,9 @@ class Server:
         self._tls = tls
         self.context = tls.context() if tls else None
         self.waiting: OrderedDict[_Connection, None] = OrderedDict()
-        """Connections without a request, the one that has waited longest first."""
-        self.pending_bytes = 0
+        """Connections without a whole request, the one that has waited longest first."""
+        self.sending: OrderedDict[_Connection, float] = OrderedDict()
+        """Connections to which a short answer is being sent, and since when."""
         self.stopping = False
         self._listeners: list[_Listener] = []
         self._connections: dict[asyncio.Task[None], _Connection] = {}
@@ -128,9 +138,8 @@ class Server:
         self.exceeded = Counter(dict.fromkeys(_LIMITS, 0))
         self._strangers = 0
         self._reported: set[str] = set()
-        self._busy = 0
-        self._busy_lock = threading.Lock()
         self.pool = concurrent.futures.ThreadPoolExecutor(self.limits.render_threads, "http-render")
+        self.pages = Pages(answer, self.limits, self.pool, lambda: self.exceeded.update(("http_stalled",)))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
@@ -211,7 +220,7 @@ class Server:
 
     def pools(self) -> dict[str, Pool]:
         size = self.pool._max_workers
-        return {"http": Pool(size, size - self._busy)}
+        return {"http": Pool(size, max(size - self.pages.busy, 0))}
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
@@ -256,90 +265,108 @@ class Server:
             complained = False
             self._admit(listener, sock, "" if listener.file else plain_peer(peer[0]))
 
+    @property
+    def pending_bytes(self) -> int:
+        """Made but not yet taken."""
+        return self.pages.held
+
     def _admit(self, listener: _Listener, sock: socket.socket, peer: str) -> None:
         trusted = not peer or self.trusted.allows(peer)
-        if not trusted:
-            self._denied[listener.service] += 1
-            self._report(peer, listener)
-        if not trusted and self._strangers >= self.limits.strangers:
+        if not trusted and self._strangers >= self.limits.strangers and not self._make_room(stranger=True):
+            self.deny(listener, peer)
             sock.close()
             return
+        if len(self.waiting) >= self.limits.incomplete:
+            self._cut_waiting()
         if len(self._connections) >= self.limits.connections and not self._make_room():
             self._denied[listener.service] += 1
             _refuse(sock, plaintext=listener.service != "https")
             return
-        connection = _Connection(self, sock, peer, trusted, self.context if listener.service == "https" else None)
+        connection = _Connection(self, listener, sock, peer, trusted)
         self._open[listener.service] += 1
         self._accepted[listener.service] += 1
         self._strangers += not trusted
-        task = asyncio.create_task(connection.run())
+        task = connection.task = asyncio.create_task(connection.run())
         self._connections[task] = connection
 
         def ended(task: asyncio.Task[None]) -> None:
             del self._connections[task]
             self._open[listener.service] -= 1
             self._strangers -= not trusted
-            self._denied[listener.service] += connection.failed_handshake
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error("a connection failed", exc_info=error)
 
         task.add_done_callback(ended)
 
-    def _make_room(self) -> bool:
-        """Cut off the connection that has waited longest without a request, if there is one."""
-        if not self.waiting:
+    def _make_room(self, *, stranger: bool = False) -> bool:
+        """Cut off the connection that has waited longest without a whole request, else one whose peer has stalled.
+
+        `stranger`: one of a peer that is not trusted.
+        """
+        if self._cut_waiting(stranger=stranger):
+            return True
+        late = time.monotonic() - self.limits.stall_seconds
+        for connection, since in self.sending.items():
+            if since < late and not (stranger and connection.trusted):
+                del self.sending[connection]
+                self.exceeded["http_stalled"] += 1
+                connection.abort()
+                return True
+        return not stranger and self.pages.cut_slowest()
+
+    def _cut_waiting(self, *, stranger: bool = False) -> bool:
+        found = next((connection for connection in self.waiting if not stranger or not connection.trusted), None)
+        if found is None:
             return False
-        self.waiting.popitem(last=False)[0].abort()
+        del self.waiting[found]
+        self.exceeded["http_connections"] += 1
+        found.abort()
         return True
 
-    def _report(self, peer: str, listener: _Listener) -> None:
+    def deny(self, listener: _Listener, peer: str) -> None:
+        """Count, and log once, a peer that is not trusted."""
+        self._denied[listener.service] += 1
         if peer not in self._reported and len(self._reported) < _REPORTED_STRANGERS:
             self._reported.add(peer)
             log.warning("refused %s on %s: not among the trusted hosts (--trusted_hosts)", peer, listener.name)
 
-    def render(self, request: Request, compress: bool) -> tuple[Response, bool]:
-        """The answer, and whether it was compressed; in a thread of the pool."""
-        with self._busy_lock:
-            self._busy += 1
-        try:
-            response = self.answer(request)
-            if not compress or len(response.body) < self.limits.compress_from:
-                return response, False
-            body = gzip.compress(response.body, 1, mtime=0)
-            return Response(response.status, body, response.content_type, response.headers), True
-        finally:
-            with self._busy_lock:
-                self._busy -= 1
+    def failed_handshake(self, listener: _Listener) -> None:
+        self._denied[listener.service] += 1
 
 
 class _Connection:
     """One peer's dialogue."""
 
-    def __init__(
-        self, server: Server, sock: socket.socket, peer: str, trusted: bool, context: ssl.SSLContext | None
-    ) -> None:
-        self.failed_handshake = False
+    def __init__(self, server: Server, listener: _Listener, sock: socket.socket, peer: str, trusted: bool) -> None:
+        self.trusted = trusted
+        self._known = trusted
+        """Trusted, or told apart already: as somebody who probes, or as a stranger who has been counted."""
         self._server = server
+        self._listener = listener
         self._limits = server.limits
         self._socket = sock
         self._peer = peer
-        self._trusted = trusted
-        self._context = context
+        self._context = server.context if listener.service == "https" else None
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=server.limits.header_bytes)
         self._is_head = False
         self._reader = asyncio.StreamReader(limit=_READ)
         self._writer: asyncio.StreamWriter | None = None
+        self.task: asyncio.Task[None] | None = None
 
     def abort(self) -> None:
         if self._writer is not None:
             self._writer.transport.abort()
+        elif self.task is not None:  # in the handshake
+            self.task.cancel()
 
     async def run(self) -> None:
+        self._server.waiting[self] = None  # until there is a whole request it may be cut off to make room
         try:
             await self._open()
             await self._wait(self._limits.header_seconds)
             while await self._exchange():
                 self._h11.start_next_cycle()
+                self._server.waiting[self] = None
                 await asyncio.sleep(0)  # nor must a long pipeline
                 if not self._h11.trailing_data[0]:
                     await self._wait(self._limits.idle_seconds)
@@ -347,6 +374,8 @@ class _Connection:
             self.abort()
         finally:
             self._server.waiting.pop(self, None)
+            if not self._known:
+                self._server.deny(self._listener, self._peer)
             await self._close()
 
     async def _close(self) -> None:
@@ -370,19 +399,17 @@ class _Connection:
                 lambda: protocol, self._socket, ssl=self._context, ssl_handshake_timeout=seconds
             )
         except OSError:
-            self.failed_handshake = True
+            if self._known:
+                self._server.failed_handshake(self._listener)
             raise
         transport.set_write_buffer_limits(high=1)  # drained means: the kernel has it (0 hangs with TLS)
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
 
     async def _wait(self, seconds: float) -> None:
-        """For the first bytes of a request.  Meanwhile the server may cut this connection off to make room."""
+        """For the first bytes of a request."""
         self._server.waiting[self] = None
-        try:
-            async with asyncio.timeout(seconds):
-                data = await self._reader.read(_READ)
-        finally:
-            self._server.waiting.pop(self, None)
+        async with asyncio.timeout(seconds):
+            data = await self._reader.read(_READ)
         self._h11.receive_data(data)
 
     async def _exchange(self) -> bool:
@@ -394,13 +421,13 @@ class _Connection:
             return await self._give_up(408, "The request took too long to arrive.\n")
         except h11.RemoteProtocolError as error:
             return await self._give_up(error.error_status_hint, f"{error}\n")
+        finally:
+            self._server.waiting.pop(self, None)
         if head is None:
             return False
         if isinstance(head, Response):
             return await self._give_up(head.status, head.body.decode())
-        request, compress = head
-        response, compressed = await self._respond(request, compress)
-        await self._send(response, compressed)
+        await self._respond(*head)
         return self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
 
     async def _request(self) -> tuple[Request, bool] | Response | None:
@@ -416,17 +443,18 @@ class _Connection:
             return plain(431, "The request's headers are too long.\n")
         headers = [(name, value.decode("latin-1")) for name, value in event.headers]
         target = event.target.decode("latin-1")
-        if not self._trusted:
-            return plain(401, f"{self._peer} is not trusted to ask for {target[:200]} (--trusted_hosts).\n")
+        accept, coding, host = (
+            ",".join(v for n, v in headers if n == name) for name in (b"accept", b"accept-encoding", b"host")
+        )
+        request, problem = self._parsed(target, accept)
+        if refused := self._refused(request, target, host):
+            return refused
         if event.method == b"CONNECT":
             return plain(405, "CONNECT has no meaning here.\n")
         if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
             return plain(400, "Content-Length and Transfer-Encoding exclude each other.\n")
-        accept, coding = (",".join(v for n, v in headers if n == name) for name in (b"accept", b"accept-encoding"))
-        try:
-            request = Request.parse(target, accept, self._limits.query_fields)
-        except ValueError as error:
-            return plain(400, f"{error}\n")
+        if request is None:
+            return plain(400, f"{problem}\n")
         if self._h11.they_are_waiting_for_100_continue:
             await self._write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])))
         size = 0
@@ -444,47 +472,89 @@ class _Connection:
             self._h11.receive_data(await self._reader.read(_READ))
         return event
 
-    async def _respond(self, request: Request, compress: bool) -> tuple[Response, bool]:
-        server = self._server
-        if server.pending_bytes > self._limits.pending_bytes and not request.path.startswith("/-/"):
-            server.exceeded["http_pending"] += 1
-            return plain(503, "Too many answers are being sent; try again.\n"), False
-        return await asyncio.get_running_loop().run_in_executor(server.pool, server.render, request, compress)
+    def _parsed(self, target: str, accept: str) -> tuple[Request | None, str]:
+        """The request, or what is wrong with it."""
+        try:
+            return Request.parse(target, accept, self._limits.query_fields), ""
+        except ValueError as error:
+            return None, str(error)
 
-    async def _send(self, response: Response, compressed: bool = False, *, close: bool = False) -> None:
-        headers = [
-            ("Date", formatdate(usegmt=True)),
-            ("Content-Type", response.content_type),
-            ("Content-Length", str(len(response.body))),
-            *response.headers,
-        ]
-        if compressed:
-            headers.append(("Content-Encoding", "gzip"))
-        if compressed or len(response.body) >= self._limits.compress_from:
-            headers.append(("Vary", "Accept-Encoding"))
-        if close or self._server.stopping:
-            headers.append(("Connection", "close"))
-        body = b"" if self._is_head else response.body
-        self._server.pending_bytes += len(body)
+    def _refused(self, request: Request | None, target: str, host: str) -> Response | None:
+        """Why this peer, or one that asks for this host, gets nothing; everybody may probe."""
+        if request is not None and request.path in _PROBES:
+            self._known = True
+            return None
+        if not self.trusted:
+            if not self._known:
+                self._known = True
+                self._server.deny(self._listener, self._peer)
+            return plain(401, f"{self._peer} is not trusted to ask for {target[:200]} (--trusted_hosts).\n")
+        return None
+
+    async def _respond(self, request: Request, compress: bool) -> None:
+        server = self._server
+        if request.path in _PROBES:
+            await self._send(server.answer(request))
+            return
+        reader = server.pages.open(request, compress, self.abort)
+        if reader is None:
+            server.exceeded["http_pending"] += 1
+            await self._send(plain(503, "Too many answers are being sent; try again.\n"))
+            return
+        try:
+            response = await reader.response()
+            async with self._answer_time():
+                head = self._head(response, reader.length, compressed=reader.compressed)
+                while not self._is_head and (piece := await reader.piece()):
+                    for start in range(0, len(piece), _WRITE):
+                        await self._write(head + self._data(piece[start : start + _WRITE]))
+                        reader.progress()
+                        head = b""
+                    reader.taken()
+                await self._write(head + self._end())
+        finally:
+            reader.close()
+
+    async def _send(self, response: Response, *, close: bool = False) -> None:
+        """A short answer."""
+        self._server.sending[self] = time.monotonic()
+        try:
+            async with self._answer_time():
+                head = self._head(response, len(response.body), close=close)
+                await self._write(head + self._data(b"" if self._is_head else response.body) + self._end())
+        finally:
+            self._server.sending.pop(self, None)
+
+    @contextlib.asynccontextmanager
+    async def _answer_time(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._limits.write_seconds):
-                data = (
-                    self._h11.send(
-                        h11.Response(
-                            status_code=response.status, headers=headers, reason=http.HTTPStatus(response.status).phrase
-                        )
-                    )
-                    or b""
-                )
-                for start in range(0, len(body), _WRITE):
-                    await self._write(data + (self._h11.send(h11.Data(data=body[start : start + _WRITE])) or b""))
-                    data = b""
-                await self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
+                yield
         except TimeoutError:
             self._server.exceeded["http_answer_time"] += 1
             raise
-        finally:
-            self._server.pending_bytes -= len(body)
+
+    def _head(self, response: Response, length: int | None, *, compressed: bool = False, close: bool = False) -> bytes:
+        """Status line and headers."""
+        headers = [("Date", formatdate(usegmt=True)), ("Content-Type", response.content_type), *response.headers]
+        said = {name for name, _ in response.headers}
+        headers += ((name, value) for name, value in _EVERY_ANSWER.items() if name not in said)
+        if length is not None:
+            headers.append(("Content-Length", str(length)))
+        if compressed:
+            headers.append(("Content-Encoding", "gzip"))
+        if compressed or length is None or length >= self._limits.compress_from:
+            headers.append(("Vary", "Accept-Encoding"))
+        if close or self._server.stopping:
+            headers.append(("Connection", "close"))
+        reason = http.HTTPStatus(response.status).phrase
+        return self._h11.send(h11.Response(status_code=response.status, headers=headers, reason=reason)) or b""
+
+    def _data(self, data: bytes) -> bytes:
+        return self._h11.send(h11.Data(data=data)) or b""
+
+    def _end(self) -> bytes:
+        return self._h11.send(h11.EndOfMessage()) or b""
 
     async def _write(self, data: bytes | None) -> None:
         assert self._writer is not None
@@ -501,6 +571,8 @@ class _Connection:
             assert self._writer is not None
             if self._writer.can_write_eof():
                 self._writer.write_eof()
+            self._server.waiting[self] = None
+            self._server.waiting.move_to_end(self, last=False)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.linger_seconds):
                     while await self._reader.read(_READ):
@@ -571,6 +643,7 @@ def _refuse(sock: socket.socket, *, plaintext: bool) -> None:
     """Without reading: 503 where the peer can read it, then the end."""
     body = b"Too many connections; try again.\n"
     head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n"
+    head += b"".join(b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in _EVERY_ANSWER.items())
     with contextlib.suppress(OSError), sock:
         if plaintext:
             sock.send(head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)

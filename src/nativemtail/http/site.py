@@ -10,8 +10,8 @@ import json
 import posixpath
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
@@ -24,30 +24,33 @@ from nativemtail.selfmetrics import RESERVED, Costs, SelfMetrics
 from nativemtail.text import utf8
 
 if TYPE_CHECKING:
-    from nativemtail._core import Snapshot
+    from nativemtail._core import View
 
 log = Log(__name__)
 
 _FAILED = "An error has occurred while serving metrics:\n\n{}\n"
 _WARNINGS_KEPT = 1000
 _HTML_HEADERS = (
-    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'"),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Content-Type-Options", "nosniff"),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
 )
+_AT_ONCE = 1024 * 1024
+"""Bytes of a page up to which it is given in one piece, so that its length is known."""
 
 
-class Snapshots(Protocol):
+class Views(Protocol):
     """The store, as far as pages need it."""
 
-    def snapshot(self) -> Snapshot: ...
+    def view(self) -> View: ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Site:
     """All endpoints.  `answer` may be called by several threads at once."""
 
-    store: Snapshots
+    store: Views
     own: SelfMetrics
     host_name: str
     addresses: Callable[[], list[str]]
@@ -106,11 +109,11 @@ class Site:
         openmetrics = wants_openmetrics(request.accept)
         content_type = exposition.OPENMETRICS_TYPE if openmetrics else exposition.TEXT_TYPE
 
-        def page(snapshot: Snapshot, prefix: str, names: frozenset[str] | None) -> bytes:
+        def page(view: View, prefix: str, names: frozenset[str] | None) -> Iterator[bytes]:
             own = exposition.choose(
-                self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names, openmetrics=openmetrics
+                self.own.families(), view, reserved=RESERVED, prefix=prefix, names=names, openmetrics=openmetrics
             )
-            user = snapshot.prometheus(
+            user = view.prometheus(
                 emit_prog_label=self.emit_prog_label,
                 emit_timestamp=self.emit_timestamp,
                 prefix=prefix,
@@ -121,15 +124,13 @@ class Site:
             return exposition.prometheus(user, own, openmetrics=openmetrics)
 
         response = self._scrape(request, content_type, page)
-        return Response(response.status, response.body, response.content_type, (*response.headers, ("Vary", "Accept")))
+        return replace(response, headers=(*response.headers, ("Vary", "Accept")))
 
     def _metrics_json(self, request: Request) -> Response:
-        def page(snapshot: Snapshot, prefix: str, names: frozenset[str] | None) -> bytes:
-            own = exposition.choose(self.own.families(), snapshot, reserved=RESERVED, prefix=prefix, names=names)
+        def page(view: View, prefix: str, names: frozenset[str] | None) -> Iterator[bytes]:
+            own = exposition.choose(self.own.families(), view, reserved=RESERVED, prefix=prefix, names=names)
             bare = _bare(names, prefix)
-            user = snapshot.metrics_json(
-                emit_prog_label=self.emit_prog_label, prefix=prefix, names=bare, reserved=RESERVED
-            )
+            user = view.metrics_json(emit_prog_label=self.emit_prog_label, prefix=prefix, names=bare, reserved=RESERVED)
             return exposition.metrics_json(user, own)
 
         return self._scrape(request, exposition.JSON_TYPE, page)
@@ -138,7 +139,7 @@ class Site:
         self,
         request: Request,
         content_type: str,
-        page: Callable[[Snapshot, str, frozenset[str] | None], bytes],
+        page: Callable[[View, str, frozenset[str] | None], Iterator[bytes]],
     ) -> Response:
         """The frame of both pages of metrics: parameters, times, errors, warnings."""
         prefix = request.query.get("prefix", [""])[-1]
@@ -150,21 +151,32 @@ class Site:
             )
         names = frozenset(request.query["name[]"]) if "name[]" in request.query else None
         begin = time.perf_counter()
-        snapshot = self.store.snapshot()
+        view = self.store.view()
+
+        def done() -> None:
+            self._warn(view)
+            self.own.scrape_latency.observe(time.perf_counter() - begin)
+            self.own.exports.add("metric_export_total", sum(1 for _ in values.exported(view, text=False)))
+
         try:
-            body = page(snapshot, prefix, names)
+            return self._paged(content_type, page(view, prefix, names), done)
         except ValueError as error:
             return plain(500, _FAILED.format(error))
-        finally:
-            self._warn(snapshot)
-        self.own.scrape_latency.observe(time.perf_counter() - begin)
-        self.own.exports.add("metric_export_total", sum(1 for _ in values.exported(snapshot, text=False)))
+
+    def _paged(self, content_type: str, pieces: Iterator[bytes], done: Callable[[], None]) -> Response:
+        """The beginning of a page, and what is to come; raises what making the first piece raises."""
+        body = next(pieces, b"")
+        for piece in pieces:
+            body += piece
+            if len(body) >= _AT_ONCE:
+                return Response(200, body, content_type, more=_rest(pieces, done))
+        done()
         return Response(200, body, content_type)
 
-    def _warn(self, snapshot: Snapshot) -> None:
+    def _warn(self, view: View) -> None:
         """Log what the store left out, each text once."""
         with self._lock:
-            fresh = [text for text in snapshot.warnings if text not in self._warned]
+            fresh = [text for text in view.warnings if text not in self._warned]
             if len(self._warned) < _WARNINGS_KEPT:
                 self._warned.update(fresh)
         for text in fresh:
@@ -172,22 +184,23 @@ class Site:
 
     def _json(self, request: Request) -> Response:
         try:
-            return Response(200, self.store.snapshot().json(False), "application/json")
+            return self._paged("application/json", self.store.view().json(), _nothing)
         except ValueError as error:
             self.own.exports.add("exporter_json_errors")
             return plain(500, f"{error}\n")
 
     def _varz(self, request: Request) -> Response:
-        snapshot = self.store.snapshot()
-        body = varz.render(snapshot, instance=self.host_name, emit_prog_label=self.emit_prog_label)
-        self.own.exports.add("exporter_varz_total", sum(1 for _ in values.exported(snapshot, text=True)))
-        return Response(200, body, varz.CONTENT_TYPE)
+        view = self.store.view()
+        pieces = varz.render(view, instance=self.host_name, emit_prog_label=self.emit_prog_label)
+        return self._paged(varz.CONTENT_TYPE, pieces, lambda: self._count_shown("exporter_varz_total", view))
 
     def _graphite(self, request: Request) -> Response:
-        snapshot = self.store.snapshot()
-        body = graphite.render(snapshot, prefix=self.graphite_prefix)
-        self.own.exports.add("graphite_export_total", sum(1 for _ in values.exported(snapshot, text=True)))
-        return Response(200, body, graphite.CONTENT_TYPE)
+        view = self.store.view()
+        pieces = graphite.render(view, prefix=self.graphite_prefix)
+        return self._paged(graphite.CONTENT_TYPE, pieces, lambda: self._count_shown("graphite_export_total", view))
+
+    def _count_shown(self, name: str, view: View) -> None:
+        self.own.exports.add(name, sum(1 for _ in values.exported(view, text=True)))
 
     # --- the daemon ------------------------------------------------------------------------------------------
 
@@ -243,6 +256,15 @@ class Site:
     def _ready(self, request: Request) -> Response:
         reason = self.ready()
         return plain(503, f"nativemtail is not ready: {reason}\n") if reason else plain(200, "nativemtail is ready.\n")
+
+
+def _rest(pieces: Iterator[bytes], done: Callable[[], None]) -> Iterator[bytes]:
+    yield from pieces
+    done()
+
+
+def _nothing() -> None:
+    pass
 
 
 def wants_openmetrics(accept: str) -> bool:
