@@ -23,6 +23,7 @@ from nativemtail import systemd
 from nativemtail._core import Lookout
 from nativemtail.export.push import Pusher, SetUpError
 from nativemtail.feed import Feed
+from nativemtail.http.hosts import AllowedHosts, HostError, own_names
 from nativemtail.http.messages import Request, Response
 from nativemtail.http.server import TLS, ListenError, Server, TLSError
 from nativemtail.http.site import Site
@@ -122,7 +123,7 @@ class Daemon:
             messages_dropped=dropped,
         )
         self.trusted = _trusted(options)
-        self.server = Server(self._answer, trusted=self.trusted, tls=_tls(options))
+        self.server = Server(self._answer, trusted=self.trusted, hosts=_hosts(options), tls=_tls(options))
         self.own.listener = self.server
         self.site = Site(
             store=self.programs.store,
@@ -387,6 +388,13 @@ def _in_time(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | 
         return None
     asking.join(seconds)
     return answers[0] if answers else None
+
+
+def _hosts(options: Options) -> AllowedHosts:
+    try:
+        return AllowedHosts.parse(options.allowed_hosts, own_names() | {options.address.lower()})
+    except HostError as error:
+        raise BadFlag(f"-allowed_hosts: {error}") from None
 
 
 def _trusted(options: Options) -> TrustedHosts:

@@ -137,6 +137,13 @@ class Options:
         "Addresses and CIDR blocks that may ask; loopback only when empty. May be repeated, or separated by commas.",
         metavar="address",
     )
+    allowed_hosts: list[str] = flag(
+        [],
+        HTTP,
+        "Host names that requests may call this server by, beside addresses, localhost and this machine's names."
+        " May be repeated, or separated by commas.",
+        metavar="name",
+    )
     http_debugging_endpoint: bool = flag(True, HTTP, "Serve /debug/*.")
     http_info_endpoint: bool = flag(True, HTTP, "Serve /varz, /progz, /profile and the tables of the status page.")
 

@@ -28,6 +28,7 @@ from email.utils import formatdate
 import h11
 
 from nativemtail import plainfile, unixsocket
+from nativemtail.http.hosts import ANY_HOST, AllowedHosts
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response, plain, quality
 from nativemtail.http.shared import Pages
@@ -116,12 +117,14 @@ class Server:
         answer: Answer,
         *,
         trusted: TrustedHosts = LOOPBACK,
+        hosts: AllowedHosts = ANY_HOST,
         tls: TLS | None = None,
         limits: Limits | None = None,
     ) -> None:
         """`answer` is called in several threads and does not raise.  Raises TLSError."""
         self.answer = answer
         self.trusted = trusted
+        self.hosts = hosts
         self.limits = limits or Limits()
         self._tls = tls
         self.context = tls.context() if tls else None
@@ -489,6 +492,15 @@ class _Connection:
                 self._known = True
                 self._server.deny(self._listener, self._peer)
             return plain(401, f"{self._peer} is not trusted to ask for {target[:200]} (--trusted_hosts).\n")
+        if self._listener.file is not None:  # no browser gets here
+            return None
+        for name in (host, request.authority if request else ""):
+            if not self._server.hosts.allows(name):
+                return plain(
+                    421,
+                    f"This server does not know itself as {name[:200]}."
+                    " If it has that name, --allowed_hosts must list it.\n",
+                )
         return None
 
     async def _respond(self, request: Request, compress: bool) -> None:
