@@ -48,6 +48,7 @@ class StartError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _occupy_closed_descriptors()
     try:
         if arguments and arguments[0] in COMMANDS:
             _sub_command(arguments)
@@ -68,6 +69,18 @@ def command() -> NoReturn:
         except (OSError, ValueError):
             continue
     os._exit(status)
+
+
+def _occupy_closed_descriptors() -> None:
+    """Keep descriptors 0 to 2 from becoming files of ours where they are closed; to use them stays an error."""
+    import contextlib
+
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, os.O_RDONLY if fd else os.O_WRONLY)
 
 
 def build_info() -> str:
@@ -226,7 +239,15 @@ def _one_shot(options: Options, specs: list[LogSpec], ignore: Ignore, programs: 
 def _sub_command(arguments: Sequence[str]) -> NoReturn:
     from nativemtail.commands import group
 
-    group.main(list(arguments), prog_name="nativemtail")
+    if sys.stdout is None:  # it was closed: printing must fail
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives
+    try:
+        group.main(list(arguments), prog_name="nativemtail")
+    except OSError as error:
+        from nativemtail.text import reason
+
+        _write(2, f"cannot write to standard output: {reason(error)}\n".encode())
+        os._exit(FAILURE)
 
 
 def _write(fd: int, data: bytes) -> int:

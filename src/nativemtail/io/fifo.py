@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -14,9 +15,24 @@ from collections.abc import Callable, Iterator
 from nativemtail.io.follow import Identity, identity
 from nativemtail.io.lines import LineReader
 from nativemtail.io.loop import Loop
-from nativemtail.io.sources import Context, Source
+from nativemtail.io.sources import Context, Source, SourceError
+from nativemtail.log import Log
+from nativemtail.text import explain
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+_log = Log(__name__)
+
+
+def check_stdin(name: str, fd: int = 0) -> None:
+    """Raises `SourceError` if standard input, called `name`, cannot be read."""
+    try:
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    except OSError as error:
+        why = "standard input is closed, or not open for reading"
+        raise SourceError(f"{explain(error, 'read', name)}: {why}") from None
 
 
 def waiting(fd: int) -> int:
@@ -201,8 +217,9 @@ class StdinReader(_PipeReader):
     def _read_once(self) -> None:
         try:
             count = self._read()
-        except OSError:
+        except OSError as error:
             self._context.counters.log_errors_total[self.source.name] += 1
+            _log.error("%s", explain(error, "read", self.source.name))
             count = 0
         if count == 0:
             self.finish()

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from nativemtail.io.discover import SPARE_DESCRIPTORS, Discovery
-from nativemtail.io.fifo import StdinReader
+from nativemtail.io.fifo import StdinReader, check_stdin
 from nativemtail.io.follow import identity
 from nativemtail.io.listen import DatagramListener, StreamListener, listener
 from nativemtail.io.loop import Loop, in_turns
@@ -84,13 +84,15 @@ class Tailer:
     def open(self) -> None:
         """Bind the sockets and follow the files that are there, from their ends.
 
-        Raises `SourceError` for a socket that cannot be had; all others are closed again.
+        Raises `SourceError` for a socket or a standard input that cannot be had; all others are closed again.
         """
         limit = _raise_file_limit()
         peers = Peers(min(self._context.settings.max_clients, limit // _CLIENTS_PART))
         try:
             for spec in self._specs:
-                if spec.kind not in ("path", "stdin", SEGMENTS_SCHEME):
+                if spec.kind == "stdin":
+                    check_stdin(spec.name)
+                elif spec.kind not in ("path", SEGMENTS_SCHEME):
                     self._listeners.append(listener(self._context, self._loop, spec, peers))
         except BaseException:
             self._close()
