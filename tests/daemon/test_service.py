@@ -233,8 +233,11 @@ def test_the_unit_is_good(tmp_path: Path) -> None:
     assert "MemoryDenyWriteExecute=yes" in text
     assert "Type=notify" in text
     unit.write_text(text.replace("/usr/bin/nativemtail", sys.executable))
-    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    command = ["systemd-analyze", "verify", "--recursive-errors=no", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # It also looks at units of other packages, and finds fault with some.
+    said = [line for line in (done.stdout + done.stderr).splitlines() if "nativemtail" in line]
+    assert (done.returncode, said) == (0, []), done.stderr
 
 
 def test_faults_are_logged_up_to_a_limit(place: Place) -> None:

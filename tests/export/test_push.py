@@ -205,14 +205,18 @@ def test_a_datagram_that_nobody_takes_is_backlog(store: Store) -> None:
     store.add(level)
     _core._store_set(level, [], 5)
     exports = Exports()
-    pusher = Pusher(store, options(statsd_hostport=peer), exports)
-    assert exports.pushes["statsd"].backlog == 0
-    pusher.start()
-    wait_for(lambda: exports.pushes["statsd"].failures)
-    rows = store.snapshot()
-    expected = sum(rows.count(metric) for metric in rows.metrics())
-    wait_for(lambda: exports.pushes["statsd"].backlog == expected > 0)
-    pusher.stop(final=False)
+    [loop] = Pusher(store, options(statsd_hostport=peer), exports)._loops
+    pushes = exports.pushes["statsd"]
+    assert pushes.backlog == 0
+
+    def refused() -> int:
+        """The kernel may be late with its answer to a single datagram."""
+        loop._push()
+        return pushes.failures
+
+    wait_for(refused)
+    taken = store.snapshot()
+    assert pushes.backlog == sum(taken.count(metric) for metric in taken.metrics()) > 0
 
 
 def test_a_peer_that_closes_mid_write(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,7 @@ from nativemtail.export.graphite import Graphite
 from nativemtail.export.otlp import Otlp, SetUpError
 from nativemtail.export.statsd import Statsd
 from nativemtail.export.values import exported
-from nativemtail.export.wire import Budget, PushError
+from nativemtail.export.wire import Budget, NothingArrived, PushError
 from nativemtail.log import DEBUG, WARNING, Log
 
 if TYPE_CHECKING:
@@ -150,7 +150,6 @@ class _Loop:
         self._stopping = threading.Event()
         self._final = False
         self._failing = False
-        self._rows = 0
 
     def finish(self, end: float, final: bool) -> None:
         """Have the thread end by then."""
@@ -179,13 +178,16 @@ class _Loop:
 
     def _push(self) -> None:
         began = time.monotonic()
+        rows = 0
         try:
             snapshot = self._store.snapshot()
-            self._rows = sum(snapshot.count(metric) for metric in exported(snapshot, text=False))
-            self._counts.backlog = self._rows
+            rows = sum(snapshot.count(metric) for metric in exported(snapshot, text=False))
+            self._counts.backlog = rows
             self.target.push(snapshot, self._budget, self._count)
             self._counts.backlog = 0
         except PushError as error:
+            if isinstance(error, NothingArrived):
+                self._counts.backlog = rows
             self._failed(str(error))
         except Exception as error:
             log.debug("pushing to %s failed", self.target.peer, exc_info=True)
@@ -199,8 +201,6 @@ class _Loop:
     def _failed(self, text: str) -> None:
         """Say so when it begins; as long as it lasts only where details are asked for."""
         self._counts.failures += 1
-        # If all was written, none of it may have arrived.
-        self._counts.backlog = self._counts.backlog or self._rows
         level = DEBUG if self._failing else WARNING
         log.log(level, "%s %s: %s; trying again every %gs", self.target.name, self.target.peer, text, self._interval)
         self._failing = True

@@ -119,8 +119,7 @@ class Statsd:
                 if code:
                     raise OSError(code, os.strerror(code))
         except ConnectionRefusedError as error:
-            # Nobody was there for what was sent before it either.
-            raise wire.WriteError(error) from None
+            raise wire.NothingArrived(error) from None
         except OSError as error:
             self._known |= {key: totals for key, totals in fresh.items() if totals}
             raise wire.WriteError(error) from None

@@ -39,6 +39,10 @@ class WriteError(PushError):
         super().__init__(f"pusher write error: {reason(error)}")
 
 
+class NothingArrived(WriteError):
+    """Nobody was there: what was sent before is lost too."""
+
+
 def reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
