@@ -32,6 +32,21 @@ def test_ignored_names(tmp_path: Path) -> None:
     assert paths(f"{tmp_path}/*", ignored="a.log") == [f"{tmp_path}/b.log"]
 
 
+@pytest.mark.parametrize("kind", ["symbolic link", "hard link", "directory link"])
+def test_one_file_is_read_once(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = tmp_path / "a.log"
+    log.touch()
+    if kind == "symbolic link":
+        (tmp_path / "b.log").symlink_to("a.log")
+    elif kind == "hard link":
+        (tmp_path / "b.log").hardlink_to(log)
+    else:
+        (tmp_path / "d").symlink_to(".")
+    found = paths(f"{tmp_path}/*.log", f"{tmp_path}/d/*.log", str(log))
+    assert found == [str(log)]
+    assert caplog.text.count(f"is the same file as {log}") == 1
+
+
 def test_links_keep_their_names(tmp_path: Path) -> None:
     (tmp_path / "real").touch()
     (tmp_path / "link").symlink_to("real")

@@ -558,15 +558,83 @@ def test_copy_in_the_same_place(log: Path) -> None:
         rig.expect([b"0", b"1", b"2", b"3", b"its own"])
 
 
-def test_two_paths_of_one_file(tmp_path: Path) -> None:
-    """Each is a source, as in mtail."""
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "chain", "directory"])
+@pytest.mark.parametrize("late", [False, True], ids=["at start", "later"])
+def test_two_names_of_one_file(
+    kind: str, late: bool, tmp_path: Path, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is read once, under the name that matched first; when that goes, under the other."""
     log, link = tmp_path / "a.log", tmp_path / "b.log"
-    log.touch()
-    link.symlink_to(log)
-    with Rig(tmp_path / "*.log", settings=QUICK) as rig:
+
+    def make() -> None:
+        if kind == "symbolic":
+            link.symlink_to(log)
+        elif kind == "hard":
+            link.hardlink_to(log)
+        elif kind == "chain":
+            (tmp_path / "middle").symlink_to("a.log")
+            link.symlink_to("middle")
+        else:
+            (tmp_path / "d").symlink_to(".")
+
+    log.write_bytes(b"old\n")
+    if not late:
+        make()
+    with Rig(tmp_path / "*.log", tmp_path / "d" / "*.log", settings=settings) as rig:
+        rig.wait(lambda: rig.tailer.log_count == 1)
+        if late:
+            make()
         append(log, b"1\n")
-        rig.wait(lambda: len(rig.lines) == 2)
-        assert rig.of(log) == rig.of(link) == [b"1"]
+        rig.expect([b"1"])
+        rig.stays([b"1"])
+        assert rig.of(log) == [b"1"]
+        assert rig.tailer.log_count == 1
+        if kind == "hard":
+            log.unlink()
+            append(link, b"2\n")
+            rig.expect([b"1", b"2"])
+            rig.wait(lambda: [status.name for status in rig.tailer.status()] == [str(link)])
+    assert "is the same file as" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_a_link_to_the_newest_of_dated_logs(tmp_path: Path, settings: Settings) -> None:
+    first, second, link = (tmp_path / f"app-{name}.log" for name in ("2026-11-30", "2026-12-01", "latest"))
+    first.touch()
+    link.symlink_to(first)
+    with Rig(tmp_path / "app-*.log", settings=settings) as rig:
+        append(link, b"1\n")
+        rig.expect([b"1"])
+        second.write_bytes(b"2\n")
+        swap = tmp_path / "swap"
+        swap.symlink_to(second)
+        swap.rename(link)
+        append(link, b"3\n")
+        append(first, b"late\n")
+        rig.wait(lambda: len(rig.lines) == 4)
+        rig.stays(rig.lines)
+        assert rig.of(first) == [b"1", b"late"]
+        assert rig.of(second) == [b"2", b"3"]
+
+
+def test_a_link_that_had_a_file_of_its_own(tmp_path: Path, settings: Settings) -> None:
+    """The other's name is kept, and what its old file had is read."""
+    log, own, link = tmp_path / "a.log", tmp_path / "own", tmp_path / "b.log"
+    log.touch()
+    own.touch()
+    link.symlink_to(own)
+    with Rig(tmp_path / "*.log", settings=settings) as rig:
+        append(link, b"1\n")
+        rig.expect([b"1"])
+        append(link, b"2\n")
+        swap = tmp_path / "swap"
+        swap.symlink_to(log)
+        swap.rename(link)
+        append(log, b"3\n")
+        rig.wait(lambda: len(rig.lines) == 3)
+        rig.stays(rig.lines)
+        assert rig.of(link) == [b"1", b"2"]
+        assert rig.of(log) == [b"3"]
 
 
 def test_hard_link_rotation(log: Path) -> None:

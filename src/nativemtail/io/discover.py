@@ -365,7 +365,11 @@ class Discovery:
         reader = reader or self._open(path, info, name or path)
         if reader is None:
             return
-        if isinstance(reader, Followed) and reader.lingers is None and self._is_hard_link(path, reader):
+        if isinstance(reader, Followed) and reader.lingers is None and self._is_another_name(path, reader):
+            if path in self._paths:
+                self._gone(path)  # it stood for another file
+            else:
+                self._watch_links(path)
             return
         known = self._paths.get(path)
         if known is None:
@@ -403,14 +407,18 @@ class Discovery:
             self._succession.begins(path.path)
         self._loop.queue(reader)
 
-    def _is_hard_link(self, path: str, reader: Followed) -> bool:
-        """Whether `path` is a rotated copy's name for a file that still has its own: it waits until that is gone."""
+    def _is_another_name(self, path: str, reader: Followed) -> bool:
+        """Whether the file of `path` is read under a name that it still has: `path` waits until that is gone."""
+        for owner in reader.paths:
+            if owner.path != path and stands_for(owner.path, reader.identity):
+                if path not in reader.heirs:
+                    reader.heirs.append(path)
+                if not _is_rotated_name(path, owner.path):
+                    text = "%s is the same file as %s: it is read once, under that name"
+                    self._say_once(path, "name", text, path, owner.path)
+                return True
         for owner in list(reader.paths):
             self.look(owner.path)
-        if any(_is_rotated_name(path, owner.path) for owner in reader.paths):
-            if path not in reader.heirs:
-                reader.heirs.append(path)
-            return True
         return False
 
     def _release(self, path: LogPath, reader: Followed | FifoReader) -> None:

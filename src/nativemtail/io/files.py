@@ -41,11 +41,12 @@ class Found(NamedTuple):
 
 
 def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
-    """Every readable path once, in the order of the patterns.
+    """Every readable file once, under the name that comes first in the order of the patterns.
 
     Why a path that was written out cannot be read is shown without asking: it may be mistyped.
     """
     seen: set[str] = set()
+    names: dict[tuple[int, int], str] = {}
     for glob in globs:
         paths = glob.expand()
         if not paths:
@@ -54,8 +55,13 @@ def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
             if path not in seen:
                 seen.add(path)
                 found = classify(path, ignore, ERROR if glob.is_literal else INFO)
-                if found:
+                if not found:
+                    continue
+                name = names.setdefault((found.status.st_dev, found.status.st_ino), path)
+                if name == path:
                     yield found
+                else:
+                    log.warning("%s is the same file as %s: it is read once, under that name", path, name)
 
 
 def classify(path: str, ignore: Ignore, level: int) -> Found | None:
