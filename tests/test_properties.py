@@ -126,6 +126,7 @@ def test_every_operator_in_every_engine(at: int) -> None:
 @given(BATCHES, st.lists(st.integers(1, 40), min_size=1, max_size=6))
 def test_block_sizes_change_nothing(batch: list[Case], sizes: list[int]) -> None:
     programs, lines = loaded(*batch)
+    lines = [line.lstrip(b"\0") for line in lines]  # which a reader drops
 
     def in_reads(machine: Machine, lines: Sequence[bytes]) -> None:
         number = machine.engine.source(LOG)
