@@ -19,11 +19,12 @@ from nativemtail.io import watch
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, Renames, open_as, stands_for
 from nativemtail.io.fifo import FifoReader
 from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
-from nativemtail.io.generations import Made, newer
+from nativemtail.io.generations import Made, birth, newer
 from nativemtail.io.lineage import LATER
 from nativemtail.io.links import places
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import Glob
+from nativemtail.io.replaced import goes_on, take_over
 from nativemtail.io.sources import Context, Holder, Source
 from nativemtail.io.succession import Succession
 from nativemtail.log import Log
@@ -223,6 +224,7 @@ class Discovery:
         self._ways: dict[str, dict[_Pattern, None]] = {}
         self._moves: dict[int, str] = {}
         self._rotated_names: dict[str, str] = {}
+        self._is_moved_in: dict[str, bool] = {}
         self._renames = Renames()
         self._unproven: dict[str, str] = {}
         self._written: dict[str, Followed] = {}
@@ -248,7 +250,7 @@ class Discovery:
                 if self._context.settings.lookout is not None:
                     with contextlib.suppress(OSError):
                         self._lookout = self._context.settings.lookout()
-                        self._loop.add(self._lookout.fileno(), self._take_sightings)
+                        self._loop.add(self._lookout.fileno(), self._on_events)
         self._starting = True
         for pattern in self._patterns:
             self._refresh(pattern)
@@ -564,7 +566,19 @@ class Discovery:
         left = self._left.pop(identity(info), None)
         if left is not None and left.fits(fd):
             return left.offset
+        known = self._paths.get(path)
+        before = (known.reader if known is not None else None) or self._rotated.get(path)
+        if isinstance(before, Followed) and goes_on(before, fd, info, self._is_moved_in.get(path)):
+            return take_over(before, fd)
+        is_within_reach = before is None or before.identity[0] != info.st_dev
+        if is_within_reach and self._is_history(fd, info):
+            return info.st_size
         return None if self._is_rotated_copy(path) else 0
+
+    def _is_history(self, fd: int, info: os.stat_result) -> bool:
+        """Whether the file was there before the start, unless the clock was set back since."""
+        made = birth(fd) or info.st_mtime_ns
+        return made < self._started < time.time_ns()
 
     def _is_rotated_copy(self, path: str) -> bool:
         return bool(self._bases(path))
@@ -763,7 +777,7 @@ class Discovery:
         for path, origin in self._unproven.items():
             with contextlib.suppress(OSError):
                 opened.append((path, origin, os.open(path, OPEN_FLAGS)))
-        events = self._inotify.read()
+        events = self._read_events()
         changed = {
             os.path.join(directory.path, event.name)
             for event in events
@@ -817,7 +831,7 @@ class Discovery:
 
     # Files that may no longer be at their paths
 
-    def _take_sightings(self, events: int = 0) -> None:
+    def _take_sightings(self) -> None:
         """Follow the files that the lookout holds, one generation of a path after the other; then what is there now."""
         if self._lookout is None:
             return
@@ -853,15 +867,29 @@ class Discovery:
     # Waking
 
     def _on_events(self, events: int) -> None:
-        assert self._inotify is not None
+        new = self._read_events()
         self._take_sightings()
-        self._handle(self._inotify.read())
+        self._handle(new)
         if self._unproven or self._written:
             self._handle(self._rescue())
         if self._dirty:
             self._loop.after(0, self._clean)
         if self._unproven or self._written:
             self._loop.after(0, self._try_again)
+
+    def _read_events(self) -> list[watch.Event]:
+        """What happened; how files came to paths is noted at once, as it matters when they are opened."""
+        assert self._inotify is not None
+        events = self._inotify.read()
+        for event in events:
+            if event.mask & (watch.CREATE | watch.MOVED_TO):
+                for directory in self._directory_watches.get(event.watch, ()):
+                    path = os.path.join(directory.path, event.name)
+                    for named in (path, *self._links.get(path, ())):
+                        if named in self._paths or named in self._rotated:
+                            self._is_moved_in[named] = bool(event.mask & watch.MOVED_TO)
+        _trim(self._is_moved_in, REMEMBERED)
+        return events
 
     def _try_again(self) -> None:
         if self._unproven or self._written:

@@ -283,6 +283,19 @@ class FileReader:
         self._begin_lines()
         return True
 
+    def leave_line(self) -> int:
+        """Drop the unterminated last line, as somebody else reads it; its length."""
+        length = self.pending
+        self._lines.drop()
+        return length
+
+    def is_held_by(self, fd: int) -> bool:
+        """Whether the file of `fd` has all that this one has by now."""
+        try:
+            return _is_held_by(fd, self.fd)
+        except OSError:
+            return False
+
     def reopen(self, fd: int) -> None:
         """Go on with a fresh descriptor of the same file."""
         if self._fd >= 0:

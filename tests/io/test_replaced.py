@@ -1,0 +1,143 @@
+"""Logs replaced by copies of themselves go on where reading stood; what was there before the start is history."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rig import Rig, append
+
+from nativemtail._core import Lookout
+from nativemtail.io.sources import Settings
+
+QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
+POLLING = replace(QUICK, inotify=False)
+WATCHING = replace(QUICK, lookout=Lookout)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+def replace_by(log: Path, text: bytes) -> None:
+    """As rsync and sed -i do."""
+    new = log.with_name(".app.log.Xq3")
+    new.write_bytes(text)
+    new.rename(log)
+
+
+@pytest.mark.parametrize("settings", [QUICK, WATCHING, POLLING], ids=["inotify", "lookout", "polling"])
+def test_a_longer_copy_of_itself(log: Path, settings: Settings) -> None:
+    old = b"".join(b"from before the start %d\n" % number for number in range(200))
+    log.write_bytes(old)
+    with Rig(log, settings=settings) as rig:
+        append(log, b"1\n")
+        rig.expect([b"1"])
+        for turn in range(2, 6):
+            replace_by(log, log.read_bytes() + b"%d\n" % turn)
+            rig.expect([b"%d" % number for number in range(1, turn + 1)])
+        append(log, b"6\n")
+        rig.expect([b"%d" % number for number in range(1, 7)])
+        rig.stays(rig.lines)
+
+
+@pytest.mark.parametrize("settings", [QUICK, WATCHING], ids=["inotify", "lookout"])
+def test_a_short_one_with_an_unterminated_line(log: Path, settings: Settings) -> None:
+    log.touch()
+    with Rig(log, settings=settings) as rig:
+        append(log, b"1\nhalf")
+        rig.expect([b"1"])
+        rig.wait(lambda: rig.tailer.counters.log_bytes_total[str(log)] == 6)
+        replace_by(log, b"1\nhalf of it\n2\n")
+        rig.expect([b"1", b"half of it", b"2"])
+        rig.stays(rig.lines, 1.0)
+
+
+def test_what_was_not_read_yet_is_read_once(log: Path) -> None:
+    log.touch()
+    with Rig(log, settings=WATCHING) as rig:
+        append(log, b"1\n")
+        rig.expect([b"1"])
+        rig.sink.may_scan.clear()
+        append(log, b"2\n")
+        time.sleep(0.05)
+        append(log, b"3\n")
+        replace_by(log, log.read_bytes() + b"4\n")
+        append(log, b"5\n")
+        rig.sink.may_scan.set()
+        rig.expect([b"%d" % number for number in range(1, 6)])
+        rig.stays(rig.lines)
+
+
+@pytest.mark.parametrize("settings", [QUICK, WATCHING, POLLING], ids=["inotify", "lookout", "polling"])
+@pytest.mark.parametrize("way", ["rename", "delete"])
+def test_the_same_lines_again_count_again(way: str, log: Path, settings: Settings) -> None:
+    """After a rotation a program may well write what it wrote before."""
+    log.touch()
+    with Rig(log, settings=settings) as rig:
+        for turn in range(1, 4):
+            append(log, b"started\n" * 20)
+            rig.expect([b"started"] * 20 * turn)
+            log.unlink() if way == "delete" else log.rename(f"{log}.{turn}")
+            time.sleep(0.06)
+        append(log, b"started\n" * 20 + b"end\n")
+        rig.expect([b"started"] * 80 + [b"end"])
+
+
+def test_another_text_in_its_place_is_read(log: Path) -> None:
+    log.touch()
+    with Rig(log, settings=WATCHING) as rig:
+        append(log, b"1\n2\n")
+        rig.expect([b"1", b"2"])
+        replace_by(log, b"1\n3\n4\n")
+        rig.expect([b"1", b"2", b"1", b"3", b"4"])
+
+
+@pytest.mark.parametrize("settings", [QUICK, POLLING], ids=["inotify", "polling"])
+def test_what_existed_before_the_start_is_history(tmp_path: Path, settings: Settings) -> None:
+    """A directory that is moved to where the pattern leads; as one that is opened up or mounted."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "old.log").write_bytes(b"old\n" * 5)
+    time.sleep(0.1)
+    with Rig(tmp_path / "seen" / "*.log", settings=settings) as rig:
+        (hidden / "new.log").write_bytes(b"new\n")
+        hidden.rename(tmp_path / "seen")
+        rig.expect([b"new"])
+        append(tmp_path / "seen" / "old.log", b"more\n")
+        rig.expect([b"new", b"more"])
+        rig.stays(rig.lines)
+
+
+def test_a_link_to_an_old_file(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"old\n")
+    time.sleep(0.1)
+    with Rig(tmp_path / "*.log", settings=QUICK) as rig:
+        (tmp_path / "app.log").symlink_to("real")
+        time.sleep(0.1)
+        append(tmp_path / "real", b"new\n")
+        rig.expect([b"new"])
+
+
+def test_an_old_time_does_not_make_a_new_file_old(tmp_path: Path) -> None:
+    """Copied with its times, by rsync from another host."""
+    with Rig(tmp_path / "*.log", settings=QUICK) as rig:
+        source = tmp_path / "source"
+        source.write_bytes(b"1\n")
+        os.utime(source, (1, 1))
+        shutil.copy2(source, tmp_path / "app.log")
+        rig.expect([b"1"])
+
+
+def test_a_clock_that_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + 3_600_000_000_000)
+    with Rig(tmp_path / "*.log", settings=QUICK) as rig:
+        monkeypatch.setattr(time, "time_ns", real)
+        (tmp_path / "app.log").write_bytes(b"1\n")
+        rig.expect([b"1"])
