@@ -199,7 +199,7 @@ cdef void fault(Context* ctx, Prog* prog, FaultRecord* what, Str operand) noexce
     cdef Str input
     input.p = ctx.line.p
     input.n = ctx.line.n
-    prog.faults += 1
+    nm_add(&prog.faults, <uint64_t>1)
     fault_keep(&prog.last, what, operand, input, ctx.source)
     if prog.kept == NULL:
         prog.kept = <FaultRecord*> calloc(FAULTS_KEPT, sizeof(FaultRecord))

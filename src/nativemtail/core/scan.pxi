@@ -68,8 +68,8 @@ cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
         range += 1
     if prog.time_ns:
         note_time(&prog.timed, cpu)
-    prog.times[range] += 1
-    prog.time_ns += took
+    nm_add(&prog.times[range], <int64_t>1)
+    nm_add(&prog.time_ns, took)
     prog.unsampled = until_next_sample(start)
 
 
@@ -379,13 +379,15 @@ cdef Ahead* worth_ahead(Scan* s, Ahead* aheads, int n) noexcept nogil:
     """The label set whose metric has most of them, if it pays to look it up ahead of time."""
     cdef Ahead* best = NULL
     cdef uint32_t most = MANY_SERIES
+    cdef uint32_t count
     cdef int i
     if not (s.ctx.ascii and s.ctx.matcher.chains):
         return NULL
     for i in range(n):
-        if aheads[i].metric.count >= most and s.allowed[aheads[i].program >> 6] >> (aheads[i].program & 63) & 1:
+        count = nm_load(&aheads[i].metric.count)  # without the store's lock
+        if count >= most and s.allowed[aheads[i].program >> 6] >> (aheads[i].program & 63) & 1:
             best = &aheads[i]
-            most = best.metric.count
+            most = count
     return best
 
 
@@ -673,7 +675,7 @@ cdef class Engine:
             s.base += s.n
         for i in range(self.plan.prog_n):
             if s.allowed[i >> 6] >> (i & 63) & 1:
-                s.progs[i].lines += lines
+                nm_add(&s.progs[i].lines, lines)
         self._weigh_gates(s, lines)
         self.plan.gate_ns += s.gate_ns
         self.plan.scan_ns += thread_ns() - start
@@ -741,9 +743,9 @@ cdef class Engine:
             for i, name in enumerate(self.plan.names):
                 prog = &self.plan.progs[i]
                 counts, seconds = times.get(name, ([0] * TIME_RANGES, 0.0))
-                now = [before + prog.times[k] for k, before in enumerate(counts)]
+                now = [before + nm_load(&prog.times[k]) for k, before in enumerate(counts)]
                 if any(now):
-                    times[name] = now, seconds + prog.time_ns / 1e9
+                    times[name] = now, seconds + nm_load(&prog.time_ns) / 1e9
         return times
 
     def profile(self):
@@ -774,7 +776,8 @@ cdef class Engine:
         cdef dict counts = dict(past)
         if plan is not None:
             for i, name in enumerate(plan.names):
-                counts[name] = counts.get(name, 0) + (plan.progs[i].faults if faults else plan.progs[i].lines)
+                now = nm_load(&plan.progs[i].faults) if faults else nm_load(&plan.progs[i].lines)
+                counts[name] = counts.get(name, 0) + now
         return counts
 
     def faults(self):

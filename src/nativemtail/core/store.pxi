@@ -41,6 +41,11 @@ cdef extern from "core/store.hpp" nogil:
     bint nm_same(const char* p, const char* q, size_t n) noexcept
     void nm_prefetch(const void* p, size_t n) noexcept
 
+cdef extern from "core/relaxed.hpp" nogil:
+    T nm_load[T](const T* p) noexcept
+    void nm_put[T](T* p, T v) noexcept
+    void nm_add[T](T* p, T more) noexcept
+
 cdef extern from * nogil:
     """
     template <class T> static inline T *nm_new() { return new (std::nothrow) T(); }
@@ -166,9 +171,9 @@ cdef inline size_t block_cost(size_t n) noexcept nogil:
 
 
 cdef inline void account(MetricTable* m, size_t more, size_t less) noexcept nogil:
-    m.memory += more - less
+    nm_add(&m.memory, more - less)
     if m.counted:
-        m.store.memory += more - less
+        nm_add(&m.store.memory, more - less)
 
 
 cdef inline bint is_watched(MetricTable* m, uint64_t epoch) noexcept nogil:
@@ -193,7 +198,7 @@ cdef bint bury(StoreTable* store, void* p, uint32_t cost, bint table) noexcept n
     grave.cost = cost
     grave.table = table
     store.grave_n += 1
-    store.memory += cost + sizeof(Grave)
+    nm_add(&store.memory, cost + sizeof(Grave))
     return True
 
 
@@ -233,7 +238,7 @@ cdef Grave* exhume(StoreTable* store, size_t* n) noexcept nogil:
             store.grave_n -= end
             store.grave_first = 0
     for i in range(n[0]):
-        store.memory -= out[i].cost + sizeof(Grave)
+        nm_add(&store.memory, <size_t>0 - (out[i].cost + sizeof(Grave)))
     return out
 
 
@@ -723,7 +728,7 @@ cdef void metric_drop(MetricTable* m, Datum* d) noexcept nogil:
     value_retire(m, d)
     retire(m, d.key, key_cost(m, d.key))
     slot_give(m, d.slot)
-    m.count -= 1
+    nm_add(&m.count, <uint32_t>-1)
     m.drops += 1
     if m.mask > 63 and m.count < m.mask // 8:
         index_resize(m, (m.mask + 1) // 2)
@@ -739,7 +744,7 @@ cdef void datum_link(MetricTable* m, Datum* d) noexcept nogil:
     else:
         m.head = d.slot
     m.tail = d.slot
-    m.count += 1
+    nm_add(&m.count, <uint32_t>1)
 
 
 cdef Datum* datum_make(MetricTable* m, const Str* labels, uint32_t hashed, int64_t time) noexcept nogil:
@@ -787,12 +792,12 @@ cdef bint is_refused(MetricTable* m) noexcept nogil:
     cdef StoreTable* store = m.store
     if store == NULL:
         return False
-    if store.limit == 0 or store.memory <= store.limit:
+    if nm_load(&store.limit) == 0 or store.memory <= nm_load(&store.limit):
         store.is_over = False
         return False
-    store.over += not store.is_over
+    nm_add(&store.over, <uint64_t>(not store.is_over))
     store.is_over = True
-    store.refused += 1
+    nm_add(&store.refused, <uint64_t>1)
     return True
 
 
@@ -1010,7 +1015,8 @@ cdef void table_reset(MetricTable* m) noexcept nogil:
     """Forget the data without freeing them."""
     m.slab = NULL
     m.index = NULL
-    m.count = m.expiring = m.slabs = m.slab_cap = m.mask = m.heap_n = 0
+    nm_put(&m.count, <uint32_t>0)
+    m.expiring = m.slabs = m.slab_cap = m.mask = m.heap_n = 0
     m.head = m.tail = m.room = NO_SLOT
 
 
@@ -1051,7 +1057,7 @@ cdef void table_move(MetricTable* new, MetricTable* old) noexcept nogil:
     new.mask = old.mask
     new.head = old.head
     new.tail = old.tail
-    new.count = old.count
+    nm_put(&new.count, old.count)
     new.expiring = old.expiring
     table_reset(old)
 
@@ -1211,14 +1217,14 @@ cdef class Metric:
             store_release(store)
 
     def __len__(self):
-        return self.table.count
+        return nm_load(&self.table.count)
 
     def __repr__(self):
         return f"<Metric {self.program}:{self.name} {list(self.keys)} with {len(self)} label sets>"
 
     @property
     def memory(self):
-        return self.table.memory
+        return nm_load(&self.table.memory)
 
     def inherit(self, Metric old not None):
         check_inherit(self, old)
@@ -1235,7 +1241,7 @@ cdef class Metric:
 cdef void uncount(MetricTable* m) noexcept nogil:
     if m.counted:
         m.counted = False
-        m.store.memory -= m.memory
+        nm_add(&m.store.memory, <size_t>0 - m.memory)
 
 
 cdef int check_inherit(Metric new, Metric old) except -1:
@@ -1325,23 +1331,23 @@ cdef class Store:
 
     @property
     def memory(self):
-        return self.table.memory
+        return nm_load(&self.table.memory)
 
     @property
     def limit(self):
-        return self.table.limit
+        return nm_load(&self.table.limit)
 
     @limit.setter
     def limit(self, size_t limit):
-        self.table.limit = limit
+        nm_put(&self.table.limit, limit)
 
     @property
     def refused(self):
-        return self.table.refused
+        return nm_load(&self.table.refused)
 
     @property
     def over_limit(self):
-        return self.table.over
+        return nm_load(&self.table.over)
 
     def add(self, Metric metric not None):
         self.replace((), (metric,))
@@ -1392,7 +1398,7 @@ cdef class Store:
             if metric.table.store == NULL:
                 attach(metric.table, self.table)
             metric.table.counted = True
-            self.table.memory += metric.table.memory
+            nm_add(&self.table.memory, metric.table.memory)
         for metric in gone:
             self._uncount(metric)
             family = self.families[metric.name]
