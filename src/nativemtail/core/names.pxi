@@ -1,6 +1,7 @@
 # Which metrics a page of Prometheus cannot have, whatever has been counted: one bad name, and Prometheus refuses all.
 
 _WORDS = {KIND_COUNTER: "counter", KIND_GAUGE: "gauge", KIND_TIMER: "gauge", KIND_HISTOGRAM: "histogram"}
+_PARTS = ("_bucket", "_sum", "_count")
 _RENAME = 'export it under another name with as "…"'
 
 
@@ -11,11 +12,6 @@ cdef bint is_name(str text):
 
 cdef str shown_name(Metric metric):
     return metric.name.replace("-", "_")
-
-
-cdef tuple sample_names(str name, str word):
-    """Names that the samples of a family have, and the family's own."""
-    return (name, name + "_bucket", name + "_sum", name + "_count") if word == "histogram" else (name,)
 
 
 cdef _problem(Metric metric, str name, bint emit_prog_label):
@@ -38,8 +34,9 @@ cdef dict problems(list metrics, bint emit_prog_label, str prefix, reserved):
     """Why, by metric.  Of metrics that exclude each other the first stays, by name and then by place."""
     cdef dict found = {}
     cdef dict families = {}
-    cdef dict taken = {}
+    cdef list histograms = []
     cdef Metric metric, first
+    cdef str name
     for metric in metrics:
         if metric.hidden or metric.kind == KIND_TEXT:
             continue
@@ -47,22 +44,38 @@ cdef dict problems(list metrics, bint emit_prog_label, str prefix, reserved):
         problem = _problem(metric, prefix + name, emit_prog_label)
         if problem is not None:
             found[metric] = problem
-        elif not reserved.isdisjoint(sample_names(name, _WORDS[metric.kind])):
+            continue
+        if reserved and is_reserved(name, metric.kind, reserved):
             found[metric] = f"{quoted_str(name)} is a name of nativemtail's own metrics: {_RENAME}"
-        else:
-            families.setdefault(name, []).append(metric)
-    for name in sorted(families):
-        first = families[name][0]
-        names = sample_names(name, _WORDS[first.kind])
-        other = next((taken[each] for each in names if each in taken), None)
-        for metric in families[name]:
-            if other is not None:
-                found[metric] = f"{quoted_str(name)} is a name of the samples of {described(other)}: {_RENAME}"
-            elif _WORDS[metric.kind] != _WORDS[first.kind]:
-                found[metric] = f"{quoted_str(name)} is the name of {described(first)}: {_RENAME}"
-        if other is None:
-            taken.update(dict.fromkeys(names, first))
+            continue
+        first = families.setdefault(name, metric)
+        if first is metric:
+            if metric.kind == KIND_HISTOGRAM:
+                histograms.append(name)
+        elif _WORDS[metric.kind] != _WORDS[first.kind]:
+            found[metric] = f"{quoted_str(name)} is the name of {described(first)}: {_RENAME}"
+    for name in sorted(histograms):
+        if families[name] not in found:
+            leave_out_samples(name, families, metrics, found)
     return found
+
+
+cdef bint is_reserved(str name, int kind, reserved) except *:
+    return name in reserved or (kind == KIND_HISTOGRAM and any([name + part in reserved for part in _PARTS]))
+
+
+cdef int leave_out_samples(str histogram, dict families, list metrics, dict found) except -1:
+    """Other metrics that have the names of a histogram's samples."""
+    cdef Metric metric
+    cdef str name
+    for part in _PARTS:
+        name = histogram + part
+        if name in families:
+            for metric in metrics:
+                if not metric.hidden and metric.kind != KIND_TEXT and shown_name(metric) == name:
+                    found.setdefault(metric, f"{quoted_str(name)} is a name of the samples of "
+                                             f"{described(families[histogram])}: {_RENAME}")
+    return 0
 
 
 cdef str described(Metric metric):

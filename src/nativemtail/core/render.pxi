@@ -816,7 +816,7 @@ cdef list gather_families(Snapshot snapshot, bint emit_prog_label, str prefix, n
         if metric.hidden or metric.kind == KIND_TEXT or (snapshot.view(metric).count == 0 and form != FORM_JSON):
             continue
         name = shown_name(metric)
-        if metric not in bad and is_wanted(name, _WORDS[metric.kind], names):
+        if (not bad or metric not in bad) and is_wanted(name, _WORDS[metric.kind], names):
             found.setdefault(prefix + name, []).append(metric)
     for name in sorted(found):
         families.append(Family(snapshot, name, found[name], emit_prog_label, form))
