@@ -25,6 +25,8 @@ class Recorder:
         self.lines: dict[str, list[bytes]] = defaultdict(list)
         self.order: list[bytes] = []
         self.delay = 0.0
+        self.entered = 0
+        """How many times `scan` was called."""
         self.may_scan = threading.Event()
         self.may_scan.set()
 
@@ -36,6 +38,7 @@ class Recorder:
     def scan(self, source: int, block: bytearray, start: int, end: int) -> int:
         assert source in self.opened
         assert 0 <= start < end <= len(block)
+        self.entered += 1
         self.may_scan.wait(PATIENCE)
         if self.delay:
             time.sleep(self.delay)

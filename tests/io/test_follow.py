@@ -207,11 +207,22 @@ def busy(rig: Rig, log: Path) -> Iterator[None]:
     append(log, b"first\n")
     rig.expect([*before, b"first"])
     rig.sink.may_scan.clear()
+    entered = rig.sink.entered
     append(log, b"busy\n")
-    time.sleep(0.05)
+    rig.wait(lambda: rig.sink.entered > entered)
     yield
     time.sleep(0.05)
     rig.sink.may_scan.set()
+
+
+def is_held(path: Path) -> bool:
+    """Whether this process has the file open: the lookout has seen it, however late."""
+    wanted = os.stat(path)
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(int(fd)), wanted):
+                return True
+    return False
 
 
 @pytest.mark.parametrize("pattern", ["app.log", "app*"])
@@ -232,15 +243,14 @@ def test_generations_that_came_and_went_during_a_block(way: str, pattern: str, t
                 if way == "symlink":
                     (tmp_path / "link").symlink_to(fresh)
                     os.rename(tmp_path / "link", log)
-                    time.sleep(0.005)
+                    rig.wait(lambda: is_held(log))
                     (tmp_path / f"fresh{number - 1}").unlink(missing_ok=True)
                 elif way == "replace":
                     os.rename(fresh, real)
-                    time.sleep(0.005)
                 else:
                     real.unlink()
                     real.write_bytes(fresh.read_bytes())
-                    time.sleep(0.005)
+                rig.wait(lambda: is_held(log))
         lines = [line for number in range(20) for line in (b"%d" % number, b"x")]
         append(log, b"\n")
         rig.wait(lambda: len(rig.lines) >= 2 + len(lines))

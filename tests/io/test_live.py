@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from daemons import free_port
 
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import BadSource, LogSpec, parse_logs
@@ -53,12 +54,6 @@ def in_thread(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
-
-
-def free_port(kind: int) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_pipe_waits_for_its_writer(tmp_path: Path, poller: Poller) -> None:

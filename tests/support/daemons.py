@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import re
 import shutil
 import signal
@@ -45,10 +46,25 @@ def wait_until(condition: Callable[[], object], what: object = "", patience: flo
         time.sleep(0.01)
 
 
+_PORTS = range(22_000, 32_000)
+"""Below those that the kernel gives to clients, one of which could take a port before its server does."""
+_claims: list[socket.socket] = []
+
+
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that no other call is given as long as this process runs, be it in another run of the tests."""
+    for port in random.SystemRandom().sample(_PORTS, 200):
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0nativemtail-test-port-{port}")
+            with socket.socket(socket.AF_INET, kind) as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+        else:
+            _claims.append(claim)
+            return port
+    raise AssertionError("no port is free")
 
 
 class UnixConnection(http.client.HTTPConnection):
