@@ -58,6 +58,28 @@ CALLS = [
 NO_VALUES = ["timestamp() > 0", "getfilename()", "len()", "subst()", "strtol($s)", 'strptime("2006")']
 STATEMENTS = ["del {}", "del {} after 1s", "del ck[{}]", "gi = {}", "gf += {}", "hi = {}", 'ck["k"] += {}', "{} = 1"]
 
+NUMBERS = [
+    "1_000", "0x10", "0b1", "0o7", "010", "1e3", "1_0e1", "1e1_0", "1.5_0", ".5", "5.", "1.e3", "0x1p4", "0x_1p4", "00",
+    "-1", "+1", "1_", "_1", "1__0", "1e+3", "1e-3", "9223372036854775807", "9223372036854775808", "1e400", "1e-400",
+    "1E3", "1..2", "inf", "nan", "1h", "1_0h", "08", "1e", ".e5", "5._5",
+]  # fmt: skip
+READ = [
+    "og = {}", 'og = int("{}")', 'og = float("{}")', 'gf = "{}"', 'og = strtol("{}", 10)', 'og = strtol("{}", 16)',
+    'og = strtol("{}", 0)', 'ck["k"] += "{}"', "del ck[tx] after {}",
+]  # fmt: skip
+POWERS = [
+    "101 ** 9",
+    "13 ** 17",
+    "9 ** 17",
+    "99 ** 9",
+    "0.3 ** 3.0",
+    "1.1 ** 50.0",
+    "2.0 ** 0.5",
+    "0 ** 0",
+    "3 ** 40",
+    "7 ** -1",
+]
+
 DECLARED = {"og": "gauge og", "ot": "text ot", "out": "gauge out by k"}
 
 
@@ -73,6 +95,12 @@ def _statements() -> Iterator[str]:
         yield context.format(call)
     for statement, operand in product(STATEMENTS, OPERANDS):
         yield statement.format(operand)
+    for way, number in product(READ, NUMBERS):
+        yield way.format(number)
+    for power in POWERS:
+        yield f"og = {power}"
+        left, _, right = power.partition(" ** ")
+        yield f'og = {"float" if "." in left else "int"}("{left}") ** {right}'
     for left, operator, right in product(FEW, ARITHMETIC, FEW):
         yield f"og = {left} {operator} {right}"
     for left, operator, right in product(FEW, TRUTH, FEW):
