@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -261,3 +263,38 @@ def test_no_half_of_a_line(kind: str) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+ROOM = """
+import re, sys, tracemalloc
+from nativemtail._core import BUCKETS, COUNTER, HISTOGRAM, INT, Metric, Store, _store_fill
+
+def resident(key):
+    return int(re.search(key + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+store, number = Store(), int(sys.argv[2])
+if sys.argv[1] == "counter":
+    metric = Metric("c", "p", COUNTER, INT, keys=("k",))
+else:
+    metric = Metric("h", "p", HISTOGRAM, BUCKETS, keys=("k",), buckets=tuple(range(10)))
+store.add(metric)
+_store_fill([metric], number, number)
+for page in (store.view().prometheus, store.view().metrics_json, store.view().json):
+    open("/proc/self/clear_refs", "w").write("5")
+    before, size = resident("VmRSS"), 0
+    for piece in page():
+        size += len(piece)
+    print(size, resident("VmHWM") - before)
+"""
+
+
+@pytest.mark.parametrize(("kind", "number"), [("counter", 1_000_000), ("histogram", 200_000), ("counter", 60_000)])
+def test_a_page_takes_little_room(kind: str, number: int) -> None:
+    """More for a page of a hundred megabytes than for a small one only by what notes the places: 2 bytes each."""
+    command = [sys.executable, "-c", ROOM, kind, str(number)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    found = [tuple(map(float, line.split())) for line in answer.stdout.splitlines()]
+    assert len(found) == 3
+    for size, grown in found:
+        assert size > 1_000_000
+        assert grown < 32

@@ -10,10 +10,14 @@
 # pass over all finds the bucket of each (two bytes a slot are kept); then the buckets are taken, sorted and written one
 # by one.
 
+cdef extern from "core/store.hpp" nogil:
+    size_t nm_find16(const uint16_t* p, uint16_t value, size_t from_, size_t end) noexcept
+
 cdef enum:
     PART_ROWS = 32768       # label sets of a part
     LIST_ROWS = 2048        # likewise, where each becomes an object
     TURN_SLOTS = 32768      # slots looked at in one turn at the lock
+    ASSIGN_SLOTS = 2048     # likewise, to find their buckets
     TRIED = 32768           # label sets looked at to find the buckets
     SPLITTER_BYTES = 2097152    # of all of them; those that would take more are cut
     SPLITTER_LEAST = 256
@@ -59,11 +63,19 @@ cdef bint take_turn(SnapMetric* view, size_t* cap, Take* take) noexcept nogil:
     cdef size_t n
     cdef Datum* d
     cdef Datum* moved
+    if take.cell == NULL and cap[0] == 0 and m.count:
+        view.rows = <Datum*>malloc(min(take.rows, <size_t>m.count) // take.step * sizeof(Datum) + sizeof(Datum))
+        if view.rows == NULL:
+            return False
+        cap[0] = min(take.rows, <size_t>m.count) // take.step + 1
     while take.slot < slots and take.slot < end and copied < SLICE and view.count < take.rows and take.bytes:
         slot = take.slot
-        take.slot += take.step
-        if take.cell != NULL and (slot >= take.cells or take.cell[slot] != take.bucket):
-            continue
+        if take.cell != NULL:
+            slot = nm_find16(take.cell, take.bucket, slot, min(take.cells, end))
+            if slot == min(take.cells, end):
+                take.slot = end if take.cells > end else slots
+                break
+        take.slot = slot + take.step
         if slot % SLAB >= slab_size(m) or m.slab[slot // SLAB].p == NULL:
             continue
         d = m.slab[slot // SLAB].p + slot % SLAB
@@ -146,15 +158,32 @@ cdef uint16_t bucket_of(Member* member, const char* key, const Splitter* splitte
     return <uint16_t>low
 
 
-cdef void sort_into_buckets(Member* member, SnapMetric* view, const Splitter* splitters, size_t n, uint16_t* cell,
-                            size_t cells) noexcept nogil:
-    """Note the bucket of each of the rows in the view."""
+cdef void assign_turn(MetricTable* m, Member* member, const Splitter* splitters, size_t n, uint16_t* cell, size_t slot,
+                      size_t end) noexcept nogil:
+    """Note the bucket of each label set in the slots from `slot` on."""
+    cdef Datum* slab
     cdef uint32_t i
-    for i in range(view.count):
-        if i + AHEAD_LABELS < view.count:
-            nm_prefetch(view.rows[i + AHEAD_LABELS].key, KEY_NEAR)
-        if view.rows[i].slot < cells:
-            cell[view.rows[i].slot] = bucket_of(member, view.rows[i].key, splitters, n)
+    end = min(end, <size_t>m.slabs * SLAB)
+    while slot < end:
+        slab = m.slab[slot // SLAB].p
+        if slab != NULL:
+            for i in range(slab_size(m)):
+                if i + AHEAD_LABELS < slab_size(m) and slab[i + AHEAD_LABELS].key != NULL:
+                    nm_prefetch(slab[i + AHEAD_LABELS].key, KEY_NEAR)
+                if slab[i].key != NULL:
+                    cell[slot + i] = bucket_of(member, slab[i].key, splitters, n)
+        slot += SLAB
+
+
+cdef void assign_buckets(StoreTable* store, MetricTable* m, Member* member, const Splitter* splitters, size_t n,
+                         uint16_t* cell, size_t cells) noexcept nogil:
+    """Note the bucket of each label set, some in each turn at the lock."""
+    cdef size_t slot = 0
+    while slot < cells:
+        store.lock.acquire()
+        assign_turn(m, member, splitters, n, cell, slot, min(slot + ASSIGN_SLOTS, cells))
+        store.lock.release()
+        slot += ASSIGN_SLOTS
 
 
 cdef void keep_bucket(Member* member, SnapMetric* view, const Splitter* splitters, size_t n,
@@ -278,8 +307,6 @@ cdef class Division:
         cdef size_t n
         cdef uint16_t* cell
         cdef bytearray cells
-        cdef Snapshot part
-        cdef Take take
         cdef StoreTable* store = self.view.store.table
         with nogil:
             store.lock.acquire()
@@ -288,13 +315,8 @@ cdef class Division:
         cells = bytearray(b"\xff" * 2) * n
         cell = <uint16_t*><char*>cells
         self.drops.append((metric, metric.table.drops))
-        memset(&take, 0, sizeof(Take))
-        take.step, take.rows, take.bytes = 1, PART_ROWS, SIZE_MAX
-        while not take.done:
-            part = self.view.part([metric])
-            self.view.fill(part, 0, &take)
-            with nogil:
-                sort_into_buckets(member, &part.table.metric[0], self.splitters, self.splitter_n, cell, n)
+        with nogil:
+            assign_buckets(store, metric.table, member, self.splitters, self.splitter_n, cell, n)
         self.cells.append(cells)
         return 0
 

@@ -9,6 +9,10 @@
 #include <cstring>
 #include <mutex>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "bytes.hpp"
 
 // First come, first served: who releases and asks again stands behind those who wait, so neither the engine nor a
@@ -80,6 +84,20 @@ static inline uint64_t nm_hash(uint64_t state, const uint64_t *seed, const char 
     *seen |= a | b;
     state = nm_fold(a ^ seed[1], b ^ state);
     return nm_fold(state ^ seed[2], length ^ seed[3]);
+}
+
+// Where `value` is in p[from..end), or `end`.
+static inline size_t nm_find16(const uint16_t *p, uint16_t value, size_t from, size_t end) {
+#ifdef __SSE2__
+    const __m128i wanted = _mm_set1_epi16(static_cast<short>(value));
+    for (; from + 16 <= end; from += 16) {
+        const __m128i a = _mm_cmpeq_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p + from)), wanted);
+        const __m128i b = _mm_cmpeq_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p + from + 8)), wanted);
+        if (_mm_movemask_epi8(_mm_or_si128(a, b))) break;
+    }
+#endif
+    while (from < end && p[from] != value) from++;
+    return from < end ? from : end;
 }
 
 // Bytes p[0..n) as a number that sorts like them, zeros behind a short end.
