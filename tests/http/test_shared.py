@@ -164,8 +164,30 @@ def test_peers_that_do_not_read_hold_little(serve: Serve, request_head: bytes) -
         time.sleep(0.3)
         assert server.pending_bytes < 5_200_000
         assert maker.made * len(PIECE) < 300_000_000
-        assert get(server, "/fine")[1] == b"fine\n"
+        wait_until(lambda: get(server, "/fine")[1] == b"fine\n")  # once those that stalled are cut off
     wait_until(lambda: server.pending_bytes == 0)
+
+
+def test_many_pages_at_once_hold_little(serve: Serve) -> None:
+    """All are asked for before any is made."""
+    release = threading.Event()
+
+    def answer(request: Request) -> Response:
+        release.wait(10)
+        return plain(200, "x" * 5_000_000)
+
+    server = serve(answer, limits={"pending_bytes": 12_000_000})
+    most = 0
+    with contextlib.ExitStack() as stack:
+        for number in range(100):
+            stack.enter_context(silent(server, b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number))
+        wait_until(lambda: server.connections() == {"http": 100})
+        release.set()
+        for _ in range(100):
+            most = max(most, server.pending_bytes)
+            time.sleep(0.01)
+    assert 8_000_000 < most < 23_000_000
+    assert server.limits_hit()["http_pending"] > 50
 
 
 @pytest.mark.parametrize("distinct", [False, True])

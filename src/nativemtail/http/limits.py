@@ -35,6 +35,10 @@ class Limits:
     """Of one answer: made but not yet taken by all who wait for it."""
     pending_bytes: int = 64 * 1024 * 1024
     """Of all answers; above it further requests get 503 until some of it is gone."""
+    buffer_bytes: int = 8 * 1024 * 1024
+    """Copied for the connections, besides what all who wait for an answer share, ..."""
+    write_bytes: tuple[int, int] = (16 * 1024, 128 * 1024)
+    """... but for each at least and at most so much."""
     stall_seconds: float = 1.0
     """A peer that has taken nothing for so long is cut off when others wait for its place or the room it holds."""
     compress_from: int = 1024

@@ -40,7 +40,6 @@ log = Log(__name__)
 
 _READ = 16 * 1024
 _MAX_PEM = 16 << 20
-_WRITE = 32 * 1024  # what one connection holds of an answer at most
 _BACKLOG = 1024
 _ACCEPT_AGAIN = 0.1
 _PEER_ERRORS = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))
@@ -272,6 +271,11 @@ class Server:
     def pending_bytes(self) -> int:
         """Made but not yet taken."""
         return self.pages.held
+
+    def write_bytes(self) -> int:
+        """How much a connection may have of its answer beside what all share."""
+        least, most = self.limits.write_bytes
+        return min(max(self.limits.buffer_bytes // (len(self._connections) or 1), least), most)
 
     def _admit(self, listener: _Listener, sock: socket.socket, peer: str) -> None:
         trusted = not peer or self.trusted.allows(peer)
@@ -509,23 +513,25 @@ class _Connection:
             await self._send(server.answer(request))
             return
         reader = server.pages.open(request, compress, self.abort)
-        if reader is None:
-            server.exceeded["http_pending"] += 1
-            await self._send(plain(503, "Too many answers are being sent; try again.\n"))
-            return
         try:
-            response = await reader.response()
+            response = await reader.response() if reader is not None else None
+            if reader is None or response is None:
+                server.exceeded["http_pending"] += 1
+                await self._send(plain(503, "Too many answers are being sent; try again.\n"))
+                return
             async with self._answer_time():
                 head = self._head(response, reader.length, compressed=reader.compressed)
                 while not self._is_head and (piece := await reader.piece()):
-                    for start in range(0, len(piece), _WRITE):
-                        await self._write(head + self._data(piece[start : start + _WRITE]))
+                    step = server.write_bytes()
+                    for start in range(0, len(piece), step):
+                        await self._write(head + self._data(piece[start : start + step]))
                         reader.progress()
                         head = b""
                     reader.taken()
                 await self._write(head + self._end())
         finally:
-            reader.close()
+            if reader is not None:
+                reader.close()
 
     async def _send(self, response: Response, *, close: bool = False) -> None:
         """A short answer."""

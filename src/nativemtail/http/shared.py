@@ -65,6 +65,8 @@ class _Page:
         self.held = 0
         self.ended = False
         self.failed = False
+        self.full = False
+        """There was no room to begin."""
         self.readers: set[Reader] = set()
         self._changed = asyncio.Event()
 
@@ -103,9 +105,11 @@ class Reader:
         """Of the whole body, where that is known."""
         return self.page.length
 
-    async def response(self) -> Response:
-        """Wait for the head; its body is not to be used."""
+    async def response(self) -> Response | None:
+        """Wait for the head; its body is not to be used.  None if there was no room to begin."""
         while self.page.response is None:
+            if self.page.full:
+                return None
             if self.page.failed:
                 raise PageError
             await self.page.wait()
@@ -157,7 +161,8 @@ class Pages:
         self.held = 0
         """Bytes made but not yet taken, each counted once."""
         self.busy = 0
-        """Threads at work, or pieces waiting for one."""
+        """Threads at work."""
+        self._threads = asyncio.Semaphore(limits.render_threads)
         self._pages: set[_Page] = set()
         self._fresh: dict[_Key, _Page] = {}
         """Of which nothing is gone: others may join."""
@@ -221,7 +226,11 @@ class Pages:
 
     async def _make(self, page: _Page, request: Request, compress: bool) -> None:
         try:
-            making, data, last = await self._run(lambda: self._begin(request, compress))
+            begun = await self._run(lambda: self._begin(request, compress))
+            if begun is None:
+                page.full = True
+                return
+            making, data, last = begun
             page.response, page.compressed = making.response, making.compressor is not None
             if last:
                 page.length = len(data)
@@ -230,7 +239,8 @@ class Pages:
                 await self._room(page)
                 if not page.readers:
                     break
-                self._add(page, *await self._run(making.next))
+                if (made := await self._run(making.next)) is not None:
+                    self._add(page, *made)
         except Exception:
             log.exception("the page %s failed", request.path)
             page.failed = True
@@ -256,12 +266,16 @@ class Pages:
             data += rest
         return making, data, last
 
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        self.busy += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            self.busy -= 1
+    async def _run(self, work: Callable[[], _T]) -> _T | None:
+        """Have it done by a thread; None if there is no room for what it makes once it is its turn."""
+        async with self._threads:
+            if not self._has_room():
+                return None
+            self.busy += 1
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            finally:
+                self.busy -= 1
 
     def _add(self, page: _Page, data: bytes, last: bool) -> None:
         if data:
