@@ -11,11 +11,13 @@ import errno
 import os
 import stat
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 from nativemtail.io import watch
+from nativemtail.io.content import START, recognise
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, Renames, open_as, stands_for
 from nativemtail.io.fifo import FifoReader
 from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
@@ -42,6 +44,8 @@ _STALE_WAIT = 1.0
 _RETRY_LIMIT = 4.0
 _MAX_MOVES = 1024
 _MAX_UNPROVEN = 32
+_PAST = 8
+_SURE = 4096
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG})
 
 _log = Log(__name__)
@@ -73,11 +77,14 @@ class Followed(FileReader):
         "find",
         "heirs",
         "is_copy",
+        "is_proven",
+        "is_rotated",
+        "judge",
+        "judged",
         "lingers",
         "name",
         "on_rewritten",
         "paths",
-        "rewritten",
         "settling",
         "watch",
     )
@@ -86,8 +93,14 @@ class Followed(FileReader):
     lingers: Source | None
     heirs: list[str]
     settling: bool
-    rewritten: bool
     is_copy: bool
+    is_proven: bool
+    """It holds what was counted, whatever its name says."""
+    is_rotated: bool
+    """It was at a path that is another file's now."""
+    judge: Callable[[Followed], bool]
+    judged: int
+    """Its size when it was compared with what it may be a copy of."""
     claim: Callable[[int], bool]
     catch_up: Callable[[], object]
     on_rewritten: Callable[[Followed], None]
@@ -102,7 +115,7 @@ class Followed(FileReader):
             return False
         if self.is_open:
             self.descriptors.used(self)
-        if not self.settling:
+        if not self.settling or self.judge(self):
             return super().turn()
         if self.skip_to_end():
             self.last_data = time.monotonic()
@@ -209,6 +222,7 @@ class Discovery:
         self._retrying: set[str] = set()
         self._at_start: dict[str, tuple[Identity, int]] = {}
         self._left: dict[Identity, Position] = {}
+        self._past: dict[str, deque[Position]] = {}
         self._looking: set[str] = set()
         self._said: dict[tuple[str, str], None] = {}
         self._starting = False
@@ -495,8 +509,9 @@ class Discovery:
         reader.lingers = None
         reader.heirs = []
         reader.settling = False
-        reader.rewritten = False
-        reader.is_copy = False
+        reader.is_copy = reader.is_proven = reader.is_rotated = False
+        reader.judge = self._is_own
+        reader.judged = -1
         reader.claim = self._claim_copy
         reader.catch_up = self._catch_up
         reader.on_rewritten = self._rewritten
@@ -570,10 +585,17 @@ class Discovery:
         before = (known.reader if known is not None else None) or self._rotated.get(path)
         if isinstance(before, Followed) and goes_on(before, fd, info, self._is_moved_in.get(path)):
             return take_over(before, fd)
+        if isinstance(before, Followed) and self._is_edited(before, path):
+            return info.st_size
         is_within_reach = before is None or before.identity[0] != info.st_dev
         if is_within_reach and self._is_history(fd, info):
             return info.st_size
         return None if self._is_rotated_copy(path) else 0
+
+    def _is_edited(self, before: Followed, path: str) -> bool:
+        """Whether a script may have put what is at `path` now in the place of a rotated file, which was counted."""
+        is_counted = (before.is_rotated or before.is_copy) and bool(self._bases(path))
+        return is_counted and self._is_moved_in.get(path) is not False and not before.has_names()
 
     def _is_history(self, fd: int, info: os.stat_result) -> bool:
         """Whether the file was there before the start, unless the clock was set back since."""
@@ -598,6 +620,7 @@ class Discovery:
                 _trim(self._left, REMEMBERED)
         for source in reader.sources[:1]:
             self._context.counters.log_closes_total[source.name] += 1
+            self._note_past(source.name, reader.position)
         self._unwatch_file(reader)
         self._polled.pop(reader, None)
         self._lingering.pop(reader, None)
@@ -664,6 +687,8 @@ class Discovery:
 
     def _begin_settling(self, copy: Followed) -> None:
         copy.settling = copy.is_copy = True
+        copy.is_proven = False
+        copy.judged = -1
         copy.last_data = time.monotonic()
         self._settling[copy] = time.monotonic() + _SETTLE_LIMIT
         self._every("settle", _LINGER_TICK, self._settle)
@@ -671,28 +696,54 @@ class Discovery:
     def _settle(self) -> bool:
         now = time.monotonic()
         for copy, limit in list(self._settling.items()):
-            copy.turn()
-            is_quiet = now - copy.last_data >= self._context.settings.flush
-            if (is_quiet or now >= limit) and not self._is_being_made(copy):
-                self._settled(copy)
+            if copy.turn():
+                self._loop.queue(copy)
+            is_quiet = copy.is_proven and now - copy.last_data >= self._context.settings.flush
+            if copy in self._settling and (is_quiet or now >= limit) and not self._is_being_made(copy):
+                self._settled(copy, is_late=True)
         return bool(self._settling)
 
-    def _settled(self, copy: Followed) -> None:
-        """The copy is complete: what it holds was counted, and what comes from now on is new."""
-        copy.turn()
-        copy.settling = False
-        self._settling.pop(copy, None)
-        if copy.rewritten and not self._is_counted(copy):
-            copy.is_copy = False
-            copy.rewind()
+    def _settled(self, copy: Followed, is_late: bool = False) -> None:
+        """If the copy is complete, what it holds was counted, and what comes from now on is new."""
+        if copy.turn():
             self._loop.queue(copy)
-        copy.rewritten = False
+        if copy.is_proven or (is_late and os.fstat(copy.fd).st_size):
+            copy.settling = False
+            self._settling.pop(copy, None)
+
+    def _is_own(self, copy: Followed) -> bool:
+        """Whether a file that is named as a copy is none, by what it holds now; then it is read from its beginning."""
+        size = os.fstat(copy.fd).st_size
+        if copy.is_proven or size in (0, copy.judged):
+            return False
+        copy.judged = size
+        content = recognise(os.pread(copy.fd, START, 0))
+        if self._is_counted(copy) or (content is not None and not content.encoding):
+            # What is short may begin alike by chance.
+            copy.is_proven = size >= _SURE or not self._is_being_made(copy)
+            return False
+        waiting = [base for base in self._readers_of_bases(copy.path) if base.may_want_copies()]
+        if waiting and time.monotonic() < self._settling.get(copy, 0.0) - _SETTLE_LIMIT + self._context.settings.flush:
+            for base in waiting:
+                self._loop.queue(base)
+            copy.judged = -1
+            return False
+        self._settling.pop(copy, None)
+        copy.settling = copy.is_copy = False
+        copy.rewind()
+        return True
 
     def _rewritten(self, reader: Followed) -> None:
         """A file was truncated; one that is named as a copy may be about to become a copy again."""
+        for source in reader.sources[:1]:
+            self._note_past(source.name, reader.before_truncation)
         if reader.lingers is None and reader.paths and self._bases(reader.path):
             self._begin_settling(reader)
-            reader.rewritten = True
+
+    def _note_past(self, name: str, position: Position) -> None:
+        """A log stood there: what holds this is a copy of what was counted."""
+        self._past.setdefault(name, deque(maxlen=_PAST)).append(position)
+        _trim(self._past, REMEMBERED // _PAST)
 
     def _claim_copy(self, fd: int) -> bool:
         """Whether a truncated file's reader may read the copy: not if that is or was read as a file of its own."""
@@ -711,8 +762,13 @@ class Discovery:
     def _is_counted(self, copy: Followed) -> bool:
         """Whether `copy` holds what is or will be read by the reader of the file that it is named after."""
         left = self._left.get(copy.identity)
-        is_claimed = left is not None and left.offset == copy.offset and left.fits(copy.fd)
-        return is_claimed or any(base.is_copied_in(copy.fd) for base in self._readers_of_bases(copy.path))
+        is_claimed = left is not None and left.offset in (copy.offset, copy.judged) and left.fits(copy.fd)
+        past = (position for base in self._bases(copy.path) for position in self._past.get(base, ()))
+        return (
+            is_claimed
+            or any(base.is_copied_in(copy.fd) for base in self._readers_of_bases(copy.path))
+            or any(position.fits(copy.fd) for position in past)
+        )
 
     def _is_being_made(self, copy: Followed) -> bool:
         return any(base.is_being_copied(copy.fd) for base in self._readers_of_bases(copy.path))
@@ -720,10 +776,12 @@ class Discovery:
     def _readers_of_bases(self, path: str) -> Iterator[Followed]:
         for base in self._bases(path):
             known = self._paths.get(base)
-            if known is not None and isinstance(known.reader, Followed):
-                yield known.reader
+            for reader in (known.reader if known is not None else None, self._rotated.get(base)):
+                if isinstance(reader, Followed) and reader.path != path:
+                    yield reader
 
     def _linger(self, reader: Followed, name: str) -> None:
+        reader.is_rotated = True
         if reader.lingers is None:
             reader.lingers = self._context.hold(name)
             reader.sources = [reader.lingers]
@@ -756,6 +814,8 @@ class Discovery:
         reader.finish()
         del self._lingering[reader]
         lingers, reader.lingers = reader.lingers, None
+        if lingers is not None:
+            self._note_past(lingers.name, reader.position)
         reader.sources = [owner.source for owner in reader.paths]
         reader.path = reader.paths[0].path
         if lingers is not None:
@@ -811,7 +871,7 @@ class Discovery:
                 self._succession.came_between(origin, found)
             return
         os.close(fd)
-        if isinstance(reader, Followed) and reader.is_copy and reader.is_untouched and not reader.rewritten:
+        if isinstance(reader, Followed) and reader.is_copy and reader.is_untouched:
             self._settling.pop(reader, None)
             reader.settling = reader.is_copy = False
             reader.rewind()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from nativemtail.io.content import START, Content
-from nativemtail.io.generations import Made, newer
+from nativemtail.io.generations import Made, birth, newer
 from nativemtail.io.lineage import LATER, Lineage
 from nativemtail.io.lines import LineReader
 from nativemtail.io.sources import TAIL, Context, Source
@@ -80,7 +80,6 @@ class FileReader:
     """
 
     __slots__ = (
-        "_before_truncation",
         "_begun",
         "_catching_up",
         "_checksum",
@@ -98,6 +97,7 @@ class FileReader:
         "_rewritten",
         "_seen_copies",
         "_wanted",
+        "before_truncation",
         "closed",
         "copied_last",
         "eof",
@@ -145,7 +145,7 @@ class FileReader:
         self._seen_copies: dict[tuple[int, ...], None] = {}
         self.copied_last: Made | None = None
         """The newest rotated file that is known: those that are newer may be copies of what nobody read."""
-        self._before_truncation = Position(0)
+        self.before_truncation = Position(0)
         self._end = -1
         self.lineage: Lineage | None = None
         self._head = self._head_checksum = 0
@@ -190,7 +190,18 @@ class FileReader:
 
     def is_copied_in(self, fd: int) -> bool:
         """Whether the file of `fd` has what was read of this one last, last before its truncation, or will be read."""
-        return self.position.fits(fd) or self._before_truncation.fits(fd) or self._holds(fd)
+        return self._holds(fd) or self.before_truncation.fits(fd) or (self.position.fits(fd) and not self._is_intact())
+
+    def may_want_copies(self) -> bool:
+        """Whether it was truncated, and perhaps has not looked for copies yet."""
+        return self._catching_up or not self._is_intact()
+
+    def _is_intact(self) -> bool:
+        """Whether the file still has what was read of it: then another one that has it, and more, is no copy."""
+        try:
+            return self.position.fits(self.fd)
+        except OSError:
+            return False
 
     def is_being_copied(self, fd: int) -> bool:
         """Whether the file of `fd` may be a copy that still lacks something of this one."""
@@ -295,6 +306,13 @@ class FileReader:
             return _is_held_by(fd, self.fd)
         except OSError:
             return False
+
+    def has_names(self) -> bool:
+        """Whether the file still has a name somewhere."""
+        try:
+            return os.fstat(self.fd).st_nlink > 0
+        except OSError:
+            return False  # it was set aside, and is nowhere to be found
 
     def reopen(self, fd: int) -> None:
         """Go on with a fresh descriptor of the same file."""
@@ -429,7 +447,7 @@ class FileReader:
         self._rewritten = False
         for source in self.sources:
             self._context.counters.file_truncates_total[source.name] += 1
-        self._before_truncation = self.position
+        self.before_truncation = self.position
         self._catching_up = False
         self._copies.extend(self._find_copies())
         self._catching_up = True
@@ -466,7 +484,10 @@ class FileReader:
         base = os.path.basename(self.path)
         later = newer([copy.name for copy in new], base, last) if last is not None and self._is_in_place() else []
         by_name = {copy.name: copy for copy in new}
-        unread = [copy for name in later if not position.fits((copy := by_name[name]).fd)]
+        known = Made.of(first.fd) if first is not None else self.copied_last
+        oldest = known.birth if known is not None else 0
+        unread = [copy for copy in map(by_name.__getitem__, later) if birth(copy.fd) >= oldest]
+        unread = [copy for copy in unread if not position.fits(copy.fd)]
         found = [copy for copy in ([first] if first is not None else []) + unread if self._claim(copy.fd)]
         newest = unread[-1] if unread else first
         if newest is not None:

@@ -19,12 +19,7 @@ def goes_on(before: FileReader, fd: int, info: os.stat_result, is_moved: bool | 
     position = before.position
     if is_moved is False or not position.offset or info.st_size < position.offset or not position.fits(fd):
         return False
-    try:
-        if os.fstat(before.fd).st_nlink:
-            return False
-    except OSError:
-        pass  # it was set aside, and is nowhere to be found
-    return is_moved is True or _is_telling(fd, position.offset)
+    return not before.has_names() and (is_moved is True or _is_telling(fd, position.offset))
 
 
 def take_over(before: FileReader, fd: int) -> int:
