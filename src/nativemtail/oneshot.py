@@ -176,7 +176,7 @@ class Reading:
             errors = self.errors.get(name, 0)
             log.info("%s: %d lines, %d bytes, %d errors", name, reader.lines, reader.bytes_read, errors)
             if reader.nuls:
-                log.warning("%s: NUL bytes in front of lines, and dropped: %d", name, reader.nuls)
+                log.info("%s: NUL bytes in front of lines, and dropped: %d", name, reader.nuls)
             if reader.cut_lines:
                 log.warning(
                     "%s: lines longer than -max_line_length=%d, and cut: %d",

@@ -42,7 +42,7 @@ def run(chunks: list[bytes], limit: int = MAX_LINE_LENGTH) -> tuple[Sink, LineRe
 
 
 def cut(data: bytes, limit: int) -> tuple[list[bytes], int]:
-    lines = data.split(b"\n")
+    lines = [line.lstrip(b"\0") for line in data.split(b"\n")]
     if not lines[-1]:
         lines.pop()
     return [line[:limit] for line in lines], sum(len(line) > limit for line in lines)

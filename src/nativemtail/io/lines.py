@@ -166,11 +166,13 @@ class LineReader:
 
     def _drop_nuls(self, data: bytearray, head: int, end: int) -> int:
         """Drop NULs in front of lines from data[head:end]; the new end."""
-        import re
-
-        text = re.sub(rb"\n\0+", b"\n", bytes(memoryview(data)[head:end]))
+        text = bytes(memoryview(data)[head:end])
         if not self._rest and not self._skipping:
             text = text.lstrip(b"\0")
+        if b"\n\0" in text:
+            import re
+
+            text = re.sub(rb"\n\0+", b"\n", text)
         self.nuls += end - head - len(text)
         end = head + len(text)
         data[head:end] = text
