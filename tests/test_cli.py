@@ -111,6 +111,7 @@ def test_help_goes_to_standard_error() -> None:
         (["-progs", "count.mtail", "-logs", "x", "-poll_interval=-1s"], 1, "-poll_interval must not be negative: -1s"),
         (["-progs", "count.mtail", "-logs", "x", "-max_line_length=5"], 1, "-max_line_length must be at least 1024: 5"),
         (["-one_shot", "-progs", "count.mtail", "-logs", "unix://"], 1, "socket address cannot be empty"),
+        (["-one_shot", "-progs", "count.mtail", "-logs", "journald://x"], 1, 'unsupported URL scheme "journald"'),
         (
             ["-one_shot", "-progs", "count.mtail", "-logs", "x", "-ignore_filename_regex_pattern=a("],
             1,
@@ -231,8 +232,33 @@ def test_files_globs_lists(here: Path) -> None:
     }
 
 
-def test_no_logs_at_all(here: Path) -> None:
-    assert count("none*.log") == {}
+@pytest.mark.parametrize("logs", ["none*.log", "none.log", ".", "[", "broken.gz", "none,[,none*"])
+def test_no_log_could_be_read(logs: str, here: Path) -> None:
+    """The metrics are printed, the status says that there is nothing in them."""
+    Path("broken.gz").write_bytes(gzip.compress(bytes(1000))[:5])
+    done = run("-one_shot", "-progs", "count.mtail", "-logs", logs)
+    assert done.returncode == 1
+    assert lines_of(done.stdout) == {}
+    assert done.stderr
+
+
+@pytest.mark.parametrize(
+    "logs", ["none*.log,three.log", "none.log,three.log", "three.log,broken.gz", "{three,none}.log"]
+)
+def test_some_log_was_read(logs: str, here: Path) -> None:
+    Path("broken.gz").write_bytes(gzip.compress(bytes(1000))[:5])
+    done = run("-one_shot", "-progs", "count.mtail", "-logs", logs)
+    assert done.returncode == 0
+    assert lines_of(done.stdout) == {f"{here}/three.log": 3}
+
+
+@pytest.mark.parametrize("flags", [["-compile_only"], ["-one_shot", "-logs", "three.log"]])
+def test_no_program(flags: list[str], here: Path) -> None:
+    Path("empty").mkdir()
+    done = run(*flags, "-progs", "empty")
+    assert done.returncode == 1
+    assert b"no program in empty: their names end in .mtail" in done.stderr
+    assert done.stdout == b""
 
 
 def test_ignored_files(here: Path) -> None:
@@ -251,7 +277,7 @@ def test_standard_input_may_be_a_file_or_closed(here: Path) -> None:
         assert count("-", "-", stdin=log) == {"-": 3}
     closed = f"exec '{sys.executable}' -m nativemtail -one_shot -progs count.mtail -logs - <&-"
     done = subprocess.run(["sh", "-c", closed], env=ENVIRONMENT, capture_output=True, check=False, timeout=TIMEOUT)
-    assert (done.returncode, lines_of(done.stdout)) == (0, {})
+    assert (done.returncode, lines_of(done.stdout)) == (1, {})
 
 
 def test_named_pipes(here: Path) -> None:

@@ -96,11 +96,6 @@ def test_every_program_sees_every_line(house: House) -> None:
     assert house.status("a").running
 
 
-def test_nothing_to_load(house: House) -> None:
-    house.load().feed(b"x")
-    assert house.values() == {}
-
-
 def test_strict_stops_at_the_first_failure(house: House) -> None:
     house.write(a=COUNT, b=BAD, c=BAD)
     with pytest.raises(
@@ -644,3 +639,26 @@ def test_silent_faults_are_counted(house: House, caplog: pytest.LogCaptureFixtur
     faults.summarise()
     assert caplog.messages == []
     assert house.status("a").runtime_errors == 250
+
+
+@pytest.mark.parametrize("ran", [False, True], ids=["never ran", "ran before"])
+@pytest.mark.parametrize("other", [False, True], ids=["alone", "beside another"])
+def test_a_broken_program_that_is_deleted_has_failed_no_longer(ran: bool, other: bool, house: House) -> None:
+    house.write(ok=COUNT)
+    if ran:
+        house.write(a=COUNT)
+    house.load()
+    house.write(a=BAD)
+    house.programs.reload()
+    assert house.status("a").error
+    (house.directory / "a.mtail").unlink()
+    if not other:
+        (house.directory / "ok.mtail").unlink()
+    house.programs.reload()
+    assert not house.status("a").error
+    assert not house.status("a").running
+
+
+def test_nothing_to_load_is_an_error_where_it_has_to_load(house: House) -> None:
+    with pytest.raises(LoadError, match=r"no program in .*: their names end in \.mtail"):
+        house.load()

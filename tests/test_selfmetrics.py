@@ -57,6 +57,9 @@ class Sources:
     def patterns(self) -> Sequence[str]:
         return []
 
+    def problems(self) -> Mapping[str, str]:
+        return {}
+
     def dropped(self) -> Mapping[str, int]:
         return {"kernel": 0}
 

@@ -223,11 +223,15 @@ def _one_shot(options: Options, specs: list[LogSpec], ignore: Ignore, programs: 
     status = SUCCESS
     if options.one_shot_format not in oneshot.FORMATS:
         raise StartError(f"unsupported format: {go_quote(options.one_shot_format)}")
+    reading = oneshot.Reading(options, programs, screen)
     try:
-        oneshot.Reading(options, programs, screen).run(specs, ignore)
+        reading.run(specs, ignore)
     except KeyboardInterrupt:
         status = INTERRUPTED
         log.error("interrupted: the metrics are those of the lines read so far")
+    else:
+        if not reading.has_read:
+            status = FAILURE
     try:
         output = oneshot.render(programs.store, options)
     except oneshot.OutputError as error:

@@ -71,6 +71,11 @@ class Reading:
             self._hide_progress()
             self._summarise()
 
+    @property
+    def has_read(self) -> bool:
+        """Whether some log could be read."""
+        return any(name not in self.errors for name in self._readers)
+
     def _reader(self, name: str) -> LineReader:
         scan, source = self._engine.scan, self._engine.source(name)
 
@@ -133,7 +138,6 @@ class Reading:
         """All segments of each directory, those that are still being written as far as they go."""
         for spec in specs:
             from nativemtail.io.segments import read_segments
-
 
             def failed(message: str, name: str = spec.name) -> None:
                 self._failed(name, message)

@@ -389,12 +389,30 @@ def _parse_backtrace(text: str) -> str:
     return text
 
 
+def _split(text: str) -> list[str]:
+    """At commas, but for those between braces: these belong to a pattern."""
+    parts: list[str] = []
+    depth = start = 0
+    escaped = False
+    for at, char in enumerate(text):
+        if escaped or char == "\\":
+            escaped = not escaped
+        elif char == "{":
+            depth += 1
+        elif char == "}":
+            depth = max(0, depth - 1)
+        elif char == "," and not depth:
+            parts.append(text[start:at])
+            start = at + 1
+    return text.split(",") if depth else [*parts, text[start:]]
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "bool": _parse_bool,
     "int": _parse_int,
     "str": str,
     "Seconds": parse_duration,
-    "list[str]": lambda text: text.split(","),
+    "list[str]": _split,
 }
 _VALUE_NAMES = {"bool": "", "int": "int", "str": "string", "Seconds": "duration", "list[str]": "list"}
 _CHECKS: dict[str, Callable[[str], Any]] = {

@@ -158,8 +158,12 @@ class Programs:
             files, keep = [], set(self._running)
         else:
             keep = {name for name, _ in files}
+            self._forget_errors(keep)
             if not files and not self._planned:
-                log.error("no program in %s: their names end in .mtail", self.path)
+                message = f"no program in {self.path}: their names end in .mtail"
+                if strict:
+                    raise LoadError(message)
+                log.error("%s", message)
         wanted = {name: loaded for name, loaded in self._running.items() if name in keep}
         fresh: list[str] = []
         exporters = _Exporters(wanted)
@@ -176,6 +180,12 @@ class Programs:
             if not fresh:
                 raise
             return self._without_unbuildable(wanted, fresh, error, strict)
+
+    def _forget_errors(self, there: set[str]) -> None:
+        """What is deleted has failed no longer."""
+        for name, status in self.status.copy().items():
+            if name not in there:
+                status.error = ""
 
     def _without_unbuildable(
         self, wanted: dict[str, Loaded], fresh: list[str], error: Exception, strict: bool

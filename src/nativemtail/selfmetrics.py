@@ -243,6 +243,9 @@ class Sources(Protocol):
     def patterns(self) -> Sequence[str]:
         """The absolute glob patterns, sorted."""
 
+    def problems(self) -> Mapping[str, str]:
+        """What is wrong with patterns and logs, by name, sorted."""
+
     def dropped(self) -> Mapping[str, int]:
         """Lines (or datagrams) that were dropped, by reason; every reason there is, zeros too."""
 

@@ -189,6 +189,9 @@ class SourceStates:
     def patterns(self) -> Sequence[str]:
         return sorted(spec.name for spec in self._specs if spec.kind == "path")
 
+    def problems(self) -> Mapping[str, str]:
+        return dict(sorted(self._tailer.problems().items()))
+
     def dropped(self) -> Mapping[str, int]:
         return {"receive_buffer": self._tailer.counters.datagrams_dropped_total.copy().total()}
 

@@ -86,6 +86,9 @@ class Sources:
     def patterns(self) -> Sequence[str]:
         return ["/var/log/*&"]
 
+    def problems(self) -> Mapping[str, str]:
+        return {"/var/log/<u>": "only a directory matches"}
+
     def dropped(self) -> Mapping[str, int]:
         return {"kernel": 4, "none": 0}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nativemtail.io.patterns import BadPattern, BadSource, Glob, LogSpec, absolute, parse_logs
+from nativemtail.options import parse
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ def test_element(text: str, spec: LogSpec) -> None:
     assert parse_logs([text]) == [spec]
 
 
-@pytest.mark.parametrize("text", [":foo", "http://host/x", "app#1.log", "a b"])
+@pytest.mark.parametrize("text", [":foo", "app#1.log", "a b", "./http://host/x", "./unix:x", "10:30.log", "a:b"])
 def test_anything_else_is_a_path(text: str) -> None:
     assert parse_logs([text]) == [LogSpec("path", absolute(text))]
 
@@ -42,6 +44,42 @@ def test_anything_else_is_a_path(text: str) -> None:
 def test_empty_address(text: str) -> None:
     with pytest.raises(BadSource, match="socket address cannot be empty"):
         parse_logs([text])
+
+
+@pytest.mark.parametrize("text", ["http://host/x", "journald://x", "s3+x://b/c", "JOURNALD://x", "unixx:///run/x"])
+def test_unknown_scheme(text: str) -> None:
+    with pytest.raises(BadSource, match="unsupported URL scheme"):
+        parse_logs([text])
+
+
+@pytest.mark.parametrize("text", ["unix:/run/x.sock", "udp::514", "tcp:localhost:514", "file:/var/log/x", "zstd:/x"])
+def test_a_scheme_without_slashes(text: str) -> None:
+    scheme, _, rest = text.partition(":")
+    with pytest.raises(BadSource, match=re.escape(f"write {scheme}://{rest}")):
+        parse_logs([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "patterns"),
+    [
+        ("/a{1,2}.log", ["/a1.log", "/a2.log"]),
+        ("/{a,b/c}/{x,}*", ["/a/x*", "/a/*", "/b/c/x*", "/b/c/*"]),
+        ("/{a,{b,c}d}", ["/a", "/bd", "/cd"]),
+        ("/{a,b", ["/{a,b"]),
+        ("/a{b}", ["/a{b}"]),
+        ("/{{a,b}}", ["/{a}", "/{b}"]),
+        (r"/\{a,b\}", [r"/\{a,b\}"]),
+        ("/a}{b,c}", ["/a}b", "/a}c"]),
+    ],
+)
+def test_braces(text: str, patterns: list[str]) -> None:
+    assert [spec.name for spec in parse_logs([text])] == patterns
+    assert parse(["-logs", f"{text},/z"] if text != "/{a,b" else ["-logs", text, "-logs", "/z"])[0].logs[-1] == "/z"
+
+
+def test_too_many_alternatives() -> None:
+    with pytest.raises(BadSource, match="stand for more than"):
+        parse_logs(["/" + "{a,b}" * 1000])
 
 
 def test_equal_elements_count_once() -> None:

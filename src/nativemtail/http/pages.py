@@ -11,7 +11,7 @@ import struct
 import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from urllib.parse import quote
 
@@ -41,6 +41,8 @@ class Status:
     programs: Sequence[ProgramState] = ()
     sources: Sequence[SourceState] = ()
     patterns: Sequence[str] = ()
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with patterns and logs."""
     dropped: Mapping[str, int] | None = None
     info: bool = True
     debugging: bool = True
@@ -122,12 +124,13 @@ def _tiles(state: Status) -> str:
     active = [source for source in state.sources if source.active]
     lag = sum(source.lag or 0 for source in active)
     dropped = sum((state.dropped or {}).values())
+    problems = len(state.problems)
     tiles = [
         ("Status", "not ready" if state.not_ready else "ready", _shown(state.not_ready), bool(state.not_ready)),
         ("Uptime", _duration(state.uptime), "", False),
         ("Lines", f"{state.lines:,}", f"{dropped:,} dropped" if dropped else "", bool(dropped)),
         ("Programs", f"{running:,}", f"of {len(programs):,} running", running < len(programs)),
-        ("Sources", f"{len(active):,}", "", False),
+        ("Sources", f"{len(active):,}", f"{problems:,} not read" if problems else "", bool(problems)),
         ("Behind", _size(lag), "", False),
     ]
     return _tile_list(tiles)
@@ -203,10 +206,12 @@ def _tailer(state: Status) -> str:
     ]
     items = "".join(f"<li><code>{_shown(pattern)}</code></li>\n" for pattern in state.patterns)
     patterns = f"<h3>Patterns</h3>\n<ul>\n{items}</ul>\n" if items else ""
+    wrong = "".join(f"<li><code>{_shown(name)}</code>: {_shown(why)}</li>\n" for name, why in state.problems.items())
+    problems = f"<h3>Not read</h3>\n<ul>\n{wrong}</ul>\n" if wrong else ""
     dropped = [(reason, count) for reason, count in (state.dropped or {}).items() if count]
     losses = "".join(f"<li>{count:,} dropped: {_shown(reason)}</li>\n" for reason, count in dropped)
     table = _table(head, rows, "No log source has been found yet.")
-    body = f"{patterns}<h3>Log files watched</h3>\n{table}"
+    body = f"{patterns}{problems}<h3>Log files watched</h3>\n{table}"
     return _section("tailer", "Log Tailer", body + (f"<h3>Losses</h3>\n<ul>\n{losses}</ul>\n" if losses else ""))
 
 

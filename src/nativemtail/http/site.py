@@ -218,6 +218,7 @@ class Site:
             programs=own.programs.states(faults=self.info_endpoint) if own.programs is not None else (),
             sources=own.sources.states() if own.sources is not None else (),
             patterns=own.sources.patterns() if own.sources is not None else (),
+            problems=own.sources.problems() if own.sources is not None else {},
             dropped=own.sources.dropped() if own.sources is not None else {},
             info=self.info_endpoint,
             debugging=self.debugging_endpoint,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from nativemtail.io import watch
+from nativemtail.io import doubts, watch
 from nativemtail.io.content import START, recognise
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, Renames, open_as, stands_for
 from nativemtail.io.fifo import FifoReader
@@ -224,6 +224,8 @@ class Discovery:
         self._left: dict[Identity, Position] = {}
         self._past: dict[str, deque[Position]] = {}
         self._looking: set[str] = set()
+        self._doubts: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
         self._said: dict[tuple[str, str], None] = {}
         self._starting = False
         self._is_up_to_date = True
@@ -347,9 +349,10 @@ class Discovery:
             return
         kind = stat.S_IFMT(info.st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFIFO):
-            if kind != stat.S_IFDIR:
-                self._say_once(path, "type", 'unsupported file type: "%s"', path)
             self._gone(path)
+            if kind != stat.S_IFDIR:
+                self._problem(path, "neither a file nor a named pipe")
+                self._say_once(path, "type", 'unsupported file type: "%s"', path)
             return
         known = self._paths.get(path)
         if known is None or known.reader is None or known.reader.identity != identity(info):
@@ -454,6 +457,7 @@ class Discovery:
 
     def _gone(self, path: str) -> None:
         self._pending.pop(path, None)
+        self._problems.pop(path, None)
         self._at_start.pop(path, None)
         self._watch_links(path)
         known = self._paths.pop(path, None)
@@ -479,6 +483,7 @@ class Discovery:
             return None
         self._pending.pop(path, None)
         self._said.pop((path, "open"), None)
+        self._problems.pop(path, None)
         info = os.fstat(fd)
         known = self._readers.get(identity(info))
         if known is not None or stat.S_IFMT(info.st_mode) not in (stat.S_IFREG, stat.S_IFIFO):
@@ -671,7 +676,11 @@ class Discovery:
         if error.errno in NO_DESCRIPTORS:
             self._limit("open_files", "%s: %s (limit of open files)", path, error.strerror)
         else:
-            self._say_once(path, "open", "%s: %s", path, error.strerror)
+            text = os.strerror(error.errno or 0)
+            if error.errno in (errno.EACCES, errno.EPERM):
+                text = f"{text}: allow the user of nativemtail to read it"
+            self._problem(path, text)
+            self._say_once(path, "open", "%s: %s", path, text)
         interval = self._context.settings.poll_log_interval
         self._pending[path] = min(2 * self._pending.get(path, interval / 2), max(interval, _RETRY_LIMIT))
         if path not in self._retrying:
@@ -1057,7 +1066,9 @@ class Discovery:
         polled = False
         if self._inotify is not None:
             self._watch_ways(pattern)
+        blocked = ""
         for path, matters in pattern.directories():
+            blocked = blocked or doubts.of_directory(path, matters.pattern.rpartition("/")[2])
             directory = self._watch_directory(path)
             if directory is None:
                 polled = True
@@ -1066,12 +1077,33 @@ class Discovery:
                 self._look_out(path, pattern.glob.last)
             else:
                 directory.folders[matters] = pattern
-        for path in pattern.glob.expand():
+        matches = pattern.glob.expand()
+        for path in matches:
             if path not in self._paths and path not in self._pending:
                 self.look(path)
+        self._judge(pattern.glob, matches, blocked)
         pattern.polled = polled
         if polled:
             self._every("patterns", self._context.settings.poll_log_interval, self._poll_patterns)
+
+    def _judge(self, glob: Glob, matches: list[str], blocked: str) -> None:
+        """Say what is wrong with a pattern."""
+        nothing = doubts.of_matches(glob, matches)
+        doubt = doubts.of_text(glob) or blocked or nothing
+        if not doubt:
+            self._doubts.pop(glob.pattern, None)
+            return
+        self._doubts[glob.pattern] = doubt
+        if self._starting or doubt is not nothing:  # later, it may be in the middle of a rotation
+            self._say_once(glob.pattern, "pattern", "%s: %s", glob.pattern, doubt)
+
+    def _problem(self, path: str, text: str) -> None:
+        self._problems[path] = text
+        _trim(self._problems, _MAX_MOVES)
+
+    def problems(self) -> dict[str, str]:
+        """What is wrong, by pattern or path; may be called from any thread."""
+        return self._doubts | self._problems
 
     def _watch_directory(self, path: str) -> _Directory | None:
         known = self._directories.get(path)

@@ -6,6 +6,7 @@ import os
 import stat
 
 from nativemtail import plainfile
+from nativemtail.io import doubts
 from nativemtail.io.compressed import Corrupt, Truncated, decoder
 from nativemtail.io.content import START, is_undecided, recognise
 from nativemtail.io.lines import Buffer, LineReader
@@ -49,6 +50,8 @@ def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
     names: dict[tuple[int, int], str] = {}
     for glob in globs:
         paths = glob.expand()
+        for doubt in filter(None, (doubts.of_text(glob), *doubts.of_directories(glob))):
+            log.warning("%s: %s", glob.pattern, doubt)
         if not paths:
             log.log(ERROR if glob.is_literal else WARNING, "no file matches %s", glob.pattern)
         for path in paths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 
 from nativemtail.record import NamedTuple
 
@@ -15,8 +16,13 @@ DATAGRAM_SCHEMES = frozenset({"unixgram", "udp"})
 SEGMENTS_SCHEME = "zstd"
 STDIN_NAMES = frozenset({"-", "/dev/stdin"})
 
+MAX_ALTERNATIVES = 1000
+"""So many patterns may be written as one with braces."""
+
 _FILE_PREFIX = "file://"
+_SCHEMES = STREAM_SCHEMES | DATAGRAM_SCHEMES | {SEGMENTS_SCHEME, "file"}
 _META = frozenset("*?[\\")
+_NO_MARKS = str.maketrans("", "", "+-.")
 
 
 class BadPattern(ValueError):
@@ -46,9 +52,47 @@ class LogSpec(NamedTuple):
 def parse_logs(values: Iterable[str]) -> list[LogSpec]:
     """Classify the elements, given already split at commas; equal ones once, order kept.
 
-    Raises `BadSource` for a socket without an address, and for segments without a directory.
+    Raises `BadSource` for a socket without an address, for segments without a directory, and for unknown schemes.
     """
-    return list(dict.fromkeys(_parse_element(text) for text in values))
+    return list(dict.fromkeys(_parse_element(text) for value in values for text in alternatives(value)))
+
+
+def alternatives(text: str) -> list[str]:
+    """What `{a,b}` in a pattern stands for, each written out.  Raises BadSource if it is too much."""
+    ready: list[str] = []
+    todo = [text]
+    while todo:
+        if len(todo) + len(ready) > MAX_ALTERNATIVES:
+            raise BadSource(f"{text}: the braces stand for more than {MAX_ALTERNATIVES} patterns")
+        text_left = todo.pop()
+        braces = _first_braces(text_left)
+        if braces is None:
+            ready.append(text_left)
+        else:
+            start, commas, end = braces
+            places = [start, *commas, end]
+            choices = [text_left[a + 1 : b] for a, b in pairwise(places)]
+            todo.extend(text_left[:start] + choice + text_left[end + 1 :] for choice in reversed(choices))
+    return ready
+
+
+def _first_braces(text: str) -> tuple[int, list[int], int] | None:
+    """Where the first braces with a comma begin, their commas, and where they end."""
+    opened: list[tuple[int, list[int]]] = []
+    found: list[tuple[int, list[int], int]] = []
+    escaped = False
+    for at, char in enumerate(text):
+        if escaped or char == "\\":
+            escaped = not escaped
+        elif char == "{":
+            opened.append((at, []))
+        elif char == "," and opened:
+            opened[-1][1].append(at)
+        elif char == "}" and opened:
+            start, commas = opened.pop()
+            if commas:
+                found.append((start, commas, at))
+    return min(found, default=None)
 
 
 def _parse_element(text: str) -> LogSpec:
@@ -70,7 +114,17 @@ def _parse_element(text: str) -> LogSpec:
         return LogSpec(scheme, f"{scheme}://{directory}", directory)
     if text.startswith(_FILE_PREFIX):
         text = text.removeprefix(_FILE_PREFIX)
+    elif separator and _is_scheme(scheme):
+        raise BadSource(f'unsupported URL scheme "{scheme}": {text}; a file of that name is ./{text}')
+    else:
+        scheme, separator, rest = text.partition(":")
+        if separator and scheme in _SCHEMES:
+            raise BadSource(f"{text}: write {scheme}://{rest}; a file of that name is ./{text}")
     return LogSpec("path", absolute(text))
+
+
+def _is_scheme(text: str) -> bool:
+    return text[:1].isalpha() and text.isascii() and text.translate(_NO_MARKS).isalnum()
 
 
 def absolute(path: str) -> str:

@@ -58,6 +58,7 @@ class Tailer:
         self._listeners: list[StreamListener | DatagramListener] = []
         self._stdin: list[StdinReader] = []
         self._segments: list[SegmentDirectory] = []
+        self._bad_patterns: dict[str, str] = {}
         self._stopping = False
         self.beats = 0
         """Grows while `run` gets on; also when there is nothing to do, if it is nudged."""
@@ -139,6 +140,10 @@ class Tailer:
         """Bytes of each file that are not read yet; from any thread."""
         return +Counter({status.name: status.lag or 0 for status in self.status()})
 
+    def problems(self) -> dict[str, str]:
+        """What is not read, and why, by pattern or path; from any thread."""
+        return self._bad_patterns | (self._discovery.problems() if self._discovery is not None else {})
+
     def _status_of(self, name: str, file: tuple[int, tuple[int, int]] | None) -> SourceStatus:
         counters = self.counters
         status = SourceStatus(
@@ -161,6 +166,7 @@ class Tailer:
                     yield Glob(spec.name)
                 except BadPattern as error:
                     _log.warning("%s: %s", spec.name, error)
+                    self._bad_patterns[spec.name] = str(error)
 
     def _is_alive(self) -> bool:
         lasting = self._discovery is not None or bool(self._listeners) or bool(self._segments)

@@ -1,0 +1,47 @@
+"""What is wrong with a log pattern, in words that say what to do."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nativemtail.io.patterns import Glob
+
+_WILD = frozenset("*?[\\")
+
+
+def of_text(glob: Glob) -> str:
+    """What can be told from the pattern alone; empty if it is all right."""
+    if "**" in glob.pattern.split("/"):
+        return "** stands for one directory, as * does: give a pattern for each depth"
+    return ""
+
+
+def of_matches(glob: Glob, paths: Iterable[str]) -> str:
+    """Why there is nothing to read among the paths that match; empty if there is something."""
+    paths = list(paths)
+    if any(not os.path.isdir(path) for path in paths):
+        return ""
+    if paths:
+        return f"only a directory matches: {glob.pattern}/* matches the files in it"
+    return "no file matches, waiting for one"
+
+
+def of_directory(path: str, name: str) -> str:
+    """Why the names of a directory that match `name`, a part of a pattern, cannot be found; empty if they can."""
+    if os.access(path, os.X_OK | (os.R_OK if _WILD.intersection(name) else 0)):
+        return ""
+    return f"the directory {path} may not be searched: allow it to the user of nativemtail"
+
+
+def of_directories(glob: Glob) -> Iterator[str]:
+    """The directories on the way that cannot be searched."""
+    from nativemtail.io.patterns import Glob
+
+    parts = glob.pattern.split("/")[1:]
+    for depth, name in enumerate(parts):
+        paths = Glob("/" + "/".join(parts[:depth])).expand() if depth else ["/"]
+        yield from filter(None, (of_directory(path, name) for path in paths if os.path.isdir(path)))
