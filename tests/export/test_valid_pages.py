@@ -97,3 +97,17 @@ def test_one_shot_says_what_it_leaves_out(tmp_path: Path, name: str, said: str) 
     assert f'ok{{prog="{name}"}} 2'.encode() in done.stdout
     assert said in done.stderr.decode()
     assert len(done.stderr.splitlines()) == 1
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(stores(), st.booleans(), st.booleans(), st.sampled_from([1, 100, 400]))
+def test_pages_in_pieces_are_the_same(store: Store, emit_prog_label: bool, emit_timestamp: bool, piece: int) -> None:
+    for openmetrics in (False, True):
+        snapshot, view = store.snapshot(), store.view(whole=0, piece=piece)
+        whole = snapshot.prometheus(
+            emit_prog_label=emit_prog_label, emit_timestamp=emit_timestamp, openmetrics=openmetrics
+        )
+        pieces = view.prometheus(
+            emit_prog_label=emit_prog_label, emit_timestamp=emit_timestamp, openmetrics=openmetrics
+        )
+        assert b"".join(pieces) == whole
