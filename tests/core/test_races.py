@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from engines import Machine
 
@@ -15,10 +16,12 @@ counter words by word limit 50
 histogram sizes by word buckets 1, 10
 text last
 counter bad by word
+counter many by number
 /^(?P<word>\\w+) (?P<size>\\S+)$/ {
   words[$word]++
   sizes[$word] = 5
   last = $word
+  many[$size]++
   del words[$word] after 1s
   $word == "w7" {
     bad[$word] += strtol($size, 10)
@@ -30,6 +33,12 @@ counter bad by word
 """
 BLOCK = "".join(f"w{number % 90} x{number}\n" for number in range(900)).encode()
 SECONDS = 2.0
+
+
+def blocks() -> Iterator[bytes]:
+    """Lines with more and more label sets."""
+    for block in itertools.count():
+        yield "".join(f"w{number % 90} x{block % 40}.{number}\n" for number in range(300)).encode()
 
 
 def together(works: list[Callable[[], object]], seconds: float = SECONDS) -> None:
@@ -90,9 +99,10 @@ def test_pages_are_written_while_lines_flow() -> None:
     machine = Machine(PROGRAM)
     store = machine.store
     totals = [0.0]
+    lines = blocks()
 
     def feed() -> None:
-        machine.feed(BLOCK)
+        machine.feed(next(lines))
 
     def scrape() -> None:
         snapshot = store.snapshot()
@@ -101,6 +111,7 @@ def test_pages_are_written_while_lines_flow() -> None:
         total = float(line.rpartition(" ")[2])
         assert total >= totals[0]
         totals[0] = total
+        assert b"".join(store.view(whole=0, piece=500).prometheus()).startswith(b"# HELP bad ")
         assert snapshot.json(False)
         assert snapshot.metrics_json()
 

@@ -253,7 +253,7 @@ cdef class Division:
         cdef Snapshot part
         cdef Take take
         for metric in self.family.metrics:
-            slots += <size_t>metric.table.slabs * SLAB
+            slots += <size_t>nm_load(&metric.table.slabs) * SLAB
         step = max(slots // TRIED, <size_t>1)
         # Not a divisor of a slab's size, or the same few places of each would be looked at.
         step += step > 1 and step % 2 == 0
@@ -314,7 +314,7 @@ cdef class Division:
             store.lock.release()
         cells = bytearray(b"\xff" * 2) * n
         cell = <uint16_t*><char*>cells
-        self.drops.append((metric, metric.table.drops))
+        self.drops.append((metric, nm_load(&metric.table.drops)))
         with nogil:
             assign_buckets(store, metric.table, member, self.splitters, self.splitter_n, cell, n)
         self.cells.append(cells)
@@ -337,7 +337,7 @@ cdef class Division:
             take.cells = <size_t>len(cells) // 2
             self.view.fill(part, i, &take)
             metric, dropped = self.drops[i]
-            if metric is not part.members[i] or dropped != metric.table.drops:
+            if metric is not part.members[i] or dropped != nm_load(&metric.table.drops):
                 member = &self.family.members[i]
                 with nogil:
                     keep_bucket(member, &part.table.metric[i], self.splitters, self.splitter_n, number)
@@ -377,14 +377,15 @@ cdef class View:
     cdef size_t _estimate(self, Metric metric) noexcept:
         """Bytes that a metric takes on a page, rather too many."""
         cdef MetricTable* m = metric.table
-        cdef size_t count = m.count
-        cdef size_t labels = min(count * sizeof(Datum), m.memory)
+        cdef size_t count = nm_load(&m.count)
+        cdef size_t memory = nm_load(&m.memory)     # without the lock
+        cdef size_t labels = min(count * sizeof(Datum), memory)
         cdef size_t names = len(metric.name) + len(metric.program) + 48
         for key in metric.keys:
             names += len(<str>key) + 4
         if m.type == TYPE_BUCKETS:
-            labels = min(labels + count * block_cost(hist_size(m)), m.memory)
-        return (m.memory - labels + count * names) * (m.nranges + 2 if m.type == TYPE_BUCKETS else 1)
+            labels = min(labels + count * block_cost(hist_size(m)), memory)
+        return (memory - labels + count * names) * (m.nranges + 2 if m.type == TYPE_BUCKETS else 1)
 
     def metrics(self):
         return list(self.outline.members)

@@ -314,7 +314,7 @@ cdef bint slab_more(MetricTable* m) noexcept nogil:
         slab.next = NO_SLOT
         slab.listed = True
         m.room = m.slabs
-        m.slabs += 1
+        nm_add(&m.slabs, <uint32_t>1)
     slab = &m.slab[m.room]
     if slab.p == NULL:
         touch(m, m.room * SLAB)
@@ -729,7 +729,7 @@ cdef void metric_drop(MetricTable* m, Datum* d) noexcept nogil:
     retire(m, d.key, key_cost(m, d.key))
     slot_give(m, d.slot)
     nm_add(&m.count, <uint32_t>-1)
-    m.drops += 1
+    nm_add(&m.drops, <uint64_t>1)
     if m.mask > 63 and m.count < m.mask // 8:
         index_resize(m, (m.mask + 1) // 2)
 
@@ -1016,7 +1016,8 @@ cdef void table_reset(MetricTable* m) noexcept nogil:
     m.slab = NULL
     m.index = NULL
     nm_put(&m.count, <uint32_t>0)
-    m.expiring = m.slabs = m.slab_cap = m.mask = m.heap_n = 0
+    nm_put(&m.slabs, <uint32_t>0)
+    m.expiring = m.slab_cap = m.mask = m.heap_n = 0
     m.head = m.tail = m.room = NO_SLOT
 
 
@@ -1050,7 +1051,7 @@ cdef void table_move(MetricTable* new, MetricTable* old) noexcept nogil:
     free(new.slab)
     free(new.index)
     new.slab = old.slab
-    new.slabs = old.slabs
+    nm_put(&new.slabs, old.slabs)
     new.slab_cap = old.slab_cap
     new.room = old.room
     new.index = old.index
@@ -1670,7 +1671,7 @@ cdef class Snapshot:
             view = &self.table.metric[self.table.n]
             view.m = metric.table
             view.head = NO_SLOT
-            view.count = metric.table.count
+            view.count = nm_load(&metric.table.count)    # without the lock
             self.table.n += 1
         return 0
 
