@@ -901,3 +901,44 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
             file.write(b"1\n")
         rig.expect([b"1"])
         assert rig.of(os.fsdecode(name)) == [b"1"]
+
+
+@pytest.mark.parametrize("pattern", ["app.log", "app*"])
+def test_without_proc(pattern: str, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are watched by name then, and rotation works as ever, without polling."""
+    real = watch.Inotify.add
+
+    def add(self: watch.Inotify, path: str, mask: int) -> int:
+        if path.startswith("/proc/"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return real(self, path, mask)
+
+    monkeypatch.setattr(watch.Inotify, "add", add)
+    log.touch()
+    with Rig(log.parent / pattern, settings=replace(QUICK, sweep=60.0, poll_interval=60.0)) as rig:
+        for turn in range(3):
+            append(log, b"%d\n" % turn)
+            rig.expect([b"%d" % i for i in range(turn + 1)])
+            log.rename(log.with_suffix(f".log.{turn}"))
+            log.touch()
+
+
+def test_a_file_watch_by_name_that_is_anothers(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening and watching the name came to stand for another file: it is polled, and nobody is confused."""
+    other = log.with_name("other.log")
+    real = watch.Inotify.add
+
+    def add(self: watch.Inotify, path: str, mask: int) -> int:
+        if path.startswith("/proc/"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return real(self, str(other) if path == str(log) else path, mask)
+
+    monkeypatch.setattr(watch.Inotify, "add", add)
+    monkeypatch.setattr("nativemtail.io.discover.stands_for", lambda path, who: path != str(log))
+    for path in (log, other):
+        path.touch()
+    with Rig(log.parent / "*.log", settings=replace(QUICK, sweep=60.0)) as rig:
+        append(log, b"1\n")
+        rig.expect([b"1"])
+        append(other, b"2\n")
+        rig.expect([b"1", b"2"])

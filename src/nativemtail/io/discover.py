@@ -1186,9 +1186,9 @@ class Discovery:
                 self._links.pop(hop, None)
 
     def _watch_file(self, reader: Followed) -> None:
-        if self._inotify is not None and not watch.is_remote(f"/proc/self/fd/{reader.fd}"):
+        if self._inotify is not None and not watch.is_remote(reader.fd):
             try:
-                reader.watch = self._inotify.add_fd(reader.fd, watch.FILE_EVENTS)
+                reader.watch = self._watch_inode(self._inotify, reader)
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     self._limit("watches", "%s: fs.inotify.max_user_watches is reached: polling", reader.path)
@@ -1196,6 +1196,18 @@ class Discovery:
                 self._file_watches[reader.watch] = reader
                 return
         self._poll_file(reader)
+
+    def _watch_inode(self, inotify: watch.Inotify, reader: Followed) -> int:
+        try:
+            return inotify.add_fd(reader.fd, watch.FILE_EVENTS)
+        except FileNotFoundError:  # there is no /proc
+            number = inotify.add(reader.name, watch.FILE_EVENTS)
+            is_ours = number not in self._file_watches
+            if is_ours and stands_for(reader.name, reader.identity):
+                return number
+            if is_ours:
+                inotify.remove(number)
+            raise
 
     def _unwatch_file(self, reader: Followed) -> None:
         if reader.watch >= 0 and self._file_watches.pop(reader.watch, None) is not None and self._inotify is not None:

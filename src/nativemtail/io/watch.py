@@ -78,7 +78,7 @@ class Inotify:
         return _checked(_libc.inotify_add_watch(self._fd, os.fsencode(path), ctypes.c_uint32(mask)))
 
     def add_fd(self, fd: int, mask: int) -> int:
-        """Watch the very inode that `fd` is open on, whatever its name is by now."""
+        """Watch the very inode that `fd` is open on, whatever its name is by now.  FileNotFoundError without /proc."""
         return self.add(f"/proc/self/fd/{fd}", mask)
 
     def remove(self, watch: int) -> None:
@@ -104,10 +104,13 @@ class Inotify:
         os.close(self._fd)
 
 
-def is_remote(path: str) -> bool:
-    """Whether `path` is on a file system that is written to behind this kernel's back; False when nobody knows."""
+def is_remote(path: str | int) -> bool:
+    """Whether a path, or the file of a descriptor, is on a file system that is written to behind this kernel's back.
+
+    False when nobody knows.
+    """
     space = ctypes.create_string_buffer(512)
-    if _libc.statfs(os.fsencode(path), space):
+    if _libc.fstatfs(path, space) if isinstance(path, int) else _libc.statfs(os.fsencode(path), space):
         return False
     kind = ctypes.c_ulong.from_buffer(space).value & 0xFFFFFFFF
     return kind in _REMOTE
