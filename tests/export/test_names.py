@@ -234,5 +234,5 @@ def test_what_statsd_calls_a_bad_line_is_counted(peer: Callable[[str], Peer], ki
 
 
 def test_the_page_has_no_line_that_a_text_made() -> None:
-    page = graphite.render(snapshot((), kind=4, value=b"one two\nother 5 1")[0])
+    page = b"".join(graphite.render(snapshot((), kind=4, value=b"one two\nother 5 1")[0]))
     assert page == encode("p.mtail.hits one two_other 5 1 0\n")
