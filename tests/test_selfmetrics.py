@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from nativemtail import selfmetrics
+from nativemtail import machine, selfmetrics
+from nativemtail.machine import CpuUsage, DiskSpace
 from nativemtail.selfmetrics import (
     Build,
-    CpuUsage,
-    DiskSpace,
     Latency,
     MetricSize,
     Pool,
@@ -363,14 +362,14 @@ def test_without_proc(own: SelfMetrics, monkeypatch: pytest.MonkeyPatch) -> None
     found = {family.name for family in own.families()}
     assert "memory_usage" in found
     assert "process_resident_memory_bytes" not in found
-    assert 1 << 20 < selfmetrics.resident_memory() < 1 << 40
+    assert 1 << 20 < machine.resident_memory() < 1 << 40
     assert json.loads(own.variables_json())["memstats"]["Alloc"] > 1 << 20
 
 
 @pytest.mark.parametrize("text", [b"", b"x y z"])
 def test_with_an_odd_proc(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builtins.open", lambda *_: io.BytesIO(text))
-    assert 1 << 20 < selfmetrics.resident_memory() < 1 << 40
+    assert 1 << 20 < machine.resident_memory() < 1 << 40
 
 
 @pytest.mark.parametrize("part", ["_process", "_programs", "_engine", "_logs", "_build"])

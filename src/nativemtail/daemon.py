@@ -34,11 +34,12 @@ from nativemtail.io.patterns import BadSource, parse_logs
 from nativemtail.io.sources import Settings, SourceError
 from nativemtail.io.tailer import Tailer
 from nativemtail.log import Log, flush
+from nativemtail.machine import resident_memory
 from nativemtail.options import Options, format_duration
 from nativemtail.outbox import dropped, write_in_time
 from nativemtail.programs import LoadError, open_programs
 from nativemtail.reload import ProgramWatch, Reloader
-from nativemtail.selfmetrics import SelfMetrics, resident_memory
+from nativemtail.selfmetrics import SelfMetrics
 from nativemtail.states import LineStates, ProgramStates, SourceStates
 
 log = Log(__name__)
