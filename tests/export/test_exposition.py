@@ -50,8 +50,7 @@ def choose(*metrics: tuple[str, int], **options: Any) -> list[Any]:
 @pytest.mark.parametrize("prefix", ["", "site_"])
 def test_the_whole_page_is_valid(openmetrics: bool, prefix: str) -> None:
     user = f"# HELP {prefix}g defined at p.mtail:1:7\n# TYPE {prefix}g gauge\n{prefix}g 1\n".encode()
-    user += b"# EOF\n" if openmetrics else b""
-    page = exposition.prometheus(user, choose(("g", 2), prefix=prefix), openmetrics=openmetrics).decode()
+    page = b"".join(exposition.prometheus([user], choose(("g", 2), prefix=prefix), openmetrics=openmetrics)).decode()
     families = list((parse_openmetrics if openmetrics else parse_text)(page))
     samples = {s.name: s.value for family in families for s in family.samples if len(s.labels) != 1}
     assert samples[f"{prefix}g"] == 1
@@ -139,7 +138,7 @@ def test_prefix(prefix: str, good: bool) -> None:
 
 @pytest.mark.parametrize("user", [b"{}", b'{"g":{"type":"gauge","value":1}}', b' {"g":{"type":"gauge","value":1}}\n'])
 def test_json(user: bytes) -> None:
-    page = json.loads(exposition.metrics_json(user, choose(prefix="p_")))
+    page = json.loads(b"".join(exposition.metrics_json([user], choose(prefix="p_"))))
     assert page.pop("g", {"value": 1})["value"] == 1
     assert page == {
         "p_mtail_lines_total": {"help": "lines", "type": "counter", "value": 7},
@@ -155,5 +154,5 @@ def test_json(user: bytes) -> None:
 
 
 def test_json_of_the_users_alone() -> None:
-    assert exposition.metrics_json(b'{"g":{}}', []) == b'{"g":{}}'
-    assert exposition.metrics_json(b"{}", []) == b"{}"
+    assert b"".join(exposition.metrics_json([b'{"g":{}}'], [])) == b'{"g":{}}'
+    assert b"".join(exposition.metrics_json([b"{}"], [])) == b"{}"

@@ -10,7 +10,7 @@ from nativemtail.export import varz
 
 
 def test_page(snapshot: Any) -> None:
-    assert varz.render(snapshot, instance="vm") == (
+    assert b"".join(varz.render(snapshot, instance="vm")) == (
         b"c{x=foo,prog=a.mtail,instance=vm} 1\n"
         b"c{x=bar,prog=a.mtail,instance=vm} 3\n"
         b"g-h{prog=a.mtail,instance=vm} 4\n"
@@ -23,4 +23,4 @@ def test_page(snapshot: Any) -> None:
 
 @pytest.mark.parametrize("line", [b"c{x=foo,instance=vm} 1\n", b"g-h{instance=vm} 4\n"])
 def test_without_program_label(snapshot: Any, line: bytes) -> None:
-    assert line in varz.render(snapshot, instance="vm", emit_prog_label=False)
+    assert line in b"".join(varz.render(snapshot, instance="vm", emit_prog_label=False))
