@@ -54,6 +54,7 @@ class OctetFraming:
 
     _BEGIN = re.compile(rb"[1-9]\d{0,7} <\d")
     _MAYBE = re.compile(rb"(?:[1-9]\d{0,7}(?: <?)?)?\Z")
+    _HEAD = re.compile(rb"[\n\r\0]*([1-9]\d{0,7}) ")
     _MAX_DIGITS = 8
 
     def __init__(self) -> None:
@@ -81,6 +82,10 @@ class OctetFraming:
         out: list[bytes] = []
         at = 0
         while at < len(data):
+            if not self._left and not self._held:
+                at = self._whole_frames(data, at, out)
+                if at == len(data):
+                    break
             if self._left:
                 part = data[at : at + self._left]
                 out.append(part)
@@ -96,6 +101,19 @@ class OctetFraming:
                 self._held = b""
                 break
         return b"".join(out)
+
+    def _whole_frames(self, data: bytes, at: int, out: list[bytes]) -> int:
+        """Take the frames that are there from length to end, which are most; where the next thing begins."""
+        while head := self._HEAD.match(data, at):
+            begin = head.end()
+            end = begin + int(head[1])
+            if end > len(data):
+                break
+            out.append(data[begin:end])
+            if data[end - 1] != 10:
+                out.append(b"\n")
+            at = end
+        return at
 
     def _length(self, data: bytes, at: int) -> tuple[int, bool]:
         """Read a frame's length, or the part of it that is there; where the data go on and whether it is malformed."""
