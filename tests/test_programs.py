@@ -16,6 +16,8 @@ import pytest
 from nativemtail import _core, programs
 from nativemtail.compiler import ast
 from nativemtail.compiler.errors import CompileError
+from nativemtail.io import doubts
+from nativemtail.io.patterns import parse_logs
 from nativemtail.options import Options
 from nativemtail.programs import (
     MAX_SIZE,
@@ -662,3 +664,30 @@ def test_a_broken_program_that_is_deleted_has_failed_no_longer(ran: bool, other:
 def test_nothing_to_load_is_an_error_where_it_has_to_load(house: House) -> None:
     with pytest.raises(LoadError, match=r"no program in .*: their names end in \.mtail"):
         house.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "logs", "fits"),
+    [
+        ("/var/log/auth.log", ["/var/log/auth.log"], True),
+        ("/var/log/auth.log", ["/var/*/*.log", "["], True),
+        ("tcp://:514", ["/x", "tcp://:514"], True),
+        ("-", ["-"], True),
+        ("auth.log", ["/var/log/auth.log"], False),
+        ("/var/log/*", ["/var/log/auth.log"], False),
+        ("/var/log/auth.log", ["/var/log/mail.log", "/var/*.log"], False),
+        ("/anything", [], True),
+    ],
+)
+def test_a_filter_that_fits_no_log(
+    name: str, logs: list[str], fits: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.mtail").write_bytes(b'log_filter "%s"\n' % name.encode() + COUNT)
+    specs = parse_logs(logs)
+    made = open_programs(Options(progs=str(tmp_path)), lambda name: doubts.of_filter(name, specs))
+    made.load(strict=True)
+    made.reload()
+    doubt = f'log_filter "{name}" fits no log of --logs: it is compared with the whole name, as /var/log/x.log'
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert said == ([] if fits else [f"a.mtail: {doubt}"])
+    assert made.problems() == ({} if fits else {"a.mtail": doubt})

@@ -198,6 +198,7 @@ def _check(options: Options, extra: Sequence[str]) -> None:
 def _run_once(options: Options, screen: Screen) -> int:
     """One-shot and the modes that only load programs."""
     from nativemtail.ignore import BadIgnore, ignore
+    from nativemtail.io import doubts
     from nativemtail.io.patterns import BadSource, parse_logs
     from nativemtail.programs import LoadError, open_programs
 
@@ -205,7 +206,7 @@ def _run_once(options: Options, screen: Screen) -> int:
     try:
         specs = parse_logs(options.logs)
         ignored = ignore(options.ignore_filename_regex_pattern)
-        programs = open_programs(options)
+        programs = open_programs(options, lambda name: doubts.of_filter(name, specs))
         programs.load(strict=strict)
         if options.compile_only or not options.one_shot:
             log.info("programs are loaded, exiting")

@@ -29,6 +29,7 @@ from nativemtail.http.server import TLS, ListenError, Server, TLSError
 from nativemtail.http.site import Site
 from nativemtail.http.trust import LOOPBACK, TrustedHosts, TrustError
 from nativemtail.ignore import BadIgnore, ignore
+from nativemtail.io import doubts
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import BadSource, parse_logs
 from nativemtail.io.sources import Settings, SourceError
@@ -112,13 +113,13 @@ class Daemon:
     def __init__(self, options: Options) -> None:
         self.options = options
         specs = parse_logs(options.logs)
-        self.programs = open_programs(options)
+        self.programs = open_programs(options, lambda name: doubts.of_filter(name, specs))
         self.feed = Feed(self.programs.engine)
         self.tailer = Tailer(specs, self.feed, _settings(options))
         self.program_states = ProgramStates(self.programs, log_faults=options.vm_logs_runtime_errors)
         self.own = SelfMetrics(
             programs=self.program_states,
-            sources=SourceStates(self.tailer, specs),
+            sources=SourceStates(self.tailer, specs, self.programs),
             lines=LineStates(self.programs.engine, self.programs.store),
             memory_limit=options.memory_limit or None,
             messages_dropped=dropped,

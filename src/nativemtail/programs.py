@@ -104,9 +104,19 @@ class Programs:
     """Owns the store, the engine and the programs that run in it."""
 
     def __init__(
-        self, path: str, compile: Compile, build: Build, *, about_to_run: Callable[[list[Metric]], None] | None = None
+        self,
+        path: str,
+        compile: Compile,
+        build: Build,
+        *,
+        about_to_run: Callable[[list[Metric]], None] | None = None,
+        doubt_filter: Callable[[str], str] = lambda name: "",
     ) -> None:
-        """`about_to_run` gets the metrics of all programs, before those of a change run."""
+        """`about_to_run` gets the metrics of all programs, before those of a change run.
+
+        `doubt_filter` says what is wrong with a name of a log_filter, if anything.
+        """
+        self._doubt_filter = doubt_filter
         self.store = Store()
         self.engine = Engine(self.store)
         self.path = path
@@ -229,8 +239,18 @@ class Programs:
             log.info("%s", note)
         for warning in program.warnings:
             log.warning("%s", warning)
+        for doubt in self._filter_doubts(program):
+            log.warning("%s: %s", name, doubt)
         status.load_seconds = time.monotonic() - started
         return loaded
+
+    def _filter_doubts(self, program: Any) -> list[str]:
+        return [doubt for name in sorted(program.log_filter or ()) if (doubt := self._doubt_filter(name))]
+
+    def problems(self) -> dict[str, str]:
+        """The running programs whose filters fit no log, and why; from any thread."""
+        found = {name: self._filter_doubts(loaded.program) for name, loaded in self._running.copy().items()}
+        return {name: "; ".join(texts) for name, texts in found.items() if texts}
 
     def _fail(self, name: str, message: str, strict: bool, counted: bool = True) -> None:
         if counted:
@@ -508,7 +528,7 @@ def fault_text(fault: Fault) -> str:
     )
 
 
-def open_programs(options: Options) -> Programs:
+def open_programs(options: Options, doubt_filter: Callable[[str], str] = lambda name: "") -> Programs:
     """The programs that the flags name, not loaded yet.  Raises LoadError for an unknown time zone."""
     from nativemtail import zones
     from nativemtail.builder import Builder
@@ -519,4 +539,5 @@ def open_programs(options: Options) -> Programs:
     except LookupError as error:
         raise LoadError(str(error)) from None
     builder = Builder(options, zone)
-    return Programs(options.progs, builder.compile, builder.build, about_to_run=LeftOut(options).say)
+    say = LeftOut(options).say
+    return Programs(options.progs, builder.compile, builder.build, about_to_run=say, doubt_filter=doubt_filter)

@@ -160,8 +160,9 @@ class LineStates:
 class SourceStates:
     """What the tailer reads and has read.  Its counters are written by another thread: they are copied first."""
 
-    def __init__(self, tailer: Tailer, specs: Sequence[LogSpec]) -> None:
+    def __init__(self, tailer: Tailer, specs: Sequence[LogSpec], programs: Programs) -> None:
         self._tailer = tailer
+        self._programs = programs
         self._specs = specs
 
     def states(self) -> Sequence[SourceState]:
@@ -190,7 +191,7 @@ class SourceStates:
         return sorted(spec.name for spec in self._specs if spec.kind == "path")
 
     def problems(self) -> Mapping[str, str]:
-        return dict(sorted(self._tailer.problems().items()))
+        return dict(sorted((self._tailer.problems() | self._programs.problems()).items()))
 
     def dropped(self) -> Mapping[str, int]:
         return {"receive_buffer": self._tailer.counters.datagrams_dropped_total.copy().total()}

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nativemtail.io.patterns import Glob
+    from nativemtail.io.patterns import Glob, LogSpec
 
 _WILD = frozenset("*?[\\")
 
@@ -28,6 +28,22 @@ def of_matches(glob: Glob, paths: Iterable[str]) -> str:
     if paths:
         return f"only a directory matches: {glob.pattern}/* matches the files in it"
     return "no file matches, waiting for one"
+
+
+def of_filter(name: str, specs: Iterable[LogSpec]) -> str:
+    """Why a program's log_filter lets no log through by `name`; empty if it may."""
+    from nativemtail.io.patterns import BadPattern, Glob
+
+    specs = list(specs)
+    for spec in specs:
+        try:
+            if name == spec.name or (spec.kind == "path" and Glob(spec.name).matches(name)):
+                return ""
+        except BadPattern:
+            continue
+    if not specs:
+        return ""  # only programs are looked at
+    return f'log_filter "{name}" fits no log of --logs: it is compared with the whole name, as /var/log/x.log'
 
 
 def of_directory(path: str, name: str) -> str:
