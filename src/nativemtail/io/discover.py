@@ -83,6 +83,7 @@ class Followed(FileReader):
         "judged",
         "lingers",
         "name",
+        "on_lost",
         "on_rewritten",
         "paths",
         "settling",
@@ -103,6 +104,7 @@ class Followed(FileReader):
     """Its size when it was compared with what it may be a copy of."""
     claim: Callable[[int], bool]
     catch_up: Callable[[], object]
+    on_lost: Callable[[Followed], None]
     on_rewritten: Callable[[Followed], None]
     watch: int
     name: str
@@ -136,6 +138,14 @@ class Followed(FileReader):
             self.finish()
         else:
             yield from super().drain()
+
+    def lose(self) -> None:
+        super().lose()
+        self.descriptors.forget(self)
+        self.on_lost(self)
+
+    def _has_changed(self) -> bool:
+        return self.watch < 0 and not self.is_same(self.fd)
 
     def is_same(self, fd: int) -> bool:
         return identity(os.fstat(fd)) == self.identity
@@ -519,6 +529,7 @@ class Discovery:
         reader.judged = -1
         reader.claim = self._claim_copy
         reader.catch_up = self._catch_up
+        reader.on_lost = self._lost
         reader.on_rewritten = self._rewritten
         reader.watch = -1
         reader.name = path
@@ -542,6 +553,12 @@ class Discovery:
                 " LimitNOFILE= of the unit, or ulimit -n, allows more",
             )
         return fd
+
+    def _lost(self, reader: Followed) -> None:
+        """The descriptor stands for another file: look what its paths stand for, and find the file again."""
+        for owner in list(reader.paths):
+            self._loop.after(0, lambda path=owner.path: self.look(path))  # type: ignore[misc]
+        self._loop.after(self._context.settings.poll_interval, lambda: self._loop.queue(reader))
 
     def _find(self, reader: Followed) -> int:
         """Open a file that was set aside.  Raises OSError: ESTALE if it is gone."""

@@ -239,6 +239,9 @@ class FileReader:
             return not self.closed
         try:
             count = self._read()
+            if not self.is_open:  # it turned out to be another file
+                self.news, self.eof = True, False
+                return False
             self.news = False
         except OSError as error:
             self.eof = error.errno not in LATER
@@ -306,6 +309,13 @@ class FileReader:
             return _is_held_by(fd, self.fd)
         except OSError:
             return False
+
+    def lose(self) -> None:
+        """Close the file: it has to be found again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self.news = True
 
     def has_names(self) -> bool:
         """Whether the file still has a name somewhere."""
@@ -414,7 +424,11 @@ class FileReader:
         self._wanted = len(target)
         length = self._length
         with memoryview(self._context.tail) as tail, tail[:length] as before:
-            count = os.preadv(self.fd, [before, target], self.offset - length) - length
+            # Before too: what a stale descriptor reads stays in the cache, and others would take it for theirs.
+            count = 0 if self._has_changed() else os.preadv(self.fd, [before, target], self.offset - length) - length
+            if self._has_changed():
+                self.lose()
+                return 0
             if count < 0 or (length and zlib.crc32(before) != self._checksum):
                 self._rewritten = True
                 return 0
@@ -543,6 +557,10 @@ class FileReader:
 
     def _can_be_found(self) -> bool:
         """Whether `_open_again` would work now."""
+        return False
+
+    def _has_changed(self) -> bool:
+        """Whether the descriptor stands for another file by now, as it may where a server renames."""
         return False
 
     def _look_around(self) -> None:

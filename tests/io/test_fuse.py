@@ -1,0 +1,109 @@
+"""Logs that are renamed behind a server: an open file stands for whatever has its name by now."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rig import Rig, append
+
+from nativemtail.io.sources import Settings
+
+POLLING = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=3.0, flush=0.5, inotify=False)
+NEEDS_FUSE = pytest.mark.skipif(
+    os.geteuid() != 0 or not os.path.exists("/dev/fuse"), reason="only root may mount, with FUSE"
+)
+
+
+@pytest.fixture
+def by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read from a descriptor, and its status, are those of the name that it was opened by."""
+    names: dict[int, str] = {}
+    real_open, real_close, real_fstat, real_preadv = os.open, os.close, os.fstat, os.preadv
+
+    def opener(path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
+        fd = real_open(path, flags, mode, **more)
+        names[fd] = os.fspath(path)
+        return fd
+
+    def close(fd: int) -> None:
+        names.pop(fd, None)
+        real_close(fd)
+
+    def fstat(fd: int) -> os.stat_result:
+        name = names.get(fd, "")
+        return os.stat(name) if "app.log" in name and os.path.exists(name) else real_fstat(fd)
+
+    def preadv(fd: int, buffers: Any, offset: int) -> int:
+        if fstat(fd).st_ino == real_fstat(fd).st_ino:
+            return real_preadv(fd, buffers, offset)
+        other = real_open(names[fd], os.O_RDONLY)
+        try:
+            return real_preadv(other, buffers, offset)
+        finally:
+            real_close(other)
+
+    for name, function in (("open", opener), ("close", close), ("fstat", fstat), ("preadv", preadv)):
+        monkeypatch.setattr(os, name, function)
+
+
+@pytest.mark.usefixtures("by_name")
+@pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
+@pytest.mark.parametrize("suffix", [".1", "-20261130"])
+def test_descriptors_that_go_by_names(suffix: str, pattern: str, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_bytes(b"before\n")
+    with Rig(tmp_path / pattern, settings=POLLING) as rig:
+        append(log, b"1\n2\n")
+        rig.expect([b"1", b"2"])
+        append(log, b"3\n")
+        log.rename(f"{log}{suffix}")
+        append(log, b"4\n")
+        rig.wait(lambda: len(rig.lines) == 4)
+        append(log, b"5\n")
+        rig.wait(lambda: len(rig.lines) == 5)
+        time.sleep(0.3)
+    assert sorted(rig.lines) == [b"1", b"2", b"3", b"4", b"5"]
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """A directory, and where bindfs shows it."""
+    assert shutil.which("bindfs"), "the package bindfs is not installed (packages.txt)"
+    back, front = tmp_path / "back", tmp_path / "front"
+    back.mkdir()
+    front.mkdir()
+    subprocess.run(["bindfs", str(back), str(front)], check=True, timeout=10)
+    yield back, front
+    subprocess.run(["umount", "-l", str(front)], check=True, timeout=10)
+
+
+@NEEDS_FUSE
+@pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
+def test_rotated_behind_bindfs(pattern: str, mounted: tuple[Path, Path]) -> None:
+    back, front = mounted
+    log = back / "app.log"
+    log.write_bytes(b"before\n")
+    expected: list[bytes] = []
+
+    def write(text: bytes) -> None:
+        append(log, text + b"\n")
+        expected.append(text)
+
+    settings = Settings(poll_interval=0.05, poll_log_interval=0.05, linger=3.0)
+    with Rig(front / pattern, settings=settings) as rig:
+        for turn in range(3):
+            write(b"%d: read" % turn)
+            time.sleep(1.2)  # the kernel keeps names and sizes for a second
+            write(b"%d: last" % turn)
+            log.rename(f"{log}-2026000{turn}")
+            write(b"%d: first" % turn)
+            rig.wait(lambda: len(rig.lines) == len(expected))
+        time.sleep(1.2)
+    assert sorted(rig.lines) == sorted(expected)
