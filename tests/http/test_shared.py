@@ -168,6 +168,17 @@ def test_peers_that_do_not_read_hold_little(serve: Serve, request_head: bytes) -
     wait_until(lambda: server.pending_bytes == 0)
 
 
+@pytest.mark.parametrize("request_head", [b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n", b"GET /page HTTP/1.0\r\n\r\n"])
+def test_the_kernel_holds_little_either(serve: Serve, request_head: bytes) -> None:
+    """Or each of many peers keeps the loop busy until megabytes are copied for it."""
+    maker = Maker(1000)
+    server = serve(maker, limits={"window_bytes": 100_000, "stall_seconds": 60})
+    with silent(server, request_head):
+        wait_until(lambda: maker.made > 2)
+        time.sleep(1)
+        assert maker.made * len(PIECE) < 1_000_000
+
+
 def test_many_pages_at_once_hold_little(serve: Serve) -> None:
     """All are asked for before any is made."""
     release = threading.Event()

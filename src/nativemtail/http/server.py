@@ -42,6 +42,8 @@ _READ = 16 * 1024
 _MAX_PEM = 16 << 20
 _BACKLOG = 1024
 _ACCEPT_AGAIN = 0.1
+_WRITERS = 8
+_UNSENT = 256 * 1024  # what the kernel holds for a peer beside what is on its way
 _PEER_ERRORS = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))
 _REPORTED_STRANGERS = 100
 _PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
@@ -131,6 +133,9 @@ class Server:
         """Connections without a whole request, the one that has waited longest first."""
         self.sending: OrderedDict[_Connection, float] = OrderedDict()
         """Connections to which a short answer is being sent, and since when."""
+        self.writing = asyncio.Semaphore(_WRITERS)
+        """So many connections send of a page in a turn of the loop, and one goes on with what was sent ahead."""
+        self.pipelining = asyncio.Semaphore(1)
         self.stopping = False
         self._listeners: list[_Listener] = []
         self._connections: dict[asyncio.Task[None], _Connection] = {}
@@ -374,8 +379,10 @@ class _Connection:
             while await self._exchange():
                 self._h11.start_next_cycle()
                 self._server.waiting[self] = None
-                await asyncio.sleep(0)  # nor must a long pipeline
-                if not self._h11.trailing_data[0]:
+                if self._h11.trailing_data[0]:
+                    async with self._server.pipelining:  # nor must a long pipeline, or many
+                        await asyncio.sleep(0)
+                else:
                     await self._wait(self._limits.idle_seconds)
         except (OSError, h11.ProtocolError):  # the peer is gone, broke the rules or a limit
             self.abort()
@@ -409,6 +416,8 @@ class _Connection:
             if self._known:
                 self._server.failed_handshake(self._listener)
             raise
+        if self._listener.file is None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         transport.set_write_buffer_limits(high=1)  # drained means: the kernel has it (0 hangs with TLS)
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
 
@@ -524,6 +533,8 @@ class _Connection:
                 while not self._is_head and (piece := await reader.piece()):
                     step = server.write_bytes()
                     for start in range(0, len(piece), step):
+                        async with server.writing:
+                            await asyncio.sleep(0)
                         await self._write(head + self._data(piece[start : start + step]))
                         reader.progress()
                         head = b""
