@@ -117,6 +117,16 @@ def test_stopped_by_a_signal_before_it_could_read(rotation: Callable[[Path, int]
     assert rig.lines == lines
 
 
+@pytest.mark.parametrize("rotation", [dated, numbered])
+def test_a_new_log_is_renamed_before_anybody_looked(rotation: Callable[[Path, int], None], tmp_path: Path) -> None:
+    other, log = tmp_path / "other.log", tmp_path / "app.log"
+    other.touch()
+    with Rig(tmp_path / "*.log", settings=QUICK) as rig:
+        with stopped(rig, other):
+            lines = rotate(log, rotation, 20)
+        rig.expect(lines)
+
+
 def test_generations_that_links_led_to(tmp_path: Path) -> None:
     """As `current` that leads to the newest of dated files."""
     log = tmp_path / "current"

@@ -433,7 +433,7 @@ class Discovery:
             if reader.is_untouched and before.is_open:
                 reader.copied_last = Made.of(before.fd)
         else:
-            self._succession.begins(path.path)
+            self._succession.begins(path.path, reader)
         self._loop.queue(reader)
 
     def _is_another_name(self, path: str, reader: Followed) -> bool:

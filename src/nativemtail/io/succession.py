@@ -56,9 +56,13 @@ class Succession:
         """Any of these names may have been given to any number of files."""
         self._arrivals.update(dict.fromkeys(paths, UNKNOWN))
 
-    def begins(self, path: str) -> None:
-        """A file was found at a path that had none."""
+    def begins(self, path: str, reader: FileReader) -> None:
+        """A file was found at a path that had none: if others were renamed from it unseen, they come first."""
         self._arrivals.pop(path, None)
+        if reader.is_untouched and not reader.offset:
+            lineage = self._lineages[path] = Lineage()
+            lineage.append(reader)
+            self._begin_gap(path, lineage, reader)
 
     def succeeds(self, path: str, before: FileReader, reader: FileReader) -> None:
         """`reader` reads what is at the path now, `before` what was there when it was last seen."""
@@ -66,6 +70,9 @@ class Succession:
         if before.lineage is not lineage:
             lineage.append(before)
         lineage.append(reader)
+        self._begin_gap(path, lineage, reader)
+
+    def _begin_gap(self, path: str, lineage: Lineage, reader: FileReader) -> None:
         lineage.gap = lineage.gap or reader
         if path not in self._open:
             self._open[path] = time.monotonic() + _PATIENCE
