@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import struct
 import sys
@@ -338,8 +339,6 @@ def test_a_peer_that_only_listens(listener: socket.socket, caplog: pytest.LogCap
 @pytest.mark.parametrize(
     ("name", "flags"),
     [
-        ("graphite", {"graphite_host_port": "nocolon"}),
-        ("graphite", {"graphite_host_port": "::1:2003"}),
         ("statsd", {"statsd_hostport": "localhost:nosuchservice"}),
         ("graphite", {"graphite_host_port": "127.0.0.1:1", "metric_push_write_deadline": 0.0}),
     ],
@@ -383,10 +382,35 @@ def test_host_and_port(given: str, parts: tuple[str, str]) -> None:
     assert host_and_port(given) == parts
 
 
-@pytest.mark.parametrize("given", ["", "host", "host:", "::1", "a:b:1"])
+@pytest.mark.parametrize("given", ["", "host", "host:", "::1", "a:b:1", "a:65536", "[::1]:99999"])
 def test_host_and_port_refuses(given: str) -> None:
-    with pytest.raises(ValueError, match=r"address .*: (missing port in|too many colons in) address"):
+    with pytest.raises(
+        ValueError, match=r"address .*: (missing port in address|too many colons in address|invalid port)"
+    ):
         host_and_port(given)
+
+
+@pytest.mark.parametrize("flag", ["graphite_host_port", "statsd_hostport"])
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("localhost", "missing port in address"),
+        ("::1", "too many colons in address"),
+        ("a:99999", "invalid port"),
+        ("::1:2003", "too many colons in address"),
+    ],
+)
+def test_an_address_that_is_none_ends_the_start(store: Store, flag: str, address: str, what: str) -> None:
+    with pytest.raises(SetUpError, match=re.escape(f"-{flag}: address {address}: {what} (write HOST:PORT)")):
+        Pusher(store, options(**{flag: address}), Exports())
+
+
+def test_the_last_push_promises_no_other(store: Store, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    path = str(tmp_path / "none")
+    pusher = Pusher(store, options(collectd_socketpath=path, metric_push_interval=60), Exports())
+    pusher.start()
+    assert pusher.stop()
+    assert messages(caplog) == [f"collectd {path}: pusher dial error: No such file or directory"]
 
 
 @pytest.mark.parametrize(

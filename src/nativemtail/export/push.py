@@ -19,7 +19,7 @@ from nativemtail.export.graphite import Graphite
 from nativemtail.export.otlp import Otlp, SetUpError
 from nativemtail.export.statsd import Statsd
 from nativemtail.export.values import exported
-from nativemtail.export.wire import Budget, NothingArrived, PushError
+from nativemtail.export.wire import Budget, NothingArrived, PushError, host_and_port
 from nativemtail.log import DEBUG, WARNING, Log
 
 if TYPE_CHECKING:
@@ -93,6 +93,15 @@ def targets(options: Options, host_name: str) -> list[Target]:
         interval = options.metric_push_interval
         prefix = options.collectd_prefix
         found.append(Collectd(options.collectd_socketpath, host_name=host_name, interval=interval, prefix=prefix))
+    for flag, address in (
+        ("graphite_host_port", options.graphite_host_port),
+        ("statsd_hostport", options.statsd_hostport),
+    ):
+        try:
+            if address:
+                host_and_port(address)
+        except ValueError as error:
+            raise SetUpError(f"-{flag}: {error} (write HOST:PORT)") from None
     if options.graphite_host_port:
         found.append(Graphite(options.graphite_host_port, prefix=options.graphite_prefix))
     if options.statsd_hostport:
@@ -202,7 +211,8 @@ class _Loop:
         """Say so when it begins; as long as it lasts only where details are asked for."""
         self._counts.failures += 1
         level = DEBUG if self._failing else WARNING
-        log.log(level, "%s %s: %s; trying again every %gs", self.target.name, self.target.peer, text, self._interval)
+        remedy = "" if self._stopping.is_set() else f"; trying again every {self._interval:g}s"
+        log.log(level, "%s %s: %s%s", self.target.name, self.target.peer, text, remedy)
         self._failing = True
 
     def _count(self, what: str, count: int) -> None:

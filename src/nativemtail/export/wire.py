@@ -76,6 +76,8 @@ def host_and_port(address: str) -> tuple[str, str]:
         host = host[1:-1]
     elif ":" in host:
         raise ValueError(f"address {address}: too many colons in address")
+    if port.isascii() and port.isdigit() and int(port) > 65535:  # getaddrinfo would take its lower 16 bits
+        raise ValueError(f"address {address}: invalid port")
     return host or "localhost", port
 
 
