@@ -125,6 +125,18 @@ def test_requests(serve: Serve, peer: Any, request_head: bytes, status: int) -> 
         assert b"--allowed_hosts" in text
 
 
+def test_a_foreign_name_is_logged_once(serve: Serve, peer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    target = serve(hosts=ALLOWED)
+    for name in (b"evil.example", b"evil.example", b"a b", b"x" * 5000):
+        with peer(target) as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % name).rest()
+    found = [record.getMessage() for record in caplog.records]
+    assert [text.partition(": ")[2] for text in found] == [
+        f"{name} is not a name of this server. If it should be, list it with --allowed_hosts."
+        for name in ("evil.example", "a b", "x" * 200)
+    ]
+
+
 def test_on_a_unix_socket_any_name_will_do(tmp_path: Path) -> None:
     server = Server(lambda request: plain(200, "hello"), hosts=ALLOWED)
     server.listen_unix(str(tmp_path / "s"))

@@ -190,7 +190,7 @@ def test_a_busy_port_is_named(serve: Serve, address: str) -> None:
     ("address", "number", "part"),
     [
         ("127.0.0.1", "65536", "listen tcp 127.0.0.1:65536: "),
-        ("127.0.0.1", "x", "listen tcp 127.0.0.1:x: "),
+        ("127.0.0.1", "x", "listen tcp 127.0.0.1:x: no service is named 'x': give --port a number"),
         ("127.0.0.1", "-1", "listen tcp 127.0.0.1:-1: "),
         ("192.0.2.1", "0", "listen tcp 192.0.2.1:0: bind: cannot assign requested address"),
         ("no such host", "0", "listen tcp no such host:0: "),

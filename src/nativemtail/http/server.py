@@ -342,6 +342,14 @@ class Server:
             self._reported.add(peer)
             log.warning("refused %s on %s: not among the trusted hosts (--trusted_hosts)", peer, listener.name)
 
+    def misdirected(self, listener: _Listener, name: str) -> str:
+        """Log once a name that this server does not have; what to tell who used it."""
+        text = f"{name[:200]} is not a name of this server. If it should be, list it with --allowed_hosts."
+        if text not in self._reported and len(self._reported) < _REPORTED_STRANGERS:
+            self._reported.add(text)
+            log.warning("refused a request on %s: %s", listener.name, text)
+        return text
+
     def failed_handshake(self, listener: _Listener) -> None:
         self._denied[listener.service] += 1
 
@@ -509,11 +517,7 @@ class _Connection:
             return None
         for name in (host, request.authority if request else ""):
             if not self._server.hosts.allows(name):
-                return plain(
-                    421,
-                    f"This server does not know itself as {name[:200]}."
-                    " If it has that name, --allowed_hosts must list it.\n",
-                )
+                return plain(421, self._server.misdirected(self._listener, name) + "\n")
         return None
 
     async def _respond(self, request: Request, compress: bool) -> None:
@@ -620,6 +624,8 @@ def _bind_tcp(address: str, port: str) -> socket.socket:
     try:
         found = socket.getaddrinfo(address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
+        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_SERVICE:
+            raise ListenError(f"listen tcp {shown}: no service is named {port!r}: give --port a number") from error
         raise ListenError(f"listen tcp {shown}: {error}") from error
     # All addresses: one IPv6 socket takes both kinds.  A host name: its first IPv4 address, as Go does.
     wanted = socket.AF_INET if address and ":" not in address else socket.AF_INET6
