@@ -25,8 +25,8 @@ import pytest
 import zstandard
 
 from nativemtail import __version__
-from nativemtail.cli import COMMANDS
 from nativemtail.commands import group
+from nativemtail.options import COMMANDS
 
 COMMAND = [sys.executable, "-m", "nativemtail"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -94,6 +94,7 @@ def test_help_goes_to_standard_error() -> None:
     assert done.stderr.startswith(b"nativemtail version")
     assert b"\nUsage:\n" in done.stderr
     assert b"\n  -progs path\n" in done.stderr
+    assert all(f"\n  {name} ".encode() in done.stderr for name in COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +116,12 @@ def test_help_goes_to_standard_error() -> None:
         (
             ["-one_shot", "-progs", "count.mtail", "-logs", "x", "-ignore_filename_regex_pattern=a("],
             1,
-            "error parsing regexp: missing closing ): `a(`",
+            "-ignore_filename_regex_pattern: error parsing regexp: missing closing ): `a(`",
         ),
         (
             ["-one_shot", "-progs", "count.mtail", "-logs", "three.log", "-one_shot_format=xml"],
             1,
-            'unsupported format: "xml"',
+            'unsupported format: "xml" (-one_shot_format is json or prometheus)',
         ),
     ],
 )
@@ -153,6 +154,42 @@ def test_compile_only(here: Path) -> None:
         b"compile failed for a.mtail:\na.mtail:1:9-13: Declaration of variable `lines' here is never used"
         in done.stderr
     )
+
+
+def test_compile_only_says_what_is_wrong_with_each_program(here: Path) -> None:
+    Path("a.mtail").write_text("counter lines\n")
+    Path("b.mtail").write_text("counter c\n/x/ {\n  c++\n}\n")
+    Path("c.mtail").write_text("counter c\n/(/ {\n  c++\n}\n")
+    os.mkfifo("d.mtail")
+    done = run("-compile_only", "-progs", ".")
+    assert done.returncode == 1
+    for message in (b"a.mtail:1:9-13: Declaration of", b"c.mtail:2:1-3: error parsing regexp", b"not a regular file"):
+        assert done.stderr.count(message) == 1
+    assert b"b.mtail" not in done.stderr
+
+
+def test_compile_only_of_no_program_is_status_1(here: Path) -> None:
+    Path("none").mkdir()
+    done = run("-compile_only", "-progs", "none")
+    assert done.returncode == 1
+    assert b"no program in none: their names end in .mtail" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: None, "no such file or directory"),
+        (Path.touch, "not a directory"),
+        (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
+    ],
+)
+def test_a_log_dir_that_cannot_be_used_is_said_and_replaced(
+    make: Callable[[Path], object], why: str, here: Path
+) -> None:
+    make(Path("messages"))
+    done = run("-one_shot", "-progs", "count.mtail", "-logs", "three.log", "-log_dir", "messages")
+    assert done.returncode == 0
+    assert done.stderr.count(f"-log_dir messages: {why}; messages go to standard error instead".encode()) == 1
 
 
 def _sparse(path: Path) -> None:

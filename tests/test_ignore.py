@@ -46,8 +46,8 @@ def test_ignore(pattern: str, name: str, ignored: bool) -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("a(", "error parsing regexp: missing closing ): `a(`"),
-        ("*", "error parsing regexp: missing argument to repetition"),
+        ("a(", "-ignore_filename_regex_pattern: error parsing regexp: missing closing ): `a(`"),
+        ("*", "-ignore_filename_regex_pattern: error parsing regexp: missing argument to repetition"),
     ],
 )
 def test_refused(pattern: str, message: str) -> None:

@@ -121,7 +121,23 @@ def test_value(arguments: list[str], name: str, value: object) -> None:
 def test_error(arguments: list[str], message: str) -> None:
     with pytest.raises(FlagError) as caught:
         parse(arguments)
-    assert str(caught.value) == message
+    text, hint, _ = str(caught.value).partition(" takes ")
+    assert (text.rpartition("\n")[0] if hint else text) == message
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("-poll_interval=5", "-poll_interval takes a number with its unit: 250ms, 10s, 1h30m"),
+        ("-memory_limit=512MiB", "-memory_limit takes a whole number"),
+        ("-one_shot=maybe", "-one_shot takes true or false, after ="),
+        ("-stderrthreshold=loud", "-stderrthreshold takes one of INFO, WARNING, ERROR, FATAL"),
+    ],
+)
+def test_what_a_flag_takes_is_said(argument: str, hint: str) -> None:
+    with pytest.raises(FlagError) as caught:
+        parse([argument])
+    assert str(caught.value).endswith(f"\n{hint}")
 
 
 @pytest.mark.parametrize(

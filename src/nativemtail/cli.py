@@ -14,7 +14,7 @@ import sys
 
 from nativemtail import __version__
 from nativemtail.log import Log, Screen, flush, least
-from nativemtail.options import FlagError, HelpRequested, Options, format_duration, parse, usage
+from nativemtail.options import COMMANDS, FlagError, HelpRequested, Options, format_duration, parse, usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 log = Log(__name__)
 
 SUCCESS, FAILURE, WRONG_FLAGS, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
-
-COMMANDS = ("compare", "explain", "flags")
 
 NO_PROGRAMS = (
     "mtail requires programs that instruct it how to extract metrics from logs;"
@@ -52,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in COMMANDS:
             _sub_command(arguments)
+        if list(arguments) == ["help"]:
+            arguments = ["-help"]
         return _flags(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -130,6 +130,7 @@ def _run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> in
 def _open_log(options: Options, *, daemon: bool) -> Screen:
     """Have messages go where the flags say."""
     screen = Screen()
+    problem = _leave_bad_log_dir(options)
 
     def set_up() -> None:
         from nativemtail import logs
@@ -144,7 +145,22 @@ def _open_log(options: Options, *, daemon: bool) -> Screen:
         take_stderr_over()
     else:
         Log.set_up = set_up
+    if problem:
+        log.warning("%s; messages go to standard error instead", problem)
     return screen
+
+
+def _leave_bad_log_dir(options: Options) -> str:
+    """Unset -log_dir if no file can be made there; why, or nothing."""
+    if not options.log_dir or options.logtostderr:
+        return ""
+    from nativemtail.logs import why_not_in
+
+    directory, problem = options.log_dir, why_not_in(options.log_dir)
+    if not problem:
+        return ""
+    options.log_dir = ""
+    return f"-log_dir {directory}: {problem}"
 
 
 def _only_dumps(options: Options) -> bool:
@@ -202,12 +218,13 @@ def _run_once(options: Options, screen: Screen) -> int:
     from nativemtail.io.patterns import BadSource, parse_logs
     from nativemtail.programs import LoadError, open_programs
 
-    strict = options.one_shot or options.compile_only
     try:
         specs = parse_logs(options.logs)
         ignored = ignore(options.ignore_filename_regex_pattern)
         programs = open_programs(options, lambda name: doubts.of_filter(name, specs))
-        programs.load(strict=strict)
+        programs.load(strict=options.one_shot and not options.compile_only)
+        if options.compile_only and (not programs.names or programs.failed):
+            return FAILURE
         if options.compile_only or not options.one_shot:
             log.info("programs are loaded, exiting")
             return SUCCESS
@@ -223,7 +240,8 @@ def _one_shot(options: Options, specs: list[LogSpec], ignore: Ignore, programs: 
 
     status = SUCCESS
     if options.one_shot_format not in oneshot.FORMATS:
-        raise StartError(f"unsupported format: {go_quote(options.one_shot_format)}")
+        wanted = " or ".join(oneshot.FORMATS)
+        raise StartError(f"unsupported format: {go_quote(options.one_shot_format)} (-one_shot_format is {wanted})")
     reading = oneshot.Reading(options, programs, screen)
     try:
         reading.run(specs, ignore)

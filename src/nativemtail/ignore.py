@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class BadIgnore(ValueError):
-    """Go refuses the pattern; the text is Go's."""
+    """Go refuses the pattern; the text names the flag, and what is wrong in Go's words."""
 
 
 def ignore(pattern: str) -> Callable[[str], object]:
@@ -23,7 +23,7 @@ def ignore(pattern: str) -> Callable[[str], object]:
     try:
         tree = parse(pattern.encode("utf-8", "surrogateescape"))
     except RegexError as error:
-        raise BadIgnore(str(error)) from None
+        raise BadIgnore(f"-ignore_filename_regex_pattern: {error}") from None
     import re
 
     return re.compile(_to_python(tree)).search

@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import select
+import stat
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -47,6 +48,16 @@ def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None
     for handler in logger.handlers:
         handler.setFormatter(Formatter(one_line=daemon))
     logger.setLevel(least(options.seen(daemon=daemon), verbose=options.v > 0))
+
+
+def why_not_in(directory: str) -> str:
+    """Why no file can be made in `directory`; empty if one can."""
+    try:
+        if not stat.S_ISDIR(os.stat(directory).st_mode):
+            return "not a directory"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return "" if os.access(directory, os.W_OK | os.X_OK) else "no permission to make files there"
 
 
 def take_stderr_over() -> None:

@@ -22,6 +22,11 @@ MESSAGES = "Messages"
 COMPATIBILITY = "Accepted for mtail's sake, without effect"
 TOPICS = (MODE, PROGRAMS, LOGS, METRICS, HTTP, PUSH, MESSAGES, COMPATIBILITY)
 
+COMMANDS = {
+    "compare": "Compare what a running mtail and a running nativemtail have counted.",
+    "explain": "Say what each pattern of the programs costs, and why.",
+    "flags": "List the flags.",
+}
 LEVELS = ("INFO", "WARNING", "ERROR", "FATAL")
 
 
@@ -261,9 +266,11 @@ def _set(options: Options, row: Flag, name: str, value: str) -> None:
     try:
         parsed = (_CHECKS.get(name) or _PARSERS[row.kind])(value)
     except ValueError as error:
+        wanted = _WANTED.get(name) or _WANTED.get(row.kind)
+        hint = f"\n-{name} takes {wanted}" if wanted else ""
         if row.kind == "bool":
-            raise FlagError(f"invalid boolean value {_quote(value)} for -{name}: {error}") from None
-        raise FlagError(f"invalid value {_quote(value)} for flag -{name}: {error}") from None
+            raise FlagError(f"invalid boolean value {_quote(value)} for -{name}: {error}{hint}") from None
+        raise FlagError(f"invalid value {_quote(value)} for flag -{name}: {error}{hint}") from None
     if row.kind == "list[str]":
         getattr(options, row.name).extend(parsed)
     else:
@@ -415,6 +422,12 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "list[str]": _split,
 }
 _VALUE_NAMES = {"bool": "", "int": "int", "str": "string", "Seconds": "duration", "list[str]": "list"}
+_WANTED = {
+    "bool": "true or false, after =",
+    "int": "a whole number",
+    "Seconds": "a number with its unit: 250ms, 10s, 1h30m",
+    "stderrthreshold": f"one of {', '.join(LEVELS)}",
+}
 _CHECKS: dict[str, Callable[[str], Any]] = {
     "v": _parse_decimal,
     "stderrthreshold": _parse_level,
@@ -428,6 +441,8 @@ def usage() -> str:
     import textwrap
 
     lines = ["Usage:", "  nativemtail -progs PATH -logs PATTERN [flags]", "  nativemtail COMMAND [flags]"]
+    lines += ["", "Commands (COMMAND --help says more):"]
+    lines += [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
     for topic in TOPICS:
         lines += ["", f"{topic}:"]
         for row in by_topic(topic):

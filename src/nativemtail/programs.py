@@ -132,6 +132,11 @@ class Programs:
         """The running programs, in load order."""
         return list(self._running)
 
+    @property
+    def failed(self) -> list[str]:
+        """The programs whose last load failed."""
+        return [name for name, status in self.status.items() if status.error]
+
     def running(self) -> list[Any]:
         """The compiled forms of the running programs, in load order."""
         return [loaded.program for loaded in self._running.values()]
