@@ -54,7 +54,16 @@ def elsewhere(log: Path, turn: int) -> None:
     log.rename(log.parent / "old" / f"{log.name}.{turn:05}")
 
 
-ROTATIONS = [dated, numbered, before_the_extension, elsewhere]
+def counting_up(log: Path, turn: int) -> None:
+    log.rename(f"{log}.{turn}")
+
+
+def stamped(log: Path, turn: int) -> None:
+    """As svlogd and multilog."""
+    log.rename(log.with_name(f"@40000000{0x69AA0000 + turn:08x}{turn * 0x1234567 % 0x3B9ACA00:08x}.s"))
+
+
+ROTATIONS = [dated, numbered, before_the_extension, elsewhere, counting_up, stamped]
 
 
 def rotate(log: Path, rotation: Callable[[Path, int], None], turns: int) -> list[bytes]:

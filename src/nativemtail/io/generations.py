@@ -1,7 +1,8 @@
 """The names of rotated files: which of a directory follow one another, and which are newer than a given one.
 
-`app.log.3` is older than `app.log.2`, as numbers of up to three digits are shifted; `app.log-20261130` is older than
-`app.log-20261201`.  Only names of one scheme are compared: those that differ in their digits alone.
+`app.log.3` is older than `app.log.2`, as numbers of up to three digits are shifted, unless the times of the files say
+that they count up; `app.log-20261130` is older than `app.log-20261201`.  Only names of one scheme are compared: those
+that differ in their numbers alone.
 """
 
 from __future__ import annotations
@@ -11,11 +12,18 @@ import os
 import re
 import stat
 import struct
+from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
-_DIGITS = re.compile(r"\d+")
+_NUMBER = r"[0-9a-f]{16,}|\d+"
+"""A decimal one, or a stamp as svlogd and multilog write it."""
+
+_DIGITS = re.compile(_NUMBER)
 _GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
 _SHIFTED = re.compile(r"[^0-9]*[1-9]\d{0,2}[^0-9]*")
+_SHORT = re.compile(r"[^0-9]*\d{1,3}[^0-9]*")
+_SAMPLES = 32
 
 _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
@@ -31,11 +39,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Scheme:
     """How the rotated files of a log are named."""
 
-    __slots__ = ("_is_shifted", "_pattern")
+    __slots__ = ("_is_shifted", "_is_short", "_pattern")
 
-    def __init__(self, pattern: str, is_shifted: bool) -> None:
+    def __init__(self, pattern: str, is_shifted: bool, is_short: bool) -> None:
         self._pattern = re.compile(pattern)
         self._is_shifted = is_shifted
+        self._is_short = is_short
 
     @classmethod
     def of(cls, base: str, name: str) -> Scheme | None:
@@ -49,20 +58,31 @@ class Scheme:
         middle = name[start:end]
         if not _DIGITS.search(middle):
             return None
-        varied = "".join(f"({part})" if part == r"\d+" else re.escape(part) for part in _split(middle))
+        varied = "".join(f"({part})" if part == _NUMBER else re.escape(part) for part in _split(middle))
         pattern = re.escape(name[:start]) + varied + re.escape(name[end:])
-        scheme = cls(pattern, _SHIFTED.fullmatch(middle) is not None)
+        scheme = cls(pattern, _SHIFTED.fullmatch(middle) is not None, _SHORT.fullmatch(middle) is not None)
         latest, earlier = scheme.age(base), scheme.age(name)
-        if latest is not None and earlier is not None and latest < earlier:
-            return cls(pattern, not scheme._is_shifted)
+        if latest is not None and earlier is not None:
+            scheme._is_short = False  # the numbers alone tell
+            scheme._is_shifted ^= latest < earlier
         return scheme
+
+    def heed(self, names: list[str], changed: Callable[[str], int]) -> None:
+        """Short numbers may be shifted or count up: see when the files of `names` changed.  0 if that is unknown."""
+        if not self._is_short:
+            return
+        aged = sorted((age, name) for name in names if (age := self.age(name)) is not None)
+        times = [time for _, name in aged[:: 1 + len(aged) // _SAMPLES] if (time := changed(name))]
+        pairs = list(pairwise(times))
+        if sum(a > b for a, b in pairs) > sum(a < b for a, b in pairs):
+            self._is_shifted = not self._is_shifted
 
     def age(self, name: str) -> tuple[int, ...] | None:
         """The older, the smaller; None for a name of another scheme."""
         found = self._pattern.fullmatch(name)
         if found is None:
             return None
-        numbers = tuple(map(int, found.groups()))
+        numbers = tuple(int(number, 16 if len(number) >= 16 else 10) for number in found.groups())
         return tuple(-number for number in numbers) if self._is_shifted else numbers
 
 
@@ -77,7 +97,7 @@ def _split(text: str) -> list[str]:
     parts: list[str] = []
     at = 0
     for number in _DIGITS.finditer(text):
-        parts += [text[at : number.start()], r"\d+"]
+        parts += [text[at : number.start()], _NUMBER]
         at = number.end()
     return [*parts, text[at:]]
 
@@ -87,15 +107,18 @@ def is_generation(base: str, name: str) -> bool:
     return name.startswith(base) and _GENERATION.fullmatch(name, len(base)) is not None
 
 
-def newer(names: list[str], base: str, anchor: str | None) -> list[str]:
+def newer(names: list[str], base: str, anchor: str | None, changed: Callable[[str], int] | None = None) -> list[str]:
     """Those of `names` that became rotated files of `base` after `anchor` did, oldest first.
 
-    Without an anchor, which then was deleted as the oldest: all that are named as its first rotated file is.
+    Without an anchor, which then was deleted as the oldest: all that are named as its first rotated file is.  `changed`
+    tells when the file of a name was last written.
     """
     like = anchor or next((name for name in names if is_generation(base, name)), None)
     scheme = Scheme.of(base, like) if like is not None else None
     if scheme is None:
         return []
+    if changed is not None:
+        scheme.heed([name for name in names if name != base], changed)
     aged = [(age, name) for name in names if name != base and (age := scheme.age(name)) is not None]
     bounds = (scheme.age(anchor) if anchor is not None else None, scheme.age(base))
     return [
@@ -103,6 +126,14 @@ def newer(names: list[str], base: str, anchor: str | None) -> list[str]:
         for age, name in sorted(aged)
         if (bounds[0] is None or age > bounds[0]) and (bounds[1] is None or age < bounds[1])
     ]
+
+
+def last_change(directory: str, name: str) -> int:
+    """When a file was last written; 0 if it is not there."""
+    try:
+        return os.lstat(os.path.join(directory, name)).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def age_of(path: str | None, base: str, anchor: str | None) -> tuple[int, ...]:
@@ -163,6 +194,15 @@ class Made(NamedTuple):
     def is_at(self, path: str, info: os.stat_result) -> bool:
         """Whether it is the file at `path`, of which `info` tells."""
         return (info.st_dev, info.st_ino) == self[:2] and _birth(_AT_FDCWD, path) == self.birth
+
+
+def last_name_of(fd: int) -> str | None:
+    """The path that the open file has, or had when it was deleted; None if that is unknown."""
+    try:
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        return path if os.fstat(fd).st_nlink else path.removesuffix(" (deleted)")
+    except OSError:
+        return None
 
 
 def name_of(fd: int) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from nativemtail.io.follow import FileReader, Identity
-from nativemtail.io.generations import Entry, age_of, birth, entries, name_of, newer
+from nativemtail.io.generations import Entry, age_of, birth, entries, last_change, name_of, newer
 from nativemtail.io.lineage import LATER, Lineage
 from nativemtail.io.loop import Loop
 
@@ -181,7 +182,8 @@ class Succession:
         listed = {entry.name: entry for entry in entries(directory)}
         here = [entry.name for entry in listed.values() if entry.inode == before.identity[1]]
         like = next((name for name in here if name != base), os.path.basename(anchor) if anchor is not None else None)
-        found = [listed[name] for name in newer(list(listed), base, like) if listed[name].inode not in done]
+        after = newer(list(listed), base, like, partial(last_change, directory))
+        found = [listed[name] for name in after if listed[name].inode not in done]
         return [entry for entry in found if not self._is_read((before.identity[0], entry.inode))]
 
     def _opened(self, path: str, entry: Entry) -> int | None:
