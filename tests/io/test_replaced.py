@@ -46,6 +46,111 @@ def test_a_longer_copy_of_itself(log: Path, settings: Settings) -> None:
         rig.stays(rig.lines)
 
 
+def save(log: Path, text: bytes, *, pause: float = 0.0, backup: str = "~", keep: bool = False) -> None:
+    """As vim does, which deletes its backup, and Emacs, which keeps it."""
+    kept = Path(f"{log}{backup}")
+    log.rename(kept)
+    with log.open("wb", buffering=0) as file:
+        middle = 2 * len(text) // 3
+        for part in (text[:middle], text[middle:]):
+            time.sleep(pause)
+            file.write(part)
+        time.sleep(pause)
+    if not keep:
+        kept.unlink()
+
+
+LONG = b"".join(b"from before the start %d\n" % number for number in range(400))
+PAUSES = [0.0, 0.07, 0.3]
+
+
+@pytest.mark.parametrize("settings", [WATCHING, POLLING], ids=["lookout", "polling"])
+@pytest.mark.parametrize(("backup", "keep"), [("~", False), (".bak", False), ("~", True)])
+@pytest.mark.parametrize("pause", PAUSES)
+def test_saved_by_an_editor(log: Path, settings: Settings, backup: str, keep: bool, pause: float) -> None:
+    log.write_bytes(LONG)
+    with Rig(log, settings=replace(settings, linger=5)) as rig:
+        append(log, b"1\n")
+        rig.expect([b"1"])
+        for turn in range(2, 4):
+            save(log, log.read_bytes() + b"%d\n" % turn, pause=pause, backup=backup, keep=keep)
+            rig.expect([b"%d" % number for number in range(1, turn + 1)])
+        append(log, b"end\n")
+        rig.expect([b"1", b"2", b"3", b"end"])
+        rig.stays(rig.lines, 0.5)
+
+
+@pytest.mark.parametrize("pause", PAUSES)
+def test_edited_in_the_middle_is_another_log(log: Path, pause: float) -> None:
+    log.touch()
+    with Rig(log, settings=replace(WATCHING, linger=5)) as rig:
+        append(log, b"1\n2\n3\n")
+        rig.expect([b"1", b"2", b"3"])
+        save(log, b"1\nX\n3\n4\n", pause=pause)
+        rig.expect([b"1", b"2", b"3", b"1", b"X", b"3", b"4"])
+
+
+@pytest.mark.parametrize("settings", [WATCHING, POLLING], ids=["lookout", "polling"])
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "deleted"])
+def test_a_log_that_begins_like_the_last(log: Path, keep: bool, settings: Settings) -> None:
+    """A job that always writes the same: its log is renamed, and perhaps deleted, before the next run."""
+    text = b"".join(b"step %d of the job is done\n" % number for number in range(1, 40))
+    log.touch()
+    with Rig(log, settings=replace(settings, linger=5)) as rig:
+        for turn in range(1, 4):
+            append(log, text)
+            rig.expect(text.splitlines() * turn)
+            old = log.rename(f"{log}.{turn}")
+            log.touch()
+            if not keep:
+                old.unlink()
+            time.sleep(0.06)
+
+
+def test_a_header_that_all_logs_have(log: Path) -> None:
+    header = b"#Software: something\n#Fields: date time\n"
+    log.touch()
+    with Rig(log, settings=replace(WATCHING, linger=5)) as rig:
+        append(log, header + b"1\n")
+        rig.wait(lambda: rig.lines[-1:] == [b"1"])
+        log.rename(f"{log}.1")
+        append(log, header)
+        rig.wait(lambda: len(rig.lines) == 5)  # though nothing comes that would tell
+        append(log, b"2\n")
+        rig.expect([*header.splitlines(), b"1", *header.splitlines(), b"2"])
+
+
+def test_a_stop_while_it_is_unclear(log: Path) -> None:
+    log.touch()
+    with Rig(log, settings=replace(WATCHING, linger=5)) as rig:
+        append(log, b"1\n2\n")
+        rig.expect([b"1", b"2"])
+        log.rename(f"{log}.1")
+        append(log, b"1\n")
+        time.sleep(0.1)
+    assert rig.lines == [b"1", b"2", b"1"]
+
+
+@pytest.mark.parametrize("settings", [WATCHING, QUICK], ids=["lookout", "inotify"])
+@pytest.mark.parametrize("way", ["renamed", "linked"])
+def test_the_old_one_is_kept(log: Path, settings: Settings, way: str) -> None:
+    """As by `sed -i.bak`, `rsync --backup`, and snapshots that are made of hard links."""
+    log.write_bytes(LONG)
+    with Rig(log, settings=settings) as rig:
+        append(log, b"1\n")
+        rig.expect([b"1"])
+        text = log.read_bytes()
+        if way == "renamed":
+            log.rename(f"{log}.bak")
+        else:
+            os.link(log, log.with_name("snapshot"))
+        replace_by(log, text + b"2\n")
+        rig.expect([b"1", b"2"])
+        append(log, b"3\n")
+        rig.expect([b"1", b"2", b"3"])
+        rig.stays(rig.lines)
+
+
 @pytest.mark.parametrize("settings", [QUICK, WATCHING], ids=["inotify", "lookout"])
 def test_a_short_one_with_an_unterminated_line(log: Path, settings: Settings) -> None:
     log.touch()

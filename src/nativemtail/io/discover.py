@@ -26,7 +26,7 @@ from nativemtail.io.lineage import LATER
 from nativemtail.io.links import places
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import Glob
-from nativemtail.io.replaced import goes_on, take_over
+from nativemtail.io.replaced import Doubt, goes_on, take_over
 from nativemtail.io.sources import Context, Holder, Source
 from nativemtail.io.succession import Succession
 from nativemtail.log import Log
@@ -38,6 +38,7 @@ SPARE_DESCRIPTORS = 256
 _SWEEP_STEP = 64
 _SWEEP_PAUSE = 0.005
 _LINGER_TICK = 0.25
+_DOUBT_TICK = 0.05
 _SETTLE_LIMIT = 60.0
 _CLOCK_GRAIN = 20_000_000
 _STALE_WAIT = 1.0
@@ -74,6 +75,7 @@ class Followed(FileReader):
         "catch_up",
         "claim",
         "descriptors",
+        "doubt",
         "find",
         "heirs",
         "is_copy",
@@ -102,6 +104,8 @@ class Followed(FileReader):
     judge: Callable[[Followed], bool]
     judged: int
     """Its size when it was compared with what it may be a copy of."""
+    doubt: Doubt | None
+    """It may be the same log as the one before; nothing is read until that is known."""
     claim: Callable[[int], bool]
     catch_up: Callable[[], object]
     on_lost: Callable[[Followed], None]
@@ -117,11 +121,28 @@ class Followed(FileReader):
             return False
         if self.is_open:
             self.descriptors.used(self)
+        if not self.decide():
+            return False
         if not self.settling or self.judge(self):
             return super().turn()
         if self.skip_to_end():
             self.last_data = time.monotonic()
         return False
+
+    def decide(self, at_once: bool = False) -> bool:
+        """Whether it is known, or must be, if it is the same log as the one before: it goes on there, then."""
+        doubt = self.doubt
+        if doubt is None:
+            return True
+        is_same: bool | None = False
+        with contextlib.suppress(OSError):
+            is_same = doubt.is_same_log(self.fd)
+        if is_same is None and not at_once:
+            return False
+        self.doubt = None
+        if is_same:
+            self.go_to(take_over(doubt.before, self.fd))
+        return True
 
     @property
     def is_idle(self) -> bool:
@@ -134,6 +155,7 @@ class Followed(FileReader):
         return [self.name, *(owner.path for owner in self.paths)]
 
     def drain(self) -> Iterator[None]:
+        self.decide(at_once=True)
         if self.is_idle:
             self.finish()
         else:
@@ -226,6 +248,7 @@ class Discovery:
         self._readers: dict[Identity, Followed | FifoReader] = {}
         self._lingering: dict[Followed, None] = {}
         self._settling: dict[Followed, float] = {}
+        self._doubtful: dict[Followed, None] = {}
         self._polled: dict[Followed, None] = {}
         self._rotated: dict[str, Followed] = {}
         self._pending: dict[str, float] = {}
@@ -505,6 +528,8 @@ class Discovery:
         reader = self._follow(path, fd, info, info.st_size if offset is None else offset)
         if offset is None:
             self._begin_settling(reader)
+        elif offset == 0:
+            self._begin_doubt(reader, path)
         if self._starting and not info.st_size:
             reader.copied_last = self._rotated_last(path)
         return reader
@@ -523,6 +548,7 @@ class Discovery:
         reader.paths = []
         reader.lingers = None
         reader.heirs = []
+        reader.doubt = None
         reader.settling = False
         reader.is_copy = reader.is_proven = reader.is_rotated = False
         reader.judge = self._is_own
@@ -603,16 +629,21 @@ class Discovery:
         left = self._left.pop(identity(info), None)
         if left is not None and left.fits(fd):
             return left.offset
-        known = self._paths.get(path)
-        before = (known.reader if known is not None else None) or self._rotated.get(path)
-        if isinstance(before, Followed) and goes_on(before, fd, info, self._is_moved_in.get(path)):
+        before = self._before(path)
+        if before is not None and goes_on(before, fd, info, self._is_moved_in.get(path)):
             return take_over(before, fd)
-        if isinstance(before, Followed) and self._is_edited(before, path):
+        if before is not None and self._is_edited(before, path):
             return info.st_size
         is_within_reach = before is None or before.identity[0] != info.st_dev
         if is_within_reach and self._is_history(fd, info):
             return info.st_size
         return None if self._is_rotated_copy(path) else 0
+
+    def _before(self, path: str) -> Followed | None:
+        """What was read at `path` last."""
+        known = self._paths.get(path)
+        before = (known.reader if known is not None else None) or self._rotated.get(path)
+        return before if isinstance(before, Followed) else None
 
     def _is_edited(self, before: Followed, path: str) -> bool:
         """Whether a script may have put what is at `path` now in the place of a rotated file, which was counted."""
@@ -708,6 +739,23 @@ class Discovery:
         self._retrying.discard(path)
         if path in self._pending:
             self.look(path)
+
+    # Logs that an editor may have saved
+
+    def _begin_doubt(self, reader: Followed, path: str) -> None:
+        before = self._before(path)
+        if before is not None and self._is_moved_in.get(path) is not True:
+            reader.doubt = Doubt.of(path, before)
+        if reader.doubt is not None:
+            self._doubtful[reader] = None
+            self._every("saved", _DOUBT_TICK, self._decide)
+
+    def _decide(self) -> bool:
+        for reader in list(self._doubtful):
+            if reader.doubt is None or reader.closed:
+                del self._doubtful[reader]
+            self._loop.queue(reader)
+        return bool(self._doubtful)
 
     # Rotated files
 
@@ -808,6 +856,7 @@ class Discovery:
 
     def _linger(self, reader: Followed, name: str) -> None:
         reader.is_rotated = True
+        reader.decide(at_once=True)
         if reader.lingers is None:
             reader.lingers = self._context.hold(name)
             reader.sources = [reader.lingers]

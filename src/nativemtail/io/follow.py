@@ -190,7 +190,7 @@ class FileReader:
 
     def is_copied_in(self, fd: int) -> bool:
         """Whether the file of `fd` has what was read of this one last, last before its truncation, or will be read."""
-        return self._holds(fd) or self.before_truncation.fits(fd) or (self.position.fits(fd) and not self._is_intact())
+        return self.holds(fd) or self.before_truncation.fits(fd) or (self.position.fits(fd) and not self._is_intact())
 
     def may_want_copies(self) -> bool:
         """Whether it was truncated, and perhaps has not looked for copies yet."""
@@ -206,11 +206,12 @@ class FileReader:
     def is_being_copied(self, fd: int) -> bool:
         """Whether the file of `fd` may be a copy that still lacks something of this one."""
         try:
-            return os.fstat(fd).st_size < os.fstat(self.fd).st_size and self._holds(fd)
+            return os.fstat(fd).st_size < os.fstat(self.fd).st_size and self.holds(fd)
         except OSError:
             return False
 
-    def _holds(self, fd: int) -> bool:
+    def holds(self, fd: int) -> bool:
+        """Whether the file has what that of `fd` has by now."""
         try:
             return _is_held_by(self.fd, fd)
         except OSError:
@@ -218,7 +219,11 @@ class FileReader:
 
     def rewind(self) -> None:
         """Read the file from its beginning."""
-        self._stand_at(Position(0))
+        self.go_to(0)
+
+    def go_to(self, offset: int) -> None:
+        """Read the file from `offset` on."""
+        self._stand_at(Position.of(self.fd, offset))
         self._begin_lines()
 
     @property
@@ -526,7 +531,7 @@ class FileReader:
             time.sleep(_RENAMES)  # copies are being renamed, one after the other: none may be missed
         found: list[_Copy] = []
         for copy, info in sorted(opened, key=lambda pair: pair[1].st_mtime_ns):
-            if not copy.size or self._holds(copy.fd):
+            if not copy.size or self.holds(copy.fd):
                 # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
                 copy.close()
             else:

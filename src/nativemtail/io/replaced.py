@@ -1,25 +1,70 @@
-"""A log that was replaced by a longer copy of itself, as rsync and `sed -i` do: reading goes on where it stood."""
+"""A log that was replaced by a longer copy of itself, as rsync and editors do: reading goes on where it stood."""
 
 from __future__ import annotations
 
 import os
+import time
 
 from nativemtail.io.follow import FileReader
+from nativemtail.io.generations import last_name_of
 from nativemtail.io.sources import TAIL
 
 _TELLING = 64
+_PATIENCE = 1.0
+_BYTES_A_SECOND = 16 << 20
+_BACKUP = "~"
 
 
 def goes_on(before: FileReader, fd: int, info: os.stat_result, is_moved: bool | None) -> bool:
     """Whether the file of `fd`, which replaced that of `before`, begins with all that was read of it.
 
-    That says nothing of a file that was created in its place and may be written with the same lines again, nor while
-    the old one still exists: then it was rotated.  `is_moved` is None if nobody saw how the file came.
+    That says nothing of a file that was created in its place and may be written with the same lines again.  While the
+    old one still exists, the new one must have come in one piece.  `is_moved` is None if nobody saw how it came.
     """
     position = before.position
     if is_moved is False or not position.offset or info.st_size < position.offset or not position.fits(fd):
         return False
-    return not before.has_names() and (is_moved is True or _is_telling(fd, position.offset))
+    if is_moved and not before.has_names():
+        return True
+    return (is_moved or not before.has_names()) and _is_telling(fd, position.offset)
+
+
+class Doubt:
+    """Whether a file that was created under a log's name is the log as an editor saves it, or the next log.
+
+    An editor renames the log, writes all of it anew, and then deletes the old one or leaves it as `NAME~`.  The next
+    log may begin like the last: it is waited for as long as it does, but not longer than an editor takes.
+    """
+
+    __slots__ = ("_until", "before")
+
+    def __init__(self, before: FileReader) -> None:
+        self.before = before
+        self._until = time.monotonic() + _PATIENCE + before.offset / _BYTES_A_SECOND
+
+    @classmethod
+    def of(cls, path: str, before: FileReader) -> Doubt | None:
+        """If the file of `before` was renamed from `path`, which names another one now."""
+        if not before.offset or not before.is_open:
+            return None
+        name = last_name_of(before.fd)
+        return cls(before) if name is not None and name != os.path.realpath(path) else None
+
+    def is_same_log(self, fd: int) -> bool | None:
+        """Whether the file of `fd` is the log that was there before; None if that remains to be seen."""
+        before, position = self.before, self.before.position
+        if not before.is_open:
+            return False
+        new, old = os.fstat(fd), os.fstat(before.fd)
+        is_whole = new.st_size >= position.offset
+        is_alike = position.fits(fd) if is_whole else not new.st_size or before.holds(fd)
+        if not is_alike:
+            return False
+        if not old.st_nlink:
+            return is_whole and new.st_mtime_ns <= old.st_ctime_ns  # it was written before the old one was deleted
+        if is_whole and (last_name_of(before.fd) or "").endswith(_BACKUP) and _is_telling(fd, position.offset):
+            return True
+        return False if time.monotonic() > self._until else None
 
 
 def take_over(before: FileReader, fd: int) -> int:
