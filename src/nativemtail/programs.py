@@ -141,6 +141,10 @@ class Programs:
         """The compiled forms of the running programs, in load order."""
         return [loaded.program for loaded in self._running.values()]
 
+    def warnings(self) -> dict[str, list[str]]:
+        """What the running programs were warned of when they were loaded; from any thread."""
+        return {name: loaded.program.warnings for name, loaded in self._running.copy().items()}
+
     def dump(self, name: str) -> str | None:
         """What a running program was compiled to, for people; None when none of that name runs."""
         from nativemtail.compiler import disasm

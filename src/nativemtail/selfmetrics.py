@@ -124,7 +124,8 @@ class ProgramState:
     lines: int = 0
     runtime_errors: int = 0
     last_fault: Fault | None = None
-    """Only where it was asked for."""
+    warnings: Sequence[str] = ()
+    """These two only where they were asked for."""
 
     @property
     def state(self) -> str:

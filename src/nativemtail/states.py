@@ -51,7 +51,9 @@ class ProgramStates:
             self._faults.summarise()
 
     def states(self, *, faults: bool = False) -> Sequence[ProgramState]:
+        """`faults`: with what is wrong with them while they run."""
         engine = self._programs.engine
+        warnings = self._programs.warnings() if faults else {}
         last = self._last_faults() if faults else {}
         lines, errors = engine.program_lines(), engine.program_faults()
         return [
@@ -65,6 +67,7 @@ class ProgramStates:
                 lines=lines.get(name, 0),
                 runtime_errors=errors.get(name, 0),
                 last_fault=last.get(name),
+                warnings=warnings.get(name, ()),
             )
             for name, status in sorted(self._programs.status.copy().items())
         ]

@@ -43,6 +43,24 @@ def test_pages(daemon: Daemon) -> None:
     assert "x_lines_total 2" in daemon.ask("/metrics?prefix=x_")[1].decode().replace('{prog="count.mtail"}', "")
 
 
+@pytest.mark.parametrize(
+    ("program", "warning"),
+    [
+        ("gauge g\n/(?P<w>\\w+)/ {\n  g = $w\n}\n", "x.mtail:3:7-8: gauge `g&#x27; holds text and is exported as 0"),
+        ('counter c\n/(\\S+)/ {\n  strptime($1, "%Y")\n  c++\n}\n', "The layout &quot;%Y&quot; reads no time"),
+        ("counter c\n/(\\d+\\.\\d+)/ {\n  settime($1)\n  c++\n}\n", "Every line that gets here fails: settime() takes"),
+    ],
+)
+def test_warnings_are_shown_as_long_as_they_hold(place: Place, program: str, warning: str) -> None:
+    path = place.progs / "x.mtail"
+    path.write_text(program)
+    daemon = place.start()
+    assert warning in daemon.ask("/")[1].decode()
+    path.write_text("counter c\n/x/ {\n  c++\n}\n")
+    daemon.send(signal.SIGHUP)
+    wait_until(lambda: warning not in daemon.ask("/")[1].decode())
+
+
 def test_profile(place: Place) -> None:
     """The running programs, before and after a reload."""
     log = place.logs / "a.log"

@@ -73,7 +73,9 @@ def test_parts() -> None:
 def test_programs() -> None:
     programs = [
         ProgramState(name="b", running=True, loads=1, load_errors=1, error="b:1:1: <bad>"),
-        ProgramState(name="a", running=True, lines=1234567, runtime_errors=3, last_fault=FAULT),
+        ProgramState(
+            name="a", running=True, lines=1234567, runtime_errors=3, last_fault=FAULT, warnings=["<w1>", "w2"]
+        ),
         ProgramState(name="c", error="worse"),
         ProgramState(name="d", unloads=1),
     ]
@@ -83,6 +85,7 @@ def test_programs() -> None:
     assert "1,234,567" in page.text()
     assert ("pre", "b:1:1: <bad>") in page.texts
     assert ("pre", "<script>\\x1b[0m \\xff \\u202e end") in page.texts
+    assert ("pre", "<w1>\nw2") in page.texts
     assert "at line 12 of the program" in page.text()
     assert "of 3 running" in page.text()
     assert [link for link in page.links if "prog=" in link] == ["/progz?prog=a", "/progz?prog=b"]

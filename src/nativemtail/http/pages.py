@@ -162,6 +162,9 @@ def _program(program: ProgramState, head: Sequence[str]) -> str:
         row += _details(
             len(head), f"<p>The last load failed:</p><pre>{_shown(program.error[:_ERROR_SHOWN])}</pre>{old}"
         )
+    if program.warnings:
+        text = "\n".join(program.warnings)[:_ERROR_SHOWN]
+        row += _details(len(head), f"<p>Warnings when it was loaded:</p><pre>{_shown(text)}</pre>")
     if program.last_fault is not None:
         row += _details(len(head), _fault(program.last_fault))
     return f"<tbody>{row}</tbody>\n"
