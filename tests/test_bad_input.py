@@ -88,7 +88,7 @@ def test_unreadable_directory(here: Path) -> None:
 @pytest.mark.parametrize("path", ["progs", "log"])
 def test_no_program_at_all(path: str, here: Path) -> None:
     done = run("-progs", path, "-logs", "log")
-    assert (done.returncode, done.stdout) == (0, b"{}")
+    assert (done.returncode, done.stdout) == (1, b"")
     assert f"no program in {path}: their names end in .mtail" in done.stderr.decode()
 
 

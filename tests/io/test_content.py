@@ -241,7 +241,7 @@ def test_a_compressed_file_appears(name: str, tmp_path: Path, caplog: pytest.Log
         append(log, PACKED[name])
         rig.stays([b"x"])
         rig.wait(lambda: not rig.tailer.behind())
-    said = [record for record in caplog.records if "compressed" in record.message]
+    said = [record for record in caplog.records if " is compressed " in record.message]
     assert [(record.levelname, f"{log} is compressed ({name}) and not read" in record.message) for record in said] == [
         ("WARNING", True)
     ]
