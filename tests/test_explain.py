@@ -103,7 +103,7 @@ def test_shares_add_up(tmp_path: Path, texts: list[str], lines: int) -> None:
     shares = {"whole": [], "pattern": []}  # type: dict[str, list[int]]
     for line in answer.output.splitlines():
         kind = "pattern" if line.startswith("    ") else "whole"
-        shares[kind] += map(int, re.findall(r"\d s \((\d+) %\)", line))
+        shares[kind] += map(int, re.findall(r"\d (?:s|ms|µs) \((\d+) %\)", line))
     assert sum(shares["whole"]) == pytest.approx(100, abs=len(texts) + 2)
     assert sum(shares["pattern"]) <= 100 + len(shares["pattern"])
 

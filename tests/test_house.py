@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compare": set(),
     "compiler": {"record"},
     "daemon": RUNS | {"feed", "machine", "outbox", "reload", "states", "systemd"},
-    "explain": {"_core", "compiler"},
+    "explain": {"_core", "compiler", "text"},
     "export": {"_core", "log"},
     "feed": {"_core"},
     "http": {"_core", "export", "log", "plainfile", "selfmetrics", "text", "unixsocket"},

@@ -14,7 +14,7 @@ import pytest
 from nativemtail import logs
 from nativemtail.log import DEBUG, ERROR, WARNING, Log, Screen, least
 from nativemtail.options import Options
-from nativemtail.text import explain, go_quote
+from nativemtail.text import duration, explain, go_quote
 
 LINE = re.compile(rf"^([IWEF])\d{{4}} \d\d:\d\d:\d\d\.\d{{6}} +{os.getpid()} test_logs\.py:\d+\] (.*)$", re.M)
 
@@ -264,3 +264,14 @@ def test_go_quote(text: bytes | str, quoted: str) -> None:
 def test_explain() -> None:
     assert explain(PermissionError(13, "Permission denied"), "open", "/x") == "open /x: permission denied"
     assert explain(OSError("odd"), "read", "/x") == "read /x: odd"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((0.0, "0.000 s"), (4.4e-7, "0.44 µs"), (0.00045, "450 µs"), (0.0123456, "12.3 ms"), (0.25, "0.250 s")),
+        *((99.5, "99.500 s"), (12345.6, "12,346 s")),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

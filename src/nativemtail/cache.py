@@ -83,7 +83,7 @@ class Cache:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.info("the cache %s is not used: %s", self._directory, error)
+            log.info("the cache %s is not used: %s", self._directory, error.strerror or error)
             return None
         if not data.startswith(head):
             return None
@@ -105,7 +105,7 @@ class Cache:
             finally:
                 os.close(directory)
         except OSError as error:
-            log.debug("cannot write to the cache %s: %s", self._directory, error)
+            log.debug("cannot write to the cache %s: %s", self._directory, error.strerror or error)
 
     def _head(self, place: str, question: str) -> bytes:
         self._versions = self._versions or versions().encode("utf-8", "surrogateescape")

@@ -195,7 +195,7 @@ class Daemon:
         if not options.unix_socket or options.given & {"address", "port"}:
             self.server.listen_tcp(options.address, options.port)
             where = self.server.addresses()[-1]
-            log.info("HTTP on %s, for %s only: --trusted_hosts changes who may ask", where, self.trusted)
+            log.info("HTTP on %s, for %s only (--trusted_hosts allows others)", where, self.trusted)
         if options.unix_socket:
             self.server.listen_unix(options.unix_socket, int(options.unix_socket_mode, 8))
             log.info("HTTP on %s, for whom its mode %s lets in", options.unix_socket, options.unix_socket_mode)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from nativemtail._core import Cost, Metric, Profile
 from nativemtail.compiler import Program, disasm, gates, plan
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
+from nativemtail.text import duration
 
 _NO_LITERAL = "no literal: tried on every line{where}"
 _ADD_LITERAL = "put fixed text into it, or nest it in a block whose pattern has some"
@@ -133,7 +134,7 @@ def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profi
     lines.append(_gates(tables))
     if profile:
         gates_took, rest = _share(profile.gate_seconds, profile), _share(profile.rest_seconds, profile)
-        lines.append(f"{profile.lines:,} lines in {profile.seconds:.3f} s of the processor, of which the gates took")
+        lines.append(f"{profile.lines:,} lines in {duration(profile.seconds)} of CPU time, of which the gates took")
         lines.append(f"{gates_took} and choosing programs {rest}")
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -168,4 +169,4 @@ def _time(cost: Cost, measured: Profile) -> str:
 
 
 def _share(seconds: float, measured: Profile) -> str:
-    return f"{seconds:.3f} s" + (f" ({100 * seconds / measured.seconds:.0f} %)" if measured.seconds else "")
+    return duration(seconds) + (f" ({100 * seconds / measured.seconds:.0f} %)" if measured.seconds else "")

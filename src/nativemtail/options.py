@@ -139,7 +139,7 @@ class Options:
     trusted_hosts: list[str] = flag(
         [],
         HTTP,
-        "Addresses and CIDR blocks that may ask; loopback only when empty. May be repeated, or separated by commas.",
+        "Addresses and CIDR blocks to trust; loopback only when empty. May be repeated, or separated by commas.",
         metavar="address",
     )
     allowed_hosts: list[str] = flag(

@@ -14,6 +14,13 @@ def reason(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
+def duration(seconds: float) -> str:
+    """A time for people, with about three digits: `1.500 s`, `12.3 ms`, `450 µs`."""
+    if seconds >= 0.1 or not seconds:
+        return f"{seconds:,.3f} s" if seconds < 100 else f"{seconds:,.0f} s"
+    return f"{1000 * seconds:.3g} ms" if seconds >= 0.001 else f"{1_000_000 * seconds:.3g} µs"
+
+
 _NOT_UTF8 = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
 
 

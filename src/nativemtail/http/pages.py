@@ -16,6 +16,7 @@ from html import escape
 from urllib.parse import quote
 
 from nativemtail.selfmetrics import Costs, Fault, PatternCost, ProgramCost, ProgramState, SourceState
+from nativemtail.text import duration
 
 _PROFILE_NOTE = (
     "What the running programs have cost since the last change of any of them. Lines are counted; times are those of "
@@ -73,9 +74,9 @@ def profile(costs: Costs) -> bytes:
             [
                 ("Lines", f"{costs.lines:,}", "", False),
                 ("Programs", f"{len(programs):,}", "", False),
-                ("Time", _seconds(costs.seconds), "", False),
-                ("Gates", _share(costs.gate_seconds, costs), _seconds(costs.gate_seconds), False),
-                ("Rest", _share(costs.rest_seconds, costs), _seconds(costs.rest_seconds), False),
+                ("Time", duration(costs.seconds), "", False),
+                ("Gates", _share(costs.gate_seconds, costs), duration(costs.gate_seconds), False),
+                ("Rest", _share(costs.rest_seconds, costs), duration(costs.rest_seconds), False),
             ]
         ),
         _program_costs(programs, costs),
@@ -229,7 +230,7 @@ def _program_costs(programs: Sequence[ProgramCost], costs: Costs) -> str:
                 _count(program.runs),
                 _count(program.lines),
                 _count(program.samples),
-                _seconds(program.seconds),
+                duration(program.seconds),
                 _share(program.seconds, costs),
             ),
         )
@@ -267,7 +268,7 @@ def _pattern_cost(pattern: PatternCost, head: Sequence[str], costs: Costs) -> st
         _count(pattern.tried),
         _count(pattern.matched),
         _count(pattern.samples),
-        _seconds(pattern.seconds),
+        duration(pattern.seconds),
         _share(pattern.seconds, costs),
     )
     why = f"<p>Gate <code>{_shown(pattern.gate)}</code>: {_shown(pattern.why)}.</p>"
@@ -342,10 +343,6 @@ def _size(value: float) -> str:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:,.4g} TB"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:,.3f} s" if value < 100 else f"{value:,.0f} s"
 
 
 def _share(seconds: float, costs: Costs) -> str:
