@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import os
 import subprocess
 import sys
 import threading
@@ -288,6 +289,7 @@ for page in (store.view().prometheus, store.view().metrics_json, store.view().js
 """
 
 
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers keep freed memory")
 @pytest.mark.parametrize(("kind", "number"), [("counter", 1_000_000), ("histogram", 200_000), ("counter", 60_000)])
 def test_a_page_takes_little_room(kind: str, number: int) -> None:
     """More for a page of a hundred megabytes than for a small one only by what notes the places: 2 bytes each."""
