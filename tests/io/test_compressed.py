@@ -17,7 +17,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nativemtail.io.compressed import Corrupt, decoder
+from nativemtail.io.compressed import Corrupt, Decoder, decoder
 from nativemtail.io.content import BZIP2, GZIP, XZ, ZSTANDARD, Content
 
 TEXT = b"".join(b"%d a line of a log, with number %d\n" % (i, i * i) for i in range(20_000))
@@ -53,6 +53,13 @@ class Raw(io.RawIOBase):
 def decode(suffix: str, data: bytes, size: int = 4096) -> tuple[bytes, str]:
     """What came out, and the error behind it."""
     source = decoder(CONTENTS[suffix], Raw(data))
+    output, error = decode_from(source, size)
+    if not error:
+        assert source.position == len(data)
+    return output, error
+
+
+def decode_from(source: Decoder, size: int) -> tuple[bytes, str]:
     target = bytearray(size)
     output = bytearray()
     try:
@@ -62,7 +69,6 @@ def decode(suffix: str, data: bytes, size: int = 4096) -> tuple[bytes, str]:
         with pytest.raises(Corrupt):
             source.readinto(memoryview(target))
         return bytes(output), str(error)
-    assert source.position == len(data)
     assert source.readinto(memoryview(target)) == 0
     return bytes(output), ""
 
@@ -140,6 +146,23 @@ def test_what_bzip2_gives_in_front_of_the_damage(size: int) -> None:
     output, error = decode(".bz2", bytes(packed), size)
     assert output[:890_000] == (NOISE * 4)[:890_000]
     assert error
+
+
+class Shrinking(Raw):
+    """A file that is cut short when it is read once more from its beginning."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._data.truncate(100_000)
+        return super().seek(offset, whence)
+
+
+@pytest.mark.parametrize("suffix", STREAMS)
+@pytest.mark.parametrize("damage", [150_000, 200_000, 290_000])
+def test_a_damaged_file_that_is_cut_short_meanwhile(suffix: str, damage: int) -> None:
+    packed = bytearray(COMPRESSORS[suffix](NOISE))
+    packed[damage] ^= 0xFF
+    source = decoder(CONTENTS[suffix], Shrinking(bytes(packed)))
+    assert decode_from(source, 4096)[1]
 
 
 @pytest.mark.parametrize("suffix", STREAMS)

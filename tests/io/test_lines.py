@@ -139,3 +139,15 @@ def test_sources_share_a_buffer() -> None:
     first.read(buffer, io.BytesIO(b"b\n").readinto)
     second.finish()
     assert sink.lines == [b"x", b"ab", b"y"]
+
+
+@pytest.mark.parametrize(
+    ("data", "nuls", "lines"), [(b"\0", 1, []), (b"\0\0", 2, []), (b"\0\0\xfe", 2, [b"\xfe"]), (b"B", 0, [b"B"])]
+)
+def test_nuls_of_a_file_too_short_to_tell_are_counted(data: bytes, nuls: int, lines: list[bytes]) -> None:
+    sink = Sink()
+    reader = LineReader(sink.scan)
+    reader.begin()
+    reader.read(Buffer(), io.BytesIO(data).readinto)
+    reader.finish()
+    assert (reader.nuls, sink.lines) == (nuls, lines)

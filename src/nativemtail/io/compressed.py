@@ -245,9 +245,11 @@ class StreamsDecoder:
         self._raw.seek(self._began)
         try:
             while len(output) < limit:
-                data = self._raw.read(INPUT_SIZE) if stream.needs_input else b""
+                data = b""
+                if stream.needs_input and not (data := self._raw.read(INPUT_SIZE)):
+                    break  # the file was cut short meanwhile
                 known = self._given - seen
-                piece = stream.decompress(data or b"", min(known, INPUT_SIZE) or 1)
+                piece = stream.decompress(data, min(known, INPUT_SIZE) or 1)
                 if known:
                     seen += len(piece)
                 else:

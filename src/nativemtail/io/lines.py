@@ -136,7 +136,9 @@ class LineReader:
     def finish(self) -> None:
         """Deliver the incomplete line, if there is one: the source has ended, or its next byte begins a line."""
         if self._start:
-            self._rest += self._first(self._start).lstrip(b"\0")
+            text = self._first(self._start)
+            self._rest += text.lstrip(b"\0")
+            self.nuls += len(text) - len(self._rest)
         if self._rest:
             self.lines += self._scan(self._rest, 0, len(self._rest))
             self._rest = bytearray()
