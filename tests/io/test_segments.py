@@ -186,6 +186,20 @@ def test_unfinished_segments_are_bounded(directory: Path) -> None:
         writer.finish()
 
 
+def test_what_cannot_be_opened_is_said_once(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Several, so that each is another one than the last."""
+    with Rig(source(directory), settings=SETTINGS) as rig:
+        for name in ("1", "2", "3"):
+            (directory / name).symlink_to(name)
+        rig.wait(lambda: f"{directory}/3: " in caplog.text)
+        for number in range(4, 8):
+            finished(directory / str(number), b"%d" % number)
+            time.sleep(2 * SETTINGS.sweep)
+        wait_for(rig, b"4", b"5", b"6", b"7")
+        assert rig.tailer.counters.log_errors_total[source(directory)] == 3
+    assert [caplog.text.count(f"{directory}/{name}: ") for name in "123"] == [1, 1, 1]
+
+
 def read(directory: Path) -> Iterator[bytes]:
     found: list[bytes] = []
     problems: list[str] = []

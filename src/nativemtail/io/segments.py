@@ -124,6 +124,8 @@ class SegmentDirectory:
         self._waiting: list[Entry] = []
         self._skip: dict[Entry, int] = {}
         self._done: set[Entry] = set()
+        self._refused: dict[Entry, str] = {}
+        """Segments that could not be opened, and what was said of them."""
         self._inotify: watch.Inotify | None = None
         self._watched = False
         self._problem = ""
@@ -153,6 +155,8 @@ class SegmentDirectory:
         """Read once, from the oldest segment that has something."""
         self._fill()
         for entry, segment in list(self._open.items()):
+            if self._open.get(entry) is not segment:
+                continue  # given up for others meanwhile
             finished = is_finished(segment.status())
             if self._read(entry, segment):
                 return True
@@ -205,6 +209,8 @@ class SegmentDirectory:
             return
         self._problem = ""
         self._done.intersection_update(entries)
+        if self._refused:
+            self._refused = {entry: self._refused[entry] for entry in entries if entry in self._refused}
         known = self._done.union(self._open, self._waiting)
         new = [entry for entry in entries if entry not in known]
         if new:
@@ -225,7 +231,10 @@ class SegmentDirectory:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                self._failed(explain(error, "open", path))
+                text = explain(error, "open", path)
+                if self._refused.get(entry) != text:
+                    self._refused[entry] = text
+                    self._failed(text)
 
     def _open_segment(self, entry: Entry) -> None:
         path = os.path.join(self._directory, entry.name)
