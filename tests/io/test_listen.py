@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import threading
@@ -305,6 +306,25 @@ def test_what_the_kernel_drops_is_counted() -> None:
                 sock.sendto(b"%d" % number, address)  # type: ignore[arg-type]
         rig.wait(lambda: rig.tailer.counters.datagrams_dropped_total.total() + len(rig.lines) == 1000)
         assert rig.tailer.counters.datagrams_dropped_total.total() > 0
+
+
+def test_what_the_kernel_drops_is_said_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    """However long it lasts; the rest of it at the end."""
+    rig = Rig("udp://127.0.0.1:0", settings=replace(QUICK, receive_buffer=4096))
+    rig.sink.delay = 0.3
+    with rig:
+        address = rig.tailer.addresses["udp://127.0.0.1:0"]
+        counts = rig.tailer.counters.datagrams_dropped_total
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for before in (0, 1, 2):
+                at_first = counts.total()
+                for number in range(1000):
+                    sock.sendto(b"%d" % number, address)  # type: ignore[arg-type]
+                rig.wait(lambda at_first=at_first: counts.total() > at_first)
+                assert before < 1 or caplog.text.count("the kernel dropped") == 1
+    said = [int(count) for count in re.findall(r"the kernel dropped (\d+)", caplog.text)]
+    assert len(said) == 2
+    assert sum(said) == counts.total()
 
 
 def test_datagrams_at_the_stop(datagrams: Datagrams) -> None:

@@ -394,6 +394,8 @@ class DatagramListener:
         self._lines = self.source.line_reader()
         self._batch = bytearray(READ_SIZE)
         self._dropped = 0
+        self._unsaid = 0
+        self._silent_until = 0.0
         self._checking = False
         self._drained = False
         loop.add(self._socket.fileno(), self._ready)
@@ -405,9 +407,7 @@ class DatagramListener:
     def turn(self) -> bool:
         """Take a batch of datagrams; whether there may be more."""
         more = self._socket.fileno() >= 0 and self._receive() > 0
-        if not self._checking:
-            self._checking = True
-            self._loop.after(_DROP_CHECK, self._check)
+        self._check_later()
         return more
 
     def drain(self) -> Iterator[None]:
@@ -416,7 +416,7 @@ class DatagramListener:
         while left > 0 and (taken := self._receive()):
             left -= taken
             yield
-        self._count_dropped()
+        self._count_dropped(last=True)
         self._drained = True
 
     def give_up(self) -> int:
@@ -480,14 +480,27 @@ class DatagramListener:
         self._checking = False
         if self._socket.fileno() >= 0:
             self._count_dropped()
+            if self._unsaid:
+                self._check_later()
 
-    def _count_dropped(self) -> None:
+    def _check_later(self) -> None:
+        if not self._checking:
+            self._checking = True
+            self._loop.after(_DROP_CHECK, self._check)
+
+    def _count_dropped(self, *, last: bool = False) -> None:
+        """Count them, and say how many there were since it was said; `last`: now, else once in `_SILENCE` seconds."""
         total = self._meminfo()[_MEMINFO_DROPS]
         new = (total - self._dropped) & 0xFFFFFFFF
         if new:
             self._dropped = total
             self.context.counters.datagrams_dropped_total[self.source.name] += new
-            _log.warning("%s: the kernel dropped %d datagrams, its receive buffer was full", self.source.name, new)
+            self._unsaid += new
+        if self._unsaid and (last or time.monotonic() >= self._silent_until):
+            text = "%s: the kernel dropped %d datagrams, its receive buffer was full"
+            _log.warning(text, self.source.name, self._unsaid)
+            self._unsaid = 0
+            self._silent_until = time.monotonic() + _SILENCE
 
     def _meminfo(self) -> tuple[int, ...]:
         try:
