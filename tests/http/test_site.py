@@ -175,6 +175,23 @@ def test_warnings_are_said_once(make_site: MakeSite, view_type: Any, caplog: pyt
     ]
 
 
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_warnings_end(
+    make_site: MakeSite, view_type: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    """However many there are, and whatever scrape comes first."""
+    monkeypatch.setattr("nativemtail.http.site._WARNINGS_KEPT", 2)
+    site = make_site(view_type(warnings=["a", "b", "c"][:known]))
+    with caplog.at_level(logging.WARNING):
+        ask(site, "/metrics")
+        site.store = make_site(view_type(warnings=["a", "b", "c", "d"])).store
+        for _ in range(3):
+            ask(site, "/metrics")
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records[:2]] == ["a", "b"]
+    assert len(caplog.records) == 3
+    assert "further ones are not" in caplog.text
+
+
 def test_exports_are_counted(make_site: MakeSite) -> None:
     site = make_site()
     for target in ("/metrics", "/metrics", "/varz", "/graphite"):

@@ -176,11 +176,14 @@ class Site:
     def _warn(self, view: View) -> None:
         """Log what the store left out, each text once."""
         with self._lock:
-            fresh = [text for text in view.warnings if text not in self._warned]
-            if len(self._warned) < _WARNINGS_KEPT:
-                self._warned.update(fresh)
+            room = _WARNINGS_KEPT - len(self._warned)
+            new = [text for text in view.warnings if text not in self._warned] if room else []
+            fresh = new[:room]
+            self._warned.update(fresh)
         for text in fresh:
             log.warning("left out of the metrics: %s", text)
+        if len(fresh) == room and new:
+            log.warning("%d texts like this were logged; further ones are not", _WARNINGS_KEPT)
 
     def _json(self, request: Request) -> Response:
         try:
