@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "record": set(),
     "reload": {"feed", "io", "log", "programs", "selfmetrics"},
     "selfmetrics": {"log", "machine"},
-    "states": {"_core", "explain", "io", "programs", "selfmetrics"},
+    "states": {"_core", "explain", "io", "log", "programs", "selfmetrics"},
     "systemd": {"log"},
     "text": set(),
     "unixsocket": set(),

@@ -691,3 +691,22 @@ def test_a_filter_that_fits_no_log(
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert said == ([] if fits else [f"a.mtail: {doubt}"])
     assert made.problems() == ({} if fits else {"a.mtail": doubt})
+
+
+@pytest.mark.parametrize("text", [COUNT, BAD], ids=["runs", "fails"])
+def test_what_is_known_of_programs_that_are_gone_is_bounded(
+    house: House, monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    """Each deployment may have a new name."""
+    monkeypatch.setattr(programs, "GONE_KEPT", 2)
+    house.write(stays=COUNT).load()
+    for number in range(6):
+        name = f"p{number}"
+        house.write(**{name: text}).programs.reload()
+        house.feed(b"x")
+        (house.directory / f"{name}.mtail").unlink()
+    house.programs.reload()
+    house.programs.reload()
+    assert sorted(house.programs.status) == ["p4.mtail", "p5.mtail", "stays.mtail"]
+    assert house.programs.engine.program_lines()["stays.mtail"] == 6
+    assert not {"p0.mtail", "p3.mtail"} & set(house.programs.engine.program_lines())

@@ -277,8 +277,13 @@ class Engine:
         """Lines handed to each program after its filter, since the engine was made."""
     def program_faults(self) -> dict[str, int]:
         """Run-time errors of each program since the engine was made."""
-    def profile(self) -> Profile:
-        """What lines have cost since the running plan was made; kept all the time."""
+    def forget_programs(self, names: Iterable[str]) -> None:
+        """Drop the counts of programs that run no more."""
+    def profile(self, seconds: float = -1) -> Profile:
+        """What lines have cost since the running plan was made; kept all the time.
+
+        Waits for the end of a block, at most so many seconds if they are not negative, then raises TimeoutError.
+        """
     def program_times(self) -> dict[str, tuple[list[int], float]]:
         """How long a program ran on a line, for the programs that ran: counts by range, and the sum in seconds.
 

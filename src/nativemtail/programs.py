@@ -34,6 +34,8 @@ log = Log(__name__)
 SUFFIX = ".mtail"
 MAX_SIZE = 16 << 20
 """Bytes of a program."""
+GONE_KEPT = 1000
+"""Of so many programs that are there no more something is known; the counts of others vanish."""
 KIND_NAMES = {1: "Counter", 2: "Gauge", 3: "Timer", 4: "Text", 5: "Histogram"}
 
 
@@ -178,6 +180,7 @@ class Programs:
         else:
             keep = {name for name, _ in files}
             self._forget_errors(keep)
+            self._forget_gone(keep)
             if not files and not self._planned:
                 message = f"no program in {self.path}: their names end in .mtail"
                 if strict:
@@ -205,6 +208,14 @@ class Programs:
         for name, status in self.status.copy().items():
             if name not in there:
                 status.error = ""
+
+    def _forget_gone(self, there: set[str]) -> None:
+        """Have what is known of programs not grow with each new name."""
+        gone = [name for name, status in self.status.copy().items() if name not in there and not status.running]
+        surplus = gone[: max(0, len(gone) - GONE_KEPT)]
+        for name in surplus:
+            del self.status[name]
+        self.engine.forget_programs(surplus)
 
     def _without_unbuildable(
         self, wanted: dict[str, Loaded], fresh: list[str], error: Exception, strict: bool

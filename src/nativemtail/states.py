@@ -12,8 +12,11 @@ from nativemtail._core import Engine, Fault, Profile, Store
 from nativemtail.explain import Finding, Reasons, reasons
 from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
 from nativemtail.io.tailer import Tailer
+from nativemtail.log import Log
 from nativemtail.programs import FaultLog, Programs
 from nativemtail.selfmetrics import Costs, MetricSize, PatternCost, ProgramCost, ProgramState, SourceState
+
+log = Log(__name__)
 
 LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0
@@ -35,6 +38,7 @@ class ProgramStates:
         self._running: dict[str, Fault] = {}
         self._lock = threading.Lock()
         self._reasons: tuple[list[Any], list[Reasons]] = [], []
+        self._measured: Profile | None = None
 
     def collect(self) -> None:
         """Fetch and log the engine's run-time errors; from any thread."""
@@ -43,7 +47,9 @@ class ProgramStates:
 
     def remember(self) -> None:
         """Keep the last errors of the programs that are about to give way; waits for nobody."""
-        self._last.update(self._programs.engine.last_faults())
+        known = self._programs.status
+        last = self._last | self._programs.engine.last_faults()
+        self._last = {name: fault for name, fault in last.items() if name in known}
 
     def summarise(self) -> None:
         """Log how many errors were not logged one by one."""
@@ -82,7 +88,7 @@ class ProgramStates:
         return self._programs.dump(name)
 
     def costs(self) -> Costs:
-        measured = self._programs.engine.profile()
+        measured = self._measure()
         # Programs may change meanwhile: then what both know is shown.
         programs = [_program_cost(why, measured) for why in self._explained() if why.program in measured.programs]
         return Costs(
@@ -99,9 +105,27 @@ class ProgramStates:
         running = self._programs.running()
         known, explained = self._reasons
         if not (len(known) == len(running) and all(map(operator.is_, known, running))):
-            explained = reasons([(program, []) for program in running])
+            try:
+                explained = reasons([(program, []) for program in running])
+            except Exception:
+                explained = [_explain_alone(program) for program in running]
             self._reasons = running, explained
         return explained
+
+    def _measure(self) -> Profile:
+        """What was measured last if the engine is busy."""
+        with contextlib.suppress(TimeoutError):
+            self._measured = self._programs.engine.profile(ENGINE_SECONDS)
+        return self._measured or self._programs.engine.profile()
+
+
+def _explain_alone(program: Any) -> Reasons:
+    """Why a program costs what it costs, as far as that can be found out without the others."""
+    try:
+        return reasons([(program, [])])[0]
+    except Exception as error:
+        log.exception("cannot explain what %s costs", program.name)
+        return Reasons(program.name, f"cannot be explained: {type(error).__name__}: {error}", [])
 
 
 def _program_cost(why: Reasons, measured: Profile) -> ProgramCost:

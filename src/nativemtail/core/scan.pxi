@@ -735,6 +735,12 @@ cdef class Engine:
         """Run-time errors of each program since the engine was made."""
         return self._counts(self.past_faults, True)
 
+    def forget_programs(self, names):
+        """Drop the counts of programs that run no more, see _core.pyi."""
+        for past in (self.past_lines, self.past_faults, self.past_times):
+            for name in names:
+                past.pop(name, None)
+
     def program_times(self):
         """A sample of the run times per line of each program, see _core.pyi."""
         cdef Prog* prog
@@ -748,28 +754,35 @@ cdef class Engine:
                     times[name] = now, seconds + nm_load(&prog.time_ns) / 1e9
         return times
 
-    def profile(self):
-        """What the running plan cost so far, see _core.pyi."""
+    def profile(self, double seconds=-1):
+        """What the running plan cost so far, see _core.pyi; raises TimeoutError."""
+        if not self.turn.acquire(timeout=seconds):
+            raise TimeoutError("the engine is busy")
+        try:
+            return self._profile()
+        finally:
+            self.turn.release()
+
+    cdef _profile(self):
         cdef Prog* prog
         cdef Pattern* pattern
         cdef double gates, room
-        with self.turn:
-            if self.plan is None:
-                return Profile(0, 0.0, 0.0, 0.0, {}, {})
-            programs, patterns = {}, {}
-            for i, name in enumerate(self.plan.names):
-                prog = &self.plan.progs[i]
-                seconds = estimated(&prog.timed, CLOCKS_NS, prog.runs)
-                programs[name] = Cost(prog.lines, prog.runs, -1, prog.timed.n, seconds)
-            for i, text in enumerate(self.plan.texts):
-                pattern = &self.plan.patterns[i]
-                seconds = estimated(&pattern.timed, CLOCK_NS, pattern.tried)
-                patterns[text] = Cost(self.plan.lines_n, pattern.tried, pattern.found, pattern.timed.n, seconds)
-            gates = self.plan.gate_ns / 1e9
-            room = max(self.plan.scan_ns / 1e9 - gates, 0.0)
-            fit(patterns.values(), room)
-            rest = room - fit(programs.values(), room)
-            return Profile(self.plan.lines_n, gates + room, gates, rest, programs, patterns)
+        if self.plan is None:
+            return Profile(0, 0.0, 0.0, 0.0, {}, {})
+        programs, patterns = {}, {}
+        for i, name in enumerate(self.plan.names):
+            prog = &self.plan.progs[i]
+            took = estimated(&prog.timed, CLOCKS_NS, prog.runs)
+            programs[name] = Cost(prog.lines, prog.runs, -1, prog.timed.n, took)
+        for i, text in enumerate(self.plan.texts):
+            pattern = &self.plan.patterns[i]
+            took = estimated(&pattern.timed, CLOCK_NS, pattern.tried)
+            patterns[text] = Cost(self.plan.lines_n, pattern.tried, pattern.found, pattern.timed.n, took)
+        gates = self.plan.gate_ns / 1e9
+        room = max(self.plan.scan_ns / 1e9 - gates, 0.0)
+        fit(patterns.values(), room)
+        rest = room - fit(programs.values(), room)
+        return Profile(self.plan.lines_n, gates + room, gates, rest, programs, patterns)
 
     cdef dict _counts(self, dict past, bint faults):
         cdef Plan plan = self.plan
