@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nativemtail.export.values import encode, flat_name, number, time_text, value_text
+from nativemtail.export.values import encode, flat_names, number, time_text, value_text
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,9 @@ def test_value_text(value: int | float | bytes | None, total: float, text: bytes
         (("z", "a"), ("2.25", "x y"), ".", "n.m.a.x y.z.2_25"),
         (("k.k",), ("..",), ".", "n.m.k_k.__"),
         (("k-k",), ("a-b.c",), "-", "n.m-k_k-a_b.c"),
+        (("%s", "a%"), ("%d", "%"), ".", "n.m.%s.%d.a%.%"),
+        (("a", "b", "a"), ("y", "1", "x"), ".", "n.m.a.x.a.y.b.1"),
     ],
 )
 def test_flat_name(keys: tuple[str, ...], labels: tuple[str, ...], separator: str, flat: str) -> None:
-    assert flat_name("n.m", keys, labels, separator) == flat
+    assert flat_names("n.m", keys, separator)(labels) == flat

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from nativemtail.export import names, wire
-from nativemtail.export.values import encode, exported, flat_name, is_number, time_text, value_text
+from nativemtail.export.values import encode, exported, flat_names, is_number, time_text, value_text
 from nativemtail.log import Log
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ def _entries(snapshot: Snapshot, metric: Metric, start: str, interval: int) -> I
     """Row, whether its name is short enough, and line."""
     program = names.collectd(metric.program)
     kind = _KINDS[metric.kind]
+    flat = flat_names(metric.name, metric.keys, "-", names.collectd)
     for row in snapshot.rows(metric):
-        instance = flat_name(metric.name, metric.keys, row.labels, "-", names.collectd)
+        instance = flat(row.labels)
         identifier = names.collectd_quoted(f"{start}mtail-{program}/{kind}-{instance}")
         line = encode(f'PUTVAL "{identifier}" interval={interval} {time_text(row)}:{_value(row, kind)}\n')
         fits = len(encode(instance)) <= names.COLLECTD_NAME and len(line) <= names.COLLECTD_LINE

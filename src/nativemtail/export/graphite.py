@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from nativemtail.export import names, wire
-from nativemtail.export.values import encode, exported, flat_name, is_number, joined, number, time_text, value_text
+from nativemtail.export.values import encode, exported, flat_names, is_number, joined, number, time_text, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,8 +33,9 @@ def entries(snapshot: Snapshot | View, metric: Metric, *, prefix: str = "") -> I
 
 def _entries(snapshot: Snapshot | View, metric: Metric, prefix: str) -> Iterator[tuple[Row, bytes]]:
     start = f"{prefix}{names.graphite(metric.program)}."
+    flat = flat_names(metric.name, metric.keys, ".", names.graphite)
     for row in snapshot.rows(metric):
-        path = start + flat_name(metric.name, metric.keys, row.labels, ".", names.graphite)
+        path = start + flat(row.labels)
         yield row, encode("".join(_lines(path, row)))
 
 

@@ -9,7 +9,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from nativemtail.export import names, wire
-from nativemtail.export.values import encode, exported, flat_name, is_number, number, value_text
+from nativemtail.export.values import encode, exported, flat_names, is_number, number, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,8 +41,9 @@ class Datagram(NamedTuple):
 def datagrams(snapshot: Snapshot, metric: Metric, known: dict[Key, Totals], *, prefix: str = "") -> Iterator[Datagram]:
     """For each label set what is new since `known`, which has what was sent of counters and histograms."""
     start = f"{prefix}{names.statsd(metric.program)}."
+    flat = flat_names(metric.name, metric.keys, ".", names.statsd)
     for row in snapshot.rows(metric):
-        path = start + flat_name(metric.name, metric.keys, row.labels, ".", names.statsd)
+        path = start + flat(row.labels)
         key = (metric.program, metric.name, metric.kind, metric.type, metric.keys, row.labels)
         if not is_number(row):
             yield Datagram(key, (), encode(path), "the value is no number")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nativemtail._core import Metric, Row, Snapshot, View
 
@@ -61,15 +61,23 @@ def is_number(row: Row) -> bool:
     return not isinstance(row.value, bytes) or _NUMBER.fullmatch(row.value) is not None
 
 
-def flat_name(
-    name: str, keys: Iterable[str], labels: Iterable[str], separator: str, clean: Callable[[str], str] = str
-) -> str:
-    """Name, keys and label values in one word; the separator inside keys and values becomes `_`.
+def flat_names(
+    name: str, keys: Sequence[str], separator: str, clean: Callable[[str], str] = str
+) -> Callable[[Sequence[str]], str]:
+    """What makes one word of name, keys and label values; the separator inside keys and values becomes `_`.
 
-    `clean` takes out of each part what the format cannot carry.
+    `clean` takes out what the format cannot carry, but no separator: it is called once for each word.
     """
-    parts = (clean(part.replace(separator, "_")) for pair in sorted(zip(keys, labels, strict=True)) for part in pair)
-    return separator.join((clean(name), *parts))
+    if len(set(keys)) < len(keys):
+        return lambda labels: clean(separator.join((name, *_parts(sorted(zip(keys, labels, strict=True)), separator))))
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    pairs = ((keys[at].replace(separator, "_").replace("%", "%%"), "%s") for at in order)
+    form = separator.join((name.replace("%", "%%"), *(part for pair in pairs for part in pair)))
+    return lambda labels: clean(form % tuple([labels[at].replace(separator, "_") for at in order]))
+
+
+def _parts(pairs: Iterable[tuple[str, str]], separator: str) -> Iterator[str]:
+    return (part.replace(separator, "_") for pair in pairs for part in pair)
 
 
 def encode(text: str) -> bytes:
