@@ -108,7 +108,7 @@ def test_help_goes_to_standard_error() -> None:
         (["-override_timezone=Foo/Bar"], 1, 'Couldn\'t parse timezone "Foo/Bar": unknown time zone Foo/Bar'),
         ([], 1, "please use the flag -progs to specify the directory containing the programs."),
         (["-progs", "count.mtail"], 1, "please use the flag -logs one or more times"),
-        (["-progs", "none", "-logs", "x"], 1, "stat none: no such file or directory"),
+        (["-progs", "none", "-logs", "x"], 1, "-progs: stat none: no such file or directory"),
         (["-progs", "count.mtail", "-logs", "x", "-poll_interval=-1s"], 1, "-poll_interval must not be negative: -1s"),
         (["-progs", "count.mtail", "-logs", "x", "-max_line_length=5"], 1, "-max_line_length must be at least 1024: 5"),
         (["-one_shot", "-progs", "count.mtail", "-logs", "unix://"], 1, "socket address cannot be empty"),

@@ -363,7 +363,7 @@ def test_memory_that_is_short_while_a_program_is_read(house: House, monkeypatch:
 
 def test_missing_directory(tmp_path: Path) -> None:
     programs = open_programs(Options(progs=str(tmp_path / "none")))
-    with pytest.raises(LoadError, match=r"stat .*none: no such file or directory"):
+    with pytest.raises(LoadError, match=r"-progs: stat .*none: no such file or directory"):
         programs.load(strict=True)
 
 

@@ -208,7 +208,7 @@ def _check(options: Options, extra: Sequence[str]) -> None:
     except OSError as error:
         from nativemtail.text import explain
 
-        raise StartError(explain(error, "stat", options.progs)) from None
+        raise StartError(f"-progs: {explain(error, 'stat', options.progs)}") from None
 
 
 def _run_once(options: Options, screen: Screen) -> int:

@@ -198,7 +198,7 @@ class Daemon:
             log.info("HTTP on %s, for %s only (--trusted_hosts allows others)", where, self.trusted)
         if options.unix_socket:
             self.server.listen_unix(options.unix_socket, int(options.unix_socket_mode, 8))
-            log.info("HTTP on %s, for whom its mode %s lets in", options.unix_socket, options.unix_socket_mode)
+            log.info("HTTP on %s, for those whom its mode %s lets in", options.unix_socket, options.unix_socket_mode)
 
     def _load(self) -> None:
         if not _can_jit():

@@ -357,7 +357,7 @@ def read_program(path: str) -> bytes:
 
 def _cannot_list(path: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"stat {path}: {reason(error)}"
+        return f"-progs: stat {path}: {reason(error)}"
     return f'Failed to list programs in "{path}": open {path}: {reason(error)}'
 
 

@@ -134,7 +134,7 @@ def test_what_is_said_last_is_written(place: Place) -> None:
     """However it ends."""
     daemon = place.launch("--progs", "/nowhere", "--logs", place.glob)
     assert daemon.process.wait(20) == 1
-    assert daemon.log.endswith("stat /nowhere: no such file or directory\n")
+    assert daemon.log.endswith("-progs: stat /nowhere: no such file or directory\n")
 
 
 def test_nobody_is_there_to_read(place: Place) -> None:
