@@ -173,8 +173,22 @@ def test_unusable_files(authority: Authority, tmp_path: Path, broken: str, kind:
 
 
 def test_key_of_another_certificate(authority: Authority) -> None:
-    with pytest.raises(TLSError):
+    with pytest.raises(TLSError, match=r"the key belongs to another certificate$"):
         TLS(cert=authority.issue("one")[0], key=authority.issue("two")[1]).context()
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
+@pytest.mark.parametrize(
+    ("broken", "what"), [("cert", "certificate"), ("key", "private key"), ("client_ca", "certificate")]
+)
+def test_the_file_that_is_not_pem_is_named(
+    authority: Authority, tmp_path: Path, broken: str, what: str, content: str
+) -> None:
+    cert, key = authority.issue("good")
+    files = {"cert": cert, "key": key, "client_ca": authority.certificate, broken: str(tmp_path / "bad.pem")}
+    (tmp_path / "bad.pem").write_text(content)
+    with pytest.raises(TLSError, match=rf"/bad\.pem has no {what} in PEM form$"):
+        TLS(**files).context()
 
 
 def test_encrypted_key_does_not_ask(authority: Authority, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import ssl
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 
@@ -87,14 +87,29 @@ class TLS:
         try:
             context.load_cert_chain(self.cert, self.key, password=_no_password)
         except (OSError, ValueError) as error:
-            raise TLSError(f"cannot use certificate {self.cert} with key {self.key}: {error}") from error
+            why = _why(error, {self.cert: "CERTIFICATE", self.key: "PRIVATE KEY"})
+            raise TLSError(f"cannot use certificate {self.cert} with key {self.key}: {why}") from error
         if self.client_ca:
             try:
                 context.load_verify_locations(self.client_ca)
             except (OSError, ValueError) as error:
-                raise TLSError(f"cannot use client CA {self.client_ca}: {error}") from error
+                why = _why(error, {self.client_ca: "CERTIFICATE"})
+                raise TLSError(f"cannot use client CA {self.client_ca}: {why}") from error
             context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+
+def _why(error: Exception, wanted: Mapping[str, str]) -> str:
+    """What OpenSSL does not say: which of the files lacks what is wanted of it."""
+    if not isinstance(error, ssl.SSLError):
+        return str(error)
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key belongs to another certificate"
+    for path, what in wanted.items():
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            if f"{what}-----".encode() not in file.read(_MAX_PEM):
+                return f"{path} has no {what.lower()} in PEM form"
+    return str(error)
 
 
 def _no_password() -> str:
