@@ -133,3 +133,34 @@ def test_directory_that_appears_later(observe: Callable[[Path], Observed], tmp_p
     (progs / "a.mtail").write_text("one")
     observed.watch._swept()
     assert observed.notices()
+
+
+@pytest.mark.parametrize("content", ["", "one"])
+def test_directory_that_is_made_again(observe: Callable[[Path], Observed], tmp_path: Path, content: str) -> None:
+    progs = tmp_path / "progs"
+    progs.mkdir()
+    if content:
+        (progs / "a.mtail").write_text(content)
+    observed = observe(progs)
+    for path in progs.iterdir():
+        path.unlink()
+    progs.rmdir()
+    observed.run(0.4)
+    assert observed.calls == bool(content)
+    progs.mkdir()
+    observed.run(0.4)
+    (progs / "b.mtail").write_text("two")
+    assert observed.notices()
+
+
+def test_directory_that_is_replaced(observe: Callable[[Path], Observed], tmp_path: Path) -> None:
+    progs, fresh = tmp_path / "progs", tmp_path / "fresh"
+    for directory in (progs, fresh):
+        directory.mkdir()
+        (directory / "a.mtail").write_text("one")
+    observed = observe(progs)
+    progs.rename(tmp_path / "old")
+    fresh.rename(progs)
+    assert observed.notices()
+    (progs / "a.mtail").write_text("two")
+    assert observed.notices()

@@ -17,7 +17,9 @@ from nativemtail.selfmetrics import Latency
 
 log = Log(__name__)
 
-_EVENTS = watch.CREATE | watch.MOVED_FROM | watch.MOVED_TO | watch.DELETE | watch.CLOSE_WRITE | watch.ATTRIB
+_EVENTS = (
+    watch.CREATE | watch.MOVED_FROM | watch.MOVED_TO | watch.DELETE | watch.CLOSE_WRITE | watch.ATTRIB | watch.MOVE_SELF
+)
 _QUIET = 0.2
 _PATIENCE = 2.0
 _SWEEP = 10.0
@@ -44,6 +46,7 @@ class ProgramWatch:
         self._first = 0.0
         self._last = 0.0
         self._pending = False
+        self._awaiting = False
         self._seen: Signature = ()
 
     def start(self) -> None:
@@ -111,11 +114,27 @@ class ProgramWatch:
         self._compare()
 
     def _compare(self) -> None:
+        self._watch()  # the directory may be another one by now
         seen = self._signature()
         if seen != self._seen:
             self._seen = seen
             self._watch()
             self._changed()
+        self._await()
+
+    def _await(self) -> None:
+        """Look often for a directory that is gone, which nothing watches."""
+        if self._awaiting or self._inotify is None or os.path.isdir(self._directory):
+            return
+
+        def look() -> None:
+            self._awaiting = False
+            if os.path.isdir(self._directory):
+                self._touch()
+            self._await()
+
+        self._awaiting = True
+        self._loop.after(_POLL, look)
 
     def _sweep(self) -> None:
         reliable = bool(self._watches) and not watch.is_remote(self._directory)
