@@ -186,6 +186,8 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
         ("a", "a.000002", ["a.000001", "a.000010", "a.000003"], ["a.000003", "a.000010"]),
         ("a.log", "a.2026-11-30.1.log", ["a.2026-11-30.2.log", "a.2026-11-29.9.log"], ["a.2026-11-30.2.log"]),
         ("web1.log", "web1.log.2", ["web2.log.1", "web1.log.1"], ["web1.log.1"]),
+        ("web1.log", "web1-001.log", ["web2-002.log", "web1-002.log"], ["web1-002.log"]),
+        ("1.log", "1-20261130.log", ["2-20261201.log", "12-20261201.log", "1-20261201.log"], ["1-20261201.log"]),
         ("a-7.log", "a-3.log", ["a-2.log", "a-4.log", "a-7.log", "a-8.log"], ["a-4.log"]),
         ("a", "a.old", ["a.older", "a.1"], []),
         ("a", None, ["a.2", "a.1", "b.1", "a-x"], ["a.2", "a.1"]),

@@ -257,6 +257,8 @@ class Discovery:
         self._left: dict[Identity, Position] = {}
         self._past: dict[str, deque[Position]] = {}
         self._looking: set[str] = set()
+        self._is_sweeping = False
+        self._must_sweep = False
         self._doubts: dict[str, str] = {}
         self._problems: dict[str, str] = {}
         self._said: dict[tuple[str, str], None] = {}
@@ -277,7 +279,9 @@ class Discovery:
         self._renames = Renames()
         self._unproven: dict[str, str] = {}
         self._written: dict[str, Followed] = {}
-        self._succession = Succession(loop, self._catch_up, self._adopt, self._readers.__contains__, self._open_file)
+        self._succession = Succession(
+            loop, self._catch_up, self._adopt, self._readers.__contains__, self._open_file, context.listings
+        )
         self._dirty: dict[_Pattern, None] = {}
         self._ticking: set[str] = set()
 
@@ -322,12 +326,20 @@ class Discovery:
             if not self._unproven:
                 break
             yield
+        if self._is_sweeping:  # events were lost: what they told of is there to be seen
+            yield from self._look_at_all()
         self._clean()
         yield from self._succession.drain()
         for lingering in list(self._lingering):
             yield from lingering.drain()
         others = [reader for reader in self._readers.values() if reader not in self._lingering]
         yield from in_turns(reader.drain() for reader in others)
+
+    def _look_at_all(self) -> Iterator[None]:
+        for number, path in enumerate(list(self._paths)):
+            self.look(path)
+            if number % _SWEEP_STEP == 0:
+                yield
 
     def give_up(self) -> Iterator[tuple[str, int]]:
         """Leave what `drain` did not come to: names of logs, and how many bytes of them."""
@@ -1045,7 +1057,7 @@ class Discovery:
                 self._written.clear()
                 self._dirty.update(dict.fromkeys(self._patterns))
                 self._succession.lost_events(self._paths)
-                self._begin_sweep(again=False)
+                self._sweep()
             elif event.watch in self._file_watches:
                 self._on_file(self._file_watches[event.watch], event)
             else:
@@ -1298,11 +1310,24 @@ class Discovery:
                 self._refresh(pattern)
         return any(pattern.polled for pattern in self._patterns)
 
-    def _begin_sweep(self, again: bool = True) -> None:
-        """Look at everything, a few paths at a time: for what inotify missed (memory-mapped writes, links of links)."""
-        paths = iter(list(self._paths))
+    def _begin_sweep(self) -> None:
+        """The next of the sweeps that are made from time to time."""
+        self._sweep()
+        self._loop.after(self._context.settings.sweep, self._begin_sweep)
+
+    def _sweep(self) -> None:
+        """Look at everything, a few paths at a time: for what inotify missed (memory-mapped writes, links of links).
+
+        If that is going on, it is done once more.
+        """
+        self._must_sweep = True
+        if self._is_sweeping:
+            return
+        self._is_sweeping = True
+        paths: Iterator[str] = iter(())
 
         def step() -> None:
+            nonlocal paths
             some = list(islice(paths, _SWEEP_STEP))
             for path in some:
                 self.look(path)
@@ -1311,10 +1336,18 @@ class Discovery:
                 return
             self._dirty.update(dict.fromkeys(self._patterns))
             self._clean()
-            if again:
-                self._loop.after(self._context.settings.sweep, self._begin_sweep)
+            if self._must_sweep:
+                begin()
+            else:
+                self._is_sweeping = False
 
-        step()
+        def begin() -> None:
+            nonlocal paths
+            self._must_sweep = False
+            paths = iter(list(self._paths))
+            step()
+
+        begin()
 
     def _every(self, what: str, interval: float, action: Callable[[], bool]) -> None:
         """Do `action` regularly until it says that there is no more need; once however often it is asked for."""

@@ -37,30 +37,31 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Scheme:
-    """How the rotated files of a log are named."""
+    """How the rotated files of a log are named: all begin with `start`, and have numbers in the same places."""
 
-    __slots__ = ("_is_shifted", "_is_short", "_pattern")
+    __slots__ = ("_end", "_is_shifted", "_is_short", "_texts", "start")
 
-    def __init__(self, pattern: str, is_shifted: bool, is_short: bool) -> None:
-        self._pattern = re.compile(pattern)
-        self._is_shifted = is_shifted
-        self._is_short = is_short
+    def __init__(self, start: str, middle: str, end: str) -> None:
+        first, *self._texts = _DIGITS.split(middle)
+        self.start = start + first
+        self._end = self._texts.pop() + end
+        self._is_shifted = _SHIFTED.fullmatch(middle) is not None
+        self._is_short = _SHORT.fullmatch(middle) is not None
 
     @classmethod
     def of(cls, base: str, name: str) -> Scheme | None:
         """The scheme by which `name` was made of `base`, both names in one directory; None when there is none."""
         start = _shared(base, name)
-        while 0 < start < len(base) and name[start - 1].isdigit():
-            start -= 1  # the digits of one number belong together
+        if any(text[start : start + 1].isdigit() for text in (base, name)):
+            while 0 < start < len(base) and name[start - 1].isdigit():
+                start -= 1  # the digits of one number belong together
         end = len(name) - _shared(base[start:][::-1], name[start:][::-1])
         while end < len(name) and name[end].isdigit():
             end += 1
         middle = name[start:end]
         if not _DIGITS.search(middle):
             return None
-        varied = "".join(f"({part})" if part == _NUMBER else re.escape(part) for part in _split(middle))
-        pattern = re.escape(name[:start]) + varied + re.escape(name[end:])
-        scheme = cls(pattern, _SHIFTED.fullmatch(middle) is not None, _SHORT.fullmatch(middle) is not None)
+        scheme = cls(name[:start], middle, name[end:])
         latest, earlier = scheme.age(base), scheme.age(name)
         if latest is not None and earlier is not None:
             scheme._is_short = False  # the numbers alone tell
@@ -79,10 +80,12 @@ class Scheme:
 
     def age(self, name: str) -> tuple[int, ...] | None:
         """The older, the smaller; None for a name of another scheme."""
-        found = self._pattern.fullmatch(name)
-        if found is None:
+        middle = name[len(self.start) : len(name) - len(self._end)]
+        if not name.startswith(self.start) or not name.endswith(self._end):
             return None
-        numbers = tuple(int(number, 16 if len(number) >= 16 else 10) for number in found.groups())
+        if _DIGITS.split(middle) != ["", *self._texts, ""]:
+            return None
+        numbers = tuple(int(number, 16 if len(number) >= 16 else 10) for number in _DIGITS.findall(middle))
         return tuple(-number for number in numbers) if self._is_shifted else numbers
 
 
@@ -92,19 +95,15 @@ def _shared(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _split(text: str) -> list[str]:
-    """The text with each number as the pattern for numbers."""
-    parts: list[str] = []
-    at = 0
-    for number in _DIGITS.finditer(text):
-        parts += [text[at : number.start()], _NUMBER]
-        at = number.end()
-    return [*parts, text[at:]]
-
-
 def is_generation(base: str, name: str) -> bool:
     """Whether `name` is `base` with a number or a date."""
     return name.startswith(base) and _GENERATION.fullmatch(name, len(base)) is not None
+
+
+def starts(base: str, anchor: str | None) -> tuple[str, ...]:
+    """What all names that `newer` gives begin with one of."""
+    scheme = Scheme.of(base, anchor) if anchor is not None else None
+    return (scheme.start,) if scheme is not None else (base + ".", base + "-")
 
 
 def newer(names: list[str], base: str, anchor: str | None, changed: Callable[[str], int] | None = None) -> list[str]:
@@ -140,22 +139,6 @@ def age_of(path: str | None, base: str, anchor: str | None) -> tuple[int, ...]:
     """The age that the name of a path tells; nothing if it tells none."""
     scheme = Scheme.of(base, anchor) if anchor is not None else None
     return (scheme.age(os.path.basename(path)) or ()) if scheme is not None and path is not None else ()
-
-
-class Entry(NamedTuple):
-    """A name in a directory, and the inode that it had when the directory was read."""
-
-    name: str
-    inode: int
-
-
-def entries(directory: str) -> list[Entry]:
-    """What is in a directory, as far as it is no directory; nothing if it cannot be read."""
-    try:
-        with os.scandir(directory) as found:
-            return [Entry(entry.name, entry.inode()) for entry in found if not entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
 
 
 def birth(fd: int) -> int:

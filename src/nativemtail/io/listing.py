@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from bisect import bisect_left
@@ -23,10 +24,14 @@ class _Listing:
 
     def __init__(self, directory: str, number: int) -> None:
         self.watch = number
+        self.made = time.monotonic()
         changed = os.stat(directory).st_mtime_ns
         self.unchanged = changed if time.time_ns() - changed > _CLOCK_GRAIN else None
         """It counts as long as this is the directory's time, if no events come."""
         self.names = sorted(os.listdir(directory))
+
+    def is_good(self, changed: int, since: float) -> bool:
+        return self.watch >= 0 or self.made >= since or self.unchanged == changed
 
     def add(self, name: str) -> None:
         at = bisect_left(self.names, name)
@@ -54,13 +59,16 @@ class Listings:
         self._listings: OrderedDict[tuple[int, int], _Listing] = OrderedDict()
         self._watches: dict[int, _Listing] = {}
 
-    def beginning_with(self, directory: str, *starts: str) -> list[str]:
-        """The names in a directory, as they are now, that begin with one of `starts`.  Raises OSError."""
+    def beginning_with(self, directory: str, *starts: str, since: float = math.inf) -> list[str]:
+        """The names in a directory that begin with one of `starts`, as they are now or were after `since`.
+
+        `since` is a time of the monotonic clock.  Raises OSError.
+        """
         info = os.stat(directory)
         who = info.st_dev, info.st_ino
         self._catch_up()
         listing = self._listings.get(who)
-        if listing is None or (listing.watch < 0 and listing.unchanged != info.st_mtime_ns):
+        if listing is None or not listing.is_good(info.st_mtime_ns, since):
             listing = self._listings[who] = self._list(directory)
             self._trim()
         self._listings.move_to_end(who)
@@ -92,8 +100,8 @@ class Listings:
 
     def _handle(self, event: watch.Event) -> None:
         if event.mask & watch.OVERFLOW:
-            while self._listings:
-                self._drop()
+            for each in self._listings.values():
+                self._unwatch(each)
             return
         listing = self._watches.get(event.watch)
         if listing is None:
@@ -114,7 +122,11 @@ class Listings:
 
     def _drop(self) -> int:
         _, listing = self._listings.popitem(last=False)
+        self._unwatch(listing)
+        return len(listing.names)
+
+    def _unwatch(self, listing: _Listing) -> None:
         if listing.watch >= 0 and self._inotify is not None:
             self._watches.pop(listing.watch, None)
             self._inotify.remove(listing.watch)
-        return len(listing.names)
+            listing.watch = -1

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 
 from nativemtail.io.follow import FileReader, Identity
-from nativemtail.io.generations import Entry, age_of, birth, entries, last_change, name_of, newer
+from nativemtail.io.generations import age_of, birth, is_generation, last_change, name_of, newer, starts
 from nativemtail.io.lineage import LATER, Lineage
+from nativemtail.io.listing import Listings
 from nativemtail.io.loop import Loop
 
 OPEN_AHEAD = 64
@@ -23,6 +25,8 @@ _QUIET = 2
 _RENAMES = 0.001
 _AGAIN = 0.02
 _PATIENCE = 0.1
+_DONE = object()
+_FEW = 64
 
 
 class Succession:
@@ -39,12 +43,16 @@ class Succession:
         adopt: Callable[[str, int], FileReader | None],
         is_read: Callable[[Identity], bool],
         opener: Callable[[str], int],
+        listings: Listings,
     ) -> None:
         self._loop = loop
         self._catch_up = catch_up
         self._adopt = adopt
         self._is_read = is_read
         self._opener = opener
+        self._listings = listings
+        self._since = 0.0
+        self._forget_at = 0
         self._lineages: dict[str, Lineage] = {}
         self._arrivals: dict[str, int] = {}
         self._open: dict[str, float] = {}
@@ -91,16 +99,28 @@ class Succession:
             return
         is_all = self._catch_up()
         now = time.monotonic()
+        gaps: list[Iterator[None]] = []
         for path, limit in list(self._open.items()):
-            lineage = self._lineages[path]
             if is_all or now > limit:
                 del self._open[path]
-                self._close_gap(path, lineage, self._arrivals.pop(path, 0 if is_all else UNKNOWN))
-        for path, lineage in list(self._lineages.items()):
-            if len(lineage) < 2 and path not in self._open:
-                del self._lineages[path]
+                arrivals = self._arrivals.pop(path, 0 if is_all else UNKNOWN)
+                gaps.append(self._close_gap(path, self._lineages[path], arrivals))
+        while gaps:
+            self._since = time.monotonic()  # one listing of a directory does for all
+            gaps = [gap for gap in gaps if next(gap, _DONE) is not _DONE]
+            if gaps:
+                time.sleep(_RENAMES)
+        self._forget()
         if self._open:
             self._loop.after(0 if not is_all else _AGAIN, self.resolve)
+
+    def _forget(self) -> None:
+        """Lineages that have come to their ends; not each time, as there may be many."""
+        if len(self._lineages) >= self._forget_at:
+            for path, lineage in list(self._lineages.items()):
+                if len(lineage) < 2 and path not in self._open:
+                    del self._lineages[path]
+            self._forget_at = 2 * len(self._lineages) + _FEW
 
     def drain(self) -> Iterator[None]:
         """Read all generations to their ends, oldest first."""
@@ -113,7 +133,7 @@ class Succession:
                 return
             yield
 
-    def _close_gap(self, path: str, lineage: Lineage, arrivals: int) -> None:
+    def _close_gap(self, path: str, lineage: Lineage, arrivals: int) -> Iterator[None]:
         before = lineage.before_gap
         last: FileReader | None = None
         base, anchor = self._base(path, lineage), None
@@ -121,7 +141,7 @@ class Succession:
             try:
                 anchor = name_of(before.fd)
                 if anchor is not None or arrivals:
-                    last = self._find(path, base, anchor, lineage, arrivals)
+                    last = yield from self._find(path, base, anchor, lineage, arrivals)
             except OSError as error:
                 if error.errno in LATER:
                     self._look_again(path)
@@ -143,10 +163,13 @@ class Succession:
                     return name_of(reader.fd) or path
         return path
 
-    def _find(self, path: str, base: str, anchor: str | None, lineage: Lineage, arrivals: int) -> FileReader | None:
+    def _find(
+        self, path: str, base: str, anchor: str | None, lineage: Lineage, arrivals: int
+    ) -> Generator[None, None, FileReader | None]:
         """Adopt what the directory has of the gap; the last one, if there is more of it.
 
-        Names that are being shifted may be missing in a listing: it is made again until it has nothing new.
+        Names that are being shifted may be missed: it is looked again until nothing is new and nothing has moved.  So
+        that many searches share a listing, each waits at a `yield` for the next.
         """
         before = lineage.before_gap
         assert before is not None
@@ -155,15 +178,21 @@ class Succession:
         done = {before.identity[1]}
         last: FileReader | None = None
         quiet = 0
+        seen: dict[str, int] = {}
         for _ in range(_LISTINGS):
-            wanted = self._wanted(directory, name, anchor, before, done)
-            for entry in wanted:
+            earlier, seen = seen, self._newer(directory, name, anchor, before)
+            wanted = {
+                entry: inode
+                for entry, inode in seen.items()
+                if inode not in done and not self._is_read((before.identity[0], inode))
+            }
+            for entry, inode in wanted.items():
                 if len(done) > OPEN_AHEAD:
                     return last
-                fd = self._opened(os.path.join(directory, entry.name), entry)
+                fd = self._opened(os.path.join(directory, entry), inode)
                 if fd is None:
                     continue  # it was renamed meanwhile
-                done.add(entry.inode)
+                done.add(inode)
                 if birth(fd) < oldest:
                     os.close(fd)
                     continue
@@ -171,33 +200,53 @@ class Succession:
                 if reader is not None:
                     lineage.insert(reader)
                     last = reader
-            quiet = 0 if wanted else quiet + 1
+            quiet = 0 if wanted else quiet + 1 if seen == earlier else 1
             if quiet == _QUIET or 0 < arrivals <= lineage.behind_gap:
                 break
-            time.sleep(_RENAMES)
+            yield
         return None
 
-    def _wanted(self, directory: str, base: str, anchor: str | None, before: FileReader, done: set[int]) -> list[Entry]:
-        """The entries of rotated files that came after `before` and are not read, oldest first."""
-        listed = {entry.name: entry for entry in entries(directory)}
-        here = [entry.name for entry in listed.values() if entry.inode == before.identity[1]]
-        like = next((name for name in here if name != base), os.path.basename(anchor) if anchor is not None else None)
-        after = newer(list(listed), base, like, partial(last_change, directory))
-        found = [listed[name] for name in after if listed[name].inode not in done]
-        return [entry for entry in found if not self._is_read((before.identity[0], entry.inode))]
+    def _newer(self, directory: str, base: str, anchor: str | None, before: FileReader) -> dict[str, int]:
+        """Rotated files that came after `before`, oldest first, with their inodes: 0 for those that have just gone."""
+        now = name_of(before.fd)
+        like = os.path.basename(now) if now is not None and os.path.dirname(now) == directory else None
+        if like is None or like == base:  # another link of it may be there
+            names = [name for name in self._names(directory, base, None) if is_generation(base, name)]
+            here = (name for name in names if _inode(directory, name) == before.identity[1])
+            like = next(here, os.path.basename(anchor) if anchor is not None else None)
+        names = newer(self._names(directory, base, like), base, like, partial(last_change, directory))
+        found = {name: inode for name in names if (inode := _inode(directory, name)) is not None}
+        return found if name_of(before.fd) == now else {**found, base: 0}  # it was renamed meanwhile
 
-    def _opened(self, path: str, entry: Entry) -> int | None:
-        """The file of an entry, if it still has that name."""
+    def _names(self, directory: str, base: str, like: str | None) -> list[str]:
+        try:
+            return self._listings.beginning_with(directory, *starts(base, like), since=self._since)
+        except OSError as error:
+            if error.errno in LATER:
+                raise
+            return []
+
+    def _opened(self, path: str, inode: int) -> int | None:
+        """The file at `path`, if it still is that one."""
         try:
             fd = self._opener(path)
         except OSError as error:
             if error.errno in LATER:
                 raise
             return None
-        if os.fstat(fd).st_ino == entry.inode:
+        if os.fstat(fd).st_ino == inode:
             return fd
         os.close(fd)
         return None
+
+
+def _inode(directory: str, name: str) -> int | None:
+    """0 if there is no such name any more; None for a directory."""
+    try:
+        info = os.lstat(os.path.join(directory, name))
+    except OSError:
+        return 0
+    return info.st_ino if not stat.S_ISDIR(info.st_mode) else None
 
 
 def _age(reader: FileReader, base: str, like: str | None) -> tuple[int, bool, tuple[int, ...]]:
