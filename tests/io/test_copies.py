@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,41 @@ def test_truncations_that_nobody_saw_are_read_from_the_copies(log: Path) -> None
             lines.insert(len(lines) - 24, b"%d: busy" % turn)
             rig.sink.may_scan.set()
             rig.expect(lines)
+
+
+WAYS = {
+    "tar": "tar -cf ../t $names && rm $names && tar -xf ../t && rm ../t",
+    "cp": "mkdir ../b && cp $names ../b && rm $names && cp ../b/* . && rm -r ../b",
+    "cp -p": "mkdir ../b && cp -p $names ../b && rm $names && cp -p ../b/* . && rm -r ../b",
+    "in place": "mkdir ../b && cp $names ../b && cp ../b/* . && rm -r ../b",
+}
+
+
+@pytest.mark.parametrize("pattern", ["*", "*.log"])
+@pytest.mark.parametrize("linger", [0.4, 30], ids=["later", "soon"])
+@pytest.mark.parametrize("rotate", [create, copytruncate])
+@pytest.mark.parametrize("way", WAYS)
+def test_rotated_files_are_restored(
+    way: str, rotate: Callable[[Path], None], linger: float, pattern: str, tmp_path: Path
+) -> None:
+    """All of them, twice, also those that were there before the start."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    log = folder / "app.log"
+    log.write_bytes(b"before\n")
+    (folder / "app.log.1").write_bytes(b"long before\n")
+    expected: list[bytes] = []
+    with Rig(folder / pattern, settings=replace(QUICK, linger=linger)) as rig:
+        for turn in range(3):
+            append(log, b"%d\n" % turn)
+            expected.append(b"%d" % turn)
+            rig.expect(expected)
+            rotate(log)
+            time.sleep(0.1)
+        time.sleep(0 if linger > 1 else 1)
+        for _ in range(2):
+            subprocess.run(["sh", "-ec", f"cd {folder}; names=$(echo app.log.*); {WAYS[way]}"], check=True)
+            time.sleep(0.5)
+        append(log, b"end\n")
+        rig.expect([*expected, b"end"])
+        rig.stays(rig.lines)

@@ -21,7 +21,7 @@ from nativemtail.io.content import START, recognise
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, Renames, open_as, stands_for
 from nativemtail.io.fifo import FifoReader
 from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
-from nativemtail.io.generations import Made, birth, newer
+from nativemtail.io.generations import Made, birth, is_generation, newer
 from nativemtail.io.lineage import LATER
 from nativemtail.io.links import places
 from nativemtail.io.loop import Loop, in_turns
@@ -251,6 +251,7 @@ class Discovery:
         self._doubtful: dict[Followed, None] = {}
         self._polled: dict[Followed, None] = {}
         self._rotated: dict[str, Followed] = {}
+        self._generations: dict[str, dict[Followed, None]] = {}
         self._pending: dict[str, float] = {}
         self._retrying: set[str] = set()
         self._at_start: dict[str, tuple[Identity, int]] = {}
@@ -823,7 +824,11 @@ class Discovery:
         """A file was truncated; one that is named as a copy may be about to become a copy again."""
         for source in reader.sources[:1]:
             self._note_past(source.name, reader.before_truncation)
-        if reader.lingers is None and reader.paths and self._bases(reader.path):
+        if reader.lingers is not None and reader.paths:
+            self._end_linger(reader)
+        name = reader.path if reader.paths else reader.name
+        if self._bases(name):
+            reader.path = name
             self._begin_settling(reader)
 
     def _note_past(self, name: str, position: Position) -> None:
@@ -849,12 +854,23 @@ class Discovery:
         """Whether `copy` holds what is or will be read by the reader of the file that it is named after."""
         left = self._left.get(copy.identity)
         is_claimed = left is not None and left.offset in (copy.offset, copy.judged) and left.fits(copy.fd)
-        past = (position for base in self._bases(copy.path) for position in self._past.get(base, ()))
+        bases = self._bases(copy.path)
+        rotated = (reader for base in bases for reader in self._generations.get(base, ()) if reader is not copy)
         return (
             is_claimed
             or any(base.is_copied_in(copy.fd) for base in self._readers_of_bases(copy.path))
-            or any(position.fits(copy.fd) for position in past)
+            or any(reader.is_copied_in(copy.fd) for reader in rotated)
+            or any(position.fits(copy.fd) for position in self._past_of(copy.path, bases))
         )
+
+    def _past_of(self, path: str, bases: list[str]) -> Iterator[Position]:
+        """Where logs stood that a file at `path` may be a copy of, one that a backup restored among them."""
+        for base in bases:
+            yield from self._past.get(base, ())
+        if any(is_generation(base, path) for base in bases):
+            yield from self._past.get(path, ())
+            if path in self._rotated:
+                yield self._rotated[path].position
 
     def _is_being_made(self, copy: Followed) -> bool:
         return any(base.is_being_copied(copy.fd) for base in self._readers_of_bases(copy.path))
@@ -873,6 +889,7 @@ class Discovery:
             reader.lingers = self._context.hold(name)
             reader.sources = [reader.lingers]
         self._rotated[name] = reader
+        self._generations.setdefault(reader.lingers.name, {})[reader] = None
         reader.last_data = time.monotonic()
         self._lingering[reader] = None
         self._loop.queue(reader)
@@ -911,6 +928,10 @@ class Discovery:
     def _forget_rotated(self, reader: Followed, source: Source) -> None:
         if self._rotated.get(source.name) is reader:
             del self._rotated[source.name]
+        rotated = self._generations.get(source.name, {})
+        rotated.pop(reader, None)
+        if not rotated:
+            self._generations.pop(source.name, None)
         self._context.release(source)
 
     def _rescue(self) -> list[watch.Event]:
