@@ -12,6 +12,7 @@ import pytest
 from rig import Rig, append
 
 from nativemtail._core import Lookout
+from nativemtail.io.follow import FileReader
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
@@ -78,6 +79,26 @@ def test_saved_by_an_editor(log: Path, settings: Settings, backup: str, keep: bo
         append(log, b"end\n")
         rig.expect([b"1", b"2", b"3", b"end"])
         rig.stays(rig.lines, 0.5)
+
+
+def test_it_outgrows_the_old_one_while_they_are_compared(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest: list[bytes] = []
+    real = FileReader.holds
+
+    def holds(self: FileReader, fd: int) -> bool:
+        if rest:
+            append(log, rest.pop())
+        return real(self, fd)
+
+    monkeypatch.setattr(FileReader, "holds", holds)
+    log.write_bytes(LONG)
+    with Rig(log, settings=replace(WATCHING, linger=5)) as rig:
+        append(log, b"1\n")
+        rig.expect([b"1"])
+        log.rename(f"{log}~")
+        rest.append(LONG[7000:] + b"1\n2\n")
+        append(log, LONG[:7000])
+        rig.expect([b"1", b"2"])
 
 
 @pytest.mark.parametrize("pause", PAUSES)

@@ -59,7 +59,8 @@ class Doubt:
         is_whole = new.st_size >= position.offset
         is_alike = position.fits(fd) if is_whole else not new.st_size or before.holds(fd)
         if not is_alike:
-            return False
+            # It may have grown beyond the old one while they were compared.
+            return None if not is_whole and os.fstat(fd).st_size >= position.offset else False
         if not old.st_nlink:
             return is_whole and new.st_mtime_ns <= old.st_ctime_ns  # it was written before the old one was deleted
         if is_whole and (last_name_of(before.fd) or "").endswith(_BACKUP) and _is_telling(fd, position.offset):
