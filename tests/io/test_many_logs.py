@@ -124,3 +124,26 @@ def test_the_cost_grows_with_the_number(
         assert calls["lists"] < FEW
         assert calls["sleeps"] < FEW
         assert calls["looks"] < 50 * number
+
+
+@pytest.mark.parametrize("rotate", [numbered, dated, twice])
+def test_stopped_after_events_were_lost(
+    rotate: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep that makes up for them is not done yet: at the end it is."""
+    lose_events(monkeypatch, [True])
+    logs = [tmp_path / f"{i:05}.log" for i in range(FEW)]
+    for log in logs:
+        log.write_bytes(b"before\n")
+    other = tmp_path / "other.log"
+    other.touch()
+    with Rig(tmp_path / "*.log", settings=QUICK) as rig:
+        append(other, b"stop\n")
+        rig.sink.may_scan.clear()
+        rig.wait(lambda: rig.sink.entered)
+        for log in logs:
+            rotate(log)
+            append(log, b"new\n")
+        rig.tailer.stop()
+        rig.sink.may_scan.set()
+    assert [rig.of(log) for log in logs] == [[b"unseen", b"new"] if rotate is twice else [b"new"]] * FEW
