@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from itertools import islice
 
 from nativemtail.io.follow import FileReader, Identity
 from nativemtail.io.generations import age_of, birth, is_generation, last_change, name_of, newer, starts
@@ -27,6 +28,8 @@ _AGAIN = 0.02
 _PATIENCE = 0.1
 _DONE = object()
 _FEW = 64
+_AT_ONCE = 2048
+"""So many gaps share a listing; the loop goes on in between."""
 
 
 class Succession:
@@ -100,7 +103,7 @@ class Succession:
         is_all = self._catch_up()
         now = time.monotonic()
         gaps: list[Iterator[None]] = []
-        for path, limit in list(self._open.items()):
+        for path, limit in list(islice(self._open.items(), _AT_ONCE)):
             if is_all or now > limit:
                 del self._open[path]
                 arrivals = self._arrivals.pop(path, 0 if is_all else UNKNOWN)
@@ -126,6 +129,9 @@ class Succession:
         """Read all generations to their ends, oldest first."""
         while True:
             self.resolve()
+            for _ in range(len(self._open) // _AT_ONCE):
+                yield
+                self.resolve()
             for lineage in list(self._lineages.values()):
                 for reader in lineage.ready():
                     yield from reader.drain()
