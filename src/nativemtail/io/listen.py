@@ -172,10 +172,10 @@ class _Connection:
         elif self._silent:
             self._listener.drop(self)
 
-    def drain(self) -> Iterator[None]:
-        """Read what is there, and what the peer may have sent until now; then deliver the unterminated rest."""
+    def drain(self, more: int) -> Iterator[None]:
+        """Read what is there, and `more` that may be on its way; then deliver the unterminated rest."""
         self._left = waiting(self.fileno())
-        room = self._left + _IN_FLIGHT
+        room = self._left + more
         while room > 0 and (count := self.read()):
             self._left -= count
             room -= count
@@ -304,7 +304,9 @@ class StreamListener:
     def drain(self) -> Iterator[None]:
         """Accept who waits, read what is there, deliver the unterminated rests."""
         self._accept(_BACKLOG)
-        yield from in_turns(connection.drain() for connection in list(self._connections))
+        connections = list(self._connections)
+        share = _IN_FLIGHT // max(1, len(connections))  # so that a crowd that goes on sending has an end
+        yield from in_turns(connection.drain(share) for connection in connections)
 
     def give_up(self) -> int:
         """Leave what `drain` did not come to; how many bytes that is."""
