@@ -166,3 +166,20 @@ def test_rotated_files_are_restored(
         append(log, b"end\n")
         rig.expect([*expected, b"end"])
         rig.stays(rig.lines)
+
+
+@pytest.mark.parametrize("linger", [0.4, 30], ids=["later", "soon"])
+def test_a_rotated_file_from_before_the_start_is_overwritten(linger: float, log: Path) -> None:
+    log.write_bytes(b"before\n")
+    first, second = Path(f"{log}.1"), Path(f"{log}.2")
+    first.write_bytes(b"long before\n")
+    with Rig(f"{log}*", settings=replace(QUICK, linger=linger)) as rig:
+        create(log)
+        time.sleep(0.2 if linger > 1 else 1)
+        for path, text in ((first, b"before\n"), (second, b"long before\n")):
+            os.truncate(path, 0)
+            time.sleep(0.2)
+            append(path, text)
+        time.sleep(0.3)
+        append(log, b"end\n")
+        rig.expect([b"end"])

@@ -860,14 +860,16 @@ class Discovery:
             is_claimed
             or any(base.is_copied_in(copy.fd) for base in self._readers_of_bases(copy.path))
             or any(reader.is_copied_in(copy.fd) for reader in rotated)
-            or any(position.fits(copy.fd) for position in self._past_of(copy.path, bases))
+            or any(position.fits(copy.fd) for position in self._past_of(copy, bases))
         )
 
-    def _past_of(self, path: str, bases: list[str]) -> Iterator[Position]:
-        """Where logs stood that a file at `path` may be a copy of, one that a backup restored among them."""
+    def _past_of(self, copy: Followed, bases: list[str]) -> Iterator[Position]:
+        """Where logs stood that it may be a copy of; one that a backup restored is a copy of what it was."""
+        path = copy.path
         for base in bases:
             yield from self._past.get(base, ())
         if any(is_generation(base, path) for base in bases):
+            yield copy.before_truncation
             yield from self._past.get(path, ())
             if path in self._rotated:
                 yield self._rotated[path].position
