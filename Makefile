@@ -55,6 +55,7 @@ quick: $(CORE) $(VENV)/test.stamp
 ## lint      style, types, spelling, import rules
 lint: $(CORE) $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/codespell
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports

@@ -1,7 +1,7 @@
 """The running daemon beside mtail: latency, idle cost, scrapes, and a soak (see perf/README.md).
 
-    python perf/daemon.py latency idle scrape soak --record
-    python perf/daemon.py soak --seconds 180 --subjects nativemtail
+python perf/daemon.py latency idle scrape soak --record
+python perf/daemon.py soak --seconds 180 --subjects nativemtail
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PATIENCE = 60.0
 WORDS = [f"word{number:02d}" for number in range(50)]
 
 PROBE = "gauge probe\n/^probe (?P<number>\\d+)$/ {\n  probe = $number\n}\n"
-SERIES = 'counter series_total by a, b\n/^series (?P<a>\\w+) (?P<b>\\w+)$/ {\n  series_total[$a][$b]++\n}\n'
+SERIES = "counter series_total by a, b\n/^series (?P<a>\\w+) (?P<b>\\w+)$/ {\n  series_total[$a][$b]++\n}\n"
 SOAK = """counter lines_total
 counter words_total by word
 histogram sizes buckets 0, 100, 1000, 10000

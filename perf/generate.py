@@ -1,6 +1,6 @@
 """Seeded logs to measure with: a kind always gives the same bytes, and a smaller size a prefix of them.
 
-    python perf/generate.py syslog 100        # writes perf/inputs/syslog-100MB.log
+python perf/generate.py syslog 100        # writes perf/inputs/syslog-100MB.log
 """
 
 from __future__ import annotations
@@ -62,8 +62,23 @@ class Source:
 
 
 WORDS = (
-    "articles", "assets", "images", "api", "users", "orders", "search", "static", "blog",
-    "docs", "download", "cart", "media", "feed", "news", "tags", "admin",
+    "articles",
+    "assets",
+    "images",
+    "api",
+    "users",
+    "orders",
+    "search",
+    "static",
+    "blog",
+    "docs",
+    "download",
+    "cart",
+    "media",
+    "feed",
+    "news",
+    "tags",
+    "admin",
 )
 METHODS = ("GET",) * 16 + ("POST",) * 3 + ("HEAD", "PUT", "DELETE")
 STATUSES = (200,) * 30 + (304,) * 6 + (302, 301, 404, 404, 404, 403, 206, 201, 500, 503)

@@ -34,7 +34,7 @@ COUNT = "counter n\n/{}/ {{\n  n++\n}}\n"
         ("counter n\n/ xyz: (\\S+)/ {\n  $1 =~ /^q/ {\n    n++\n  }\n}\n", ["a text of the program's own"]),
         ("/foobar/ {\n}\n", ["never runs: it can change nothing"]),
         (
-            "counter n\n/^(\\w+ +\\d+) / {\n  strptime($1, \"Jan _2\")\n  /zebra/ {\n    n++\n  }\n}\n",
+            'counter n\n/^(\\w+ +\\d+) / {\n  strptime($1, "Jan _2")\n  /zebra/ {\n    n++\n  }\n}\n',
             ["or the time at the start of the line is wrong", "tried on every line that the program runs on"],
         ),
     ],

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "src" / "nativemtail"
     "command",
     [
         pytest.param([sys.executable, "-m", "ruff", "check", "--no-cache", "."], id="ruff"),
+        pytest.param([sys.executable, "-m", "ruff", "format", "--no-cache", "--check", "."], id="ruff-format"),
         pytest.param([str(Path(sys.executable).with_name("codespell"))], id="codespell"),
         pytest.param([sys.executable, "-m", "mypy"], id="mypy"),
         pytest.param([str(Path(sys.executable).with_name("lint-imports")), "--no-cache"], id="import-linter"),

@@ -51,7 +51,7 @@ DELETE_THIS = "\tTry deleting from a dimensioned metric with this as an index."
 DELETE_INDEX = "\tTry deleting an index from this dimensioned metric."
 NEXT = "\tTry adding a `next' statement inside the `{}' block."
 LAYOUT = "\tRefer to the documentation at https://golang.org/pkg/time/#pkg-constants for advice."
-UNDERSCORE = "\n\tNo `_' can be read: capture date and time each, and write strptime($date + \" \" + $time, …)."
+UNDERSCORE = '\n\tNo `_\' can be read: capture date and time each, and write strptime($date + " " + $time, …).'
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def test_times_that_are_nearly_the_last_one_are_told_apart(pattern: str, layout:
     ("program", "line"),
     [
         ("counter c\n/never/ {\n  c++\n}\n", b"quiet\n"),
-        (f"counter c\n/^{TIME} / {{\n  strptime($t, \"Jan _2 15:04:05\")\n  /never/ {{\n    c++\n  }}\n}}\n", LINE),
+        (f'counter c\n/^{TIME} / {{\n  strptime($t, "Jan _2 15:04:05")\n  /never/ {{\n    c++\n  }}\n}}\n', LINE),
         ("counter c\n/$/ {\n  c++\n}\n", b"x\n"),
     ],
     ids=["no candidates", "residues", "each line runs"],

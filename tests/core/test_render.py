@@ -321,16 +321,21 @@ def test_equal_values_under_other_names_are_no_duplicates() -> None:
 
 
 def test_one_shot_wants_the_same_label_names() -> None:
-    metrics = [Metric("c", f"{p}.mtail", COUNTER, INT, keys, source=f"{p}.mtail:1:9") for p, keys in
-               (("a", ("x",)), ("b", ("x", "y")))]
+    metrics = [
+        Metric("c", f"{p}.mtail", COUNTER, INT, keys, source=f"{p}.mtail:1:9")
+        for p, keys in (("a", ("x",)), ("b", ("x", "y")))
+    ]
     for metric in metrics:
         _core._store_add(metric, ["v"] * len(metric.keys))
     store = stored(*metrics)
     assert samples(store) == ['c{prog="a.mtail",x="v"} 1', 'c{prog="b.mtail",x="v",y="v"} 1']
-    with pytest.raises(ValueError, match=re.escape(
-        "descriptors reported by collector have inconsistent label names or help strings for the same fully-qualified "
-        'name, offender is Desc{fqName: "c", help: "defined at a.mtail:1:9", constLabels: {}, variableLabels: ['
-    )):
+    with pytest.raises(
+        ValueError,
+        match=re.escape(
+            "descriptors reported by collector have inconsistent label names or help strings for the same fully-qualified "
+            'name, offender is Desc{fqName: "c", help: "defined at a.mtail:1:9", constLabels: {}, variableLabels: ['
+        ),
+    ):
         page(store, strict=True)
 
 
@@ -383,7 +388,10 @@ def test_openmetrics() -> None:
     )
     families = {f.name: f for f in parse_openmetrics(text + "# EOF\n")}
     assert {name: family.type for name, family in families.items()} == {
-        "h": "histogram", "hits": "unknown", "level": "gauge", "misses": "counter",
+        "h": "histogram",
+        "hits": "unknown",
+        "level": "gauge",
+        "misses": "counter",
     }
 
 
@@ -589,8 +597,16 @@ def test_json_strings_mean_what_they_say(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (3.0, "3"), (-0.0, "-0"), (0.1, "0.1"), (1e-6, "0.000001"), (1e-7, "1e-7"), (1e20, "100000000000000000000"),
-        (1e21, "1e+21"), (NAN, '"NaN"'), (INF, '"+Inf"'), (-INF, '"-Inf"'),
+        (3.0, "3"),
+        (-0.0, "-0"),
+        (0.1, "0.1"),
+        (1e-6, "0.000001"),
+        (1e-7, "1e-7"),
+        (1e20, "100000000000000000000"),
+        (1e21, "1e+21"),
+        (NAN, '"NaN"'),
+        (INF, '"+Inf"'),
+        (-INF, '"-Inf"'),
     ],
 )
 def test_json_numbers(value: float, text: str) -> None:
@@ -685,6 +701,7 @@ b x 7 100000000.5
 
 def build_like_mtail() -> Store:
     """The store after PROGRAM on LOG, by hand."""
+
     def declare(name: str, kind: int, type_: int, column: str, *keys: str, **options: Any) -> Metric:
         return Metric(name, "p.mtail", kind, type_, keys, f"p.mtail:{column}", **options)
 
@@ -724,9 +741,24 @@ def mtail() -> Any:
             Path(folder, "p.mtail").write_text(PROGRAM.replace("limit 3", "limit 30"))
             Path(folder, "log").write_text(LOG)
             done = subprocess.run(
-                ["mtail", "-one_shot", f"-one_shot_format={form}", "-progs", "p.mtail", "-logs", "log",
-                 "-logtostderr", "-unix_socket", f"{folder}/socket{os.getpid()}", *flags],
-                cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+                [
+                    "mtail",
+                    "-one_shot",
+                    f"-one_shot_format={form}",
+                    "-progs",
+                    "p.mtail",
+                    "-logs",
+                    "log",
+                    "-logtostderr",
+                    "-unix_socket",
+                    f"{folder}/socket{os.getpid()}",
+                    *flags,
+                ],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
             )
         assert done.returncode == 0, done.stderr
         return done.stdout

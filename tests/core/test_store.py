@@ -211,8 +211,15 @@ class StoreMachine(RuleBasedStateMachine):
     def drop(self, i: int) -> None:
         if i < len(self.kept):
             snapshot, of, was = self.kept.pop(i)
-            assert repr([(r.labels, (r.count, r.sum, r.buckets) if r.value is None else r.value, r.time, r.expiry)
-                         for r in snapshot.rows(of)]) == was
+            assert (
+                repr(
+                    [
+                        (r.labels, (r.count, r.sum, r.buckets) if r.value is None else r.value, r.time, r.expiry)
+                        for r in snapshot.rows(of)
+                    ]
+                )
+                == was
+            )
 
     @invariant()
     def agrees(self) -> None:

@@ -14,7 +14,7 @@ from systems import PROJECT
 from nativemtail.options import FLAGS
 
 PAGE = (PROJECT / "docs/migrating.md").read_text()
-FAULTY = "counter n\n/$/ {\n  n = 1 / strtol(\"0\", 10)\n}\n"
+FAULTY = 'counter n\n/$/ {\n  n = 1 / strtol("0", 10)\n}\n'
 
 
 def rows(heading: str) -> list[str]:

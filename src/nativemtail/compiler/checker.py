@@ -691,7 +691,7 @@ def _meant(layout: str) -> str:
     if meant:
         return f"\n\tWrite {quote(meant)}."
     if layouthints.has_underscore(layout):
-        return "\n\tNo `_' can be read: capture date and time each, and write strptime($date + \" \" + $time, …)."
+        return '\n\tNo `_\' can be read: capture date and time each, and write strptime($date + " " + $time, …).'
     return ""
 
 
