@@ -333,7 +333,8 @@ def test_one_shot_wants_the_same_label_names() -> None:
         ValueError,
         match=re.escape(
             "descriptors reported by collector have inconsistent label names or help strings for the same "
-            'fully-qualified name, offender is Desc{fqName: "c", help: "defined at a.mtail:1:9", constLabels: {}, variableLabels: ['
+            'fully-qualified name, offender is Desc{fqName: "c", help: "defined at a.mtail:1:9", constLabels: {}, '
+            "variableLabels: ["
         ),
     ):
         page(store, strict=True)
