@@ -113,8 +113,9 @@ class Rig:
         assert self.lines == wanted
 
     def stays(self, lines: Iterable[bytes], seconds: float = 0.2) -> None:
+        wanted = list(lines)
         time.sleep(seconds)
-        assert self.lines == list(lines)
+        assert self.lines == wanted
 
 
 def append(path: Path, text: bytes) -> None:
