@@ -56,28 +56,35 @@ def decoder(content: Content, raw: io.RawIOBase) -> Decoder:
     raise Corrupt(f"compressed ({content.name}), which cannot be read: decompress it first")
 
 
-class GzipDecoder:
-    """The members of a gzip file (RFC 1952), one after another; zeros behind the last are padding."""
+class _MembersDecoder:
+    """A file of members, one after another, that each begin with `magic`; zeros behind each are padding."""
 
-    def __init__(self, raw: io.RawIOBase) -> None:
+    def __init__(self, raw: io.RawIOBase, name: str, magic: bytes) -> None:
         self.position = 0
         self._raw = raw
+        self._name = name
+        self._magic = magic
         self._input = b""
-        self._member: zlib._Decompress | None = None
+        self._inside = False
         self._error = ""
 
     def readinto(self, target: memoryview) -> int:
         while not self._error:
-            if self._member is None and not self._next_member():
+            if not self._inside and not self._next_member():
                 return 0
-            if not self._input and not self._fill():
-                self._error = "unexpected end of file"
-                break
             output = self._decode(len(target))
             if output:
                 target[: len(output)] = output
                 return len(output)
         raise Corrupt(self._error)
+
+    def _begin(self) -> None:
+        """A member begins with the input."""
+        raise NotImplementedError
+
+    def _decode(self, limit: int) -> bytes:
+        """What comes out next, at most `limit` bytes; sets `_error`, or clears `_inside` at the end of the member."""
+        raise NotImplementedError
 
     def _fill(self) -> bool:
         more = self._raw.read(INPUT_SIZE) or b""
@@ -91,17 +98,34 @@ class GzipDecoder:
         while True:
             if not first:
                 self._input = self._input.lstrip(b"\0")
-            if len(self._input) >= len(_GZIP_MAGIC) or not self._fill():
+            if len(self._input) >= len(self._magic) or not self._fill():
                 break
-        if self._input and not self._input.startswith(_GZIP_MAGIC):
-            early = self._input == _GZIP_MAGIC[:1]
-            self._error = "unexpected end of file" if early else "not in gzip format" if first else "trailing garbage"
+        if not self._input:
+            return False
+        if not self._input.startswith(self._magic):
+            early = self._magic.startswith(self._input)
+            other = f"not in {self._name} format" if first else "trailing garbage"
+            self._error = str(Truncated()) if early else other
             raise Corrupt(self._error)
-        self._member = zlib.decompressobj(wbits=31) if self._input else None
-        return bool(self._input)
+        self._begin()
+        self._inside = True
+        return True
+
+
+class GzipDecoder(_MembersDecoder):
+    """A gzip file (RFC 1952)."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__(raw, "gzip", _GZIP_MAGIC)
+        self._member: zlib._Decompress
+
+    def _begin(self) -> None:
+        self._member = zlib.decompressobj(wbits=31)
 
     def _decode(self, limit: int) -> bytes:
-        assert self._member is not None
+        if not self._input and not self._fill():
+            self._error = str(Truncated())
+            return b""
         before = self._member.copy()
         try:
             output = self._member.decompress(self._input, limit)
@@ -110,7 +134,7 @@ class GzipDecoder:
             return _salvage(before, self._input, limit)
         if self._member.eof:
             self._input = self._member.unused_data
-            self._member = None
+            self._inside = False
         else:
             self._input = self._member.unconsumed_tail
         return output
@@ -154,8 +178,8 @@ def _bzip2(raw: io.RawIOBase) -> StreamsDecoder:
     return StreamsDecoder(raw, "bzip2", b"BZh", bz2.BZ2Decompressor, (OSError, ValueError, EOFError))
 
 
-class StreamsDecoder:
-    """The streams of an xz or bzip2 file, one after another; zeros behind each are padding.
+class StreamsDecoder(_MembersDecoder):
+    """An xz or bzip2 file, whose members are called streams.
 
     Their libraries throw away the output of a call that fails, and cannot copy their state: a damaged stream is decoded
     once more, and byte by byte where it failed.
@@ -169,57 +193,20 @@ class StreamsDecoder:
         make: Callable[[], _Stream],
         errors: tuple[type[Exception], ...],
     ) -> None:
-        self.position = 0
-        self._raw = raw
-        self._name = name
-        self._magic = magic
+        super().__init__(raw, name, magic)
         self._make = make
         self._errors = errors
-        self._input = b""
-        self._stream: _Stream | None = None
+        self._stream: _Stream
         self._began = 0
         self._given = 0
-        self._error = ""
 
-    def readinto(self, target: memoryview) -> int:
-        while not self._error:
-            if self._stream is None and not self._next_stream():
-                return 0
-            output = self._decode(len(target))
-            if output:
-                target[: len(output)] = output
-                return len(output)
-        raise Corrupt(self._error)
-
-    def _fill(self) -> bool:
-        more = self._raw.read(INPUT_SIZE) or b""
-        self._input += more
-        self.position += len(more)
-        return bool(more)
-
-    def _next_stream(self) -> bool:
-        """Whether another stream begins."""
-        first = self.position == 0
-        while True:
-            if not first:
-                self._input = self._input.lstrip(b"\0")
-            if len(self._input) >= len(self._magic) or not self._fill():
-                break
-        if not self._input:
-            return False
-        if not self._input.startswith(self._magic):
-            early = self._magic.startswith(self._input)
-            other = f"not in {self._name} format" if first else "trailing garbage"
-            self._error = str(Truncated()) if early else other
-            raise Corrupt(self._error)
+    def _begin(self) -> None:
         self._began = self.position - len(self._input)
         self._given = 0
         self._stream = self._make()
-        return True
 
     def _decode(self, limit: int) -> bytes:
         stream = self._stream
-        assert stream is not None
         data = b""
         if stream.needs_input:
             if not self._input and not self._fill():
@@ -234,7 +221,7 @@ class StreamsDecoder:
         self._given += len(output)
         if stream.eof:
             self._input = stream.unused_data
-            self._stream = None
+            self._inside = False
         return output
 
     def _salvage(self, limit: int) -> bytes:
