@@ -28,7 +28,7 @@ log = Log(__name__)
 SUBDIRECTORY = "nativemtail-plans"
 MAX_FILES = 64
 MAX_SIZE = 64_000_000
-"""Bytes of all files; the oldest of more give way."""
+"""Bytes of all files; the oldest are deleted beyond that."""
 
 _MAGIC = b"nativemtail cache 2\n"
 _CHECK = struct.Struct("<QL")

@@ -1,4 +1,4 @@
-"""What the process says of itself: mtail's self-metrics, ours, and those of prometheus-client.
+"""Metrics about the process itself: mtail's self-metrics, ours, and those of prometheus-client.
 
 Nothing is pushed here while lines flow.  At a scrape the parts of the daemon, known by the protocols below, are
 asked for their counts; only events without a home of their own (exports, latencies) are counted here.

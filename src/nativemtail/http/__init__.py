@@ -1,1 +1,1 @@
-"""The HTTP side of the daemon: who may ask, the listener, and what it answers."""
+"""The HTTP side of the daemon: the listener, access control, and the pages."""
