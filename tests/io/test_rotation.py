@@ -21,17 +21,21 @@ NOTHING_KEPT = ("delete", "replace", "symlink", "copytruncate-one")
 """Here a rotation takes the file away, and nobody can read what is gone before he was scheduled: the writer waits
 until the reader has begun with each file.  What a writer loses who waits for nobody: tests/daemon/test_rotation.py."""
 
+KEPT = dict.fromkeys(NOTHING_KEPT, 0) | {"rename": 15, "copytruncate": 15}
+"""So many rotations the writer may be ahead.  The numbered ones keep 20 files, so that one that is further ahead
+overwrites what was not read; others keep all."""
+
 
 def write(rig: Rig, way: str, log: Path, rotations: int) -> None:
     """Run the writer; its standard input lets it rotate."""
     command = [sys.executable, "-S", rotating.__file__, way, str(log), *map(str, (rotations, LINES, WIDTH))]
-    if way not in NOTHING_KEPT:
+    if way not in KEPT:
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         return
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as writer:
         assert writer.stdin is not None
-        for turn in range(rotations):
-            rig.wait(lambda turn=turn: bool(rig.lines) and int(rig.lines[-1].split()[0]) >= turn, patience=10)
+        for turn in range(-KEPT[way], rotations - KEPT[way]):
+            rig.wait(lambda turn=turn: turn < 0 or (rig.lines and int(rig.lines[-1].split()[0]) >= turn), patience=30)
             writer.stdin.write("\n")
             writer.stdin.flush()
     assert writer.returncode == 0
