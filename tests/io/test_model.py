@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 from rig import Rig
 
@@ -147,6 +147,7 @@ class World:
 @pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(operations=st.lists(OPERATIONS, max_size=25))
+@example(operations=10 * [("copytruncate",), ("rename",)])
 def test_every_line_once(pattern: str, operations: list[tuple[object, ...]]) -> None:
     note(repr(operations))
     with tempfile.TemporaryDirectory() as folder:

@@ -123,7 +123,7 @@ class Followed(FileReader):
             self.descriptors.used(self)
         if not self.decide():
             return False
-        if not self.settling or self.judge(self):
+        if self.has_copies or not self.settling or self.judge(self):
             return super().turn()
         if self.skip_to_end():
             self.last_data = time.monotonic()
@@ -917,7 +917,8 @@ class Discovery:
         if not reader.paths:
             self._close(reader)
             return
-        reader.finish()
+        if not reader.has_copies:  # or its last line may go on there
+            reader.finish()
         del self._lingering[reader]
         lingers, reader.lingers = reader.lingers, None
         if lingers is not None:

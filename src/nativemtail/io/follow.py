@@ -238,6 +238,11 @@ class FileReader:
             # It was empty when it was opened, so copies from before are of what it held before.
             self._oldest_copy = self.last_data_wall
 
+    @property
+    def has_copies(self) -> bool:
+        """Whether copies of what it held before a truncation are yet to be read."""
+        return bool(self._copies)
+
     def turn(self) -> bool:
         """Read once; whether there may be more at once."""
         if self.closed or self._waits():
