@@ -71,7 +71,9 @@ class World:
         self.append(self.files[-1 - lines % len(self.files)], self.text(1, whole))
 
     def wait(self) -> None:
-        self.rig.wait(lambda: self.rig.tailer.counters.log_bytes_total.total() >= self.bytes)
+        # What is written to a log that was truncated and renamed waits until it is quiet: it may become a copy.
+        patience = 2 * SLOW.flush
+        self.rig.wait(lambda: self.rig.tailer.counters.log_bytes_total.total() >= self.bytes, patience)
 
     def shift(self) -> None:
         for number in range(KEEP, 0, -1):
