@@ -40,6 +40,7 @@ _SWEEP_PAUSE = 0.005
 _LINGER_TICK = 0.25
 _DOUBT_TICK = 0.05
 _SETTLE_LIMIT = 60.0
+_WANTED = 1.0
 _CLOCK_GRAIN = 20_000_000
 _STALE_WAIT = 1.0
 _RETRY_LIMIT = 4.0
@@ -810,7 +811,7 @@ class Discovery:
             copy.is_proven = size >= _SURE or not self._is_being_made(copy)
             return False
         waiting = [base for base in self._readers_of_bases(copy.path) if base.may_want_copies()]
-        if waiting and time.monotonic() < self._settling.get(copy, 0.0) - _SETTLE_LIMIT + self._context.settings.flush:
+        if waiting and time.monotonic() < self._settling.get(copy, 0.0) - _SETTLE_LIMIT + _WANTED:
             for base in waiting:
                 self._loop.queue(base)
             copy.judged = -1
