@@ -143,9 +143,9 @@ def test_a_database_of_another_machine_is_compiled_anew(
     progs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = counts(start(progs, tmp_path))
-    real = compiler.stored.dump
+    real = compiler.serialize.dump
     for damage in (b"", b"no database" * 100):
-        monkeypatch.setattr(compiler.stored, "dump", lambda programs, tables, _, d=damage: real(programs, tables, d))
+        monkeypatch.setattr(compiler.serialize, "dump", lambda programs, tables, _, d=damage: real(programs, tables, d))
         (progs / "two.mtail").write_bytes(TWO + b"\n" * (1 + len(damage)))
         start(progs, tmp_path)
         assert counts(start(progs, tmp_path)) == expected
@@ -161,7 +161,7 @@ def test_a_defect_of_the_cache_s_costs_no_more_than_time(
         raise RecursionError("too deep")
 
     with monkeypatch.context() as patch:
-        patch.setattr(compiler.stored, stage, failing)
+        patch.setattr(compiler.serialize, stage, failing)
         (progs / "two.mtail").write_bytes(TWO + (b"\n" if stage == "dump" else b""))
         assert counts(start(progs, tmp_path)) == expected
     assert counts(start(progs, tmp_path)) == expected

@@ -81,7 +81,7 @@ def test_another_version_gets_nothing(directory: Path, monkeypatch: pytest.Monke
 def test_versions_name_python_the_core_and_the_compiler() -> None:
     found = cache.versions()
     assert found.startswith(nativemtail.__version__ + "\n")
-    assert all(name in found for name in ("3.", "_core.", "parser.py", "syntax.py", "builder.py"))
+    assert all(name in found for name in ("3.", "_core.", "parser.py", "onepass.py", "builder.py"))
 
 
 @pytest.mark.slow

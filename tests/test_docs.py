@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from nativemtail import compiler, selfmetrics
-from nativemtail.compiler.regex import captypes, syntax
+from nativemtail.compiler.regex import captypes, parser
 from nativemtail.options import FLAGS, NEGATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -278,7 +278,7 @@ def test_group_types() -> None:
     table = [row for page in PAGES for row in rows(page, "Group")]
     assert len(table) > 10
     for group, kind, *_ in table:
-        assert (group, captypes.group_types(syntax.parse(f"({group})".encode()))[0]) == (group, kind)
+        assert (group, captypes.group_types(parser.parse(f"({group})".encode()))[0]) == (group, kind)
 
 
 def test_times(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 
 from nativemtail import cache, compiler
 from nativemtail._core import Metric, Plan, TimeZone
-from nativemtail.compiler import stored
+from nativemtail.compiler import serialize
 from nativemtail.compiler.program import Program
 from nativemtail.compiler.tables import Tables
 from nativemtail.log import Log
@@ -74,14 +74,14 @@ class Builder:
 
     def _remember(self, programs: Sequence[Program], tables: Tables, built: Plan) -> None:
         try:
-            self._cache.put(self._place, repr(self._limits), stored.dump(programs, tables, built.database()))
+            self._cache.put(self._place, repr(self._limits), serialize.dump(programs, tables, built.database()))
         except Exception as error:
             log.debug("what was compiled is not kept: %r", error)
 
-    def _read(self) -> stored.Stored | None:
+    def _read(self) -> serialize.Stored | None:
         try:
             data = self._cache.get(self._place, repr(self._limits))
-            return None if data is None else stored.load(data)
+            return None if data is None else serialize.load(data)
         except Exception as error:
             log.debug("what was kept is not used: %r", error)
             return None
@@ -96,7 +96,7 @@ class Builder:
     def _from_cache(self, programs: Sequence[tuple[Program, list[Metric]]]) -> Plan | None:
         if self._known is None:
             return None
-        keys = [stored.key(program) for program, _ in programs]
+        keys = [serialize.key(program) for program, _ in programs]
         try:
             tables = self._known.plan(keys, [metrics for _, metrics in programs])
             return self._plan(tables, self._known.database) if tables else None

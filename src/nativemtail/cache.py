@@ -52,8 +52,10 @@ def default_directory() -> str:
 def versions() -> str:
     """Changes with whatever makes the bytes: this version, Python, and the installed files of this package."""
     package = os.path.dirname(__file__)
+    compiler = os.path.join(package, "compiler")
+    parts = ("codegen", "optimize", "prefilter", "regex")
     found = [__version__, sys.version]
-    for directory in (package, os.path.join(package, "compiler"), os.path.join(package, "compiler", "regex")):
+    for directory in (package, compiler, *(os.path.join(compiler, part) for part in parts)):
         with os.scandir(directory) as entries:
             files = [entry for entry in entries if entry.name.endswith((".py", ".so"))]
         for entry in sorted(files, key=lambda entry: entry.name):

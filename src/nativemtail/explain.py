@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nativemtail._core import Cost, Metric, Profile
-from nativemtail.compiler import Program, disasm, gates, plan
+from nativemtail.compiler import Program, disasm, plan
+from nativemtail.compiler.prefilter import guards
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 from nativemtail.text import duration
 
@@ -107,7 +108,7 @@ def _engine_hint(flags: int) -> str:
 
 def _verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
     if spec.gate is None:
-        line = gates.first_unguarded(program, plan.costs(program))
+        line = guards.first_unguarded(program, plan.costs(program))
         return f"runs on every line: line {line} changes a metric without a pattern that has a gate"
     if not spec.gate:
         return "never runs: it can change nothing"

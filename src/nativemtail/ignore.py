@@ -18,7 +18,7 @@ def ignore(pattern: str) -> Callable[[str], object]:
     """
     if not pattern:
         return lambda name: False
-    from nativemtail.compiler.regex.syntax import RegexError, parse
+    from nativemtail.compiler.regex.parser import RegexError, parse
 
     try:
         tree = parse(pattern.encode("utf-8", "surrogateescape"))
@@ -32,7 +32,7 @@ def ignore(pattern: str) -> Callable[[str], object]:
 def _to_python(node: object) -> str:
     import re
 
-    from nativemtail.compiler.regex import syntax as go
+    from nativemtail.compiler.regex import parser as go
 
     match node:
         case go.Literal(runes=runes, fold=fold):

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nativemtail._core import _test_seek
-from nativemtail.compiler import seek
 from nativemtail.compiler.plan import hyperscan_literal
+from nativemtail.compiler.prefilter import teddy
 from nativemtail.compiler.tables import FactorSpec
 
 LETTERS = b"abAB: [x"
@@ -38,8 +38,8 @@ def expected(factors: list[FactorSpec], text: bytes) -> set[tuple[int, int]]:
 def check(factors: list[FactorSpec], text: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many places were looked up."""
     for limit in ("MOST_LOOKUPS", "MOST_FOUND"):
-        monkeypatch.setattr(seek, limit, float("inf"))
-    found = seek.seek(factors)
+        monkeypatch.setattr(teddy, limit, float("inf"))
+    found = teddy.seek(factors)
     assert found is not None
     for dense in (False, True):
         ends, ascii, events, looked_up = _test_seek(found, factors, text, dense)
@@ -94,7 +94,7 @@ def test_hundreds_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
     factors = [spec(b"service-%03d started" % number) for number in range(600)]
     text = b"\n".join(b"x service-%03d started" % number for number in range(0, 900, 100))
     check(factors, text, monkeypatch)
-    found = seek.seek(factors)
+    found = teddy.seek(factors)
     assert found is not None
     assert _test_seek(found, factors, text, False)[2] == [(number, number // 100) for number in range(0, 600, 100)]
 
@@ -102,12 +102,12 @@ def test_hundreds_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_literals_that_no_eight_bytes_tell_apart_are_left_to_hyperscan() -> None:
     """Each would be compared wherever one of them is, or nearly is."""
     many = [spec(b" Zygotic".join(b"%d" % (number >> bit & 1) for bit in range(8))) for number in range(256)]
-    assert seek.seek(many[: seek.MOST_SHARED]) is not None
-    assert seek.seek(many) is None
+    assert teddy.seek(many[: teddy.MOST_SHARED]) is not None
+    assert teddy.seek(many) is None
 
 
 def test_too_many_literals_are_left_to_hyperscan() -> None:
-    assert seek.seek([spec(b"Killed %05d" % number) for number in range(seek.MOST_LITERALS + 1)]) is None
+    assert teddy.seek([spec(b"Killed %05d" % number) for number in range(teddy.MOST_LITERALS + 1)]) is None
 
 
 def test_rare_bytes_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_rare_bytes_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_not_for_regular_expressions_nor_for_what_is_everywhere() -> None:
-    assert seek.seek([]) is None
-    assert seek.seek([spec(b"abc"), FactorSpec(b"[0-9]z", False, None, [0])]) is None
-    assert seek.seek([spec(b" "), spec(b"e")]) is None
-    assert seek.seek([spec(b"Killed process")]) is not None
+    assert teddy.seek([]) is None
+    assert teddy.seek([spec(b"abc"), FactorSpec(b"[0-9]z", False, None, [0])]) is None
+    assert teddy.seek([spec(b" "), spec(b"e")]) is None
+    assert teddy.seek([spec(b"Killed process")]) is not None

@@ -15,7 +15,7 @@ from nativemtail.compiler import ast, budget, timelayout, types
 from nativemtail.compiler.ast import Position, merge, merge_all
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.lexer import OPERATORS, quote
-from nativemtail.compiler.regex import captypes, syntax
+from nativemtail.compiler.regex import captypes, parser
 from nativemtail.compiler.symbols import (
     ConstSymbol,
     DecoSymbol,
@@ -405,13 +405,13 @@ class _Checker:
     def regex(self, text: bytes) -> _Regex:
         if text not in self.regexes:
             try:
-                node = syntax.parse(text)
-            except syntax.RegexError as error:
+                node = parser.parse(text)
+            except parser.RegexError as error:
                 self.regexes[text] = _Regex(str(error), [], [])
             else:
                 # A group that simplifying removes (`(a){0}`) does not exist for mtail; its type is None.
                 groups = [BY_NAME[name] for name in captypes.group_types(node)]
-                names = [n if t is not NONE else None for n, t in zip(syntax.group_names(node), groups, strict=False)]
+                names = [n if t is not NONE else None for n, t in zip(parser.group_names(node), groups, strict=False)]
                 self.regexes[text] = _Regex("", [NONE, *groups], [None, *names])
         return self.regexes[text]
 

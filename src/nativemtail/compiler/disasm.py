@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from nativemtail.compiler import gates, plan, timelayout
+from nativemtail.compiler import plan, timelayout
 from nativemtail.compiler.opcodes import OPS
+from nativemtail.compiler.prefilter import guards
 from nativemtail.compiler.program import Instr, Program
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 
@@ -47,7 +48,7 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
         if len(code) > 1 or title == "Code":
             yield title
             yield from (listing(at, instr) for at, instr in enumerate(code))
-    found = gates.program_gate(program, plan.costs(program))
+    found = guards.program_gate(program, plan.costs(program))
     if found is not None and found.residue:
         yield "Residue"
         yield from (listing(at, instr) for at, instr in enumerate(found.residue))
@@ -64,7 +65,7 @@ def _gate(spec: ProgramSpec, tables: Tables) -> str:
 
 
 def engine(pattern: PatternSpec) -> str:
-    """What makes the captures; a scan (regex/chain.py) is tried first on ASCII text."""
+    """What makes the captures; a scan (regex/onepass.py) is tried first on ASCII text."""
     if pattern.flags & plan.ALWAYS:
         return "none (matches every line)"
     library = "PCRE2" if pattern.flags & plan.LINEAR else "PCRE2, RE2 on long lines"

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from nativemtail.compiler import ast, budget, gates, seek, timelayout
+from nativemtail.compiler import ast, budget, timelayout
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS
+from nativemtail.compiler.prefilter import guards, literals, teddy
 from nativemtail.compiler.program import Instr, Program
-from nativemtail.compiler.regex import analysis, automaton, chain, dialects, factors, prefix, syntax, ucd
+from nativemtail.compiler.regex import analysis, automaton, dialects, onepass, parser, prefix, ucd
 from nativemtail.compiler.tables import FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
 
 # flags of a pattern, as in core/match.pxi
@@ -37,7 +38,7 @@ class Facts:
     """What is known of a pattern's text alone."""
 
     flags: int
-    gate: frozenset[factors.Factor] | None
+    gate: frozenset[literals.Factor] | None
     seconds: float
     """Processor time that finding this out took."""
 
@@ -45,7 +46,7 @@ class Facts:
 @lru_cache(maxsize=16384)
 def facts(text: bytes) -> Facts:
     before = time.thread_time()
-    node = syntax.parse(text)
+    node = parser.parse(text)
     flags = 0
     if analysis.same_in_pcre2(node):
         flags |= PCRE2
@@ -56,10 +57,10 @@ def facts(text: bytes) -> Facts:
     if not analysis.same_in_re2(node):
         flags |= STEPPED
     literal = analysis.pure_literal(node)
-    gate = factors.factors(node)
+    gate = literals.factors(node)
     if gate is not None and sum(_cost(factor) for factor in gate) > WORTHLESS:
         gate = None
-    if literal and gate is not None and gate == {factors.Factor(literal)}:
+    if literal and gate is not None and gate == {literals.Factor(literal)}:
         flags |= LITERAL
     return Facts(flags, gate, time.thread_time() - before)
 
@@ -67,7 +68,7 @@ def facts(text: bytes) -> Facts:
 _NO_LETTERS = re.compile(rb"(?:\\x[0-9a-f]{2}|\[[^\]]*\]|[^A-Za-z\\])*")
 
 
-def _cost(factor: factors.Factor) -> float:
+def _cost(factor: literals.Factor) -> float:
     """The fraction of lines that a factor lets through: digits and punctuation alone are most often a time."""
     return max(factor.cost, 0.75) if factor.regex and _NO_LETTERS.fullmatch(factor.text) else factor.cost
 
@@ -82,7 +83,7 @@ def build(programs: Iterable[tuple[Program, Sequence[Any]]]) -> Tables:
     for at, (program, metrics) in enumerate(loaded):
         spec = _program(program, metrics, numbers, tables.patterns)
         tables.programs.append(spec)
-        gate = gates.program_gate(program, costs(program))
+        gate = guards.program_gate(program, costs(program))
         asked = {spec.patterns[instr.d] for instr in program.code if instr.op == "MATCH"}
         if gate is None:
             tables.always.append(at)
@@ -112,7 +113,7 @@ def _leading_time(residue: Program) -> list[tuple[int, int, int]] | None:
     match, capture, parse, _end = residue.code
     if match.e != 3 or capture.b != match.a or parse.a != capture.a:
         return None
-    runs = prefix.leading_group(syntax.parse(residue.patterns[0]), capture.c)
+    runs = prefix.leading_group(parser.parse(residue.patterns[0]), capture.c)
     if runs is None:
         return None
     return [(ucd.ascii_bits(run.ranges), run.least, 0xFFFFFFFF if run.most is None else run.most) for run in runs]
@@ -177,7 +178,7 @@ def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]
 
 
 def _pattern(text: bytes, flags: int, highest: int, replaced: bool) -> PatternSpec:
-    node = syntax.parse(text)
+    node = parser.parse(text)
     keep = max(highest, 0)
     return PatternSpec(
         text,
@@ -188,7 +189,7 @@ def _pattern(text: bytes, flags: int, highest: int, replaced: bool) -> PatternSp
         highest,
         False,
         automaton.automaton(node) if replaced else None,
-        chain.chain(node, highest),
+        onepass.chain(node, highest),
     )
 
 
@@ -276,7 +277,7 @@ def _slot_pairs(program: Program, given: list[int]) -> list[int]:
 
 def _add_factors(tables: Tables, sought: Iterable[int]) -> None:
     """Gate each pattern whose factors are all looked for."""
-    opened: dict[factors.Factor, list[int]] = {}
+    opened: dict[literals.Factor, list[int]] = {}
     looked_for = set().union(*(facts(tables.patterns[number].text).gate or () for number in sought))
     for number, spec in enumerate(tables.patterns):
         gate = facts(spec.text).gate
@@ -286,10 +287,10 @@ def _add_factors(tables: Tables, sought: Iterable[int]) -> None:
         for factor in gate:
             opened.setdefault(factor, []).append(number)
     tables.factors = [_factor(factor, patterns) for factor, patterns in opened.items()]
-    tables.seek = seek.seek(tables.factors)
+    tables.seek = teddy.seek(tables.factors)
 
 
-def _factor(factor: factors.Factor, patterns: list[int]) -> FactorSpec:
+def _factor(factor: literals.Factor, patterns: list[int]) -> FactorSpec:
     if factor.regex:
         return FactorSpec(factor.text, factor.caseless, None, patterns)
     return FactorSpec(hyperscan_literal(factor.text), factor.caseless, factor.text, patterns)

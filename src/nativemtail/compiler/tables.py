@@ -111,7 +111,7 @@ class ProgramSpec(Record):
 
 
 class Residue(Record):
-    """Code that runs dry on every line: if it fails, `programs` run in earnest (compiler/gates.py)."""
+    """Code that runs dry on every line: if it fails, `programs` run in earnest (compiler/prefilter/guards.py)."""
 
     code: ProgramSpec
     programs: list[int]

@@ -25,7 +25,7 @@ cdef struct Gates:              # one Hyperscan database for all programs
     int32_t* patterns
     uint32_t words              # of bits, one for each program
     uint64_t* always            # programs that run on every line, as words
-    Prog* residues              # what runs dry on every line (compiler/gates.py)
+    Prog* residues              # what runs dry on every line (compiler/prefilter/guards.py)
     Leading* leading            # for each of them what decides most lines without it
     uint64_t* failing           # for each of them the programs that run if it fails, as words
     int residue_n

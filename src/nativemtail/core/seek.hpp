@@ -1,4 +1,4 @@
-// Many literals in one vector scan of a block, exactly: faster than Hyperscan where compiler/seek.py finds bytes of
+// Many literals in one vector scan of a block, exactly: faster than Hyperscan where compiler/prefilter/teddy.py finds bytes of
 // them that are rare.  Six or seven neighbouring bytes are tested at all places at once, by their low nibbles and the
 // last one's high nibble, in eight buckets of literals (after Hyperscan's Teddy); where a bucket is open, up to eight
 // bytes that end there are looked up.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nativemtail.compiler.regex import analysis
-from nativemtail.compiler.regex.syntax import parse
+from nativemtail.compiler.regex.parser import parse
 
 SAME = [r"(a|b)*", r"(a*b)+", r"(a*)?", r"(a?){2,3}", r"^(?:\w+ )*$", r"x{0,5}"]
 NOT_SAME = [r"(a*)*", r"(|a)+", r"(?:^|a)*", r"(a?){2,}", r"(\b)*", r"(?:a*|b)+?"]

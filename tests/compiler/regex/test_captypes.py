@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nativemtail.compiler.regex.captypes import group_types
-from nativemtail.compiler.regex.syntax import parse
+from nativemtail.compiler.regex.parser import parse
 
 INT = r"""
 \d+ \d* \d? [0-9]+ \d{3} \d{1,2} [[:digit:]]+

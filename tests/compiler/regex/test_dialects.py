@@ -7,7 +7,7 @@ import re
 import pytest
 
 from nativemtail.compiler.regex.dialects import to_hyperscan, to_pcre2, to_re2
-from nativemtail.compiler.regex.syntax import parse
+from nativemtail.compiler.regex.parser import parse
 
 NEVER = r"(?:(?!))"
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from nativemtail.compiler.prefilter.literals import Factor, factors
 from nativemtail.compiler.regex import analysis
 from nativemtail.compiler.regex.dialects import to_hyperscan, to_pcre2
-from nativemtail.compiler.regex.factors import Factor, factors
-from nativemtail.compiler.regex.syntax import Node, parse
+from nativemtail.compiler.regex.parser import Node, parse
 
 ATOMS = [
     "a",

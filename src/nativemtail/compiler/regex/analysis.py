@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.syntax import (
+from nativemtail.compiler.regex.parser import (
     Alternate,
     Any,
     AnyNotNL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from nativemtail.compiler.regex.syntax import (
+from nativemtail.compiler.regex.parser import (
     Alternate,
     Capture,
     Class,

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from nativemtail.compiler.regex import ucd
 from nativemtail.compiler.regex.analysis import anchored, same_in_re2, start_optimizable
-from nativemtail.compiler.regex.syntax import (
+from nativemtail.compiler.regex.parser import (
     Alternate,
     Any,
     AnyNotNL,

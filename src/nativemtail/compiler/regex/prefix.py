@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.syntax import (
+from nativemtail.compiler.regex.parser import (
     AnyNotNL,
     BeginText,
     Capture,

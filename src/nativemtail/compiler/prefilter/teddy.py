@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 
-from nativemtail.compiler.regex.factors import literal_frequency
-from nativemtail.compiler.regex.frequency import BYTE_FREQUENCY, FREQUENT, LINE, WORDS
+from nativemtail.compiler.prefilter.frequency import BYTE_FREQUENCY, FREQUENT, LINE, WORDS
+from nativemtail.compiler.prefilter.literals import literal_frequency
 from nativemtail.compiler.tables import FactorSpec, Seek, Window
 
 BUCKETS = 8

@@ -8,11 +8,11 @@ import pytest
 
 from nativemtail.compiler import CompileError, compile_program
 from nativemtail.compiler.opcodes import OPS
-from nativemtail.compiler.optimize import successors
+from nativemtail.compiler.optimize.cse import reads
+from nativemtail.compiler.optimize.dce import successors
 from nativemtail.compiler.program import Instr
-from nativemtail.compiler.values import reads
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def code_of(text: str) -> list[Instr]:

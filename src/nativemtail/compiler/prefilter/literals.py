@@ -16,9 +16,9 @@ from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
+from nativemtail.compiler.prefilter.frequency import BYTE_FREQUENCY, LINE, PARTS, PARTS_LOWER, RAREST
 from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.frequency import BYTE_FREQUENCY, LINE, PARTS, PARTS_LOWER, RAREST
-from nativemtail.compiler.regex.syntax import (
+from nativemtail.compiler.regex.parser import (
     Alternate,
     Any,
     AnyNotNL,

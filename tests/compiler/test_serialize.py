@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nativemtail.compiler import CompileError, Program, compile_program, plan, stored
+from nativemtail.compiler import CompileError, Program, compile_program, plan, serialize
 
 CASES = Path(__file__).parent.parent / "conformance" / "cases"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -29,17 +29,17 @@ def test_all_programs_and_their_tables_come_back_the_same() -> None:
     tables = plan.build(unnamed)
     assert any(spec.automaton for spec in tables.patterns)
     assert tables.residues
-    known = stored.load(stored.dump(programs, tables, b"database"))
-    assert [known.program(stored.key(program)) for program in programs] == programs
-    again = known.plan([stored.key(program) for program in programs], [metrics for _, metrics in unnamed])
+    known = serialize.load(serialize.dump(programs, tables, b"database"))
+    assert [known.program(serialize.key(program)) for program in programs] == programs
+    again = known.plan([serialize.key(program) for program in programs], [metrics for _, metrics in unnamed])
     assert again == tables
     assert known.database == b"database"
 
 
 def test_tables_are_for_these_programs_in_this_order() -> None:
     one, two = (compile_program(f"{name}.mtail", b"counter c\n/x/ {\n  c++\n}\n") for name in ("one", "two"))
-    known = stored.load(stored.dump([one, two], plan.build([(one, [0]), (two, [0])]), b""))
-    keys = [stored.key(one), stored.key(two)]
+    known = serialize.load(serialize.dump([one, two], plan.build([(one, [0]), (two, [0])]), b""))
+    keys = [serialize.key(one), serialize.key(two)]
     assert known.plan(keys, [[0], [0]])
     assert known.plan(keys[::-1], [[0], [0]]) is None
     assert known.plan(keys[:1], [[0]]) is None
@@ -50,4 +50,4 @@ def test_tables_are_for_these_programs_in_this_order() -> None:
 @pytest.mark.parametrize("data", [b"", b"x", b"\xe9\x00\x00\x00\x00", b"i\x01\x00\x00\x00"])
 def test_garbage_is_an_error(data: bytes) -> None:
     with pytest.raises((ValueError, EOFError, TypeError)):
-        stored.load(data)
+        serialize.load(data)

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from nativemtail.compiler.opcodes import OPS, Effect
-from nativemtail.compiler.optimize import cleaned, successors
+from nativemtail.compiler.optimize.dce import cleaned, successors
 from nativemtail.compiler.program import Instr, Program
 
 _STORES = frozenset(op.name for op in OPS.values() if op.effect is Effect.STORE)

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 from nativemtail.compiler import ast, types
 from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.optimize.cse import optimized
 from nativemtail.compiler.program import BUCKETS, FLOAT, INT, KINDS, STRING, Instr, MetricDecl, Program
-from nativemtail.compiler.values import optimized
 
 MAX_CODE = 1_000_000
 """Decorators that use decorators can multiply; a program with more instructions than this is refused."""

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nativemtail._core import _test_chain
-from nativemtail.compiler.regex.chain import Chain, chain
-from nativemtail.compiler.regex.syntax import parse
+from nativemtail.compiler.regex.onepass import Chain, chain
+from nativemtail.compiler.regex.parser import parse
 
 MOST_LOOPS = 4
 """Python's `re` backtracks, with as high a power of the line's length."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nativemtail.compiler import compile_program
-from nativemtail.compiler.optimize import cleaned
+from nativemtail.compiler.optimize.dce import cleaned
 from nativemtail.compiler.program import Instr
 
 

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.syntax import RegexError, group_names, parse, postorder, simplify
+from nativemtail.compiler.regex.parser import RegexError, group_names, parse, postorder, simplify
 
 PRINTED = [
     ("", "(?:)"),

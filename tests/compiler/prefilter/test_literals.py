@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nativemtail.compiler.regex.factors import MAX_FACTORS, Factor, factors
-from nativemtail.compiler.regex.syntax import parse
+from nativemtail.compiler.prefilter.literals import MAX_FACTORS, Factor, factors
+from nativemtail.compiler.regex.parser import parse
 
 LONG_S = "\u017f"
 KELVIN = "\u212a"

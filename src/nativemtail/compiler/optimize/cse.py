@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS, Effect
-from nativemtail.compiler.optimize import READS, RUNS_OF_REGISTERS, cleaned, successors
+from nativemtail.compiler.optimize.dce import READS, RUNS_OF_REGISTERS, cleaned, successors
 from nativemtail.compiler.program import Instr
 
 _KEYED = frozenset(["DATUM", "DEL", "EXPIRE"])

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from nativemtail.compiler.regex.syntax import (
+from nativemtail.compiler.regex.parser import (
     Alternate,
     Any,
     AnyNotNL,

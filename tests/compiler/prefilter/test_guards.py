@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nativemtail.compiler import compile_program, plan
-from nativemtail.compiler.gates import program_gate
+from nativemtail.compiler.prefilter.guards import program_gate
 from nativemtail.compiler.program import Program
 
 DATE = r"(?P<date>\w+ \d+ \d+:\d+:\d+)"
