@@ -196,11 +196,11 @@ def _check(options: Options, extra: Sequence[str]) -> None:
 
     if options.max_line_length < MIN_MAX_LINE_LENGTH:
         raise StartError(f"-max_line_length must be at least {MIN_MAX_LINE_LENGTH}: {options.max_line_length}")
-    from nativemtail import unixsocket
+    from nativemtail import net
 
     for name in ("log_socket_mode", "unix_socket_mode"):
         try:
-            unixsocket.mode(getattr(options, name))
+            net.mode(getattr(options, name))
         except ValueError as error:
             raise StartError(f"-{name} {error}") from None
     try:

@@ -27,7 +27,7 @@ from email.utils import formatdate
 
 import h11
 
-from nativemtail import plainfile, unixsocket
+from nativemtail import net, plainfile
 from nativemtail.http.hosts import ANY_HOST, AllowedHosts
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response, plain, quality
@@ -122,7 +122,7 @@ class _Listener:
     service: str
     """The label of the connection counts: `http`, `https` or `http_unix`."""
     name: str
-    file: unixsocket.Made | None = None
+    file: net.Made | None = None
 
 
 class Server:
@@ -218,7 +218,7 @@ class Server:
         for listener in self._listeners:
             listener.socket.close()
             if listener.file is not None:
-                unixsocket.remove(listener.file)
+                net.remove(listener.file)
         self._listeners.clear()
 
     # --- counts, from any thread ------------------------------------------------------------------------------
@@ -673,12 +673,12 @@ def _bind_tcp(address: str, port: str) -> socket.socket:
     raise ListenError(f"listen tcp {shown}: bind: {text}") from reason
 
 
-def _bind_unix(path: str, mode: int) -> tuple[socket.socket, unixsocket.Made]:
+def _bind_unix(path: str, mode: int) -> tuple[socket.socket, net.Made]:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if unixsocket.remove_abandoned(path, socket.SOCK_STREAM):
+        if net.remove_abandoned(path, socket.SOCK_STREAM):
             log.info("replaced the socket %s that nobody listened on", path)
-        made = unixsocket.bind(sock, path, mode)
+        made = net.bind(sock, path, mode)
         sock.listen(_BACKLOG)
         sock.setblocking(False)
     except (OSError, ValueError) as error:

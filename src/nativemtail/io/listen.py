@@ -10,7 +10,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from nativemtail import unixsocket
+from nativemtail import net
 from nativemtail.io.fifo import waiting
 from nativemtail.io.lines import READ_SIZE
 from nativemtail.io.loop import SLICE, Loop, in_turns
@@ -318,7 +318,7 @@ class StreamListener:
             self._forget(connection)
         self._socket.close()
         if self._file is not None:
-            unixsocket.remove(self._file)
+            net.remove(self._file)
         self.context.release(self.source)
 
     def _knocked(self, events: int) -> None:
@@ -429,7 +429,7 @@ class DatagramListener:
         self._loop.remove(self._socket.fileno())
         self._socket.close()
         if self._file is not None:
-            unixsocket.remove(self._file)
+            net.remove(self._file)
         self.context.counters.log_closes_total[self.source.name] += 1
         self.context.release(self.source)
 
@@ -526,23 +526,23 @@ def _enlarge(sock: socket.socket, size: int) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
-def _bind(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, unixsocket.Made | None]:
+def _bind(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, net.Made | None]:
     if spec.kind in ("unix", "unixgram"):
         return _bind_unix(spec, kind, mode)
     return _bind_inet(spec, kind), None
 
 
-def _bind_unix(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, unixsocket.Made]:
+def _bind_unix(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, net.Made]:
     sock = socket.socket(socket.AF_UNIX, kind)
     sock.setblocking(False)
     path = spec.address
     try:
         try:
-            made = unixsocket.bind(sock, path, mode)
+            made = net.bind(sock, path, mode)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or not unixsocket.remove_abandoned(path, kind):
+            if error.errno != errno.EADDRINUSE or not net.remove_abandoned(path, kind):
                 raise
-            made = unixsocket.bind(sock, path, mode)
+            made = net.bind(sock, path, mode)
     except (OSError, ValueError) as error:
         sock.close()
         raise _cannot_bind(spec, path, error) from error

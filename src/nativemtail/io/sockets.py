@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import socket
 
-from nativemtail import unixsocket
+from nativemtail import net
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import DATAGRAM_SCHEMES, BadSource, LogSpec
 from nativemtail.text import reason
@@ -33,9 +33,9 @@ def listen(spec: LogSpec, mode: int = 0o600) -> socket.socket:
 def _listen_unix(spec: LogSpec, mode: int) -> socket.socket:
     kind = _type(spec)
     if kind == socket.SOCK_DGRAM:
-        unixsocket.remove_abandoned(spec.address, kind)
+        net.remove_abandoned(spec.address, kind)
     sock = socket.socket(socket.AF_UNIX, kind)
-    return _bound(sock, lambda: unixsocket.bind(sock, spec.address, mode))
+    return _bound(sock, lambda: net.bind(sock, spec.address, mode))
 
 
 def _listen_inet(spec: LogSpec) -> socket.socket:
@@ -80,8 +80,8 @@ def _split(spec: LogSpec) -> tuple[str, str]:
     return host.removeprefix("[").removesuffix("]"), port or "0"
 
 
-def _file(spec: LogSpec) -> unixsocket.Made | None:
-    return unixsocket.made(spec.address) if spec.kind in ("unix", "unixgram") else None
+def _file(spec: LogSpec) -> net.Made | None:
+    return net.made(spec.address) if spec.kind in ("unix", "unixgram") else None
 
 
 class SingleConnection:
@@ -111,7 +111,7 @@ class SingleConnection:
         if self._listener:
             self._listener.close()
             if self._file is not None:
-                unixsocket.remove(self._file)
+                net.remove(self._file)
             self._listener = None
 
     def close(self) -> None:
@@ -145,4 +145,4 @@ class Datagrams:
         if self._socket.fileno() >= 0:
             self._socket.close()
             if self._file is not None:
-                unixsocket.remove(self._file)
+                net.remove(self._file)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nativemtail import unixsocket
+from nativemtail import net
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
@@ -20,7 +20,7 @@ def test_the_mode_is_as_asked_for(umask: int, mode: int, kind: socket.SocketKind
     before = os.umask(umask)
     try:
         with socket.socket(socket.AF_UNIX, kind) as sock:
-            where = unixsocket.bind(sock, str(path), mode)
+            where = net.bind(sock, str(path), mode)
             assert os.umask(umask) == umask
     finally:
         os.umask(before)
@@ -39,7 +39,7 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
         (tmp_path / "dangling").symlink_to("nowhere")
         before = os.umask(0o027)
         with socket.socket(socket.AF_UNIX) as sock, pytest.raises(OSError, match="in use"):
-            unixsocket.bind(sock, str(tmp_path / name), 0o666)
+            net.bind(sock, str(tmp_path / name), 0o666)
         assert os.umask(before) == 0o027
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
     assert not (tmp_path / "nowhere").exists()
@@ -47,13 +47,13 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "number"), [("0600", 0o600), ("0", 0), ("777", 0o777)])
 def test_modes(text: str, number: int) -> None:
-    assert unixsocket.mode(text) == number
+    assert net.mode(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "8", "1000", "-1", "rw", "+7", "0o600", "\u0661"])
 def test_what_is_no_mode(text: str) -> None:
     with pytest.raises(ValueError, match="must be an octal number up to 777"):
-        unixsocket.mode(text)
+        net.mode(text)
 
 
 def abandoned(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> Path:
@@ -65,9 +65,9 @@ def abandoned(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> Path:
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_an_abandoned_socket_goes(kind: socket.SocketKind, tmp_path: Path) -> None:
     path = abandoned(tmp_path / "s", kind)
-    assert unixsocket.remove_abandoned(str(path), kind)
+    assert net.remove_abandoned(str(path), kind)
     assert not path.exists()
-    assert not unixsocket.remove_abandoned(str(path), kind)
+    assert not net.remove_abandoned(str(path), kind)
 
 
 def test_what_is_no_abandoned_socket_stays(tmp_path: Path) -> None:
@@ -84,16 +84,16 @@ def test_what_is_no_abandoned_socket_stays(tmp_path: Path) -> None:
             names.add("another user's")
         for name in names:
             for _ in range(3):  # until the backlog is full, too
-                assert not unixsocket.remove_abandoned(str(tmp_path / name), socket.SOCK_STREAM)
+                assert not net.remove_abandoned(str(tmp_path / name), socket.SOCK_STREAM)
     assert set(os.listdir(tmp_path)) == names | {"far"}
-    assert not unixsocket.remove_abandoned("a\0b", socket.SOCK_STREAM)
+    assert not net.remove_abandoned("a\0b", socket.SOCK_STREAM)
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "socket", "nothing"])
 def test_what_took_the_place_of_our_file_stays(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as sock:
-        made = unixsocket.bind(sock, str(path), 0o600)
+        made = net.bind(sock, str(path), 0o600)
         path.rename(tmp_path / "old")
         if kind == "file":
             path.touch()
@@ -101,6 +101,6 @@ def test_what_took_the_place_of_our_file_stays(kind: str, tmp_path: Path) -> Non
             path.symlink_to("old")
         elif kind == "socket":
             abandoned(path)
-        unixsocket.remove(made)
+        net.remove(made)
     assert (kind == "nothing") is not os.path.lexists(path)
     assert (tmp_path / "old").exists()
