@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": {"log"},
     "logs": {"log", "options", "outbox"},
     "oneshot": RUNS,
-    "net": set(),
+    "net": {"log"},
     "options": set(),
     "outbox": set(),
     "programs": {"_core", "builder", "compiler", "leftout", "log", "options", "plainfile", "record", "text", "zones"},

@@ -1,13 +1,124 @@
-"""Sockets that are files: made with the access mode that was asked for, and only ours are removed."""
+"""Sockets to listen on, bound once for all: TCP, UDP and Unix ones.
+
+Of the files of Unix sockets only our own are removed, and those of our user that nobody listens on any more.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import socket
 import stat
+from dataclasses import dataclass
 
-Made = tuple[str, int, int]
+from nativemtail.log import Log
+
+SocketFile = tuple[str, int, int]
 """Path, device and inode of a file that we have made."""
+
+BACKLOG = 1024
+_PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
+
+log = Log(__name__)
+
+
+class InvalidPort(ValueError):
+    """Neither a number up to 65535 nor what a service can be called."""
+
+
+class UnknownService(LookupError):
+    """No service has that name."""
+
+
+class UnknownHost(LookupError):
+    """No address can be found for that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A socket that is bound, listens if it is a stream, and does not block; closing removes the file made for it."""
+
+    socket: socket.socket
+    file: SocketFile | None = None
+
+    def close(self) -> None:
+        self.socket.close()
+        if self.file is not None:
+            remove(self.file)
+
+
+def bind_inet(host: str, port: str, kind: socket.SocketKind) -> Bound:
+    """Bind a TCP (`SOCK_STREAM`) or UDP (`SOCK_DGRAM`) socket; no host stands for all addresses of both families.
+
+    The addresses of a host are tried one after the other, those of IPv4 first as Go does.  Raises `InvalidPort`,
+    `UnknownService`, `UnknownHost`, or the OSError of the first address.
+    """
+    problem: OSError | None = None
+    for family, address in _resolve(host, port, kind):
+        try:
+            return Bound(_bind_address(family, kind, address, both=host in ("", "::")))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise  # on another address we would not be found: peers try this one first
+            problem = problem or error
+    raise problem or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+
+def bind_unix(path: str, kind: socket.SocketKind, mode: int) -> Bound:
+    """Bind a Unix socket; what a process that died has left at the path is replaced.  Raises OSError or ValueError."""
+    sock = socket.socket(socket.AF_UNIX, kind)
+    try:
+        sock.setblocking(False)
+        if remove_abandoned(path, kind):
+            log.info("replaced the socket %s that nobody listened on", path)
+        bound = Bound(sock, bind(sock, path, mode))
+    except BaseException:
+        sock.close()
+        raise
+    if kind == socket.SOCK_STREAM:
+        sock.listen(BACKLOG)
+    return bound
+
+
+def reason(error: Exception) -> str:
+    """Why a socket cannot be bound, as Go says it."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number or errno.EINVAL).lower()
+
+
+def _resolve(host: str, port: str, kind: socket.SocketKind) -> list[tuple[int, tuple[object, ...]]]:
+    """Families and addresses in the order in which they are tried."""
+    if not _PORT.fullmatch(port) or (port.isdigit() and int(port) > 65535):
+        raise InvalidPort(port)
+    try:
+        found = socket.getaddrinfo(host or None, port, type=kind, flags=socket.AI_PASSIVE)
+    except (OSError, ValueError) as error:
+        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_SERVICE:
+            raise UnknownService(port) from error
+        raise UnknownHost(str(error)) from error
+    # One IPv6 socket takes both families.
+    first = socket.AF_INET if host else socket.AF_INET6
+    found.sort(key=lambda entry: entry[0] != first)
+    return [(family, address) for family, _kind, _protocol, _name, address in found]
+
+
+def _bind_address(family: int, kind: socket.SocketKind, address: tuple[object, ...], *, both: bool) -> socket.socket:
+    """Raises OSError."""
+    sock = socket.socket(family, kind)
+    try:
+        sock.setblocking(False)
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
+        sock.bind(address)
+        if kind == socket.SOCK_STREAM:
+            sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def mode(text: str) -> int:
@@ -18,7 +129,7 @@ def mode(text: str) -> int:
     return number
 
 
-def bind(sock: socket.socket, path: str, mode: int) -> Made:
+def bind(sock: socket.socket, path: str, mode: int) -> SocketFile:
     """Make the file.  Raises OSError or ValueError.
 
     The mode is right from the beginning, and no path is followed to change it later.  What other threads make
@@ -32,13 +143,13 @@ def bind(sock: socket.socket, path: str, mode: int) -> Made:
     return made(path)
 
 
-def made(path: str) -> Made:
+def made(path: str) -> SocketFile:
     """What was just made there.  Raises OSError."""
     status = os.lstat(path)
     return path, status.st_dev, status.st_ino
 
 
-def remove(made: Made) -> None:
+def remove(made: SocketFile) -> None:
     """Remove the file, unless another has taken its place."""
     path, *identity = made
     try:

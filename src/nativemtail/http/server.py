@@ -40,7 +40,6 @@ log = Log(__name__)
 
 _READ = 16 * 1024
 _MAX_PEM = 16 << 20
-_BACKLOG = 1024
 _ACCEPT_AGAIN = 0.1
 _WRITERS = 8
 _UNSENT = 256 * 1024  # what the kernel holds for a peer beside what is on its way
@@ -118,11 +117,14 @@ def _no_password() -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Listener:
-    socket: socket.socket
+    bound: net.Bound
     service: str
     """The label of the connection counts: `http`, `https` or `http_unix`."""
     name: str
-    file: net.Made | None = None
+
+    @property
+    def is_unix(self) -> bool:
+        return self.bound.file is not None
 
 
 class Server:
@@ -171,15 +173,14 @@ class Server:
 
     def listen_tcp(self, address: str, port: str) -> None:
         """Bind `address`:`port` (empty address: all, IPv4 and IPv6; port 0: any free one); raises ListenError."""
-        sock = _bind_tcp(address, port)
-        host, number = sock.getsockname()[:2]
+        bound = _bind_tcp(address, port)
+        host, number = bound.socket.getsockname()[:2]
         service = "https" if self._tls else "http"
-        self._listeners.append(_Listener(sock, service, f"[{host}]:{number}" if ":" in host else f"{host}:{number}"))
+        self._listeners.append(_Listener(bound, service, f"[{host}]:{number}" if ":" in host else f"{host}:{number}"))
 
     def listen_unix(self, path: str, mode: int = 0o600) -> None:
         """Bind a Unix socket; what is left of a dead server there is replaced.  Raises ListenError."""
-        sock, made = _bind_unix(path, mode)
-        self._listeners.append(_Listener(sock, "http_unix", path, made))
+        self._listeners.append(_Listener(_bind_unix(path, mode), "http_unix", path))
 
     def reload_tls(self) -> None:
         """Read the certificate files again, for connections from now on; raises TLSError and keeps the old ones."""
@@ -216,9 +217,7 @@ class Server:
             self._thread.join()
         self.pool.shutdown(wait=False, cancel_futures=True)
         for listener in self._listeners:
-            listener.socket.close()
-            if listener.file is not None:
-                net.remove(listener.file)
+            listener.bound.close()
         self._listeners.clear()
 
     # --- counts, from any thread ------------------------------------------------------------------------------
@@ -276,7 +275,7 @@ class Server:
         while True:
             await asyncio.sleep(0)  # a flood of connections must not keep the others waiting
             try:
-                sock, peer = await loop.sock_accept(listener.socket)
+                sock, peer = await loop.sock_accept(listener.bound.socket)
             except OSError as error:
                 if error.errno not in _PEER_ERRORS:  # it is us: usually no file descriptor is left
                     if not complained:
@@ -285,7 +284,7 @@ class Server:
                     await asyncio.sleep(0.01 if self._make_room() else _ACCEPT_AGAIN)
                 continue
             complained = False
-            self._admit(listener, sock, "" if listener.file else plain_peer(peer[0]))
+            self._admit(listener, sock, "" if listener.is_unix else plain_peer(peer[0]))
 
     @property
     def pending_bytes(self) -> int:
@@ -439,7 +438,7 @@ class _Connection:
             if self._known:
                 self._server.failed_handshake(self._listener)
             raise
-        if self._listener.file is None:
+        if not self._listener.is_unix:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         transport.set_write_buffer_limits(high=1)  # drained means: the kernel has it (0 hangs with TLS)
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
@@ -528,7 +527,7 @@ class _Connection:
                 self._known = True
                 self._server.deny(self._listener, self._peer)
             return plain(401, f"{self._peer} is not trusted to ask for {target[:200]} (--trusted_hosts).\n")
-        if self._listener.file is not None:  # no browser gets here
+        if self._listener.is_unix:  # no browser gets here
             return None
         for name in (host, request.authority if request else ""):
             if not self._server.hosts.allows(name):
@@ -631,62 +630,34 @@ class _Connection:
 # --- sockets -------------------------------------------------------------------------------------------------
 
 
-def _bind_tcp(address: str, port: str) -> socket.socket:
+def _bind_tcp(address: str, port: str) -> net.Bound:
     address = address.strip("[]")
     shown = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-    if not _PORT.fullmatch(port) or (port[0].isdigit() and int(port) > 65535):
-        raise ListenError(f"listen tcp {shown}: {port!r} is not a port (0 to 65535, or the name of a service)")
     try:
-        found = socket.getaddrinfo(address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_SERVICE:
-            raise ListenError(f"listen tcp {shown}: no service is named {port!r}: give --port a number") from error
+        return net.bind_inet(address, port, socket.SOCK_STREAM)
+    except net.InvalidPort:
+        text = f"{port!r} is not a port (0 to 65535, or the name of a service)"
+        raise ListenError(f"listen tcp {shown}: {text}") from None
+    except net.UnknownService:
+        raise ListenError(f"listen tcp {shown}: no service is named {port!r}: give --port a number") from None
+    except net.UnknownHost as error:
         raise ListenError(f"listen tcp {shown}: {error}") from error
-    # All addresses: one IPv6 socket takes both kinds.  A host name: its first IPv4 address, as Go does.
-    wanted = socket.AF_INET if address and ":" not in address else socket.AF_INET6
-    found.sort(key=lambda info: info[0] != wanted)
-    reason: OSError | None = None
-    for family, kind, protocol, _, where in found if not address else found[:1]:
-        try:
-            sock = socket.socket(family, kind, protocol)
-        except OSError as error:
-            reason = error
-            continue
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address not in ("", "::")))
-            sock.bind(where)
-            sock.listen(_BACKLOG)
-            sock.setblocking(False)
-        except OSError as error:
-            sock.close()
-            if error.errno == errno.EADDRINUSE:
-                raise ListenError(
-                    f"listen tcp {shown}: bind: address already in use"
-                    " (choose another port with --port, 0 for any free one, or another address with --address)"
-                ) from error
-            reason = error
-        else:
-            return sock
-    text = (reason.strerror or str(reason)).lower() if reason else "no such address"
-    raise ListenError(f"listen tcp {shown}: bind: {text}") from reason
+    except OSError as error:
+        hint = " (choose another port with --port, 0 for any free one, or another address with --address)"
+        raise ListenError(f"listen tcp {shown}: {_why_not_bound(error, hint)}") from error
 
 
-def _bind_unix(path: str, mode: int) -> tuple[socket.socket, net.Made]:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _bind_unix(path: str, mode: int) -> net.Bound:
     try:
-        if net.remove_abandoned(path, socket.SOCK_STREAM):
-            log.info("replaced the socket %s that nobody listened on", path)
-        made = net.bind(sock, path, mode)
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
+        return net.bind_unix(path, socket.SOCK_STREAM, mode)
     except (OSError, ValueError) as error:
-        sock.close()
-        text = (getattr(error, "strerror", None) or str(error)).lower()
-        hint = " (choose another path with --unix_socket)" if getattr(error, "errno", 0) == errno.EADDRINUSE else ""
-        raise ListenError(f"listen unix {path}: bind: {text}{hint}") from error
-    return sock, made
+        hint = " (choose another path with --unix_socket)"
+        raise ListenError(f"listen unix {path}: {_why_not_bound(error, hint)}") from error
+
+
+def _why_not_bound(error: Exception, hint: str) -> str:
+    in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+    return f"bind: {net.reason(error)}{hint if in_use else ''}"
 
 
 def _refuse(sock: socket.socket, *, plaintext: bool) -> None:

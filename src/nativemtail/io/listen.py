@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import socket
 import struct
@@ -22,7 +21,6 @@ from nativemtail.log import Log
 MAX_DATAGRAM = 128 * 1024
 """Longer datagrams (possible on Unix sockets only) are cut."""
 
-_BACKLOG = 1024
 _ACCEPTED_AT_ONCE = 64
 _PIECE = 64 * 1024
 _DATAGRAMS_AT_ONCE = 4096
@@ -237,8 +235,8 @@ class StreamListener:
         self._loop = loop
         self._spec = spec
         self._peers = peers
-        self._socket, self._file = _bind(spec, socket.SOCK_STREAM, context.settings.socket_mode)
-        self._socket.listen(_BACKLOG)
+        self._bound = _bind(spec, socket.SOCK_STREAM, context.settings.socket_mode)
+        self._socket = self._bound.socket
         self.source: Source = context.hold(spec.name)
         self._connections: dict[_Connection, None] = {}
         self._ready: dict[_Connection, None] = {}
@@ -303,7 +301,7 @@ class StreamListener:
 
     def drain(self) -> Iterator[None]:
         """Accept who waits, read what is there, deliver the unterminated rests."""
-        self._accept(_BACKLOG)
+        self._accept(net.BACKLOG)
         connections = list(self._connections)
         share = _IN_FLIGHT // max(1, len(connections))  # so that a crowd that goes on sending has an end
         yield from in_turns(connection.drain(share) for connection in connections)
@@ -316,9 +314,7 @@ class StreamListener:
         self._loop.remove(self._socket.fileno())
         for connection in list(self._connections):
             self._forget(connection)
-        self._socket.close()
-        if self._file is not None:
-            net.remove(self._file)
+        self._bound.close()
         self.context.release(self.source)
 
     def _knocked(self, events: int) -> None:
@@ -390,7 +386,8 @@ class DatagramListener:
     def __init__(self, context: Context, loop: Loop, spec: LogSpec) -> None:
         self.context = context
         self._loop = loop
-        self._socket, self._file = _bind(spec, socket.SOCK_DGRAM, context.settings.socket_mode)
+        self._bound = _bind(spec, socket.SOCK_DGRAM, context.settings.socket_mode)
+        self._socket = self._bound.socket
         _enlarge(self._socket, context.settings.receive_buffer)
         self.source: Source = context.hold(spec.name)
         self._lines = self.source.line_reader()
@@ -427,9 +424,7 @@ class DatagramListener:
 
     def close(self) -> None:
         self._loop.remove(self._socket.fileno())
-        self._socket.close()
-        if self._file is not None:
-            net.remove(self._file)
+        self._bound.close()
         self.context.counters.log_closes_total[self.source.name] += 1
         self.context.release(self.source)
 
@@ -526,50 +521,22 @@ def _enlarge(sock: socket.socket, size: int) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
-def _bind(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, net.Made | None]:
-    if spec.kind in ("unix", "unixgram"):
-        return _bind_unix(spec, kind, mode)
-    return _bind_inet(spec, kind), None
-
-
-def _bind_unix(spec: LogSpec, kind: socket.SocketKind, mode: int) -> tuple[socket.socket, net.Made]:
-    sock = socket.socket(socket.AF_UNIX, kind)
-    sock.setblocking(False)
-    path = spec.address
+def _bind(spec: LogSpec, kind: socket.SocketKind, mode: int) -> net.Bound:
+    """Raises `SourceError` with Go's text."""
+    listen = f"listen {spec.kind}"
     try:
-        try:
-            made = net.bind(sock, path, mode)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or not net.remove_abandoned(path, kind):
-                raise
-            made = net.bind(sock, path, mode)
+        if spec.kind in ("unix", "unixgram"):
+            return net.bind_unix(spec.address, kind, mode)
+        host, port = _host_and_port(spec)
+        return net.bind_inet(host, port, kind)
+    except net.InvalidPort as error:
+        raise SourceError(f"{listen}: address {error}: invalid port") from None
+    except net.UnknownService as error:
+        raise SourceError(f"{listen}: lookup {spec.kind}/{error}: unknown port") from None
+    except net.UnknownHost as error:
+        raise SourceError(f"{listen}: lookup {host}: no such host") from error
     except (OSError, ValueError) as error:
-        sock.close()
-        raise _cannot_bind(spec, path, error) from error
-    return sock, made
-
-
-def _bind_inet(spec: LogSpec, kind: socket.SocketKind) -> socket.socket:
-    host, port = _host_and_port(spec)
-    families = _resolve(spec, host, port, kind)
-    problem: OSError | None = None
-    for family, address in families:
-        sock: socket.socket | None = None
-        try:
-            sock = socket.socket(family, kind)
-            sock.setblocking(False)
-            if kind == socket.SOCK_STREAM:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6 and not host:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            sock.bind(address)
-        except OSError as error:
-            problem = problem or error
-            if sock is not None:
-                sock.close()
-        else:
-            return sock
-    raise _cannot_bind(spec, spec.address, problem or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)))
+        raise SourceError(f"{listen} {spec.address}: bind: {net.reason(error)}") from error
 
 
 def _host_and_port(spec: LogSpec) -> tuple[str, str]:
@@ -580,23 +547,3 @@ def _host_and_port(spec: LogSpec) -> tuple[str, str]:
         what = "too many colons in address" if ":" in host else "missing port in address"
         raise SourceError(f"listen {spec.kind}: address {spec.address}: {what}")
     return host, port or "0"
-
-
-def _resolve(spec: LogSpec, host: str, port: str, kind: socket.SocketKind) -> list[tuple[int, tuple[object, ...]]]:
-    """Families and addresses to try in turn; no host stands for all addresses of both families."""
-    if port.isascii() and port.isdigit() and int(port) > 65535:
-        raise SourceError(f"listen {spec.kind}: address {port}: invalid port")
-    try:
-        found = socket.getaddrinfo(host or None, port, type=kind, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_SERVICE:
-            raise SourceError(f"listen {spec.kind}: lookup {spec.kind}/{port}: unknown port") from error
-        raise SourceError(f"listen {spec.kind}: lookup {host}: no such host") from error
-    if not host:
-        found.sort(key=lambda entry: entry[0] != socket.AF_INET6)
-    return [(family, address) for family, _type, _protocol, _name, address in found]
-
-
-def _cannot_bind(spec: LogSpec, address: str, error: Exception) -> SourceError:
-    text = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else "invalid argument"
-    return SourceError(f"listen {spec.kind} {address}: bind: {text}")

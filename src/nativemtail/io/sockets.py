@@ -80,7 +80,7 @@ def _split(spec: LogSpec) -> tuple[str, str]:
     return host.removeprefix("[").removesuffix("]"), port or "0"
 
 
-def _file(spec: LogSpec) -> net.Made | None:
+def _file(spec: LogSpec) -> net.SocketFile | None:
     return net.made(spec.address) if spec.kind in ("unix", "unixgram") else None
 
 
