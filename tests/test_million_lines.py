@@ -22,7 +22,8 @@ from regexes import REGEX
 
 from nativemtail._core import Fault
 from nativemtail.compiler.program import Program
-from nativemtail.compiler.regex import parser
+from nativemtail.compiler.regex import tree
+from nativemtail.compiler.regex.parser import parse
 
 pytestmark = pytest.mark.slow
 
@@ -51,39 +52,37 @@ class Pieces:
         self.random = random.Random(number)
         self.lines = list(lines)
         self.matches = [
-            [self.texts(parser.parse(text)) for text in program.patterns]
-            for program in programs.values()
-            if program.patterns
+            [self.texts(parse(text)) for text in program.patterns] for program in programs.values() if program.patterns
         ]
 
-    def texts(self, node: parser.Node) -> list[bytes]:
+    def texts(self, node: tree.Node) -> list[bytes]:
         return [
             self.match(node, 0.15 if at % 3 == 0 else 0.0).encode("utf-8", "surrogatepass").replace(b"\n", b"")
             for at in range(MATCHES)
         ]
 
-    def match(self, node: parser.Node, spoil: float) -> str:
+    def match(self, node: tree.Node, spoil: float) -> str:
         """A text that the pattern matches; with the probability `spoil` each of its parts may be wrong."""
-        if isinstance(node, (parser.Concat, parser.Capture)):
-            return "".join(self.match(sub, spoil) for sub in parser.children(node))
-        if isinstance(node, parser.Alternate):
+        if isinstance(node, (tree.Concat, tree.Capture)):
+            return "".join(self.match(sub, spoil) for sub in tree.children(node))
+        if isinstance(node, tree.Alternate):
             return self.match(self.random.choice(node.subs), spoil)
-        if isinstance(node, (parser.Star, parser.Plus, parser.Quest, parser.Repeat)):
-            least = node.min if isinstance(node, parser.Repeat) else int(isinstance(node, parser.Plus))
-            most = 1 if isinstance(node, parser.Quest) else least + 3
-            if isinstance(node, parser.Repeat) and node.max is not None:
+        if isinstance(node, (tree.Star, tree.Plus, tree.Quest, tree.Repeat)):
+            least = node.min if isinstance(node, tree.Repeat) else int(isinstance(node, tree.Plus))
+            most = 1 if isinstance(node, tree.Quest) else least + 3
+            if isinstance(node, tree.Repeat) and node.max is not None:
                 most = node.max
             return "".join(self.match(node.sub, spoil) for _ in range(self.random.randint(least, min(most, least + 3))))
         text = self.characters(node)
         return self.spoiled(text) if spoil and self.random.random() < spoil else text
 
-    def characters(self, node: parser.Node) -> str:
-        if isinstance(node, parser.Literal):
+    def characters(self, node: tree.Node) -> str:
+        if isinstance(node, tree.Literal):
             return "".join(map(self.case, node.runes)) if node.fold else node.runes
-        if isinstance(node, parser.Class) and node.ranges:
+        if isinstance(node, tree.Class) and node.ranges:
             low, high = self.random.choice(node.ranges[: self.random.choice((2, len(node.ranges)))])
             return chr(self.random.randint(low, min(high, low + 30)))
-        return self.random.choice(LETTERS) if isinstance(node, (parser.Any, parser.AnyNotNL)) else ""
+        return self.random.choice(LETTERS) if isinstance(node, (tree.Any, tree.AnyNotNL)) else ""
 
     def case(self, rune: str) -> str:
         others = {"k": "\u212a", "s": "\u017f"}

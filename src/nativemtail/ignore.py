@@ -18,7 +18,8 @@ def ignore(pattern: str) -> Callable[[str], object]:
     """
     if not pattern:
         return lambda name: False
-    from nativemtail.compiler.regex.parser import RegexError, parse
+    from nativemtail.compiler.regex.error import RegexError
+    from nativemtail.compiler.regex.parser import parse
 
     try:
         tree = parse(pattern.encode("utf-8", "surrogateescape"))
@@ -32,7 +33,7 @@ def ignore(pattern: str) -> Callable[[str], object]:
 def _to_python(node: object) -> str:
     import re
 
-    from nativemtail.compiler.regex import parser as go
+    from nativemtail.compiler.regex import tree as go
 
     match node:
         case go.Literal(runes=runes, fold=fold):

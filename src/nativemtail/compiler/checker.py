@@ -15,7 +15,9 @@ from nativemtail.compiler import ast, budget, timelayout, types
 from nativemtail.compiler.ast import Position, merge, merge_all
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.lexer import OPERATORS, quote
-from nativemtail.compiler.regex import captypes, parser
+from nativemtail.compiler.regex import captypes, tree
+from nativemtail.compiler.regex.error import RegexError
+from nativemtail.compiler.regex.parser import parse
 from nativemtail.compiler.symbols import (
     ConstSymbol,
     DecoSymbol,
@@ -405,13 +407,13 @@ class _Checker:
     def regex(self, text: bytes) -> _Regex:
         if text not in self.regexes:
             try:
-                node = parser.parse(text)
-            except parser.RegexError as error:
+                node = parse(text)
+            except RegexError as error:
                 self.regexes[text] = _Regex(str(error), [], [])
             else:
                 # A group that simplifying removes (`(a){0}`) does not exist for mtail; its type is None.
                 groups = [BY_NAME[name] for name in captypes.group_types(node)]
-                names = [n if t is not NONE else None for n, t in zip(parser.group_names(node), groups, strict=False)]
+                names = [n if t is not NONE else None for n, t in zip(tree.group_names(node), groups, strict=False)]
                 self.regexes[text] = _Regex("", [NONE, *groups], [None, *names])
         return self.regexes[text]
 

@@ -19,7 +19,8 @@ from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS
 from nativemtail.compiler.prefilter import guards, literals, teddy
 from nativemtail.compiler.program import Instr, Program
-from nativemtail.compiler.regex import analysis, automaton, dialects, onepass, parser, prefix, ucd
+from nativemtail.compiler.regex import analysis, automaton, dialects, onepass, prefix, ucd
+from nativemtail.compiler.regex.parser import parse
 from nativemtail.compiler.tables import FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
 
 # flags of a pattern, as in core/match.pxi
@@ -46,7 +47,7 @@ class Facts:
 @lru_cache(maxsize=16384)
 def facts(text: bytes) -> Facts:
     before = time.thread_time()
-    node = parser.parse(text)
+    node = parse(text)
     flags = 0
     if analysis.same_in_pcre2(node):
         flags |= PCRE2
@@ -110,10 +111,10 @@ def _leading_time(residue: Program) -> list[tuple[int, int, int]] | None:
     """The runs of characters that make up the time, if all that the residue does is to parse the start of the line."""
     if [instr.op for instr in residue.code] != ["MATCH", "CAPSM", "STRPTIME", "END"]:
         return None
-    match, capture, parse, _end = residue.code
-    if match.e != 3 or capture.b != match.a or parse.a != capture.a:
+    match, capture, strptime, _end = residue.code
+    if match.e != 3 or capture.b != match.a or strptime.a != capture.a:
         return None
-    runs = prefix.leading_group(parser.parse(residue.patterns[0]), capture.c)
+    runs = prefix.leading_group(parse(residue.patterns[0]), capture.c)
     if runs is None:
         return None
     return [(ucd.ascii_bits(run.ranges), run.least, 0xFFFFFFFF if run.most is None else run.most) for run in runs]
@@ -178,7 +179,7 @@ def _share_patterns(tables: Tables, programs: list[Program]) -> dict[bytes, int]
 
 
 def _pattern(text: bytes, flags: int, highest: int, replaced: bool) -> PatternSpec:
-    node = parser.parse(text)
+    node = parse(text)
     keep = max(highest, 0)
     return PatternSpec(
         text,

@@ -10,7 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.parser import RegexError, group_names, parse, postorder, simplify
+from nativemtail.compiler.regex.error import RegexError
+from nativemtail.compiler.regex.parser import parse
+from nativemtail.compiler.regex.simplify import simplify
+from nativemtail.compiler.regex.tree import group_names, postorder
 
 PRINTED = [
     ("", "(?:)"),

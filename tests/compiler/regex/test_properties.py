@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from nativemtail.compiler.prefilter.literals import Factor, factors
 from nativemtail.compiler.regex import analysis
 from nativemtail.compiler.regex.dialects import to_hyperscan, to_pcre2
-from nativemtail.compiler.regex.parser import Node, parse
+from nativemtail.compiler.regex.parser import parse
+from nativemtail.compiler.regex.tree import Node
 
 ATOMS = [
     "a",

@@ -17,25 +17,7 @@ from itertools import product
 from typing import NamedTuple
 
 from nativemtail.compiler.prefilter.frequency import BYTE_FREQUENCY, LINE, PARTS, PARTS_LOWER, RAREST
-from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.parser import (
-    Alternate,
-    Any,
-    AnyNotNL,
-    Capture,
-    Class,
-    Concat,
-    Literal,
-    Node,
-    NoMatch,
-    Plus,
-    Quest,
-    Repeat,
-    Star,
-    char_ranges,
-    children,
-    postorder,
-)
+from nativemtail.compiler.regex import tree, ucd
 from nativemtail.compiler.regex.ucd import Ranges
 
 MAX_FACTORS = 64
@@ -71,14 +53,14 @@ class Factor:
     cost: float = field(default=1.0, compare=False)
 
 
-def factors(node: Node) -> frozenset[Factor] | None:
+def factors(node: tree.Node) -> frozenset[Factor] | None:
     """Factors of which every line that the pattern matches contains at least one; None when there are no useful ones.
 
     The empty set says that the pattern matches no line at all.
     """
     known: dict[int, _Strings] = {}
-    for part in postorder(node):
-        known[id(part)] = _strings(part, [known[id(sub)] for sub in children(part)])
+    for part in tree.postorder(node):
+        known[id(part)] = _strings(part, [known[id(sub)] for sub in tree.children(part)])
     best = _best_inside(known[id(node)])
     return frozenset(map(_eased, best.factors)) if best is not None and best.cost <= USELESS else None
 
@@ -159,31 +141,31 @@ def _cut(known: _Strings) -> _Strings:
     )
 
 
-def _strings(node: Node, below: list[_Strings]) -> _Strings:
-    if isinstance(node, Literal):
+def _strings(node: tree.Node, below: list[_Strings]) -> _Strings:
+    if isinstance(node, tree.Literal):
         return _of_literal(node)
-    if isinstance(node, (Class, Any, AnyNotNL)):
-        return _of_class(char_ranges(node))
-    if isinstance(node, NoMatch):
+    if isinstance(node, (tree.Class, tree.Any, tree.AnyNotNL)):
+        return _of_class(tree.char_ranges(node))
+    if isinstance(node, tree.NoMatch):
         return _exactly(())
-    if isinstance(node, Concat):
+    if isinstance(node, tree.Concat):
         return _in_turn(below)
-    if isinstance(node, Alternate):
+    if isinstance(node, tree.Alternate):
         return _either(below)
-    if isinstance(node, Capture):
+    if isinstance(node, tree.Capture):
         return below[0]
-    if isinstance(node, Plus):
+    if isinstance(node, tree.Plus):
         return _looped(below[0])
-    if isinstance(node, Quest):
+    if isinstance(node, tree.Quest):
         return _repeated(below[0], 0, 1)
-    if isinstance(node, Repeat):
+    if isinstance(node, tree.Repeat):
         return _repeated(below[0], node.min, node.max)
-    return _UNKNOWN if isinstance(node, Star) else _ZERO_WIDTH
+    return _UNKNOWN if isinstance(node, tree.Star) else _ZERO_WIDTH
 
 
-def _of_literal(node: Literal) -> _Strings:
+def _of_literal(node: tree.Literal) -> _Strings:
     if node.fold:
-        return _in_turn([_of_class(char_ranges(Literal(rune, True))) for rune in node.runes])
+        return _in_turn([_of_class(tree.char_ranges(tree.Literal(rune, True))) for rune in node.runes])
     if node.runes.isprintable() and "\ufffd" not in node.runes:
         return _exactly((tuple(1 << byte for byte in node.runes.encode()),))
     return _in_turn([_of_class(((ord(rune), ord(rune)),)) for rune in node.runes])

@@ -8,36 +8,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.parser import (
-    Alternate,
-    Any,
-    AnyNotNL,
-    BeginLine,
-    BeginText,
-    Capture,
-    Class,
-    Concat,
-    Empty,
-    EndLine,
-    EndText,
-    Literal,
-    Node,
-    NoMatch,
-    NoWordBoundary,
-    Plus,
-    Quest,
-    Repeat,
-    Star,
-    WordBoundary,
-    char_ranges,
-    children,
-    postorder,
-    simplify,
-)
+from nativemtail.compiler.regex import tree, ucd
+from nativemtail.compiler.regex.simplify import simplify
 from nativemtail.compiler.regex.ucd import Ranges
 
-_ASSERTIONS = (BeginLine, EndLine, BeginText, EndText, WordBoundary, NoWordBoundary)
+_ASSERTIONS = (tree.BeginLine, tree.EndLine, tree.BeginText, tree.EndText, tree.WordBoundary, tree.NoWordBoundary)
 
 _NEVER = 1 << 40
 """The length of what can't match."""
@@ -46,68 +21,68 @@ _MOST_POSITIONS = 400
 """Beyond this many characters in the unfolded pattern `linear` gives up: the constant factor would be too large."""
 
 
-def same_in_pcre2(node: Node) -> bool:
+def same_in_pcre2(node: tree.Node) -> bool:
     """Whether PCRE2 finds the same match and groups as Go: no loop around something that can match the empty text."""
     shortest = _shortest(node)
     return all(
         shortest[id(part.sub)] > 0
-        for part in postorder(node)
-        if isinstance(part, (Star, Plus)) or (isinstance(part, Repeat) and part.max is None)
+        for part in tree.postorder(node)
+        if isinstance(part, (tree.Star, tree.Plus)) or (isinstance(part, tree.Repeat) and part.max is None)
     )
 
 
-def same_in_re2(node: Node) -> bool:
+def same_in_re2(node: tree.Node) -> bool:
     """Whether RE2 finds the same match as Go: its `\\B` also holds inside a character, where only nothing can match."""
-    return min_len(node) > 0 or not any(isinstance(part, NoWordBoundary) for part in postorder(node))
+    return min_len(node) > 0 or not any(isinstance(part, tree.NoWordBoundary) for part in tree.postorder(node))
 
 
-def start_optimizable(node: Node) -> bool:
+def start_optimizable(node: tree.Node) -> bool:
     """Whether PCRE2's JIT may look for the first characters of a match.
 
     The JIT of releases before 10.43 then misses matches of patterns such as `(a|)b*a` (PCRE2Project/pcre2#336): with an
     alternative that can match the empty text, unless the pattern is tried at the start of the text only.
     """
-    alternations = [part for part in postorder(node) if isinstance(part, Alternate)]
+    alternations = [part for part in tree.postorder(node) if isinstance(part, tree.Alternate)]
     if not alternations or anchored(node):
         return True
     shortest = _shortest(node)
     return all(shortest[id(sub)] > 0 for part in alternations for sub in part.subs)
 
 
-def min_len(node: Node) -> int:
+def min_len(node: tree.Node) -> int:
     """The least number of bytes that a match has."""
     return _shortest(node)[id(node)]
 
 
-def anchored(node: Node) -> bool:
+def anchored(node: tree.Node) -> bool:
     """Whether the pattern begins with `^` (in one-line mode) or `\\A`, whichever alternative is taken."""
     first = node
-    while isinstance(first, (Concat, Capture)):
-        first = children(first)[0]
-    if isinstance(first, BeginText):
+    while isinstance(first, (tree.Concat, tree.Capture)):
+        first = tree.children(first)[0]
+    if isinstance(first, tree.BeginText):
         return True
     found: dict[int, bool] = {}
     width = _longest(node)
-    for part in postorder(node):
-        below = [found[id(sub)] for sub in children(part)]
-        if isinstance(part, Concat):
+    for part in tree.postorder(node):
+        below = [found[id(sub)] for sub in tree.children(part)]
+        if isinstance(part, tree.Concat):
             found[id(part)] = False
             for sub, at_start in zip(part.subs, below, strict=True):
                 if at_start or width[id(sub)] != 0:
                     found[id(part)] = at_start
                     break
-        elif isinstance(part, Repeat):
+        elif isinstance(part, tree.Repeat):
             found[id(part)] = part.min > 0 and below[0]
         else:
-            required = isinstance(part, (Alternate, Capture, Plus)) and all(below)
-            found[id(part)] = required or isinstance(part, BeginText)
+            required = isinstance(part, (tree.Alternate, tree.Capture, tree.Plus)) and all(below)
+            found[id(part)] = required or isinstance(part, tree.BeginText)
     return found[id(node)]
 
 
-def pure_literal(node: Node) -> bytes | None:
+def pure_literal(node: tree.Node) -> bytes | None:
     """The text that is the whole pattern, if it is one and its case matters."""
     if (
-        not isinstance(node, Literal)
+        not isinstance(node, tree.Literal)
         or node.fold
         or any(r == "\ufffd" or "\ud800" <= r <= "\udfff" for r in node.runes)
     ):
@@ -118,31 +93,31 @@ def pure_literal(node: Node) -> bytes | None:
 _EMPTY_ANYWHERE, _EMPTY_AT_START, _EMPTY_AT_END, _WHOLE = 1, 2, 4, 8
 
 
-def always_matches(node: Node) -> bool:
+def always_matches(node: tree.Node) -> bool:
     """Whether the pattern is seen to match every text without newlines: ``, `^`, `$`, `.*`, `^(.*)$`, `x*` …"""
     ways: dict[int, int] = {}
-    for part in postorder(node):
-        ways[id(part)] = _ways(part, [ways[id(sub)] for sub in children(part)])
+    for part in tree.postorder(node):
+        ways[id(part)] = _ways(part, [ways[id(sub)] for sub in tree.children(part)])
     return ways[id(node)] != 0
 
 
-def _ways(node: Node, below: list[int]) -> int:
+def _ways(node: tree.Node, below: list[int]) -> int:
     """How the node can match every line: the empty text anywhere, at its start, at its end, or all of it."""
     nowhere_special = _EMPTY_ANYWHERE | _EMPTY_AT_START | _EMPTY_AT_END
-    if isinstance(node, (Star, Quest)) or (isinstance(node, Repeat) and node.min == 0):
-        loop = isinstance(node, Star) or (isinstance(node, Repeat) and node.max is None)
+    if isinstance(node, (tree.Star, tree.Quest)) or (isinstance(node, tree.Repeat) and node.min == 0):
+        loop = isinstance(node, tree.Star) or (isinstance(node, tree.Repeat) and node.max is None)
         return nowhere_special | (_WHOLE if loop and _any_char(node.sub) else 0)
-    if isinstance(node, (Plus, Capture, Repeat)):
-        return below[0] if isinstance(node, Capture) else below[0] & nowhere_special
-    if isinstance(node, Alternate):
+    if isinstance(node, (tree.Plus, tree.Capture, tree.Repeat)):
+        return below[0] if isinstance(node, tree.Capture) else below[0] & nowhere_special
+    if isinstance(node, tree.Alternate):
         return _union_of(below)
-    if isinstance(node, Concat):
+    if isinstance(node, tree.Concat):
         return _ways_in_turn(below)
-    if isinstance(node, Empty):
+    if isinstance(node, tree.Empty):
         return nowhere_special
-    if isinstance(node, (BeginText, BeginLine)):
+    if isinstance(node, (tree.BeginText, tree.BeginLine)):
         return _EMPTY_AT_START
-    return _EMPTY_AT_END if isinstance(node, (EndText, EndLine)) else 0
+    return _EMPTY_AT_END if isinstance(node, (tree.EndText, tree.EndLine)) else 0
 
 
 def _union_of(sets: list[int]) -> int:
@@ -161,38 +136,38 @@ def _ways_in_turn(below: list[int]) -> int:
     return empty | whole
 
 
-def _any_char(node: Node) -> bool:
-    return isinstance(node, (Any, AnyNotNL)) or (
-        isinstance(node, Class) and ucd.complement(node.ranges) in ((), ((10, 10),))
+def _any_char(node: tree.Node) -> bool:
+    return isinstance(node, (tree.Any, tree.AnyNotNL)) or (
+        isinstance(node, tree.Class) and ucd.complement(node.ranges) in ((), ((10, 10),))
     )
 
 
 # --- lengths -------------------------------------------------------------------------------------------------
 
 
-def _shortest(node: Node) -> dict[int, int]:
+def _shortest(node: tree.Node) -> dict[int, int]:
     """The least number of bytes that each part matches."""
     lengths: dict[int, int] = {}
-    for part in postorder(node):
-        below = [lengths[id(sub)] for sub in children(part)]
-        if isinstance(part, Literal):
+    for part in tree.postorder(node):
+        below = [lengths[id(sub)] for sub in tree.children(part)]
+        if isinstance(part, tree.Literal):
             length = (
                 sum(map(_fewest_bytes, part.runes))
                 if not part.fold
                 else sum(min(_fewest_bytes(chr(other)) for other in ucd.orbit(ord(rune))) for rune in part.runes)
             )
-        elif isinstance(part, (Class, NoMatch)):
-            length = _fewest_bytes(chr(part.ranges[0][0])) if isinstance(part, Class) and part.ranges else _NEVER
-            if isinstance(part, Class) and length > 1 and ucd.contains(part.ranges, 0xFFFD):
+        elif isinstance(part, (tree.Class, tree.NoMatch)):
+            length = _fewest_bytes(chr(part.ranges[0][0])) if isinstance(part, tree.Class) and part.ranges else _NEVER
+            if isinstance(part, tree.Class) and length > 1 and ucd.contains(part.ranges, 0xFFFD):
                 length = 1
-        elif isinstance(part, (Any, AnyNotNL)):
+        elif isinstance(part, (tree.Any, tree.AnyNotNL)):
             length = 1
-        elif isinstance(part, Alternate):
+        elif isinstance(part, tree.Alternate):
             length = min(below)
-        elif isinstance(part, Repeat):
+        elif isinstance(part, tree.Repeat):
             length = part.min * below[0]
         else:
-            length = 0 if isinstance(part, (Star, Quest)) else sum(below)
+            length = 0 if isinstance(part, (tree.Star, tree.Quest)) else sum(below)
         lengths[id(part)] = min(length, _NEVER)
     return lengths
 
@@ -202,21 +177,21 @@ def _fewest_bytes(rune: str) -> int:
     return 1 if rune < "\x80" or rune == "\ufffd" else 2 if rune < "\u0800" else 3 if rune < "\U00010000" else 4
 
 
-def _longest(node: Node) -> dict[int, int]:
+def _longest(node: tree.Node) -> dict[int, int]:
     """The greatest number of characters that each part matches; `_NEVER` where there is no bound."""
     lengths: dict[int, int] = {}
-    for part in postorder(node):
-        below = [lengths[id(sub)] for sub in children(part)]
-        if isinstance(part, Literal):
+    for part in tree.postorder(node):
+        below = [lengths[id(sub)] for sub in tree.children(part)]
+        if isinstance(part, tree.Literal):
             length = len(part.runes)
-        elif isinstance(part, (Class, Any, AnyNotNL)):
+        elif isinstance(part, (tree.Class, tree.Any, tree.AnyNotNL)):
             length = 1
-        elif isinstance(part, (Star, Plus)):
+        elif isinstance(part, (tree.Star, tree.Plus)):
             length = _NEVER if below[0] else 0
-        elif isinstance(part, Repeat):
+        elif isinstance(part, tree.Repeat):
             length = below[0] * (_NEVER if part.max is None else part.max)
         else:
-            length = max(below, default=0) if isinstance(part, (Alternate, Quest)) else sum(below)
+            length = max(below, default=0) if isinstance(part, (tree.Alternate, tree.Quest)) else sum(below)
         lengths[id(part)] = min(length, _NEVER)
     return lengths
 
@@ -259,7 +234,7 @@ class _Path(NamedTuple):
 _STAY = _Path(True, _NO_CHARS, _NO_CHARS)
 
 
-def linear(node: Node) -> bool:
+def linear(node: tree.Node) -> bool:
     """Whether PCRE2's backtracking is sure to take time linear in the length of the text, over all starting points.
 
     True when the pattern is deterministic (at each point the next character decides) and anchored; anchored, and
@@ -285,55 +260,57 @@ def linear(node: Node) -> bool:
     return True
 
 
-def _positions(node: Node) -> int:
+def _positions(node: tree.Node) -> int:
     """How many parts the pattern has once repetitions are written out, literals counted by character."""
     counts: dict[int, int] = {}
-    for part in postorder(node):
-        own = len(part.runes) if isinstance(part, Literal) else 1
-        copies = max(part.min, part.max or 1) if isinstance(part, Repeat) else 1
-        counts[id(part)] = own + copies * sum(counts[id(sub)] for sub in children(part))
+    for part in tree.postorder(node):
+        own = len(part.runes) if isinstance(part, tree.Literal) else 1
+        copies = max(part.min, part.max or 1) if isinstance(part, tree.Repeat) else 1
+        counts[id(part)] = own + copies * sum(counts[id(sub)] for sub in tree.children(part))
     return counts[id(node)]
 
 
-def _flattened(node: Node) -> list[Node]:
+def _flattened(node: tree.Node) -> list[tree.Node]:
     """The parts that follow each other, whether grouped or not; literals by character."""
-    items: list[Node] = []
+    items: list[tree.Node] = []
     stack = [node]
     while stack:
         part = stack.pop()
-        if isinstance(part, (Concat, Capture)):
-            stack.extend(reversed(children(part)))
-        elif isinstance(part, Literal) and len(part.runes) > 1:
-            stack.extend(Literal(rune, part.fold) for rune in reversed(part.runes))
+        if isinstance(part, (tree.Concat, tree.Capture)):
+            stack.extend(reversed(tree.children(part)))
+        elif isinstance(part, tree.Literal) and len(part.runes) > 1:
+            stack.extend(tree.Literal(rune, part.fold) for rune in reversed(part.runes))
         else:
             items.append(part)
     return items
 
 
-def _without_unfailing_end(items: list[Node], paths: dict[int, _Path | None]) -> list[Node]:
+def _without_unfailing_end(items: list[tree.Node], paths: dict[int, _Path | None]) -> list[tree.Node]:
     items = list(items)
     before = items[-2] if len(items) > 1 else None
-    if isinstance(before, Star) and _any_char(before.sub) and isinstance(items[-1], (EndText, EndLine)):
+    if isinstance(before, tree.Star) and _any_char(before.sub) and isinstance(items[-1], (tree.EndText, tree.EndLine)):
         items.pop()
     while items:
         last = items[-1]
-        if isinstance(last, (Star, Plus, Quest)) and paths[id(last)] is not None:
+        if isinstance(last, (tree.Star, tree.Plus, tree.Quest)) and paths[id(last)] is not None:
             items.pop()
-            if isinstance(last, Plus):
+            if isinstance(last, tree.Plus):
                 items.extend(_flattened(last.sub))
                 break
-        elif isinstance(last, Empty):
+        elif isinstance(last, tree.Empty):
             items.pop()
         else:
             break
     return items
 
 
-def _char_loop(node: Node) -> bool:
-    return isinstance(node, (Star, Plus)) and isinstance(node.sub, (Class, Any, AnyNotNL, Literal))
+def _char_loop(node: tree.Node) -> bool:
+    return isinstance(node, (tree.Star, tree.Plus)) and isinstance(
+        node.sub, (tree.Class, tree.Any, tree.AnyNotNL, tree.Literal)
+    )
 
 
-def _restartable(items: list[Node], paths: dict[int, _Path | None]) -> bool:
+def _restartable(items: list[tree.Node], paths: dict[int, _Path | None]) -> bool:
     """Whether trying the parts at every point of a text takes linear time in all."""
     passed: _Path | None = _STAY
     for item in items:
@@ -342,32 +319,32 @@ def _restartable(items: list[Node], paths: dict[int, _Path | None]) -> bool:
         return False
     looped = _NO_CHARS
     for item in items:
-        for part in postorder(item):
-            if isinstance(part, (Star, Plus)):
-                for inner in postorder(part):
+        for part in tree.postorder(item):
+            if isinstance(part, (tree.Star, tree.Plus)):
+                for inner in tree.postorder(part):
                     for chars in _chars_of(inner):
                         looped = looped.joined(chars)
     if looped == _NO_CHARS:
         return True
     for item in items:
-        if any(isinstance(part, (Star, Plus)) for part in postorder(item)):
+        if any(isinstance(part, (tree.Star, tree.Plus)) for part in tree.postorder(item)):
             return False
-        if isinstance(item, (Literal, Class)) and not any(chars.meets(looped) for chars in _chars_of(item)):
+        if isinstance(item, (tree.Literal, tree.Class)) and not any(chars.meets(looped) for chars in _chars_of(item)):
             return True
     return False
 
 
-def _after(passed: _Path, item: Node, paths: dict[int, _Path | None]) -> _Path | None:
+def _after(passed: _Path, item: tree.Node, paths: dict[int, _Path | None]) -> _Path | None:
     path = paths[id(item)] if id(item) in paths else _own_path(item)
     return path and _then(passed, path)
 
 
-def _paths(node: Node) -> dict[int, _Path | None]:
+def _paths(node: tree.Node) -> dict[int, _Path | None]:
     """The paths of all parts; None where the next character does not always decide."""
     paths: dict[int, _Path | None] = {}
-    for part in postorder(node):
+    for part in tree.postorder(node):
         below = []
-        for sub in children(part):
+        for sub in tree.children(part):
             path = paths[id(sub)]
             if path is None:
                 break
@@ -379,18 +356,18 @@ def _paths(node: Node) -> dict[int, _Path | None]:
     return paths
 
 
-def _path(node: Node, below: list[_Path]) -> _Path | None:
-    if isinstance(node, Alternate):
+def _path(node: tree.Node, below: list[_Path]) -> _Path | None:
+    if isinstance(node, tree.Alternate):
         return _choice(below)
-    if isinstance(node, (Star, Plus, Quest)):
+    if isinstance(node, (tree.Star, tree.Plus, tree.Quest)):
         sub = below[0]
         if sub.nullable:
             return None
-        if isinstance(node, Quest):
+        if isinstance(node, tree.Quest):
             return sub._replace(nullable=True)
         if sub.more.meets(sub.first):
             return None
-        return _Path(isinstance(node, Star), sub.first, sub.more.joined(sub.first))
+        return _Path(isinstance(node, tree.Star), sub.first, sub.more.joined(sub.first))
     if not below:
         return _own_path(node)
     passed: _Path | None = _STAY
@@ -399,11 +376,11 @@ def _path(node: Node, below: list[_Path]) -> _Path | None:
     return passed
 
 
-def _own_path(node: Node) -> _Path:
+def _own_path(node: tree.Node) -> _Path:
     """The path of a part that has no parts."""
-    if isinstance(node, (*_ASSERTIONS, Empty)):
+    if isinstance(node, (*_ASSERTIONS, tree.Empty)):
         return _STAY
-    chars = _chars_of(Literal(node.runes[0], node.fold) if isinstance(node, Literal) else node)
+    chars = _chars_of(tree.Literal(node.runes[0], node.fold) if isinstance(node, tree.Literal) else node)
     return _Path(False, chars[0] if chars else _NO_CHARS, _NO_CHARS)
 
 
@@ -427,11 +404,11 @@ def _choice(paths: list[_Path]) -> _Path | None:
     return _Path(nullable > 0, first, more) if nullable < 2 else None
 
 
-def _chars_of(node: Node) -> list[_Chars]:
+def _chars_of(node: tree.Node) -> list[_Chars]:
     """The sets of the characters that a leaf matches one after the other."""
-    if isinstance(node, Literal):
-        return [_chars(char_ranges(Literal(rune, node.fold))) for rune in node.runes]
-    return [_chars(char_ranges(node))] if isinstance(node, (Class, Any, AnyNotNL)) else []
+    if isinstance(node, tree.Literal):
+        return [_chars(tree.char_ranges(tree.Literal(rune, node.fold))) for rune in node.runes]
+    return [_chars(tree.char_ranges(node))] if isinstance(node, (tree.Class, tree.Any, tree.AnyNotNL)) else []
 
 
 @lru_cache(maxsize=512)

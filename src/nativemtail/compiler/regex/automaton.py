@@ -11,19 +11,19 @@ from array import array
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 
-from nativemtail.compiler.regex import parser
-from nativemtail.compiler.regex.parser import Node
+from nativemtail.compiler.regex import tree
+from nativemtail.compiler.regex.simplify import simplify
 from nativemtail.compiler.regex.ucd import Ranges
 from nativemtail.compiler.tables import Automaton
 
 CHAR, SPLIT, ASSERT, MATCH = range(4)
-ASSERTIONS: list[type[Node]] = [
-    parser.BeginText,
-    parser.EndText,
-    parser.BeginLine,
-    parser.EndLine,
-    parser.WordBoundary,
-    parser.NoWordBoundary,
+ASSERTIONS: list[type[tree.Node]] = [
+    tree.BeginText,
+    tree.EndText,
+    tree.BeginLine,
+    tree.EndLine,
+    tree.WordBoundary,
+    tree.NoWordBoundary,
 ]
 MAX_STATES = 1000
 """Each character of a text takes time for each state."""
@@ -35,7 +35,7 @@ class _TooLarge(Exception):
     pass
 
 
-_Step = Generator[tuple[Node, int], int, int]
+_Step = Generator[tuple[tree.Node, int], int, int]
 """Asks for the first state of a part, given the state behind it."""
 
 
@@ -53,53 +53,53 @@ class _Builder:
     def char(self, ranges: Ranges, behind: int) -> int:
         return self.add(CHAR, self.classes.setdefault(ranges, len(self.classes)), behind)
 
-    def part(self, node: Node, behind: int) -> _Step:
-        if isinstance(node, parser.Capture):
+    def part(self, node: tree.Node, behind: int) -> _Step:
+        if isinstance(node, tree.Capture):
             return (yield node.sub, behind)
-        if isinstance(node, parser.Concat):
+        if isinstance(node, tree.Concat):
             for sub in reversed(node.subs):
                 behind = yield sub, behind
             return behind
-        if isinstance(node, parser.Alternate):
+        if isinstance(node, tree.Alternate):
             first = yield node.subs[-1], behind
             for sub in reversed(node.subs[:-1]):
                 first = self.add(SPLIT, (yield sub, behind), first)
             return first
-        if isinstance(node, (parser.Star, parser.Plus, parser.Quest)):
+        if isinstance(node, (tree.Star, tree.Plus, tree.Quest)):
             return (yield from self.repetition(node, behind))
         return self.leaf(node, behind)
 
-    def repetition(self, node: parser.Star | parser.Plus | parser.Quest, behind: int) -> _Step:
-        if isinstance(node, parser.Quest):
+    def repetition(self, node: tree.Star | tree.Plus | tree.Quest, behind: int) -> _Step:
+        if isinstance(node, tree.Quest):
             return self.choice((yield node.sub, behind), behind, node.greedy)
         loop = self.add(SPLIT, 0, 0)
         first = yield node.sub, loop
         self.states[loop] = (SPLIT, first, behind) if node.greedy else (SPLIT, behind, first)
         # As Go and RE2 have it: `x*` is `(?:x+)?`, which differs where x may be empty.
-        return first if isinstance(node, parser.Plus) else self.choice(first, behind, node.greedy)
+        return first if isinstance(node, tree.Plus) else self.choice(first, behind, node.greedy)
 
     def choice(self, inside: int, behind: int, greedy: bool) -> int:
         return self.add(SPLIT, inside, behind) if greedy else self.add(SPLIT, behind, inside)
 
-    def leaf(self, node: Node, behind: int) -> int:
-        if isinstance(node, parser.Empty):
+    def leaf(self, node: tree.Node, behind: int) -> int:
+        if isinstance(node, tree.Empty):
             return behind
-        if isinstance(node, parser.NoMatch):
+        if isinstance(node, tree.NoMatch):
             return self.char((), behind)
-        if isinstance(node, parser.Literal):
+        if isinstance(node, tree.Literal):
             for rune in reversed(node.runes):
-                behind = self.char(parser.char_ranges(parser.Literal(rune, node.fold)), behind)
+                behind = self.char(tree.char_ranges(tree.Literal(rune, node.fold)), behind)
             return behind
         if type(node) in ASSERTIONS:
             return self.add(ASSERT, ASSERTIONS.index(type(node)), behind)
-        return self.char(parser.char_ranges(node), behind)
+        return self.char(tree.char_ranges(node), behind)
 
 
-def automaton(node: Node) -> Automaton | None:
+def automaton(node: tree.Node) -> Automaton | None:
     """None when it would have more than `MAX_STATES` states."""
     builder = _Builder()
     try:
-        start = parser.on_heap(builder.part(parser.simplify(node), 0), lambda request: builder.part(*request))
+        start = tree.on_heap(builder.part(simplify(node), 0), lambda request: builder.part(*request))
     except _TooLarge:
         return None
     states = b"".join(_STATE.pack(*state) for state in builder.states)

@@ -4,20 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from nativemtail.compiler.regex.parser import (
-    Alternate,
-    Capture,
-    Class,
-    Concat,
-    Literal,
-    Node,
-    Plus,
-    Quest,
-    Repeat,
-    Star,
-    children,
-    postorder,
-)
+from nativemtail.compiler.regex import tree
 
 _SIGN, _DIGIT, _FRACTION, _OTHER = 1, 2, 4, 8
 _KINDS = {"+": _SIGN, "-": _SIGN, ".": _FRACTION, "e": _FRACTION, "E": _FRACTION} | dict.fromkeys("0123456789", _DIGIT)
@@ -33,7 +20,7 @@ class _Content(NamedTuple):
 _UNKNOWN = _Content(_OTHER, 0)
 
 
-def group_types(node: Node) -> list[str]:
+def group_types(node: tree.Node) -> list[str]:
     """`Int`, `Float` or `String` for groups 1, 2, … of a parsed pattern.
 
     Groups under `{0}` count as absent: the list ends with the last group that is there, and has `None` for others.
@@ -41,40 +28,40 @@ def group_types(node: Node) -> list[str]:
     """
     contents: dict[int, _Content] = {}
     types: dict[int, str] = {}
-    for part in postorder(node, _parts):
+    for part in tree.postorder(node, _parts):
         contents[id(part)] = _content(part, contents)
-        if isinstance(part, Capture):
+        if isinstance(part, tree.Capture):
             types[part.index] = _group_type(_simple(part.sub), contents)
     return [types.get(index, "None") for index in range(1, max(types, default=0) + 1)]
 
 
-def _parts(node: Node) -> tuple[Node, ...]:
-    return () if isinstance(node, Repeat) and node.max == 0 else children(node)
+def _parts(node: tree.Node) -> tuple[tree.Node, ...]:
+    return () if isinstance(node, tree.Repeat) and node.max == 0 else tree.children(node)
 
 
-def _simple(node: Node) -> Node:
+def _simple(node: tree.Node) -> tree.Node:
     """What is left of `x{1}`."""
-    while isinstance(node, Repeat) and node.min == node.max == 1:
+    while isinstance(node, tree.Repeat) and node.min == node.max == 1:
         node = node.sub
     return node
 
 
-def _content(node: Node, contents: dict[int, _Content]) -> _Content:
-    if isinstance(node, Literal):
+def _content(node: tree.Node, contents: dict[int, _Content]) -> _Content:
+    if isinstance(node, tree.Literal):
         return _of_text(node.runes)
-    if isinstance(node, Class):
+    if isinstance(node, tree.Class):
         # Any range of more than twelve characters has one that is no part of a number.
         if any(high - low > 12 for low, high in node.ranges):
             return _UNKNOWN
         return _of_text("".join(chr(rune) for low, high in node.ranges for rune in range(low, high + 1)))
-    if isinstance(node, Repeat):
+    if isinstance(node, tree.Repeat):
         if node.max == 0:
             return _UNKNOWN
         kinds, dots = contents[id(node.sub)]
         return _Content(kinds, min(2, dots * max(node.min, node.max or 1)))
-    if isinstance(node, (Star, Plus, Quest, Capture, Concat, Alternate)):
+    if isinstance(node, (tree.Star, tree.Plus, tree.Quest, tree.Capture, tree.Concat, tree.Alternate)):
         kinds = dots = 0
-        for sub in node.subs if isinstance(node, (Concat, Alternate)) else (node.sub,):
+        for sub in node.subs if isinstance(node, (tree.Concat, tree.Alternate)) else (node.sub,):
             content = contents[id(sub)]
             kinds |= content.kinds
             dots += content.dots
@@ -89,17 +76,17 @@ def _of_text(text: str) -> _Content:
     return _Content(kinds, min(text.count("."), 2))
 
 
-def _group_type(node: Node, contents: dict[int, _Content]) -> str:
-    if not isinstance(node, Alternate):
+def _group_type(node: tree.Node, contents: dict[int, _Content]) -> str:
+    if not isinstance(node, tree.Alternate):
         return _text_type(node, contents)
     types = {_text_type(_simple(sub), contents) for sub in node.subs}
     return "String" if "String" in types else "Float" if "Float" in types else "Int"
 
 
-def _text_type(node: Node, contents: dict[int, _Content]) -> str:
+def _text_type(node: tree.Node, contents: dict[int, _Content]) -> str:
     kinds, dots = contents[id(node)]
     if kinds & _OTHER or not kinds & ~_SIGN:
         return "String"
     if not kinds & _FRACTION:
-        return "String" if isinstance(node, (Alternate, Class)) else "Int"
+        return "String" if isinstance(node, (tree.Alternate, tree.Class)) else "Int"
     return "Float" if dots < 2 else "String"

@@ -9,48 +9,24 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from nativemtail.compiler.regex import ucd
+from nativemtail.compiler.regex import tree, ucd
 from nativemtail.compiler.regex.analysis import anchored, same_in_re2, start_optimizable
-from nativemtail.compiler.regex.parser import (
-    Alternate,
-    Any,
-    AnyNotNL,
-    BeginLine,
-    BeginText,
-    Capture,
-    Class,
-    Concat,
-    Empty,
-    EndLine,
-    EndText,
-    Literal,
-    Node,
-    NoMatch,
-    NoWordBoundary,
-    Plus,
-    Quest,
-    Repeat,
-    Star,
-    WordBoundary,
-    char_ranges,
-    operator,
-)
 from nativemtail.compiler.regex.ucd import Ranges
 
 _ASCII: Ranges = ((0, 0x7F),)
 _SCALARS: Ranges = ((0, 0xD7FF), (0xE000, ucd.MAX_RUNE))
 """What text can hold: no surrogates, which only `\\x{D800}` and the like can name."""
 
-_COMMON: dict[type[Node], str] = {
-    Empty: "(?:)",
-    BeginText: r"\A",
-    EndText: r"\z",
-    WordBoundary: r"\b",
-    NoWordBoundary: r"\B",
+_COMMON: dict[type[tree.Node], str] = {
+    tree.Empty: "(?:)",
+    tree.BeginText: r"\A",
+    tree.EndText: r"\z",
+    tree.WordBoundary: r"\b",
+    tree.NoWordBoundary: r"\B",
 }
 
 
-def to_pcre2(node: Node, utf: bool, captures: int | None = None) -> bytes:
+def to_pcre2(node: tree.Node, utf: bool, captures: int | None = None) -> bytes:
     """For PCRE2 10.42: with PCRE2_UTF when `utf`, else a pattern of bytes that is only right for pure ASCII subjects.
 
     Only the groups up to number `captures` capture; None for all.
@@ -59,7 +35,7 @@ def to_pcre2(node: Node, utf: bool, captures: int | None = None) -> bytes:
     return prefix + _written(node, _PCRE2_UTF if utf else _PCRE2_ASCII, captures)
 
 
-def to_re2(node: Node, captures: int | None = None) -> bytes:
+def to_re2(node: tree.Node, captures: int | None = None) -> bytes:
     """For RE2 (C++) with its default options, UTF-8.
 
     Where RE2 would find something inside a character (`same_in_re2`) whole characters are passed first: the text is to
@@ -69,7 +45,7 @@ def to_re2(node: Node, captures: int | None = None) -> bytes:
     return written if same_in_re2(node) else b"(?s:.)*?(" + written + b")"
 
 
-def to_hyperscan(node: Node) -> bytes:
+def to_hyperscan(node: tree.Node) -> bytes:
     """For Hyperscan without flags but HS_FLAG_ALLOWEMPTY, over blocks of many lines: what it finds is a superset.
 
     Every line that the pattern matches, whatever its bytes, holds the end of some match of this; no match goes past a
@@ -87,14 +63,14 @@ class _Dialect:
         self.nothing = nothing
         self.fixed = {
             **_COMMON,
-            NoMatch: nothing,
-            BeginLine: begin_line,
-            EndLine: end_line,
-            AnyNotNL: r"[^\n]",
-            Any: "(?s:.)",
+            tree.NoMatch: nothing,
+            tree.BeginLine: begin_line,
+            tree.EndLine: end_line,
+            tree.AnyNotNL: r"[^\n]",
+            tree.Any: "(?s:.)",
         }
 
-    def literal(self, node: Literal) -> str:
+    def literal(self, node: tree.Literal) -> str:
         ascii_only = self.alphabet is _ASCII
         if not node.fold:
             possible = node.runes.isascii() or not (ascii_only or any("\ud800" <= r <= "\udfff" for r in node.runes))
@@ -116,16 +92,16 @@ class _Dialect:
     def char_class(self, ranges: Ranges) -> str:
         return _class(ranges, self.alphabet) or self.nothing
 
-    def repetition(self, node: Star | Plus | Quest | Repeat) -> list[Node | str]:
+    def repetition(self, node: tree.Star | tree.Plus | tree.Quest | tree.Repeat) -> list[tree.Node | str]:
         if self.is_atom(node.sub):
-            return [node.sub, operator(node)]
-        return ["(?:", node.sub, ")", operator(node)]
+            return [node.sub, tree.operator(node)]
+        return ["(?:", node.sub, ")", tree.operator(node)]
 
-    def is_atom(self, node: Node) -> bool:
+    def is_atom(self, node: tree.Node) -> bool:
         """Whether a repetition operator may follow the node's text directly."""
-        if isinstance(node, Literal):
+        if isinstance(node, tree.Literal):
             return len(node.runes) == 1 and not node.fold
-        return isinstance(node, (Class, Any, AnyNotNL, Capture))
+        return isinstance(node, (tree.Class, tree.Any, tree.AnyNotNL, tree.Capture))
 
 
 class _Hyperscan(_Dialect):
@@ -135,10 +111,10 @@ class _Hyperscan(_Dialect):
 
     def __init__(self) -> None:
         super().__init__(_ASCII, r"[^\x00-\xff]", "(?:)", "(?:)")
-        self.fixed |= {BeginText: "(?:)", EndText: "(?:)"}
-        self.fixed |= {Any: self.char_class(ucd.EVERYTHING), AnyNotNL: self.char_class(ucd.EVERYTHING)}
+        self.fixed |= {tree.BeginText: "(?:)", tree.EndText: "(?:)"}
+        self.fixed |= {tree.Any: self.char_class(ucd.EVERYTHING), tree.AnyNotNL: self.char_class(ucd.EVERYTHING)}
 
-    def literal(self, node: Literal) -> str:
+    def literal(self, node: tree.Literal) -> str:
         out = []
         for rune in node.runes:
             equal = ucd.orbit(ord(rune)) if node.fold else (ord(rune),)
@@ -148,8 +124,8 @@ class _Hyperscan(_Dialect):
                 out.append(self.char_class(ucd.union((r, r) for r in equal)))
         return "".join(out)
 
-    def is_atom(self, node: Node) -> bool:
-        return super().is_atom(node) and not (isinstance(node, Literal) and node.runes > "\x7f")
+    def is_atom(self, node: tree.Node) -> bool:
+        return super().is_atom(node) and not (isinstance(node, tree.Literal) and node.runes > "\x7f")
 
     def char_class(self, ranges: Ranges) -> str:
         ascii_part = ucd.intersection(ranges, self._LINE)
@@ -157,20 +133,20 @@ class _Hyperscan(_Dialect):
             return _ranges(ascii_part) if ascii_part else self.nothing
         return f"(?:{_ranges(ascii_part)}|[\\x80-\\xff]{{1,4}})" if ascii_part else r"(?:[\x80-\xff]{1,4})"
 
-    def repetition(self, node: Star | Plus | Quest | Repeat) -> list[Node | str]:
+    def repetition(self, node: tree.Star | tree.Plus | tree.Quest | tree.Repeat) -> list[tree.Node | str]:
         sub = node.sub
-        if isinstance(node, Repeat) and node.max == 0:
+        if isinstance(node, tree.Repeat) and node.max == 0:
             return ["(?:)"]
-        if isinstance(sub, (Class, Any, AnyNotNL)) and isinstance(node, (Star, Plus)):
-            ranges = char_ranges(sub)
+        if isinstance(sub, (tree.Class, tree.Any, tree.AnyNotNL)) and isinstance(node, (tree.Star, tree.Plus)):
+            ranges = tree.char_ranges(sub)
             if ranges and ranges[-1][1] >= 0x80:
-                return [_ranges(ucd.union((*ucd.intersection(ranges, self._LINE), (0x80, 0xFF)))), operator(node)]
+                return [_ranges(ucd.union((*ucd.intersection(ranges, self._LINE), (0x80, 0xFF)))), tree.operator(node)]
         return super().repetition(node)
 
 
-def _written(root: Node, dialect: _Dialect, captures: int | None) -> bytes:
+def _written(root: tree.Node, dialect: _Dialect, captures: int | None) -> bytes:
     out: list[str] = []
-    stack: list[Node | str] = [root]
+    stack: list[tree.Node | str] = [root]
     while stack:
         item = stack.pop()
         if isinstance(item, str):
@@ -180,18 +156,20 @@ def _written(root: Node, dialect: _Dialect, captures: int | None) -> bytes:
     return "".join(out).encode("ascii")
 
 
-def _parts(node: Node, dialect: _Dialect, captures: int | None) -> list[Node | str]:
-    if isinstance(node, Literal):
+def _parts(node: tree.Node, dialect: _Dialect, captures: int | None) -> list[tree.Node | str]:
+    if isinstance(node, tree.Literal):
         return [dialect.literal(node)]
-    if isinstance(node, Class):
+    if isinstance(node, tree.Class):
         return [dialect.char_class(node.ranges)]
-    if isinstance(node, Capture):
+    if isinstance(node, tree.Capture):
         return ["(" if captures is None or node.index <= captures else "(?:", node.sub, ")"]
-    if isinstance(node, (Star, Plus, Quest, Repeat)):
+    if isinstance(node, (tree.Star, tree.Plus, tree.Quest, tree.Repeat)):
         return dialect.repetition(node)
-    if isinstance(node, Concat):
-        return [part for sub in node.subs for part in (("(?:", sub, ")") if isinstance(sub, Alternate) else (sub,))]
-    if isinstance(node, Alternate):
+    if isinstance(node, tree.Concat):
+        return [
+            part for sub in node.subs for part in (("(?:", sub, ")") if isinstance(sub, tree.Alternate) else (sub,))
+        ]
+    if isinstance(node, tree.Alternate):
         return [part for i, sub in enumerate(node.subs) for part in ((sub,) if i == 0 else ("|", sub))]
     return [dialect.fixed[type(node)]]
 

@@ -17,25 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from nativemtail.compiler.regex.parser import (
-    Alternate,
-    Any,
-    AnyNotNL,
-    BeginText,
-    Capture,
-    Class,
-    Concat,
-    Empty,
-    EndText,
-    Literal,
-    Node,
-    Plus,
-    Quest,
-    Repeat,
-    Star,
-    WordBoundary,
-    char_ranges,
-)
+from nativemtail.compiler.regex import tree
 from nativemtail.compiler.regex.ucd import ascii_bits
 from nativemtail.compiler.tables import Chain
 
@@ -108,12 +90,12 @@ class _Unfit(Exception):
     """No chain."""
 
 
-def chain(node: Node, captures: int) -> Chain | None:
+def chain(node: tree.Node, captures: int) -> Chain | None:
     """The chain that matches `node` and finds its groups up to `captures` (-1: not even the match's extent)."""
-    parts = list(node.subs) if isinstance(node, Concat) else [node]
-    anchored = isinstance(parts[0], BeginText)
+    parts = list(node.subs) if isinstance(node, tree.Concat) else [node]
+    anchored = isinstance(parts[0], tree.BeginText)
     try:
-        items = _Reader(captures).items(Concat(tuple(parts[anchored:])))
+        items = _Reader(captures).items(tree.Concat(tuple(parts[anchored:])))
         seek = b"" if anchored else _leading_literal(items)
         return _Assembler(seek, items).result()
     except _Unfit:
@@ -128,7 +110,7 @@ class _Reader:
         self._captures = captures
         self._left = _MAX_ITEMS
 
-    def items(self, node: Node, depth: int = 0) -> list[_Item]:
+    def items(self, node: tree.Node, depth: int = 0) -> list[_Item]:
         if depth > _MAX_NESTING:
             raise _Unfit
         found = list(self._items(node, depth + 1))
@@ -137,51 +119,51 @@ class _Reader:
             raise _Unfit
         return found
 
-    def _items(self, node: Node, depth: int) -> Iterable[_Item]:
+    def _items(self, node: tree.Node, depth: int) -> Iterable[_Item]:
         match node:
-            case Literal():
+            case tree.Literal():
                 if len(node.runes) > _MAX_ITEMS:
                     raise _Unfit
                 return [_one(rune, node.fold) for rune in node.runes]
-            case Class() | AnyNotNL() | Any():
+            case tree.Class() | tree.AnyNotNL() | tree.Any():
                 return [_Run(_chars(node), 1, 1)]
-            case Empty():
+            case tree.Empty():
                 return []
-            case EndText():
+            case tree.EndText():
                 return [_End()]
-            case WordBoundary():
+            case tree.WordBoundary():
                 return [_Word()]
-            case Concat(subs):
+            case tree.Concat(subs):
                 return [item for sub in subs for item in self.items(sub, depth)]
-            case Capture(index, _, sub):
+            case tree.Capture(index, _, sub):
                 items = self.items(sub, depth)
                 return items if index > self._captures else [_Mark(2 * index), *items, _Mark(2 * index + 1)]
-            case Star(sub, greedy):
+            case tree.Star(sub, greedy):
                 return [self._loop(sub, 0, greedy, depth)]
-            case Plus(sub, greedy):
+            case tree.Plus(sub, greedy):
                 return [self._loop(sub, 1, greedy, depth)]
-            case Repeat(sub, least, most, greedy):
+            case tree.Repeat(sub, least, most, greedy):
                 return self._repeated(sub, least, most, greedy, depth)
-            case Quest(sub, greedy):
+            case tree.Quest(sub, greedy):
                 return self._optional(sub, greedy, depth)
-            case Alternate(subs) if len(subs) <= _MAX_BRANCHES:
+            case tree.Alternate(subs) if len(subs) <= _MAX_BRANCHES:
                 return [_Choice([self.items(sub, depth) for sub in subs])]
             case _:
                 raise _Unfit
 
-    def _loop(self, sub: Node, least: int, greedy: bool, depth: int) -> _Item:
-        if _is_char(sub):
+    def _loop(self, sub: tree.Node, least: int, greedy: bool, depth: int) -> _Item:
+        if tree.is_char(sub):
             return _Run(_chars(sub), least, ANY_NUMBER, not greedy)
-        if isinstance(sub, Alternate) and len(sub.subs) == 2 and not least and greedy:
-            plain, pair = sorted(sub.subs, key=lambda part: isinstance(part, Concat) or not _is_char(part))
+        if isinstance(sub, tree.Alternate) and len(sub.subs) == 2 and not least and greedy:
+            plain, pair = sorted(sub.subs, key=lambda part: isinstance(part, tree.Concat) or not tree.is_char(part))
             return self._escaped(plain, pair, depth)
         raise _Unfit
 
-    def _escaped(self, plain: Node, pair: Node, depth: int) -> _Escaped:
+    def _escaped(self, plain: tree.Node, pair: tree.Node, depth: int) -> _Escaped:
         items = self.items(pair, depth)
-        if isinstance(plain, Plus) and plain.greedy:
+        if isinstance(plain, tree.Plus) and plain.greedy:
             plain = plain.sub
-        if not _is_char(plain) or len(items) != 2:
+        if not tree.is_char(plain) or len(items) != 2:
             raise _Unfit
         escape, escaped = items
         if not (isinstance(escape, _Run) and isinstance(escaped, _Run) and escape.exact and escaped.exact):
@@ -191,8 +173,8 @@ class _Reader:
             raise _Unfit
         return _Escaped(chars, escape.chars.bit_length() - 1, escaped.chars)
 
-    def _repeated(self, sub: Node, least: int, most: int | None, greedy: bool, depth: int) -> list[_Item]:
-        if _is_char(sub):
+    def _repeated(self, sub: tree.Node, least: int, most: int | None, greedy: bool, depth: int) -> list[_Item]:
+        if tree.is_char(sub):
             if most == 0:
                 return []
             return [_Run(_chars(sub), least, ANY_NUMBER if most is None else most, not greedy and least != most)]
@@ -203,8 +185,8 @@ class _Reader:
             raise _Unfit
         return items * least
 
-    def _optional(self, sub: Node, greedy: bool, depth: int) -> list[_Item]:
-        if _is_char(sub):
+    def _optional(self, sub: tree.Node, greedy: bool, depth: int) -> list[_Item]:
+        if tree.is_char(sub):
             return [_Run(_chars(sub), 0, 1, not greedy)]
         if not greedy:
             raise _Unfit
@@ -213,19 +195,15 @@ class _Reader:
 
 @lru_cache(maxsize=1024)
 def _one(rune: str, fold: bool) -> _Run:
-    return _Run(_chars(Literal(rune, fold)), 1, 1)
+    return _Run(_chars(tree.Literal(rune, fold)), 1, 1)
 
 
-def _chars(node: Node) -> int:
+def _chars(node: tree.Node) -> int:
     """The ASCII characters of a one-character node, as bits."""
-    bits = ascii_bits(char_ranges(node))
+    bits = ascii_bits(tree.char_ranges(node))
     if not bits:
         raise _Unfit
     return bits
-
-
-def _is_char(node: Node) -> bool:
-    return isinstance(node, (Class, AnyNotNL, Any)) or (isinstance(node, Literal) and len(node.runes) == 1)
 
 
 def _all(items: Sequence[_Item]) -> Iterator[_Item]:

@@ -9,22 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from nativemtail.compiler.regex import ucd
-from nativemtail.compiler.regex.parser import (
-    AnyNotNL,
-    BeginText,
-    Capture,
-    Class,
-    Concat,
-    EndText,
-    Literal,
-    Node,
-    Plus,
-    Quest,
-    Repeat,
-    Star,
-    char_ranges,
-)
+from nativemtail.compiler.regex import tree, ucd
 from nativemtail.compiler.regex.ucd import Ranges
 
 
@@ -40,13 +25,13 @@ class Run(NamedTuple):
         return self.least == self.most
 
 
-def leading_group(node: Node, group: int) -> list[Run] | None:
+def leading_group(node: tree.Node, group: int) -> list[Run] | None:
     """The runs that make up the group at the beginning of every match; None when a scan cannot tell its extent."""
-    parts = list(node.subs) if isinstance(node, Concat) else [node]
-    if len(parts) < 2 or not isinstance(parts[0], BeginText):
+    parts = list(node.subs) if isinstance(node, tree.Concat) else [node]
+    if len(parts) < 2 or not isinstance(parts[0], tree.BeginText):
         return None
     first = parts[1]
-    if not isinstance(first, Capture) or first.index != group:
+    if not isinstance(first, tree.Capture) or first.index != group:
         return None
     runs = _runs(first.sub)
     if runs is None or not _decided(runs, parts[2:]):
@@ -54,9 +39,9 @@ def leading_group(node: Node, group: int) -> list[Run] | None:
     return runs
 
 
-def _runs(node: Node) -> list[Run] | None:
+def _runs(node: tree.Node) -> list[Run] | None:
     runs: list[Run] = []
-    for part in node.subs if isinstance(node, Concat) else [node]:
+    for part in node.subs if isinstance(node, tree.Concat) else [node]:
         found = _run(part)
         if found is None:
             return None
@@ -64,27 +49,27 @@ def _runs(node: Node) -> list[Run] | None:
     return runs
 
 
-def _run(part: Node) -> list[Run] | None:
+def _run(part: tree.Node) -> list[Run] | None:
     match part:
-        case Literal():
-            return [Run(char_ranges(Literal(rune, part.fold)), 1, 1) for rune in part.runes]
-        case Class() | AnyNotNL():
-            return [Run(char_ranges(part), 1, 1)]
-        case Star(sub, True):
+        case tree.Literal():
+            return [Run(tree.char_ranges(tree.Literal(rune, part.fold)), 1, 1) for rune in part.runes]
+        case tree.Class() | tree.AnyNotNL():
+            return [Run(tree.char_ranges(part), 1, 1)]
+        case tree.Star(sub, True):
             least, most = 0, None
-        case Plus(sub, True):
+        case tree.Plus(sub, True):
             least, most = 1, None
-        case Quest(sub, True):
+        case tree.Quest(sub, True):
             least, most = 0, 1
-        case Repeat(sub, least, most, greedy) if greedy or least == most:
+        case tree.Repeat(sub, least, most, greedy) if greedy or least == most:
             pass
         case _:
             return None
-    inner = _run(sub) if not isinstance(sub, (Star, Plus, Quest, Repeat)) else None
+    inner = _run(sub) if not isinstance(sub, (tree.Star, tree.Plus, tree.Quest, tree.Repeat)) else None
     return [Run(inner[0].ranges, least, most)] if inner and len(inner) == 1 else None
 
 
-def _decided(runs: list[Run], rest: list[Node]) -> bool:
+def _decided(runs: list[Run], rest: list[tree.Node]) -> bool:
     """Whether no run of varying length can leave a character to what comes behind it."""
     for at, run in enumerate(runs):
         if run.fixed:
@@ -95,18 +80,18 @@ def _decided(runs: list[Run], rest: list[Node]) -> bool:
     return True
 
 
-def _following(runs: list[Run], rest: list[Node]) -> Ranges | None:
+def _following(runs: list[Run], rest: list[tree.Node]) -> Ranges | None:
     """The characters that can come next; None when not known."""
     chars: list[tuple[int, int]] = []
     for run in runs:
         chars += run.ranges
         if run.least:
             return ucd.union(chars)
-    if not rest or isinstance(rest[0], EndText):
+    if not rest or isinstance(rest[0], tree.EndText):
         return ucd.union(chars)
     head = rest[0]
-    while isinstance(head, (Capture, Concat)) and not (isinstance(head, Concat) and not head.subs):
-        head = head.sub if isinstance(head, Capture) else head.subs[0]
+    while isinstance(head, (tree.Capture, tree.Concat)) and not (isinstance(head, tree.Concat) and not head.subs):
+        head = head.sub if isinstance(head, tree.Capture) else head.subs[0]
     found = _run(head)
     if not found or not found[0].least:
         return None
