@@ -19,13 +19,13 @@ from typing import Any
 from nativemtail.io import doubts, watch
 from nativemtail.io.content import START, recognise
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, Renames, open_as, stands_for
-from nativemtail.io.fifo import FifoReader
 from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
 from nativemtail.io.generations import Made, birth, is_generation, newer
 from nativemtail.io.lineage import LATER
 from nativemtail.io.links import places
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import Glob
+from nativemtail.io.pipe import FifoReader
 from nativemtail.io.replaced import Doubt, goes_on, take_over
 from nativemtail.io.sources import Context, Holder, Source
 from nativemtail.io.succession import Succession

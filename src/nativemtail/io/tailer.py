@@ -15,14 +15,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from nativemtail.io.discover import SPARE_DESCRIPTORS, Discovery
-from nativemtail.io.fifo import StdinReader, check_stdin
 from nativemtail.io.follow import identity
-from nativemtail.io.listen import DatagramListener, StreamListener, listener
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
 from nativemtail.io.peers import Peers
+from nativemtail.io.pipe import StdinReader, check_stdin
 from nativemtail.io.segments import SegmentDirectory
 from nativemtail.io.sources import Context, Counters, Settings, Sink
+from nativemtail.io.stream import DatagramListener, StreamListener, listener
 from nativemtail.log import Log
 
 _CLIENTS_PART = 4

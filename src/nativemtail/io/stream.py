@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator
 
 from nativemtail import net
-from nativemtail.io.fifo import waiting
 from nativemtail.io.lines import READ_SIZE
 from nativemtail.io.loop import SLICE, Loop, in_turns
 from nativemtail.io.patterns import LogSpec
 from nativemtail.io.peers import Peers, address_of
+from nativemtail.io.pipe import waiting
 from nativemtail.io.sources import Context, Source, SourceError
 from nativemtail.log import Log
 

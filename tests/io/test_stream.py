@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rig import Rig
 
-from nativemtail.io.listen import MAX_DATAGRAM, OctetFraming
 from nativemtail.io.sources import Settings, SourceError
+from nativemtail.io.stream import MAX_DATAGRAM, OctetFraming
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02)
 
