@@ -14,15 +14,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from nativemtail.io.datagram import DatagramListener
 from nativemtail.io.discover import SPARE_DESCRIPTORS, Discovery
 from nativemtail.io.follow import identity
 from nativemtail.io.loop import Loop, in_turns
-from nativemtail.io.patterns import SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
+from nativemtail.io.patterns import DATAGRAM_SCHEMES, SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
 from nativemtail.io.peers import Peers
 from nativemtail.io.pipe import StdinReader, check_stdin
 from nativemtail.io.segments import SegmentDirectory
 from nativemtail.io.sources import Context, Counters, Settings, Sink
-from nativemtail.io.stream import DatagramListener, StreamListener, listener
+from nativemtail.io.stream import StreamListener
 from nativemtail.log import Log
 
 _CLIENTS_PART = 4
@@ -94,7 +95,7 @@ class Tailer:
                 if spec.kind == "stdin":
                     check_stdin(spec.name)
                 elif spec.kind not in ("path", SEGMENTS_SCHEME):
-                    self._listeners.append(listener(self._context, self._loop, spec, peers))
+                    self._listeners.append(self._listener(spec, peers))
         except BaseException:
             self._close()
             raise
@@ -167,6 +168,11 @@ class Tailer:
                 except BadPattern as error:
                     _log.warning("%s: %s", spec.name, error)
                     self._bad_patterns[spec.name] = str(error)
+
+    def _listener(self, spec: LogSpec, peers: Peers) -> StreamListener | DatagramListener:
+        if spec.kind in DATAGRAM_SCHEMES:
+            return DatagramListener(self._context, self._loop, spec)
+        return StreamListener(self._context, self._loop, spec, peers)
 
     def _is_alive(self) -> bool:
         lasting = self._discovery is not None or bool(self._listeners) or bool(self._segments)
