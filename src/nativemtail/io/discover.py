@@ -265,6 +265,7 @@ class Discovery:
         self._problems: dict[str, str] = {}
         self._said: dict[tuple[str, str], None] = {}
         self._starting = False
+        self._is_draining = False
         self._is_up_to_date = True
         self._started = 0
         self._inotify: watch.Inotify | None = None
@@ -323,6 +324,7 @@ class Discovery:
 
     def drain(self) -> Iterator[None]:
         """Read everything to its end once more and deliver what is unterminated, rotated files first."""
+        self._is_draining = True
         while self._inotify is not None:
             self._on_events(0)
             if not self._unproven:
@@ -335,7 +337,9 @@ class Discovery:
         for lingering in list(self._lingering):
             yield from lingering.drain()
         others = [reader for reader in self._readers.values() if reader not in self._lingering]
-        yield from in_turns(reader.drain() for reader in others)
+        yield from in_turns(reader.drain() for reader in others if reader not in self._settling)
+        # What may be a copy is read if by now nobody else wants it.
+        yield from in_turns(reader.drain() for reader in others if reader in self._settling)
 
     def _look_at_all(self) -> Iterator[None]:
         for number, path in enumerate(list(self._paths)):
@@ -811,7 +815,8 @@ class Discovery:
             copy.is_proven = size >= _SURE or not self._is_being_made(copy)
             return False
         waiting = [base for base in self._readers_of_bases(copy.path) if base.may_want_copies()]
-        if waiting and time.monotonic() < self._settling.get(copy, 0.0) - _SETTLE_LIMIT + _WANTED:
+        is_early = time.monotonic() < self._settling.get(copy, 0.0) - _SETTLE_LIMIT + _WANTED
+        if waiting and is_early and not self._is_draining:
             for base in waiting:
                 self._loop.queue(base)
             copy.judged = -1
