@@ -498,6 +498,44 @@ def test_writer_that_does_not_append(log: Path) -> None:
         rig.expect([b"x" * 10_000, b"next"])
 
 
+def test_a_large_hole_is_not_read(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its NULs count as if they had been read."""
+    blocks: list[int] = []
+    real = os.preadv
+
+    def preadv(fd: int, buffers: Any, offset: int) -> int:
+        blocks.append(offset)
+        return real(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    hole = 16 << 30
+    log.touch()
+    with Rig(log, settings=QUICK) as rig, log.open("r+b", buffering=0) as writer:
+        writer.write(b"first\n")
+        rig.expect([b"first"])
+        writer.seek(hole)
+        writer.write(b"next\n")
+        rig.expect([b"first", b"next"])
+        os.truncate(log, 2 * hole)
+        rig.wait(lambda: rig.tailer.counters.log_bytes_total[str(log)] == 2 * hole)
+        append(log, b"last\n")
+        rig.expect([b"first", b"next", b"last"])
+    assert len(blocks) < 100
+    assert rig.tailer.counters.nuls_total[str(log)] == 2 * hole - len("first\nnext\n")
+
+
+def test_a_hole_in_a_line_belongs_to_it(log: Path) -> None:
+    log.touch()
+    with Rig(log, settings=replace(QUICK, max_line_length=1 << 20)) as rig, log.open("r+b", buffering=0) as writer:
+        writer.write(b"begun")
+        rig.wait(lambda: rig.tailer.counters.log_bytes_total[str(log)] == 5)
+        writer.seek(1 << 30)
+        writer.write(b"end\nnext\n")
+        rig.wait(lambda: rig.lines[-1:] == [b"next"])
+    assert rig.lines == [b"begun" + bytes((1 << 20) - 5), b"next"]
+    assert rig.tailer.counters.lines_cut_total[str(log)] == 1
+
+
 def test_symlink_swap(log: Path, settings: Settings) -> None:
     first, second = log.with_suffix(".1"), log.with_suffix(".2")
     first.write_bytes(b"old\n")

@@ -24,6 +24,7 @@ from nativemtail.io.generations import Made, birth, is_generation, newer
 from nativemtail.io.lineage import LATER
 from nativemtail.io.links import places
 from nativemtail.io.loop import Loop, in_turns
+from nativemtail.io.pathtree import PathTree
 from nativemtail.io.patterns import Glob
 from nativemtail.io.pipe import FifoReader
 from nativemtail.io.replaced import Doubt, goes_on, take_over
@@ -246,6 +247,7 @@ class Discovery:
         self._inodes = Inodes()
         self._patterns = [_Pattern(glob) for glob in globs]
         self._paths: dict[str, LogPath] = {}
+        self._tree = PathTree()
         self._readers: dict[Identity, Followed | FifoReader] = {}
         self._lingering: dict[Followed, None] = {}
         self._settling: dict[Followed, float] = {}
@@ -272,6 +274,7 @@ class Discovery:
         self._lookout: Holder | None = None
         self._file_watches: dict[int, Followed] = {}
         self._directories: dict[str, _Directory] = {}
+        self._directory_tree = PathTree()
         self._directory_watches: dict[int, list[_Directory]] = {}
         self._links: dict[str, set[str]] = {}
         self._hops: dict[str, list[str]] = {}
@@ -286,6 +289,8 @@ class Discovery:
             loop, self._catch_up, self._adopt, self._readers.__contains__, self._open_file, context.listings
         )
         self._dirty: dict[_Pattern, None] = {}
+        self._will_clean = False
+        self._clean_at = 0.0
         self._ticking: set[str] = set()
 
     def __len__(self) -> int:
@@ -444,6 +449,7 @@ class Discovery:
         known = self._paths.get(path)
         if known is None:
             known = self._paths[path] = LogPath(path, self._context.hold(path))
+            self._tree.add(path)
         self._watch_links(path)
         old, known.reader = known.reader, reader
         before = old or self._rotated.get(path)
@@ -514,6 +520,7 @@ class Discovery:
         known = self._paths.pop(path, None)
         if known is None:
             return
+        self._tree.discard(path)
         reader, known.reader = known.reader, None
         if reader is not None:
             self._release(known, reader)
@@ -1050,7 +1057,7 @@ class Discovery:
         if self._unproven or self._written:
             self._handle(self._rescue())
         if self._dirty:
-            self._loop.after(0, self._clean)
+            self._clean_soon()
         if self._unproven or self._written:
             self._loop.after(0, self._try_again)
 
@@ -1163,6 +1170,18 @@ class Discovery:
             _trim(self._rotated_names, _MAX_MOVES)
             _trim(self._unproven, _MAX_UNPROVEN)
 
+    def _clean_soon(self) -> None:
+        """At most half of the time goes into it: it costs as much as there are directories, however few changed."""
+        if not self._will_clean:
+            self._will_clean = True
+            self._loop.after(max(0.0, self._clean_at - time.monotonic()), self._clean_later)
+
+    def _clean_later(self) -> None:
+        self._will_clean = False
+        began = time.monotonic()
+        self._clean()
+        self._clean_at = 2 * time.monotonic() - began
+
     def _clean(self) -> None:
         dirty = list(self._dirty)
         self._dirty.clear()
@@ -1230,6 +1249,7 @@ class Discovery:
                 self._limit("watches", "%s: fs.inotify.max_user_watches is reached: polling", path)
             return None
         directory = self._directories[path] = _Directory(path, number, who)
+        self._directory_tree.add(path)
         self._directory_watches.setdefault(number, []).append(directory)
         return directory
 
@@ -1245,9 +1265,11 @@ class Discovery:
         self._look_below(gone.path)
 
     def _unwatch_directory(self, gone: _Directory) -> None:
-        below = gone.path.rstrip("/") + "/"
-        for path in [path for path in self._directories if path == gone.path or path.startswith(below)]:
-            directory = self._directories.pop(path)
+        for path in [gone.path, *self._directory_tree.below(gone.path)]:
+            directory = self._directories.pop(path, None)
+            if directory is None:
+                continue  # told of more than once
+            self._directory_tree.discard(path)
             sharing = self._directory_watches.get(directory.watch, [])
             if directory in sharing:
                 sharing.remove(directory)
@@ -1257,8 +1279,7 @@ class Discovery:
                     self._inotify.remove(directory.watch)
 
     def _look_below(self, directory: str) -> None:
-        below = directory.rstrip("/") + "/"
-        for path in [path for path in self._paths if path.startswith(below)]:
+        for path in self._tree.below(directory):
             self.look(path)
 
     def _watch_links(self, path: str) -> None:

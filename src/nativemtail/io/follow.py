@@ -124,6 +124,7 @@ class FileReader:
         self._context = context
         self._on_error = on_error
         self.path = path
+        self.offset = offset
         self._fd = fd
         self.identity = who
         self.sources: list[Source] = []
@@ -383,6 +384,8 @@ class FileReader:
         self._from_copy = bool(self._copies)
         if self._from_copy:
             return self._read_copy()
+        if self.offset and not self._length and (passed := self._pass_hole()):
+            return passed
         now = time.time_ns()
         count = self._lines.read(self._context.buffer, self._read_first if is_first else self._read_into)
         if count:
@@ -393,6 +396,19 @@ class FileReader:
             if self._lines.is_refused:
                 self._stand_at(Position.of(self.fd, max(self.offset, os.fstat(self.fd).st_size)))
         return count or 0
+
+    def _pass_hole(self) -> int:
+        """Go on behind a hole at the offset, which counts as NULs in front of a line; its length."""
+        start: int = self.offset
+        try:
+            end = os.lseek(self.fd, start, os.SEEK_DATA)
+        except OSError as error:
+            end = os.fstat(self.fd).st_size if error.errno == errno.ENXIO else start
+        if end <= start or not self._lines.pass_nuls(end - start):
+            return 0
+        self.offset = end
+        self._wanted = end - start
+        return end - start
 
     def _begin_lines(self) -> None:
         """What is read next is at the offset."""

@@ -133,6 +133,15 @@ class LineReader:
                 self._deliver_text(buffer, self._text_of(bytes(memoryview(buffer.data)[head : head + count])))
         return count
 
+    def pass_nuls(self, count: int) -> bool:
+        """Whether that many NULs, which come next, belong to no line that is delivered: then they need not be read."""
+        if self._rest or not self._is_plain:
+            return False
+        if not self._skipping:
+            self.nuls += count
+        self.bytes_read += count
+        return True
+
     def finish(self) -> None:
         """Deliver the incomplete line, if there is one: the source has ended, or its next byte begins a line."""
         if self._start:
