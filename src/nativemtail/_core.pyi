@@ -184,7 +184,10 @@ class TimeZone:
     def __init__(self, data: Any) -> None: ...
 
 class Plan:
-    """Immutable tables that the engine reads: patterns, gates, code.  Made from `compiler.tables.Tables`.
+    """Immutable tables that engines read: patterns, gates, code.  Made from `compiler.tables.Tables`.
+
+    What changes while lines run belongs to the engine, so that several may run one plan, in threads of their own too;
+    their store is the one that the plan's metrics are in.
 
     `gated` False runs every program on every line, `vector` False leaves all gates to Hyperscan, `jit` False makes all
     captures with RE2.  All give the same results, which the tests rely on.  `database` is what another plan of the same
@@ -255,7 +258,10 @@ class Engine:
     def swap(self, plan: Plan) -> None:
         """Make `plan` the running one, between two blocks."""
     def begin(self, plan: Plan, program: int) -> None:
-        """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` need not be the running one."""
+        """Run the `begin` blocks of a program once (spec successor.md §2.3).
+
+        `plan` is the running one, or the one that `swap` is called with next, which then counts its run-time errors.
+        """
     def source(self, name: str) -> int:
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
     def forget(self, source: int) -> None:
@@ -280,7 +286,7 @@ class Engine:
     def forget_programs(self, names: Iterable[str]) -> None:
         """Drop the counts of programs that run no more."""
     def profile(self, seconds: float = -1) -> Profile:
-        """What lines have cost since the running plan was made; kept all the time.
+        """What lines have cost since the running plan began to run; kept all the time.
 
         Waits for the end of a block, at most so many seconds if they are not negative, then raises TimeoutError.
         """

@@ -8,7 +8,8 @@
     replace, match    all matches in a text in linear time; captures
     act               the interpreter of the action tables
     seek              literals found by a vector scan
-    plan, scan        the tables of all programs; blocks, gates and the engine
+    plan, state       the tables of all programs; what changes while one engine runs them
+    scan              blocks, gates and the engine
     lookout           a thread that gets hold of new files
     testing…          doors for the tests
 """
@@ -27,6 +28,7 @@ include "core/match.pxi"
 include "core/act.pxi"
 include "core/seek.pxi"
 include "core/plan.pxi"
+include "core/state.pxi"
 include "core/scan.pxi"
 include "core/lookout.pxi"
 include "core/testing.pxi"

@@ -28,19 +28,22 @@ cdef union Reg:
     Str s
     Datum* datum
 
-cdef struct Slot:               # what one occurrence of a pattern matched
+cdef struct Captures:           # what one occurrence of a pattern matched
     uint64_t serial             # the line that it is about
     const char* base
     size_t* ov
     size_t* own                 # for matches of other texts than the line
 
-cdef struct Strptime:           # one layout of a program
+cdef struct TimeLayout:             # of a time
     Str text
     Str steps
-    char memo[TIME_MEMO]        # the last text that was parsed, and its instant
-    size_t memo_n
-    uint64_t memo_epoch
-    Time memo_time
+
+cdef struct TimeMemo:           # what is remembered of a layout, for all programs that have it
+    const TimeLayout* layout
+    char text[TIME_MEMO]        # the last text that was parsed, and its instant
+    size_t n
+    uint64_t epoch
+    Time time
     size_t seconds              # where its last two bytes are the seconds of a minute without leaps; 0: nowhere
 
 cdef struct FaultRecord:        # a run-time error, as raw as it can be; Python makes the text
@@ -55,27 +58,33 @@ cdef struct FaultRecord:        # a run-time error, as raw as it can be; Python 
     uint32_t input_n
     uint32_t source_n
 
-cdef struct Prog:
+cdef struct Prog:               # what does not change
     Str name
-    Instr* code
-    Instr* begin
+    const Instr* code
+    const Instr* begin
     int32_t code_n
     int32_t begin_n
-    int64_t* ints
-    double* floats
-    Str* strings
-    Strptime** layouts          # shared by all programs
-    MetricTable** metrics
-    Slot* slots
+    const int64_t* ints
+    const double* floats
+    const Str* strings
+    const int32_t* layouts      # numbers of the plan's
+    int32_t layout_n
+    MetricTable** metrics       # the store's, which changes
+    const int32_t* slot_pairs   # offsets that each occurrence of a pattern needs for other texts than the line
     int32_t slot_n
-    int64_t lines               # handed to it, since the plan began to run
-    uint64_t faults             # likewise
-    uint64_t told               # those that were fetched
-    FaultRecord* kept
-    int kept_n
-    FaultRecord last
+
+cdef struct ProgState:          # what one engine knows of a program, since it runs the plan
+    const Prog* prog
+    Captures* slots
+    TimeMemo** memos            # of its layouts
+    int64_t lines               # handed to it
     int64_t runs                # lines that it ran on
     uint32_t unsampled          # runs to go until one is timed
+    int kept_n
+    uint64_t faults
+    uint64_t told               # those that were fetched
+    FaultRecord* kept
+    FaultRecord last
     int64_t times[TIME_RANGES]  # timed runs by how long they took, see scan.pxi
     int64_t time_ns             # and all of them together
     Timed timed                 # likewise, but by the thread's clock, and without the first, which compiles regexes
@@ -85,9 +94,20 @@ cdef struct Chunk:
     size_t n
     size_t cap
 
-cdef struct Context:            # what running a line needs; one per engine
+cdef struct LeadingMemo:        # the last time that was good at the start of a line, and others of its minute
+    Moment moment
+    uint64_t epoch
+
+cdef struct PlanTables          # see plan.pxi
+
+cdef struct RunState:           # all that changes while lines run; one for each engine, and for each plan that it runs
+    const PlanTables* tables
     Reg* regs
-    Pattern* patterns
+    PatternState* patterns      # by the numbers of the plan's
+    ProgState* progs
+    ProgState* residues
+    LeadingMemo* leading        # of the residues
+    TimeMemo* memos             # of the layouts
     uint64_t* chosen            # programs to run on the line, as words
     bint gated
     bint ascii                  # all bytes of the piece are
@@ -100,56 +120,60 @@ cdef struct Context:            # what running a line needs; one per engine
     Time time
     int64_t time_ns
     int64_t now                 # nanoseconds; grows with every write, so that newer writes have later times
-    uint64_t epoch              # changes when results of strptime may change: a new year, a new zone
-    const Zone* zone
-    Str zone_name
-    bint patch_year
+    uint64_t epoch              # changes when results of strptime may change: a new year
     Chunk* arena
     size_t arena_n
     Buf text                    # scratch
     TimeError time_error
+    hs_scratch_t* scratch
+    int rest                    # blocks to go without the gates
+    int by_hyperscan            # pieces to go without the vector scan
+    size_t looked_up            # places of the last piece that the vector scan looked up
+    int64_t lines_n             # that were seen, how long that took in all, and in the gates
+    int64_t scan_ns
+    int64_t gate_ns
 
 
 # --- the arena -------------------------------------------------------------------------------------------------
 
-cdef char* arena_get(Context* ctx, size_t n) noexcept nogil:
+cdef char* arena_get(RunState* rs, size_t n) noexcept nogil:
     """Room for `n` bytes until the end of the line; NULL when a limit is reached."""
-    cdef Chunk* chunk = ctx.arena
+    cdef Chunk* chunk = rs.arena
     cdef char* p
     cdef size_t cap
     if chunk == NULL or chunk.cap - chunk.n < n:
-        if n > MAX_TEXT or ctx.arena_n + n > MAX_ARENA:
+        if n > MAX_TEXT or rs.arena_n + n > MAX_ARENA:
             return NULL
         cap = n if n > ARENA_CHUNK else ARENA_CHUNK
         chunk = <Chunk*> malloc(sizeof(Chunk) + cap)
         if chunk == NULL:
             return NULL
-        chunk.next = ctx.arena
+        chunk.next = rs.arena
         chunk.n = 0
         chunk.cap = cap
-        ctx.arena = chunk
-        ctx.arena_n += cap
+        rs.arena = chunk
+        rs.arena_n += cap
     p = <char*> (chunk + 1) + chunk.n
     chunk.n += n
     return p
 
 
-cdef void arena_reset(Context* ctx, bint everything) noexcept nogil:
+cdef void arena_reset(RunState* rs, bint everything) noexcept nogil:
     """Forget all texts; one chunk is kept for the next line."""
-    cdef Chunk* chunk = ctx.arena
+    cdef Chunk* chunk = rs.arena
     cdef Chunk* next
     while chunk != NULL and (everything or chunk.next != NULL):
         next = chunk.next
-        ctx.arena_n -= chunk.cap
+        rs.arena_n -= chunk.cap
         free(chunk)
         chunk = next
-    ctx.arena = chunk
+    rs.arena = chunk
     if chunk != NULL:
         chunk.n = 0
 
 
-cdef bint arena_text(Context* ctx, Reg* reg, const char* p, size_t n) noexcept nogil:
-    cdef char* copy = arena_get(ctx, n)
+cdef bint arena_text(RunState* rs, Reg* reg, const char* p, size_t n) noexcept nogil:
+    cdef char* copy = arena_get(rs, n)
     if copy == NULL:
         return False
     if n:
@@ -159,12 +183,12 @@ cdef bint arena_text(Context* ctx, Reg* reg, const char* p, size_t n) noexcept n
     return True
 
 
-cdef bint arena_buf(Context* ctx, Reg* reg) noexcept nogil:
+cdef bint arena_buf(RunState* rs, Reg* reg) noexcept nogil:
     """The scratch buffer's content as a text."""
-    if ctx.text.failed or ctx.text.n > MAX_TEXT:
-        buf_free(&ctx.text)
+    if rs.text.failed or rs.text.n > MAX_TEXT:
+        buf_free(&rs.text)
         return False
-    return arena_text(ctx, reg, ctx.text.p, ctx.text.n)
+    return arena_text(rs, reg, rs.text.p, rs.text.n)
 
 
 # --- run-time errors -------------------------------------------------------------------------------------------
@@ -194,23 +218,23 @@ cdef void fault_keep(FaultRecord* record, const FaultRecord* what, Str operand, 
     record.source_n = <uint32_t> fault_put(record, record.operand_n + record.input_n, source)
 
 
-cdef void fault(Context* ctx, Prog* prog, FaultRecord* what, Str operand) noexcept nogil:
+cdef void fault(RunState* rs, ProgState* prog, FaultRecord* what, Str operand) noexcept nogil:
     """Count an error and keep what its text needs (spec runtime.md §4)."""
     cdef Str input
-    input.p = ctx.line.p
-    input.n = ctx.line.n
+    input.p = rs.line.p
+    input.n = rs.line.n
     nm_add(&prog.faults, <uint64_t>1)
-    fault_keep(&prog.last, what, operand, input, ctx.source)
+    fault_keep(&prog.last, what, operand, input, rs.source)
     if prog.kept == NULL:
         prog.kept = <FaultRecord*> calloc(FAULTS_KEPT, sizeof(FaultRecord))
     if prog.kept != NULL and prog.kept_n < FAULTS_KEPT:
-        fault_keep(&prog.kept[prog.kept_n], what, operand, input, ctx.source)
+        fault_keep(&prog.kept[prog.kept_n], what, operand, input, rs.source)
         prog.kept_n += 1
 
 
 # --- captures --------------------------------------------------------------------------------------------------
 
-cdef inline Str slot_group(Slot* slot, int group) noexcept nogil:
+cdef inline Str slot_group(Captures* slot, int group) noexcept nogil:
     """The text of a group; empty where it took no part."""
     cdef Str text
     cdef size_t first = slot.ov[2 * group]
@@ -233,49 +257,49 @@ cdef inline bint is_int_text(Str text) noexcept nogil:
     return True
 
 
-cdef inline bint gate_open(Context* ctx, Pattern* pattern) noexcept nogil:
-    if not ctx.gated or not pattern.gated:
+cdef inline bint gate_open(RunState* rs, PatternState* pattern) noexcept nogil:
+    if not rs.gated or not pattern.gated:
         return True
-    if pattern.opened != ctx.serial:
-        ctx.matcher.gate_shut += 1
+    if pattern.opened != rs.serial:
+        rs.matcher.gate_shut += 1
         return False
-    ctx.matcher.gate_open += 1
+    rs.matcher.gate_open += 1
     return True
 
 
-cdef inline bint take_early(Pattern* pattern, uint64_t serial) noexcept nogil:
+cdef inline bint take_early(PatternState* pattern, uint64_t serial) noexcept nogil:
     """Make the match that was made ahead of time the line's, if there is one."""
     cdef Early* early = &pattern.early[serial % EARLY]
     if early.serial != serial:
         return False
-    pattern.matched = early.matched
+    pattern.matched = <int8_t> early.matched
     pattern.ov, early.ov = early.ov, pattern.ov
     return True
 
 
-cdef inline int match_now(Context* ctx, Pattern* pattern) noexcept nogil:
+cdef inline int match_now(RunState* rs, PatternState* pattern) noexcept nogil:
     cdef int rc
-    if ctx.line.state != TEXT_ASCII:
-        return match_subject(&ctx.matcher, pattern, &ctx.line, pattern.ov)
-    rc = match_chain(&ctx.matcher, pattern, &ctx.line, pattern.ov)
-    return rc if rc >= 0 else match_search(&ctx.matcher, pattern, &ctx.line, 0, pattern.ov)
+    if rs.line.state != TEXT_ASCII:
+        return match_subject(&rs.matcher, pattern, &rs.line, pattern.ov)
+    rc = match_chain(&rs.matcher, pattern, &rs.line, pattern.ov)
+    return rc if rc >= 0 else match_search(&rs.matcher, pattern, &rs.line, 0, pattern.ov)
 
 
-cdef inline int match_line(Context* ctx, Pattern* pattern) noexcept nogil:
+cdef inline int match_line(RunState* rs, PatternState* pattern) noexcept nogil:
     """Match the line, once for all programs that have the pattern; its gate is open."""
-    if pattern.serial == ctx.serial:
+    if pattern.serial == rs.serial:
         return pattern.matched
-    pattern.serial = ctx.serial
-    if pattern.pairs == 0 and pattern.flags & PATTERN_ALWAYS:
+    pattern.serial = rs.serial
+    if pattern.pattern.pairs == 0 and pattern.pattern.flags & PATTERN_ALWAYS:
         pattern.matched = 1
-    elif ctx.gated and pattern.gated and pattern.pairs == 0 and pattern.flags & PATTERN_LITERAL:
+    elif rs.gated and pattern.gated and pattern.pattern.pairs == 0 and pattern.pattern.flags & PATTERN_LITERAL:
         pattern.matched = 1
     elif pattern.untimed:
         pattern.untimed -= 1
-        if pattern.early == NULL or not take_early(pattern, ctx.serial):
-            pattern.matched = match_now(ctx, pattern)
+        if pattern.early == NULL or not take_early(pattern, rs.serial):
+            pattern.matched = <int8_t> match_now(rs, pattern)
     else:
-        match_timed(ctx, pattern)
+        match_timed(rs, pattern)
     pattern.tried += 1
     pattern.found += pattern.matched == 1
     return pattern.matched
@@ -304,9 +328,9 @@ cdef inline uint32_t until_next_sample(int64_t now) noexcept nogil:
     return SAMPLE_LEAST + <uint32_t> ((now ^ now >> 7) & SAMPLE_MORE)
 
 
-cdef void match_timed(Context* ctx, Pattern* pattern) noexcept nogil:
+cdef void match_timed(RunState* rs, PatternState* pattern) noexcept nogil:
     cdef int64_t start = thread_ns()
-    pattern.matched = match_now(ctx, pattern)
+    pattern.matched = <int8_t> match_now(rs, pattern)
     note_time(&pattern.timed, thread_ns() - start)
     pattern.untimed = until_next_sample(start)
 
@@ -376,8 +400,8 @@ cdef inline int compare_guessing(Str a, Str b, double* left) noexcept nogil:
     return (left[0] > right) - (left[0] < right)
 
 
-cdef bint concatenate(Context* ctx, Reg* out, Str a, Str b) noexcept nogil:
-    cdef char* p = arena_get(ctx, a.n + b.n)
+cdef bint concatenate(RunState* rs, Reg* out, Str a, Str b) noexcept nogil:
+    cdef char* p = arena_get(rs, a.n + b.n)
     if p == NULL:
         return False
     if a.n:
@@ -391,12 +415,12 @@ cdef bint concatenate(Context* ctx, Reg* out, Str a, Str b) noexcept nogil:
 
 # --- time ------------------------------------------------------------------------------------------------------
 
-cdef inline int64_t stamp(Context* ctx) noexcept nogil:
+cdef inline int64_t stamp(RunState* rs) noexcept nogil:
     """The time of a write: the time register, else the wall clock."""
-    if ctx.has_time:
-        return ctx.time_ns
-    ctx.now += 1
-    return ctx.now
+    if rs.has_time:
+        return rs.time_ns
+    rs.now += 1
+    return rs.now
 
 
 cdef inline bint ends_with_seconds(Str layout, Str text) noexcept nogil:
@@ -410,94 +434,96 @@ cdef inline int two_digits(const char* p) noexcept nogil:
     return 10 * tens + ones if tens < 6 and ones < 10 else 100
 
 
-cdef inline int parse_anew(Context* ctx, Strptime* layout, Str text, Time* time) noexcept nogil:
-    return time_parse(<const uint8_t*> layout.steps.p, layout.steps.n, text.p, text.n, ctx.zone, ctx.patch_year,
-                      ctx.now // 1000000000, time, &ctx.time_error)
+cdef inline int parse_anew(RunState* rs, const TimeLayout* layout, Str text, Time* time) noexcept nogil:
+    return time_parse(<const uint8_t*> layout.steps.p, layout.steps.n, text.p, text.n, rs.tables.zone, rs.tables.patch_year,
+                      rs.now // 1000000000, time, &rs.time_error)
 
 
-cdef bint is_steady(Context* ctx, Strptime* layout) noexcept nogil:
+cdef bint is_steady(RunState* rs, TimeMemo* memo) noexcept nogil:
     """Whether the minute of the memo has 60 seconds one after the other: no change of the zone's offset is in it."""
     cdef Str text
     cdef Time first, last
     cdef char copy[TIME_MEMO]
     text.p = copy
-    text.n = layout.memo_n
-    memcpy(copy, layout.memo, text.n)
+    text.n = memo.n
+    memcpy(copy, memo.text, text.n)
     memcpy(copy + text.n - 2, b"00", 2)
-    if parse_anew(ctx, layout, text, &first) != 0:
+    if parse_anew(rs, memo.layout, text, &first) != 0:
         return False
     memcpy(copy + text.n - 2, b"59", 2)
-    return parse_anew(ctx, layout, text, &last) == 0 and last.sec - first.sec == 59 and first.nsec == last.nsec
+    return parse_anew(rs, memo.layout, text, &last) == 0 and last.sec - first.sec == 59 and first.nsec == last.nsec
 
 
-cdef inline bint is_remembered(Context* ctx, Strptime* layout, Str text) noexcept nogil:
+cdef inline bint is_remembered(RunState* rs, TimeMemo* memo, Str text) noexcept nogil:
     """Set the time register from the memo, if the text is the same, or another second of that minute.
 
     The memo cannot be seen: the same text with the same layout in the same epoch is the same instant.
     """
     cdef int second
-    if text.n != layout.memo_n or layout.memo_epoch != ctx.epoch or not text.n:
+    if text.n != memo.n or memo.epoch != rs.epoch or not text.n:
         return False
-    if layout.seconds:
-        second = two_digits(text.p + layout.seconds)
-        if second == 100 or not nm_same(text.p, layout.memo, layout.seconds):
+    if memo.seconds:
+        second = two_digits(text.p + memo.seconds)
+        if second == 100 or not nm_same(text.p, memo.text, memo.seconds):
             return False
-        ctx.time.sec = layout.memo_time.sec + second - two_digits(layout.memo + layout.seconds)
-        ctx.time.nsec = layout.memo_time.nsec
+        rs.time.sec = memo.time.sec + second - two_digits(memo.text + memo.seconds)
+        rs.time.nsec = memo.time.nsec
         return True
-    if memcmp(text.p, layout.memo, text.n) != 0:
+    if memcmp(text.p, memo.text, text.n) != 0:
         return False
-    ctx.time = layout.memo_time
+    rs.time = memo.time
     return True
 
 
-cdef void remember(Context* ctx, Strptime* layout, Str text) noexcept nogil:
+cdef void remember(RunState* rs, TimeMemo* memo, Str text) noexcept nogil:
     """That the text is the time in the time register."""
-    memcpy(layout.memo, text.p, text.n)
-    layout.memo_n = text.n
-    layout.memo_epoch = ctx.epoch
-    layout.memo_time = ctx.time
-    layout.seconds = 0
-    if text.n > 8 and ends_with_seconds(layout.text, text) and is_steady(ctx, layout):
-        layout.seconds = text.n - 2
+    memcpy(memo.text, text.p, text.n)
+    memo.n = text.n
+    memo.epoch = rs.epoch
+    memo.time = rs.time
+    memo.seconds = 0
+    if text.n > 8 and ends_with_seconds(memo.layout.text, text) and is_steady(rs, memo):
+        memo.seconds = text.n - 2
 
 
-cdef int parse_time(Context* ctx, Strptime* layout, Str text) noexcept nogil:
-    """Set the time register; not 0 on failure, with the cause in ctx.time_error."""
+cdef int parse_time(RunState* rs, TimeMemo* memo, Str text) noexcept nogil:
+    """Set the time register; not 0 on failure, with the cause in rs.time_error."""
     cdef int rc
-    if not is_remembered(ctx, layout, text):
-        rc = parse_anew(ctx, layout, text, &ctx.time)
+    if not is_remembered(rs, memo, text):
+        rc = parse_anew(rs, memo.layout, text, &rs.time)
         if rc != 0:
             return rc
         if text.n <= TIME_MEMO:
-            remember(ctx, layout, text)
-    ctx.time_ns = time_to_ns_saturated(ctx.time)
-    ctx.has_time = True
+            remember(rs, memo, text)
+    rs.time_ns = time_to_ns_saturated(rs.time)
+    rs.has_time = True
     return 0
 
 
-cdef void set_time(Context* ctx, int64_t seconds) noexcept nogil:
-    ctx.time.sec = seconds
-    ctx.time.nsec = 0
-    ctx.time_ns = time_to_ns_saturated(ctx.time)
-    ctx.has_time = True
+cdef void set_time(RunState* rs, int64_t seconds) noexcept nogil:
+    rs.time.sec = seconds
+    rs.time.nsec = 0
+    rs.time_ns = time_to_ns_saturated(rs.time)
+    rs.has_time = True
 
 
 # --- the interpreter -------------------------------------------------------------------------------------------
 
-cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept nogil:
-    """Run `code` (of `prog`) over the line in `ctx`.  Stops at END, true, or at the first run-time error, false.
+cdef bint run(RunState* rs, ProgState* state, const Instr* code, bint dry) noexcept nogil:
+    """Run `code` (of the program) over the line in `rs`.  Stops at END, true, or at the first run-time error, false.
 
     `dry`: the error is not counted; `code` is a residue, which writes nothing.
     """
-    cdef Reg* r = ctx.regs
+    cdef const Prog* prog = state.prog
+    cdef Captures* slots = state.slots
+    cdef Reg* r = rs.regs
     cdef const Instr* i = code
     cdef const Instr* at = code
-    cdef Slot* slot
-    cdef Pattern* pattern
+    cdef Captures* slot
+    cdef PatternState* pattern
     cdef Datum* datum
     cdef MetricTable* metric
-    cdef Strptime* layout
+    cdef TimeMemo* memo
     cdef Str text
     cdef bint matched = False, is_open
     cdef FaultRecord what
@@ -512,7 +538,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     hashed.seen = 0
     text.p = NULL
     text.n = 0
-    ctx.has_time = False
+    rs.has_time = False
     while True:
         i = at
         at += 1
@@ -539,18 +565,18 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             break
         # --- patterns
         elif op == OP_MATCH:
-            pattern = &ctx.patterns[i.d]
-            is_open = gate_open(ctx, pattern)
+            pattern = &rs.patterns[i.d]
+            is_open = gate_open(rs, pattern)
             while not is_open and code[i.e].op == OP_MATCH:  # most often several are shut, one behind the other
                 i = code + i.e
-                pattern = &ctx.patterns[i.d]
-                is_open = gate_open(ctx, pattern)
-            rc = match_line(ctx, pattern) if is_open else 0
+                pattern = &rs.patterns[i.d]
+                is_open = gate_open(rs, pattern)
+            rc = match_line(rs, pattern) if is_open else 0
             if rc == 1:
                 at = i + 1
-                slot = &prog.slots[i.a]
-                slot.serial = ctx.serial
-                slot.base = ctx.line.p
+                slot = &slots[i.a]
+                slot.serial = rs.serial
+                slot.base = rs.line.p
                 slot.ov = pattern.ov
             elif rc == 0:
                 at = code + i.e
@@ -558,12 +584,12 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_MATCHS:
-            pattern = &ctx.patterns[i.d]
-            slot = &prog.slots[i.a]
-            subject_set(&ctx.other, r[i.b].s.p, r[i.b].s.n)
-            rc = match_subject(&ctx.matcher, pattern, &ctx.other, slot.own)
+            pattern = &rs.patterns[i.d]
+            slot = &slots[i.a]
+            subject_set(&rs.other, r[i.b].s.p, r[i.b].s.n)
+            rc = match_subject(&rs.matcher, pattern, &rs.other, slot.own)
             if rc == 1:
-                slot.serial = ctx.serial
+                slot.serial = rs.serial
                 slot.base = r[i.b].s.p
                 slot.ov = slot.own
             elif rc == 0:
@@ -572,29 +598,29 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_DEFINED:
-            slot = &prog.slots[i.b]
-            r[i.a].i = slot.serial == ctx.serial and slot.ov[2 * i.c] != <size_t> -1
+            slot = &slots[i.b]
+            r[i.a].i = slot.serial == rs.serial and slot.ov[2 * i.c] != <size_t> -1
         # --- captures
         elif op == OP_CAPSM:
-            r[i.a].s = slot_group(&prog.slots[i.b], i.c)
+            r[i.a].s = slot_group(&slots[i.b], i.c)
             if at.op == OP_STRPTIME:  # as in most decorators: one step less to choose
                 i = at
                 at += 1
-                layout = prog.layouts[i.d]
-                if parse_time(ctx, layout, r[i.a].s) != 0:
+                memo = state.memos[i.d]
+                if parse_time(rs, memo, r[i.a].s) != 0:
                     text = r[i.a].s
-                    code_of_fault = time_fault(ctx, layout, &text)
+                    code_of_fault = time_fault(rs, memo.layout, &text)
                     break
         elif op == OP_CAPS:
-            slot = &prog.slots[i.b]
-            if slot.serial != ctx.serial:
+            slot = &slots[i.b]
+            if slot.serial != rs.serial:
                 x = i.b
                 code_of_fault = FAULT_NO_MATCH
                 break
             r[i.a].s = slot_group(slot, i.c)
         elif op == OP_CAPI or op == OP_CAPIM:
-            slot = &prog.slots[i.b]
-            if slot.serial != ctx.serial:
+            slot = &slots[i.b]
+            if slot.serial != rs.serial:
                 x = i.b
                 code_of_fault = FAULT_NO_MATCH
                 break
@@ -604,8 +630,8 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
                 code_of_fault = FAULT_INT_SYNTAX + rc - 1
                 break
         elif op == OP_CAPIS:
-            slot = &prog.slots[i.b]
-            if slot.serial != ctx.serial:
+            slot = &slots[i.b]
+            if slot.serial != rs.serial:
                 x = i.b
                 code_of_fault = FAULT_NO_MATCH
                 break
@@ -617,12 +643,12 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
                 if rc != 0:
                     code_of_fault = FAULT_INT_SYNTAX + rc - 1
                     break
-                if not arena_text(ctx, &r[i.a], number, fmt_int(x, number)):
+                if not arena_text(rs, &r[i.a], number, fmt_int(x, number)):
                     code_of_fault = FAULT_MEMORY
                     break
         elif op == OP_CAPF or op == OP_CAPFM:
-            slot = &prog.slots[i.b]
-            if slot.serial != ctx.serial:
+            slot = &slots[i.b]
+            if slot.serial != rs.serial:
                 x = i.b
                 code_of_fault = FAULT_NO_MATCH
                 break
@@ -644,15 +670,15 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
         elif op == OP_I2F:
             r[i.a].f = <double> r[i.b].i
         elif op == OP_I2S:
-            if not arena_text(ctx, &r[i.a], number, fmt_int(r[i.b].i, number)):
+            if not arena_text(rs, &r[i.a], number, fmt_int(r[i.b].i, number)):
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_F2S:
-            if not arena_text(ctx, &r[i.a], number, fmt_g(r[i.b].f, number)):
+            if not arena_text(rs, &r[i.a], number, fmt_g(r[i.b].f, number)):
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_F2SG:
-            if not arena_text(ctx, &r[i.a], number, fmt_G(r[i.b].f, number)):
+            if not arena_text(rs, &r[i.a], number, fmt_G(r[i.b].f, number)):
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_S2I:
@@ -726,33 +752,33 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             r[i.a].f = nm_power(r[i.b].f, r[i.c].f)
         # --- texts
         elif op == OP_CAT:
-            if not concatenate(ctx, &r[i.a], r[i.b].s, r[i.c].s):
+            if not concatenate(rs, &r[i.a], r[i.b].s, r[i.c].s):
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_LEN:
             r[i.a].i = <int64_t> r[i.b].s.n
         elif op == OP_LOWER:
-            buf_clear(&ctx.text)
-            to_lower(&ctx.text, r[i.b].s.p, r[i.b].s.n)
-            if not arena_buf(ctx, &r[i.a]):
+            buf_clear(&rs.text)
+            to_lower(&rs.text, r[i.b].s.p, r[i.b].s.n)
+            if not arena_buf(rs, &r[i.a]):
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_SUBST:
-            buf_clear(&ctx.text)
-            subst(&ctx.text, r[i.b].s, r[i.b + 1].s, r[i.b + 2].s, MAX_TEXT)
-            if not arena_buf(ctx, &r[i.a]):
+            buf_clear(&rs.text)
+            subst(&rs.text, r[i.b].s, r[i.b + 1].s, r[i.b + 2].s, MAX_TEXT)
+            if not arena_buf(rs, &r[i.a]):
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_SUBSTRE:
-            buf_clear(&ctx.text)
-            subject_set(&ctx.other, r[i.b + 1].s.p, r[i.b + 1].s.n)
-            substitute(&ctx.matcher, &ctx.patterns[i.d], &ctx.other, r[i.b].s, &ctx.text,
+            buf_clear(&rs.text)
+            subject_set(&rs.other, r[i.b + 1].s.p, r[i.b + 1].s.n)
+            substitute(&rs.matcher, &rs.patterns[i.d], &rs.other, r[i.b].s, &rs.text,
                        MAX_TEXT)
-            if not arena_buf(ctx, &r[i.a]):
+            if not arena_buf(rs, &r[i.a]):
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_FNAME:
-            r[i.a].s = ctx.source
+            r[i.a].s = rs.source
         # --- comparisons
         elif op == OP_LTI:
             r[i.a].i = r[i.b].i < r[i.c].i
@@ -782,10 +808,10 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             r[i.a].i = rc == (-1 if op == OP_LTN else 1 if op == OP_GTN else 0)
         # --- metrics
         elif op == OP_DATUM:
-            ctx.now += 1
+            rs.now += 1
             if not i.e:
                 hashed = hash_keys(<Str*> &r[i.b], i.c)
-            datum = metric_get_hashed(prog.metrics[i.d], <Str*> &r[i.b], hashed, ctx.now)
+            datum = metric_get_hashed(prog.metrics[i.d], <Str*> &r[i.b], hashed, rs.now)
             if datum == NULL:
                 code_of_fault = FAULT_MEMORY
                 break
@@ -794,7 +820,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
                 i = at
                 at += 1
                 datum = r[i.b].datum
-                datum_add_int(prog.metrics[i.d], datum, 1, stamp(ctx))
+                datum_add_int(prog.metrics[i.d], datum, 1, stamp(rs))
                 r[i.a].i = datum.v.i
         elif op == OP_GETI:
             r[i.a].i = r[i.b].datum.v.i
@@ -802,46 +828,46 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
             r[i.a].f = r[i.b].datum.v.f
         elif op == OP_GETS:
             text = datum_text(r[i.b].datum)
-            if not arena_text(ctx, &r[i.a], text.p, text.n):
+            if not arena_text(rs, &r[i.a], text.p, text.n):
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_INC:
             datum = r[i.b].datum
-            datum_add_int(prog.metrics[i.d], datum, 1, stamp(ctx))
+            datum_add_int(prog.metrics[i.d], datum, 1, stamp(rs))
             r[i.a].i = datum.v.i
         elif op == OP_DEC:
             datum = r[i.b].datum
-            datum_add_int(prog.metrics[i.d], datum, -1, stamp(ctx))
+            datum_add_int(prog.metrics[i.d], datum, -1, stamp(rs))
             r[i.a].i = datum.v.i
         elif op == OP_INCBY:
-            datum_add_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, stamp(ctx))
+            datum_add_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, stamp(rs))
         elif op == OP_SETI:
-            datum_set_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, stamp(ctx))
+            datum_set_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, stamp(rs))
         elif op == OP_SETF:
-            datum_set_float(prog.metrics[i.d], r[i.a].datum, r[i.b].f, stamp(ctx))
+            datum_set_float(prog.metrics[i.d], r[i.a].datum, r[i.b].f, stamp(rs))
         elif op == OP_SETS:
-            if not datum_set_text(prog.metrics[i.d], r[i.a].datum, r[i.b].s, stamp(ctx)):
+            if not datum_set_text(prog.metrics[i.d], r[i.a].datum, r[i.b].s, stamp(rs)):
                 code_of_fault = FAULT_MEMORY
                 break
         elif op == OP_OBSERVE:
-            datum_observe(prog.metrics[i.d], r[i.a].datum, r[i.b].f, stamp(ctx))
+            datum_observe(prog.metrics[i.d], r[i.a].datum, r[i.b].f, stamp(rs))
         elif op == OP_DEL:
             metric_del(prog.metrics[i.d], <Str*> &r[i.b])
         elif op == OP_EXPIRE:
             if not metric_expire(prog.metrics[i.d], <Str*> &r[i.b], prog.ints[i.e]):
-                code_of_fault = no_datum(ctx, &r[i.b], i.c, &text)
+                code_of_fault = no_datum(rs, &r[i.b], i.c, &text)
                 break
         # --- time
         elif op == OP_SETTIME:
-            set_time(ctx, r[i.a].i)
+            set_time(rs, r[i.a].i)
         elif op == OP_STRPTIME:
-            layout = prog.layouts[i.d]
-            if parse_time(ctx, layout, r[i.a].s) != 0:
+            memo = state.memos[i.d]
+            if parse_time(rs, memo, r[i.a].s) != 0:
                 text = r[i.a].s
-                code_of_fault = time_fault(ctx, layout, &text)
+                code_of_fault = time_fault(rs, memo.layout, &text)
                 break
         elif op == OP_TSTAMP:
-            r[i.a].i = ctx.time.sec if ctx.has_time else ctx.now // 1000000000
+            r[i.a].i = rs.time.sec if rs.has_time else rs.now // 1000000000
         else:
             return True
     if dry:
@@ -855,7 +881,7 @@ cdef bint run(Context* ctx, Prog* prog, const Instr* code, bint dry) noexcept no
     what.wrapped = wrapped
     what.x = x
     what.y = y
-    fault(ctx, prog, &what, text)
+    fault(rs, state, &what, text)
     return False
 
 
@@ -864,25 +890,25 @@ cdef inline bint has_operand(int fault) noexcept nogil:
             or FAULT_INT_SYNTAX <= fault <= FAULT_FLOAT_RANGE)
 
 
-cdef int no_datum(Context* ctx, const Reg* keys, int n, Str* text) noexcept nogil:
+cdef int no_datum(RunState* rs, const Reg* keys, int n, Str* text) noexcept nogil:
     """The label values of a missing datum, Go-quoted, as the error's operand."""
     cdef int k
-    buf_clear(&ctx.text)
+    buf_clear(&rs.text)
     for k in range(n):
         if k:
-            buf_char(&ctx.text, 32)
-        quote(&ctx.text, keys[k].s.p, min(keys[k].s.n, <size_t> FAULT_TEXT))
-        if ctx.text.n > FAULT_TEXT:
+            buf_char(&rs.text, 32)
+        quote(&rs.text, keys[k].s.p, min(keys[k].s.n, <size_t> FAULT_TEXT))
+        if rs.text.n > FAULT_TEXT:
             break
-    text.p = ctx.text.p
-    text.n = 0 if ctx.text.failed else ctx.text.n
+    text.p = rs.text.p
+    text.n = 0 if rs.text.failed else rs.text.n
     return FAULT_NO_DATUM
 
 
-cdef int time_fault(Context* ctx, Strptime* layout, Str* text) noexcept nogil:
+cdef int time_fault(RunState* rs, const TimeLayout* layout, Str* text) noexcept nogil:
     """Go's text of a failed parse, as the error's operand."""
-    cdef Buf* out = &ctx.text
-    cdef TimeError error = ctx.time_error
+    cdef Buf* out = &rs.text
+    cdef TimeError error = rs.time_error
     cdef size_t n = min(text.n, <size_t> FAULT_TEXT)
     error.at = min(error.at, n)
     buf_clear(out)
@@ -891,7 +917,7 @@ cdef int time_fault(Context* ctx, Strptime* layout, Str* text) noexcept nogil:
     buf_text(out, b", ")
     buf_put(out, text.p, n)
     buf_text(out, b", ")
-    buf_put(out, ctx.zone_name.p, ctx.zone_name.n)
+    buf_put(out, rs.tables.zone_name.p, rs.tables.zone_name.n)
     buf_text(out, b") failed: ")
     put_time_error(out, <const uint8_t*> layout.steps.p, layout.steps.n, text.p, n, &error)
     text.p = out.p

@@ -34,11 +34,16 @@ struct Chain {
     uint32_t known;  // characters of it that the operations begin behind
     uint32_t sure;  // a failure up to this operation means that there is no match from here
     bool optional;  // some groups may be unset
+};
+
+// How often a chain was asked, and how often it could not say.
+struct ChainTrial {
     uint64_t tried;
     uint64_t undecided;
 };
 
 constexpr size_t kUnset = SIZE_MAX;
+constexpr uint64_t kTrial = 64;  // texts after which a chain that mostly gives up is not asked again
 
 #if defined(__x86_64__)
 
@@ -46,7 +51,6 @@ enum : uint8_t { kFixed, kRun, kLast, kFirst, kEscaped, kSave, kTry, kJump, kEnd
 constexpr uint8_t kNoSlot = 255;
 constexpr int kChoices = 8;        // that are open at once
 constexpr int kStarts = 16;        // places where a match may begin that are tried before the chain gives up
-constexpr uint64_t kTrial = 64;    // texts after which a chain that mostly gives up is not asked again
 
 struct ChainText {
     const char *p;
@@ -285,17 +289,20 @@ inline bool chains_work() noexcept {
 
 // Match an ASCII text of n bytes, of which `room` ≥ n may be read, if chains_work(): 1 matched, 0 not, -1 ask PCRE2.
 // `ov` gets `pairs` pairs of offsets.
-inline int chain_match(Chain *chain, const char *p, size_t n, size_t room, size_t *ov, int pairs) noexcept {
+inline int chain_match(const Chain &chain, const char *p, size_t n, size_t room, size_t *ov, int pairs) noexcept {
 #if defined(__x86_64__)
     const ChainText text{p, p + n, room >= 32 ? p + room - 32 : nullptr};
-    const int rc = chain_search(*chain, text, ov, pairs);
-    chain->tried++;
-    if (rc < 0 && ++chain->undecided >= kTrial && chain->undecided > chain->tried / 4) chain->ops = nullptr;
-    return rc;
+    return chain_search(chain, text, ov, pairs);
 #else
     (void)chain, (void)p, (void)n, (void)room, (void)ov, (void)pairs;
     return -1;
 #endif
+}
+
+// Counts a result of chain_match(); false: the chain gives up so often that PCRE2 is better asked at once.
+inline bool chain_pays(ChainTrial *trial, int rc) noexcept {
+    trial->tried++;
+    return rc >= 0 || ++trial->undecided < kTrial || trial->undecided <= trial->tried / 4;
 }
 
 }  // namespace nm

@@ -1,9 +1,10 @@
 # Declarations of the C libraries: only here, never in the code that uses them.
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport fmod
 from libc.stddef cimport size_t
-from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 
 cdef extern from "<stdlib.h>" nogil:
@@ -64,8 +65,12 @@ cdef extern from "core/chain.hpp" namespace "nm" nogil:
         uint32_t known
         uint32_t sure
         CBool optional
+    ctypedef struct ChainTrial:
+        uint64_t tried
+        uint64_t undecided
     bint chains_work() noexcept
-    int chain_match(Chain* chain, const char* p, size_t n, size_t room, size_t* ov, int pairs) noexcept
+    int chain_match(const Chain& chain, const char* p, size_t n, size_t room, size_t* ov, int pairs) noexcept
+    bint chain_pays(ChainTrial* trial, int rc) noexcept
 
 cdef extern from "core/regex.hpp" namespace "nm" nogil:
     void* re2_compile(const char* text, size_t n) noexcept

@@ -41,8 +41,7 @@ cdef enum:                  # what is known of a subject's bytes
     TEXT_UTF8 = 2
     TEXT_REPAIRED = 3
 
-cdef struct Form:
-    Str text
+cdef struct Form:           # of a pattern, compiled with its first match
     pcre2_code* code
     pcre2_match_data* data
     int state
@@ -58,7 +57,7 @@ cdef struct Early:          # a match ahead of time
     size_t key              # bytes of their key, about
     size_t* ov
 
-cdef struct Programs:           # some of 64
+cdef struct Programs:       # some of 64
     uint32_t word
     uint64_t mask
 
@@ -70,31 +69,43 @@ cdef struct Timed:          # a sample of what is done often: how often, how lon
     int64_t ns
     int64_t longest
 
-cdef struct Pattern:        # five cache lines, the first of which has what each line of the log asks for
+cdef struct PatternTexts:   # what is seldom read
+    Str bytes               # the three forms
+    Str utf
+    Str re2
+    Automaton automaton     # for `substitute`
+
+cdef struct Pattern:        # what does not change; one cache line
+    Chain chain             # how to match it in ASCII texts without PCRE2
+    int flags
+    int pairs               # capture offsets wanted, group 0 included; 0: only whether it matches
+    const Programs* opens   # that run where it matches
+    int opens_n
+    bint gated              # only tried on lines with one of its factors
+    const PatternTexts* texts
+
+cdef struct PatternState:   # what one engine knows of a pattern; three cache lines, the first with what each line asks for
     uint64_t serial         # the line that `matched` and `ov` are about
     uint64_t opened         # the last line with one of its factors
     size_t* ov              # pairs of offsets into the line
-    int matched
-    bint gated              # only tried on lines with one of its factors
-    int flags
-    int pairs               # capture offsets wanted, group 0 included; 0: only whether it matches
-    Programs* opens         # that run where it matches
-    int opens_n
-    uint32_t untimed        # matches to go until one is timed
+    const Pattern* pattern
     Early* early            # by line number, modulo EARLY; NULL: never matched ahead
-    Chain chain             # how to match it in ASCII texts without PCRE2
-    int64_t tried           # lines that it was matched against, since the plan was made
+    int64_t tried           # lines that it was matched against
     int64_t found           # and those that it matched
+    uint32_t untimed        # matches to go until one is timed
+    int8_t matched
+    uint8_t gated           # as the pattern has it, so that a shut gate costs one cache line
+    uint8_t chained         # whether the pattern's chain is used
     Form bytes
     Form utf
-    Str re2_text
     void* re2
     int re2_state
     int hits                # times that PCRE2 was slow or reached its limit
     int64_t last_hit        # when, as Matcher.searches
+    ChainTrial trial
     Timed timed             # a sample of those that were tried
     size_t* scratch         # as many offsets for matches of other texts
-    Automaton automaton     # for `substitute`
+    uint64_t unused         # fills the line
 
 cdef struct Subject:
     const char* p
@@ -137,22 +148,20 @@ cdef void matcher_free(Matcher* m) noexcept nogil:
     memset(m, 0, sizeof(Matcher))
 
 
-cdef int form_compile(Form* form, uint32_t options) noexcept nogil:
-    """Compile without JIT; FORM_NEW on success, as the JIT comes with the first use."""
+cdef pcre2_code* form_compile(const Str* text, uint32_t options) noexcept nogil:
+    """Without JIT, which comes with the first use; NULL: cannot be had."""
     cdef int error = 0
     cdef size_t offset = 0
-    form.code = pcre2_compile(<const unsigned char*> form.text.p, form.text.n, options, &error, &offset, NULL)
-    form.state = FORM_NONE if form.code == NULL else FORM_NEW
-    return form.state
+    return pcre2_compile(<const unsigned char*> text.p, text.n, options, &error, &offset, NULL)
 
 
-cdef int form_prepare(Form* form, uint32_t options, int pairs) noexcept nogil:
-    if form.code == NULL and form_compile(form, options) == FORM_NONE:
+cdef int form_prepare(Form* form, const Str* text, uint32_t options, int pairs) noexcept nogil:
+    form.state = FORM_NONE
+    form.code = form_compile(text, options)
+    if form.code == NULL:
         return FORM_NONE
     form.data = pcre2_match_data_create(<uint32_t> (pairs if pairs > 0 else 1), NULL)
-    if form.data == NULL or pcre2_jit_compile(form.code, PCRE2_JIT_COMPLETE) != 0:
-        form.state = FORM_NONE
-    else:
+    if form.data != NULL and pcre2_jit_compile(form.code, PCRE2_JIT_COMPLETE) == 0:
         form.state = FORM_READY
     return form.state
 
@@ -162,12 +171,48 @@ cdef void form_free(Form* form) noexcept nogil:
         pcre2_match_data_free(form.data)
     if form.code != NULL:
         pcre2_code_free(form.code)
-    form.data = NULL
-    form.code = NULL
 
 
-cdef void pattern_free(Pattern* p) noexcept nogil:
-    cdef int i
+cdef bint pattern_try(const Pattern* p) noexcept nogil:
+    """Whether PCRE2 or RE2 can compile it."""
+    cdef pcre2_code* code = form_compile(&p.texts.bytes, 0)
+    cdef void* re2
+    if code != NULL:
+        pcre2_code_free(code)
+        return True
+    re2 = re2_compile(p.texts.re2.p, p.texts.re2.n)
+    if re2 != NULL:
+        re2_free(re2)
+    return re2 != NULL
+
+
+cdef bint pattern_state_init(PatternState* p, const Pattern* pattern) noexcept nogil:
+    """False without memory; pattern_state_free() is due in either case."""
+    p.pattern = pattern
+    p.gated = pattern.gated
+    p.chained = pattern.chain.ops != NULL
+    p.untimed = WARM_UP
+    p.ov = <size_t*> calloc(2 * pattern.pairs + 1, sizeof(size_t))
+    p.scratch = <size_t*> calloc(2 * pattern.pairs + 1, sizeof(size_t))
+    return p.ov != NULL and p.scratch != NULL
+
+
+cdef bint pattern_early_init(PatternState* p) noexcept nogil:
+    cdef int k
+    if p.early != NULL:
+        return True
+    p.early = <Early*> calloc(EARLY, sizeof(Early))
+    if p.early == NULL:
+        return False
+    for k in range(EARLY):
+        p.early[k].ov = <size_t*> calloc(2 * p.pattern.pairs + 1, sizeof(size_t))
+        if p.early[k].ov == NULL:
+            return False
+    return True
+
+
+cdef void pattern_state_free(PatternState* p) noexcept nogil:
+    cdef int k
     form_free(&p.bytes)
     form_free(&p.utf)
     if p.re2 != NULL:
@@ -175,19 +220,15 @@ cdef void pattern_free(Pattern* p) noexcept nogil:
     free(p.ov)
     free(p.scratch)
     if p.early != NULL:
-        for i in range(EARLY):
-            free(p.early[i].ov)
+        for k in range(EARLY):
+            free(p.early[k].ov)
     free(p.early)
-    free(p.opens)
-    p.re2 = NULL
-    p.ov = NULL
-    p.scratch = NULL
 
 
-cdef bint pattern_re2(Pattern* p) noexcept nogil:
+cdef bint pattern_re2(PatternState* p) noexcept nogil:
     """Have the RE2 form ready; false when there is no memory for it."""
     if p.re2_state == FORM_NEW:
-        p.re2 = re2_compile(p.re2_text.p, p.re2_text.n)
+        p.re2 = re2_compile(p.pattern.texts.re2.p, p.pattern.texts.re2.n)
         p.re2_state = FORM_READY if p.re2 != NULL else FORM_NONE
     return p.re2_state == FORM_READY
 
@@ -226,7 +267,7 @@ cdef bint subject_examine(Subject* s) noexcept nogil:
     return True
 
 
-cdef void note_hit(Matcher* m, Pattern* p) noexcept nogil:
+cdef void note_hit(Matcher* m, PatternState* p) noexcept nogil:
     """PCRE2 was slow or reached its limit; results do not depend on it."""
     if p.hits < HITS_TO_DEMOTE and m.searches - p.last_hit > HITS_WINDOW:
         p.hits = 0
@@ -234,15 +275,15 @@ cdef void note_hit(Matcher* m, Pattern* p) noexcept nogil:
     p.last_hit = m.searches
 
 
-cdef int match_pcre2(Matcher* m, Pattern* p, Form* form, uint32_t options, const char* text, size_t n, size_t start,
-                     size_t* ov) noexcept nogil:
+cdef int match_pcre2(Matcher* m, PatternState* p, Form* form, const Str* source, uint32_t options, const char* text,
+                     size_t n, size_t start, size_t* ov) noexcept nogil:
     """1 matched, 0 not, -1 PCRE2 cannot say."""
     cdef int rc
     cdef uint64_t begun
-    if form.state == FORM_NEW and form_prepare(form, options, p.pairs) != FORM_READY:
+    if form.state == FORM_NEW and form_prepare(form, source, options, p.pattern.pairs) != FORM_READY:
         return -1
     pcre2_set_match_limit(m.context, <uint32_t> (MATCH_LIMIT + STEPS_PER_BYTE * n))
-    if p.flags & PATTERN_LINEAR:
+    if p.pattern.flags & PATTERN_LINEAR:
         rc = pcre2_jit_match(form.code, <const unsigned char*> text, n, start, 0, form.data, m.context)
     else:
         m.searches += 1
@@ -251,7 +292,7 @@ cdef int match_pcre2(Matcher* m, Pattern* p, Form* form, uint32_t options, const
         if nm_ticks() - begun > slow_ticks + SLOW_TICKS_PER_BYTE * n:
             note_hit(m, p)
     if rc >= 0:
-        memcpy(ov, pcre2_get_ovector_pointer(form.data), <size_t> p.pairs * 2 * sizeof(size_t))
+        memcpy(ov, pcre2_get_ovector_pointer(form.data), <size_t> p.pattern.pairs * 2 * sizeof(size_t))
         return 1
     if rc == PCRE2_ERROR_NOMATCH:
         return 0
@@ -260,23 +301,26 @@ cdef int match_pcre2(Matcher* m, Pattern* p, Form* form, uint32_t options, const
     return -1
 
 
-cdef bint uses_pcre2(Matcher* m, Pattern* p, size_t n) noexcept nogil:
-    if not m.jit or not p.flags & PATTERN_PCRE2:
+cdef bint uses_pcre2(Matcher* m, PatternState* p, size_t n) noexcept nogil:
+    if not m.jit or not p.pattern.flags & PATTERN_PCRE2:
         return False
-    return p.flags & PATTERN_LINEAR or (n < LONG_LINE and p.hits < HITS_TO_DEMOTE)
+    return p.pattern.flags & PATTERN_LINEAR or (n < LONG_LINE and p.hits < HITS_TO_DEMOTE)
 
 
-cdef inline int match_chain(Matcher* m, Pattern* p, Subject* s, size_t* ov) noexcept nogil:
+cdef inline int match_chain(Matcher* m, PatternState* p, Subject* s, size_t* ov) noexcept nogil:
     """Match an ASCII subject by a plain scan: 1, 0, or -1 where that is not possible or cannot say."""
-    if not m.chains or p.chain.ops == NULL:
+    cdef int rc
+    if not m.chains or not p.chained:
         return -1
-    return chain_match(&p.chain, s.p, s.n, s.room, ov, p.pairs)
+    rc = chain_match(p.pattern.chain, s.p, s.n, s.room, ov, p.pattern.pairs)
+    p.chained = chain_pays(&p.trial, rc)
+    return rc
 
 
-cdef int match_at(Matcher* m, Pattern* p, Subject* s, size_t start, size_t* ov) noexcept nogil:
+cdef int match_at(Matcher* m, PatternState* p, Subject* s, size_t start, size_t* ov) noexcept nogil:
     """Match `p` against the subject from offset `start` of its (repaired) text: 1, 0, or -1 without memory.
 
-    `ov` gets p.pairs pairs of offsets into that text.
+    `ov` gets the pattern's pairs of offsets into that text.
     """
     cdef int rc
     if s.state == TEXT_UNKNOWN and not subject_examine(s):
@@ -288,7 +332,7 @@ cdef int match_at(Matcher* m, Pattern* p, Subject* s, size_t start, size_t* ov) 
     return match_search(m, p, s, start, ov)
 
 
-cdef int match_search(Matcher* m, Pattern* p, Subject* s, size_t start, size_t* ov) noexcept nogil:
+cdef int match_search(Matcher* m, PatternState* p, Subject* s, size_t start, size_t* ov) noexcept nogil:
     """Likewise, of a subject that was examined, and not by a plain scan."""
     cdef const char* text = s.p
     cdef size_t n = s.n
@@ -299,15 +343,15 @@ cdef int match_search(Matcher* m, Pattern* p, Subject* s, size_t start, size_t* 
     if uses_pcre2(m, p, n):
         if s.state == TEXT_ASCII:
             if p.bytes.state != FORM_NONE:
-                rc = match_pcre2(m, p, &p.bytes, 0, text, n, start, ov)
+                rc = match_pcre2(m, p, &p.bytes, &p.pattern.texts.bytes, 0, text, n, start, ov)
         elif p.utf.state != FORM_NONE:
-            rc = match_pcre2(m, p, &p.utf, PCRE2_UTF | PCRE2_NO_UTF_CHECK, text, n, start, ov)
+            rc = match_pcre2(m, p, &p.utf, &p.pattern.texts.utf, PCRE2_UTF | PCRE2_NO_UTF_CHECK, text, n, start, ov)
         if rc >= 0:
             return rc
     if not pattern_re2(p):
         return -1
     m.re2_runs += 1
-    return re2_match(p.re2, text, n, start, ov, p.pairs, p.flags & PATTERN_STEPPED)
+    return re2_match(p.re2, text, n, start, ov, p.pattern.pairs, p.pattern.flags & PATTERN_STEPPED)
 
 
 cdef void offsets_to_origin(Subject* s, size_t* ov, int pairs) noexcept nogil:
@@ -317,15 +361,15 @@ cdef void offsets_to_origin(Subject* s, size_t* ov, int pairs) noexcept nogil:
             ov[i] = subject_origin(s, ov[i])
 
 
-cdef int match_subject(Matcher* m, Pattern* p, Subject* s, size_t* ov) noexcept nogil:
+cdef int match_subject(Matcher* m, PatternState* p, Subject* s, size_t* ov) noexcept nogil:
     """Match `p` anywhere in the subject: 1, 0, or -1 without memory; offsets into the subject's own bytes."""
     cdef int rc = match_at(m, p, s, 0, ov)
     if rc == 1 and s.state == TEXT_REPAIRED:
-        offsets_to_origin(s, ov, p.pairs)
+        offsets_to_origin(s, ov, p.pattern.pairs)
     return rc
 
 
-cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out, size_t limit) noexcept nogil:
+cdef void substitute(Matcher* m, PatternState* p, Subject* s, Str new, Buf* out, size_t limit) noexcept nogil:
     """Every leftmost-first match replaced by `new` literally; an empty match right behind a match is none.
 
     `limit` bounds what may be in `out`: beyond it, and without memory, `out.failed` is set.
@@ -334,6 +378,7 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out, size
     cdef size_t n, at = 0, copied = 0, width
     cdef size_t* ov = p.scratch
     cdef size_t searched = 0
+    cdef const Automaton* automaton = &p.pattern.texts.automaton
     cdef Walk walk
     cdef bint walking = False
     cdef int rc = 1
@@ -347,7 +392,7 @@ cdef void substitute(Matcher* m, Pattern* p, Subject* s, Str new, Buf* out, size
         n = s.fixed.n
     while at <= n and out.n <= limit and not out.failed:
         if not walking and searched > SEARCHED_LEAST + SEARCHED_TIMES * n:
-            walking = p.automaton.states != NULL and walk_begin(&walk, &p.automaton, text, n, at)
+            walking = automaton.states != NULL and walk_begin(&walk, automaton, text, n, at)
             if not walking and searched > SEARCHED_MOST:
                 out.failed = True
                 break

@@ -6,8 +6,6 @@ from _thread import allocate_lock as Lock  # not by way of `threading`, which a 
 cdef enum:
     WORTH_LINES = 256           # lines that a block must have to tell whether the gates pay
     REST_BLOCKS = 32            # blocks that run without gates when they did not
-    EPOCH_NS = 900000000000     # a quarter of an hour: in every zone the year begins with one
-    INIT_SERIAL = 1             # lines are numbered from 2 on
     CROWDED = 24                # bytes to a place that the vector scan looks up, from which on Hyperscan is as fast
     MAX_EVENTS = 1 << 20        # of one piece; a piece with more runs without gates
     PIECE = 1024 * 1024         # bytes of a block that are worked on at once, and the rest of the last line in them
@@ -29,9 +27,8 @@ cdef struct Events:             # of one piece: line << 32 | factor, in the orde
     bint unordered
 
 cdef struct Scan:               # one block on its way
-    Context* ctx
-    Gates* gates
-    Prog* progs
+    RunState* rs
+    const Gates* gates
     StoreLock* lock
     const uint64_t* allowed
     const char* base            # of the piece at hand
@@ -40,10 +37,9 @@ cdef struct Scan:               # one block on its way
     size_t lines
     uint32_t* loud              # those that may matter without an event
     size_t loud_n
-    Ahead* ahead                # what to look up ahead of time; NULL: nothing
+    const Ahead* ahead          # what to look up ahead of time; NULL: nothing
     uint64_t locked             # when the store's lock was taken, as nm_ticks()
     int64_t program_runs
-    int64_t gate_ns
 
 
 cdef inline size_t line_start(Scan* s, size_t line) noexcept nogil:
@@ -55,13 +51,13 @@ cdef inline size_t line_length(Scan* s, size_t start, size_t end) noexcept nogil
     return end - start - (end > start and end < s.n and s.base[end - 1] == 13)
 
 
-cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
+cdef void run_timed(RunState* rs, ProgState* prog) noexcept nogil:
     """Run the program over the line and note how long that took; the first run is timed, then about 1 in 256."""
     cdef int64_t cpu = thread_ns()
     cdef int64_t start = monotonic_ns()
     cdef int64_t took
     cdef int range = 0
-    run(ctx, prog, prog.code, False)
+    run(rs, prog, prog.prog.code, False)
     took = monotonic_ns() - start
     cpu = thread_ns() - cpu
     while range < TIME_RANGES - 1 and took > <int64_t> FIRST_RANGE_NS << range:
@@ -73,7 +69,7 @@ cdef void run_timed(Context* ctx, Prog* prog) noexcept nogil:
     prog.unsampled = until_next_sample(start)
 
 
-cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length) noexcept nogil:
+cdef bint leading_scan(const Leading* leading, const char* p, size_t n, size_t* length) noexcept nogil:
     """Find the time's extent; false when bytes beyond ASCII leave it open.  SIZE_MAX: it is not there."""
     cdef size_t at = 0, first
     cdef uint64_t bits
@@ -96,7 +92,10 @@ cdef bint leading_scan(Leading* leading, const char* p, size_t n, size_t* length
     return at == n or <uint8_t> p[at] < 0x80
 
 
-cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const char* p, size_t n) noexcept nogil:
+cdef bint leading_parsed(RunState* rs, int number, const char* p, size_t n) noexcept nogil:
+    cdef const Leading* leading = &rs.tables.gates.leading[number]
+    cdef LeadingMemo* memo = &rs.leading[number]
+    cdef TimeMemo* times = rs.residues[number].memos[0]
     cdef size_t length, seconds
     cdef Str text
     if not leading_scan(leading, p, n, &length):
@@ -105,28 +104,26 @@ cdef bint leading_parsed(Context* ctx, Leading* leading, Strptime* layout, const
         return True
     text.p = p
     text.n = length
-    if parse_time(ctx, layout, text) != 0:
+    if parse_time(rs, times, text) != 0:
         return False
     if 3 <= length < n:
-        seconds = length - 2 if not leading.by_digit and ends_with_seconds(layout.text, text) else 0
-        if moment_set(&leading.memo, p, length + 1, seconds):
-            leading.memo_epoch = ctx.epoch
+        seconds = length - 2 if not leading.by_digit and ends_with_seconds(times.layout.text, text) else 0
+        if moment_set(&memo.moment, p, length + 1, seconds):
+            memo.epoch = rs.epoch
     return True
 
 
-cdef inline bint leading_good(Context* ctx, Leading* leading, Strptime* layout, const char* p,
-                              size_t n) noexcept nogil:
+cdef inline bint leading_good(RunState* rs, int number, const char* p, size_t n) noexcept nogil:
     """Whether the line has a good time at its start, or none that the residue's pattern could match."""
-    if (leading.memo.n and n >= leading.memo.n and leading.memo_epoch == ctx.epoch
-            and moment_is(leading.memo, p)):
+    cdef LeadingMemo* memo = &rs.leading[number]
+    if memo.moment.n and n >= memo.moment.n and memo.epoch == rs.epoch and moment_is(memo.moment, p):
         return True
-    return leading_parsed(ctx, leading, layout, p, n)
+    return leading_parsed(rs, number, p, n)
 
 
 cdef inline bint passes_residue(Scan* s, int number, const char* first, size_t n) noexcept nogil:
     """Whether a residue does not fail on the line, as far as its leading time tells."""
-    cdef Leading* leading = &s.gates.leading[number]
-    return leading.run_n and leading_good(s.ctx, leading, s.gates.residues[number].layouts[0], first, n)
+    return s.gates.leading[number].run_n and leading_good(s.rs, number, first, n)
 
 
 cdef inline bint is_quiet(Scan* s, size_t line) noexcept nogil:
@@ -143,11 +140,11 @@ cdef inline bint is_quiet(Scan* s, size_t line) noexcept nogil:
 
 cdef inline size_t skip_quiet(Scan* s, size_t line) noexcept nogil:
     """Past the lines that are quickly seen to be quiet."""
-    cdef Leading* leading = s.gates.leading
-    if (s.gates.any_always or s.gates.residue_n != 1 or not leading.run_n or leading.memo.n == 0
-            or leading.memo_epoch != s.ctx.epoch):
+    cdef LeadingMemo* memo = s.rs.leading
+    if (s.gates.any_always or s.gates.residue_n != 1 or not s.gates.leading.run_n or memo.moment.n == 0
+            or memo.epoch != s.rs.epoch):
         return line
-    return skip_moments(s.base, s.n, s.ends, line, s.lines, leading.memo)
+    return skip_moments(s.base, s.n, s.ends, line, s.lines, memo.moment)
 
 
 cdef void find_loud(Scan* s) noexcept nogil:
@@ -165,9 +162,10 @@ cdef void find_loud(Scan* s) noexcept nogil:
 
 cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
     """Choose the programs that might fail on the line though nothing else of them concerns it."""
-    cdef Gates* g = s.gates
-    cdef uint64_t* chosen = s.ctx.chosen
-    cdef uint64_t* failing = g.failing
+    cdef const Gates* g = s.gates
+    cdef uint64_t* chosen = s.rs.chosen
+    cdef const uint64_t* failing = g.failing
+    cdef ProgState* residue
     cdef uint64_t undecided
     cdef uint32_t word
     cdef int i
@@ -175,9 +173,11 @@ cdef void run_residues(Scan* s, const char* first, size_t n) noexcept nogil:
         undecided = 0
         for word in range(g.words):
             undecided |= failing[word] & s.allowed[word] & ~chosen[word]
-        if undecided and not passes_residue(s, i, first, n) and not run(s.ctx, &g.residues[i], g.residues[i].code, True):
-            for word in range(g.words):
-                chosen[word] |= failing[word]
+        if undecided and not passes_residue(s, i, first, n):
+            residue = &s.rs.residues[i]
+            if not run(s.rs, residue, residue.prog.code, True):
+                for word in range(g.words):
+                    chosen[word] |= failing[word]
         failing += g.words
 
 
@@ -191,65 +191,67 @@ cdef inline void let_readers_in(Scan* s) noexcept nogil:
 
 cdef inline void open_gate(Scan* s, uint32_t factor) noexcept nogil:
     """For the next line, on which the factor was found."""
-    cdef Gates* g = s.gates
+    cdef const Gates* g = s.gates
     cdef uint32_t i
     for i in range(g.first[factor], g.first[factor + 1]):
-        s.ctx.patterns[g.patterns[i]].opened = s.ctx.serial + 1
+        s.rs.patterns[g.patterns[i]].opened = s.rs.serial + 1
 
 
 cdef inline void choose_programs(Scan* s, const uint64_t* event, size_t events) noexcept nogil:
     """Those of which an opening pattern matches the line, or may; what was found is kept for them."""
-    cdef Gates* g = s.gates
-    cdef Pattern* pattern
+    cdef const Gates* g = s.gates
+    cdef const Pattern* pattern
+    cdef PatternState* state
     cdef uint32_t factor, i
     cdef int k
     while events:
         factor = <uint32_t> event[0]
         for i in range(g.first[factor], g.first[factor + 1]):
-            pattern = &s.ctx.patterns[g.patterns[i]]
-            if pattern.opens_n and gate_open(s.ctx, pattern) and match_line(s.ctx, pattern) != 0:
+            pattern = &s.rs.tables.patterns[g.patterns[i]]
+            state = &s.rs.patterns[g.patterns[i]]
+            if pattern.opens_n and gate_open(s.rs, state) and match_line(s.rs, state) != 0:
                 for k in range(pattern.opens_n):
-                    s.ctx.chosen[pattern.opens[k].word] |= pattern.opens[k].mask
+                    s.rs.chosen[pattern.opens[k].word] |= pattern.opens[k].mask
         event += 1
         events -= 1
 
 
 cdef void run_line(Scan* s, size_t line, const uint64_t* event, size_t events, bint loud) noexcept nogil:
     """Run over a line the programs that its events, its being loud, or no gates, select."""
-    cdef Context* ctx = s.ctx
-    cdef Gates* g = s.gates
+    cdef RunState* rs = s.rs
+    cdef const Gates* g = s.gates
     cdef uint64_t todo
     cdef uint32_t word
     cdef size_t start = line_start(s, line)
     cdef const char* first = s.base + start
     cdef size_t n = line_length(s, start, s.ends[line])
-    cdef Prog* prog
-    ctx.serial += 1
-    subject_set(&ctx.line, first, n)
-    ctx.line.room = s.n - start
-    if ctx.ascii:
-        ctx.line.state = TEXT_ASCII
-    if ctx.gated:
+    cdef ProgState* prog
+    rs.serial += 1
+    subject_set(&rs.line, first, n)
+    rs.line.room = s.n - start
+    if rs.ascii:
+        rs.line.state = TEXT_ASCII
+    if rs.gated:
         choose_programs(s, event, events)
         if loud and g.residue_n:
             run_residues(s, first, n)
     for word in range(g.words):
         todo = s.allowed[word]
-        if ctx.gated:
-            todo &= ctx.chosen[word] | g.always[word]
-            ctx.chosen[word] = 0
+        if rs.gated:
+            todo &= rs.chosen[word] | g.always[word]
+            rs.chosen[word] = 0
         while todo:
-            prog = &s.progs[64 * word + lowest_bit(todo)]
+            prog = &rs.progs[64 * word + lowest_bit(todo)]
             todo &= todo - 1
             s.program_runs += 1
             prog.runs += 1
             if prog.unsampled:
                 prog.unsampled -= 1
-                run(ctx, prog, prog.code, False)
+                run(rs, prog, prog.prog.code, False)
             else:
-                run_timed(ctx, prog)
-    if ctx.arena != NULL:
-        arena_reset(ctx, False)
+                run_timed(rs, prog)
+    if rs.arena != NULL:
+        arena_reset(rs, False)
     let_readers_in(s)
 
 
@@ -282,7 +284,7 @@ cdef bint events_grow(Events* e) noexcept nogil:
 
 cdef bint find_events(Scan* s, Events* e) noexcept nogil:
     """By Hyperscan, with offsets; false when there are too many events to keep."""
-    if hs_scan(s.gates.database, s.base, <unsigned int> s.n, 0, s.gates.scratch, note_event, e) != HS_SUCCESS:
+    if hs_scan(s.gates.database, s.base, <unsigned int> s.n, 0, s.rs.scratch, note_event, e) != HS_SUCCESS:
         return False
     if e.unordered:  # Hyperscan promises no order
         sort_words(e.list, e.n)
@@ -299,10 +301,11 @@ cdef void lines_for_offsets(Scan* s, Events* e) noexcept nogil:
 
 cdef inline void expect(Scan* s, uint64_t event) noexcept nogil:
     """Have what the next candidate needs come nearer: its text, and the first of the event's patterns."""
-    cdef Gates* g = s.gates
-    cdef uint32_t first = g.first[<uint32_t> event]
+    cdef const Gates* g = s.gates
+    cdef int32_t number = g.patterns[g.first[<uint32_t> event]]
     nm_prefetch(s.base + line_start(s, event >> 32), CACHE_LINE)
-    nm_prefetch(&s.ctx.patterns[g.patterns[first]], 2 * CACHE_LINE)
+    nm_prefetch(&s.rs.patterns[number], CACHE_LINE)
+    nm_prefetch(&s.rs.tables.patterns[number], CACHE_LINE)
 
 
 cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
@@ -328,8 +331,8 @@ cdef void run_candidates(Scan* s, Events* e) noexcept nogil:
 
 cdef void early_match(Scan* s, size_t line, Early* early) noexcept nogil:
     """Match a line ahead of its turn and begin to look its label set up."""
-    cdef Ahead* ahead = s.ahead
-    cdef Pattern* pattern = &s.ctx.patterns[ahead.pattern]
+    cdef const Ahead* ahead = s.ahead
+    cdef PatternState* pattern = &s.rs.patterns[ahead.pattern]
     cdef size_t start = line_start(s, line)
     cdef size_t n = line_length(s, start, s.ends[line])
     cdef uint64_t serial = early.serial
@@ -339,7 +342,8 @@ cdef void early_match(Scan* s, size_t line, Early* early) noexcept nogil:
     early.serial = 0
     early.slot = NO_SLOT
     early.key = ahead.group_n
-    early.matched = chain_match(&pattern.chain, s.base + start, n, s.n - start, early.ov, pattern.pairs)
+    early.matched = chain_match(pattern.pattern.chain, s.base + start, n, s.n - start, early.ov, pattern.pattern.pairs)
+    pattern.chained = chain_pays(&pattern.trial, early.matched)
     if early.matched < 0:
         return
     early.serial = serial
@@ -359,11 +363,11 @@ cdef void early_match(Scan* s, size_t line, Early* early) noexcept nogil:
 
 cdef void look_ahead(Scan* s, size_t line) noexcept nogil:
     """Before `line` runs: each line behind it comes by at AHEAD_MATCH, then nearer."""
-    cdef Ahead* ahead = s.ahead
-    cdef Pattern* pattern = &s.ctx.patterns[ahead.pattern]
-    cdef uint64_t serial = s.ctx.serial + 1
+    cdef const Ahead* ahead = s.ahead
+    cdef PatternState* pattern = &s.rs.patterns[ahead.pattern]
+    cdef uint64_t serial = s.rs.serial + 1
     cdef Early* early
-    if line + AHEAD_MATCH < s.lines and pattern.chain.ops != NULL:
+    if line + AHEAD_MATCH < s.lines and pattern.chained:
         early = &pattern.early[(serial + AHEAD_MATCH) % EARLY]
         early.serial = serial + AHEAD_MATCH
         early_match(s, line + AHEAD_MATCH, early)
@@ -375,15 +379,16 @@ cdef void look_ahead(Scan* s, size_t line) noexcept nogil:
         ahead_key(ahead.metric, early.slot, early.key)
 
 
-cdef Ahead* worth_ahead(Scan* s, Ahead* aheads, int n) noexcept nogil:
+cdef const Ahead* worth_ahead(Scan* s) noexcept nogil:
     """The label set whose metric has most of them, if it pays to look it up ahead of time."""
-    cdef Ahead* best = NULL
+    cdef const Ahead* aheads = s.rs.tables.aheads
+    cdef const Ahead* best = NULL
     cdef uint32_t most = MANY_SERIES
     cdef uint32_t count
     cdef int i
-    if not (s.ctx.ascii and s.ctx.matcher.chains):
+    if not (s.rs.ascii and s.rs.matcher.chains):
         return NULL
-    for i in range(n):
+    for i in range(s.rs.tables.ahead_n):
         count = nm_load(&aheads[i].metric.count)  # without the store's lock
         if count >= most and s.allowed[aheads[i].program >> 6] >> (aheads[i].program & 63) & 1:
             best = &aheads[i]
@@ -394,11 +399,11 @@ cdef Ahead* worth_ahead(Scan* s, Ahead* aheads, int n) noexcept nogil:
 cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
     """With the store's lock held, but for the readers that wait between two lines."""
     cdef size_t line
-    if s.ctx.gated:
+    if s.rs.gated:
         find_loud(s)
     s.lock.acquire()
     s.locked = nm_ticks()
-    if s.ctx.gated:
+    if s.rs.gated:
         run_candidates(s, e)
     elif s.ahead == NULL:
         for line in range(s.lines):
@@ -410,72 +415,30 @@ cdef void scan_piece(Scan* s, Events* e) noexcept nogil:
     s.lock.release()
 
 
-cdef context_plan(Context* ctx, Plan plan):
-    """Make `ctx` fit for running `plan`; as it was on an error."""
-    cdef Reg* regs = NULL
-    cdef uint64_t* chosen = NULL
-    cdef Matcher matcher
-    try:
-        regs = <Reg*> zeroed(plan.registers + 4, sizeof(Reg))
-        chosen = <uint64_t*> zeroed(plan.gates.words, sizeof(uint64_t))
-        if matcher_init(&matcher, plan.allow_jit) != 0:
-            raise MemoryError()
-    except BaseException:
-        free(regs)
-        free(chosen)
-        raise
-    free(ctx.regs)
-    free(ctx.chosen)
-    matcher_free(&ctx.matcher)
-    ctx.regs = regs
-    ctx.chosen = chosen
-    ctx.matcher = matcher
-    ctx.patterns = plan.patterns
-    ctx.zone = &plan.zone.zone
-    ctx.zone_name = plan.zone_name
-    ctx.patch_year = plan.patch_year
-    ctx.epoch += 1
-
-
-cdef void context_free(Context* ctx) noexcept:
-    matcher_free(&ctx.matcher)
-    subject_free(&ctx.line)
-    subject_free(&ctx.other)
-    arena_reset(ctx, True)
-    buf_free(&ctx.text)
-    free(ctx.regs)
-    free(ctx.chosen)
-
-
-cdef void context_clock(Context* ctx) noexcept nogil:
-    """Take the wall clock for what follows; never behind what was already given out."""
-    cdef timespec now
-    cdef int64_t ns
-    clock_gettime(CLOCK_REALTIME, &now)
-    ns = <int64_t> now.tv_sec * 1000000000 + now.tv_nsec
-    if ns // EPOCH_NS != ctx.now // EPOCH_NS:
-        ctx.epoch += 1
-    if ns > ctx.now:
-        ctx.now = ns
+cdef void weigh_gates(Scan* s, int64_t lines) noexcept nogil:
+    """Go without the gates for a while when they let most lines, programs and patterns through."""
+    cdef RunState* rs = s.rs
+    if rs.rest > 0:
+        rs.rest -= 1
+    elif (rs.gated and lines >= WORTH_LINES and 2 * s.program_runs > lines * rs.tables.prog_n
+            and rs.matcher.gate_open >= rs.matcher.gate_shut):
+        rs.rest = REST_BLOCKS
 
 
 cdef class Engine:
     """Runs a plan over blocks of lines, writing to the metrics that the plan names."""
 
-    cdef Context ctx
+    cdef Run running            # None: no plan yet
+    cdef Run prepared           # of the plan that is to run next, if its initialisation has run
     cdef Source* sources
     cdef int source_n
     cdef list source_names      # bytes by number, None where forgotten
     cdef dict source_numbers    # the other way round
     cdef list free_sources      # numbers of what is forgotten
-    cdef Plan plan
     cdef Store store
     cdef Events events
-    cdef size_t looked_up       # places of the last piece that the vector scan looked up
     cdef uint32_t* ends         # room for a piece that is all newlines
     cdef uint32_t* loud         # likewise
-    cdef int rest               # blocks to go without the gates
-    cdef int by_hyperscan       # pieces to go without the vector scan
     cdef object turn            # held while a block runs, and while plans change
     cdef dict past_lines        # of programs, from plans before this one
     cdef dict past_faults
@@ -494,7 +457,6 @@ cdef class Engine:
         self.free_sources = []
         self.kept_faults = []
         self.more_faults = {}
-        self.ctx.serial = INIT_SERIAL
         self.turn = Lock()
         self.ends = <uint32_t*> malloc((PIECE + 1) * sizeof(uint32_t))
         self.loud = <uint32_t*> malloc((PIECE + 1) * sizeof(uint32_t))
@@ -505,7 +467,6 @@ cdef class Engine:
         cdef int i
         free(self.ends)
         free(self.loud)
-        context_free(&self.ctx)
         free(self.events.list)
         for i in range(self.source_n):
             free(self.sources[i].allowed)
@@ -519,51 +480,55 @@ cdef class Engine:
             self._swap(plan)
 
     cdef _swap(self, Plan plan):
+        cdef Run run = self._run_of(plan)
+        if run is self.running:  # it starts anew
+            run = Run(plan)
         self._fold_counts()
-        context_plan(&self.ctx, plan)
-        self.plan = plan
-        self.rest = self.by_hyperscan = 0
+        if self.running is not None:
+            run.state.now = max(run.state.now, self.running.state.now)
+        self.running = run
+        self.prepared = None
         for i in range(self.source_n):
             free(self.sources[i].allowed)
             self.sources[i].allowed = NULL
 
+    cdef Run _run_of(self, Plan plan):
+        """The running one, the prepared one, or a new one."""
+        for run in (self.running, self.prepared):
+            if run is not None and (<Run> run).plan is plan:
+                return run
+        return Run(plan)
+
     cdef _fold_counts(self):
-        """Keep what the running plan has counted; it may run again one day."""
-        if self.plan is None:
+        """Keep what the running plan has counted, which nobody else knows."""
+        if self.running is None:
             return
         past = self.program_lines(), self.program_faults(), self.program_times()
         self.kept_faults, self.more_faults = self._faults()
         # Readers of the counts hold no lock: no Python code may run in between.
         self.past_lines, self.past_faults, self.past_times = past
-        for i in range(self.plan.prog_n):
-            self.plan.progs[i].lines = 0
-            self.plan.progs[i].faults = self.plan.progs[i].told = 0
-            memset(self.plan.progs[i].times, 0, sizeof(self.plan.progs[i].times))
-            self.plan.progs[i].time_ns = 0
-            memset(&self.plan.progs[i].timed, 0, sizeof(Timed))
 
     def begin(self, Plan plan not None, int program):
-        """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` need not be the running one."""
-        cdef Context* ctx
-        if not 0 <= program < plan.prog_n:
+        """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` runs already, or next."""
+        cdef Run run
+        if not 0 <= program < plan.tables.prog_n:
             raise ValueError("no such program")
         with self.turn:
-            ctx = <Context*> zeroed(1, sizeof(Context))
-            try:
-                context_plan(ctx, plan)
-                self._run_begin(ctx, &plan.progs[program])
-            finally:
-                context_free(ctx)
-                free(ctx)
+            run = self._run_of(plan)
+            if run is not self.running:
+                self.prepared = run
+            self._run_begin(&run.state, &run.state.progs[program])
 
-    cdef _run_begin(self, Context* ctx, Prog* prog):
-        ctx.source = prog.name
-        ctx.serial = INIT_SERIAL
-        context_clock(ctx)
-        subject_set(&ctx.line, b"<init>", 6)
+    cdef _run_begin(self, RunState* rs, ProgState* prog):
+        rs.source = prog.prog.name
+        rs.serial += 1
+        rs.gated = False
+        run_clock(rs)
+        subject_set(&rs.line, b"<init>", 6)
         with nogil:
             self.store.table.lock.acquire()
-            run(ctx, prog, prog.begin, False)
+            run(rs, prog, prog.prog.begin, False)
+            arena_reset(rs, False)
             self.store.table.lock.release()
 
     # --- sources -------------------------------------------------------------------------------------------
@@ -605,9 +570,10 @@ cdef class Engine:
 
     cdef _allow(self, int number):
         """Work out which programs listen to a source (spec successor.md §2.1)."""
-        cdef uint64_t* allowed = <uint64_t*> zeroed((self.plan.prog_n + 63) // 64, sizeof(uint64_t))
+        cdef Plan plan = self.running.plan
+        cdef uint64_t* allowed = <uint64_t*> zeroed(plan.tables.gates.words, sizeof(uint64_t))
         name = self.source_names[number].decode("utf-8", "surrogateescape")
-        for i, names in enumerate(self.plan.filters):
+        for i, names in enumerate(plan.filters):
             if names is None or name in names:
                 allowed[i // 64] |= <uint64_t> 1 << (i % 64)
         self.sources[number].allowed = allowed
@@ -635,19 +601,18 @@ cdef class Engine:
         cdef Scan s
         cdef int64_t lines
         self._check_source(source)
-        if self.plan is None:
+        if self.running is None:
             raise ValueError("no plan")
         if n == 0:
             return 0
         if self.sources[source].allowed == NULL:
             self._allow(source)
         name = self.source_names[source]
-        self.ctx.source = borrow(name)
-        context_clock(&self.ctx)
         memset(&s, 0, sizeof(Scan))
-        s.ctx = &self.ctx
-        s.gates = &self.plan.gates
-        s.progs = self.plan.progs
+        s.rs = &self.running.state
+        s.rs.source = borrow(name)
+        run_clock(s.rs)
+        s.gates = &s.rs.tables.gates
         s.lock = self.store.table.lock
         s.allowed = self.sources[source].allowed
         s.base = block
@@ -659,33 +624,33 @@ cdef class Engine:
         return lines
 
     cdef int64_t _scan(self, Scan* s, const char* end) noexcept nogil:
+        cdef RunState* rs = s.rs
         cdef int64_t lines = 0
         cdef int i
         cdef int64_t start = thread_ns()
-        cdef Matcher* m = &self.ctx.matcher
-        cdef bint gated = self.plan.gates.usable and self.rest == 0
-        m.gate_open = m.gate_shut = 0
+        cdef bint gated = s.gates.usable and rs.rest == 0
+        rs.matcher.gate_open = rs.matcher.gate_shut = 0
         while s.base < end:
-            self.ctx.gated = gated
+            rs.gated = gated
             self._index_piece(s, end)
-            s.ahead = worth_ahead(s, self.plan.aheads, self.plan.ahead_n)
-            if self.plan.prog_n:
+            s.ahead = worth_ahead(s)
+            if rs.tables.prog_n:
                 scan_piece(s, &self.events)
             lines += <int64_t> s.lines
             s.base += s.n
-        for i in range(self.plan.prog_n):
+        for i in range(rs.tables.prog_n):
             if s.allowed[i >> 6] >> (i & 63) & 1:
-                nm_add(&s.progs[i].lines, lines)
-        self._weigh_gates(s, lines)
-        self.plan.gate_ns += s.gate_ns
-        self.plan.scan_ns += thread_ns() - start
-        self.plan.lines_n += lines
+                nm_add(&rs.progs[i].lines, lines)
+        weigh_gates(s, lines)
+        rs.scan_ns += thread_ns() - start
+        rs.lines_n += lines
         return lines
 
     cdef void _index_piece(self, Scan* s, const char* end) noexcept nogil:
         """Take the next whole lines from s.base on, and find their ends and, if they are gated, events."""
+        cdef RunState* rs = s.rs
         cdef CBool ascii = True
-        cdef bint by_vector = self.ctx.gated and s.gates.seeker.keys != NULL and self.by_hyperscan == 0
+        cdef bint by_vector = rs.gated and s.gates.seeker.keys != NULL and rs.by_hyperscan == 0
         cdef int64_t start
         s.n = end - s.base
         if s.n > PIECE:
@@ -697,30 +662,21 @@ cdef class Engine:
         start = thread_ns()
         if by_vector:
             s.lines = seek_lines(s.gates.seeker, s.base, s.n, self.ends, &ascii, note_event, &self.events,
-                                 &self.looked_up)
-            self.ctx.gated = self.looked_up != SIZE_MAX
-            if self.looked_up > s.n // CROWDED:
-                self.by_hyperscan = REST_BLOCKS
+                                 &rs.looked_up)
+            rs.gated = rs.looked_up != SIZE_MAX
+            if rs.looked_up > s.n // CROWDED:
+                rs.by_hyperscan = REST_BLOCKS
         else:
-            self.by_hyperscan -= self.by_hyperscan > 0
+            rs.by_hyperscan -= rs.by_hyperscan > 0
             s.lines = index_lines(s.base, s.n, self.ends, &ascii)
-            self.ctx.gated = self.ctx.gated and find_events(s, &self.events)
-        s.gate_ns += thread_ns() - start
-        self.ctx.ascii = ascii
+            rs.gated = rs.gated and find_events(s, &self.events)
+        rs.gate_ns += thread_ns() - start
+        rs.ascii = ascii
         if s.base[s.n - 1] != 10:
             self.ends[s.lines] = <uint32_t> s.n
             s.lines += 1
-        if self.ctx.gated and not by_vector:
+        if rs.gated and not by_vector:
             lines_for_offsets(s, &self.events)
-
-    cdef void _weigh_gates(self, Scan* s, int64_t lines) noexcept nogil:
-        """Go without the gates for a while when they let most lines, programs and patterns through."""
-        cdef Matcher* m = &self.ctx.matcher
-        if self.rest > 0:
-            self.rest -= 1
-        elif (self.ctx.gated and lines >= WORTH_LINES and 2 * s.program_runs > lines * self.plan.prog_n
-                and m.gate_open >= m.gate_shut):
-            self.rest = REST_BLOCKS
 
     # --- what happened -------------------------------------------------------------------------------------
 
@@ -743,11 +699,12 @@ cdef class Engine:
 
     def program_times(self):
         """A sample of the run times per line of each program, see _core.pyi."""
-        cdef Prog* prog
+        cdef Run run = self.running
+        cdef ProgState* prog
         times = dict(self.past_times)
-        if self.plan is not None:
-            for i, name in enumerate(self.plan.names):
-                prog = &self.plan.progs[i]
+        if run is not None:
+            for i, name in enumerate(run.plan.names):
+                prog = &run.state.progs[i]
                 counts, seconds = times.get(name, ([0] * TIME_RANGES, 0.0))
                 now = [before + nm_load(&prog.times[k]) for k, before in enumerate(counts)]
                 if any(now):
@@ -764,32 +721,34 @@ cdef class Engine:
             self.turn.release()
 
     cdef _profile(self):
-        cdef Prog* prog
-        cdef Pattern* pattern
+        cdef RunState* rs
+        cdef ProgState* prog
+        cdef PatternState* pattern
         cdef double gates, room
-        if self.plan is None:
+        if self.running is None:
             return Profile(0, 0.0, 0.0, 0.0, {}, {})
+        rs = &self.running.state
         programs, patterns = {}, {}
-        for i, name in enumerate(self.plan.names):
-            prog = &self.plan.progs[i]
+        for i, name in enumerate(self.running.plan.names):
+            prog = &rs.progs[i]
             took = estimated(&prog.timed, CLOCKS_NS, prog.runs)
             programs[name] = Cost(prog.lines, prog.runs, -1, prog.timed.n, took)
-        for i, text in enumerate(self.plan.texts):
-            pattern = &self.plan.patterns[i]
+        for i, text in enumerate(self.running.plan.texts):
+            pattern = &rs.patterns[i]
             took = estimated(&pattern.timed, CLOCK_NS, pattern.tried)
-            patterns[text] = Cost(self.plan.lines_n, pattern.tried, pattern.found, pattern.timed.n, took)
-        gates = self.plan.gate_ns / 1e9
-        room = max(self.plan.scan_ns / 1e9 - gates, 0.0)
+            patterns[text] = Cost(rs.lines_n, pattern.tried, pattern.found, pattern.timed.n, took)
+        gates = rs.gate_ns / 1e9
+        room = max(rs.scan_ns / 1e9 - gates, 0.0)
         fit(patterns.values(), room)
         rest = room - fit(programs.values(), room)
-        return Profile(self.plan.lines_n, gates + room, gates, rest, programs, patterns)
+        return Profile(rs.lines_n, gates + room, gates, rest, programs, patterns)
 
     cdef dict _counts(self, dict past, bint faults):
-        cdef Plan plan = self.plan
+        cdef Run run = self.running
         cdef dict counts = dict(past)
-        if plan is not None:
-            for i, name in enumerate(plan.names):
-                now = nm_load(&plan.progs[i].faults) if faults else nm_load(&plan.progs[i].lines)
+        if run is not None:
+            for i, name in enumerate(run.plan.names):
+                now = nm_load(&run.state.progs[i].faults) if faults else nm_load(&run.state.progs[i].lines)
                 counts[name] = counts.get(name, 0) + now
         return counts
 
@@ -798,48 +757,53 @@ cdef class Engine:
         with self.turn:
             return self._faults()
 
-    cdef bint _has_untold(self):
-        cdef int i
-        for i in range(self.plan.prog_n):
-            if self.plan.progs[i].faults != self.plan.progs[i].told:
-                return True
-        return False
-
     cdef _faults(self):
-        cdef Prog* prog
+        cdef Plan plan
+        cdef ProgState* prog
         cdef list kept = self.kept_faults
         cdef dict more = self.more_faults
         self.kept_faults, self.more_faults = [], {}
-        if self.plan is None or not self._has_untold():
+        if self.running is None or not has_untold(&self.running.state):
             return kept, more
-        room = {name: FAULTS_KEPT for name in self.plan.names}
+        plan = self.running.plan
+        room = {name: FAULTS_KEPT for name in plan.names}
         for fault in kept:
             room[fault.program] = room.get(fault.program, FAULTS_KEPT) - 1
-        for i in range(self.plan.prog_n):
-            prog = &self.plan.progs[i]
+        for i in range(plan.tables.prog_n):
+            prog = &self.running.state.progs[i]
             if prog.faults == prog.told:
                 continue
-            name = self.plan.names[i]
+            name = plan.names[i]
             count = min(prog.kept_n, room[name])
             if prog.faults - prog.told > count:
                 more[name] = more.get(name, 0) + prog.faults - prog.told - count
             prog.told = prog.faults
             for k in range(count):
-                kept.append(make_fault(self.plan, i, &prog.kept[k]))
+                kept.append(make_fault(plan, i, &prog.kept[k]))
             prog.kept_n = 0
         return kept, more
 
     def last_faults(self, double seconds=-1):
         """The last run-time error of each program of the running plan that had one; raises TimeoutError."""
+        cdef Run run
         if not self.turn.acquire(timeout=seconds):
             raise TimeoutError("the engine is busy")
         try:
-            if self.plan is None:
+            run = self.running
+            if run is None:
                 return {}
-            return {name: make_fault(self.plan, i, &self.plan.progs[i].last)
-                    for i, name in enumerate(self.plan.names) if self.plan.progs[i].last.text != NULL}
+            return {name: make_fault(run.plan, i, &run.state.progs[i].last)
+                    for i, name in enumerate(run.plan.names) if run.state.progs[i].last.text != NULL}
         finally:
             self.turn.release()
+
+
+cdef bint has_untold(RunState* rs) noexcept nogil:
+    cdef int i
+    for i in range(rs.tables.prog_n):
+        if rs.progs[i].faults != rs.progs[i].told:
+            return True
+    return False
 
 
 cdef enum:

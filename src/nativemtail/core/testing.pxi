@@ -164,7 +164,7 @@ def _test_chain(chain, bytes text, int pairs, size_t n):
     c.sure = chain.sure
     c.optional = chain.optional
     ov = <size_t*>zeroed(2 * pairs, sizeof(size_t))
-    rc = chain_match(&c, text, n, len(text), ov, pairs)
+    rc = chain_match(c, text, n, len(text), ov, pairs)
     found = [(None if ov[2 * i] == <size_t>-1 else (ov[2 * i], ov[2 * i + 1])) for i in range(pairs)]
     free(ov)
     return rc, found
