@@ -1,0 +1,74 @@
+"""Declarations of metrics: which metric of the program each stands for."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from nativemtail.compiler import ast
+from nativemtail.compiler.codegen.emit import Emitter, type_name
+from nativemtail.compiler.program import BUCKETS, FLOAT, INT, KINDS, STRING, MetricDecl
+
+
+class Declarations:
+    def __init__(self, out: Emitter) -> None:
+        self._out = out
+        self._numbers: dict[int, int | None] = {}  # id of a declaration → metric, None where it failed
+        self._same: dict[tuple[object, ...], int] = {}
+
+    def declare(self, decl: ast.VarDecl) -> None:
+        text = type_name(decl.type)
+        value_type = {"Float": FLOAT, "String": STRING}.get(text, INT)
+        if decl.kind == "histogram":
+            value_type = BUCKETS
+        elif decl.kind == "text":
+            value_type = STRING
+        self._numbers[id(decl)] = None
+        if decl.kind == "counter" and not decl.keys and value_type == STRING:
+            self._out.ice(decl, f"Can't initialize to zero a counter of type {text}")
+            return
+        if decl.kind == "histogram" and not self._check_buckets(decl):
+            return
+        name = decl.exported or decl.name
+        metric = MetricDecl(name, KINDS[decl.kind], value_type, tuple(decl.keys), str(decl.pos),
+                            tuple(decl.buckets or ()), decl.limit, decl.hidden)  # fmt: skip
+        self._numbers[id(decl)] = self._number(metric)
+
+    def metric(self, target: ast.Index) -> int | None:
+        """The number of the metric that is indexed; None with an error where there is none."""
+        base = target.base
+        if not isinstance(base, ast.Id) or not isinstance(base.symbol, ast.VarDecl):
+            return None
+        number = self._numbers.get(id(base.symbol))
+        if number is None:
+            self._out.ice(base, f'No metric bound to identifier "{base.name}"')
+        return number
+
+    def is_histogram(self, target: ast.Index) -> bool:
+        number = self.metric(target)
+        return number is not None and self._out.program.metrics[number].type == BUCKETS
+
+    def _check_buckets(self, decl: ast.VarDecl) -> bool:
+        bounds = decl.buckets or []
+        if len(bounds) < 2:
+            self._out.ice(decl, "a histogram need at least two boundaries")
+            return False
+        if any(hi <= lo for lo, hi in pairwise(bounds)):
+            self._out.ice(decl, "buckets boundaries must be sorted")
+            return False
+        return True
+
+    def _number(self, metric: MetricDecl) -> int:
+        """Equal declarations are one metric whose position and limit are the later one's (successor.md §3.3).
+
+        Not hidden ones: they are in no output, and each is a variable of its own, in each use of a decorator too.
+        """
+        metrics = self._out.program.metrics
+        number = fresh = len(metrics)
+        if not metric.hidden:
+            key = (metric.name, metric.kind, metric.type, metric.keys)
+            number = self._same.setdefault(key, fresh)
+        if number == fresh:
+            metrics.append(metric)
+        else:
+            metrics[number] = metric
+        return number
