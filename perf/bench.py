@@ -25,11 +25,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import daemon
 from generate import INPUTS, MEGABYTE, generate, pieces, services
 from peers import PATIENCE, PEERS, Peer, until_served
 from report import RESULTS, first_line, machine, stem_name, versions
-
-import daemon
 
 PERF = Path(__file__).resolve().parent
 BUILD = PERF.parent / "build" / "perf"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from generate import SERIES, batches
 
-from nativemtail import zones
 from nativemtail._core import Engine, Metric, Plan, Store, TimeZone
 from nativemtail.compiler import compile_program, plan
-from nativemtail.programs import make_metrics
+from nativemtail.programs import zones
+from nativemtail.programs.manager import make_metrics
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 TESTS = PROGRAMS.parent.parent / "tests"

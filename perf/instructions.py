@@ -146,10 +146,11 @@ def stage_of(library: str, function: str, stage: Mapping[str, str]) -> str:
 
 def run() -> None:
     """What is counted: each workload once."""
-    from nativemtail import _core, zones
+    from nativemtail import _core
     from nativemtail._core import Engine, Plan, Store, TimeZone
     from nativemtail.compiler import compile_program, plan
-    from nativemtail.programs import list_programs, make_metrics
+    from nativemtail.programs import zones
+    from nativemtail.programs.manager import list_programs, make_metrics
 
     _core._test_take_time()  # type: ignore[attr-defined]
     zone = TimeZone(zones.load("UTC"))

@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in ("differential", "interop"):
             if marker in item.path.parts:
                 item.add_marker(marker)
-        if "daemon" in item.path.parts:
+        if "system" in item.path.parts:
             item.add_marker("slow")
-        if item.path.stem == "test_soak":
+        if item.path.stem in ("test_soak", "test_short_soak"):
             item.add_marker("soak")

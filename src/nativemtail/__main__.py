@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from nativemtail.cli import command
+from nativemtail.app.cli import command
 
 command()

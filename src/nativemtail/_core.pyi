@@ -178,7 +178,7 @@ def left_out(
     """Those that Prometheus' page cannot have, and why; `reserved` as for `Snapshot.prometheus`."""
 
 class TimeZone:
-    """A `nativemtail.zones.Zone` in C."""
+    """A `nativemtail.programs.zones.Zone` in C."""
 
     name: str
     def __init__(self, data: Any) -> None: ...

@@ -19,8 +19,8 @@ from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple, NoReturn
 
 import pytest
+from paths import CASES
 
-CASES = Path(__file__).parent / "cases"
 MANIFEST: list[dict[str, Any]] = json.loads((CASES / "manifest.json").read_text(encoding="utf-8"))
 
 IN_PROCESS = os.environ.get("NATIVEMTAIL_IN_PROCESS") == "1"
@@ -95,7 +95,7 @@ def start_process(arguments: list[str], folder: Path, stdin: IO[bytes]) -> tuple
 
 def call(arguments: list[str], folder: Path, stdin: IO[bytes]) -> tuple[int, bytes, bytes]:
     """As `start_process`, without a process."""
-    from nativemtail.cli import main
+    from nativemtail.app.cli import main
 
     with TemporaryFile() as output, TemporaryFile() as messages, contextlib.chdir(folder):
         files = (stdin, output, messages)

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import strategies as st
 from machines import drawn, examples
 from regexes import NUMERIC, ODD_LINES, REGEX, SUBJECT, every_operator, operator_program
-
 from test_programs import compare, explained
 
 PAIRS = st.tuples(st.one_of(REGEX, NUMERIC), st.lists(SUBJECT, max_size=3))

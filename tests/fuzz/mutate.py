@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 from random import Random
 
-from nativemtail.compiler import CompileError, compile_program
+from paths import ROOT
 
-ROOT = Path(__file__).parents[2]
+from nativemtail.compiler import CompileError, compile_program
 
 PIECES = [
     "a", "b", "ab", "x", "0", "\\d", "\\d+", "\\w+", "\\s", "\\S*", ".", ".*", ".*?", "[a-c]", "[^a]",

@@ -20,8 +20,8 @@ from engines import Loaded, make_plan, metrics_of
 
 from nativemtail._core import Engine, Snapshot, Store
 from nativemtail.compiler import CompileError, compile_program
-from nativemtail.programs import Loaded as LoadedProgram
-from nativemtail.programs import LoadError, check_kinds, make_metrics
+from nativemtail.programs.manager import Loaded as LoadedProgram
+from nativemtail.programs.manager import LoadError, check_kinds, make_metrics
 
 pytestmark = pytest.mark.slow
 

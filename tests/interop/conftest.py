@@ -1,4 +1,4 @@
-"""Lets the tests import what starts the systems, and the daemon as tests/daemon starts it."""
+"""Lets the tests import what starts the systems, and the daemon as tests/system/daemon starts it."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from nativemtail import zones
 from nativemtail._core import Engine, Metric, Plan, Store, TimeZone
 from nativemtail.compiler import Options, Program, compile_program, plan
-from nativemtail.programs import make_metrics
+from nativemtail.programs import zones
+from nativemtail.programs.manager import make_metrics
 
 ZONE = TimeZone(zones.load("UTC"))
 

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from nativemtail import zones
 from nativemtail._core import Engine, Plan, Store, TimeZone
 from nativemtail.compiler import CompileError, Program, compile_program, plan
-from nativemtail.programs import make_metrics
-from nativemtail.text import go_quote
+from nativemtail.gotext import go_quote
+from nativemtail.programs import zones
+from nativemtail.programs.manager import make_metrics
 
 Programs = Mapping[str, str]
 """Texts by name."""

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 from daemons import PATIENCE, wait_until
+from paths import ROOT
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
-CONFIGURATIONS = PROJECT / "examples" / "interop"
-BUILD = PROJECT / "build" / "interop"
+CONFIGURATIONS = ROOT / "examples" / "interop"
+BUILD = ROOT / "build" / "interop"
 START = 30.0
 """Seconds that a system may take to start on a busy machine."""
 
@@ -59,11 +59,11 @@ def unpacked() -> Root:
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (BUILD / "root.stamp").exists():
-            _fetch(str(PROJECT / "tools/unpacked-packages"), str(BUILD / "root"))
+            _fetch(str(ROOT / "tools/unpacked-packages"), str(BUILD / "root"))
             (BUILD / "root.stamp").touch()
         if not (BUILD / "node.stamp").exists():
             (BUILD / "node").mkdir(exist_ok=True)
-            shutil.copy(PROJECT / "tests/interop/package.json", BUILD / "node")
+            shutil.copy(ROOT / "tests/interop/package.json", BUILD / "node")
             _fetch(*_NPM.split(), "--prefix", str(BUILD / "node"))
             (BUILD / "node.stamp").touch()
     return Root(BUILD / "root", BUILD / "node")

@@ -228,7 +228,7 @@ cdef bint zone_find(const Zone* zone, Str label, int64_t wall, int32_t* offset) 
 
 
 cdef class TimeZone:
-    """A time zone in C, made of a `nativemtail.zones.Zone`."""
+    """A time zone in C, made of a `nativemtail.programs.zones.Zone`."""
 
     cdef Zone zone
     cdef void* block

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from html import escape
 from urllib.parse import quote
 
-from nativemtail.selfmetrics import Costs, Fault, PatternCost, ProgramCost, ProgramState, SourceState
-from nativemtail.text import duration
+from nativemtail.gotext import duration
+from nativemtail.telemetry.selfmetrics import Costs, Fault, PatternCost, ProgramCost, ProgramState, SourceState
 
 _PROFILE_NOTE = (
     "What the running programs have cost since the last change of any of them. Lines are counted; times are those of "

@@ -34,7 +34,7 @@ from nativemtail.http.messages import Answer, Request, Response, plain, quality
 from nativemtail.http.shared import Pages
 from nativemtail.http.trust import LOOPBACK, TrustedHosts, plain_peer
 from nativemtail.log import Log
-from nativemtail.selfmetrics import Pool
+from nativemtail.telemetry.selfmetrics import Pool
 
 log = Log(__name__)
 

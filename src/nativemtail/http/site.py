@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from nativemtail.export import exposition, graphite, values, varz
+from nativemtail.gotext import utf8
 from nativemtail.http import pages
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import HTML, Request, Response, plain, quality
 from nativemtail.log import Log
-from nativemtail.selfmetrics import RESERVED, Costs, SelfMetrics
-from nativemtail.text import utf8
+from nativemtail.telemetry.selfmetrics import RESERVED, Costs, SelfMetrics
 
 if TYPE_CHECKING:
     from nativemtail._core import View

@@ -6,6 +6,7 @@ import os
 import stat
 
 from nativemtail import plainfile
+from nativemtail.gotext import explain
 from nativemtail.io import doubts
 from nativemtail.io.compressed import Corrupt, Truncated, decoder
 from nativemtail.io.content import START, is_undecided, recognise
@@ -13,7 +14,6 @@ from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import Glob
 from nativemtail.log import ERROR, INFO, WARNING, Log
 from nativemtail.record import NamedTuple
-from nativemtail.text import explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ import stat
 import termios
 from collections.abc import Callable, Iterator
 
+from nativemtail.gotext import explain
 from nativemtail.io.follow import Identity, identity
 from nativemtail.io.lines import LineReader
 from nativemtail.io.loop import Loop
 from nativemtail.io.sources import Context, Source, SourceError
 from nativemtail.log import Log
-from nativemtail.text import explain
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 

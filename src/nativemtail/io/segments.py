@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from nativemtail import plainfile
+from nativemtail.gotext import explain, reason
 from nativemtail.io import watch
 from nativemtail.io.compressed import Corrupt, GrowingZstdDecoder, Truncated
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.loop import Loop
 from nativemtail.io.sources import Context, Source
 from nativemtail.log import Log
-from nativemtail.text import explain, reason
 
 MAX_OPEN = 64
 """Segments that are open at once; more wait.  The oldest that was not written to for `ABANDONED` seconds is given up:

@@ -6,9 +6,9 @@ import io
 import socket
 
 from nativemtail import net
+from nativemtail.gotext import reason
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import DATAGRAM_SCHEMES, BadSource, LogSpec
-from nativemtail.text import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

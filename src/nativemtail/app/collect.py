@@ -1,0 +1,251 @@
+"""The daemon's parts as the self-metrics and the status page want to see them: the protocols of selfmetrics.py."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nativemtail._core import Engine, Fault, Profile, Store
+from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
+from nativemtail.io.tailer import Tailer
+from nativemtail.log import Log
+from nativemtail.programs.manager import FaultLog, Programs
+from nativemtail.telemetry.explain import Finding, Reasons, reasons
+from nativemtail.telemetry.selfmetrics import Costs, MetricSize, PatternCost, ProgramCost, ProgramState, SourceState
+
+log = Log(__name__)
+
+LOGGED_FAULTS = 20
+FAULT_PERIOD = 60.0
+"""So many run-time errors of each program are logged in so many seconds, the rest as a number."""
+
+ENGINE_SECONDS = 0.25
+"""How long a page waits for the end of a block."""
+
+LIMITS = ("open_files", "watches", "events", "partial_memory")
+
+
+class ProgramStates:
+    """Programs that were ever seen, and their run-time errors, fetched from the engine now and then."""
+
+    def __init__(self, programs: Programs, *, log_faults: bool) -> None:
+        self._programs = programs
+        self._faults = FaultLog(programs, logged=log_faults, limit=LOGGED_FAULTS, period=FAULT_PERIOD)
+        self._last: dict[str, Fault] = {}
+        self._running: dict[str, Fault] = {}
+        self._lock = threading.Lock()
+        self._reasons: tuple[list[Any], list[Reasons]] = [], []
+        self._measured: Profile | None = None
+
+    def collect(self) -> None:
+        """Fetch and log the engine's run-time errors; from any thread."""
+        with self._lock:
+            self._faults.collect()
+
+    def remember(self) -> None:
+        """Keep the last errors of the programs that are about to give way; waits for nobody."""
+        known = self._programs.status
+        last = self._last | self._programs.engine.last_faults()
+        self._last = {name: fault for name, fault in last.items() if name in known}
+
+    def summarise(self) -> None:
+        """Log how many errors were not logged one by one."""
+        with self._lock:
+            self._faults.summarise()
+
+    def states(self, *, faults: bool = False) -> Sequence[ProgramState]:
+        """`faults`: with what is wrong with them while they run."""
+        engine = self._programs.engine
+        warnings = self._programs.warnings() if faults else {}
+        last = self._last_faults() if faults else {}
+        lines, errors = engine.program_lines(), engine.program_faults()
+        return [
+            ProgramState(
+                name=name,
+                running=status.running,
+                error=status.error,
+                loads=status.loads,
+                load_errors=status.load_errors,
+                unloads=status.unloads,
+                lines=lines.get(name, 0),
+                runtime_errors=errors.get(name, 0),
+                last_fault=last.get(name),
+                warnings=warnings.get(name, ()),
+            )
+            for name, status in sorted(self._programs.status.copy().items())
+        ]
+
+    def _last_faults(self) -> dict[str, Fault]:
+        """Those known last if the engine is busy."""
+        with contextlib.suppress(TimeoutError):
+            self._running = self._programs.engine.last_faults(ENGINE_SECONDS)
+        return self._last | self._running
+
+    def dump(self, name: str) -> str | None:
+        return self._programs.dump(name)
+
+    def costs(self) -> Costs:
+        measured = self._measure()
+        # Programs may change meanwhile: then what both know is shown.
+        programs = [_program_cost(why, measured) for why in self._explained() if why.program in measured.programs]
+        return Costs(
+            lines=measured.lines,
+            seconds=measured.seconds,
+            gate_seconds=measured.gate_seconds,
+            rest_seconds=measured.rest_seconds,
+            programs=programs,
+            metrics=sorted(_sizes(self._programs.store), key=lambda size: (-size.bytes, size[:2])),
+        )
+
+    def _explained(self) -> list[Reasons]:
+        """Why the running programs cost what they cost, worked out once for each change of them."""
+        running = self._programs.running()
+        known, explained = self._reasons
+        if not (len(known) == len(running) and all(map(operator.is_, known, running))):
+            try:
+                explained = reasons([(program, []) for program in running])
+            except Exception:
+                explained = [_explain_alone(program) for program in running]
+            self._reasons = running, explained
+        return explained
+
+    def _measure(self) -> Profile:
+        """What was measured last if the engine is busy."""
+        with contextlib.suppress(TimeoutError):
+            self._measured = self._programs.engine.profile(ENGINE_SECONDS)
+        return self._measured or self._programs.engine.profile()
+
+
+def _explain_alone(program: Any) -> Reasons:
+    """Why a program costs what it costs, as far as that can be found out without the others."""
+    try:
+        return reasons([(program, [])])[0]
+    except Exception as error:
+        log.exception("cannot explain what %s costs", program.name)
+        return Reasons(program.name, f"cannot be explained: {type(error).__name__}: {error}", [])
+
+
+def _program_cost(why: Reasons, measured: Profile) -> ProgramCost:
+    cost = measured.programs[why.program]
+    return ProgramCost(
+        name=why.program,
+        why=why.verdict,
+        lines=cost.lines,
+        runs=cost.runs,
+        samples=cost.samples,
+        seconds=cost.seconds,
+        patterns=[_pattern_cost(found, measured) for found in why.findings if found.pattern in measured.patterns],
+    )
+
+
+def _pattern_cost(found: Finding, measured: Profile) -> PatternCost:
+    cost = measured.patterns[found.pattern]
+    return PatternCost(
+        pattern=found.text,
+        gate=found.gate,
+        engine=found.engine,
+        captures=found.captures,
+        why=found.why,
+        hint=found.hint,
+        tried=cost.runs,
+        matched=cost.matches,
+        samples=cost.samples,
+        seconds=cost.seconds,
+    )
+
+
+def _sizes(store: Store) -> list[MetricSize]:
+    return [MetricSize(metric.program, metric.name, len(metric), metric.memory) for metric in store.metrics()]
+
+
+class LineStates:
+    """The engine's counts."""
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine = engine
+        self._store = store
+
+    def lines_total(self) -> int:
+        return self._engine.lines_total()
+
+    def program_times(self) -> Mapping[str, tuple[Sequence[int], float]]:
+        return self._engine.program_times()
+
+    def series_refused(self) -> int:
+        return self._store.refused
+
+    def over_limit(self) -> int:
+        return self._store.over_limit
+
+    def sizes(self) -> Sequence[MetricSize]:
+        return _sizes(self._store)
+
+
+class SourceStates:
+    """What the tailer reads and has read.  Its counters are written by another thread: they are copied first."""
+
+    def __init__(self, tailer: Tailer, specs: Sequence[LogSpec], programs: Programs) -> None:
+        self._tailer = tailer
+        self._programs = programs
+        self._specs = specs
+
+    def states(self) -> Sequence[SourceState]:
+        counters = self._tailer.counters
+        lines, bytes_read = counters.log_lines_total.copy(), counters.log_bytes_total.copy()
+        errors, opens = counters.log_errors_total.copy(), counters.log_opens_total.copy()
+        active = {status.name: status.lag for status in self._tailer.status()}
+        return [
+            SourceState(
+                name=name,
+                active=name in active,
+                lines=lines[name],
+                bytes=bytes_read[name],
+                lag=active.get(name),
+                errors=errors[name],
+                opens=opens[name],
+                closes=counters.log_closes_total[name],
+                truncations=counters.file_truncates_total[name],
+                cut=counters.lines_cut_total[name],
+                nuls=counters.nuls_total[name],
+            )
+            for name in sorted({*active, *lines, *errors, *opens})
+        ]
+
+    def patterns(self) -> Sequence[str]:
+        return sorted(spec.name for spec in self._specs if spec.kind == "path")
+
+    def problems(self) -> Mapping[str, str]:
+        return dict(sorted((self._tailer.problems() | self._programs.problems()).items()))
+
+    def dropped(self) -> Mapping[str, int]:
+        return {"receive_buffer": self._tailer.counters.datagrams_dropped_total.copy().total()}
+
+    def limits(self) -> Mapping[str, int]:
+        counters = self._tailer.counters
+        return {
+            **{limit: counters.limits_total[limit] for limit in LIMITS},
+            "clients": counters.connections_refused_total.copy().total(),
+            "silent_clients": counters.connections_dropped_total.copy().total(),
+            "datagram_length": counters.datagrams_cut_total.copy().total(),
+            "line_length": counters.lines_cut_total.copy().total(),
+        }
+
+    def connections(self) -> Mapping[str, int]:
+        counters = self._tailer.counters
+        return self._by_scheme(lambda name: counters.connections_total[name] - counters.log_closes_total[name])
+
+    def accepted(self) -> Mapping[str, int]:
+        return self._by_scheme(self._tailer.counters.connections_total.__getitem__)
+
+    def denied(self) -> Mapping[str, int]:
+        return self._by_scheme(self._tailer.counters.connections_refused_total.__getitem__)
+
+    def _by_scheme(self, count: Callable[[str], int]) -> Mapping[str, int]:
+        sums: dict[str, int] = {}
+        for spec in self._specs:
+            if spec.kind in STREAM_SCHEMES:
+                sums[spec.kind] = sums.get(spec.kind, 0) + count(spec.name)
+        return sums

@@ -1,0 +1,110 @@
+"""The sub-commands, as a click group."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from nativemtail import __version__, gotext, options
+
+if TYPE_CHECKING:
+    from nativemtail._core import Metric, Profile
+    from nativemtail.compiler import Program
+
+
+@click.group()
+@click.version_option(__version__)
+def group() -> None:
+    """Logs to metrics.  Without a command: `nativemtail -help`."""
+
+
+@group.command()
+@click.option("--markdown", is_flag=True, help="As the tables of the documentation.")
+def flags(markdown: bool) -> None:
+    """List the flags of `nativemtail`."""
+    click.echo(options.markdown() if markdown else options.usage())
+
+
+@group.command()
+@click.argument("programs", nargs=-1, required=True, type=click.Path(exists=True), metavar="PROG...")
+@click.option("--log", type=click.Path(exists=True, dir_okay=False), help="Measure them on this log.")
+def explain(programs: tuple[str, ...], log: str | None) -> None:
+    """Say what each pattern of the programs costs, why, and what would make it cheaper."""
+    from nativemtail.compiler import CompileError, compile_program
+    from nativemtail.programs import manager as loading
+    from nativemtail.telemetry.explain import explain as page
+
+    loaded = []
+    for path in programs:
+        for name, file in loading.list_programs(path):
+            try:
+                program = compile_program(name, loading.read_program(file))
+            except OSError as error:
+                raise click.ClickException(gotext.explain(error, "open", file)) from None
+            except Exception as error:
+                raise click.ClickException(loading.cannot_compile(name, error)) from None
+            loaded.append((program, loading.make_metrics(name, program.metrics)))
+    if not loaded:
+        raise click.ClickException("no programs there")
+    try:
+        click.echo(page(loaded, _measured(loaded, log) if log else None), nl=False)
+    except CompileError as error:  # the patterns of one take too long
+        raise click.ClickException(loading.cannot_compile(error.program, error)) from None
+
+
+def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:
+    from nativemtail._core import Engine, Plan, Store, TimeZone
+    from nativemtail.compiler import plan
+    from nativemtail.io.compressed import Corrupt
+    from nativemtail.io.files import read_to_end
+    from nativemtail.io.lines import Buffer, LineReader
+    from nativemtail.programs import zones
+
+    store = Store()
+    for metric in {id(metric): metric for _, metrics in loaded for metric in metrics}.values():
+        store.add(metric)
+    engine = Engine(store)
+    engine.swap(Plan(plan.build(loaded), zone=TimeZone(zones.load(""))))
+    reader = LineReader(partial(engine.scan, engine.source(log)))
+    try:
+        deque(read_to_end(log, reader, Buffer()), maxlen=0)
+    except (OSError, Corrupt) as error:
+        raise click.ClickException(f"{log}: {error}") from None
+    return engine.profile()
+
+
+@group.command()
+@click.argument("theirs", metavar="URL_OF_MTAIL")
+@click.argument("ours", metavar="[URL_OF_OURS]", default="http://127.0.0.1:3903")
+@click.option("--patience", default=5.0, show_default=True, help="Seconds to try again for while the two differ.")
+@click.option("--limit", default=50, show_default=True, help="Differences to show at most; 0 shows all.")
+def compare(theirs: str, ours: str, patience: float, limit: int) -> None:
+    """Compare what a running mtail and a running nativemtail have counted.
+
+    Both must read the same logs with the same programs.  Ours is asked at http://127.0.0.1:3903 if it is not named.
+    Differences that are meant are named, but do not count.  Exit status: 0 when they are equal, 1 when they differ,
+    2 when that cannot be told.
+    """
+    from nativemtail.app.compare import CompareError
+    from nativemtail.app.compare import compare as run
+
+    try:
+        report = run(theirs, ours, patience)
+    except CompareError as error:
+        click.echo(error, err=True)
+        sys.exit(2)
+    shown = report.differences[: limit or None]
+    for line in shown:
+        click.echo(line)
+    if len(shown) < len(report.differences):
+        click.echo(f"and {len(report.differences) - len(shown)} more (--limit 0 shows all)")
+    for line in report.known:
+        click.echo(line)
+    what = f"{report.metrics} metrics with {report.label_sets} label sets"
+    equal = "equal but for what is known" if report.known else "equal"
+    click.echo(f"{len(report.differences)} differences in {what}" if report.differences else f"{equal}: {what}")
+    sys.exit(1 if report.differences else 0)

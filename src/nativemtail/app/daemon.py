@@ -1,0 +1,433 @@
+"""The daemon: follow the logs, run the programs, serve the metrics, until a signal ends it.
+
+Four threads share the work.  The main thread waits for signals and timers; the tail thread reads and scans; one thread
+compiles changed programs; the HTTP server has its own.  Start-up order and messages: spec cli-http.md §3, signals:
+inputs.md §9.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import mmap
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import NoReturn
+
+from nativemtail._core import Lookout
+from nativemtail.app import systemd
+from nativemtail.app.collect import LineStates, ProgramStates, SourceStates
+from nativemtail.app.ignore import BadIgnore, ignore
+from nativemtail.app.outbox import dropped, write_in_time
+from nativemtail.export.push import Pusher, SetUpError
+from nativemtail.feed import Feed
+from nativemtail.http.hosts import AllowedHosts, HostError, own_names
+from nativemtail.http.messages import Request, Response
+from nativemtail.http.server import TLS, ListenError, Server, TLSError
+from nativemtail.http.site import Site
+from nativemtail.http.trust import LOOPBACK, TrustedHosts, TrustError
+from nativemtail.io import doubts
+from nativemtail.io.loop import Loop
+from nativemtail.io.patterns import BadSource, parse_logs
+from nativemtail.io.sources import Settings, SourceError
+from nativemtail.io.tailer import Tailer
+from nativemtail.log import Log, flush
+from nativemtail.options import Options, format_duration
+from nativemtail.programs.manager import LoadError, open_programs
+from nativemtail.programs.reload import ProgramWatch, Reloader
+from nativemtail.telemetry.machine import resident_memory
+from nativemtail.telemetry.selfmetrics import SelfMetrics
+
+log = Log(__name__)
+
+SUCCESS, FAILURE, QUIT = 0, 1, 2
+SIGNAL_NAMES = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt", signal.SIGHUP: "hangup"}
+COLLECT_SECONDS = 1.0
+"""How often run-time errors are fetched from the engine."""
+LAST_BLOCK_SECONDS = 2.0
+"""Longest time that the tail thread gets for the block that it is at when the time for draining is over."""
+SHOWN_LEFT = 10
+"""So many logs that were not read to their end are named."""
+SWITCH_SECONDS = 0.0005
+"""Longest time that a compiling thread keeps the tail thread from Python."""
+
+
+class BadFlag(Exception):
+    """A flag's value that only the daemon looks at; the text names the flag."""
+
+
+class NoThread(Exception):
+    """The system lets the process have too few threads."""
+
+
+class _Stopped(BaseException):
+    """A signal that came during the start-up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = signal.Signals(number)
+
+
+def _stop_starting(number: int, frame: object) -> NoReturn:
+    raise _Stopped(number)
+
+
+_BAD_START = (
+    BadFlag,
+    BadIgnore,
+    BadSource,
+    ListenError,
+    LoadError,
+    NoThread,
+    SetUpError,
+    SourceError,
+    TLSError,
+)
+
+
+def run(options: Options) -> int:
+    """Run until a signal, or the end of all sources; the exit status."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_starting)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is loaded yet
+    try:
+        daemon = Daemon(options)
+        daemon.start()
+    except _Stopped as stopped:
+        log.info("Received %s, exiting...", SIGNAL_NAMES[stopped.number])
+        return SUCCESS
+    except _BAD_START as error:
+        log.critical("%s", error)
+        return FAILURE
+    return daemon.serve()
+
+
+class Daemon:
+    """All parts, put together.  `start`, then `serve`."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        specs = parse_logs(options.logs)
+        self.programs = open_programs(options, lambda name: doubts.of_filter(name, specs))
+        self.feed = Feed(self.programs.engine)
+        self.tailer = Tailer(specs, self.feed, _settings(options))
+        self.program_states = ProgramStates(self.programs, log_faults=options.vm_logs_runtime_errors)
+        self.own = SelfMetrics(
+            programs=self.program_states,
+            sources=SourceStates(self.tailer, specs, self.programs),
+            lines=LineStates(self.programs.engine, self.programs.store),
+            memory_limit=options.memory_limit or None,
+            messages_dropped=dropped,
+        )
+        self.trusted = _trusted(options)
+        self.server = Server(self._answer, trusted=self.trusted, hosts=_hosts(options), tls=_tls(options))
+        self.own.listener = self.server
+        self.site = Site(
+            store=self.programs.store,
+            own=self.own,
+            host_name=socket.gethostname(),
+            addresses=self.server.addresses,
+            ready=lambda: self.not_ready,
+            emit_prog_label=options.emit_prog_label,
+            emit_timestamp=options.emit_metric_timestamp,
+            graphite_prefix=options.graphite_prefix,
+            info_endpoint=options.http_info_endpoint,
+            debugging_endpoint=options.http_debugging_endpoint,
+        )
+        self.pusher = Pusher(self.programs.store, options, self.own.exports)
+        self.loop = Loop()
+        self.reloader = Reloader(
+            self.programs,
+            self.feed,
+            self.own.prog_load_latency,
+            before_swap=self.program_states.remember,
+            loaded=systemd.ready,
+        )
+        self.watch = ProgramWatch(self.loop, options.progs, self.reloader.request) if options.watch_progs else None
+        self.tail = threading.Thread(target=self._tail, name="tail", daemon=True)
+        self.not_ready = "starting"
+        self.status = SUCCESS
+        self._signals: list[int] = []
+        self._ended = False
+        self._interruptible = True
+
+    # --- start -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen, load the programs, open the logs, answer.  Raises what `run` catches; nothing stays open then."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self._take_signals()
+        try:
+            self._listen()
+            if self.watch is not None:
+                self.watch.start()
+            self._load()
+            self._limit_memory()
+            self._interruptible = False
+            self.tailer.open()
+            self._set_timers()
+            self._start_threads()
+        except BaseException:
+            self.server.stop()
+            raise
+        self.not_ready = ""
+        systemd.ready()
+
+    def _start_threads(self) -> None:
+        """All that there will be: later there may be none to be had."""
+        try:
+            self.reloader.start()
+            self.tail.start()
+            self.server.start()
+            self.pusher.start()
+        except RuntimeError as error:
+            raise NoThread(f"{error}: the limit of processes (ulimit -u, TasksMax=) or of memory is too low") from None
+        if not self.own.disk.start():
+            log.warning("no thread can be started to look at file systems: the metrics disk_free_* are left out")
+
+    def _listen(self) -> None:
+        options = self.options
+        if not options.unix_socket or options.given & {"address", "port"}:
+            self.server.listen_tcp(options.address, options.port)
+            where = self.server.addresses()[-1]
+            log.info("HTTP on %s, for %s only (--trusted_hosts allows others)", where, self.trusted)
+        if options.unix_socket:
+            self.server.listen_unix(options.unix_socket, int(options.unix_socket_mode, 8))
+            log.info("HTTP on %s, for those whom its mode %s lets in", options.unix_socket, options.unix_socket_mode)
+
+    def _load(self) -> None:
+        if not _can_jit():
+            log.warning(
+                "the system allows no memory that is written and executed (systemd's MemoryDenyWriteExecute does so):"
+                " RE2 makes all captures instead of PCRE2's JIT, which takes more time per matching line"
+            )
+        self.reloader.load()
+
+    def _limit_memory(self) -> None:
+        """Leave to the label sets what the process does not need by itself."""
+        if self.options.memory_limit <= 0:
+            return
+        store = self.programs.store
+        needed = max(0, resident_memory() - store.memory)
+        if self.options.memory_limit <= needed:
+            log.warning(
+                "--memory_limit=%d is less than the %d bytes that the process needs by itself: no label sets are made",
+                self.options.memory_limit,
+                needed,
+            )
+        store.limit = max(1, self.options.memory_limit - needed)
+
+    def _set_timers(self) -> None:
+        self._every(COLLECT_SECONDS, self.program_states.collect)
+        if self.options.expired_metrics_gc_interval > 0:
+            self._every(self.options.expired_metrics_gc_interval, self._collect_garbage)
+        watchdog = systemd.watchdog_seconds()
+        if watchdog is not None:
+            self._every(watchdog / 3, Heartbeat(self.tail, self.tailer, patience=watchdog / 2).check)
+
+    def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        def tick() -> None:
+            self.loop.after(seconds, tick)
+            try:
+                work()
+            except Exception:
+                log.exception("a periodic task failed")
+
+        self.loop.after(seconds, tick)
+
+    # --- run -------------------------------------------------------------------------------------------------
+
+    def serve(self) -> int:
+        """Until a signal or the end of all sources; the exit status."""
+        while not self._ended:
+            self.loop.run_once()
+            while self._signals and not self._ended:
+                self._on_signal(self._signals.pop(0))
+        self._finish()
+        return self.status
+
+    def _answer(self, request: Request) -> Response:
+        return self.site.answer(request)
+
+    def _tail(self) -> None:
+        """The tail thread."""
+        try:
+            self.tailer.run()
+        except Exception:
+            log.exception("reading the logs failed")
+            self.status = FAILURE
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self.loop.wake()
+
+    def _collect_garbage(self) -> None:
+        gone = self.programs.store.gc(time.time_ns())
+        log.debug("%d label sets expired", gone)
+
+    # --- signals ---------------------------------------------------------------------------------------------
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note_signal)
+        signal.signal(signal.SIGQUIT, _quit)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+
+    def _note_signal(self, number: int, frame: object) -> None:
+        if self._interruptible and number != signal.SIGHUP:
+            self._interruptible = False
+            raise _Stopped(number)
+        if self._ended and number != signal.SIGHUP:
+            os._exit(FAILURE)  # the second one: at once
+        self._signals.append(number)
+        self.loop.wake()
+
+    def _on_signal(self, number: int) -> None:
+        if number != signal.SIGHUP:
+            log.info("Received %s, exiting...", SIGNAL_NAMES[signal.Signals(number)])
+            self._ended = True
+            return
+        log.info("Received hangup, reloading programs")
+        systemd.reloading()
+        try:
+            self.server.reload_tls()
+        except TLSError as error:
+            log.error("%s; the certificate in use stays", error)
+        self.reloader.request()
+
+    # --- finish ----------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Read what is there, tell the last things, close.  Does not return when a thread cannot be stopped."""
+        systemd.stopping()
+        self.not_ready = "shutting down"
+        if self.watch is not None:
+            self.watch.close()
+        self.tailer.stop()
+        self.tail.join(self.options.drain_timeout + LAST_BLOCK_SECONDS)
+        self._tell_left()
+        idle = self.reloader.stop() and not self.tail.is_alive()
+        self.program_states.collect()
+        self.program_states.summarise()
+        idle = self.pusher.stop() and idle
+        self.server.stop()
+        if not idle:
+            flush()
+            os._exit(self.status)  # a thread is in native code or has a lock: nothing may be torn down under it
+
+    def _tell_left(self) -> None:
+        """Say what of which logs was not read."""
+        left = self.tailer.left
+        if self.tail.is_alive():
+            log.error("the tail thread is still at its last block, or hangs in a read")
+            self.status = FAILURE
+            left = _in_time(self.tailer.behind, 1.0) or left
+        if not left:
+            return
+        self.status = FAILURE
+        limit = format_duration(self.options.drain_timeout)
+        most = left.most_common(SHOWN_LEFT)
+        for name, count in most:
+            log.error("%s: %d bytes were not read within -drain_timeout=%s", name, count, limit)
+        if len(left) > len(most):
+            rest = left.total() - sum(count for _, count in most)
+            log.error(
+                "%d more logs: %d bytes were not read within -drain_timeout=%s", len(left) - len(most), rest, limit
+            )
+
+
+class Heartbeat:
+    """Tells systemd that all is well as long as the tail thread gets on, whatever it hangs in otherwise."""
+
+    def __init__(self, tail: threading.Thread, tailer: Tailer, *, patience: float) -> None:
+        self._tail = tail
+        self._tailer = tailer
+        self._patience = patience
+        self._beats = -1
+        self._moved = 0.0
+
+    def check(self) -> None:
+        """To be called a few times in `patience` seconds."""
+        now = time.monotonic()
+        if self._tailer.beats != self._beats:
+            self._beats = self._tailer.beats
+            self._moved = now
+        if self._tail.is_alive() and now - self._moved < self._patience:
+            systemd.alive()
+        self._tailer.nudge()
+
+
+def _settings(options: Options) -> Settings:
+    defaults = Settings()
+    for what, interval in (("data", options.poll_interval), ("pattern", options.poll_log_interval)):
+        if not interval:
+            log.info("no poll log %s interval specified; defaulting to 250ms poll", what)
+    return Settings(
+        poll_interval=options.poll_interval or defaults.poll_interval,
+        poll_log_interval=options.poll_log_interval or defaults.poll_log_interval,
+        ignore=ignore(options.ignore_filename_regex_pattern),
+        lookout=Lookout,
+        max_line_length=options.max_line_length,
+        drain=options.drain_timeout,
+        socket_mode=int(options.log_socket_mode, 8),
+    )
+
+
+def _in_time(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | None:
+    """What `ask` returns, if it does not hang and there is a thread to be had."""
+    answers: list[Counter[str]] = []
+    asking = threading.Thread(target=lambda: answers.append(ask()), name="left", daemon=True)
+    try:
+        asking.start()
+    except RuntimeError:
+        return None
+    asking.join(seconds)
+    return answers[0] if answers else None
+
+
+def _hosts(options: Options) -> AllowedHosts:
+    try:
+        return AllowedHosts.parse(options.allowed_hosts, own_names() | {options.address.lower()})
+    except HostError as error:
+        raise BadFlag(f"-allowed_hosts: {error}") from None
+
+
+def _trusted(options: Options) -> TrustedHosts:
+    try:
+        trusted = TrustedHosts.parse(options.trusted_hosts)
+    except TrustError as error:
+        raise BadFlag(f"-trusted_hosts: {error}") from None
+    return trusted if trusted.blocks else LOOPBACK
+
+
+def _tls(options: Options) -> TLS | None:
+    if not options.tls_cert and not options.tls_key and not options.tls_client_ca:
+        return None
+    if not options.tls_cert or not options.tls_key:
+        raise BadFlag("TLS needs both -tls_cert and -tls_key")
+    return TLS(cert=options.tls_cert, key=options.tls_key, client_ca=options.tls_client_ca)
+
+
+def _can_jit() -> bool:
+    """Whether the system lets us make code."""
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+    except OSError:
+        return False
+    return True
+
+
+def _quit(number: int, frame: object) -> NoReturn:
+    """SIGQUIT: show where every thread is, as Go programs do; even if nobody reads it."""
+    with open(os.memfd_create("threads"), "r+b", buffering=0) as shown:
+        faulthandler.dump_traceback(shown)
+        shown.seek(0)
+        write_in_time(2, shown.read())
+    os._exit(QUIT)

@@ -1,0 +1,252 @@
+"""The process's own messages, in the form that mtail's users know (spec cli-http.md §2).
+
+`I1121 19:26:35.123456   12345 file.py:123] text`: level letter, month and day, time, process id, place, text.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import select
+import stat
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from nativemtail.app.outbox import Outbox
+from nativemtail.log import LEVELS, Screen, least
+from nativemtail.options import Options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "nativemtail"
+MAX_FILE_SIZE = 1800 * 1024 * 1024
+"""A file of messages that has reached this gives way to a new one."""
+
+_LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
+
+
+def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None:
+    """Send messages where the flags say; a daemon's take one line each, and hold nobody up."""
+    logger = logging.getLogger(NAME)
+    logger.propagate = False
+    # A full disk or a closed terminal must not produce tracebacks.
+    logging.raiseExceptions = False
+    for handler in logger.handlers[:]:
+        logger.removeHandler(handler)
+        handler.close()
+    logger.addHandler(StderrHandler(LEVELS[options.shown(daemon=daemon)], screen, Outbox() if daemon else None))
+    if options.log_dir and not options.logtostderr:
+        from pathlib import Path
+
+        links = [Path(options.log_dir), *([Path(options.log_link)] if options.log_link else [])]
+        outbox = Outbox() if daemon else None
+        for level in ("INFO", "WARNING", "ERROR", "FATAL"):
+            logger.addHandler(FileHandler(level, Path(options.log_dir), links, outbox))
+    for handler in logger.handlers:
+        handler.setFormatter(Formatter(one_line=daemon))
+    logger.setLevel(least(options.seen(daemon=daemon), verbose=options.v > 0))
+
+
+def why_not_in(directory: str) -> str:
+    """Why no file can be made in `directory`; empty if one can."""
+    try:
+        if not stat.S_ISDIR(os.stat(directory).st_mode):
+            return "not a directory"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return "" if os.access(directory, os.W_OK | os.X_OK) else "no permission to make files there"
+
+
+def take_stderr_over() -> None:
+    """Have what others print to sys.stderr take the way of a daemon's messages."""
+    for handler in logging.getLogger(NAME).handlers:
+        if isinstance(handler, StderrHandler):
+            sys.stderr = StandardError(handler)
+
+
+class Formatter(logging.Formatter):
+    """One event; bytes that are not UTF-8 go through as surrogates.
+
+    `one_line`: what collectors of logs want; else texts that have several lines, like compile errors, keep them.
+    """
+
+    def __init__(self, *, one_line: bool) -> None:
+        super().__init__()
+        self._one_line = one_line
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = time.localtime(record.created)
+        micros = int(record.created % 1 * 1_000_000)
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        if self._one_line:
+            text = "; ".join(line.strip() for line in text.splitlines()).replace(":; ", ": ")
+        return (
+            f"{_LETTERS.get(record.levelno, 'I')}{time.strftime('%m%d %H:%M:%S', at)}.{micros:06d}"
+            f" {record.process or 0:7d} {record.filename}:{record.lineno}] {text}\n"
+        )
+
+
+class _Handler(logging.Handler):
+    """Writes each event at once, or has an outbox do it."""
+
+    def __init__(self, level: int, outbox: Outbox | None) -> None:
+        super().__init__(level)
+        self._outbox = outbox
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.say(self.format(record).encode("utf-8", "surrogateescape"))
+        except Exception:
+            self.handleError(record)
+
+    def say(self, data: bytes) -> None:
+        """Raises OSError where there is no outbox."""
+        if self._outbox is not None:
+            self._outbox.put(self, data)
+        else:
+            self.write(data)
+
+    def write(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def apology(self, count: int) -> bytes:
+        text = "%d messages are missing here: they could not be written"
+        record = logging.LogRecord(NAME, logging.WARNING, __file__, 0, text, (count,), None)
+        return self.format(record).encode()
+
+    def flush(self) -> None:
+        if self._outbox is not None:
+            self._outbox.flush()
+
+
+class StderrHandler(_Handler):
+    """Standard error."""
+
+    def __init__(self, level: int, screen: Screen, outbox: Outbox | None = None) -> None:
+        super().__init__(level, outbox)
+        self._screen = screen
+
+    def write(self, data: bytes) -> None:
+        if self._screen.before:
+            self._screen.before()
+        write(2, data)
+
+
+class StandardError(io.TextIOBase):
+    """Takes the place of sys.stderr where that goes through an outbox: what others print there."""
+
+    def __init__(self, handler: StderrHandler) -> None:
+        self._handler = handler
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self._handler.say(text.encode("utf-8", "surrogateescape"))
+        return len(text)
+
+
+class FileHandler(_Handler):
+    """The file of one level, `<program>.<host>.<user>.log.<LEVEL>.<time>.<pid>`, made with its first event.
+
+    It has the events of its level and above.  `<program>.<LEVEL>` in each of `links` points to it.
+    """
+
+    def __init__(self, level: str, directory: Path, links: list[Path], outbox: Outbox | None = None) -> None:
+        super().__init__(LEVELS[level], outbox)
+        self._name = level
+        self._directory = directory
+        self._links = links
+        self._fd = -1
+        self._size = 0
+        self._is_torn = False
+
+    def write(self, data: bytes) -> None:
+        if self._fd < 0 or self._size >= MAX_FILE_SIZE:
+            self._open()
+        if self._is_torn:
+            data = b"\n" + data
+        self._is_torn = True
+        write(self._fd, data)
+        self._is_torn = False
+        self._size += len(data)
+
+    def close(self) -> None:
+        self.flush()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        super().close()
+
+    def _open(self) -> None:
+        import socket
+
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        program = os.path.basename(sys.argv[0])
+        if program == "__main__.py":
+            program = NAME
+        host = socket.gethostname().partition(".")[0]
+        name = f"{program}.{host}.{_user()}.log.{self._name}.{_stamp()}.{os.getpid()}"
+        self._fd, name = _create(self._directory, name)
+        self._size = 0
+        for directory in self._links:
+            target = name if directory == self._directory else str(self._directory.absolute() / name)
+            _link(target, directory / f"{program}.{self._name}")
+
+
+def _create(directory: Path, name: str) -> tuple[int, str]:
+    """A new file for this user only, and its name: another one if somebody has guessed this one.  Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
+    try:
+        fd = os.open(directory / name, flags, 0o600)
+    except FileExistsError:
+        name += f".{os.urandom(8).hex()}"
+        fd = os.open(directory / name, flags, 0o600)
+    os.fchmod(fd, 0o600)
+    return fd, name
+
+
+def _stamp() -> str:
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name.replace("\\", "_")
+    except KeyError:
+        return str(os.getuid())
+
+
+def _link(target: str, link: Path) -> None:
+    """Have `link` point to `target`, in one step; what is no link stays."""
+    fresh = link.with_name(f".{link.name}.{os.urandom(8).hex()}")
+    try:
+        if link.exists() and not link.is_symlink():
+            return
+        fresh.symlink_to(target)
+        try:
+            fresh.replace(link)
+        except OSError:
+            fresh.unlink()
+            raise
+    except OSError:
+        logging.getLogger(NAME).debug("cannot link %s", link)
+
+
+def write(fd: int, data: bytes) -> None:
+    """All of `data`.  Raises OSError."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:  # somebody else who has it open wanted it so
+            select.select([], [fd], [])

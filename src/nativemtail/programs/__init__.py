@@ -1,0 +1,1 @@
+"""The life of programs: list, compile or fetch, exchange, reload."""

@@ -1,0 +1,215 @@
+"""Programs change while lines flow: noticing it, and loading them beside the running engine (spec runtime.md §6.3)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from nativemtail.feed import Feed
+from nativemtail.io import watch
+from nativemtail.io.loop import Loop
+from nativemtail.log import Log
+from nativemtail.programs.manager import SUFFIX, Change, Programs, list_programs
+from nativemtail.telemetry.selfmetrics import Latency
+
+log = Log(__name__)
+
+_EVENTS = (
+    watch.CREATE | watch.MOVED_FROM | watch.MOVED_TO | watch.DELETE | watch.CLOSE_WRITE | watch.ATTRIB | watch.MOVE_SELF
+)
+_QUIET = 0.2
+_PATIENCE = 2.0
+_SWEEP = 10.0
+_POLL = 1.0
+
+Signature = tuple[tuple[str, int, int, int, int, int], ...]
+"""Name, device, inode, size, times of content and attributes of each program."""
+
+
+class ProgramWatch:
+    """Calls `changed`, in the loop's thread, when program files have changed and it has been quiet for a moment.
+
+    An editor writes, renames and deletes several files at once: all that is one change.  What inotify does not show
+    (a link on the way that was changed, a network file system) is found by looking now and then.
+    """
+
+    def __init__(self, loop: Loop, path: str, changed: Callable[[], None]) -> None:
+        self._loop = loop
+        self._path = path
+        self._changed = changed
+        self._directory = path if os.path.isdir(path) else os.path.dirname(path) or "."
+        self._inotify: watch.Inotify | None = None
+        self._watches: set[int] = set()
+        self._first = 0.0
+        self._last = 0.0
+        self._pending = False
+        self._awaiting = False
+        self._seen: Signature = ()
+
+    def start(self) -> None:
+        """What changes from now on counts."""
+        with contextlib.suppress(OSError):
+            self._inotify = watch.Inotify()
+            self._loop.add(self._inotify.fileno(), self._on_events)
+        self._watch()
+        self._seen = self._signature()
+        self._sweep()
+
+    def close(self) -> None:
+        if self._inotify is not None:
+            self._loop.remove(self._inotify.fileno())
+            self._inotify.close()
+            self._inotify = None
+
+    def _watch(self) -> None:
+        """Watch the directory, and programs that are links to somewhere else."""
+        if self._inotify is None:
+            return
+        watches: set[int] = set()
+        for path in (self._directory, *self._links()):
+            with contextlib.suppress(OSError):
+                watches.add(self._inotify.add(path, _EVENTS))
+        for number in self._watches - watches:
+            self._inotify.remove(number)
+        self._watches = watches
+
+    def _links(self) -> Iterator[str]:
+        with contextlib.suppress(OSError):
+            yield from (path for _, path in list_programs(self._path) if os.path.islink(path))
+
+    def _signature(self) -> Signature:
+        found = []
+        with contextlib.suppress(OSError):
+            for name, path in list_programs(self._path):
+                with contextlib.suppress(OSError):
+                    info = os.stat(path)
+                    found.append(
+                        (name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns),
+                    )
+        return tuple(found)
+
+    def _on_events(self, events: int) -> None:
+        assert self._inotify is not None
+        for event in self._inotify.read():
+            # ".." begins the link that Kubernetes swaps when a ConfigMap changes.
+            if not event.name or event.name.endswith(SUFFIX) or event.name.startswith(".."):
+                self._touch()
+
+    def _touch(self) -> None:
+        self._last = time.monotonic()
+        if not self._pending:
+            self._pending = True
+            self._first = self._last
+            self._loop.after(_QUIET, self._settle)
+
+    def _settle(self) -> None:
+        now = time.monotonic()
+        if now - self._last < _QUIET and now - self._first < _PATIENCE:
+            self._loop.after(_QUIET, self._settle)
+            return
+        self._pending = False
+        self._compare()
+
+    def _compare(self) -> None:
+        self._watch()  # the directory may be another one by now
+        seen = self._signature()
+        if seen != self._seen:
+            self._seen = seen
+            self._watch()
+            self._changed()
+        self._await()
+
+    def _await(self) -> None:
+        """Look often for a directory that is gone, which nothing watches."""
+        if self._awaiting or self._inotify is None or os.path.isdir(self._directory):
+            return
+
+        def look() -> None:
+            self._awaiting = False
+            if os.path.isdir(self._directory):
+                self._touch()
+            self._await()
+
+        self._awaiting = True
+        self._loop.after(_POLL, look)
+
+    def _sweep(self) -> None:
+        reliable = bool(self._watches) and not watch.is_remote(self._directory)
+        self._loop.after(_SWEEP if reliable else _POLL, self._swept)
+
+    def _swept(self) -> None:
+        if not self._pending and self._signature() != self._seen:
+            self._touch()
+        if not self._watches:
+            self._watch()
+        self._sweep()
+
+
+class Reloader:
+    """Compiles in a thread of its own and commits between two blocks of lines; a failure leaves all as it was.
+
+    `before_swap` is called just before the running programs give way, `loaded` after each attempt.
+    """
+
+    def __init__(
+        self,
+        programs: Programs,
+        feed: Feed,
+        latency: Latency,
+        *,
+        before_swap: Callable[[], None],
+        loaded: Callable[[], None],
+    ) -> None:
+        self._programs = programs
+        self._feed = feed
+        self._latency = latency
+        self._before_swap = before_swap
+        self._loaded = loaded
+        self._requested = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def request(self) -> None:
+        """Look for changes; soon, in the other thread.  Requests during a load make one more."""
+        self._requested.set()
+
+    def stop(self, patience: float = 2.0) -> bool:
+        """Whether a load under way has ended within `patience` seconds; it changes nothing any more."""
+        self._stopping = True
+        self._requested.set()
+        self._thread.join(patience)
+        return not self._thread.is_alive()
+
+    def load(self) -> None:
+        """Load what is new or changed, in the caller's thread.  Programs that fail are logged and left out."""
+        begin = time.perf_counter()
+        change = self._programs.prepare()
+        if change is None or self._stopping:
+            return
+        self._feed.between_blocks(lambda: self._commit(change))
+        seconds = time.perf_counter() - begin
+        own = {name: self._programs.status[name].load_seconds for name in change.loaded}
+        for name in change.loaded:
+            self._latency.observe(seconds - sum(own.values()) + own[name])
+
+    def _commit(self, change: Change) -> None:
+        self._before_swap()
+        self._programs.commit(change)
+
+    def _run(self) -> None:
+        while True:
+            self._requested.wait()
+            self._requested.clear()
+            if self._stopping:
+                return
+            try:
+                self.load()
+            except Exception:
+                log.exception("programs could not be reloaded; those that ran before go on")
+            self._loaded()

@@ -1,0 +1,39 @@
+"""Says which metrics no page of Prometheus has, and why: one bad name, and Prometheus would refuse the whole page."""
+
+from __future__ import annotations
+
+from nativemtail._core import Metric, left_out
+from nativemtail.log import ERROR, WARNING, Log
+from nativemtail.options import Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = Log(__name__)
+
+
+class LeftOut:
+    """What is left out as long as it is: each is said once."""
+
+    def __init__(self, options: Options) -> None:
+        self._prog_label = options.emit_prog_label
+        self._level = ERROR if options.one_shot else WARNING
+        self._wanted = not options.one_shot or options.one_shot_format == "prometheus"
+        self._reserved: frozenset[str] = frozenset()
+        if not options.one_shot:
+            from nativemtail.telemetry.selfmetrics import RESERVED
+
+            self._reserved = RESERVED
+        self._said: set[str] = set()
+
+    def say(self, metrics: Iterable[Metric]) -> None:
+        """`metrics` are those of all programs that run from now on."""
+        if not self._wanted:
+            return
+        bad = left_out(metrics, emit_prog_label=self._prog_label, reserved=self._reserved)
+        texts = {f"{metric.source}: left out of Prometheus' pages: {why}": None for metric, why in bad.items()}
+        for text in texts:
+            if text not in self._said:
+                log.log(self._level, "%s", text)
+        self._said = set(texts)

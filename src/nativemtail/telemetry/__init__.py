@@ -1,0 +1,1 @@
+"""What nativemtail measures about itself."""

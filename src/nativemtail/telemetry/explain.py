@@ -1,0 +1,173 @@
+"""Why programs cost what they cost: for each pattern its gate and engine, and what would make it cheaper.
+
+`reasons` is what both the command and the daemon's page `/profile` show; `explain` is the command's page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from nativemtail._core import Cost, Metric, Profile
+from nativemtail.compiler import Program, disasm, plan
+from nativemtail.compiler.prefilter import guards
+from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
+from nativemtail.gotext import duration
+
+_NO_LITERAL = "no literal: tried on every line{where}"
+_ADD_LITERAL = "put fixed text into it, or nest it in a block whose pattern has some"
+
+
+class Finding(NamedTuple):
+    """What is to be known of one pattern in one program."""
+
+    pattern: bytes
+    gate: str
+    engine: str
+    captures: int
+    """Groups that are filled."""
+    why: str
+    hint: str
+    """Empty where nothing is to be had."""
+
+    @property
+    def text(self) -> str:
+        return self.pattern.decode("utf-8", "replace")
+
+
+class Reasons(NamedTuple):
+    """Why one program costs what it costs."""
+
+    program: str
+    verdict: str
+    """On which lines it runs, and why."""
+    findings: list[Finding]
+    """One for each pattern, in the order of the program."""
+
+
+def reasons(programs: Sequence[tuple[Program, Sequence[Metric]]]) -> list[Reasons]:
+    """Those of programs that run together; their metrics do not matter."""
+    return _reasons(programs, plan.build(programs))
+
+
+def _reasons(programs: Sequence[tuple[Program, Sequence[Metric]]], tables: Tables) -> list[Reasons]:
+    return [
+        Reasons(program.name, _verdict(program, spec, tables), _findings(program, spec, tables))
+        for (program, _), spec in zip(programs, tables.programs, strict=True)
+    ]
+
+
+def _findings(program: Program, spec: ProgramSpec, tables: Tables) -> list[Finding]:
+    where = " that the program runs on" if spec.gate is not None else ""
+    on_line = {instr.d for instr in program.code if instr.op == "MATCH"}
+    return [
+        _finding(tables.patterns[number], at in on_line, number in (spec.gate or ()), where)
+        for at, number in enumerate(spec.patterns)
+    ]
+
+
+def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> Finding:
+    why, hint = _reason(pattern, on_line, opens, where)
+    slow = _engine_hint(pattern.flags)
+    return Finding(
+        pattern.text,
+        disasm.gate(pattern.text),
+        disasm.engine(pattern),
+        max(pattern.captures, 0),
+        why,
+        "; ".join(part for part in (hint, slow) if part),
+    )
+
+
+def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> tuple[str, str]:
+    if not on_line:
+        return "tried on a text of the program's own, not on lines", ""
+    if pattern.flags & plan.ALWAYS and pattern.captures < 0:
+        return "matches every line: not tried at all", ""
+    if pattern.flags & plan.LITERAL and pattern.gated and pattern.captures < 0:
+        opening = ", and lets lines through to the program" if opens else ""
+        return f"found by its gate{opening}: not tried by itself", ""
+    if opens:
+        return "its gate lets lines through to the program", ""
+    if pattern.gated:
+        return "tried where its gate opens", ""
+    if plan.facts(pattern.text).gate is not None:
+        return "not looked for: tried on the lines that its program runs on", ""
+    return _NO_LITERAL.format(where=where), "" if where else _ADD_LITERAL
+
+
+def _engine_hint(flags: int) -> str:
+    if flags & plan.ALWAYS:
+        return ""
+    if not flags & plan.PCRE2:
+        return "a repeated part can match nothing, which needs the slower RE2: let it match a character at least"
+    if not flags & plan.LINEAR:
+        return "repeats can share text, so that long lines need the slower RE2: say [^ ]* instead of .* before a space"
+    return ""
+
+
+def _verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
+    if spec.gate is None:
+        line = guards.first_unguarded(program, plan.costs(program))
+        return f"runs on every line: line {line} changes a metric without a pattern that has a gate"
+    if not spec.gate:
+        return "never runs: it can change nothing"
+    number = tables.programs.index(spec)
+    text = "runs where one of its gates opens"
+    residues = [residue for residue in tables.residues if number in residue.programs]
+    if any(residue.runs for residue in residues):
+        return f"{text}, or the time at the start of the line is wrong"
+    return f"{text}, or code fails that is tried on every line" if residues else text
+
+
+def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profile | None = None) -> str:
+    """The command's page."""
+    lines: list[str] = []
+    tables = plan.build(programs)
+    for program, verdict, findings in _reasons(programs, tables):
+        lines.append(f"{program}: {verdict}")
+        if profile:
+            cost = profile.programs[program]
+            lines.append(f"  ran on {_of(cost.runs, cost.lines)} lines, {_time(cost, profile)}")
+        for finding in findings:
+            lines += _paragraph(finding, profile)
+        lines.append("")
+    lines.append(_gates(tables))
+    if profile:
+        gates_took, rest = _share(profile.gate_seconds, profile), _share(profile.rest_seconds, profile)
+        lines.append(f"{profile.lines:,} lines in {duration(profile.seconds)} of CPU time, of which the gates took")
+        lines.append(f"{gates_took} and choosing programs {rest}")
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _gates(tables: Tables) -> str:
+    """How many factors there are in all, and what looks for them."""
+    if not tables.factors:
+        return "no gates"
+    regexes = sum(factor.literal is None for factor in tables.factors)
+    count = f"{len(tables.factors) - regexes} literals" + (f" and {regexes} regular expressions" if regexes else "")
+    return f"gates: {count}, found by {'a vector scan (without AVX2, by Hyperscan)' if tables.seek else 'Hyperscan'}"
+
+
+def _paragraph(finding: Finding, profile: Profile | None) -> Iterator[str]:
+    yield f"  /{finding.text}/"
+    yield f"    gate {finding.gate}; engine {finding.engine}; captures {finding.captures}"
+    yield f"    {finding.why}"
+    if finding.hint:
+        yield f"    hint: {finding.hint}"
+    cost = profile.patterns[finding.pattern] if profile else None
+    if cost and profile and cost.runs:
+        yield f"    matched {_of(cost.matches, cost.runs)} lines tried, {_time(cost, profile)}"
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,}" + (f" ({100 * part / whole:.1f} %)" if whole else "")
+
+
+def _time(cost: Cost, measured: Profile) -> str:
+    samples = f" from {cost.samples:,} sample{'s' * (cost.samples != 1)}"
+    return _share(cost.seconds, measured) + samples if cost.samples else "too few for a sample"
+
+
+def _share(seconds: float, measured: Profile) -> str:
+    return duration(seconds) + (f" ({100 * seconds / measured.seconds:.0f} %)" if measured.seconds else "")

@@ -1,0 +1,66 @@
+"""What pages show of programs when the engine is busy, or one of them cannot be explained."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nativemtail.app import collect
+from nativemtail.app.collect import ProgramStates
+from nativemtail.options import Options
+from nativemtail.programs.manager import Programs, open_programs
+from nativemtail.telemetry.explain import Reasons
+
+COUNT = "counter lines\n/x/ {\n  lines++\n}\n"
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Programs:
+    for name in "abc":
+        (tmp_path / f"{name}.mtail").write_text(COUNT)
+    found = open_programs(Options(progs=str(tmp_path), cache_dir="none"))
+    found.load(strict=True)
+    return found
+
+
+@pytest.mark.parametrize("broken", ["a.mtail", "b.mtail", "c.mtail"])
+def test_one_program_that_cannot_be_explained(
+    programs: Programs, broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = collect.reasons
+
+    def reasons(pairs: Sequence[tuple[Any, Any]]) -> list[Reasons]:
+        if broken in [program.name for program, _ in pairs]:
+            raise KeyError("a defect")
+        return real(pairs)
+
+    monkeypatch.setattr(collect, "reasons", reasons)
+    shown = ProgramStates(programs, log_faults=False)
+    for _ in range(3):
+        costs = {cost.name: cost for cost in shown.costs().programs}
+    assert list(costs) == ["a.mtail", "b.mtail", "c.mtail"]
+    assert [name for name, cost in costs.items() if cost.patterns] == [name for name in costs if name != broken]
+    assert costs[broken].why == "cannot be explained: KeyError: 'a defect'"
+    assert caplog.text.count(f"cannot explain what {broken} costs") == 1
+
+
+def test_profile_while_the_engine_is_busy(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured last is shown then, and as soon as it is free, what is measured now."""
+    monkeypatch.setattr(collect, "ENGINE_SECONDS", 0.01)
+    shown = ProgramStates(programs, log_faults=False)
+    engine = programs.engine
+    source = engine.source("/log")
+    engine.scan(source, b"x\n", 0, 2)
+    assert shown.costs().lines == 1
+    # Each \\w+ takes its time, so that this block takes long.
+    block = b"x" * 1000 + b"\n"
+    block *= 30_000
+    thread = threading.Thread(target=lambda: [engine.scan(source, block, 0, len(block)) for _ in range(5)])
+    thread.start()
+    while thread.is_alive():
+        assert (shown.costs().lines - 1) % 30_000 == 0
+    assert shown.costs().lines == 150_001

@@ -1,0 +1,172 @@
+"""What of the daemon cannot be seen from outside; tests/system/daemon has the rest."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from nativemtail.app import daemon, systemd
+from nativemtail.app.daemon import Daemon, Heartbeat
+from nativemtail.http.messages import Request
+from nativemtail.io.patterns import parse_logs
+from nativemtail.io.sources import Sink
+from nativemtail.io.tailer import Tailer
+from nativemtail.options import Options
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Daemon]:
+    (tmp_path / "a.mtail").write_bytes(b"counter lines\n/$/ {\n  lines++\n}\n")
+    return lambda **flags: Daemon(Options(progs=str(tmp_path), logs=[str(tmp_path / "*.log")], **flags))
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Grows with each sign of life that systemd gets."""
+    told: list[bool] = []
+    monkeypatch.setattr(systemd, "alive", lambda: told.append(True))
+    return told
+
+
+@pytest.fixture
+def followed(tmp_path: Path) -> Iterator[tuple[Path, Tailer, threading.Thread]]:
+    """A log, the tailer that reads it, and its thread."""
+    log = tmp_path / "a.log"
+    log.touch()
+    engine = cast(Sink, SimpleNamespace(open=lambda name: 0, scan=lambda *block: 1, close=lambda source: None))
+    tailer = Tailer(parse_logs([str(log)]), engine)
+    tail = threading.Thread(target=tailer.run, daemon=True)
+    tailer.open()
+    tail.start()
+    yield log, tailer, tail
+    tailer.stop()
+    tail.join(10)
+
+
+def beat(heartbeat: Heartbeat, seconds: float) -> None:
+    """Time passes."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        heartbeat.check()
+        time.sleep(0.05)
+
+
+def test_an_idle_tail_thread_is_alive(followed: tuple[Path, Tailer, threading.Thread], told: list[bool]) -> None:
+    _, tailer, tail = followed
+    beat(Heartbeat(tail, tailer, patience=0.5), 1.5)
+    assert len(told) >= 10
+    tailer.stop()
+    tail.join(10)
+    del told[:]
+    beat(Heartbeat(tail, tailer, patience=0.5), 0.1)
+    assert not told
+
+
+def test_a_tail_thread_that_hangs_in_a_read_is_not_alive(
+    followed: tuple[Path, Tailer, threading.Thread], told: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As reads from a network file system do whose server is gone."""
+    log, tailer, tail = followed
+    hanging, back = threading.Event(), threading.Event()
+    preadv = os.preadv
+
+    def hang(*arguments: Any) -> int:
+        hanging.set()
+        back.wait(20)
+        return preadv(*arguments)
+
+    monkeypatch.setattr(os, "preadv", hang)
+    log.write_bytes(b"a\n")
+    assert hanging.wait(10)
+    heartbeat = Heartbeat(tail, tailer, patience=0.5)
+    beat(heartbeat, 1)
+    del told[:]
+    beat(heartbeat, 0.5)
+    assert not told
+    back.set()
+    end = time.monotonic() + 10
+    while not told:
+        beat(heartbeat, 0.1)
+        assert time.monotonic() < end
+
+
+def test_a_scrape_waits_for_no_block(make: Callable[..., Daemon]) -> None:
+    """The block is a tenth of a second long at least; the pages of metrics come and come meanwhile."""
+    subject = make()
+    subject.reloader.load()
+    source = subject.feed.open("log")
+    block = bytearray(b"x\n" * 20_000_000)
+    scan = threading.Thread(target=lambda: subject.feed.scan(source, block, 0, len(block)), daemon=True)
+    scan.start()
+    while subject.programs.store.snapshot().prometheus().endswith(b"lines 0\n"):
+        time.sleep(0.001)
+    pages = 0
+    while scan.is_alive():
+        subject.site.answer(Request("/metrics"))
+        subject.site.answer(Request("/debug/vars"))
+        pages += scan.is_alive()
+    assert pages >= 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(0, 0), (1, 1), (50_000_000, 1), (150_000_000, 50_000_000)], ids=["no", "1", "less", "more"]
+)
+def test_label_sets_may_have_what_the_process_does_not_need(
+    limit: int, expected: int, make: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = make(memory_limit=limit)
+    monkeypatch.setattr(daemon, "resident_memory", lambda: 100_000_000 + subject.programs.store.memory)
+    subject._limit_memory()
+    assert subject.programs.store.limit == expected
+
+
+def test_periodic_work_survives_its_errors(make: Callable[..., Daemon]) -> None:
+    subject = make()
+    calls: list[Any] = []
+
+    def fail() -> None:
+        calls.append(None)
+        raise ValueError
+
+    subject._every(0.001, fail)
+    while len(calls) < 3:
+        subject.loop.run_once()
+
+
+@pytest.mark.parametrize(("ended", "exits"), [(True, []), (False, [0])])
+def test_nothing_is_torn_down_under_a_push(
+    ended: bool, exits: list[int], make: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have the store's lock, for which the end of the interpreter would wait in vain."""
+    subject = make()
+    seen: list[int] = []
+    monkeypatch.setattr(subject.pusher, "stop", lambda: ended)
+    monkeypatch.setattr(os, "_exit", seen.append)
+    subject.tailer.open()
+    subject.tail.start()
+    subject.reloader.start()
+    subject._finish()
+    assert seen == exits
+
+
+def test_an_answer_in_time_needs_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> Counter[str]:
+        return Counter(log=1)
+
+    assert daemon._in_time(ask, 5.0) == {"log": 1}
+    assert daemon._in_time(lambda: time.sleep(5) or Counter(), 0.01) is None
+
+    class NoThread(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading, "Thread", NoThread)
+    assert daemon._in_time(ask, 5.0) is None
