@@ -5,8 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install
 
-SOURCES := $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxi' -not -name opcodes.pxi -o -name '*.hpp')
-NATIVE := $(filter %.pyx %.pxi %.hpp,$(SOURCES)) src/nativemtail/compiler/opcodes.py setup.py
+SOURCES := $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxi' -not -name abi.pxi -o -name '*.hpp' -not -name abi.hpp)
+NATIVE := $(filter %.pyx %.pxi %.hpp,$(SOURCES)) src/nativemtail/compiler/abi.py src/nativemtail/compiler/opcodes.py setup.py
 CORE := $(VENV)/core.stamp
 BYTECODE := $(VENV)/bytecode.stamp
 WHEEL := dist/wheel.stamp
@@ -163,4 +163,4 @@ coverage: $(CORE) $(VENV)/test.stamp
 ## clean     remove what was built
 clean:
 	rm -rf build dist $(VENV) perf/inputs src/*.egg-info src/nativemtail/_core.cpp src/nativemtail/_core*.so \
-		src/nativemtail/core/opcodes.pxi
+		src/nativemtail/core/abi.pxi src/nativemtail/core/abi.hpp

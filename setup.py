@@ -6,11 +6,12 @@ checks and symbols.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -18,7 +19,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 PACKAGE = Path("src/nativemtail")
-OPCODES = PACKAGE / "core/opcodes.pxi"
+GENERATED = [PACKAGE / "core/abi.pxi", PACKAGE / "core/abi.hpp"]
 
 LIBRARIES = {  # pkg-config's name: Debian's package
     "libhs": "libhyperscan-dev",
@@ -48,17 +49,16 @@ def pkg_config(option: str) -> list[str]:
     return subprocess.run([tool, option, *LIBRARIES], check=True, capture_output=True, text=True).stdout.split()
 
 
-def write_opcodes() -> None:
-    """Write core/opcodes.pxi from the compiler's table; an unchanged file keeps its time, so nothing is rebuilt."""
-    spec = importlib.util.spec_from_file_location("_nativemtail_opcodes", PACKAGE / "compiler/opcodes.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    text: str = module.pxi()
-    if not OPCODES.exists() or OPCODES.read_text() != text:
-        OPCODES.write_text(text)
+def write_abi() -> None:
+    """Write what compiler/abi.py has for the native code; an unchanged file keeps its time, so nothing is rebuilt."""
+    for name, path in (("nativemtail", PACKAGE), ("nativemtail.compiler", PACKAGE / "compiler")):
+        package = types.ModuleType(name)  # without what the package itself would import
+        package.__path__ = [str(path)]
+        sys.modules[name] = package
+    abi = importlib.import_module("nativemtail.compiler.abi")
+    for path, text in zip(GENERATED, (abi.pxi(), abi.hpp()), strict=True):
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
 
 
 class BuildCore(build_ext):
@@ -69,7 +69,7 @@ class BuildCore(build_ext):
         super().run()
 
     def build_extension(self, ext: Extension) -> None:
-        write_opcodes()
+        write_abi()
         built = PACKAGE.parent / self.get_ext_filename(ext.name)
         if self.into_source and not self.force and is_current(built, ext):
             target = Path(self.get_ext_fullpath(ext.name))
@@ -102,7 +102,7 @@ def is_current(built: Path, ext: Extension) -> bool:
     return built.exists() and all(path.stat().st_mtime <= built.stat().st_mtime for path in inputs)
 
 
-parts = {*(PACKAGE / "core").glob("*.pxi"), *(PACKAGE / "core").glob("*.hpp"), OPCODES}
+parts = {*(PACKAGE / "core").glob("*.pxi"), *(PACKAGE / "core").glob("*.hpp"), *GENERATED}
 core = Extension(
     "nativemtail._core",
     sources=[str(PACKAGE / "_core.pyx")],

@@ -1,7 +1,7 @@
 # distutils: language = c++
 """The extension: engine and store.  Each part of `core/` is one concern; a part uses only those before it.
 
-    types, opcodes    the shared data and the instruction set
+    abi, types        what the compiler shares with the core; the data that the parts share
     text, timeparse   leaves: bytes, numbers, UTF-8; strptime
     store, names      metrics and their label sets; names that Prometheus refuses
     render            Prometheus text and JSON
@@ -15,8 +15,8 @@
 """
 
 include "core/externs.pxi"
+include "core/abi.pxi"
 include "core/types.pxi"
-include "core/opcodes.pxi"
 include "core/text.pxi"
 include "core/timeparse.pxi"
 include "core/store.pxi"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from nativemtail.compiler import plan, timelayout
+from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.opcodes import OPS
 from nativemtail.compiler.prefilter import guards
 from nativemtail.compiler.program import Instr, Program
@@ -66,10 +67,10 @@ def _gate(spec: ProgramSpec, tables: Tables) -> str:
 
 def engine(pattern: PatternSpec) -> str:
     """What makes the captures; a scan (regex/onepass.py) is tried first on ASCII text."""
-    if pattern.flags & plan.ALWAYS:
+    if pattern.flags & PatternFlag.ALWAYS:
         return "none (matches every line)"
-    library = "PCRE2" if pattern.flags & plan.LINEAR else "PCRE2, RE2 on long lines"
-    if not pattern.flags & plan.PCRE2:
+    library = "PCRE2" if pattern.flags & PatternFlag.LINEAR else "PCRE2, RE2 on long lines"
+    if not pattern.flags & PatternFlag.PCRE2:
         library = "RE2"
     return f"scan, else {library}" if pattern.chain else library
 

@@ -1,8 +1,8 @@
 """The instruction set of the action tables, once: the code generator, the dump and the C core all read it here.
 
 An instruction is {op, a, b, c: u16; d, e: i32}.  `a` is mostly the destination register; registers are untagged
-64-bit integers, doubles, byte strings or data, and the code generator knows which.  `setup.py` writes `pxi()` to
-`core/opcodes.pxi`, so that the numbers cannot drift apart.
+64-bit integers, doubles, byte strings or data, and the code generator knows which.  The native code gets the numbers
+through abi.py.
 """
 
 from __future__ import annotations
@@ -172,12 +172,3 @@ FAULTS = [
     "COMPARE",
     "MEMORY",
 ]
-
-
-def pxi() -> str:
-    """The text of `core/opcodes.pxi`."""
-    lines = ["# Made by setup.py from compiler/opcodes.py; do not edit.", "", "cdef enum:"]
-    lines += [f"    OP_{op.name} = {op.number}" for op in OPS.values()]
-    lines += ["", "cdef enum:"]
-    lines += [f"    FAULT_{name} = {number}" for number, name in enumerate(FAULTS)]
-    return "\n".join(lines) + "\n"

@@ -6,7 +6,6 @@ Nothing here touches the runtime; `_core.Plan` takes `Tables` as it is.
 from __future__ import annotations
 
 import re
-import struct
 import time
 from array import array
 from collections.abc import Hashable, Iterable, Sequence
@@ -15,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from nativemtail.compiler import ast, budget, timelayout
+from nativemtail.compiler.abi import INSTR, PatternFlag
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS
 from nativemtail.compiler.prefilter import guards, literals, teddy
@@ -23,15 +23,10 @@ from nativemtail.compiler.regex import analysis, automaton, dialects, onepass, p
 from nativemtail.compiler.regex.parser import parse
 from nativemtail.compiler.tables import FactorSpec, PatternSpec, ProgramSpec, Residue, Tables
 
-# flags of a pattern, as in core/match.pxi
-PCRE2, LINEAR, ALWAYS, LITERAL, STEPPED = 1, 2, 4, 8, 16
-
 WORTHLESS = 0.5
 """A gate expected to let more than this fraction of lines through is none."""
 FEW = 8
 """So many patterns of a program are rather tried on the few lines that it runs on than looked for in all of them."""
-
-_PACK = struct.Struct("=HHHHii")
 
 
 @dataclass(slots=True)
@@ -50,20 +45,20 @@ def facts(text: bytes) -> Facts:
     node = parse(text)
     flags = 0
     if analysis.same_in_pcre2(node):
-        flags |= PCRE2
+        flags |= PatternFlag.PCRE2
         if analysis.linear(node):
-            flags |= LINEAR
+            flags |= PatternFlag.LINEAR
     if analysis.always_matches(node):
-        flags |= ALWAYS
+        flags |= PatternFlag.ALWAYS
     if not analysis.same_in_re2(node):
-        flags |= STEPPED
+        flags |= PatternFlag.STEPPED
     literal = analysis.pure_literal(node)
     gate = literals.factors(node)
     if gate is not None and sum(_cost(factor) for factor in gate) > WORTHLESS:
         gate = None
     if literal and gate is not None and gate == {literals.Factor(literal)}:
-        flags |= LITERAL
-    return Facts(flags, gate, time.thread_time() - before)
+        flags |= PatternFlag.LITERAL
+    return Facts(int(flags), gate, time.thread_time() - before)
 
 
 _NO_LETTERS = re.compile(rb"(?:\\x[0-9a-f]{2}|\[[^\]]*\]|[^A-Za-z\\])*")
@@ -263,7 +258,7 @@ _OF_PATTERNS = frozenset(op for op, (_, pool) in _POOLS.items() if pool == "patt
 def _pack(code: list[Instr], patterns: list[int]) -> bytes:
     """`patterns`: the numbers that the program's patterns have among those of all programs."""
     return b"".join(
-        _PACK.pack(OPS[i.op].number, i.a, i.b, i.c, patterns[i.d] if i.op in _OF_PATTERNS else i.d, i.e) for i in code
+        INSTR.pack(OPS[i.op].number, i.a, i.b, i.c, patterns[i.d] if i.op in _OF_PATTERNS else i.d, i.e) for i in code
     )
 
 

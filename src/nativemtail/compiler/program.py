@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from nativemtail.record import NamedTuple, Record, field
 
-KINDS = {"counter": 1, "gauge": 2, "timer": 3, "text": 4, "histogram": 5}
-INT, FLOAT, STRING, BUCKETS = range(4)
-
 
 class Instr(Record):
     """One instruction (see opcodes.py); `line` is the program's line that it came from."""

@@ -1,55 +1,28 @@
 """Layouts of `strptime` (Go reference times) as parse steps.
 
-A compiled layout is `HEADER` (number of steps, length of the layout), the `STEP`s, and the layout's own bytes.  A step
-stands for the next `literal` bytes of the layout, to be matched as they are (blanks loosely), and the `element` bytes
-behind them, which name a part of a date.  The last step is `END`; its literal is the rest of the layout.
-`core/timeparse.pxi` runs the steps; spec runtime.md §3, language.md §6.
+A compiled layout is `LAYOUT_HEADER` (number of steps, length of the layout), the `LAYOUT_STEP`s, and the layout's own
+bytes.  A step stands for the next `literal` bytes of the layout, to be matched as they are (blanks loosely), and the
+`element` bytes behind them, which name a part of a date.  The last step is `END`; its literal is the rest of the
+layout.  `core/timeparse.pxi` runs the steps; spec runtime.md §3, language.md §6.
 """
 
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 
-HEADER = struct.Struct("=II")
-STEP = struct.Struct("=BBxxII")  # op, flags, length of the literal, length of the element
+from nativemtail.compiler.abi import LAYOUT_FLAGS, LAYOUT_HEADER, LAYOUT_STEP, LayoutOp
 
-
-class Op(IntEnum):
-    """What a step reads; `LayoutOp` in core/timeparse.pxi has the same numbers."""
-
-    END = 0
-    YEAR4 = 1
-    YEAR2 = 2
-    MONTH_LONG = 3
-    MONTH_SHORT = 4
-    MONTH = 5
-    WEEKDAY_LONG = 6
-    WEEKDAY_SHORT = 7
-    DAY = 8
-    YEAR_DAY = 9
-    HOUR24 = 10
-    HOUR12 = 11
-    MINUTE = 12
-    SECOND = 13
-    FRACTION = 14
-    OPTIONAL_FRACTION = 15
-    HALF_DAY = 16
-    ZONE_NAME = 17
-    OFFSET = 18
-
-
-FIXED = 1  # numbers: all digits must be there
-BLANK = 2  # numbers: blanks may stand for leading digits
-FRACTION_NEXT = 4  # SECOND: the next element is a fraction
-LOWER = 1  # HALF_DAY: am, pm
-COLON = 1  # OFFSET: colons between the numbers
-MINUTES = 2
-SECONDS = 4
-ZULU = 8  # `Z` stands for +00:00
+Op = LayoutOp
+FIXED = LAYOUT_FLAGS["FIXED"]
+BLANK = LAYOUT_FLAGS["BLANK"]
+FRACTION_NEXT = LAYOUT_FLAGS["FRACTION_NEXT"]
+LOWER = LAYOUT_FLAGS["LOWER"]
+COLON = LAYOUT_FLAGS["COLON"]
+MINUTES = LAYOUT_FLAGS["MINUTES"]
+SECONDS = LAYOUT_FLAGS["SECONDS"]
+ZULU = LAYOUT_FLAGS["ZULU"]
 
 _NUMERIC: dict[bytes, tuple[Op, int]] = {
     b"2006": (Op.YEAR4, 0),
@@ -139,8 +112,8 @@ def _encode(layout: str | bytes) -> bytes:
 def compile_layout(layout: str | bytes) -> bytes:
     """The parse steps of a Go reference-time layout; every text is one (spec runtime.md §3)."""
     raw = _encode(layout)
-    packed = [STEP.pack(s.op, s.flags, len(s.literal), len(s.element)) for s in _steps(raw)]
-    return HEADER.pack(len(packed), len(raw)) + b"".join(packed) + raw
+    packed = [LAYOUT_STEP.pack(s.op, s.flags, 0, len(s.literal), len(s.element)) for s in _steps(raw)]
+    return LAYOUT_HEADER.pack(len(packed), len(raw)) + b"".join(packed) + raw
 
 
 def elements(layout: str | bytes) -> list[Op]:
@@ -150,10 +123,10 @@ def elements(layout: str | bytes) -> list[Op]:
 
 def describe(compiled: bytes) -> list[str]:
     """One readable line for each literal and element of a compiled layout, for dumps."""
-    count, _ = HEADER.unpack_from(compiled)
-    at = HEADER.size + count * STEP.size
+    count, _ = LAYOUT_HEADER.struct.unpack_from(compiled)
+    at = LAYOUT_HEADER.size + count * LAYOUT_STEP.size
     lines = []
-    for op, _, literal, element in STEP.iter_unpack(compiled[HEADER.size : at]):
+    for op, _, _, literal, element in LAYOUT_STEP.struct.iter_unpack(compiled[LAYOUT_HEADER.size : at]):
         if literal:
             lines.append(f"literal {_quote(compiled[at : at + literal])}")
         at += literal

@@ -14,14 +14,6 @@ cdef enum:
     SAMPLE_LEAST = 192              # runs between two that are timed: this many and up to SAMPLE_MORE more, so that
     SAMPLE_MORE = 127               # no rhythm of the log is met
 
-cdef struct Instr:
-    uint16_t op
-    uint16_t a
-    uint16_t b
-    uint16_t c
-    int32_t d
-    int32_t e
-
 cdef union Reg:
     int64_t i
     double f

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "abi.hpp"
 #include "bytes.hpp"
 
 #if defined(__x86_64__)
@@ -12,20 +13,14 @@
 
 namespace nm {
 
-struct ChainOp {
-    uint8_t code;
-    uint8_t slot;      // that gets the position when the operation's own part is done; kNoSlot: none
-    uint8_t then;      // that gets the position when the literal behind it is, too, but `behind` characters before
-    uint8_t behind;
-    uint8_t n;         // length of the literal behind the operation, at most 16; of kLast and kFirst, which have
-                       // found it: so many characters of it are gone by
-    uint8_t back;      // characters that a run leaves to what follows
-    uint16_t target;   // operation to go on with; of kLast and kFirst the length of the literal that they look for
-    uint32_t table;    // offsets in the pool
-    uint32_t literal;
-    uint32_t least;
-    uint32_t most;
-};
+// Of a ChainOp (compiler/abi.py):
+//   slot      gets the position when the operation's own part is done; kNoSlot: none
+//   then      gets the position when the literal behind it is, too, but `behind` characters before
+//   n         length of the literal behind the operation, at most 16; of kLast and kFirst, which have found it: so many
+//             characters of it are gone by
+//   back      characters that a run leaves to what follows
+//   target    operation to go on with; of kLast and kFirst the length of the literal that they look for
+//   table, literal    offsets in the pool
 
 struct Chain {
     const ChainOp *ops;  // nullptr: the pattern is none
@@ -47,8 +42,6 @@ constexpr uint64_t kTrial = 64;  // texts after which a chain that mostly gives 
 
 #if defined(__x86_64__)
 
-enum : uint8_t { kFixed, kRun, kLast, kFirst, kEscaped, kSave, kTry, kJump, kEnd, kWord, kDone, kSpan };
-constexpr uint8_t kNoSlot = 255;
 constexpr int kChoices = 8;        // that are open at once
 constexpr int kStarts = 16;        // places where a match may begin that are tried before the chain gives up
 

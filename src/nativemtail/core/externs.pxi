@@ -56,8 +56,6 @@ cdef extern from "core/seek.hpp" namespace "nm" nogil:
                       match_event_handler on_found, void* data, size_t* looked_up) noexcept
 
 cdef extern from "core/chain.hpp" namespace "nm" nogil:
-    ctypedef struct ChainOp:
-        pass
     ctypedef struct Chain:
         const ChainOp* ops
         const uint8_t* pool

@@ -6,13 +6,6 @@
 # proven linear, and machines that allow no JIT.  Invalid UTF-8 becomes U+FFFD first, as Go reads it, and the
 # offsets are mapped back.
 
-cdef enum:                  # facts about a pattern, set by compiler/plan.py
-    PATTERN_PCRE2 = 1       # PCRE2 gives Go's captures
-    PATTERN_LINEAR = 2      # and its backtracking is linear in the line
-    PATTERN_ALWAYS = 4      # matches every line
-    PATTERN_LITERAL = 8     # is one literal, the one that its gate looks for
-    PATTERN_STEPPED = 16    # its form for RE2 passes the characters in front of a match itself
-
 cdef enum:
     FORM_NEW = 0            # not compiled yet
     FORM_READY = 1

@@ -177,12 +177,12 @@ cdef class Plan:
 
     cdef _add_automaton(self, Automaton* a, spec):
         a.start = spec.start
-        a.n = <int32_t> (len(spec.states) // sizeof(State))
+        a.n = <int32_t> (len(spec.states) // sizeof(AutomatonState))
         a.classes = <const uint32_t*> self.keep(spec.classes).p
         a.ranges = <const uint32_t*> self.keep(spec.ranges).p
         a.edges = <const uint32_t*> self.keep(spec.edges).p
         a.sources = <const uint32_t*> self.keep(spec.sources).p
-        a.states = <const State*> self.keep(spec.states).p
+        a.states = <const AutomatonState*> self.keep(spec.states).p
 
     cdef _add_programs(self, list specs, list residues):
         cdef Prog* progs = <Prog*> self.room(len(specs), sizeof(Prog))

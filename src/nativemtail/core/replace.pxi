@@ -7,30 +7,11 @@
 # What the first pass finds is kept for one stretch of the text at a time, and beyond it only at their boundaries.
 
 cdef enum:
-    AUTOMATON_CHAR = 0
-    AUTOMATON_SPLIT = 1
-    AUTOMATON_ASSERT = 2
-    AUTOMATON_MATCH = 3
-
-cdef enum:
-    ASSERT_BEGIN_TEXT = 0
-    ASSERT_END_TEXT = 1
-    ASSERT_BEGIN_LINE = 2
-    ASSERT_END_LINE = 3
-    ASSERT_WORD = 4
-    ASSERT_NO_WORD = 5
-
-cdef enum:
     STRETCH = 512               # bytes of text whose states are kept
     MAX_KEPT = 268435456        # bytes for what is kept at boundaries
 
-cdef struct State:
-    int32_t op
-    int32_t x
-    int32_t y
-
 cdef struct Automaton:
-    const State* states         # NULL: none, the pattern is too large
+    const AutomatonState* states         # NULL: none, the pattern is too large
     int32_t n
     int32_t start
     const uint32_t* classes
@@ -92,7 +73,7 @@ cdef inline bint is_inside(Walk* w, size_t at) noexcept nogil:
 cdef void live_at(Walk* w, size_t at, const uint8_t* behind, uint8_t* live) noexcept nogil:
     """The states from which a match can be reached at `at`, given those behind the character that is there."""
     cdef const Automaton* a = w.a
-    cdef const State* state
+    cdef const AutomatonState* state
     cdef uint32_t rune = 0, k
     cdef int32_t i, top = 0
     if at < w.n:
@@ -190,7 +171,7 @@ cdef uint8_t* walk_live(Walk* w, size_t at) noexcept nogil:
 
 cdef int32_t next_leaf(Walk* w, int32_t state, size_t at, const uint8_t* live) noexcept nogil:
     """The CHAR or MATCH that the best way to a match goes through, from a living state."""
-    cdef const State* s
+    cdef const AutomatonState* s
     cdef int32_t top = 1
     w.step += 1
     w.stack[0] = state

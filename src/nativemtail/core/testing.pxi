@@ -78,12 +78,6 @@ def _test_subst(bytes old, bytes new, bytes text, size_t limit=1 << 20) -> bytes
     return take(&b)
 
 
-def _test_layout_ops() -> list[int]:
-    return [LAY_END, LAY_YEAR4, LAY_YEAR2, LAY_MONTH_LONG, LAY_MONTH_SHORT, LAY_MONTH, LAY_WEEKDAY_LONG,
-            LAY_WEEKDAY_SHORT, LAY_DAY, LAY_YEAR_DAY, LAY_HOUR24, LAY_HOUR12, LAY_MINUTE, LAY_SECOND, LAY_FRACTION,
-            LAY_OPTIONAL_FRACTION, LAY_HALF_DAY, LAY_ZONE_NAME, LAY_OFFSET]
-
-
 def _test_layout_check(bytes layout) -> bool:
     return layout_check(layout, len(layout))
 

@@ -18,44 +18,6 @@ cdef enum:                          # Zone.bins: half-years (2**24 seconds) from
     BIN_COUNT = 1200
     BIN_BASE = -3900000000
 
-cdef enum LayoutOp:                 # timelayout.Op
-    LAY_END = 0
-    LAY_YEAR4 = 1
-    LAY_YEAR2 = 2
-    LAY_MONTH_LONG = 3
-    LAY_MONTH_SHORT = 4
-    LAY_MONTH = 5
-    LAY_WEEKDAY_LONG = 6
-    LAY_WEEKDAY_SHORT = 7
-    LAY_DAY = 8
-    LAY_YEAR_DAY = 9
-    LAY_HOUR24 = 10
-    LAY_HOUR12 = 11
-    LAY_MINUTE = 12
-    LAY_SECOND = 13
-    LAY_FRACTION = 14
-    LAY_OPTIONAL_FRACTION = 15
-    LAY_HALF_DAY = 16
-    LAY_ZONE_NAME = 17
-    LAY_OFFSET = 18
-
-cdef enum:                          # flags of the steps, by kind of element
-    LAY_FIXED = 1
-    LAY_BLANK = 2
-    LAY_FRACTION_NEXT = 4
-    LAY_LOWER = 1
-    LAY_COLON = 1
-    LAY_MINUTES = 2
-    LAY_SECONDS = 4
-    LAY_ZULU = 8
-
-cdef struct LayoutStep:
-    uint8_t op
-    uint8_t flags
-    uint16_t unused
-    uint32_t literal                # bytes of the layout to match, before
-    uint32_t element                # the bytes that name the part of the date
-
 cdef struct Layout:                 # a compiled layout, unpacked; the steps may lie at any address
     uint32_t count
     const char* steps
@@ -283,16 +245,16 @@ cdef inline LayoutStep layout_step(const Layout* layout, uint32_t i) noexcept no
 
 
 cdef inline bint layout_open(const uint8_t* prog, size_t prog_len, Layout* layout) noexcept nogil:
-    cdef uint32_t head[2]
+    cdef LayoutHeader head
     cdef size_t start
-    if prog_len < sizeof(head):
+    if prog_len < sizeof(LayoutHeader):
         return False
-    memcpy(head, prog, sizeof(head))
-    start = sizeof(head) + <size_t>head[0] * sizeof(LayoutStep)
-    layout.count = head[0]
-    layout.steps = <const char*>prog + sizeof(head)
-    layout.text = Str(<const char*>prog + start, head[1])
-    return head[0] > 0 and start <= prog_len and prog_len - start == head[1]
+    memcpy(&head, prog, sizeof(LayoutHeader))
+    start = sizeof(LayoutHeader) + <size_t>head.count * sizeof(LayoutStep)
+    layout.count = head.count
+    layout.steps = <const char*>prog + sizeof(LayoutHeader)
+    layout.text = Str(<const char*>prog + start, head.length)
+    return head.count > 0 and start <= prog_len and prog_len - start == head.length
 
 
 cdef bint layout_check(const uint8_t* prog, size_t prog_len) noexcept nogil:

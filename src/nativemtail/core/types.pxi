@@ -14,19 +14,6 @@ cdef struct Buf:            # growing output or scratch memory; `failed` stays s
     size_t cap
     bint failed
 
-cdef enum:                  # metric kinds, as in the JSON form (spec metrics-export.md §2.1)
-    KIND_COUNTER = 1
-    KIND_GAUGE = 2
-    KIND_TIMER = 3
-    KIND_TEXT = 4
-    KIND_HISTOGRAM = 5
-
-cdef enum:                  # value types, likewise
-    TYPE_INT = 0
-    TYPE_FLOAT = 1
-    TYPE_STRING = 2
-    TYPE_BUCKETS = 3
-
 cdef struct Hist:           # observations of one label set; `count` has one cell per range
     uint64_t epoch          # of the store when it was made, see store.pxi
     int64_t total

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from nativemtail._core import Cost, Metric, Profile
 from nativemtail.compiler import Program, disasm, plan
+from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.prefilter import guards
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 from nativemtail.gotext import duration
@@ -82,9 +83,9 @@ def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> Fi
 def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> tuple[str, str]:
     if not on_line:
         return "tried on a text of the program's own, not on lines", ""
-    if pattern.flags & plan.ALWAYS and pattern.captures < 0:
+    if pattern.flags & PatternFlag.ALWAYS and pattern.captures < 0:
         return "matches every line: not tried at all", ""
-    if pattern.flags & plan.LITERAL and pattern.gated and pattern.captures < 0:
+    if pattern.flags & PatternFlag.LITERAL and pattern.gated and pattern.captures < 0:
         opening = ", and lets lines through to the program" if opens else ""
         return f"found by its gate{opening}: not tried by itself", ""
     if opens:
@@ -97,11 +98,11 @@ def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> tup
 
 
 def _engine_hint(flags: int) -> str:
-    if flags & plan.ALWAYS:
+    if flags & PatternFlag.ALWAYS:
         return ""
-    if not flags & plan.PCRE2:
+    if not flags & PatternFlag.PCRE2:
         return "a repeated part can match nothing, which needs the slower RE2: let it match a character at least"
-    if not flags & plan.LINEAR:
+    if not flags & PatternFlag.LINEAR:
         return "repeats can share text, so that long lines need the slower RE2: say [^ ]* instead of .* before a space"
     return ""
 

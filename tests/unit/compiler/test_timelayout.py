@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nativemtail.compiler import timelayout
+from nativemtail.compiler import abi, timelayout
 
 CHUNKS = [
     ("Jan _2 15:04:05", ["month_short", " ", "day", " ", "hour24", ":", "minute", ":", "second"]),
@@ -60,11 +60,11 @@ def test_bytes_and_text_are_one():
 @given(st.text(alphabet="0123456_Z-.,: JanMonPMST7é", max_size=40))
 def test_the_steps_cover_the_layout(layout):
     compiled = timelayout.compile_layout(layout)
-    count, length = timelayout.HEADER.unpack_from(compiled)
-    at = timelayout.HEADER.size + count * timelayout.STEP.size
-    steps = list(timelayout.STEP.iter_unpack(compiled[timelayout.HEADER.size : at]))
+    count, length = abi.LAYOUT_HEADER.struct.unpack_from(compiled)
+    at = abi.LAYOUT_HEADER.size + count * abi.LAYOUT_STEP.size
+    steps = list(abi.LAYOUT_STEP.struct.iter_unpack(compiled[abi.LAYOUT_HEADER.size : at]))
     assert compiled[at:] == layout.encode()
-    assert sum(literal + element for _, _, literal, element in steps) == length
+    assert sum(literal + element for _, _, _, literal, element in steps) == length
     assert [step[0] == timelayout.Op.END for step in steps] == [False] * (count - 1) + [True]
     timelayout.is_valid(layout)
 

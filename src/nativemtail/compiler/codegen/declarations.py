@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 from nativemtail.compiler import ast
+from nativemtail.compiler.abi import MetricKind, ValueType
 from nativemtail.compiler.codegen.emit import Emitter, type_name
-from nativemtail.compiler.program import BUCKETS, FLOAT, INT, KINDS, STRING, MetricDecl
+from nativemtail.compiler.program import MetricDecl
 
 
 class Declarations:
@@ -17,19 +18,19 @@ class Declarations:
 
     def declare(self, decl: ast.VarDecl) -> None:
         text = type_name(decl.type)
-        value_type = {"Float": FLOAT, "String": STRING}.get(text, INT)
+        value_type = {"Float": ValueType.FLOAT, "String": ValueType.STRING}.get(text, ValueType.INT)
         if decl.kind == "histogram":
-            value_type = BUCKETS
+            value_type = ValueType.BUCKETS
         elif decl.kind == "text":
-            value_type = STRING
+            value_type = ValueType.STRING
         self._numbers[id(decl)] = None
-        if decl.kind == "counter" and not decl.keys and value_type == STRING:
+        if decl.kind == "counter" and not decl.keys and value_type == ValueType.STRING:
             self._out.ice(decl, f"Can't initialize to zero a counter of type {text}")
             return
         if decl.kind == "histogram" and not self._check_buckets(decl):
             return
         name = decl.exported or decl.name
-        metric = MetricDecl(name, KINDS[decl.kind], value_type, tuple(decl.keys), str(decl.pos),
+        metric = MetricDecl(name, int(MetricKind[decl.kind.upper()]), int(value_type), tuple(decl.keys), str(decl.pos),
                             tuple(decl.buckets or ()), decl.limit, decl.hidden)  # fmt: skip
         self._numbers[id(decl)] = self._number(metric)
 
@@ -45,7 +46,7 @@ class Declarations:
 
     def is_histogram(self, target: ast.Index) -> bool:
         number = self.metric(target)
-        return number is not None and self._out.program.metrics[number].type == BUCKETS
+        return number is not None and self._out.program.metrics[number].type == ValueType.BUCKETS
 
     def _check_buckets(self, decl: ast.VarDecl) -> bool:
         bounds = decl.buckets or []

@@ -6,29 +6,28 @@ that, to y; ASSERT goes to y where assertion x holds; MATCH is the end.
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 
+from nativemtail.compiler.abi import AUTOMATON_STATE, Assertion
+from nativemtail.compiler.abi import Automaton as State
 from nativemtail.compiler.regex import tree
 from nativemtail.compiler.regex.simplify import simplify
 from nativemtail.compiler.regex.ucd import Ranges
 from nativemtail.compiler.tables import Automaton
 
-CHAR, SPLIT, ASSERT, MATCH = range(4)
-ASSERTIONS: list[type[tree.Node]] = [
-    tree.BeginText,
-    tree.EndText,
-    tree.BeginLine,
-    tree.EndLine,
-    tree.WordBoundary,
-    tree.NoWordBoundary,
-]
+CHAR, SPLIT, ASSERT, MATCH = State.CHAR, State.SPLIT, State.ASSERT, State.MATCH
+ASSERTIONS: dict[type[tree.Node], Assertion] = {
+    tree.BeginText: Assertion.BEGIN_TEXT,
+    tree.EndText: Assertion.END_TEXT,
+    tree.BeginLine: Assertion.BEGIN_LINE,
+    tree.EndLine: Assertion.END_LINE,
+    tree.WordBoundary: Assertion.WORD,
+    tree.NoWordBoundary: Assertion.NO_WORD,
+}
 MAX_STATES = 1000
 """Each character of a text takes time for each state."""
-
-_STATE = struct.Struct("=iii")
 
 
 class _TooLarge(Exception):
@@ -91,7 +90,7 @@ class _Builder:
                 behind = self.char(tree.char_ranges(tree.Literal(rune, node.fold)), behind)
             return behind
         if type(node) in ASSERTIONS:
-            return self.add(ASSERT, ASSERTIONS.index(type(node)), behind)
+            return self.add(ASSERT, ASSERTIONS[type(node)], behind)
         return self.char(tree.char_ranges(node), behind)
 
 
@@ -102,7 +101,7 @@ def automaton(node: tree.Node) -> Automaton | None:
         start = tree.on_heap(builder.part(simplify(node), 0), lambda request: builder.part(*request))
     except _TooLarge:
         return None
-    states = b"".join(_STATE.pack(*state) for state in builder.states)
+    states = b"".join(AUTOMATON_STATE.pack(*state) for state in builder.states)
     return Automaton(states, start, *_classes(builder.classes), *_edges(builder.states))
 
 

@@ -11,21 +11,18 @@ Chains are for ASCII text.  `core/chain.hpp` runs them.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from nativemtail.compiler.abi import CHAIN_OP, NO_SLOT, ChainCode
 from nativemtail.compiler.regex import tree
 from nativemtail.compiler.regex.ucd import ascii_bits
 from nativemtail.compiler.tables import Chain
 
 ANY_NUMBER = 0xFFFFFFFF
-FIXED, RUN, LAST, FIRST, ESCAPED, SAVE, TRY, JUMP, END, WORD, DONE, SPAN = range(12)
-"""Operations, as in core/chain.hpp."""
-NO_SLOT = 255
-_MOVES = (FIXED, RUN, LAST, FIRST, ESCAPED)
+_MOVES = (ChainCode.FIXED, ChainCode.RUN, ChainCode.LAST, ChainCode.FIRST, ChainCode.ESCAPED)
 
 _MAX_OPS = 96
 _MAX_DEPTH = 8
@@ -39,7 +36,6 @@ _WORD = 16
 """Characters of a literal behind a run."""
 _END_OF_TEXT = 1 << 128
 """Stands for the end of the text beside the 128 characters of a set."""
-_OP = struct.Struct("=BBBBBBHIIII")
 
 
 class _Mark(NamedTuple):
@@ -372,16 +368,16 @@ class _Assembler:
         self._known, done, marks = _known(items, len(seek))
         self._place(marks, self._known)
         self._emit(items[done:] if self._known else items, [], 0)
-        self._add(_Op(DONE))
+        self._add(_Op(ChainCode.DONE))
         choices = [item for item in items if isinstance(item, _Choice)]
         self._optional = any(isinstance(item, _Mark) for item in _all(choices))
 
     def result(self) -> Chain:
         for op in self._ops:
-            if op.code == RUN and op.most == ANY_NUMBER and not op.back:
-                op.code = SPAN
+            if op.code == ChainCode.RUN and op.most == ANY_NUMBER and not op.back:
+                op.code = ChainCode.SPAN
         packed = b"".join(
-            _OP.pack(
+            CHAIN_OP.pack(
                 op.code, op.slot, op.then, op.behind, op.n, op.back, op.target, op.table, op.literal, op.least, op.most
             )
             for op in self._ops
@@ -422,9 +418,9 @@ class _Assembler:
                 case _Escaped():
                     self._escaped(item, [*items[at + 1 :], *after])
                 case _End():
-                    self._add(_Op(END))
+                    self._add(_Op(ChainCode.END))
                 case _Word():
-                    self._add(_Op(WORD))
+                    self._add(_Op(ChainCode.WORD))
                 case _Choice():
                     self._choice(item, [*items[at + 1 :], *after], depth)
             at += 1
@@ -438,7 +434,7 @@ class _Assembler:
         elif last is not None and last.then == NO_SLOT and last.code in _MOVES:
             last.then, last.behind = slot, behind
         else:
-            self._add(_Op(SAVE, then=slot, behind=behind))
+            self._add(_Op(ChainCode.SAVE, then=slot, behind=behind))
 
     def _place(self, marks: list[tuple[int, int]], width: int) -> None:
         """Marks in the `width` characters that the position has just gone by: slot, and characters before it."""
@@ -455,7 +451,13 @@ class _Assembler:
         marks: list[tuple[int, int]] = []
         last = self._last()
         proven = self._sure != len(self._ops) - 1
-        joins = last is not None and last.code in (RUN, ESCAPED) and not last.n and proven and _is_one(items[at])
+        joins = (
+            last is not None
+            and last.code in (ChainCode.RUN, ChainCode.ESCAPED)
+            and not last.n
+            and proven
+            and _is_one(items[at])
+        )
         width = _WORD if joins else _WIDTH
         while at < len(items):
             item = items[at]
@@ -471,13 +473,13 @@ class _Assembler:
         if not sets and not marks:  # a set that is not made of two ranges
             item = items[at]
             assert isinstance(item, _Run)
-            self._add(_Op(RUN, table=self._table(_nibbles(item.chars)), least=item.least, most=item.most))
+            self._add(_Op(ChainCode.RUN, table=self._table(_nibbles(item.chars)), least=item.least, most=item.most))
             return at + 1
         if joins and last is not None:
             last.n = last.behind = len(sets)  # a mark that is there already is in front of the literal
             last.literal = self._table(_word(bytes(chars.bit_length() - 1 for chars in sets)))
         else:
-            self._add(_Op(FIXED, table=self._table(_lanes(sets)), most=len(sets)))
+            self._add(_Op(ChainCode.FIXED, table=self._table(_lanes(sets)), most=len(sets)))
         self._place(marks, len(sets))
         return at
 
@@ -489,12 +491,12 @@ class _Assembler:
         if back is not None:
             if back > 255:
                 raise _Unfit
-            self._add(_Op(RUN, table=table, least=item.least, most=item.most, back=back))
+            self._add(_Op(ChainCode.RUN, table=table, least=item.least, most=item.most, back=back))
             return 0
         literal = _literal(rest)
         done = 0
         if literal:
-            code = FIRST if item.lazy else LAST
+            code = ChainCode.FIRST if item.lazy else ChainCode.LAST
             op = self._add(_Op(code, table=table, least=item.least, most=item.most, target=len(literal)))
             op.literal = self._table(_word(literal))
             op.n, done, marks = _known(here, len(literal))
@@ -503,14 +505,14 @@ class _Assembler:
         elif item.lazy or (item.most == ANY_NUMBER and not _next(rest)[0] & ~item.chars):
             raise _Unfit  # the first choice never comes through
         else:
-            self._add(_Op(RUN, table=table, least=item.least, most=item.most))
+            self._add(_Op(ChainCode.RUN, table=table, least=item.least, most=item.most))
             self._unsure()
         return done
 
     def _escaped(self, item: _Escaped, rest: list[_Item]) -> None:
         chars, empty = _next(rest)
         table = self._table(_nibbles(item.chars) + _nibbles(item.escaped))
-        self._add(_Op(ESCAPED, table=table, most=item.escape))
+        self._add(_Op(ChainCode.ESCAPED, table=table, most=item.escape))
         if not empty and chars & (item.chars | 1 << item.escape):
             self._unsure()
 
@@ -523,9 +525,9 @@ class _Assembler:
             if number == len(item.branches) - 1:
                 self._emit(branch, rest, depth)
                 break
-            attempt = self._add(_Op(TRY, least=min(slots, default=0), most=max(slots, default=-1) + 1))
+            attempt = self._add(_Op(ChainCode.TRY, least=min(slots, default=0), most=max(slots, default=-1) + 1))
             self._emit(branch, rest, depth + 1)
-            jumps.append(self._add(_Op(JUMP)))
+            jumps.append(self._add(_Op(ChainCode.JUMP)))
             others = ([*other, *rest] for other in item.branches[number + 1 :])
             if not _next(rest)[1] and not all(_apart(branch, other) for other in others):
                 self._unsure()
