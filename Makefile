@@ -22,7 +22,7 @@ SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=$(SANITIZE_REPORT) \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$(SANITIZE_REPORT)
 
-RACES := $(addprefix tests/unit/core/,test_races.py test_shared_plan.py test_lookout.py)
+RACES := $(addprefix tests/unit/core/,test_races.py test_shared_plan.py test_watcher.py)
 TSAN_LIBS = $(foreach lib,libtsan.so libstdc++.so.6,$(shell g++ -print-file-name=$(lib)))
 TSAN_REPORT := $(CURDIR)/build/tsan/report
 TSAN_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(TSAN_LIBS))) PYTHONPATH=$(CURDIR)/build/tsan/lib \

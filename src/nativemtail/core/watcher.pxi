@@ -2,9 +2,9 @@ import os as _os
 from libcpp.string cimport string as _String
 from libcpp.vector cimport vector as _Vector
 
-# Getting hold of new files while the tail thread scans: core/lookout.hpp has the thread.
+# Getting hold of new files while the tail thread scans: core/watcher.hpp has the thread.
 
-cdef extern from "core/lookout.hpp" nogil:
+cdef extern from "core/watcher.hpp" nogil:
     cppclass LookoutThread:
         int ready
         int start() noexcept
