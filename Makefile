@@ -144,7 +144,7 @@ build/tsan/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 	NATIVEMTAIL_SANITIZE=thread $(PY) setup.py --quiet build --build-lib build/tsan/lib --build-temp build/tsan/temp
 	@touch $@
 
-## tsan      the engine, the store and the lookout under ThreadSanitizer
+## tsan      the engine, the store and the watcher under ThreadSanitizer
 # One process: the others' reports would not end the first.  The GIL is a mutex that the sanitizer sees.
 tsan: build/tsan/stamp
 	@rm -f $(TSAN_REPORT).*

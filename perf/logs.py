@@ -19,7 +19,6 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from nativemtail._core import Lookout
 from nativemtail.io.patterns import parse_logs
 from nativemtail.io.sources import Settings
 from nativemtail.io.tailer import Tailer
@@ -52,7 +51,7 @@ class Count:
 def follow(directory: str, lines: int, peer: Connection) -> None:
     """The process that is measured: from the start of the rotation to the last line, and the way out."""
     sink = Count(lines)
-    sink.tailer = Tailer(parse_logs([f"{directory}/*.log"]), sink, Settings(lookout=Lookout))
+    sink.tailer = Tailer(parse_logs([f"{directory}/*.log"]), sink, Settings())
     sink.tailer.open()
     peer.send("ready")
     began = time.process_time()

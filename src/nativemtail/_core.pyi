@@ -297,22 +297,33 @@ class Engine:
         each program and then about one of 256; lines that the gates keep from a program are no runs.  Not scaled up.
         """
 
-class Lookout:
-    """A thread that holds files which appear in watched directories, so that they can be read though they are gone.
+class FileWatcher:
+    """inotify, with a thread that opens new files the moment they appear: they can be read though they are gone.
 
-    It runs beside the interpreter, however long others hold the GIL.  OSError when the system refuses.
+    It runs beside the interpreter, however long others hold the GIL.
     """
 
     HELD: int
-    """At most so many files are held until somebody takes them; it passes over more."""
+    """At most so many files are held open until somebody reads their events; further ones are not opened."""
+    EVENTS: int
+    """At most so many events wait; if there are more, inotify's IN_Q_OVERFLOW comes after them."""
+    def __init__(self, *, thread: bool = True) -> None:
+        """Without a thread no file is opened in time.  OSError when the system refuses."""
     def fileno(self) -> int:
-        """Readable when there may be something to `take`."""
-    def watch(self, directory: str, pieces: list[str]) -> None:
-        """Hold what appears in `directory` (no slash at its end) from now on under a name that `pieces` let through.
+        """Readable when there may be events."""
+    def add(self, path: str, mask: int) -> int:
+        """Watch what `path` leads to; the number of the watch, the same for the same inode.  OSError."""
+    def remove(self, number: int) -> None:
+        """Stop watching; a watch that the kernel has dropped already is no error."""
+    def open_new(self, number: int, directory: str, pieces: list[str]) -> None:
+        """Open what appears in the watched `directory` from now on under a name that `pieces` let through.
 
         A single piece is the name.  Of several the first begins it, the last ends it, the others come in between.
         Others that were given for this directory still let through what they let through.  OSError.
         """
-    def take(self) -> list[tuple[str, int]]:
-        """Paths, and descriptors (O_PATH) for what they named when they appeared; the caller closes these."""
+    def read(self, most: int) -> list[tuple[int, int, int, str, int]]:
+        """The oldest events: watch, mask, cookie, name, and a descriptor (O_PATH) or -1.  The caller closes these.
+
+        If there are fewer than `most`, nothing else has happened up to now.
+        """
     def close(self) -> None: ...

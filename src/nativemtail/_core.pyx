@@ -10,7 +10,7 @@
     seek              literals found by a vector scan
     plan, state       the tables of all programs; what changes while one engine runs them
     scan              blocks, gates and the engine
-    lookout           a thread that gets hold of new files
+    watcher           a thread that gets hold of new files
     testing…          doors for the tests
 """
 

@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "feed": {"_core"},
     "gotext": set(),
     "http": {"_core", "export", "gotext", "log", "net", "plainfile", "telemetry"},
-    "io": {"gotext", "log", "net", "plainfile", "record"},
+    "io": {"_core", "gotext", "log", "net", "plainfile", "record"},
     "log": set(),
     "net": {"log"},
     "options": set(),

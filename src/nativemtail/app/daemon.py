@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NoReturn
 
-from nativemtail._core import Lookout
 from nativemtail.app import systemd
 from nativemtail.app.collect import LineStates, ProgramStates, SourceStates
 from nativemtail.app.ignore import BadIgnore, ignore
@@ -373,7 +372,6 @@ def _settings(options: Options) -> Settings:
         poll_interval=options.poll_interval or defaults.poll_interval,
         poll_log_interval=options.poll_log_interval or defaults.poll_log_interval,
         ignore=ignore(options.ignore_filename_regex_pattern),
-        lookout=Lookout,
         max_line_length=options.max_line_length,
         drain=options.drain_timeout,
         socket_mode=int(options.log_socket_mode, 8),

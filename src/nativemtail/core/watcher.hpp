@@ -1,6 +1,6 @@
-// A thread that gets hold of files the moment they have their names; it never waits for the interpreter.
-#ifndef NATIVEMTAIL_LOOKOUT_HPP
-#define NATIVEMTAIL_LOOKOUT_HPP
+// What happens to watched files and directories, in order; its thread opens new files the moment they have their names,
+// and never waits for the interpreter.
+#pragma once
 
 #include <fcntl.h>
 #include <poll.h>
@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -20,33 +21,48 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
-class LookoutThread {
+struct WatchEvent {
+    int watch;
+    uint32_t mask;
+    uint32_t cookie;
+    std::string name;
+    int fd;  // what had the name when it appeared, opened with O_PATH; -1 if it was not to be opened
+};
+
+class WatcherThread {
     static constexpr int HASTE = 10;
+    static constexpr int PAUSE_MS = 1;
     static constexpr size_t NAMES = 256;
-    int inotify = -1, stopping = -1;
-    std::mutex guard;
     using Pieces = std::vector<std::string>;
     struct Directory {
         std::string path;
         std::vector<Pieces> names;
     };
+
+    int inotify = -1, ready = -1, stopping = -1;
+    std::mutex guard;  // of all that follows
     std::unordered_map<int, Directory> directories;
-    std::deque<std::pair<std::string, int>> held;
+    std::deque<WatchEvent> events;
+    std::unordered_set<int> modified;  // watches with a modification among `events`
+    size_t held = 0;                   // descriptors among `events`
+    bool lost = false;
     std::thread thread;
 
   public:
     static constexpr size_t HELD = 128;
-    int ready = -1;
+    static constexpr size_t EVENTS = 1 << 16;
 
-    ~LookoutThread() { stop(); }
+    ~WatcherThread() { stop(); }
 
-    // 0, or an errno.
-    int start() noexcept {
+    // 0, or an errno.  Without a thread nothing is opened in time.
+    int start(bool with_thread) noexcept {
         inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
         if (inotify < 0) return errno;
+        if (!with_thread) return 0;
         ready = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         stopping = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (ready < 0 || stopping < 0) return errno;
@@ -64,10 +80,24 @@ class LookoutThread {
         return problem;
     }
 
-    int watch(const char *directory, Pieces *pieces) noexcept {
+    // Readable when there may be events.
+    int descriptor() const noexcept { return ready < 0 ? inotify : ready; }
+
+    // The number of the watch, or a negated errno.
+    int add(const char *path, uint32_t mask) noexcept {
+        const int number = inotify_add_watch(inotify, path, mask);
+        return number < 0 ? -errno : number;
+    }
+
+    void remove(int number) noexcept {
+        inotify_rm_watch(inotify, number);
         std::lock_guard<std::mutex> hold(guard);
-        const int number = inotify_add_watch(inotify, directory, IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
-        if (number < 0) return errno;
+        directories.erase(number);
+    }
+
+    // Open what appears in the watched directory under names with these pieces.  0, or an errno.
+    int open_new(int number, const char *directory, Pieces *pieces) noexcept {
+        std::lock_guard<std::mutex> hold(guard);
         try {
             Directory &watched = directories[number];
             watched.path = directory;
@@ -82,14 +112,27 @@ class LookoutThread {
         return 0;
     }
 
-    // The oldest file that is held, if there is one: it is the caller's now.
-    bool take(std::string *path, int *fd) noexcept {
+    // Append the oldest events, at most `most`: if it is fewer, nothing else has happened up to now.
+    void read(size_t most, std::vector<WatchEvent> *found) noexcept {
         std::lock_guard<std::mutex> hold(guard);
-        if (held.empty()) return false;
-        path->swap(held.front().first);
-        *fd = held.front().second;
-        held.pop_front();
-        return true;
+        while (events.size() < most && receive() > 0) {}
+        try {
+            found->reserve(std::min(most, events.size() + 1));
+            while (!events.empty() && found->size() < most) {
+                if (events.front().fd >= 0) held--;
+                if (events.front().mask == IN_MODIFY) modified.erase(events.front().watch);
+                found->push_back(std::move(events.front()));
+                events.pop_front();
+            }
+            if (lost && found->size() < most) {
+                found->push_back({-1, IN_Q_OVERFLOW, 0, std::string(), -1});
+                lost = false;
+            }
+        } catch (...) {
+            lost = true;
+        }
+        uint64_t count;
+        if (ready >= 0 && events.empty() && !lost && ::read(ready, &count, sizeof count) < 0) return;
     }
 
     void stop() noexcept {
@@ -98,8 +141,10 @@ class LookoutThread {
             while (write(stopping, &one, sizeof one) < 0 && errno == EINTR) {}
             thread.join();
         }
-        for (const auto &entry : held) close(entry.second);
-        held.clear();
+        for (const WatchEvent &event : events) {
+            if (event.fd >= 0) close(event.fd);
+        }
+        events.clear();
         for (int *fd : {&inotify, &ready, &stopping}) {
             if (*fd >= 0) close(*fd);
             *fd = -1;
@@ -108,36 +153,58 @@ class LookoutThread {
 
   private:
     void run() noexcept {
-        // A busy machine lets others wait for tens of milliseconds; who may not ask for more waits too.  A process that
-        // was started to yield to others does so with all its threads.
+        // On a busy machine it may take tens of milliseconds to get the processor: ask for more of it, which without
+        // CAP_SYS_NICE has no effect.  A process that was started with `nice` yields with all its threads.
         const id_t self = static_cast<id_t>(syscall(SYS_gettid));
         errno = 0;
         const int niceness = getpriority(PRIO_PROCESS, self);
         if (errno == 0 && niceness <= 0) setpriority(PRIO_PROCESS, self, niceness - HASTE);
-        pthread_setname_np(pthread_self(), "lookout");
-        pollfd fds[2] = {{inotify, POLLIN, 0}, {stopping, POLLIN, 0}};
+        pthread_setname_np(pthread_self(), "file-watcher");
+        pollfd fds[2] = {{stopping, POLLIN, 0}, {inotify, POLLIN, 0}};
         while (true) {
             if (poll(fds, 2, -1) < 0 && errno != EINTR) return;
-            if (fds[1].revents) return;
-            if (fds[0].revents) look();
+            if (fds[0].revents) return;
+            if (!fds[1].revents) continue;
+            ssize_t names;
+            {
+                std::lock_guard<std::mutex> hold(guard);
+                names = receive();
+                const uint64_t one = 1;
+                if ((lost || !events.empty()) && write(ready, &one, sizeof one) < 0 && errno != EAGAIN) return;
+            }
+            // Who writes line by line would wake it for each: only names are urgent.
+            if (names == NO_NAMES) poll(fds, 1, PAUSE_MS);
         }
     }
 
-    void look() noexcept {
+    static constexpr ssize_t NO_NAMES = 1;
+
+    // Take over what the kernel has: 0 if that is nothing, NO_NAMES if nothing happened to a name, else more.
+    ssize_t receive() noexcept {
         alignas(inotify_event) char buffer[16 * 1024];
-        const ssize_t n = read(inotify, buffer, sizeof buffer);
-        bool any = false;
+        const ssize_t n = ::read(inotify, buffer, sizeof buffer);
+        ssize_t result = n > 0 ? NO_NAMES : 0;
         for (ssize_t at = 0; at < n;) {
             const auto *event = reinterpret_cast<const inotify_event *>(buffer + at);
             at += static_cast<ssize_t>(sizeof(inotify_event)) + event->len;
+            if (event->len) result = NO_NAMES + 1;
+            int fd = -1;
             try {
-                any |= take_hold(event);
+                if (event->mask & IN_IGNORED) directories.erase(event->wd);
+                if (event->mask == IN_MODIFY && !modified.insert(event->wd).second) continue;
+                if (events.size() >= EVENTS) {
+                    lost = true;
+                    continue;
+                }
+                fd = open_if_new(event);
+                events.push_back({event->wd, event->mask, event->cookie, event->len ? event->name : "", fd});
+                if (fd >= 0) held++;
             } catch (...) {
-                continue;  // no memory: the tail thread may find the file by its name
+                if (fd >= 0) close(fd);
+                lost = true;  // no memory
             }
         }
-        const uint64_t one = 1;
-        if (any && write(ready, &one, sizeof one) < 0) return;
+        return result;
     }
 
     static bool is_wanted(const Directory &directory, const std::string &name) noexcept {
@@ -162,25 +229,15 @@ class LookoutThread {
         return at <= end;
     }
 
-    bool take_hold(const inotify_event *event) {
-        std::lock_guard<std::mutex> hold(guard);
-        if (event->mask & IN_IGNORED) directories.erase(event->wd);
+    int open_if_new(const inotify_event *event) {
+        if (!(event->mask & (IN_CREATE | IN_MOVED_TO)) || event->mask & IN_ISDIR || !event->len || held >= HELD) return -1;
         const auto found = directories.find(event->wd);
-        if (found == directories.end() || !event->len || event->mask & IN_ISDIR || held.size() >= HELD) return false;
+        if (found == directories.end()) return -1;
         const Directory &directory = found->second;
-        if (!is_wanted(directory, event->name)) return false;
-        std::string path = directory.path + (directory.path == "/" ? "" : "/") + event->name;
+        const std::string name = event->name;
+        if (!is_wanted(directory, name)) return -1;
+        const std::string path = directory.path + (directory.path == "/" ? "" : "/") + name;
         // Not opened for reading: that would let the writer of a named pipe start, and permission is asked for later.
-        const int fd = open(path.c_str(), O_PATH | O_CLOEXEC);
-        if (fd < 0) return false;
-        try {
-            held.emplace_back(std::move(path), fd);
-        } catch (...) {
-            close(fd);
-            throw;
-        }
-        return true;
+        return open(path.c_str(), O_PATH | O_CLOEXEC);
     }
 };
-
-#endif

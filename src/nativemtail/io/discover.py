@@ -28,7 +28,7 @@ from nativemtail.io.pathtree import PathTree
 from nativemtail.io.patterns import Glob
 from nativemtail.io.pipe import FifoReader
 from nativemtail.io.replaced import Doubt, goes_on, take_over
-from nativemtail.io.sources import Context, Holder, Source
+from nativemtail.io.sources import Context, Source
 from nativemtail.io.succession import Succession
 from nativemtail.log import Log
 
@@ -270,8 +270,7 @@ class Discovery:
         self._is_draining = False
         self._is_up_to_date = True
         self._started = 0
-        self._inotify: watch.Inotify | None = None
-        self._lookout: Holder | None = None
+        self._changes = context.changes
         self._file_watches: dict[int, Followed] = {}
         self._directories: dict[str, _Directory] = {}
         self._directory_tree = PathTree()
@@ -300,18 +299,13 @@ class Discovery:
     def start(self) -> None:
         """Follow what is there from its end; what comes later is read from its beginning (row `new-file`)."""
         self._started = time.time_ns() - _CLOCK_GRAIN
+        self._changes.observe(self)
+        self._changes.handled_by(self._on_events)
         if self._context.settings.inotify:
             try:
-                self._inotify = watch.Inotify()
+                self._changes.start(self._loop)
             except OSError as error:
                 self._limit("watches", "inotify is not to be had (%s): polling", error.strerror)
-            else:
-                self._loop.add(self._inotify.fileno(), self._on_events)
-                # Without it a file that is deleted or replaced at once may be missed, as where inotify does not work.
-                if self._context.settings.lookout is not None:
-                    with contextlib.suppress(OSError):
-                        self._lookout = self._context.settings.lookout()
-                        self._loop.add(self._lookout.fileno(), self._on_events)
         self._starting = True
         for pattern in self._patterns:
             self._refresh(pattern)
@@ -330,8 +324,8 @@ class Discovery:
     def drain(self) -> Iterator[None]:
         """Read everything to its end once more and deliver what is unterminated, rotated files first."""
         self._is_draining = True
-        while self._inotify is not None:
-            self._on_events(0)
+        while self._changes.is_on:
+            self._on_events()
             if not self._unproven:
                 break
             yield
@@ -372,14 +366,6 @@ class Discovery:
             self._context.release(path.source)
         self._paths.clear()
         self._readers.clear()
-        if self._lookout is not None:
-            self._loop.remove(self._lookout.fileno())
-            self._lookout.close()
-            self._lookout = None
-        if self._inotify is not None:
-            self._loop.remove(self._inotify.fileno())
-            self._inotify.close()
-            self._inotify = None
 
     # Paths and readers
 
@@ -956,12 +942,12 @@ class Discovery:
         A name may stand for another file by now.  So they are opened first, and count if the events up to then, which
         are returned, leave their names alone.
         """
-        assert self._inotify is not None
         opened: list[tuple[str, str, int]] = []
         for path, origin in self._unproven.items():
             with contextlib.suppress(OSError):
                 opened.append((path, origin, os.open(path, OPEN_FLAGS)))
-        events = self._read_events()
+        events = self._changes.take()
+        self._take_sightings(events)
         changed = {
             os.path.join(directory.path, event.name)
             for event in events
@@ -969,12 +955,12 @@ class Discovery:
             for directory in self._directory_watches.get(event.watch, ())
         }
         for path, origin, fd in opened:
-            if path in changed or len(events) >= watch.MANY:
+            if path in changed or not self._changes.is_all:
                 os.close(fd)
             else:
                 self._unproven.pop(path, None)
                 self._take(fd, origin)
-        if len(events) < watch.MANY:
+        if self._changes.is_all:
             for path in [path for path in self._unproven if path not in changed]:
                 self._unproven.pop(path, None)
             for path in [path for path in self._written if path not in changed]:
@@ -1015,20 +1001,23 @@ class Discovery:
 
     # Files that may no longer be at their paths
 
-    def _take_sightings(self) -> None:
-        """Follow the files that the lookout holds, one generation of a path after the other; then what is there now."""
-        if self._lookout is None:
-            return
+    def _take_sightings(self, events: list[watch.Event]) -> None:
+        """Follow the files that were opened when they appeared, one generation of a path after the other; then what is
+        there now.
+        """
         sighted: dict[str, None] = {}
-        for path, held in self._lookout.take():
+        for event in events:
+            if event.fd < 0:
+                continue
             try:
-                info = os.fstat(held)
+                info = os.fstat(event.fd)
                 if stat.S_ISREG(info.st_mode) and identity(info) not in self._readers:
-                    for named in self._named(path):
-                        self._sight(named, info, f"/proc/self/fd/{held}")
-                        sighted[named] = None
+                    for directory in list(self._directory_watches.get(event.watch, ())):
+                        for named in self._named(os.path.join(directory.path, event.name)):
+                            self._sight(named, info, f"/proc/self/fd/{event.fd}")
+                            sighted[named] = None
             finally:
-                os.close(held)
+                os.close(event.fd)
         for path in sighted:
             self.look(path)
 
@@ -1050,9 +1039,9 @@ class Discovery:
 
     # Waking
 
-    def _on_events(self, events: int) -> None:
-        new = self._read_events()
-        self._take_sightings()
+    def _on_events(self) -> None:
+        new = self._changes.take()
+        self._take_sightings(new)
         self._handle(new)
         if self._unproven or self._written:
             self._handle(self._rescue())
@@ -1061,19 +1050,15 @@ class Discovery:
         if self._unproven or self._written:
             self._loop.after(0, self._try_again)
 
-    def _read_events(self) -> list[watch.Event]:
-        """What happened; how files came to paths is noted at once, as it matters when they are opened."""
-        assert self._inotify is not None
-        events = self._inotify.read()
-        for event in events:
-            if event.mask & (watch.CREATE | watch.MOVED_TO):
-                for directory in self._directory_watches.get(event.watch, ()):
-                    path = os.path.join(directory.path, event.name)
-                    for named in (path, *self._links.get(path, ())):
-                        if named in self._paths or named in self._rotated:
-                            self._is_moved_in[named] = bool(event.mask & watch.MOVED_TO)
-        _trim(self._is_moved_in, REMEMBERED)
-        return events
+    def note(self, event: watch.Event) -> None:
+        """How a file came to a path is noted at once, as it matters when it is opened."""
+        if event.mask & (watch.CREATE | watch.MOVED_TO):
+            for directory in self._directory_watches.get(event.watch, ()):
+                path = os.path.join(directory.path, event.name)
+                for named in (path, *self._links.get(path, ())):
+                    if named in self._paths or named in self._rotated:
+                        self._is_moved_in[named] = bool(event.mask & watch.MOVED_TO)
+                        _trim(self._is_moved_in, REMEMBERED)
 
     def _try_again(self) -> None:
         if self._unproven or self._written:
@@ -1081,12 +1066,12 @@ class Discovery:
 
     def _catch_up(self) -> bool:
         """Handle the events that are waiting: what looks like a copy may be a rotated file.  Whether there are more."""
-        if self._inotify is not None:
-            self._on_events(0)
+        if self._changes.is_on:
+            self._on_events()
         return self._is_up_to_date
 
     def _handle(self, events: list[watch.Event]) -> None:
-        self._is_up_to_date = len(events) < watch.MANY
+        self._is_up_to_date = self._changes.is_all
         for event in events:
             if event.mask & watch.OVERFLOW:
                 self._limit("events", "more than fs.inotify.max_queued_events events: looking at everything")
@@ -1191,7 +1176,7 @@ class Discovery:
     def _refresh(self, pattern: _Pattern) -> None:
         """Watch the directories of a pattern as they are now, and look at matches that are not known."""
         polled = False
-        if self._inotify is not None:
+        if self._changes.is_on:
             self._watch_ways(pattern)
         blocked = ""
         for path, matters in pattern.directories():
@@ -1201,7 +1186,7 @@ class Discovery:
                 polled = True
             elif matters is pattern.glob:
                 directory.files[matters] = None
-                self._look_out(path, pattern.glob.last)
+                self._changes.open_new(directory.watch, path, pattern.glob.last)
             else:
                 directory.folders[matters] = pattern
         matches = pattern.glob.expand()
@@ -1234,7 +1219,7 @@ class Discovery:
 
     def _watch_directory(self, path: str) -> _Directory | None:
         known = self._directories.get(path)
-        if self._inotify is None or (known is not None and stands_for(path, known.identity)):
+        if not self._changes.is_on or (known is not None and stands_for(path, known.identity)):
             return known
         if known is not None:
             self._unwatch_directory(known)
@@ -1243,7 +1228,7 @@ class Discovery:
             return None
         try:
             who = identity(os.stat(path))  # first: what comes to its place meanwhile is another one's
-            number = self._inotify.add(path, watch.DIRECTORY_EVENTS)
+            number = self._changes.watch_directory(path)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 self._limit("watches", "%s: fs.inotify.max_user_watches is reached: polling", path)
@@ -1252,11 +1237,6 @@ class Discovery:
         self._directory_tree.add(path)
         self._directory_watches.setdefault(number, []).append(directory)
         return directory
-
-    def _look_out(self, directory: str, pieces: list[str]) -> None:
-        if self._lookout is not None:
-            with contextlib.suppress(OSError):
-                self._lookout.watch(directory, pieces)
 
     def _forget_directory(self, gone: _Directory) -> None:
         """A directory was deleted, moved or unmounted: so were those below it and all files in them."""
@@ -1275,8 +1255,7 @@ class Discovery:
                 sharing.remove(directory)
             if not sharing:
                 self._directory_watches.pop(directory.watch, None)
-                if self._inotify is not None:
-                    self._inotify.remove(directory.watch)
+            self._changes.unwatch_directory(directory.watch)
 
     def _look_below(self, directory: str) -> None:
         for path in self._tree.below(directory):
@@ -1290,8 +1269,9 @@ class Discovery:
         hops = self._hops[path] = self._watch_places(path)
         for place in hops:
             self._links.setdefault(place, set()).add(path)
-            if not os.path.isdir(place):
-                self._look_out(os.path.dirname(place), [os.path.basename(place)])
+            directory = self._directories.get(os.path.dirname(place))
+            if directory is not None and not os.path.isdir(place):
+                self._changes.open_new(directory.watch, directory.path, [os.path.basename(place)])
 
     def _watch_ways(self, pattern: _Pattern) -> None:
         """Watch where the links among the directories of a pattern lead."""
@@ -1315,9 +1295,9 @@ class Discovery:
                 self._links.pop(hop, None)
 
     def _watch_file(self, reader: Followed) -> None:
-        if self._inotify is not None and not watch.is_remote(reader.fd):
+        if self._changes.is_on and not watch.is_remote(reader.fd):
             try:
-                reader.watch = self._watch_inode(self._inotify, reader)
+                reader.watch = self._watch_inode(reader)
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     self._limit("watches", "%s: fs.inotify.max_user_watches is reached: polling", reader.path)
@@ -1326,21 +1306,21 @@ class Discovery:
                 return
         self._poll_file(reader)
 
-    def _watch_inode(self, inotify: watch.Inotify, reader: Followed) -> int:
+    def _watch_inode(self, reader: Followed) -> int:
         try:
-            return inotify.add_fd(reader.fd, watch.FILE_EVENTS)
+            return self._changes.watch_open(reader.fd)
         except FileNotFoundError:  # there is no /proc
-            number = inotify.add(reader.name, watch.FILE_EVENTS)
+            number = self._changes.watch_file(reader.name)
             is_ours = number not in self._file_watches
             if is_ours and stands_for(reader.name, reader.identity):
                 return number
             if is_ours:
-                inotify.remove(number)
+                self._changes.unwatch_file(number)
             raise
 
     def _unwatch_file(self, reader: Followed) -> None:
-        if reader.watch >= 0 and self._file_watches.pop(reader.watch, None) is not None and self._inotify is not None:
-            self._inotify.remove(reader.watch)
+        if reader.watch >= 0 and self._file_watches.pop(reader.watch, None) is not None:
+            self._changes.unwatch_file(reader.watch)
         reader.watch = -1
 
     # Polling, and the sweep

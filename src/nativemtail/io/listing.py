@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 
 from nativemtail.io import watch
+from nativemtail.io.changes import Changes
 
 MAX_NAMES = 1_000_000
 """So many names are kept in all."""
@@ -51,11 +52,11 @@ class _Listing:
 
 
 class Listings:
-    """Belongs to one thread.  `inotify` False: directories are listed anew when their times have changed."""
+    """Belongs to one thread.  Directories that `changes` cannot watch are listed anew when their times have changed."""
 
-    def __init__(self, *, inotify: bool) -> None:
-        self._may_watch = inotify
-        self._inotify: watch.Inotify | None = None
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        changes.observe(self)
         self._listings: OrderedDict[tuple[int, int], _Listing] = OrderedDict()
         self._watches: dict[int, _Listing] = {}
 
@@ -66,7 +67,7 @@ class Listings:
         """
         info = os.stat(directory)
         who = info.st_dev, info.st_ino
-        self._catch_up()
+        self._changes.catch_up()
         listing = self._listings.get(who)
         if listing is None or not listing.is_good(info.st_mtime_ns, since):
             listing = self._listings[who] = self._list(directory)
@@ -74,31 +75,7 @@ class Listings:
         self._listings.move_to_end(who)
         return [name for start in starts for name in listing.beginning_with(start)]
 
-    def close(self) -> None:
-        if self._inotify is not None:
-            self._inotify.close()
-            self._inotify = None
-
-    def _list(self, directory: str) -> _Listing:
-        number = -1
-        if self._may_watch and not watch.is_remote(directory):
-            with contextlib.suppress(OSError):
-                if self._inotify is None:
-                    self._inotify = watch.Inotify()
-                number = self._inotify.add(directory, watch.NEW_ENTRY | watch.ONLYDIR)
-        listing = _Listing(directory, number)  # after the watch: what changes meanwhile is told
-        if number >= 0:
-            self._watches[number] = listing
-        return listing
-
-    def _catch_up(self) -> None:
-        events = self._inotify.read() if self._inotify is not None else []
-        while events:
-            for event in events:
-                self._handle(event)
-            events = self._inotify.read() if self._inotify is not None and len(events) >= watch.MANY else []
-
-    def _handle(self, event: watch.Event) -> None:
+    def note(self, event: watch.Event) -> None:
         if event.mask & watch.OVERFLOW:
             for each in self._listings.values():
                 self._unwatch(each)
@@ -111,8 +88,18 @@ class Listings:
             listing.watch = -1
         elif event.mask & (watch.CREATE | watch.MOVED_TO):
             listing.add(event.name)
-        else:
+        elif event.mask & watch.NEW_ENTRY:
             listing.remove(event.name)
+
+    def _list(self, directory: str) -> _Listing:
+        number = -1
+        if not watch.is_remote(directory):
+            with contextlib.suppress(OSError):
+                number = self._changes.watch_directory(directory)
+        listing = _Listing(directory, number)  # after the watch: what changes meanwhile is told
+        if number >= 0:
+            self._watches[number] = listing
+        return listing
 
     def _trim(self) -> None:
         """Forget those that were not asked for longest, but for the last one."""
@@ -126,7 +113,7 @@ class Listings:
         return len(listing.names)
 
     def _unwatch(self, listing: _Listing) -> None:
-        if listing.watch >= 0 and self._inotify is not None:
+        if listing.watch >= 0:
             self._watches.pop(listing.watch, None)
-            self._inotify.remove(listing.watch)
+            self._changes.unwatch_directory(listing.watch)
             listing.watch = -1

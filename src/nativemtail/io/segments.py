@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from nativemtail import plainfile
@@ -126,8 +126,8 @@ class SegmentDirectory:
         self._done: set[Entry] = set()
         self._refused: dict[Entry, str] = {}
         """Segments that could not be opened, and what was said of them."""
-        self._inotify: watch.Inotify | None = None
-        self._watched = False
+        self._changes = context.changes
+        self._watch = -1
         self._problem = ""
         self._drained = False
 
@@ -146,8 +146,8 @@ class SegmentDirectory:
                     self._skip[entry] = info.st_size
         if self._context.settings.inotify:
             with contextlib.suppress(OSError):
-                self._inotify = watch.Inotify()
-                self._loop.add(self._inotify.fileno(), self._on_events)
+                self._changes.start(self._loop)
+        self._changes.observe(self)
         self._find()
         self._sweep()
 
@@ -192,10 +192,7 @@ class SegmentDirectory:
         for segment in self._open.values():
             segment.close()
         self._open.clear()
-        if self._inotify is not None:
-            self._loop.remove(self._inotify.fileno())
-            self._inotify.close()
-            self._inotify = None
+        self._changes.unwatch_directory(self._watch)
         self._context.release(self.source)
 
     # Segments
@@ -296,28 +293,25 @@ class SegmentDirectory:
 
     def _find(self) -> None:
         """Watch the directory; as long as that cannot be done, look often."""
-        self._watched = False
-        if self._inotify is not None and not watch.is_remote(self._directory):
+        self._changes.unwatch_directory(self._watch)
+        self._watch = -1
+        if not watch.is_remote(self._directory):
             with contextlib.suppress(OSError):
-                self._inotify.add(self._directory, _EVENTS)
-                self._watched = True
+                self._watch = self._changes.watch_directory(self._directory, _EVENTS)
         self._look()
         self._loop.queue(self)
-        if not self._watched:
+        if self._watch < 0:
             self._loop.after(self._context.settings.poll_interval, self._find)
 
-    def _on_events(self, events: int) -> None:
-        assert self._inotify is not None
-        self._handle(self._inotify.read())
-        self._loop.queue(self)
-
-    def _handle(self, events: Iterable[watch.Event]) -> None:
-        look = lost = False
-        for event in events:
-            look |= bool(event.mask & (watch.NEW_ENTRY | watch.OVERFLOW))
-            lost |= not event.name and bool(event.mask & _LOST)
-        if lost and self._watched:
+    def note(self, event: watch.Event) -> None:
+        """Look, in the loop, at what changed."""
+        is_overflow = bool(event.mask & watch.OVERFLOW)
+        if event.watch != self._watch and not is_overflow:
+            return
+        if not event.name and event.mask & _LOST:
             # What gets this name next is another directory.
-            self._find()
-        elif look:
-            self._look()
+            self._watch = -1
+            self._loop.after(0, self._find)
+        elif event.mask & watch.NEW_ENTRY or is_overflow:
+            self._loop.after(0, self._look)
+        self._loop.queue(self)

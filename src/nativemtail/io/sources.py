@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from nativemtail.io.changes import Changes
 from nativemtail.io.content import Content
 from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
 from nativemtail.io.listing import Listings
@@ -34,21 +35,6 @@ class Sink(Protocol):
         """No more lines of this source."""
 
 
-class Holder(Protocol):
-    """A thread that holds new files of directories, so that they can be read though they are gone (_core.Lookout)."""
-
-    def fileno(self) -> int:
-        """Readable when there may be something to take."""
-
-    def watch(self, directory: str, pieces: list[str]) -> None:
-        """Hold names that begin and end with the first and last piece and have the others between; OSError."""
-
-    def take(self) -> list[tuple[str, int]]:
-        """Paths and descriptors for what they named when they appeared, in that order; the caller closes these."""
-
-    def close(self) -> None: ...
-
-
 class SourceError(Exception):
     """A source that cannot be had at start-up; the text is for the user."""
 
@@ -60,15 +46,13 @@ class Settings:
     `inotify` False polls everything.  `linger`: so long without a write, and a rotated file is left.  `flush`: so long
     without a write, and its unterminated last line counts as one.  `sweep`: how often everything is looked at again
     where inotify works.  `max_clients`: connections of all stream sources, half of them from one address; fewer where
-    few files may be open.  `ignore` tells base names that are not read.  `lookout` makes a `Holder`; without one, a
-    file that is deleted or replaced while a block of lines is worked on may be missed.  `drain`: longest time to read
-    on after the stop.  `socket_mode`: of Unix sockets.
+    few files may be open.  `ignore` tells base names that are not read.  `drain`: longest time to read on after the
+    stop.  `socket_mode`: of Unix sockets.
     """
 
     poll_interval: float = 0.25
     poll_log_interval: float = 0.25
     ignore: Callable[[str], object] | None = None
-    lookout: Callable[[], Holder] | None = None
     max_line_length: int = MAX_LINE_LENGTH
     inotify: bool = True
     linger: float = 5.0
@@ -158,7 +142,8 @@ class Context:
         # At once what a line of the greatest length needs: untouched pages cost nothing.
         self.buffer.reserve(settings.max_line_length + READ_SIZE)
         self.tail = bytearray(TAIL)
-        self.listings = Listings(inotify=settings.inotify)
+        self.changes = Changes()
+        self.listings = Listings(self.changes)
 
     def hold(self, name: str) -> Source:
         """The source of that name, opened in the sink unless it is; `release` it as often as it was held."""

@@ -209,7 +209,7 @@ class Tailer:
         self._segments.clear()
         if self._discovery is not None:
             self._discovery.close()
-        self._context.listings.close()
+        self._context.changes.close()
         self._loop.close()
 
 

@@ -1,12 +1,12 @@
-"""inotify, bound to libc, and the question whether it can be relied on for a directory or file."""
+"""inotify, and the question whether it can be relied on for a directory or file."""
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
-import struct
 from typing import NamedTuple
+
+from nativemtail._core import FileWatcher
 
 MODIFY = 0x2
 ATTRIB = 0x4
@@ -21,6 +21,7 @@ UNMOUNT = 0x2000
 OVERFLOW = 0x4000
 IGNORED = 0x8000
 ONLYDIR = 0x1000000
+MASK_ADD = 0x20000000
 ISDIR = 0x40000000
 
 NEW_ENTRY = CREATE | MOVED_TO | MOVED_FROM | DELETE
@@ -29,10 +30,8 @@ NEW_ENTRY = CREATE | MOVED_TO | MOVED_FROM | DELETE
 FILE_EVENTS = MODIFY | ATTRIB | MOVE_SELF | DELETE_SELF
 DIRECTORY_EVENTS = CREATE | MOVED_FROM | MOVED_TO | DELETE | ATTRIB | CLOSE_WRITE | DELETE_SELF | MOVE_SELF | ONLYDIR
 
-_HEADER = struct.Struct("iIII")
-_READ_SIZE = 64 * 1024
-MANY = _READ_SIZE // (_HEADER.size + 256)
-"""If `Inotify.read` gives fewer events than this, there were no more."""
+MANY = 4096
+"""If `Watcher.read` gives fewer events than this, nothing else has happened up to now."""
 
 _REMOTE = frozenset(
     {
@@ -56,26 +55,30 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Event(NamedTuple):
-    """What happened: `watch` as `Inotify.add` gave it, `name` the directory entry or empty."""
+    """What happened: `watch` as `Watcher.add` gave it, `name` the directory entry or empty.
+
+    `fd` is open (O_PATH) on what had the name when it appeared, if it was to be opened, else -1.
+    """
 
     watch: int
     mask: int
     cookie: int
     name: str
+    fd: int = -1
 
 
-class Inotify:
+class Watcher:
     """An inotify instance; `fileno()` is readable when there are events.  OSError when no more instances can be had."""
 
-    def __init__(self) -> None:
-        self._fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+    def __init__(self, *, thread: bool = True) -> None:
+        self._native = FileWatcher(thread=thread)
 
     def fileno(self) -> int:
-        return self._fd
+        return self._native.fileno()
 
     def add(self, path: str, mask: int) -> int:
         """Watch the inode that `path` names (links are followed); the same inode gives the same number again."""
-        return _checked(_libc.inotify_add_watch(self._fd, os.fsencode(path), ctypes.c_uint32(mask)))
+        return self._native.add(path, mask)
 
     def add_fd(self, fd: int, mask: int) -> int:
         """Watch the very inode that `fd` is open on, whatever its name is by now.  FileNotFoundError without /proc."""
@@ -83,25 +86,18 @@ class Inotify:
 
     def remove(self, watch: int) -> None:
         """Stop watching; a watch that the kernel has dropped already is no error."""
-        _libc.inotify_rm_watch(self._fd, ctypes.c_int(watch))
+        self._native.remove(watch)
+
+    def open_new(self, watch: int, directory: str, pieces: list[str]) -> None:
+        """Open what appears in a watched directory under a name that `pieces` let through (Glob.last).  OSError."""
+        self._native.open_new(watch, directory, pieces)
 
     def read(self) -> list[Event]:
         """The events that are there now, a bounded number of them."""
-        try:
-            data = os.read(self._fd, _READ_SIZE)
-        except BlockingIOError:
-            return []
-        events: list[Event] = []
-        at = 0
-        while at < len(data):
-            watch, mask, cookie, length = _HEADER.unpack_from(data, at)
-            at += _HEADER.size
-            events.append(Event(watch, mask, cookie, os.fsdecode(data[at : at + length].rstrip(b"\0"))))
-            at += length
-        return events
+        return [Event._make(event) for event in self._native.read(MANY)]
 
     def close(self) -> None:
-        os.close(self._fd)
+        self._native.close()
 
 
 def is_remote(path: str | int) -> bool:
@@ -114,10 +110,3 @@ def is_remote(path: str | int) -> bool:
         return False
     kind = ctypes.c_ulong.from_buffer(space).value & 0xFFFFFFFF
     return kind in _REMOTE
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        code = ctypes.get_errno() or errno.EINVAL
-        raise OSError(code, os.strerror(code))
-    return result

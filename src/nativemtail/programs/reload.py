@@ -41,7 +41,7 @@ class ProgramWatch:
         self._path = path
         self._changed = changed
         self._directory = path if os.path.isdir(path) else os.path.dirname(path) or "."
-        self._inotify: watch.Inotify | None = None
+        self._inotify: watch.Watcher | None = None
         self._watches: set[int] = set()
         self._first = 0.0
         self._last = 0.0
@@ -52,7 +52,7 @@ class ProgramWatch:
     def start(self) -> None:
         """What changes from now on counts."""
         with contextlib.suppress(OSError):
-            self._inotify = watch.Inotify()
+            self._inotify = watch.Watcher(thread=False)
             self._loop.add(self._inotify.fileno(), self._on_events)
         self._watch()
         self._seen = self._signature()

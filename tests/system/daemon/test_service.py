@@ -310,7 +310,7 @@ def with_threads(limit: int, user: int) -> tuple[str, ...]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 @pytest.mark.parametrize("limit", [7, 8, 9])
 def test_pages_need_no_further_thread(limit: int, place: Place) -> None:
-    """Threads: main, messages, lookout, reload, tail, http, two that make pages, disk-space; the user has no others."""
+    """Threads: main, messages, watcher, reload, tail, http, two that make pages, disk-space; the user has no others."""
     (place.logs / "a.log").touch()
     prefix = with_threads(limit, 200_000 + os.getpid())
     daemon = place.start("--cache_dir", "none", prefix=prefix, environment={"HOME": "/nonexistent"})

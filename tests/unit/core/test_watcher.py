@@ -1,4 +1,4 @@
-"""Files that are held from the moment they appear."""
+"""inotify's events, and files that are open from the moment they appear."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from nativemtail._core import Lookout
+from nativemtail._core import FileWatcher
+from nativemtail.io import watch
 
 ANY = ["", ""]
+MANY = 4096
 
 WRITER = """
 import os, sys, time
@@ -29,73 +31,81 @@ for number in range(9):
 
 
 @pytest.fixture
-def lookout() -> Iterator[Lookout]:
-    lookout = Lookout()
-    yield lookout
-    lookout.close()
+def watcher() -> Iterator[FileWatcher]:
+    watcher = FileWatcher()
+    yield watcher
+    watcher.close()
 
 
-def taken(lookout: Lookout, count: int) -> list[tuple[str, bytes]]:
+def hold(watcher: FileWatcher, directory: Path, pieces: list[str]) -> int:
+    """Watch `directory` and open what appears in it."""
+    number = watcher.add(str(directory), watch.DIRECTORY_EVENTS)
+    watcher.open_new(number, str(directory), pieces)
+    return number
+
+
+def taken(watcher: FileWatcher, count: int) -> list[tuple[str, bytes]]:
     """Names and contents of the next files."""
     found: list[tuple[str, bytes]] = []
     end = time.monotonic() + 10
     while len(found) < count:
         assert time.monotonic() < end, found
-        select.select([lookout.fileno()], [], [], 1)
-        for path, held in lookout.take():
-            with open(f"/proc/self/fd/{held}", "rb") as file:
-                found.append((os.path.basename(path), file.read()))
-            os.close(held)
+        select.select([watcher.fileno()], [], [], 1)
+        for _, _, _, name, held in watcher.read(MANY):
+            if held >= 0:
+                with open(f"/proc/self/fd/{held}", "rb") as file:
+                    found.append((name, file.read()))
+                os.close(held)
     return found
 
 
-def test_what_is_gone_can_be_read(tmp_path: Path, lookout: Lookout) -> None:
-    lookout.watch(str(tmp_path), ANY)
+def test_what_is_gone_can_be_read(tmp_path: Path, watcher: FileWatcher) -> None:
+    hold(watcher, tmp_path, ANY)
     path = tmp_path / "a\udcff"
     for number in range(3):
         path.write_bytes(b"%d" % number)
-        assert taken(lookout, 1) == [(path.name, b"%d" % number)]
+        assert taken(watcher, 1) == [(path.name, b"%d" % number)]
         path.unlink()
     held = tmp_path / "held"
     held.write_bytes(b"x")
-    select.select([lookout.fileno()], [], [], 10)
+    select.select([watcher.fileno()], [], [], 10)
     held.unlink()
     held.write_bytes(b"y")
-    assert taken(lookout, 2) == [("held", b"x"), ("held", b"y")]
+    assert taken(watcher, 2) == [("held", b"x"), ("held", b"y")]
 
 
-def test_renames_links_and_directories(tmp_path: Path, lookout: Lookout) -> None:
+def test_renames_links_and_directories(tmp_path: Path, watcher: FileWatcher) -> None:
     (tmp_path / "old").write_bytes(b"old")
-    lookout.watch(str(tmp_path), ANY)
+    hold(watcher, tmp_path, ANY)
     (tmp_path / "folder").mkdir()
     (tmp_path / "old").rename(tmp_path / "new")
     (tmp_path / "link").symlink_to("new")
-    assert taken(lookout, 2) == [("new", b"old"), ("link", b"old")]
+    assert taken(watcher, 2) == [("new", b"old"), ("link", b"old")]
 
 
-def test_the_writer_of_a_pipe_is_not_let_in(tmp_path: Path, lookout: Lookout) -> None:
-    lookout.watch(str(tmp_path), ANY)
+def test_the_writer_of_a_pipe_is_not_let_in(tmp_path: Path, watcher: FileWatcher) -> None:
+    hold(watcher, tmp_path, ANY)
     os.mkfifo(tmp_path / "pipe")
-    select.select([lookout.fileno()], [], [], 10)
+    select.select([watcher.fileno()], [], [], 10)
     with pytest.raises(OSError, match="No such device"):
         os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK)
-    [(_, held)] = lookout.take()
+    [held] = [held for *_, held in watcher.read(MANY) if held >= 0]
     os.close(held)
 
 
-def test_it_holds_a_bounded_number(tmp_path: Path, lookout: Lookout) -> None:
-    lookout.watch(str(tmp_path), ANY)
+def test_it_holds_a_bounded_number(tmp_path: Path, watcher: FileWatcher) -> None:
+    hold(watcher, tmp_path, ANY)
     before = len(os.listdir("/proc/self/fd"))
-    for number in range(2 * Lookout.HELD):
+    for number in range(2 * FileWatcher.HELD):
         (tmp_path / str(number)).touch()
     end = time.monotonic() + 10
-    while len(os.listdir("/proc/self/fd")) < before + Lookout.HELD:
+    while len(os.listdir("/proc/self/fd")) < before + FileWatcher.HELD:
         assert time.monotonic() < end
     time.sleep(0.05)
-    assert len(os.listdir("/proc/self/fd")) == before + Lookout.HELD
-    lookout.close()
+    assert len(os.listdir("/proc/self/fd")) == before + FileWatcher.HELD
+    watcher.close()
     assert len(os.listdir("/proc/self/fd")) < before
-    assert lookout.take() == []
+    assert watcher.read(MANY) == []
 
 
 @pytest.mark.parametrize(
@@ -108,38 +118,103 @@ def test_it_holds_a_bounded_number(tmp_path: Path, lookout: Lookout) -> None:
         (["app.log", "log"], []),
     ],
 )
-def test_only_names_that_match_are_held(pieces: list[str], names: list[str], tmp_path: Path, lookout: Lookout) -> None:
+def test_only_names_that_match_are_held(
+    pieces: list[str], names: list[str], tmp_path: Path, watcher: FileWatcher
+) -> None:
     """Others would fill its places."""
-    lookout.watch(str(tmp_path), pieces)
-    lookout.watch(str(tmp_path), pieces)
-    lookout.watch(str(tmp_path), ["end"])
-    for _ in range(Lookout.HELD):
+    hold(watcher, tmp_path, pieces)
+    hold(watcher, tmp_path, pieces)
+    hold(watcher, tmp_path, ["end"])
+    for _ in range(FileWatcher.HELD):
         (tmp_path / "other").touch()
         (tmp_path / "other").unlink()
     for name in ("app.log", "app-x.log", "app1.log1.log", "app.log.1", "log", "ap.txt", "end"):
         (tmp_path / name).touch()
-    assert [name for name, _ in taken(lookout, len(names) + 1)] == [*names, "end"]
+    assert [name for name, _ in taken(watcher, len(names) + 1)] == [*names, "end"]
 
 
-def test_a_directory_that_goes_and_one_that_is_none(tmp_path: Path, lookout: Lookout) -> None:
+def test_a_directory_that_goes_and_one_that_is_none(tmp_path: Path, watcher: FileWatcher) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    lookout.watch(str(folder), ANY)
+    hold(watcher, folder, ANY)
     folder.rmdir()
     with pytest.raises(FileNotFoundError):
-        lookout.watch(str(folder), ANY)
+        hold(watcher, folder, ANY)
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
-        lookout.watch(str(tmp_path / "file"), ANY)
+        hold(watcher, tmp_path / "file", ANY)
     folder.mkdir()
-    lookout.watch(str(folder), ANY)
+    hold(watcher, folder, ANY)
     (folder / "a").write_bytes(b"a")
-    assert taken(lookout, 1) == [("a", b"a")]
+    assert taken(watcher, 1) == [("a", b"a")]
 
 
-def test_it_does_not_wait_for_the_interpreter(tmp_path: Path, lookout: Lookout) -> None:
+def test_events_are_those_up_to_now_in_order(tmp_path: Path, watcher: FileWatcher) -> None:
+    """Whoever reads them knows all that has happened before, without waiting for the thread."""
+    number = watcher.add(str(tmp_path), watch.DIRECTORY_EVENTS)
+    path, other = tmp_path / "a", tmp_path / "b"
+    for _ in range(200):
+        path.touch()
+        path.rename(other)
+        other.unlink()
+        told = [(event[0], event[1], event[3]) for event in watcher.read(MANY) if event[1] & watch.NEW_ENTRY]
+        masks = [(watch.CREATE, "a"), (watch.MOVED_FROM, "a"), (watch.MOVED_TO, "b"), (watch.DELETE, "b")]
+        assert told == [(number, mask, name) for mask, name in masks]
+
+
+def test_they_are_read_in_pieces(tmp_path: Path, watcher: FileWatcher) -> None:
+    watcher.add(str(tmp_path), watch.CREATE)
+    for number in range(10):
+        (tmp_path / str(number)).touch()
+    pieces = [[event[3] for event in watcher.read(4)] for _ in range(3)]
+    assert pieces == [["0", "1", "2", "3"], ["4", "5", "6", "7"], ["8", "9"]]
+
+
+def test_a_file_that_is_written_often_is_told_of_once(tmp_path: Path, watcher: FileWatcher) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in files:
+        file.touch()
+    numbers = [watcher.add(str(file), watch.FILE_EVENTS) for file in files]
+    with files[0].open("ab", buffering=0) as one, files[1].open("ab", buffering=0) as other:
+        for _ in range(1000):
+            one.write(b"x")
+            other.write(b"x")
+    assert [event[:2] for event in watcher.read(MANY)] == [(number, watch.MODIFY) for number in numbers]
+    with files[1].open("ab", buffering=0) as other:
+        other.write(b"x")
+    assert [event[:2] for event in watcher.read(MANY)] == [(numbers[1], watch.MODIFY)]
+
+
+def test_more_events_than_it_keeps(tmp_path: Path, watcher: FileWatcher) -> None:
+    """The last event says that some are missing."""
+    watcher.add(str(tmp_path), watch.CREATE | watch.DELETE)
+    end = time.monotonic() + 60
+    file = tmp_path / "a"
+    for _ in range(FileWatcher.EVENTS):
+        file.touch()
+        file.unlink()
+        assert time.monotonic() < end
+    events = watcher.read(4 * FileWatcher.EVENTS)
+    assert events[-1][:2] == (-1, watch.OVERFLOW)
+    assert len(events) <= FileWatcher.EVENTS + 1
+
+
+def test_without_a_thread(tmp_path: Path) -> None:
+    watcher = FileWatcher(thread=False)
+    hold(watcher, tmp_path, ANY)
+    assert watcher.read(MANY) == []
+    (tmp_path / "a").touch()
+    assert select.select([watcher.fileno()], [], [], 10)[0]
+    assert [name for _, mask, _, name, _ in watcher.read(1) if mask == watch.CREATE] == ["a"]
+    watcher.close()
+    assert watcher.read(MANY) == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        watcher.add(str(tmp_path), watch.CREATE)
+
+
+def test_it_does_not_wait_for_the_interpreter(tmp_path: Path, watcher: FileWatcher) -> None:
     """While C code keeps the GIL."""
-    lookout.watch(str(tmp_path), ANY)
+    hold(watcher, tmp_path, ANY)
     path = tmp_path / "a"
     with subprocess.Popen([sys.executable, "-S", "-c", WRITER, str(path)], stdin=subprocess.PIPE) as writer:
         assert writer.stdin is not None
@@ -147,13 +222,13 @@ def test_it_does_not_wait_for_the_interpreter(tmp_path: Path, lookout: Lookout) 
         writer.stdin.flush()
         while writer.poll() is None:
             pow(3, 500_000)  # keeps it for longer than a file lives
-    assert taken(lookout, 9) == [("a", b"%d" % number) for number in range(9)]
+    assert taken(watcher, 9) == [("a", b"%d" % number) for number in range(9)]
 
 
-def test_its_thread_leaves_signals_alone(lookout: Lookout) -> None:
+def test_its_thread_leaves_signals_alone(watcher: FileWatcher) -> None:
     def masks() -> list[int]:
         tasks = Path("/proc/self/task").iterdir()
-        statuses = [(task / "status").read_text() for task in tasks if (task / "comm").read_text() == "lookout\n"]
+        statuses = [(task / "status").read_text() for task in tasks if (task / "comm").read_text() == "file-watcher\n"]
         return [int(status.split("SigBlk:")[1].split()[0], 16) for status in statuses]
 
     end = time.monotonic() + 10
@@ -164,18 +239,18 @@ def test_its_thread_leaves_signals_alone(lookout: Lookout) -> None:
 
 NICENESS = """
 import os, sys
-from nativemtail._core import Lookout
+from nativemtail._core import FileWatcher
 os.setpriority(os.PRIO_PROCESS, 0, int(sys.argv[1]))
-lookout = Lookout()
+watcher = FileWatcher()
 name = ""
-while name != "lookout":
+while name != "file-watcher":
     for thread in os.listdir("/proc/self/task"):
         with open(f"/proc/self/task/{thread}/comm") as file:
             name = file.read().strip()
-        if name == "lookout":
+        if name == "file-watcher":
             print(os.getpriority(os.PRIO_PROCESS, int(thread)))
             break
-lookout.close()
+watcher.close()
 """
 
 

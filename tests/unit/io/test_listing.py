@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
@@ -13,6 +14,7 @@ import pytest
 from rig import Rig, append
 
 from nativemtail.io import listing, watch
+from nativemtail.io.changes import Changes
 from nativemtail.io.listing import Listings
 from nativemtail.io.sources import Settings
 
@@ -21,9 +23,10 @@ QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0
 
 @pytest.fixture
 def listings() -> Iterator[Listings]:
-    made = Listings(inotify=True)
-    yield made
-    made.close()
+    changes = Changes()
+    changes.start()
+    yield Listings(changes)
+    changes.close()
 
 
 @pytest.fixture
@@ -73,22 +76,26 @@ def test_without_events(trouble: str, tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if trouble == "no instance":
-        monkeypatch.setattr(watch.Inotify, "__init__", refuse)
+        monkeypatch.setattr(watch.Watcher, "__init__", refuse)
     elif trouble == "no watch":
-        monkeypatch.setattr(watch.Inotify, "add", refuse)
+        monkeypatch.setattr(watch.Watcher, "add", refuse)
     elif trouble == "remote":
         monkeypatch.setattr(watch, "is_remote", lambda path: True)
     elif trouble == "overflow":
-        monkeypatch.setattr(watch.Inotify, "read", lambda self: [watch.Event(-1, watch.OVERFLOW, 0, "")])
-    made = Listings(inotify=trouble != "polling")
+        monkeypatch.setattr(watch.Watcher, "read", lambda self: [watch.Event(-1, watch.OVERFLOW, 0, "")])
+    changes = Changes()
+    if trouble != "polling":
+        with contextlib.suppress(OSError):
+            changes.start()
+    made = Listings(changes)
     for number in range(5):
         (tmp_path / f"log.{number}").touch()
         assert len(made.beginning_with(str(tmp_path), "log.")) == number + 1
-    made.close()
+    changes.close()
 
 
 def test_a_directory_is_not_listed_all_the_time(tmp_path: Path, listed: list[str]) -> None:
-    made = Listings(inotify=False)
+    made = Listings(Changes())
     for turn in range(5):
         (tmp_path / f"log.{turn}").touch()
         os.utime(tmp_path, (turn, turn))

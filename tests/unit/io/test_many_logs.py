@@ -71,9 +71,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def lose_events(monkeypatch: pytest.MonkeyPatch, lost: list[bool]) -> None:
     """inotify's queue overflows as long as `lost` has something in it."""
-    real = watch.Inotify.read
+    real = watch.Watcher.read
 
-    def read(self: watch.Inotify) -> list[watch.Event]:
+    def read(self: watch.Watcher) -> list[watch.Event]:
         events = real(self)
         if lost and events:
             while real(self):
@@ -81,7 +81,7 @@ def lose_events(monkeypatch: pytest.MonkeyPatch, lost: list[bool]) -> None:
             return [watch.Event(-1, watch.OVERFLOW, 0, "")]
         return events
 
-    monkeypatch.setattr(watch.Inotify, "read", read)
+    monkeypatch.setattr(watch.Watcher, "read", read)
 
 
 def cost(directory: Path, number: int, rotate: Callable[[Path], None], settings: Settings, calls: Counter[str]) -> None:

@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 from rig import Rig, append
 
-from nativemtail._core import Lookout
 from nativemtail.io.follow import FileReader
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
 POLLING = replace(QUICK, inotify=False)
-WATCHING = replace(QUICK, lookout=Lookout)
 
 
 @pytest.fixture
@@ -32,7 +30,7 @@ def replace_by(log: Path, text: bytes) -> None:
     new.rename(log)
 
 
-@pytest.mark.parametrize("settings", [QUICK, WATCHING, POLLING], ids=["inotify", "lookout", "polling"])
+@pytest.mark.parametrize("settings", [QUICK, POLLING], ids=["inotify", "polling"])
 def test_a_longer_copy_of_itself(log: Path, settings: Settings) -> None:
     old = b"".join(b"from before the start %d\n" % number for number in range(200))
     log.write_bytes(old)
@@ -65,7 +63,7 @@ LONG = b"".join(b"from before the start %d\n" % number for number in range(400))
 PAUSES = [0.0, 0.07, 0.3]
 
 
-@pytest.mark.parametrize("settings", [WATCHING, POLLING], ids=["lookout", "polling"])
+@pytest.mark.parametrize("settings", [QUICK, POLLING], ids=["inotify", "polling"])
 @pytest.mark.parametrize(("backup", "keep"), [("~", False), (".bak", False), ("~", True)])
 @pytest.mark.parametrize("pause", PAUSES)
 def test_saved_by_an_editor(log: Path, settings: Settings, backup: str, keep: bool, pause: float) -> None:
@@ -92,7 +90,7 @@ def test_it_outgrows_the_old_one_while_they_are_compared(log: Path, monkeypatch:
 
     monkeypatch.setattr(FileReader, "holds", holds)
     log.write_bytes(LONG)
-    with Rig(log, settings=replace(WATCHING, linger=5)) as rig:
+    with Rig(log, settings=replace(QUICK, linger=5)) as rig:
         append(log, b"1\n")
         rig.expect([b"1"])
         log.rename(f"{log}~")
@@ -104,14 +102,14 @@ def test_it_outgrows_the_old_one_while_they_are_compared(log: Path, monkeypatch:
 @pytest.mark.parametrize("pause", PAUSES)
 def test_edited_in_the_middle_is_another_log(log: Path, pause: float) -> None:
     log.touch()
-    with Rig(log, settings=replace(WATCHING, linger=5)) as rig:
+    with Rig(log, settings=replace(QUICK, linger=5)) as rig:
         append(log, b"1\n2\n3\n")
         rig.expect([b"1", b"2", b"3"])
         save(log, b"1\nX\n3\n4\n", pause=pause)
         rig.expect([b"1", b"2", b"3", b"1", b"X", b"3", b"4"])
 
 
-@pytest.mark.parametrize("settings", [WATCHING, POLLING], ids=["lookout", "polling"])
+@pytest.mark.parametrize("settings", [QUICK, POLLING], ids=["inotify", "polling"])
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "deleted"])
 def test_a_log_that_begins_like_the_last(log: Path, keep: bool, settings: Settings) -> None:
     """A job that always writes the same: its log is renamed, and perhaps deleted, before the next run."""
@@ -131,7 +129,7 @@ def test_a_log_that_begins_like_the_last(log: Path, keep: bool, settings: Settin
 def test_a_header_that_all_logs_have(log: Path) -> None:
     header = b"#Software: something\n#Fields: date time\n"
     log.touch()
-    with Rig(log, settings=replace(WATCHING, linger=5)) as rig:
+    with Rig(log, settings=replace(QUICK, linger=5)) as rig:
         append(log, header + b"1\n")
         rig.wait(lambda: rig.lines[-1:] == [b"1"])
         log.rename(f"{log}.1")
@@ -143,7 +141,7 @@ def test_a_header_that_all_logs_have(log: Path) -> None:
 
 def test_a_stop_while_it_is_unclear(log: Path) -> None:
     log.touch()
-    with Rig(log, settings=replace(WATCHING, linger=5)) as rig:
+    with Rig(log, settings=replace(QUICK, linger=5)) as rig:
         append(log, b"1\n2\n")
         rig.expect([b"1", b"2"])
         log.rename(f"{log}.1")
@@ -152,7 +150,7 @@ def test_a_stop_while_it_is_unclear(log: Path) -> None:
     assert rig.lines == [b"1", b"2", b"1"]
 
 
-@pytest.mark.parametrize("settings", [WATCHING, QUICK], ids=["lookout", "inotify"])
+@pytest.mark.parametrize("settings", [QUICK], ids=["inotify"])
 @pytest.mark.parametrize("way", ["renamed", "linked"])
 def test_the_old_one_is_kept(log: Path, settings: Settings, way: str) -> None:
     """As by `sed -i.bak`, `rsync --backup`, and snapshots that are made of hard links."""
@@ -172,7 +170,7 @@ def test_the_old_one_is_kept(log: Path, settings: Settings, way: str) -> None:
         rig.stays(rig.lines)
 
 
-@pytest.mark.parametrize("settings", [QUICK, WATCHING], ids=["inotify", "lookout"])
+@pytest.mark.parametrize("settings", [QUICK], ids=["inotify"])
 def test_a_short_one_with_an_unterminated_line(log: Path, settings: Settings) -> None:
     log.touch()
     with Rig(log, settings=settings) as rig:
@@ -186,7 +184,7 @@ def test_a_short_one_with_an_unterminated_line(log: Path, settings: Settings) ->
 
 def test_what_was_not_read_yet_is_read_once(log: Path) -> None:
     log.touch()
-    with Rig(log, settings=WATCHING) as rig:
+    with Rig(log, settings=QUICK) as rig:
         append(log, b"1\n")
         rig.expect([b"1"])
         rig.sink.may_scan.clear()
@@ -200,7 +198,7 @@ def test_what_was_not_read_yet_is_read_once(log: Path) -> None:
         rig.stays(rig.lines)
 
 
-@pytest.mark.parametrize("settings", [QUICK, WATCHING, POLLING], ids=["inotify", "lookout", "polling"])
+@pytest.mark.parametrize("settings", [QUICK, POLLING], ids=["inotify", "polling"])
 @pytest.mark.parametrize("way", ["rename", "delete"])
 def test_the_same_lines_again_count_again(way: str, log: Path, settings: Settings) -> None:
     """After a rotation a program may well write what it wrote before."""
@@ -217,7 +215,7 @@ def test_the_same_lines_again_count_again(way: str, log: Path, settings: Setting
 
 def test_another_text_in_its_place_is_read(log: Path) -> None:
     log.touch()
-    with Rig(log, settings=WATCHING) as rig:
+    with Rig(log, settings=QUICK) as rig:
         append(log, b"1\n2\n")
         rig.expect([b"1", b"2"])
         replace_by(log, b"1\n3\n4\n")

@@ -6,13 +6,11 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rig import Rig, append
 
-from nativemtail._core import Lookout
 from nativemtail.io import succession, watch
 from nativemtail.io.generations import Scheme, newer
 from nativemtail.io.lineage import Lineage
@@ -76,14 +74,11 @@ def rotate(log: Path, rotation: Callable[[Path, int], None], turns: int) -> list
     return [b"0", b"0", *(b"%d" % turn for turn in range(1, turns + 2))]
 
 
-@pytest.mark.parametrize("lookout", [None, Lookout], ids=["alone", "lookout"])
 @pytest.mark.parametrize("rotation", ROTATIONS)
-def test_stopped_while_a_log_is_renamed(
-    rotation: Callable[[Path, int], None], lookout: type[Lookout] | None, tmp_path: Path
-) -> None:
+def test_stopped_while_a_log_is_renamed(rotation: Callable[[Path, int], None], tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     log.touch()
-    with Rig(log, settings=replace(QUICK, lookout=lookout)) as rig:
+    with Rig(log, settings=QUICK) as rig:
         with stopped(rig, log):
             lines = rotate(log, rotation, TURNS)
         rig.expect(lines)
@@ -94,10 +89,10 @@ def test_stopped_while_a_log_is_renamed(
 def test_events_are_lost(
     rotation: Callable[[Path, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = watch.Inotify.read
+    real = watch.Watcher.read
     lost: list[bool] = []
 
-    def read(self: watch.Inotify) -> list[watch.Event]:
+    def read(self: watch.Watcher) -> list[watch.Event]:
         events = real(self)
         if lost and events:
             while real(self):
@@ -105,10 +100,10 @@ def test_events_are_lost(
             return [watch.Event(-1, watch.OVERFLOW, 0, "")]
         return events
 
-    monkeypatch.setattr(watch.Inotify, "read", read)
+    monkeypatch.setattr(watch.Watcher, "read", read)
     log = tmp_path / "app.log"
     log.touch()
-    with Rig(log, settings=replace(QUICK, lookout=Lookout)) as rig:
+    with Rig(log, settings=QUICK) as rig:
         with stopped(rig, log):
             lost.append(True)
             lines = rotate(log, rotation, TURNS)

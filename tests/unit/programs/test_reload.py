@@ -50,13 +50,13 @@ def observe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(reload, "_POLL", 0.05)
     if request.param == "polled":
 
-        def none_left() -> None:
+        def none_left(**options: bool) -> None:
             raise OSError(24, "Too many open files")
 
-        monkeypatch.setattr(watch, "Inotify", none_left)
+        monkeypatch.setattr(watch, "Watcher", none_left)
     elif request.param == "remote":
         monkeypatch.setattr(watch, "is_remote", lambda path: True)
-        monkeypatch.setattr(watch.Inotify, "read", lambda self: [os.read(self.fileno(), 4096), []][1])
+        monkeypatch.setattr(watch.Watcher, "read", lambda self: [os.read(self.fileno(), 4096), []][1])
     made: list[Observed] = []
 
     def make(path: Path) -> Observed:

@@ -1,0 +1,134 @@
+"""What changed: the events of all watched files and directories, in one order for everybody who needs them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from nativemtail.io import watch
+from nativemtail.io.loop import Loop
+from nativemtail.io.watch import Event, Watcher
+
+
+class Observer(Protocol):
+    def note(self, event: Event) -> None:
+        """An event was read; it is handled later."""
+
+
+class Changes:
+    """One inotify instance.  Observers see each event when it is read; `take` gives those that are to be handled.
+
+    Belongs to one thread.  Before `start`, and where inotify is not to be had, nothing can be watched.
+    """
+
+    def __init__(self) -> None:
+        self._watcher: Watcher | None = None
+        self._loop: Loop | None = None
+        self._handle: Callable[[], None] = self._drop
+        self._observers: list[Observer] = []
+        self._holders: Counter[int] = Counter()
+        self._waiting: list[Event] = []
+        self._is_due = False
+        self.is_all = True
+        """Whether the last `take` gave all that had happened."""
+
+    @property
+    def is_on(self) -> bool:
+        return self._watcher is not None
+
+    def observe(self, observer: Observer) -> None:
+        self._observers.append(observer)
+
+    def handled_by(self, handle: Callable[[], None]) -> None:
+        """The loop calls `handle` when there is something to `take`; without it only observers learn of events."""
+        self._handle = handle
+
+    def start(self, loop: Loop | None = None) -> None:
+        """Watch from now on.  OSError."""
+        if self._watcher is None:
+            self._watcher = Watcher()
+            self._loop = loop
+            if loop is not None:
+                loop.add(self._watcher.fileno(), lambda events: self._handle())
+
+    def close(self) -> None:
+        self._drop()
+        if self._watcher is not None:
+            if self._loop is not None:
+                self._loop.remove(self._watcher.fileno())
+            self._watcher.close()
+            self._watcher = None
+
+    def take(self) -> list[Event]:
+        """The events that were not taken yet; the caller closes their descriptors.  See `is_all`."""
+        self._read()
+        events, self._waiting = self._waiting, []
+        return events
+
+    def catch_up(self) -> None:
+        """Let the observers see all that has happened up to now."""
+        self._read()
+        while not self.is_all:
+            self._read()
+        if self._waiting and self._loop is not None and not self._is_due:
+            self._is_due = True  # the descriptor no longer tells of them
+            self._loop.after(0, self._deliver)
+
+    def watch_directory(self, path: str, mask: int = watch.DIRECTORY_EVENTS) -> int:
+        """The number of a watch, which as many have to give back as asked for it.  OSError."""
+        if self._watcher is None:
+            raise OSError
+        number = self._watcher.add(path, mask | watch.MASK_ADD)
+        self._holders[number] += 1
+        return number
+
+    def unwatch_directory(self, number: int) -> None:
+        if number in self._holders:
+            self._holders[number] -= 1
+            if not self._holders[number]:
+                del self._holders[number]
+                self.unwatch_file(number)
+
+    def open_new(self, number: int, directory: str, pieces: list[str]) -> None:
+        """Give the events of new names with these pieces a descriptor, as far as possible."""
+        if self._watcher is not None:
+            with contextlib.suppress(OSError):
+                self._watcher.open_new(number, directory, pieces)
+
+    def watch_open(self, fd: int) -> int:
+        """The number of a watch of an open file.  OSError: FileNotFoundError without /proc."""
+        if self._watcher is None:
+            raise OSError
+        return self._watcher.add_fd(fd, watch.FILE_EVENTS)
+
+    def watch_file(self, path: str) -> int:
+        if self._watcher is None:
+            raise OSError
+        return self._watcher.add(path, watch.FILE_EVENTS)
+
+    def unwatch_file(self, number: int) -> None:
+        if self._watcher is not None:
+            self._watcher.remove(number)
+
+    def _read(self) -> None:
+        events = self._watcher.read() if self._watcher is not None else []
+        self.is_all = len(events) < watch.MANY
+        for event in events:
+            if event.mask & watch.IGNORED:
+                self._holders.pop(event.watch, None)
+            for observer in self._observers:
+                observer.note(event)
+        self._waiting += events
+
+    def _drop(self) -> None:
+        for event in self.take():
+            if event.fd >= 0:
+                os.close(event.fd)
+
+    def _deliver(self) -> None:
+        self._is_due = False
+        if self._waiting:
+            self._handle()
