@@ -41,7 +41,7 @@ def engine_for(text: bytes, *, gated: bool = True) -> tuple[Engine, Store, list[
 
 def best(engine: Engine, block: bytes, rounds: int = ROUNDS) -> float:
     """Seconds of the processor for the block: on a busy machine the clock on the wall says little."""
-    source = engine.source("log")
+    source = engine.open("log")
     times = []
     for _ in range(rounds):
         start = time.thread_time()
@@ -54,7 +54,7 @@ def label_updates() -> dict[str, float]:
     """Updates a second with five labels and 100,000 series that are there, in random order."""
     engine, _, metrics = engine_for((PROGRAMS / "labels" / "labels.mtail").read_bytes())
     block = b"".join(islice(batches("labels"), 250))
-    engine.scan(engine.source("log"), block)
+    engine.scan(engine.open("log"), block)
     return {"label_updates_per_s": block.count(b"\n") / best(engine, block), "label_series": len(metrics[0])}
 
 
@@ -62,7 +62,7 @@ def scrape() -> dict[str, float]:
     """A million series: bytes each beside those of their labels, seconds for the Prometheus page."""
     engine, store, metrics = engine_for((PROGRAMS / "series" / "series.mtail").read_bytes())
     block = b"".join(islice(batches("series"), SERIES // 4096 + 1))
-    engine.scan(engine.source("log"), block)
+    engine.scan(engine.open("log"), block)
     count = len(metrics[0])
     times = []
     for _ in range(ROUNDS):
@@ -81,7 +81,7 @@ def hostile() -> dict[str, float]:
         short, long = (
             (text * (size // len(text)) + end + b"\n") * HOSTILE_LINES for size in (HOSTILE_BYTES, 2 * HOSTILE_BYTES)
         )
-        engine.scan(engine.source("log"), short)
+        engine.scan(engine.open("log"), short)
         times = [(best(engine, short, 1), best(engine, long, 1)) for _ in range(2 * ROUNDS)]
         quickest = [min(took) for took in zip(*times, strict=True)]
         ratios[pattern] = max(ratios.get(pattern, 0.0), quickest[1] / quickest[0])

@@ -165,7 +165,7 @@ def run() -> None:
                 store.add(metric)
         engine = Engine(store)
         engine.swap(Plan(plan.build(programs), zone=zone))
-        source = engine.source("log")
+        source = engine.open("log")
         log = b"".join(islice(batches(kind), 2))[:BYTES]
         for block in blocks(log):
             engine.scan(source, block)

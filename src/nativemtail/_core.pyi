@@ -251,21 +251,30 @@ class Profile:
 class Engine:
     """Runs a plan over blocks of lines, writing to the metrics that the plan names.
 
-    Its methods may be called from several threads; blocks run one after another.
+    Its methods may be called from several threads; blocks run one after another, first come, first served.  Who reads
+    counts, costs or errors waits for no block.
     """
 
     def __init__(self, store: Store) -> None: ...
     def swap(self, plan: Plan) -> None:
         """Make `plan` the running one, between two blocks."""
+    def exchange(
+        self, plan: Plan, old: Sequence[Metric], new: Sequence[Metric], inherit: Sequence[tuple[Metric, Metric]] = ...
+    ) -> None:
+        """`Store.replace` and `swap` between the same two blocks of lines.
+
+        Waits for the block that runs now, and for nobody who comes later.  Raises what `Store.replace` raises, and then
+        changes nothing.
+        """
     def begin(self, plan: Plan, program: int) -> None:
         """Run the `begin` blocks of a program once (spec successor.md §2.3).
 
         `plan` is the running one, or the one that `swap` is called with next, which then counts its run-time errors.
         """
-    def source(self, name: str) -> int:
+    def open(self, name: str) -> int:
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
-    def forget(self, source: int) -> None:
-        """Give the number back."""
+    def close(self, source: int) -> None:
+        """Give the number of a source back."""
     def scan(self, source: int, block: bytes | bytearray | memoryview, start: int = ..., end: int = ...) -> int:
         """Run every program over the lines in block[start:end]; the number of lines.
 
@@ -273,23 +282,17 @@ class Engine:
         """
     def faults(self) -> tuple[list[Fault], dict[str, int]]:
         """Run-time errors since the last call: the first hundred of each program, and how many more each had."""
-    def last_faults(self, seconds: float = ...) -> dict[str, Fault]:
-        """The last run-time error of each program of the running plan that had one.
-
-        Waits for the end of a block, at most `seconds`; raises TimeoutError.
-        """
+    def last_faults(self) -> dict[str, Fault]:
+        """The last run-time error of each program that had one since the engine was made."""
     def lines_total(self) -> int: ...
     def program_lines(self) -> dict[str, int]:
         """Lines handed to each program after its filter, since the engine was made."""
     def program_faults(self) -> dict[str, int]:
         """Run-time errors of each program since the engine was made."""
     def forget_programs(self, names: Iterable[str]) -> None:
-        """Drop the counts of programs that run no more."""
-    def profile(self, seconds: float = -1) -> Profile:
-        """What lines have cost since the running plan began to run; kept all the time.
-
-        Waits for the end of a block, at most so many seconds if they are not negative, then raises TimeoutError.
-        """
+        """Drop the counts and last errors of programs that run no more."""
+    def profile(self) -> Profile:
+        """What lines have cost since the running plan began to run; kept all the time."""
     def program_times(self) -> dict[str, tuple[list[int], float]]:
         """How long a program ran on a line, for the programs that ran: counts by range, and the sum in seconds.
 

@@ -101,7 +101,7 @@ class Session:
     def scan(self) -> None:
         lines = [mutate.line(self.random) for _ in range(self.random.choice((1, 5, 50, 400)))]
         block = self.random.choice([b"\n", b"\n", b"\r\n"]).join(lines) + self.random.choice([b"\n", b"", b"\r"])
-        source = self.engine.source(self.random.choice(["log", "/var/log/syslog", "é", "<init>", ""]))
+        source = self.engine.open(self.random.choice(["log", "/var/log/syslog", "é", "<init>", ""]))
         start = self.random.choice((0, 0, len(block) // 3))
         end = self.random.choice((-1, -1, len(block), start + (len(block) - start) // 2))
         with contextlib.suppress(ValueError):  # the source was forgotten by another thread
@@ -139,10 +139,10 @@ class Session:
         self.store.gc(random.choice((time.time_ns(), 2**63 - 1, 0)))
 
     def sources(self, random: Random) -> None:
-        number = self.engine.source(random.choice(["log", "é", *map(str, range(20))]))
+        number = self.engine.open(random.choice(["log", "é", *map(str, range(20))]))
         if random.random() < 0.5:
             with contextlib.suppress(ValueError):  # somebody was quicker
-                self.engine.forget(number)
+                self.engine.close(number)
 
     def faults(self, random: Random) -> None:
         kept, _ = self.engine.faults()

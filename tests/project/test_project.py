@@ -32,7 +32,6 @@ def test_checker_is_content(command: list[str]) -> None:
 MAY_IMPORT: dict[str, set[str]] = {
     "compiler": {"record"},
     "export": {"_core", "log"},
-    "feed": {"_core"},
     "gotext": set(),
     "http": {"_core", "export", "gotext", "log", "net", "plainfile", "telemetry"},
     "io": {"_core", "gotext", "log", "net", "plainfile", "record"},
@@ -40,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "net": {"log"},
     "options": set(),
     "plainfile": set(),
-    "programs": {"_core", "compiler", "feed", "gotext", "io", "log", "options", "plainfile", "record", "telemetry"},
+    "programs": {"_core", "compiler", "gotext", "io", "log", "options", "plainfile", "record", "telemetry"},
     "record": set(),
     "telemetry": {"_core", "compiler", "gotext", "log"},
 }

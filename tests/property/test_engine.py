@@ -129,7 +129,7 @@ def test_block_sizes_change_nothing(batch: list[Case], sizes: list[int]) -> None
     lines = [line.lstrip(b"\0") for line in lines]  # which a reader drops
 
     def in_reads(machine: Machine, lines: Sequence[bytes]) -> None:
-        number = machine.engine.source(LOG)
+        number = machine.engine.open(LOG)
         reader = LineReader(lambda block, start, end: machine.engine.scan(number, block, start, end))
         source, buffer, at = io.BytesIO(joined(lines)), Buffer(), 0
         count: int | None = 1

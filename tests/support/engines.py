@@ -43,7 +43,7 @@ class Machine:
         self.store.replace((), metrics_of(self.loaded))
         self.plan = make_plan(self.loaded, gated=gated, jit=jit)
         self.engine.swap(self.plan)
-        self.source = self.engine.source("log")
+        self.source = self.engine.open("log")
 
     def feed(self, block: bytes) -> int:
         return self.engine.scan(self.source, block)

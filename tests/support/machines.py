@@ -86,7 +86,7 @@ class Machine:
         self.engine.swap(self.plan)
 
     def scan(self, block: bytes, source: str = LOG) -> None:
-        self.engine.scan(self.engine.source(source), block)
+        self.engine.scan(self.engine.open(source), block)
 
     def collect(self) -> None:
         for fault in self.engine.faults()[0]:

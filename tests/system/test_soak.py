@@ -118,9 +118,9 @@ def test_sources_that_come_and_go() -> None:
 
     def turnover(count: int) -> None:
         for number in range(count):
-            source = machine.engine.source(f"/var/log/containers/{number}.log")
+            source = machine.engine.open(f"/var/log/containers/{number}.log")
             machine.engine.scan(source, b"x\n")
-            machine.engine.forget(source)
+            machine.engine.close(source)
 
     turnover(10_000)
     before = resident()

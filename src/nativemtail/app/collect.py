@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import operator
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nativemtail._core import Engine, Fault, Profile, Store
+from nativemtail._core import Engine, Profile, Store
 from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
 from nativemtail.io.tailer import Tailer
 from nativemtail.log import Log
@@ -22,9 +21,6 @@ LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0
 """So many run-time errors of each program are logged in so many seconds, the rest as a number."""
 
-ENGINE_SECONDS = 0.25
-"""How long a page waits for the end of a block."""
-
 LIMITS = ("open_files", "watches", "events", "partial_memory")
 
 
@@ -34,22 +30,13 @@ class ProgramStates:
     def __init__(self, programs: Programs, *, log_faults: bool) -> None:
         self._programs = programs
         self._faults = FaultLog(programs, logged=log_faults, limit=LOGGED_FAULTS, period=FAULT_PERIOD)
-        self._last: dict[str, Fault] = {}
-        self._running: dict[str, Fault] = {}
         self._lock = threading.Lock()
         self._reasons: tuple[list[Any], list[Reasons]] = [], []
-        self._measured: Profile | None = None
 
     def collect(self) -> None:
         """Fetch and log the engine's run-time errors; from any thread."""
         with self._lock:
             self._faults.collect()
-
-    def remember(self) -> None:
-        """Keep the last errors of the programs that are about to give way; waits for nobody."""
-        known = self._programs.status
-        last = self._last | self._programs.engine.last_faults()
-        self._last = {name: fault for name, fault in last.items() if name in known}
 
     def summarise(self) -> None:
         """Log how many errors were not logged one by one."""
@@ -60,7 +47,7 @@ class ProgramStates:
         """`faults`: with what is wrong with them while they run."""
         engine = self._programs.engine
         warnings = self._programs.warnings() if faults else {}
-        last = self._last_faults() if faults else {}
+        last = engine.last_faults() if faults else {}
         lines, errors = engine.program_lines(), engine.program_faults()
         return [
             ProgramState(
@@ -78,17 +65,11 @@ class ProgramStates:
             for name, status in sorted(self._programs.status.copy().items())
         ]
 
-    def _last_faults(self) -> dict[str, Fault]:
-        """Those known last if the engine is busy."""
-        with contextlib.suppress(TimeoutError):
-            self._running = self._programs.engine.last_faults(ENGINE_SECONDS)
-        return self._last | self._running
-
     def dump(self, name: str) -> str | None:
         return self._programs.dump(name)
 
     def costs(self) -> Costs:
-        measured = self._measure()
+        measured = self._programs.engine.profile()
         # Programs may change meanwhile: then what both know is shown.
         programs = [_program_cost(why, measured) for why in self._explained() if why.program in measured.programs]
         return Costs(
@@ -111,12 +92,6 @@ class ProgramStates:
                 explained = [_explain_alone(program) for program in running]
             self._reasons = running, explained
         return explained
-
-    def _measure(self) -> Profile:
-        """What was measured last if the engine is busy."""
-        with contextlib.suppress(TimeoutError):
-            self._measured = self._programs.engine.profile(ENGINE_SECONDS)
-        return self._measured or self._programs.engine.profile()
 
 
 def _explain_alone(program: Any) -> Reasons:

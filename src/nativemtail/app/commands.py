@@ -69,7 +69,7 @@ def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:
         store.add(metric)
     engine = Engine(store)
     engine.swap(Plan(plan.build(loaded), zone=TimeZone(zones.load(""))))
-    reader = LineReader(partial(engine.scan, engine.source(log)))
+    reader = LineReader(partial(engine.scan, engine.open(log)))
     try:
         deque(read_to_end(log, reader, Buffer()), maxlen=0)
     except (OSError, Corrupt) as error:

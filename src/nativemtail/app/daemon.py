@@ -24,7 +24,6 @@ from nativemtail.app.collect import LineStates, ProgramStates, SourceStates
 from nativemtail.app.ignore import BadIgnore, ignore
 from nativemtail.app.outbox import dropped, write_in_time
 from nativemtail.export.push import Pusher, SetUpError
-from nativemtail.feed import Feed
 from nativemtail.http.hosts import AllowedHosts, HostError, own_names
 from nativemtail.http.messages import Request, Response
 from nativemtail.http.server import TLS, ListenError, Server, TLSError
@@ -113,8 +112,7 @@ class Daemon:
         self.options = options
         specs = parse_logs(options.logs)
         self.programs = open_programs(options, lambda name: doubts.of_filter(name, specs))
-        self.feed = Feed(self.programs.engine)
-        self.tailer = Tailer(specs, self.feed, _settings(options))
+        self.tailer = Tailer(specs, self.programs.engine, _settings(options))
         self.program_states = ProgramStates(self.programs, log_faults=options.vm_logs_runtime_errors)
         self.own = SelfMetrics(
             programs=self.program_states,
@@ -142,9 +140,7 @@ class Daemon:
         self.loop = Loop()
         self.reloader = Reloader(
             self.programs,
-            self.feed,
             self.own.prog_load_latency,
-            before_swap=self.program_states.remember,
             loaded=systemd.ready,
         )
         self.watch = ProgramWatch(self.loop, options.progs, self.reloader.request) if options.watch_progs else None

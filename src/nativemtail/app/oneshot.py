@@ -77,7 +77,7 @@ class Reading:
         return any(name not in self.errors for name in self._readers)
 
     def _reader(self, name: str) -> LineReader:
-        scan, source = self._engine.scan, self._engine.source(name)
+        scan, source = self._engine.scan, self._engine.open(name)
 
         def run(block: bytearray, start: int, end: int) -> int:
             return scan(source, block, start, end)

@@ -210,6 +210,24 @@ cdef void fault_keep(FaultRecord* record, const FaultRecord* what, Str operand, 
     record.source_n = <uint32_t> fault_put(record, record.operand_n + record.input_n, source)
 
 
+cdef void fault_copy(FaultRecord* copy, const FaultRecord* record) noexcept nogil:
+    """Into an empty one, which stays empty without memory."""
+    cdef size_t n = <size_t> record.operand_n + record.input_n + record.source_n
+    cdef char* text = <char*> malloc(n + 1)
+    if text != NULL:
+        memcpy(text, record.text, n)
+        copy[0] = record[0]
+        copy.text = text
+
+
+cdef void faults_free(FaultRecord* kept) noexcept nogil:
+    cdef int i
+    if kept != NULL:
+        for i in range(FAULTS_KEPT):
+            fault_free(&kept[i])
+    free(kept)
+
+
 cdef void fault(RunState* rs, ProgState* prog, FaultRecord* what, Str operand) noexcept nogil:
     """Count an error and keep what its text needs (spec runtime.md §4)."""
     cdef Str input

@@ -1,5 +1,3 @@
-from _thread import allocate_lock as Lock  # not by way of `threading`, which a start would have to import
-
 # Blocks to candidate lines: the gates scan a whole block, and only lines that an event marked, or that some program
 # must see, are looked at one by one.  All of it runs without the GIL, the programs with the store's lock.
 
@@ -425,6 +423,62 @@ cdef void weigh_gates(Scan* s, int64_t lines) noexcept nogil:
         rs.rest = REST_BLOCKS
 
 
+cdef struct FaultBatch:         # of one program, since they were last fetched
+    FaultRecord* kept
+    int kept_n
+    uint64_t n                  # all of them
+
+cdef void fetch_faults(RunState* rs, FaultBatch* batches) noexcept nogil:
+    """Under the store's lock; Python objects are made of them without it."""
+    cdef ProgState* prog
+    cdef int i
+    for i in range(rs.tables.prog_n):
+        prog = &rs.progs[i]
+        batches[i].n = prog.faults - prog.told
+        batches[i].kept = prog.kept
+        batches[i].kept_n = prog.kept_n
+        prog.told = prog.faults
+        prog.kept = NULL
+        prog.kept_n = 0
+
+
+cdef void copy_last_faults(RunState* rs, FaultRecord* last) noexcept nogil:
+    """Likewise."""
+    cdef FaultRecord* record
+    cdef int i
+    for i in range(rs.tables.prog_n):
+        record = &rs.progs[i].last
+        if record.text != NULL:
+            fault_copy(&last[i], record)
+
+
+cdef struct Spent:              # by a program, or on a pattern
+    int64_t lines
+    int64_t runs
+    int64_t matches
+    Timed timed
+
+cdef void note_spent(RunState* rs, Spent* spent) noexcept nogil:
+    """Of the programs, then of the patterns; under the store's lock."""
+    cdef int i
+    for i in range(rs.tables.prog_n):
+        spent[0] = Spent(nm_load(&rs.progs[i].lines), rs.progs[i].runs, -1, rs.progs[i].timed)
+        spent += 1
+    for i in range(rs.tables.pattern_n):
+        spent[0] = Spent(0, rs.patterns[i].tried, rs.patterns[i].found, rs.patterns[i].timed)
+        spent += 1
+
+
+# Lines are counted when their block is through, runs at once.
+cdef dict costs_of(names, const Spent* spent, int64_t clock_ns):
+    cdef dict costs = {}
+    for name in names:
+        took = estimated(&spent.timed, clock_ns, spent.runs)
+        costs[name] = Cost(max(spent.lines, spent.runs), spent.runs, spent.matches, spent.timed.n, took)
+        spent += 1
+    return costs
+
+
 cdef class Engine:
     """Runs a plan over blocks of lines, writing to the metrics that the plan names."""
 
@@ -439,10 +493,11 @@ cdef class Engine:
     cdef Events events
     cdef uint32_t* ends         # room for a piece that is all newlines
     cdef uint32_t* loud         # likewise
-    cdef object turn            # held while a block runs, and while plans change
+    cdef StoreLock* turn        # held while a block runs, and while plans and sources change; fair
     cdef dict past_lines        # of programs, from plans before this one
     cdef dict past_faults
     cdef dict past_times
+    cdef dict past_last         # the last error of each program
     cdef list kept_faults       # of such plans, not fetched yet
     cdef dict more_faults
     cdef int64_t total
@@ -453,18 +508,20 @@ cdef class Engine:
         self.past_lines = {}
         self.past_faults = {}
         self.past_times = {}
+        self.past_last = {}
         self.source_numbers = {}
         self.free_sources = []
         self.kept_faults = []
         self.more_faults = {}
-        self.turn = Lock()
+        self.turn = nm_new_lock()
         self.ends = <uint32_t*> malloc((PIECE + 1) * sizeof(uint32_t))
         self.loud = <uint32_t*> malloc((PIECE + 1) * sizeof(uint32_t))
-        if self.ends == NULL or self.loud == NULL:
+        if self.turn == NULL or self.ends == NULL or self.loud == NULL:
             raise MemoryError()
 
     def __dealloc__(self):
         cdef int i
+        nm_delete_lock(self.turn)
         free(self.ends)
         free(self.loud)
         free(self.events.list)
@@ -476,8 +533,21 @@ cdef class Engine:
 
     def swap(self, Plan plan not None):
         """Make `plan` the running one, between two blocks."""
-        with self.turn:
+        self.exchange(plan, (), ())
+
+    def exchange(self, Plan plan not None, old, new, inherit=()):
+        """`Store.replace` and `swap` between the same two blocks; raises what `Store.replace` raises."""
+        self._wait_for_turn()
+        try:
+            if old or new or inherit:
+                self.store.replace(old, new, inherit)
             self._swap(plan)
+        finally:
+            self.turn.release()
+
+    cdef void _wait_for_turn(self) noexcept:
+        with nogil:
+            self.turn.acquire()
 
     cdef _swap(self, Plan plan):
         cdef Run run = self._run_of(plan)
@@ -504,7 +574,8 @@ cdef class Engine:
         if self.running is None:
             return
         past = self.program_lines(), self.program_faults(), self.program_times()
-        self.kept_faults, self.more_faults = self._faults()
+        self.past_last = self.last_faults()
+        self.kept_faults, self.more_faults = self.faults()
         # Readers of the counts hold no lock: no Python code may run in between.
         self.past_lines, self.past_faults, self.past_times = past
 
@@ -513,11 +584,14 @@ cdef class Engine:
         cdef Run run
         if not 0 <= program < plan.tables.prog_n:
             raise ValueError("no such program")
-        with self.turn:
+        self._wait_for_turn()
+        try:
             run = self._run_of(plan)
             if run is not self.running:
                 self.prepared = run
             self._run_begin(&run.state, &run.state.progs[program])
+        finally:
+            self.turn.release()
 
     cdef _run_begin(self, RunState* rs, ProgState* prog):
         rs.source = prog.prog.name
@@ -533,15 +607,18 @@ cdef class Engine:
 
     # --- sources -------------------------------------------------------------------------------------------
 
-    def source(self, str name not None):
+    def open(self, str name not None):
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
         text = name.encode("utf-8", "surrogateescape")
-        with self.turn:
+        self._wait_for_turn()
+        try:
             if text not in self.source_numbers:
                 number = self.free_sources.pop() if self.free_sources else self._new_source()
                 self.source_names[number] = text
                 self.source_numbers[text] = number
             return self.source_numbers[text]
+        finally:
+            self.turn.release()
 
     cdef int _new_source(self) except -1:
         cdef Source* grown = <Source*> realloc(self.sources, (self.source_n + 1) * sizeof(Source))
@@ -553,15 +630,18 @@ cdef class Engine:
         self.source_n += 1
         return self.source_n - 1
 
-    def forget(self, int source):
-        """Give the number back."""
-        with self.turn:
+    def close(self, int source):
+        """Give the number of a source back."""
+        self._wait_for_turn()
+        try:
             self._check_source(source)
             free(self.sources[source].allowed)
             self.sources[source].allowed = NULL
             del self.source_numbers[self.source_names[source]]
             self.source_names[source] = None
             self.free_sources.append(source)
+        finally:
+            self.turn.release()
 
     cdef int _check_source(self, int source) except -1:
         if source < 0 or source >= self.source_n or self.source_names[source] is None:
@@ -592,8 +672,11 @@ cdef class Engine:
                 end = view.len
             if not 0 <= start <= end <= view.len or end - start > 0x7FFFFFFF:
                 raise ValueError("no such part of the block")
-            with self.turn:
+            self._wait_for_turn()
+            try:
                 return self._scan_block(source, <const char*> view.buf + start, end - start)
+            finally:
+                self.turn.release()
         finally:
             PyBuffer_Release(&view)
 
@@ -642,8 +725,8 @@ cdef class Engine:
             if s.allowed[i >> 6] >> (i & 63) & 1:
                 nm_add(&rs.progs[i].lines, lines)
         weigh_gates(s, lines)
-        rs.scan_ns += thread_ns() - start
-        rs.lines_n += lines
+        nm_add(&rs.scan_ns, thread_ns() - start)
+        nm_add(&rs.lines_n, lines)
         return lines
 
     cdef void _index_piece(self, Scan* s, const char* end) noexcept nogil:
@@ -670,7 +753,7 @@ cdef class Engine:
             rs.by_hyperscan -= rs.by_hyperscan > 0
             s.lines = index_lines(s.base, s.n, self.ends, &ascii)
             rs.gated = rs.gated and find_events(s, &self.events)
-        rs.gate_ns += thread_ns() - start
+        nm_add(&rs.gate_ns, thread_ns() - start)
         rs.ascii = ascii
         if s.base[s.n - 1] != 10:
             self.ends[s.lines] = <uint32_t> s.n
@@ -693,7 +776,7 @@ cdef class Engine:
 
     def forget_programs(self, names):
         """Drop the counts of programs that run no more, see _core.pyi."""
-        for past in (self.past_lines, self.past_faults, self.past_times):
+        for past in (self.past_lines, self.past_faults, self.past_times, self.past_last):
             for name in names:
                 past.pop(name, None)
 
@@ -711,37 +794,32 @@ cdef class Engine:
                     times[name] = now, seconds + nm_load(&prog.time_ns) / 1e9
         return times
 
-    def profile(self, double seconds=-1):
-        """What the running plan cost so far, see _core.pyi; raises TimeoutError."""
-        if not self.turn.acquire(timeout=seconds):
-            raise TimeoutError("the engine is busy")
-        try:
-            return self._profile()
-        finally:
-            self.turn.release()
-
-    cdef _profile(self):
-        cdef RunState* rs
-        cdef ProgState* prog
-        cdef PatternState* pattern
+    def profile(self):
+        """What the running plan cost so far, see _core.pyi."""
+        cdef Run run = self.running
+        cdef Spent* spent
+        cdef int64_t lines
         cdef double gates, room
-        if self.running is None:
+        if run is None:
             return Profile(0, 0.0, 0.0, 0.0, {}, {})
-        rs = &self.running.state
-        programs, patterns = {}, {}
-        for i, name in enumerate(self.running.plan.names):
-            prog = &rs.progs[i]
-            took = estimated(&prog.timed, CLOCKS_NS, prog.runs)
-            programs[name] = Cost(prog.lines, prog.runs, -1, prog.timed.n, took)
-        for i, text in enumerate(self.running.plan.texts):
-            pattern = &rs.patterns[i]
-            took = estimated(&pattern.timed, CLOCK_NS, pattern.tried)
-            patterns[text] = Cost(rs.lines_n, pattern.tried, pattern.found, pattern.timed.n, took)
-        gates = rs.gate_ns / 1e9
-        room = max(rs.scan_ns / 1e9 - gates, 0.0)
+        spent = <Spent*> zeroed(run.state.tables.prog_n + run.state.tables.pattern_n, sizeof(Spent))
+        try:
+            with nogil:
+                self.store.table.lock.acquire()
+                note_spent(&run.state, spent)
+                self.store.table.lock.release()
+            lines = nm_load(&run.state.lines_n)
+            gates = nm_load(&run.state.gate_ns) / 1e9
+            room = max(nm_load(&run.state.scan_ns) / 1e9 - gates, 0.0)
+            programs = costs_of(run.plan.names, spent, CLOCKS_NS)
+            patterns = costs_of(run.plan.texts, spent + run.state.tables.prog_n, CLOCK_NS)
+        finally:
+            free(spent)
+        for cost in patterns.values():
+            cost.lines = max(lines, cost.runs)
         fit(patterns.values(), room)
         rest = room - fit(programs.values(), room)
-        return Profile(rs.lines_n, gates + room, gates, rest, programs, patterns)
+        return Profile(lines, gates + room, gates, rest, programs, patterns)
 
     cdef dict _counts(self, dict past, bint faults):
         cdef Run run = self.running
@@ -754,56 +832,57 @@ cdef class Engine:
 
     def faults(self):
         """Run-time errors since the last call: the first hundred of each program, and how many more each had."""
-        with self.turn:
-            return self._faults()
-
-    cdef _faults(self):
-        cdef Plan plan
-        cdef ProgState* prog
+        cdef Run run = self.running
         cdef list kept = self.kept_faults
         cdef dict more = self.more_faults
+        cdef FaultBatch* batches
+        cdef FaultBatch* batch
         self.kept_faults, self.more_faults = [], {}
-        if self.running is None or not has_untold(&self.running.state):
+        if run is None:
             return kept, more
-        plan = self.running.plan
-        room = {name: FAULTS_KEPT for name in plan.names}
+        room = {name: FAULTS_KEPT for name in run.plan.names}
         for fault in kept:
             room[fault.program] = room.get(fault.program, FAULTS_KEPT) - 1
-        for i in range(plan.tables.prog_n):
-            prog = &self.running.state.progs[i]
-            if prog.faults == prog.told:
-                continue
-            name = plan.names[i]
-            count = min(prog.kept_n, room[name])
-            if prog.faults - prog.told > count:
-                more[name] = more.get(name, 0) + prog.faults - prog.told - count
-            prog.told = prog.faults
-            for k in range(count):
-                kept.append(make_fault(plan, i, &prog.kept[k]))
-            prog.kept_n = 0
+        batches = <FaultBatch*> zeroed(run.state.tables.prog_n, sizeof(FaultBatch))
+        try:
+            with nogil:
+                self.store.table.lock.acquire()
+                fetch_faults(&run.state, batches)
+                self.store.table.lock.release()
+            for i, name in enumerate(run.plan.names):
+                batch = &batches[i]
+                count = min(batch.kept_n, room[name])
+                if batch.n > count:
+                    more[name] = more.get(name, 0) + batch.n - count
+                for k in range(count):
+                    kept.append(make_fault(run.plan, i, &batch.kept[k]))
+        finally:
+            for i in range(run.state.tables.prog_n):
+                faults_free(batches[i].kept)
+            free(batches)
         return kept, more
 
-    def last_faults(self, double seconds=-1):
-        """The last run-time error of each program of the running plan that had one; raises TimeoutError."""
-        cdef Run run
-        if not self.turn.acquire(timeout=seconds):
-            raise TimeoutError("the engine is busy")
+    def last_faults(self):
+        """The last run-time error of each program that had one."""
+        cdef Run run = self.running
+        cdef FaultRecord* last
+        cdef dict faults = dict(self.past_last)
+        if run is None:
+            return faults
+        last = <FaultRecord*> zeroed(run.state.tables.prog_n, sizeof(FaultRecord))
         try:
-            run = self.running
-            if run is None:
-                return {}
-            return {name: make_fault(run.plan, i, &run.state.progs[i].last)
-                    for i, name in enumerate(run.plan.names) if run.state.progs[i].last.text != NULL}
+            with nogil:
+                self.store.table.lock.acquire()
+                copy_last_faults(&run.state, last)
+                self.store.table.lock.release()
+            for i, name in enumerate(run.plan.names):
+                if last[i].text != NULL:
+                    faults[name] = make_fault(run.plan, i, &last[i])
         finally:
-            self.turn.release()
-
-
-cdef bint has_untold(RunState* rs) noexcept nogil:
-    cdef int i
-    for i in range(rs.tables.prog_n):
-        if rs.progs[i].faults != rs.progs[i].told:
-            return True
-    return False
+            for i in range(run.state.tables.prog_n):
+                fault_free(&last[i])
+            free(last)
+        return faults
 
 
 cdef enum:

@@ -105,10 +105,7 @@ cdef void prog_state_free(ProgState* state) noexcept nogil:
             free(state.slots[i].own)
     free(state.slots)
     free(state.memos)
-    if state.kept != NULL:
-        for i in range(FAULTS_KEPT):
-            fault_free(&state.kept[i])
-    free(state.kept)
+    faults_free(state.kept)
     fault_free(&state.last)
 
 

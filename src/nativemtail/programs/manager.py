@@ -311,8 +311,7 @@ class Programs:
         """
         old, new = _identified(change.replaced), _identified(change.added)
         pairs = [(metric, old[identity]) for identity, metric in new.items() if identity in old]
-        self.store.replace(change.replaced, change.added, pairs)
-        self.engine.swap(change.plan)
+        self.engine.exchange(change.plan, change.replaced, change.added, pairs)
         self._running = change.running
         self._planned = True
         for name in change.unloaded:

@@ -8,11 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from nativemtail.feed import Feed
 from nativemtail.io import watch
 from nativemtail.io.loop import Loop
 from nativemtail.log import Log
-from nativemtail.programs.manager import SUFFIX, Change, Programs, list_programs
+from nativemtail.programs.manager import SUFFIX, Programs, list_programs
 from nativemtail.telemetry.selfmetrics import Latency
 
 log = Log(__name__)
@@ -151,22 +150,18 @@ class ProgramWatch:
 class Reloader:
     """Compiles in a thread of its own and commits between two blocks of lines; a failure leaves all as it was.
 
-    `before_swap` is called just before the running programs give way, `loaded` after each attempt.
+    `loaded` is called after each attempt.
     """
 
     def __init__(
         self,
         programs: Programs,
-        feed: Feed,
         latency: Latency,
         *,
-        before_swap: Callable[[], None],
         loaded: Callable[[], None],
     ) -> None:
         self._programs = programs
-        self._feed = feed
         self._latency = latency
-        self._before_swap = before_swap
         self._loaded = loaded
         self._requested = threading.Event()
         self._stopping = False
@@ -192,15 +187,11 @@ class Reloader:
         change = self._programs.prepare()
         if change is None or self._stopping:
             return
-        self._feed.between_blocks(lambda: self._commit(change))
+        self._programs.commit(change)
         seconds = time.perf_counter() - begin
         own = {name: self._programs.status[name].load_seconds for name in change.loaded}
         for name in change.loaded:
             self._latency.observe(seconds - sum(own.values()) + own[name])
-
-    def _commit(self, change: Change) -> None:
-        self._before_swap()
-        self._programs.commit(change)
 
     def _run(self) -> None:
         while True:

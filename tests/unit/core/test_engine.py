@@ -13,6 +13,7 @@ import pytest
 from engines import Machine, compile_all, make_plan, metrics_of
 
 from nativemtail._core import Engine, Metric, Store
+from nativemtail.programs.manager import make_metrics
 
 OUT_OF_MEMORY = "out of memory: a limit on texts, series or the whole process is reached"
 
@@ -94,6 +95,76 @@ def test_faults_that_nobody_fetched_survive_a_swap() -> None:
     assert machine.engine.faults() == ([], {})
 
 
+def test_the_last_error_of_a_program_survives_a_swap() -> None:
+    machine = Machine("counter a\n/(\\w+)/ {\n  a += int($1)\n}\n")
+    machine.feed(b"x\n")
+    machine.engine.swap(make_plan(machine.loaded))
+    assert [(name, fault.input) for name, fault in machine.engine.last_faults().items()] == [("p0.mtail", b"x")]
+    machine.feed(b"y\n")
+    assert machine.engine.last_faults()["p0.mtail"].input == b"y"
+    machine.engine.swap(make_plan([]))
+    assert machine.engine.last_faults()["p0.mtail"].input == b"y"
+    machine.engine.forget_programs(["p0.mtail"])
+    assert machine.engine.last_faults() == {}
+
+
+def exchange(machine: Machine) -> list[Metric]:
+    """Begin anew with the same programs; their metrics so far."""
+    old = machine.loaded
+    machine.loaded = [(program, make_metrics(program.name, program.metrics)) for program, _ in old]
+    machine.engine.exchange(make_plan(machine.loaded), metrics_of(old), metrics_of(machine.loaded))
+    return metrics_of(old)
+
+
+def test_an_exchange_is_made_at_once_when_nothing_flows() -> None:
+    machine = Machine("counter a by k\n/x/ {\n  a[$0]++\n}\n")
+    machine.feed(b"x\n")
+    [old] = exchange(machine)
+    assert len(old) == 1
+    assert machine.values("a") == {}
+    machine.feed(b"x\n")
+    assert machine.values("a") == {("x",): 1}
+
+
+def test_exchanges_under_load() -> None:
+    """A thread that never pauses keeps no exchange waiting, and none is made in the middle of a block."""
+    machine = Machine("counter a by k\n/^(\\d+)$/ {\n  a[$1]++\n}\n")
+    block = b"".join(b"%d\n" % number for number in range(1000))
+    stopping = threading.Event()
+    blocks = 0
+
+    def tail() -> None:
+        nonlocal blocks
+        while not stopping.is_set():
+            machine.feed(block)
+            blocks += 1
+
+    thread = threading.Thread(target=tail)
+    thread.start()
+    met: list[int] = []
+    slowest = 0.0
+    for _ in range(50):
+        begin = time.monotonic()
+        [old] = exchange(machine)
+        slowest = max(slowest, time.monotonic() - begin)
+        met.append(len(old) % 1000)
+    stopping.set()
+    thread.join()
+    assert met == [0] * 50
+    assert blocks > 0
+    assert machine.engine.lines_total() == 1000 * blocks
+    assert slowest < 1
+
+
+def test_errors_of_an_exchange_reach_its_caller() -> None:
+    machine = Machine("counter a by k\n/x/ {\n  a[$0]++\n}\n")
+    stranger = Metric("m", "q.mtail", 1, 0, ("k",))
+    with pytest.raises(ValueError, match="is not in the store"):
+        machine.engine.exchange(make_plan([]), [stranger], [])
+    assert machine.feed(b"x\n") == 1
+    assert machine.values("a") == {("x",): 1}
+
+
 # --- threads -------------------------------------------------------------------------------------------------
 
 
@@ -105,15 +176,15 @@ def test_sources_come_and_go_while_a_block_runs() -> None:
 
     def turnover() -> None:
         while not done.is_set():
-            numbers = [engine.source(f"source {n}") for n in range(50)]
+            numbers = [engine.open(f"source {n}") for n in range(50)]
             for number in numbers:
-                engine.forget(number)
+                engine.close(number)
 
     def forget_mine() -> None:
         while not done.is_set():
             engine.program_lines()
             with contextlib.suppress(ValueError):  # the other thread was quicker
-                engine.forget(engine.source("mine"))
+                engine.close(engine.open("mine"))
 
     threads = [threading.Thread(target=turnover), threading.Thread(target=forget_mine)]
     for thread in threads:
@@ -121,7 +192,7 @@ def test_sources_come_and_go_while_a_block_runs() -> None:
     lines = 0
     for _ in range(200):
         with contextlib.suppress(ValueError):
-            lines += engine.scan(engine.source("mine"), b"xyz word word\n" * 500)
+            lines += engine.scan(engine.open("mine"), b"xyz word word\n" * 500)
     done.set()
     for thread in threads:
         thread.join()
@@ -131,13 +202,13 @@ def test_sources_come_and_go_while_a_block_runs() -> None:
 
 def test_numbers_of_sources_are_used_again() -> None:
     engine = Engine(Store())
-    numbers = [engine.source(name) for name in "abc"]
-    assert [engine.source(name) for name in "abc"] == numbers
-    engine.forget(numbers[1])
+    numbers = [engine.open(name) for name in "abc"]
+    assert [engine.open(name) for name in "abc"] == numbers
+    engine.close(numbers[1])
     with pytest.raises(ValueError, match="no source has the number 1"):
-        engine.forget(numbers[1])
-    assert engine.source("d") == numbers[1]
-    assert engine.source("b") == 3
+        engine.close(numbers[1])
+    assert engine.open("d") == numbers[1]
+    assert engine.open("b") == 3
     for number in (-1, 4, 2**31 - 1):
         with pytest.raises(ValueError, match="no source has the number"):
             engine.scan(number, b"x\n")
@@ -283,7 +354,7 @@ def test_plans_of_dropped_engines_free_their_metrics() -> None:
         store.replace((), metrics_of(loaded))
         engine = Engine(store)
         engine.swap(make_plan(loaded))
-        engine.scan(engine.source("x"), b"a b\nc\n")
+        engine.scan(engine.open("x"), b"a b\nc\n")
         snapshot = store.snapshot()
         del store, engine
         [metric] = snapshot.metrics()

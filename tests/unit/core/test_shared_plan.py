@@ -91,7 +91,7 @@ class Shared:
         engine = self.engines[name]
         engine.begin(self.plan, 2)
         engine.swap(self.plan)
-        source = engine.source(name)
+        source = engine.open(name)
         for block in log(name):
             engine.scan(source, block)
 

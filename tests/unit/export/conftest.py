@@ -60,7 +60,7 @@ class Live:
     def __init__(self, path: Path) -> None:
         self._programs = open_programs(Options(progs=str(path)))
         self._programs.load(strict=True)
-        self._source = self._programs.engine.source("test")
+        self._source = self._programs.engine.open("test")
         self.store: Store = self._programs.store
 
     def feed(self, *lines: str) -> None:

@@ -56,7 +56,7 @@ def start(progs: Path, tmp_path: Path, **flags: Any) -> Programs:
 
 
 def counts(programs: Programs) -> bytes:
-    programs.engine.scan(programs.engine.source("log"), LOG)
+    programs.engine.scan(programs.engine.open("log"), LOG)
     return programs.store.snapshot().prometheus()
 
 

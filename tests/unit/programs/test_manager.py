@@ -53,7 +53,7 @@ class House:
 
     def feed(self, *lines: bytes, source: str = "/log") -> House:
         block = b"".join(line + b"\n" for line in lines)
-        self.programs.engine.scan(self.programs.engine.source(source), block, 0, len(block))
+        self.programs.engine.scan(self.programs.engine.open(source), block, 0, len(block))
         return self
 
     def values(self) -> dict[str, object]:
@@ -562,7 +562,7 @@ def test_a_single_file_that_vanishes_runs_on(tmp_path: Path, caplog: pytest.LogC
     programs.load(strict=True)
     path.unlink()
     assert programs.reload() is False
-    programs.engine.scan(programs.engine.source("/log"), b"x\n", 0, 2)
+    programs.engine.scan(programs.engine.open("/log"), b"x\n", 0, 2)
     assert values(programs) == {"a:lines": 1}
     assert any("no such file or directory" in message for message in caplog.messages)
 
