@@ -1,4 +1,4 @@
-"""What dialects, analysis and factors say of random patterns, held against matching itself.
+"""What dialects, analysis and required literals say of random patterns, held against matching itself.
 
 The oracle is Python's `re`, on patterns that mean the same there as in Go.
 """
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nativemtail.compiler.prefilter.literals import Factor, factors
+from nativemtail.compiler.prefilter.literals import RequiredLiteral, required_literals
 from nativemtail.compiler.regex import analysis
 from nativemtail.compiler.regex.dialects import to_hyperscan, to_pcre2
 from nativemtail.compiler.regex.parser import parse
@@ -92,9 +92,9 @@ def search(pattern: str, line: str) -> re.Match[str] | None:
     return re.search(pattern, line, re.ASCII)
 
 
-def contains(line: bytes, factor: Factor) -> bool:
-    pattern = factor.text if factor.regex else re.escape(factor.text)
-    return re.search(pattern, line, re.IGNORECASE if factor.caseless else 0) is not None
+def contains(line: bytes, literal: RequiredLiteral) -> bool:
+    pattern = literal.text if literal.regex else re.escape(literal.text)
+    return re.search(pattern, line, re.IGNORECASE if literal.caseless else 0) is not None
 
 
 @given(Patterns, Lines)
@@ -111,9 +111,9 @@ def test_pcre2_form_means_the_same(pattern: str, line: str) -> None:
 def test_every_match_contains_a_factor(before: str, match: tuple[str, str], after: str) -> None:
     pattern, text = match
     line = before + text + after
-    found = factors(parse(pattern.encode()))
+    found = required_literals(parse(pattern.encode()))
     if found is not None and search(pattern, line):
-        assert any(contains(line.encode(), factor) for factor in found)
+        assert any(contains(line.encode(), literal) for literal in found)
 
 
 @given(Patterns, Lines)
@@ -127,8 +127,8 @@ def test_facts_hold(pattern: str, line: str) -> None:
     assert match.start() == 0 or not analysis.anchored(tree)
 
 
-def strings_of(tree: Node) -> frozenset[Factor]:
-    found = factors(tree)
+def strings_of(tree: Node) -> frozenset[RequiredLiteral]:
+    found = required_literals(tree)
     assert found is not None
     return found
 
@@ -146,8 +146,8 @@ def strings_of(tree: Node) -> frozenset[Factor]:
         (r"\x{FFFD}+zebra", b"\xff\xfezebra"),
     ],
 )
-def test_factors_beyond_ascii(pattern: str, line: bytes) -> None:
-    assert any(contains(line, factor) for factor in strings_of(parse(pattern.encode())))
+def test_literals_beyond_ascii(pattern: str, line: bytes) -> None:
+    assert any(contains(line, literal) for literal in strings_of(parse(pattern.encode())))
 
 
 @settings(deadline=None)

@@ -5,11 +5,11 @@ lexer, parser → ast → fold → checker (types) → fold → codegen → Prog
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.program import Program
-from nativemtail.record import NamedTuple
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

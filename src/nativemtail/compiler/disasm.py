@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from nativemtail.compiler import plan, timelayout
+from nativemtail.compiler import patterns, plan, timelayout
 from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.opcodes import OPS
 from nativemtail.compiler.prefilter import guards
@@ -49,19 +49,19 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
         if len(code) > 1 or title == "Code":
             yield title
             yield from (listing(at, instr) for at, instr in enumerate(code))
-    found = guards.program_gate(program, plan.costs(program))
-    if found is not None and found.residue:
+    found = guards.program_guard(program, plan.costs(program))
+    if found is not None and found.slice:
         yield "Residue"
-        yield from (listing(at, instr) for at, instr in enumerate(found.residue))
+        yield from (listing(at, instr) for at, instr in enumerate(found.slice))
 
 
 def _gate(spec: ProgramSpec, tables: Tables) -> str:
-    if spec.gate is None:
+    if spec.triggers is None:
         return "on every line"
-    if not spec.gate:
+    if not spec.triggers:
         return "never: it can change nothing"
-    texts = sorted(tables.patterns[number].text.decode("utf-8", "replace") for number in spec.gate)
-    residue = ", or the residue fails" if tables.residues else ""
+    texts = sorted(tables.patterns[number].text.decode("utf-8", "replace") for number in spec.triggers)
+    residue = ", or the residue fails" if tables.guard_slices else ""
     return "where the gate of one of these opens: " + "  ".join(f"/{text}/" for text in texts) + residue
 
 
@@ -72,14 +72,14 @@ def engine(pattern: PatternSpec) -> str:
     library = "PCRE2" if pattern.flags & PatternFlag.LINEAR else "PCRE2, RE2 on long lines"
     if not pattern.flags & PatternFlag.PCRE2:
         library = "RE2"
-    return f"scan, else {library}" if pattern.chain else library
+    return f"scan, else {library}" if pattern.onepass else library
 
 
 def gate(text: bytes) -> str:
-    found = plan.facts(text).gate
+    found = patterns.facts(text).required
     if found is None:
         return "none"
-    return " | ".join(sorted(("regex " if factor.regex else "") + repr(factor.text)[1:] for factor in found))
+    return " | ".join(sorted(("regex " if literal.regex else "") + repr(literal.text)[1:] for literal in found))
 
 
 def listing(at: int, instr: Instr) -> str:

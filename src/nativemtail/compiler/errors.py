@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from nativemtail.compiler.ast import Position
 
 MAX_ERRORS = 1000
-"""So many errors of a program are told; a file that is no program could give one for each byte."""
+"""Of a program that are shown; a file that is no program could give one for each byte."""
 
 
 class CompileError(Exception):
@@ -27,7 +28,7 @@ class CompileError(Exception):
 
 def internal(program: str, error: Exception) -> CompileError:
     """What a defect of ours is to the program that met it: an error at what was being compiled, as far as is known."""
-    from nativemtail.compiler import ast
+    from nativemtail.compiler import ast  # not needed by a start from the cache
 
     at = None
     frame = error.__traceback__

@@ -155,6 +155,15 @@ MATCHES = frozenset(["MATCH", "MATCHS"])
 CAPTURES = frozenset(["CAPS", "CAPI", "CAPF", "CAPIS", "CAPSM", "CAPIM", "CAPFM", "DEFINED"])
 """They read slot b."""
 
+POOLS = {
+    "LDI": ("d", "ints"), "LDF": ("d", "floats"), "LDS": ("d", "strings"), "FAIL": ("d", "strings"),
+    "MATCH": ("d", "patterns"), "MATCHS": ("d", "patterns"), "SUBSTRE": ("d", "patterns"), "STRPTIME": ("d", "layouts"),
+}  # fmt: skip
+"""Instructions with a number of the program's constants: the operand, and what it counts."""
+PATTERN_OPS = frozenset(op for op, (_, pool) in POOLS.items() if pool == "patterns")
+SLOTS = dict.fromkeys(MATCHES, "a") | dict.fromkeys(CAPTURES, "b")
+"""Instructions with a slot: the operand."""
+
 FAULTS = [
     "OK",
     "STATIC",  # a text of the program's own

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from nativemtail.record import NamedTuple, Record, field
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-class Instr(Record):
+@dataclass(slots=True)
+class Instr:
     """One instruction (see opcodes.py); `line` is the program's line that it came from."""
 
     op: str
-    a: int
-    b: int
-    c: int
-    d: int
-    e: int
-    line: int
-
-    def __init__(self, op: str, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0, line: int = 0) -> None:
-        # There are too many of them for the constructor of all records.
-        self.op = op
-        self.a = a
-        self.b = b
-        self.c = c
-        self.d = d
-        self.e = e
-        self.line = line
+    a: int = 0
+    b: int = 0
+    c: int = 0
+    d: int = 0
+    e: int = 0
+    line: int = 0
 
     def copy(self) -> Instr:
         return Instr(self.op, self.a, self.b, self.c, self.d, self.e, self.line)
@@ -43,7 +35,8 @@ class MetricDecl(NamedTuple):
     hidden: bool
 
 
-class Program(Record):
+@dataclass(slots=True)
+class Program:
     name: str
     source: bytes = b""
     """Its text."""

@@ -7,31 +7,29 @@ but a text that this process's user has written may be read (`cache.py` sees to 
 from __future__ import annotations
 
 import marshal
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 from nativemtail.compiler.program import Instr, MetricDecl, Program
 from nativemtail.compiler.tables import (
     Automaton,
-    Chain,
-    FactorSpec,
+    GuardSlice,
+    LiteralSpec,
+    OnePass,
     PatternSpec,
     ProgramSpec,
-    Residue,
-    Seek,
     Tables,
+    Teddy,
     Window,
 )
-from nativemtail.record import Record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
 
 Key = tuple[str, bytes]
 """Name and text of a program: all that its compiled form depends on, but for versions and options."""
 
 
-class Stored(Record):
+@dataclass(frozen=True, slots=True)
+class Stored:
     """Programs that were compiled, and the tables that were built of some of them, not decoded yet."""
 
     programs: dict[Key, Any]
@@ -45,7 +43,7 @@ class Stored(Record):
         row = self.programs.get(key)
         return None if row is None else _program(row)
 
-    def plan(self, keys: Sequence[Key], metrics: Sequence[Sequence[Any]]) -> Tables | None:
+    def plan(self, keys: Sequence[Key], metrics: Sequence[Sequence[object]]) -> Tables | None:
         """The tables for these programs, with the metrics of each; None if they were built for others."""
         return _tables(self.tables, metrics) if self.planned == tuple(keys) else None
 
@@ -67,10 +65,11 @@ def load(data: bytes) -> Stored:
 
 
 def _plain(value: Any) -> Any:
+    """Nested tuples and lists instead of classes, without the metrics of programs, which are not the compiler's."""
     if isinstance(value, ProgramSpec):
-        value = value.replace(metrics=[])
-    if isinstance(value, Record):
-        return tuple(_plain(getattr(value, name)) for name in value.names)
+        value = replace(value, metrics=[])
+    if is_dataclass(value):
+        return tuple(_plain(getattr(value, field.name)) for field in fields(value))
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     if isinstance(value, list):
@@ -90,36 +89,28 @@ def _program(row: Any) -> Program:
     )
 
 
-def _tables(row: Any, metrics: Sequence[Sequence[Any]]) -> Tables:
-    patterns, programs, factors, always, residues, seek = row
+def _tables(row: Any, metrics: Sequence[Sequence[object]]) -> Tables:
+    patterns, programs, literals, always, slices, teddy = row
     return Tables(
         [_pattern(each) for each in patterns],
-        [_spec(each, mine) for each, mine in zip(programs, metrics, strict=True)],
-        [FactorSpec(*each) for each in factors],
+        [replace(ProgramSpec(*each), metrics=list(mine)) for each, mine in zip(programs, metrics, strict=True)],
+        [LiteralSpec(*each) for each in literals],
         always,
-        [Residue(_spec(code, ()), *rest) for code, *rest in residues],
-        None if seek is None else _seek(seek),
+        [GuardSlice(ProgramSpec(*code), *rest) for code, *rest in slices],
+        None if teddy is None else _teddy(teddy),
     )
 
 
-def _seek(row: Any) -> Seek:
+def _teddy(row: Any) -> Teddy:
     low, high, lengths, fold, windows = row
-    return Seek(low, high, lengths, fold, [Window._make(each) for each in windows])
+    return Teddy(low, high, lengths, fold, [Window(*each) for each in windows])
 
 
 def _pattern(row: Any) -> PatternSpec:
-    *plain, automaton, chain = row
-    values: list[Any] = [*plain, _automaton(automaton), None if chain is None else Chain._make(chain)]
+    *plain, automaton, onepass = row
+    values: list[Any] = [*plain, _automaton(automaton), None if onepass is None else OnePass(*onepass)]
     return PatternSpec(*values)
 
 
 def _automaton(row: Any) -> Automaton | None:
-    if row is None:
-        return None
-    return Automaton(*row)
-
-
-def _spec(row: Any, metrics: Sequence[Any]) -> ProgramSpec:
-    spec = ProgramSpec(*row)
-    spec.metrics = list(metrics)
-    return spec
+    return None if row is None else Automaton(*row)

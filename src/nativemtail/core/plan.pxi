@@ -109,13 +109,13 @@ cdef class Plan:
         self._add_patterns(tables.patterns, self._openers(tables.programs))
         if not database:
             self._try_patterns()
-        self._add_programs(tables.programs, tables.residues)
+        self._add_programs(tables.programs, tables.guard_slices)
         self._add_aheads(tables.programs)
         self._add_gates(tables)
         if gated:
             if vector:
-                seeker_make(&self.tables.gates.seeker, tables.seek, tables.factors, self.kept)
-            self._compile_gates(tables.factors, database)
+                seeker_make(&self.tables.gates.seeker, tables.teddy, tables.literals, self.kept)
+            self._compile_gates(tables.literals, database)
 
     def __dealloc__(self):
         if self.tables.gates.database != NULL:
@@ -156,19 +156,19 @@ cdef class Plan:
         p.texts = texts
         p.flags = spec.flags
         p.pairs = spec.captures + 1
-        p.gated = spec.gated
+        p.gated = spec.prefiltered
         for word, mask in opens.items():
             programs[p.opens_n].word = word
             programs[p.opens_n].mask = mask
             p.opens_n += 1
         p.opens = programs
-        if spec.chain is not None:
-            p.chain.ops = <const ChainOp*> self.keep(spec.chain.ops).p
-            p.chain.pool = <const uint8_t*> self.keep(spec.chain.pool).p
-            p.chain.seek = spec.chain.seek
-            p.chain.known = spec.chain.known
-            p.chain.sure = spec.chain.sure
-            p.chain.optional = spec.chain.optional
+        if spec.onepass is not None:
+            p.chain.ops = <const ChainOp*> self.keep(spec.onepass.ops).p
+            p.chain.pool = <const uint8_t*> self.keep(spec.onepass.pool).p
+            p.chain.seek = spec.onepass.prefix_length
+            p.chain.known = spec.onepass.known
+            p.chain.sure = spec.onepass.sure
+            p.chain.optional = spec.onepass.optional
 
     cdef _try_patterns(self):
         for i, text in enumerate(self.texts):
@@ -239,11 +239,11 @@ cdef class Plan:
         self.tables.layout_n = <int> len(specs)
 
     cdef _add_aheads(self, list specs):
-        cdef Ahead* aheads = <Ahead*> self.room(sum(len(spec.ahead) for spec in specs), sizeof(Ahead))
+        cdef Ahead* aheads = <Ahead*> self.room(sum(len(spec.lookahead) for spec in specs), sizeof(Ahead))
         cdef Ahead* ahead = aheads
         cdef int number
         for i, spec in enumerate(specs):
-            for metric, groups in spec.ahead:
+            for metric, groups in spec.lookahead:
                 number = spec.patterns[0]
                 if len(groups) > MAX_AHEAD or self.tables.patterns[number].chain.ops == NULL:
                     continue
@@ -273,13 +273,13 @@ cdef class Plan:
     cdef _add_gates(self, tables):
         cdef Gates* g = &self.tables.gates
         cdef size_t words = (len(tables.programs) + 63) // 64
-        cdef uint64_t* failing = <uint64_t*> self.room(len(tables.residues) * words, sizeof(uint64_t))
+        cdef uint64_t* failing = <uint64_t*> self.room(len(tables.guard_slices) * words, sizeof(uint64_t))
         cdef uint64_t* always = <uint64_t*> self.room(words, sizeof(uint64_t))
-        cdef Leading* leading = <Leading*> self.room(len(tables.residues), sizeof(Leading))
+        cdef Leading* leading = <Leading*> self.room(len(tables.guard_slices), sizeof(Leading))
         g.words = <uint32_t> words
         for i in tables.always:
             always[i // 64] |= <uint64_t> 1 << (i % 64)
-        for i, residue in enumerate(tables.residues):
+        for i, residue in enumerate(tables.guard_slices):
             self._add_leading(&leading[i], residue.runs or [])
             for number in residue.programs:
                 failing[i * words + number // 64] |= <uint64_t> 1 << (number % 64)
@@ -287,8 +287,8 @@ cdef class Plan:
         g.failing = failing
         g.leading = leading
         g.any_always = bool(tables.always)
-        g.every_line = bool(tables.always or tables.residues)
-        self._add_factors(tables.factors)
+        g.every_line = bool(tables.always or tables.guard_slices)
+        self._add_factors(tables.literals)
 
     cdef _add_factors(self, list factors):
         firsts, patterns = [0], []
@@ -303,7 +303,7 @@ cdef class Plan:
         cdef dict words
         cdef dict opened = {}
         for program, spec in enumerate(specs):
-            for number in spec.gate or ():
+            for number in spec.triggers or ():
                 words = opened.setdefault(number, {})
                 words[program // 64] = words.get(program // 64, 0) | 1 << program % 64
         return opened

@@ -153,7 +153,7 @@ def _test_chain(chain, bytes text, int pairs, size_t n):
     memset(&c, 0, sizeof(Chain))
     c.ops = <const ChainOp*><const char*>ops
     c.pool = <const uint8_t*><const char*>pool
-    c.seek = chain.seek
+    c.seek = chain.prefix_length
     c.known = chain.known
     c.sure = chain.sure
     c.optional = chain.optional

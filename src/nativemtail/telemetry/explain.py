@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nativemtail._core import Cost, Metric, Profile
-from nativemtail.compiler import Program, disasm, plan
+from nativemtail.compiler import Program, disasm, patterns, plan
 from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.prefilter import guards
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
@@ -59,10 +59,10 @@ def _reasons(programs: Sequence[tuple[Program, Sequence[Metric]]], tables: Table
 
 
 def _findings(program: Program, spec: ProgramSpec, tables: Tables) -> list[Finding]:
-    where = " that the program runs on" if spec.gate is not None else ""
+    where = " that the program runs on" if spec.triggers is not None else ""
     on_line = {instr.d for instr in program.code if instr.op == "MATCH"}
     return [
-        _finding(tables.patterns[number], at in on_line, number in (spec.gate or ()), where)
+        _finding(tables.patterns[number], at in on_line, number in (spec.triggers or ()), where)
         for at, number in enumerate(spec.patterns)
     ]
 
@@ -85,14 +85,14 @@ def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> tup
         return "tried on a text of the program's own, not on lines", ""
     if pattern.flags & PatternFlag.ALWAYS and pattern.captures < 0:
         return "matches every line: not tried at all", ""
-    if pattern.flags & PatternFlag.LITERAL and pattern.gated and pattern.captures < 0:
+    if pattern.flags & PatternFlag.LITERAL and pattern.prefiltered and pattern.captures < 0:
         opening = ", and lets lines through to the program" if opens else ""
         return f"found by its gate{opening}: not tried by itself", ""
     if opens:
         return "its gate lets lines through to the program", ""
-    if pattern.gated:
+    if pattern.prefiltered:
         return "tried where its gate opens", ""
-    if plan.facts(pattern.text).gate is not None:
+    if patterns.facts(pattern.text).required is not None:
         return "not looked for: tried on the lines that its program runs on", ""
     return _NO_LITERAL.format(where=where), "" if where else _ADD_LITERAL
 
@@ -108,14 +108,14 @@ def _engine_hint(flags: int) -> str:
 
 
 def _verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
-    if spec.gate is None:
+    if spec.triggers is None:
         line = guards.first_unguarded(program, plan.costs(program))
         return f"runs on every line: line {line} changes a metric without a pattern that has a gate"
-    if not spec.gate:
+    if not spec.triggers:
         return "never runs: it can change nothing"
     number = tables.programs.index(spec)
     text = "runs where one of its gates opens"
-    residues = [residue for residue in tables.residues if number in residue.programs]
+    residues = [residue for residue in tables.guard_slices if number in residue.programs]
     if any(residue.runs for residue in residues):
         return f"{text}, or the time at the start of the line is wrong"
     return f"{text}, or code fails that is tried on every line" if residues else text
@@ -143,11 +143,11 @@ def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profi
 
 def _gates(tables: Tables) -> str:
     """How many factors there are in all, and what looks for them."""
-    if not tables.factors:
+    if not tables.literals:
         return "no gates"
-    regexes = sum(factor.literal is None for factor in tables.factors)
-    count = f"{len(tables.factors) - regexes} literals" + (f" and {regexes} regular expressions" if regexes else "")
-    return f"gates: {count}, found by {'a vector scan (without AVX2, by Hyperscan)' if tables.seek else 'Hyperscan'}"
+    regexes = sum(spec.literal is None for spec in tables.literals)
+    count = f"{len(tables.literals) - regexes} literals" + (f" and {regexes} regular expressions" if regexes else "")
+    return f"gates: {count}, found by {'a vector scan (without AVX2, by Hyperscan)' if tables.teddy else 'Hyperscan'}"
 
 
 def _paragraph(finding: Finding, profile: Profile | None) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pytest
 from engines import Loaded, compile_all
 
 from nativemtail.compiler import CompileError, budget, plan
+from nativemtail.compiler.patterns import facts
 from nativemtail.compiler.regex import ucd
 
 
@@ -26,7 +27,7 @@ HARD = r"(?:[\pL\x{3001}]?[\pN\x{3002}]?){15}q"
 
 @pytest.fixture(autouse=True)
 def _afresh() -> None:
-    plan.facts.cache_clear()
+    facts.cache_clear()
 
 
 def test_reading_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

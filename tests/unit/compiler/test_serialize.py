@@ -26,7 +26,7 @@ def test_all_programs_and_their_tables_come_back_the_same() -> None:
     unnamed = [(program, [object() for _ in program.metrics]) for program in programs]
     tables = plan.build(unnamed)
     assert any(spec.automaton for spec in tables.patterns)
-    assert tables.residues
+    assert tables.guard_slices
     known = serialize.load(serialize.dump(programs, tables, b"database"))
     assert [known.program(serialize.key(program)) for program in programs] == programs
     again = known.plan([serialize.key(program) for program in programs], [metrics for _, metrics in unnamed])

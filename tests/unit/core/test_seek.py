@@ -7,19 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nativemtail._core import _test_seek
-from nativemtail.compiler.plan import hyperscan_literal
 from nativemtail.compiler.prefilter import teddy
-from nativemtail.compiler.tables import FactorSpec
+from nativemtail.compiler.prefilter.select import hyperscan_literal
+from nativemtail.compiler.tables import LiteralSpec
 
 LETTERS = b"abAB: [x"
 
 
-def spec(literal: bytes, caseless: bool = False) -> FactorSpec:
+def spec(literal: bytes, caseless: bool = False) -> LiteralSpec:
     text = literal.lower() if caseless else literal
-    return FactorSpec(hyperscan_literal(text), caseless, text, [0])
+    return LiteralSpec(hyperscan_literal(text), caseless, text, [0])
 
 
-def stands(factor: FactorSpec, text: bytes, at: int) -> bool:
+def stands(factor: LiteralSpec, text: bytes, at: int) -> bool:
     assert factor.literal is not None
     here = text[at : at + len(factor.literal)]
     return (here.lower() if factor.caseless else here) == factor.literal
@@ -29,17 +29,17 @@ def line_of(text: bytes, at: int) -> int:
     return text.count(b"\n", 0, at)
 
 
-def expected(factors: list[FactorSpec], text: bytes) -> set[tuple[int, int]]:
+def expected(factors: list[LiteralSpec], text: bytes) -> set[tuple[int, int]]:
     """Factor and line of each that stands somewhere."""
     places = range(len(text))
     return {(n, line_of(text, at)) for n, factor in enumerate(factors) for at in places if stands(factor, text, at)}
 
 
-def check(factors: list[FactorSpec], text: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
+def check(factors: list[LiteralSpec], text: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many places were looked up."""
     for limit in ("MOST_LOOKUPS", "MOST_FOUND"):
         monkeypatch.setattr(teddy, limit, float("inf"))
-    found = teddy.seek(factors)
+    found = teddy.teddy(factors)
     assert found is not None
     for dense in (False, True):
         ends, ascii, events, looked_up = _test_seek(found, factors, text, dense)
@@ -94,7 +94,7 @@ def test_hundreds_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
     factors = [spec(b"service-%03d started" % number) for number in range(600)]
     text = b"\n".join(b"x service-%03d started" % number for number in range(0, 900, 100))
     check(factors, text, monkeypatch)
-    found = teddy.seek(factors)
+    found = teddy.teddy(factors)
     assert found is not None
     assert _test_seek(found, factors, text, False)[2] == [(number, number // 100) for number in range(0, 600, 100)]
 
@@ -102,12 +102,12 @@ def test_hundreds_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_literals_that_no_eight_bytes_tell_apart_are_left_to_hyperscan() -> None:
     """Each would be compared wherever one of them is, or nearly is."""
     many = [spec(b" Zygotic".join(b"%d" % (number >> bit & 1) for bit in range(8))) for number in range(256)]
-    assert teddy.seek(many[: teddy.MOST_SHARED]) is not None
-    assert teddy.seek(many) is None
+    assert teddy.teddy(many[: teddy.MOST_SHARED]) is not None
+    assert teddy.teddy(many) is None
 
 
 def test_too_many_literals_are_left_to_hyperscan() -> None:
-    assert teddy.seek([spec(b"Killed %05d" % number) for number in range(teddy.MOST_LITERALS + 1)]) is None
+    assert teddy.teddy([spec(b"Killed %05d" % number) for number in range(teddy.MOST_LITERALS + 1)]) is None
 
 
 def test_rare_bytes_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_rare_bytes_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_not_for_regular_expressions_nor_for_what_is_everywhere() -> None:
-    assert teddy.seek([]) is None
-    assert teddy.seek([spec(b"abc"), FactorSpec(b"[0-9]z", False, None, [0])]) is None
-    assert teddy.seek([spec(b" "), spec(b"e")]) is None
-    assert teddy.seek([spec(b"Killed process")]) is not None
+    assert teddy.teddy([]) is None
+    assert teddy.teddy([spec(b"abc"), LiteralSpec(b"[0-9]z", False, None, [0])]) is None
+    assert teddy.teddy([spec(b" "), spec(b"e")]) is None
+    assert teddy.teddy([spec(b"Killed process")]) is not None

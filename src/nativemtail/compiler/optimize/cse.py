@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS, Effect
 from nativemtail.compiler.optimize.dce import READS, RUNS_OF_REGISTERS, cleaned, successors
@@ -86,7 +87,7 @@ class _Sharing:
                 return instr
             if len(values) > 1 and values not in self.known:
                 self._learn(values, instr.b)
-            return instr.replace(b=values[0] if len(values) == 1 else self.known[values])
+            return replace(instr, b=values[0] if len(values) == 1 else self.known[values])
         return _with_reads(instr, self.same)
 
     def _shared(self, instr: Instr) -> Instr:
@@ -195,7 +196,7 @@ def _groups(registers: Sequence[int], rows: Sequence[tuple[int, int]]) -> Iterat
 
 def _placed(instr: Instr, place: dict[int, int]) -> Instr:
     op = OPS[instr.op]
-    moved = instr.replace(b=place[instr.b] if instr.c else 0) if instr.op in _KEYED else _with_reads(instr, place)
+    moved = replace(instr, b=place[instr.b] if instr.c else 0) if instr.op in _KEYED else _with_reads(instr, place)
     if op.writes:
         moved.a = place[instr.a]
     return moved

@@ -1,40 +1,43 @@
 """What must be on a line for a program to be able to change anything.
 
-A gate may skip a program only where running it could have changed nothing (design §3.5): no metric, no time of a
-datum, no counted error.  That is decided on the instructions, by reachability: assume that a set of patterns does
-not match, walk every other branch, and see whether an instruction that changes a metric can still be reached.
+The prefilter may skip a program on a line only where running it could have changed nothing: no metric, no time of a
+series, no counted error.  That is decided on the instructions, by reachability: assume that none of a set of patterns
+matches, walk every other branch, and see whether an instruction that changes a metric can still be reached.
 
 What can still be reached may fail, though: the strptime of a syslog prefix, say.  Those instructions are the program's
-*residue*.  It runs dry on the lines that the gate would skip, shared by all programs that have the same one, and only
-if it fails the program is run in earnest.
+*guard slice* (in the sense of program slicing).  It is run without effect on the lines that the prefilter would skip,
+once for all programs that have the same one, and only if it fails the programs are run.  If it does no more than parse
+a time at the start of the line, a plain scan finds that time, and the last one that was good is remembered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from nativemtail.compiler.opcodes import OPS, Effect
+from nativemtail.compiler.opcodes import OPS, POOLS, SLOTS, Effect
 from nativemtail.compiler.optimize.dce import cleaned, successors
 from nativemtail.compiler.program import Instr, Program
+from nativemtail.compiler.regex import prefix, ucd
+from nativemtail.compiler.regex.parser import parse
 
 _STORES = frozenset(op.name for op in OPS.values() if op.effect is Effect.STORE)
 _TRIES = 64
-"""Patterns of a gate for which something better is looked for."""
+"""Patterns of a guard for which something better is looked for."""
 _RARE = 0.01
-"""A gate that lets no more of the lines through is as good as another by what is known without the log."""
+"""Below this fraction of lines one guard is as good as another, by what is known without the log."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """A program need not run on a line that no pattern of `patterns` matches, unless its residue fails."""
+class Guard:
+    """A program need not run on a line that no pattern of `patterns` matches, unless its slice fails there."""
 
     patterns: frozenset[int]
-    residue: list[Instr]
+    slice: list[Instr]
     """What can still fail; empty when nothing can."""
 
 
-def reach(code: list[Instr], failing: Collection[int]) -> frozenset[int] | None:
+def reach(code: Sequence[Instr], failing: Collection[int]) -> frozenset[int] | None:
     """Walk `code` on the assumption that no pattern of `failing` matches the line.
 
     The patterns of `failing` that the walk relied on; None where a metric can be changed all the same.
@@ -64,12 +67,12 @@ def first_unguarded(program: Program, failing: Collection[int]) -> int:
     return next(instr.line for instr in code if instr.op in _STORES)
 
 
-def program_gate(program: Program, costs: Mapping[int, float]) -> Gate | None:
-    """The cheapest gate that was found for `program`; None: it must run on every line.
+def program_guard(program: Program, costs: Mapping[int, float]) -> Guard | None:
+    """The cheapest guard that was found for `program`; None: it must run on every line.
 
-    `costs` has, for each pattern that can be gated, the fraction of lines that its gate is expected to let through.
-    The patterns around the others most often name a service, which writes much that the program does not ask for, so
-    the innermost ones are taken as long as they are rare.
+    `costs` has, for each pattern with a prefilter, the fraction of lines that is expected to pass it.  The patterns
+    around the others most often name a service, which writes much that the program does not look at, so the innermost
+    ones are taken as long as they are rare.
     """
     patterns = reach(program.code, costs)
     if patterns is None:
@@ -85,9 +88,51 @@ def program_gate(program: Program, costs: Mapping[int, float]) -> Gate | None:
             usable.discard(pattern)
             todo += sorted(other - patterns, key=lambda p: -costs[p])
             patterns = other
-    residue = cleaned(program.code, patterns)
-    return Gate(patterns, residue if any(OPS[instr.op].effect is Effect.FAULT for instr in residue) else [])
+    rest = cleaned(program.code, patterns)
+    return Guard(patterns, rest if any(OPS[instr.op].effect is Effect.FAULT for instr in rest) else [])
 
 
-def _cost(patterns: frozenset[int], costs: Mapping[int, float]) -> float:
+def _cost(patterns: Collection[int], costs: Mapping[int, float]) -> float:
     return sum(costs[pattern] for pattern in patterns)
+
+
+def isolated(program: Program, code: Sequence[Instr]) -> Program:
+    """A guard slice as a program, without what the rest needs; the same for the same slice of another program."""
+    part = Program(program.name, registers=program.registers)
+    slots: dict[int, int] = {}
+    places: dict[tuple[str, int], int] = {}
+    for each in code:
+        instr = replace(each, line=0)
+        part.code.append(instr)
+        if instr.op in SLOTS:
+            slot = getattr(instr, SLOTS[instr.op])
+            setattr(instr, SLOTS[instr.op], slots.setdefault(slot, len(slots)))
+        if instr.op not in POOLS:
+            continue
+        operand, pool = POOLS[instr.op]
+        number: int = getattr(instr, operand)
+        mine = getattr(part, pool)
+        if (pool, number) not in places:
+            places[pool, number] = len(mine)
+            mine.append(getattr(program, pool)[number])
+            if pool == "patterns":
+                part.captures.append(program.captures[number])
+        setattr(instr, operand, places[pool, number])
+    part.slots = len(slots)
+    return part
+
+
+def leading_time(part: Program) -> list[tuple[int, int, int]] | None:
+    """The runs of characters that make up the time, if all that a guard slice does is to parse the start of the line.
+
+    For each the ASCII set as bits, the least and the most number (0xFFFFFFFF: any).
+    """
+    if [instr.op for instr in part.code] != ["MATCH", "CAPSM", "STRPTIME", "END"]:
+        return None
+    match, capture, strptime, _end = part.code
+    if match.e != 3 or capture.b != match.a or strptime.a != capture.a:
+        return None
+    runs = prefix.leading_group(parse(part.patterns[0]), capture.c)
+    if runs is None:
+        return None
+    return [(ucd.ascii_bits(run.ranges), run.least, 0xFFFFFFFF if run.most is None else run.most) for run in runs]

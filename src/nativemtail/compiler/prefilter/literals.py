@@ -20,9 +20,9 @@ from nativemtail.compiler.prefilter.frequency import BYTE_FREQUENCY, LINE, PARTS
 from nativemtail.compiler.regex import tree, ucd
 from nativemtail.compiler.regex.ucd import Ranges
 
-MAX_FACTORS = 64
+MAX_LITERALS = 64
 USELESS = 0.6
-"""A set of factors that more than this fraction of lines is expected to contain is not worth looking for."""
+"""A set of literals that more than this fraction of lines is expected to contain is not worth looking for."""
 
 _MAX_LENGTH = 24
 _MAX_COPIES = 12
@@ -36,11 +36,11 @@ _LEAST_LITERAL = 6
 """Bytes that are left of a literal at least."""
 _NO_DIGITS = bytes(byte for byte in range(256) if byte not in b"0123456789")
 _LITERAL_EFFORT, _REGEX_EFFORT = 1e-4, 1e-3
-"""What looking for one more factor costs, as a fraction of lines."""
+"""What looking for one more literal costs, as a fraction of lines."""
 
 
 @dataclass(frozen=True, slots=True)
-class Factor:
+class RequiredLiteral:
     """Bytes to find in a line: `text` itself, in either case of ASCII letters if `caseless` (then in lower case); or,
     if `regex`, a regular expression of byte sets in the syntax that Hyperscan, RE2 and Python have in common.
 
@@ -53,8 +53,8 @@ class Factor:
     cost: float = field(default=1.0, compare=False)
 
 
-def factors(node: tree.Node) -> frozenset[Factor] | None:
-    """Factors of which every line that the pattern matches contains at least one; None when there are no useful ones.
+def required_literals(node: tree.Node) -> frozenset[RequiredLiteral] | None:
+    """Literals of which every line that the pattern matches contains one; None when there are none that are useful.
 
     The empty set says that the pattern matches no line at all.
     """
@@ -62,27 +62,27 @@ def factors(node: tree.Node) -> frozenset[Factor] | None:
     for part in tree.postorder(node):
         known[id(part)] = _strings(part, [known[id(sub)] for sub in tree.children(part)])
     best = _best_inside(known[id(node)])
-    return frozenset(map(_eased, best.factors)) if best is not None and best.cost <= USELESS else None
+    return frozenset(map(_eased, best.literals)) if best is not None and best.cost <= USELESS else None
 
 
-def _eased(factor: Factor) -> Factor:
+def _eased(literal: RequiredLiteral) -> RequiredLiteral:
     """A part of a literal that is as good and quicker to look for: Hyperscan first looks for the last three bytes.
 
     Numbers are left whole, as they make the difference between lines of one kind.
     """
-    if factor.regex:
-        return factor
-    words = len(factor.text.rstrip(_NO_DIGITS))
+    if literal.regex:
+        return literal
+    words = len(literal.text.rstrip(_NO_DIGITS))
 
     def effort(end: int) -> float:
-        tail = tuple(1 << byte for byte in factor.text[end - 3 : end])
-        return _frequency(tail) + 3 * literal_frequency(factor.text[:end], factor.caseless)
+        tail = tuple(1 << byte for byte in literal.text[end - 3 : end])
+        return _frequency(tail) + 3 * literal_frequency(literal.text[:end], literal.caseless)
 
-    least = max(words, min(_LEAST_LITERAL, len(factor.text)))
-    end = min({*range(least, min(least + 9, len(factor.text) + 1)), len(factor.text)}, key=effort)
-    if end == len(factor.text):
-        return factor
-    return replace(factor, text=factor.text[:end], cost=literal_frequency(factor.text[:end], factor.caseless))
+    least = max(words, min(_LEAST_LITERAL, len(literal.text)))
+    end = min({*range(least, min(least + 9, len(literal.text) + 1)), len(literal.text)}, key=effort)
+    if end == len(literal.text):
+        return literal
+    return replace(literal, text=literal.text[:end], cost=literal_frequency(literal.text[:end], literal.caseless))
 
 
 # --- strings -------------------------------------------------------------------------------------------------
@@ -100,9 +100,9 @@ _LETTERS = sum(1 << byte for byte in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 
 
 class _Set(NamedTuple):
-    """Factors of which one must be there, and the fraction of lines that has one, plus the effort of looking."""
+    """Literals of which one must be there, and the fraction of lines that has one, plus the effort of looking."""
 
-    factors: frozenset[Factor]
+    literals: frozenset[RequiredLiteral]
     cost: float
     score: float
 
@@ -111,7 +111,7 @@ class _Strings(NamedTuple):
     """What is known of the strings that a part matches.
 
     `exact`: all of them are known, and `heads` and `tails` are they.  Otherwise each begins with one of `heads` and
-    ends with one of `tails`.  `inside`: the best factors found within it so far.
+    ends with one of `tails`.  `inside`: the best literals found within it so far.
     """
 
     exact: bool
@@ -127,7 +127,7 @@ _UNKNOWN = _Strings(False, _NOTHING, _NOTHING, None)
 
 def _exactly(strings: tuple[_String, ...]) -> _Strings:
     """These strings and no others, unless they are too many or too long to be carried on."""
-    if len(strings) <= MAX_FACTORS and all(len(string) <= _MAX_LENGTH for string in strings):
+    if len(strings) <= MAX_LITERALS and all(len(string) <= _MAX_LENGTH for string in strings):
         return _Strings(True, strings, strings, None)
     return _cut(_Strings(False, strings, strings, _evaluated(strings)))
 
@@ -137,7 +137,7 @@ def _cut(known: _Strings) -> _Strings:
     heads = tuple(dict.fromkeys(string[:_MAX_LENGTH] for string in known.heads))
     tails = tuple(dict.fromkeys(string[-_MAX_LENGTH:] for string in known.tails))
     return known._replace(
-        heads=heads if len(heads) <= MAX_FACTORS else _NOTHING, tails=tails if len(tails) <= MAX_FACTORS else _NOTHING
+        heads=heads if len(heads) <= MAX_LITERALS else _NOTHING, tails=tails if len(tails) <= MAX_LITERALS else _NOTHING
     )
 
 
@@ -218,7 +218,7 @@ def _joined(a: _Strings, b: _Strings) -> _Strings:
 
 
 def _crossed(a: tuple[_String, ...], b: tuple[_String, ...]) -> tuple[_String, ...] | None:
-    if len(a) * len(b) > MAX_FACTORS:
+    if len(a) * len(b) > MAX_LITERALS:
         return None
     return tuple(dict.fromkeys(x + y for x in a for y in b))
 
@@ -265,48 +265,48 @@ def _best(sets: Iterable[_Set | None]) -> _Set | None:
 
 
 def _sum(sets: list[_Set | None]) -> _Set | None:
-    members: set[Factor] = set()
+    members: set[RequiredLiteral] = set()
     for found in sets:
         if found is None:
             return None
-        members |= found.factors
+        members |= found.literals
     return _as_set(members)
 
 
 def _evaluated(strings: tuple[_String, ...]) -> _Set | None:
-    """The factors to look for when one of the strings must be there."""
+    """The literals to look for when one of the strings must be there."""
     if () in strings:
         return None
-    members: set[Factor] = set()
+    members: set[RequiredLiteral] = set()
     for string in strings:
-        chosen = _factors_of(string[-_MAX_LENGTH:])
+        chosen = _literals_for(string[-_MAX_LENGTH:])
         if chosen is None:
             return None
         members.update(chosen)
     return _as_set(members)
 
 
-def _as_set(members: set[Factor]) -> _Set | None:
+def _as_set(members: set[RequiredLiteral]) -> _Set | None:
     if len(members) > 1:
-        members = {factor for factor in members if not any(_implies(factor, other) for other in members)}
-    if len(members) > MAX_FACTORS:
+        members = {literal for literal in members if not any(_implies(literal, other) for other in members)}
+    if len(members) > MAX_LITERALS:
         return None
-    cost = sum(factor.cost for factor in members)
-    effort = sum(_REGEX_EFFORT if factor.regex else _LITERAL_EFFORT for factor in members)
+    cost = sum(literal.cost for literal in members)
+    effort = sum(_REGEX_EFFORT if literal.regex else _LITERAL_EFFORT for literal in members)
     return _Set(frozenset(members), min(cost, 1.0), cost + effort)
 
 
-def _implies(factor: Factor, other: Factor) -> bool:
-    """Whether a line with `factor` always has `other` too, which then makes it superfluous."""
-    if factor.regex or other.regex or factor == other or (factor.caseless and not other.caseless):
+def _implies(literal: RequiredLiteral, other: RequiredLiteral) -> bool:
+    """Whether a line with `literal` always has `other` too, which then makes it superfluous."""
+    if literal.regex or other.regex or literal == other or (literal.caseless and not other.caseless):
         return False
-    text = factor.text.lower() if other.caseless else factor.text
+    text = literal.text.lower() if other.caseless else literal.text
     return other.text in text and (len(other.text) < len(text) or other.caseless)
 
 
 @lru_cache(maxsize=1024)
-def _factors_of(string: _String) -> tuple[Factor, ...] | None:
-    """The factors to look for when this string must be there: a literal, a few literals, or a regular expression."""
+def _literals_for(string: _String) -> tuple[RequiredLiteral, ...] | None:
+    """The literals to look for when this string must be there: a literal, a few literals, or a regular expression."""
     literals = _literals_in(string)
     rarest = min(literals, key=lambda found: found[2], default=None)
     if all(cost > _WEAK and end - start <= _SHORT for start, end, cost in literals):
@@ -324,13 +324,13 @@ def _factors_of(string: _String) -> tuple[Factor, ...] | None:
     return (_literal(string[start:end], cost), *_specials(string[start:end]))
 
 
-def _literal(window: _String, cost: float) -> Factor:
+def _literal(window: _String, cost: float) -> RequiredLiteral:
     text = bytes(_members(choices)[-1] for choices in window)
     caseless = any(len(_members(choices)) > 1 for choices in window)
-    return Factor(text.lower() if caseless else text, caseless, cost=cost)
+    return RequiredLiteral(text.lower() if caseless else text, caseless, cost=cost)
 
 
-def _expanded(window: _String, cost: float) -> tuple[Factor, ...]:
+def _expanded(window: _String, cost: float) -> tuple[RequiredLiteral, ...]:
     """All the literals that the window stands for when they are few, else a regular expression."""
     expansion = 1
     for choices in window:
@@ -338,15 +338,15 @@ def _expanded(window: _String, cost: float) -> tuple[Factor, ...]:
     if expansion > _MAX_EXPANSION:
         return (_regex(window, cost),)
     texts = (bytes(combination) for combination in product(*map(_members, window)))
-    return tuple(Factor(text, cost=literal_frequency(text, False)) for text in texts)
+    return tuple(RequiredLiteral(text, cost=literal_frequency(text, False)) for text in texts)
 
 
-def _specials(window: _String) -> tuple[Factor, ...]:
+def _specials(window: _String) -> tuple[RequiredLiteral, ...]:
     """The characters that may stand for a letter of the window when case is ignored."""
     union = 0
     for choices in window:
         union |= choices
-    return tuple(Factor(text, cost=RAREST) for bit, text in _SPECIAL.items() if union & bit)
+    return tuple(RequiredLiteral(text, cost=RAREST) for bit, text in _SPECIAL.items() if union & bit)
 
 
 def _literals_in(string: _String) -> list[tuple[int, int, float]]:
@@ -388,14 +388,14 @@ def _without_wide_ends(string: _String) -> _String:
     return string[max(start, end - _MAX_REGEX) : end]
 
 
-def _regex(window: _String, cost: float) -> Factor:
+def _regex(window: _String, cost: float) -> RequiredLiteral:
     parts = []
     for choices in window:
         members = _members(choices)
         runs = ucd.union((byte, byte) for byte in members)
         text = "".join(_hex(low) if low == high else f"{_hex(low)}-{_hex(high)}" for low, high in runs)
         parts.append((text if len(members) == 1 else f"[{text}]") + ("?" if choices & _OPTIONAL else ""))
-    return Factor("".join(parts).encode(), regex=True, cost=cost)
+    return RequiredLiteral("".join(parts).encode(), regex=True, cost=cost)
 
 
 def _hex(byte: int) -> str:

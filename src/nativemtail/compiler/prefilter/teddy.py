@@ -1,8 +1,9 @@
-"""Where to look for the literals of the gates: bytes of them that are rare, in eight buckets (core/seek.hpp).
+"""The tables of the multi-literal matcher: rare bytes of the required literals, in eight buckets.
 
-The scan tests six or seven neighbouring bytes at each place; a bucket is open where each of them has a low nibble that
-some literal of the bucket has there, and the last one such a high nibble.  Literals with such bytes in common belong
-together, then.
+The matcher (core/seek.hpp) works in the manner of Hyperscan's Teddy.  It tests six or seven neighbouring bytes at all
+places at once; a place is a candidate of a bucket where each byte has a low nibble that some literal of the bucket has
+there, and the last byte such a high nibble too.  Literals with such bytes in common therefore belong into one bucket.
+At a candidate the last eight bytes, the *window*, are looked up; if some literals have them, these are compared.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from math import prod
 
 from nativemtail.compiler.prefilter.frequency import BYTE_FREQUENCY, FREQUENT, LINE, WORDS
 from nativemtail.compiler.prefilter.literals import literal_frequency
-from nativemtail.compiler.tables import FactorSpec, Seek, Window
+from nativemtail.compiler.tables import LiteralSpec, Teddy, Window
 
 BUCKETS = 8
 LONGEST = 8
 """Bytes of a window, which ends with those that are tested."""
 MOST_LITERALS = 4096
 MOST_LOOKUPS = 6.0
-"""Places of a line that may be expected to be looked up; beyond, Hyperscan is as fast."""
+"""Expected candidates of a line; with more, Hyperscan is as fast."""
 MOST_FOUND = 1.0
-"""Likewise windows that may be expected to be found."""
+"""Expected windows of a line that are found; likewise."""
 
 FEW = 64
 """Literals for which seven bytes are tested; for more six, which leave more places to choose from."""
@@ -34,7 +35,7 @@ MOST_SHARED = 64
 _ENDS = 3
 """Places in a literal that are tried in every bucket."""
 _COMPARED = 8.0
-"""What comparing literals costs, where the look-up of a place costs 1."""
+"""What comparing literals costs, where confirming a candidate costs 1."""
 _ANY = 0xFFFF
 
 
@@ -55,8 +56,8 @@ class _Grams:
                 self.low[place][byte & 15] |= 1 << number
                 self.high[place][byte >> 4] |= 1 << number
 
-    def let_through(self, nibbles: _Nibbles) -> int:
-        """How many of them."""
+    def candidates(self, nibbles: _Nibbles) -> int:
+        """How many of them pass the test."""
         pieces = -1
         for place, (low, high) in enumerate(nibbles):
             lows = highs = 0
@@ -103,16 +104,16 @@ class _Place:
         return (text.lower() if self.caseless else text).index(self.window) + len(self.window)
 
 
-def seek(factors: Sequence[FactorSpec]) -> Seek | None:
-    """How to look for these factors; None where that is no good: not all are literals, or bytes of them are common."""
-    if not factors or len(factors) > MOST_LITERALS or any(factor.literal is None for factor in factors):
+def teddy(literals: Sequence[LiteralSpec]) -> Teddy | None:
+    """The tables for these literals; None if some are byte patterns, or if too many candidates are expected."""
+    if not literals or len(literals) > MOST_LITERALS or any(spec.literal is None for spec in literals):
         return None
-    texts = [factor.literal or b"" for factor in factors]
+    texts = [spec.literal or b"" for spec in literals]
     shared = Counter(window for text in texts for window in {_window(text, end) for end in range(1, len(text) + 1)})
-    buckets = [_Bucket(7 if len(factors) <= FEW else 6) for _ in range(BUCKETS)]
+    buckets = [_Bucket(7 if len(literals) <= FEW else 6) for _ in range(BUCKETS)]
     places: dict[tuple[bytes, bool], _Place] = {}
-    for number in sorted(range(len(factors)), key=lambda number: len(texts[number])):
-        text, caseless = texts[number], factors[number].caseless
+    for number in sorted(range(len(literals)), key=lambda number: len(texts[number])):
+        text, caseless = texts[number], literals[number].caseless
         place = _known_place(places, text, caseless)
         if place is None:
             ends = [end for end in range(1, len(text) + 1) if shared[_window(text, end)] <= MOST_SHARED]
@@ -124,13 +125,13 @@ def seek(factors: Sequence[FactorSpec]) -> Seek | None:
         place.needles.append(number)
     if sum(_expected(place.window[-place.bucket.length :], place.caseless) for place in places.values()) > MOST_FOUND:
         return None
-    fold = 0x20 * any(factor.caseless for factor in factors)
+    fold = 0x20 * any(spec.caseless for spec in literals)
     lengths = bytes(bucket.length for bucket in buckets)
     windows = _windows(list(places.values()), texts, fold)
     if max(len(window.needles) for window in windows) > MOST_SHARED:
         return None
     low = b"".join(_row(buckets, place, 0) for place in reversed(range(len(buckets[0].nibbles))))
-    return Seek(low, _row(buckets, -1, 1), lengths, fold, windows)
+    return Teddy(low, _row(buckets, -1, 1), lengths, fold, windows)
 
 
 def _known_place(places: dict[tuple[bytes, bool], _Place], text: bytes, caseless: bool) -> _Place | None:
@@ -215,7 +216,7 @@ def _cases(byte: int, caseless: bool) -> tuple[int, ...]:
 def _lookups(nibbles: _Nibbles) -> float:
     """Places of a line where all tested bytes have such nibbles."""
     by_chance = LINE * prod(_mass(low, high) for low, high in nibbles)
-    return by_chance + _GRAM * _grams(len(nibbles)).let_through(nibbles)
+    return by_chance + _GRAM * _grams(len(nibbles)).candidates(nibbles)
 
 
 @lru_cache(maxsize=4096)

@@ -1,16 +1,15 @@
-"""What was made of patterns, kept for the next who asks, and bounded by its size: a pattern of a kilobyte with classes
-such as `[\\pL…]` can have a tree of megabytes, so that to count entries is not enough."""
+"""A cache of what was made of patterns, bounded by its size.
+
+Counting entries is not enough: a pattern of a kilobyte with classes such as `[\\pL…]` can have a tree of megabytes.
+"""
 
 from __future__ import annotations
 
-from _thread import allocate_lock  # `threading`, without what that imports
+from collections.abc import Callable
+from threading import Lock
+from typing import TypeVar
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeVar
-
-    T = TypeVar("T")
+T = TypeVar("T")
 
 
 def remembered(most: int, weigh: Callable[[T], int]) -> Callable[[Callable[[bytes], T]], Callable[[bytes], T]]:
@@ -19,7 +18,7 @@ def remembered(most: int, weigh: Callable[[T], int]) -> Callable[[Callable[[byte
     def decorated(make: Callable[[bytes], T]) -> Callable[[bytes], T]:
         kept: dict[bytes, tuple[T, int]] = {}
         total = 0
-        lock = allocate_lock()
+        lock = Lock()
 
         def known(text: bytes) -> T:
             nonlocal total

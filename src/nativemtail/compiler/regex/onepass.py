@@ -1,12 +1,12 @@
-"""Patterns that a plain scan of a line can match: chains of literals, runs of characters, options and escapes.
+"""Patterns that can be matched in one pass: sequences of literals, runs of characters, options and escapes.
 
-Most patterns of log lines are such chains: at each part the next characters alone tell how far it goes.  A chain takes
-the first choice of Go's order everywhere: the longest run, the first alternative.  If it comes through it has found
-Go's match, whatever the pattern.  If it fails, that means "no match" only as long as no other choice could have come
-through; beyond the first part for which that is not proven, a failing chain leaves the question open, and a real
-matcher has to answer it.
+Most patterns of log lines are such: at each part the next characters alone tell how far it goes.  The one-pass matcher
+(core/chain.hpp) takes the first choice of Go's order everywhere: the longest run, the first alternative.  If it
+succeeds it has found Go's match, whatever the pattern.  If it fails, that means "no match" only as long as no other
+choice could have succeeded; after the first part for which that is not proven, a failure decides nothing, and a
+backtracking matcher is tried.
 
-Chains are for ASCII text.  `core/chain.hpp` runs them.
+It is for ASCII text only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from nativemtail.compiler.abi import CHAIN_OP, NO_SLOT, ChainCode
 from nativemtail.compiler.regex import tree
 from nativemtail.compiler.regex.ucd import ascii_bits
-from nativemtail.compiler.tables import Chain
+from nativemtail.compiler.tables import OnePass
 
 ANY_NUMBER = 0xFFFFFFFF
 _MOVES = (ChainCode.FIXED, ChainCode.RUN, ChainCode.LAST, ChainCode.FIRST, ChainCode.ESCAPED)
@@ -83,17 +83,17 @@ _Item = _Mark | _Run | _Escaped | _Choice | _End | _Word
 
 
 class _Unfit(Exception):
-    """No chain."""
+    """The pattern cannot be matched in one pass."""
 
 
-def chain(node: tree.Node, captures: int) -> Chain | None:
-    """The chain that matches `node` and finds its groups up to `captures` (-1: not even the match's extent)."""
+def onepass(node: tree.Node, captures: int) -> OnePass | None:
+    """How to match `node` and find its groups up to `captures` (-1: not even its extent), if it is one-pass."""
     parts = list(node.subs) if isinstance(node, tree.Concat) else [node]
     anchored = isinstance(parts[0], tree.BeginText)
     try:
         items = _Reader(captures).items(tree.Concat(tuple(parts[anchored:])))
-        seek = b"" if anchored else _leading_literal(items)
-        return _Assembler(seek, items).result()
+        prefix = b"" if anchored else _leading_literal(items)
+        return _Assembler(prefix, items).result()
     except _Unfit:
         return None
 
@@ -358,21 +358,21 @@ class _Op:
 
 
 class _Assembler:
-    def __init__(self, seek: bytes, items: list[_Item]) -> None:
+    def __init__(self, prefix: bytes, items: list[_Item]) -> None:
         self._ops: list[_Op] = []
-        self._pool = bytearray(_word(seek))
+        self._pool = bytearray(_word(prefix))
         self._tables: dict[bytes, int] = {}
-        self._seek = len(seek)
+        self._prefix_length = len(prefix)
         self._sure: int | None = None
         self._joint = 0
-        self._known, done, marks = _known(items, len(seek))
+        self._known, done, marks = _known(items, len(prefix))
         self._place(marks, self._known)
         self._emit(items[done:] if self._known else items, [], 0)
         self._add(_Op(ChainCode.DONE))
         choices = [item for item in items if isinstance(item, _Choice)]
         self._optional = any(isinstance(item, _Mark) for item in _all(choices))
 
-    def result(self) -> Chain:
+    def result(self) -> OnePass:
         for op in self._ops:
             if op.code == ChainCode.RUN and op.most == ANY_NUMBER and not op.back:
                 op.code = ChainCode.SPAN
@@ -383,7 +383,7 @@ class _Assembler:
             for op in self._ops
         )
         sure = len(self._ops) if self._sure is None else self._sure
-        return Chain(packed, bytes(self._pool), self._seek, self._known, sure, self._optional)
+        return OnePass(packed, bytes(self._pool), self._prefix_length, self._known, sure, self._optional)
 
     def _add(self, op: _Op) -> _Op:
         if len(self._ops) >= _MAX_OPS:

@@ -1,11 +1,11 @@
-"""Which patterns gate a program, and what of it still runs on every line."""
+"""Which patterns trigger a program, and which part of it still runs on every line."""
 
 from __future__ import annotations
 
 import pytest
 
 from nativemtail.compiler import compile_program, plan
-from nativemtail.compiler.prefilter.guards import program_gate
+from nativemtail.compiler.prefilter.guards import program_guard
 from nativemtail.compiler.program import Program
 
 DATE = r"(?P<date>\w+ \d+ \d+:\d+:\d+)"
@@ -43,15 +43,15 @@ def compiled(text: str, name: str = "p.mtail") -> Program:
         pytest.param(STAMPED + "counter c\n@stamped {\n  /error/ {\n    c++\n  }\n}\n", ["error"], True, id="strptime"),
     ],
 )  # fmt: skip
-def test_gate(text: str, patterns: list[str] | None, residue: bool) -> None:
+def test_guard(text: str, patterns: list[str] | None, residue: bool) -> None:
     program = compiled(text)
-    gate = program_gate(program, plan.costs(program))
+    guard = program_guard(program, plan.costs(program))
     if patterns is None:
-        assert gate is None
+        assert guard is None
         return
-    assert gate is not None
-    assert sorted(program.patterns[number].decode() for number in gate.patterns) == patterns
-    assert bool(gate.residue) == residue
+    assert guard is not None
+    assert sorted(program.patterns[number].decode() for number in guard.patterns) == patterns
+    assert bool(guard.slice) == residue
 
 
 def test_programs_with_the_same_decorator_share_a_residue() -> None:
@@ -62,5 +62,5 @@ def test_programs_with_the_same_decorator_share_a_residue() -> None:
     other = STAMPED.replace("Jan _2", "Jan 2") + "counter o\n@stamped {\n  /warning/ {\n    o++\n  }\n}\n"
     programs = [compiled(text, f"{number}.mtail") for number, text in enumerate([*texts, other])]
     tables = plan.build([(program, []) for program in programs])
-    assert sorted(residue.programs for residue in tables.residues) == [[0, 1], [2]]
+    assert sorted(residue.programs for residue in tables.guard_slices) == [[0, 1], [2]]
     assert tables.always == []

@@ -1,26 +1,26 @@
-"""Which factors are chosen; that every match contains one is in test_properties.py."""
+"""Which required literals are chosen; that every match contains one is in test_properties.py."""
 
 from __future__ import annotations
 
 import pytest
 
-from nativemtail.compiler.prefilter.literals import MAX_FACTORS, Factor, factors
+from nativemtail.compiler.prefilter.literals import MAX_LITERALS, RequiredLiteral, required_literals
 from nativemtail.compiler.regex.parser import parse
 
 LONG_S = "\u017f"
 KELVIN = "\u212a"
 
 
-def literals(*texts: str) -> frozenset[Factor]:
-    return frozenset(Factor(text.encode()) for text in texts)
+def literals(*texts: str) -> frozenset[RequiredLiteral]:
+    return frozenset(RequiredLiteral(text.encode()) for text in texts)
 
 
-def caseless(*texts: str) -> frozenset[Factor]:
-    return frozenset(Factor(text.encode(), caseless=text.isascii()) for text in texts)
+def caseless(*texts: str) -> frozenset[RequiredLiteral]:
+    return frozenset(RequiredLiteral(text.encode(), caseless=text.isascii()) for text in texts)
 
 
-def regex(text: str) -> frozenset[Factor]:
-    return frozenset([Factor(text.encode(), regex=True)])
+def regex(text: str) -> frozenset[RequiredLiteral]:
+    return frozenset([RequiredLiteral(text.encode(), regex=True)])
 
 
 CHOSEN = [
@@ -59,8 +59,8 @@ CHOSEN = [
 
 
 @pytest.mark.parametrize(("pattern", "expected"), CHOSEN)
-def test_chosen(pattern: str, expected: frozenset[Factor] | None) -> None:
-    assert factors(parse(pattern.encode())) == expected
+def test_chosen(pattern: str, expected: frozenset[RequiredLiteral] | None) -> None:
+    assert required_literals(parse(pattern.encode())) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_chosen(pattern: str, expected: frozenset[Factor] | None) -> None:
 )
 def test_cost_orders_by_rarity(rarer: str, commoner: str) -> None:
     def cost(text: str) -> float:
-        found = factors(parse(text.encode()))
+        found = required_literals(parse(text.encode()))
         return 1.0 if found is None else sum(factor.cost for factor in found)
 
     assert cost(rarer) < cost(commoner)
@@ -77,15 +77,15 @@ def test_cost_orders_by_rarity(rarer: str, commoner: str) -> None:
 @pytest.mark.parametrize(
     "pattern",
     [
-        "|".join(f"word{i}x" for i in range(MAX_FACTORS)),
+        "|".join(f"word{i}x" for i in range(MAX_LITERALS)),
         "(?:ab|cd|ef|gh){3}(?:ab|cd|ef|gh)zebra",
         "[äöüß]{4}zebra",
     ],
 )
 def test_many_alternatives_stay_within_the_bound(pattern: str) -> None:
-    found = factors(parse(pattern.encode()))
+    found = required_literals(parse(pattern.encode()))
     assert found is not None
-    assert 0 < len(found) <= MAX_FACTORS
+    assert 0 < len(found) <= MAX_LITERALS
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,5 @@ def test_many_alternatives_stay_within_the_bound(pattern: str) -> None:
     ],
 )
 def test_hostile_patterns_are_quick(pattern: bytes) -> None:
-    found = factors(parse(pattern))
-    assert found is None or len(found) <= MAX_FACTORS
+    found = required_literals(parse(pattern))
+    assert found is None or len(found) <= MAX_LITERALS

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nativemtail._core import _test_chain
-from nativemtail.compiler.regex.onepass import Chain, chain
+from nativemtail.compiler.regex.onepass import OnePass, onepass
 from nativemtail.compiler.regex.parser import parse
 
 MOST_LOOPS = 4
@@ -51,7 +51,7 @@ Lines = st.one_of(
 )
 
 
-def matched(found: Chain, line: str, groups: int, behind: bytes = b"") -> tuple[int, list[tuple[int, int] | None]]:
+def matched(found: OnePass, line: str, groups: int, behind: bytes = b"") -> tuple[int, list[tuple[int, int] | None]]:
     text = line.encode()
     rc, pairs = _test_chain(found, text + behind, groups + 1, len(text))
     return rc, pairs
@@ -67,7 +67,7 @@ def loops(pattern: str) -> int:
 @given(Patterns, st.lists(Lines, min_size=1, max_size=6), st.sampled_from([b"", b"aab: " * 12]), st.data())
 def test_what_a_chain_decides_is_so(pattern: str, lines: list[str], behind: bytes, data: st.DataObject) -> None:
     compiled = re.compile(pattern)
-    found = chain(parse(pattern.encode()), compiled.groups)
+    found = onepass(parse(pattern.encode()), compiled.groups)
     if found is None or loops(pattern) > MOST_LOOPS:
         return
     matching = data.draw(st.from_regex(compiled, alphabet=SAME_IN_GO))
@@ -117,7 +117,7 @@ COMMON = r'^(\S+) \S+ (\S+) \[([^\]]+)\] "([A-Z]+) (\S+) (\S+)" (\d{3}) (\d+) "[
 )
 def test_common_patterns_are_decided(pattern: str, line: str) -> None:
     compiled = re.compile(pattern)
-    found = chain(parse(pattern.encode()), compiled.groups)
+    found = onepass(parse(pattern.encode()), compiled.groups)
     assert found is not None
     expected = compiled.search(line)
     rc, pairs = matched(found, line, compiled.groups)
@@ -141,7 +141,7 @@ def test_common_patterns_are_decided(pattern: str, line: str) -> None:
     ],
 )
 def test_what_another_choice_could_match_is_left_open(pattern: str, line: str) -> None:
-    found = chain(parse(pattern.encode()), 0)
+    found = onepass(parse(pattern.encode()), 0)
     assert found is not None
     assert matched(found, line, 0)[0] == UNDECIDED
 
@@ -151,16 +151,16 @@ def test_what_another_choice_could_match_is_left_open(pattern: str, line: str) -
     ["a|b", "x+y", "(a)*b", "^(?:ab)+", "", "$", "a^b", "é", "^.*(?i:error|bad)", r"^\w+\d+:", "(?:a|b)c"],
 )
 def test_other_patterns_are_no_chains(pattern: str) -> None:
-    assert chain(parse(pattern.encode()), 0) is None
+    assert onepass(parse(pattern.encode()), 0) is None
 
 
 def test_groups_that_nobody_reads_are_not_kept() -> None:
-    found = chain(parse(rb"^(a)(b)"), 1)
+    found = onepass(parse(rb"^(a)(b)"), 1)
     assert found is not None
     assert matched(found, "ab", 1) == (MATCHED, [(0, 2), (0, 1)])
 
 
 def test_a_long_line_takes_linear_time() -> None:
-    found = chain(parse(rb": [^;]*,.* x=\d+;"), -1)
+    found = onepass(parse(rb": [^;]*,.* x=\d+;"), -1)
     assert found is not None
     assert matched(found, ": " * 500_000, -1)[0] == UNDECIDED

@@ -1,0 +1,66 @@
+"""Programs as the engine takes them: packed instructions, with numbers of patterns that all programs share."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+
+from nativemtail.compiler import lookahead, timelayout
+from nativemtail.compiler.abi import INSTR
+from nativemtail.compiler.opcodes import OPS, PATTERN_OPS
+from nativemtail.compiler.program import Instr, Program
+from nativemtail.compiler.tables import PatternSpec, ProgramSpec
+
+
+class Packer:
+    """Packs programs for a plan in which `shared` are the patterns of all of them."""
+
+    def __init__(self, shared: Sequence[PatternSpec]) -> None:
+        self._shared = shared
+        self._numbers: Mapping[bytes, int] = {spec.text: number for number, spec in enumerate(shared)}
+
+    def patterns(self, program: Program) -> list[int]:
+        """The numbers that the program's patterns have among those of all programs."""
+        return [self._numbers[text] for text in program.patterns]
+
+    def pack(self, program: Program, metrics: Sequence[object], triggers: frozenset[int] | None) -> ProgramSpec:
+        """`metrics`: what its declarations stand for, in their order; `triggers`: numbers among all patterns."""
+        patterns = self.patterns(program)
+        return ProgramSpec(
+            name=program.name,
+            code=_pack(program.code, patterns),
+            lines=_lines(program.code),
+            begin=_pack(program.begin, patterns),
+            begin_lines=_lines(program.begin),
+            ints=program.ints,
+            floats=program.floats,
+            strings=program.strings,
+            layouts=[(text, timelayout.compile_layout(text)) for text in program.layouts],
+            metrics=list(metrics),
+            patterns=patterns,
+            slot_pairs=_slot_pairs(program, [self._shared[number].captures + 1 for number in patterns]),
+            registers=program.registers,
+            log_filter=program.log_filter,
+            triggers=triggers,
+            lookahead=lookahead.series(program.code),
+        )
+
+
+def _lines(code: Sequence[Instr]) -> bytes:
+    return array("i", [instr.line for instr in code]).tobytes()
+
+
+def _pack(code: Sequence[Instr], patterns: Sequence[int]) -> bytes:
+    """`patterns`: the numbers that the program's patterns have among those of all programs."""
+    return b"".join(
+        INSTR.pack(OPS[i.op].number, i.a, i.b, i.c, patterns[i.d] if i.op in PATTERN_OPS else i.d, i.e) for i in code
+    )
+
+
+def _slot_pairs(program: Program, given: Sequence[int]) -> list[int]:
+    """`given`: how many pairs a match of each pattern gives, whichever program wants them."""
+    pairs = [0] * program.slots
+    for instr in (*program.code, *program.begin):
+        if instr.op == "MATCHS":
+            pairs[instr.a] = max(given[instr.d], 1)
+    return pairs

@@ -1,0 +1,100 @@
+"""The patterns of all programs, each text once: facts about it, and the forms that the engines take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from nativemtail.compiler import ast, budget
+from nativemtail.compiler.abi import PatternFlag
+from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.opcodes import PATTERN_OPS
+from nativemtail.compiler.prefilter.literals import RequiredLiteral, required_literals
+from nativemtail.compiler.prefilter.select import worthwhile
+from nativemtail.compiler.program import Program
+from nativemtail.compiler.regex import analysis, automaton, dialects, onepass
+from nativemtail.compiler.regex.parser import parse
+from nativemtail.compiler.tables import PatternSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a pattern's text alone."""
+
+    flags: int
+    required: frozenset[RequiredLiteral] | None
+    """Of which each match contains one; None where there are none that are worth looking for."""
+    seconds: float
+    """Processor time that finding this out took."""
+
+
+@lru_cache(maxsize=16384)
+def facts(text: bytes) -> Facts:
+    before = time.thread_time()
+    node = parse(text)
+    flags = 0
+    if analysis.same_in_pcre2(node):
+        flags |= PatternFlag.PCRE2
+        if analysis.linear(node):
+            flags |= PatternFlag.LINEAR
+    if analysis.always_matches(node):
+        flags |= PatternFlag.ALWAYS
+    if not analysis.same_in_re2(node):
+        flags |= PatternFlag.STEPPED
+    literal = analysis.pure_literal(node)
+    required = worthwhile(required_literals(node))
+    if literal and required == frozenset([RequiredLiteral(literal)]):
+        flags |= PatternFlag.LITERAL
+    return Facts(int(flags), required, time.thread_time() - before)
+
+
+def shared(programs: Sequence[Program]) -> list[PatternSpec]:
+    """Each pattern of the programs once.
+
+    Raises CompileError for a program whose patterns take too long.
+    """
+    captures: dict[bytes, int] = {}
+    replaced: set[bytes] = set()
+    users: dict[bytes, list[tuple[Program, budget.Spent]]] = {}
+    for program in programs:
+        spent = budget.Spent()
+        replaced |= {program.patterns[i.d] for i in (*program.code, *program.begin) if i.op == "SUBSTRE"}
+        for text, highest in zip(program.patterns, program.captures, strict=True):
+            captures[text] = max(captures.get(text, -1), highest)
+            users.setdefault(text, []).append((program, spent))
+    specs = []
+    for text, highest in captures.items():
+        known = facts(text)
+        before = time.thread_time()
+        spec = _spec(text, known.flags, highest, text in replaced)
+        specs.append(spec)
+        seconds = known.seconds + time.thread_time() - before
+        size = len(spec.bytes_form) + len(spec.utf_form) + len(spec.re2_form)
+        for program, spent in users[text]:
+            if not spent.add(text, seconds, size):
+                raise _too_expensive(program, spent)
+    return specs
+
+
+def _spec(text: bytes, flags: int, highest: int, replaced: bool) -> PatternSpec:
+    node = parse(text)
+    keep = max(highest, 0)
+    return PatternSpec(
+        text,
+        dialects.to_pcre2(node, utf=False, captures=keep),
+        dialects.to_pcre2(node, utf=True, captures=keep),
+        dialects.to_re2(node, captures=keep),
+        flags,
+        highest,
+        prefiltered=False,
+        automaton=automaton.automaton(node) if replaced else None,
+        onepass=onepass.onepass(node, highest),
+    )
+
+
+def _too_expensive(program: Program, spent: budget.Spent) -> CompileError:
+    number = program.patterns.index(spent.worst)
+    uses = (i.line for i in (*program.code, *program.begin) if i.op in PATTERN_OPS and i.d == number)
+    return CompileError(program.name, [(ast.Position(program.name, next(uses, 1), 1, 1), spent.error())])
