@@ -6,13 +6,12 @@ Of the files of Unix sockets only our own are removed, and those of our user tha
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import socket
 import stat
 from dataclasses import dataclass
-
-from nativemtail.log import Log
 
 SocketFile = tuple[str, int, int]
 """Path, device and inode of a file that we have made."""
@@ -20,7 +19,7 @@ SocketFile = tuple[str, int, int]
 BACKLOG = 1024
 _PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 
 class InvalidPort(ValueError):

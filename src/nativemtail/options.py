@@ -5,10 +5,9 @@ The syntax is that of Go's flag package, as mtail's users know it (spec cli-http
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import Any
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 Seconds = float
 
@@ -307,8 +306,6 @@ def _parse_bool(text: str) -> bool:
 
 def _parse_int(text: str) -> int:
     """Go's ParseInt with base 0: a sign, `0x`, `0o`, `0b` or `0` before the digits, `_` between them."""
-    import re
-
     digits = text[1:] if text[:1] in ("+", "-") else text
     if not re.fullmatch(r"[0-9][0-9a-zA-Z_]*", digits):
         raise ValueError("parse error")
@@ -323,18 +320,15 @@ def _parse_int(text: str) -> int:
 
 
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION_PART = r"(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)"
+_DURATION_PART = re.compile(r"(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 
 
 def parse_duration(text: str) -> Seconds:
     """Seconds of a Go duration (`1h30m`, `250ms`, `-1.5s`, `0`).  Raises ValueError."""
-    import re
-
-    duration_part = re.compile(_DURATION_PART, re.ASCII)
     body = text[1:] if text[:1] in ("+", "-") else text
     total = at = 0
     while at < len(body) and body != "0":
-        part = duration_part.match(body, at)
+        part = _DURATION_PART.match(body, at)
         if part is None:
             raise ValueError("parse error")
         whole, fraction, unit = part.groups(default="")
@@ -367,8 +361,6 @@ def _plain(number: int, unit: int) -> str:
 
 
 def _parse_decimal(text: str) -> int:
-    import re
-
     if not re.fullmatch("[+-]?[0-9]+", text):
         raise ValueError(f"strconv.Atoi: parsing {_quote(text)}: invalid syntax")
     return int(text)
@@ -381,16 +373,12 @@ def _parse_level(text: str) -> str:
 
 
 def _parse_vmodule(text: str) -> str:
-    import re
-
     if not all(re.fullmatch("[^=]+=[0-9]+", part) for part in text.split(",") if part):
         raise ValueError("syntax error: expect comma-separated list of filename=N")
     return text
 
 
 def _parse_backtrace(text: str) -> str:
-    import re
-
     if text and not re.fullmatch(r"[^:]*\.[^:]*:[1-9][0-9]*", text):
         raise ValueError("syntax error: expect file.go:234")
     return text

@@ -8,24 +8,26 @@ Exit status: 0 success; 1 error; 2 wrong flags; 130 interrupted; 141 nobody read
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import logging
 import os
+import select
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
-from nativemtail import __version__
-from nativemtail.log import Log, Screen, flush, least
+from nativemtail import __version__, gotext, net
+from nativemtail.app import message_files, oneshot
+from nativemtail.app.ignore import BadIgnore, Ignore, ignore
+from nativemtail.io import doubts
+from nativemtail.io.lines import MIN_MAX_LINE_LENGTH
+from nativemtail.io.patterns import BadSource, LogSpec, parse_logs
 from nativemtail.options import COMMANDS, FlagError, HelpRequested, Options, format_duration, parse, usage
+from nativemtail.programs import zones
+from nativemtail.programs.manager import LoadError, Programs, open_programs
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import NoReturn
-
-    from nativemtail.io.files import Ignore
-    from nativemtail.io.patterns import LogSpec
-    from nativemtail.programs.manager import Programs
-
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 SUCCESS, FAILURE, WRONG_FLAGS, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
@@ -60,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command() -> NoReturn:
-    """What the installed command runs: `main`, and then no more, as tearing the interpreter down takes 7 ms."""
+    """Console entry point: run `main`, flush, and `_exit`, as shutting the interpreter down would take 7 ms."""
     status = main()
-    flush()
+    logging.shutdown()
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
@@ -73,8 +75,6 @@ def command() -> NoReturn:
 
 def _occupy_closed_descriptors() -> None:
     """Keep descriptors 0 to 2 from becoming files of ours where they are closed; to use them stays an error."""
-    import contextlib
-
     for fd in range(3):
         try:
             os.fstat(fd)
@@ -106,12 +106,10 @@ def _flags(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> int:
     gc.disable()  # what a start, or a short process, makes stays
 
-    from nativemtail.gotext import go_quote
-
     one_off = options.one_shot or options.compile_only or _only_dumps(options)
     screen = _open_log(options, daemon=not one_off)
     log.info("%s", build_info())
-    log.info("Commandline: [%s]", " ".join(map(go_quote, ("nativemtail", *arguments))))
+    log.info("Commandline: [%s]", " ".join(map(gotext.go_quote, ("nativemtail", *arguments))))
     try:
         _check(options, extra)
         if not one_off:
@@ -127,24 +125,13 @@ def _run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> in
         gc.enable()
 
 
-def _open_log(options: Options, *, daemon: bool) -> Screen:
+def _open_log(options: Options, *, daemon: bool) -> message_files.Screen:
     """Have messages go where the flags say."""
-    screen = Screen()
+    screen = message_files.Screen()
     problem = _leave_bad_log_dir(options)
-
-    def set_up() -> None:
-        from nativemtail.app import message_files
-
-        message_files.configure(options, screen, daemon=daemon)
-
-    Log.least = least(options.seen(daemon=daemon), verbose=options.v > 0)
+    message_files.configure(options, screen, daemon=daemon)
     if daemon:
-        set_up()  # any of its threads may have the first message
-        from nativemtail.app.message_files import take_stderr_over
-
-        take_stderr_over()
-    else:
-        Log.set_up = set_up
+        message_files.take_stderr_over()
     if problem:
         log.warning("%s; messages go to standard error instead", problem)
     return screen
@@ -154,9 +141,7 @@ def _leave_bad_log_dir(options: Options) -> str:
     """Unset -log_dir if no file can be made there; why, or nothing."""
     if not options.log_dir or options.logtostderr:
         return ""
-    from nativemtail.app.message_files import why_not_in
-
-    directory, problem = options.log_dir, why_not_in(options.log_dir)
+    directory, problem = options.log_dir, message_files.why_not_in(options.log_dir)
     if not problem:
         return ""
     options.log_dir = ""
@@ -170,16 +155,12 @@ def _only_dumps(options: Options) -> bool:
 def _check(options: Options, extra: Sequence[str]) -> None:
     """What the flags must fulfil together.  Raises StartError."""
     if extra:
-        from nativemtail.gotext import go_quote
-
-        words = " ".join(map(go_quote, extra))
+        words = " ".join(map(gotext.go_quote, extra))
         raise StartError(
             f"Too many extra arguments specified: [{words}]\n"
             "(the logs flag can be repeated, or the filenames separated by commas.)"
         )
     if options.override_timezone:
-        from nativemtail.programs import zones
-
         try:
             zones.load(options.override_timezone)
         except LookupError as error:
@@ -192,12 +173,8 @@ def _check(options: Options, extra: Sequence[str]) -> None:
         value: float = getattr(options, name)
         if value < 0:
             raise StartError(f"-{name} must not be negative: {format_duration(value)}")
-    from nativemtail.io.lines import MIN_MAX_LINE_LENGTH
-
     if options.max_line_length < MIN_MAX_LINE_LENGTH:
         raise StartError(f"-max_line_length must be at least {MIN_MAX_LINE_LENGTH}: {options.max_line_length}")
-    from nativemtail import net
-
     for name in ("log_socket_mode", "unix_socket_mode"):
         try:
             net.mode(getattr(options, name))
@@ -206,18 +183,11 @@ def _check(options: Options, extra: Sequence[str]) -> None:
     try:
         os.stat(options.progs)
     except OSError as error:
-        from nativemtail.gotext import explain
-
-        raise StartError(f"-progs: {explain(error, 'stat', options.progs)}") from None
+        raise StartError(f"-progs: {gotext.explain(error, 'stat', options.progs)}") from None
 
 
-def _run_once(options: Options, screen: Screen) -> int:
+def _run_once(options: Options, screen: message_files.Screen) -> int:
     """One-shot and the modes that only load programs."""
-    from nativemtail.app.ignore import BadIgnore, ignore
-    from nativemtail.io import doubts
-    from nativemtail.io.patterns import BadSource, parse_logs
-    from nativemtail.programs.manager import LoadError, open_programs
-
     try:
         specs = parse_logs(options.logs)
         ignored = ignore(options.ignore_filename_regex_pattern)
@@ -234,17 +204,18 @@ def _run_once(options: Options, screen: Screen) -> int:
         return FAILURE
 
 
-def _one_shot(options: Options, specs: list[LogSpec], ignore: Ignore, programs: Programs, screen: Screen) -> int:
-    from nativemtail.app import oneshot
-    from nativemtail.gotext import go_quote
-
+def _one_shot(
+    options: Options, specs: list[LogSpec], ignored: Ignore, programs: Programs, screen: message_files.Screen
+) -> int:
     status = SUCCESS
     if options.one_shot_format not in oneshot.FORMATS:
         wanted = " or ".join(oneshot.FORMATS)
-        raise StartError(f"unsupported format: {go_quote(options.one_shot_format)} (-one_shot_format is {wanted})")
+        raise StartError(
+            f"unsupported format: {gotext.go_quote(options.one_shot_format)} (-one_shot_format is {wanted})"
+        )
     reading = oneshot.Reading(options, programs, screen)
     try:
-        reading.run(specs, ignore)
+        reading.run(specs, ignored)
     except KeyboardInterrupt:
         status = INTERRUPTED
         log.error("interrupted: the metrics are those of the lines read so far")
@@ -267,16 +238,12 @@ def _sub_command(arguments: Sequence[str]) -> NoReturn:
     try:
         group.main(list(arguments), prog_name="nativemtail")
     except OSError as error:
-        from nativemtail.gotext import reason
-
-        _write(2, f"cannot write to standard output: {reason(error)}\n".encode())
+        _write(2, f"cannot write to standard output: {gotext.reason(error)}\n".encode())
         os._exit(FAILURE)
 
 
 def _write(fd: int, data: bytes) -> int:
     """Write to standard output or error; the exit status."""
-    import select
-
     view = memoryview(data)
     while view:
         try:
@@ -286,9 +253,7 @@ def _write(fd: int, data: bytes) -> int:
         except BrokenPipeError:
             return BROKEN_PIPE
         except OSError as error:
-            from nativemtail.gotext import reason
-
             if fd == 1:
-                _write(2, f"cannot write to standard output: {reason(error)}\n".encode())
+                _write(2, f"cannot write to standard output: {gotext.reason(error)}\n".encode())
             return FAILURE
     return SUCCESS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +11,11 @@ from typing import Any
 from nativemtail._core import Engine, Profile, Store
 from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
 from nativemtail.io.tailer import Tailer
-from nativemtail.log import Log
 from nativemtail.programs.manager import FaultLog, Programs
 from nativemtail.telemetry.explain import Finding, Reasons, reasons
 from nativemtail.telemetry.selfmetrics import Costs, MetricSize, PatternCost, ProgramCost, ProgramState, SourceState
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0

@@ -8,6 +8,7 @@ inputs.md §9.
 from __future__ import annotations
 
 import faulthandler
+import logging
 import mmap
 import os
 import signal
@@ -34,14 +35,13 @@ from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import BadSource, parse_logs
 from nativemtail.io.sources import Settings, SourceError
 from nativemtail.io.tailer import Tailer
-from nativemtail.log import Log, flush
 from nativemtail.options import Options, format_duration
 from nativemtail.programs.manager import LoadError, open_programs
 from nativemtail.programs.reload import ProgramWatch, Reloader
 from nativemtail.telemetry.machine import resident_memory
 from nativemtail.telemetry.selfmetrics import SelfMetrics
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 SUCCESS, FAILURE, QUIT = 0, 1, 2
 SIGNAL_NAMES = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt", signal.SIGHUP: "hangup"}
@@ -314,7 +314,7 @@ class Daemon:
         idle = self.pusher.stop() and idle
         self.server.stop()
         if not idle:
-            flush()
+            logging.shutdown()
             os._exit(self.status)  # a thread is in native code or has a lock: nothing may be torn down under it
 
     def _tell_left(self) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
+import re
+from collections.abc import Callable
+
+Ignore = Callable[[str], object]
+"""Whether a file of this base name is not read."""
 
 
 class BadIgnore(ValueError):
     """Go refuses the pattern; the text names the flag, and what is wrong in Go's words."""
 
 
-def ignore(pattern: str) -> Callable[[str], object]:
+def ignore(pattern: str) -> Ignore:
     """A function that is true of the base names to ignore; nothing is ignored by an empty pattern.
 
     Raises `BadIgnore`.
@@ -25,14 +27,10 @@ def ignore(pattern: str) -> Callable[[str], object]:
         tree = parse(pattern.encode("utf-8", "surrogateescape"))
     except RegexError as error:
         raise BadIgnore(f"-ignore_filename_regex_pattern: {error}") from None
-    import re
-
     return re.compile(_to_python(tree)).search
 
 
 def _to_python(node: object) -> str:
-    import re
-
     from nativemtail.compiler.regex import tree as go
 
     match node:

@@ -8,24 +8,37 @@ from __future__ import annotations
 import io
 import logging
 import os
+import pwd
 import select
+import socket
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from nativemtail.app.outbox import Outbox
-from nativemtail.log import LEVELS, Screen, least
 from nativemtail.options import Options
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAME = "nativemtail"
 MAX_FILE_SIZE = 1800 * 1024 * 1024
 """A file of messages that has reached this gives way to a new one."""
 
+LEVELS = {"INFO": logging.DEBUG, "WARNING": logging.WARNING, "ERROR": logging.ERROR, "FATAL": logging.CRITICAL}
+"""The levels of the flags; verbose messages are INFO too."""
+
 _LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
+
+
+class Screen:
+    """Standard error; `before` clears the progress line on the terminal before a message."""
+
+    def __init__(self) -> None:
+        self.before: Callable[[], None] | None = None
+
+
+def lowest_level(seen: str, *, verbose: bool) -> int:
+    """The lowest level of messages that go anywhere, if those from `seen` on do."""
+    return max(logging.DEBUG if verbose else logging.INFO, LEVELS[seen])
 
 
 def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None:
@@ -39,15 +52,13 @@ def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None
         handler.close()
     logger.addHandler(StderrHandler(LEVELS[options.shown(daemon=daemon)], screen, Outbox() if daemon else None))
     if options.log_dir and not options.logtostderr:
-        from pathlib import Path
-
-        links = [Path(options.log_dir), *([Path(options.log_link)] if options.log_link else [])]
+        links = [options.log_dir, *([options.log_link] if options.log_link else [])]
         outbox = Outbox() if daemon else None
         for level in ("INFO", "WARNING", "ERROR", "FATAL"):
-            logger.addHandler(FileHandler(level, Path(options.log_dir), links, outbox))
+            logger.addHandler(FileHandler(level, options.log_dir, links, outbox))
     for handler in logger.handlers:
         handler.setFormatter(Formatter(one_line=daemon))
-    logger.setLevel(least(options.seen(daemon=daemon), verbose=options.v > 0))
+    logger.setLevel(lowest_level(options.seen(daemon=daemon), verbose=options.v > 0))
 
 
 def why_not_in(directory: str) -> str:
@@ -157,7 +168,7 @@ class FileHandler(_Handler):
     It has the events of its level and above.  `<program>.<LEVEL>` in each of `links` points to it.
     """
 
-    def __init__(self, level: str, directory: Path, links: list[Path], outbox: Outbox | None = None) -> None:
+    def __init__(self, level: str, directory: str, links: list[str], outbox: Outbox | None = None) -> None:
         super().__init__(LEVELS[level], outbox)
         self._name = level
         self._directory = directory
@@ -184,8 +195,6 @@ class FileHandler(_Handler):
         super().close()
 
     def _open(self) -> None:
-        import socket
-
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -197,18 +206,18 @@ class FileHandler(_Handler):
         self._fd, name = _create(self._directory, name)
         self._size = 0
         for directory in self._links:
-            target = name if directory == self._directory else str(self._directory.absolute() / name)
-            _link(target, directory / f"{program}.{self._name}")
+            target = name if directory == self._directory else os.path.join(os.path.abspath(self._directory), name)
+            _link(target, os.path.join(directory, f"{program}.{self._name}"))
 
 
-def _create(directory: Path, name: str) -> tuple[int, str]:
+def _create(directory: str, name: str) -> tuple[int, str]:
     """A new file for this user only, and its name: another one if somebody has guessed this one.  Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
     try:
-        fd = os.open(directory / name, flags, 0o600)
+        fd = os.open(os.path.join(directory, name), flags, 0o600)
     except FileExistsError:
         name += f".{os.urandom(8).hex()}"
-        fd = os.open(directory / name, flags, 0o600)
+        fd = os.open(os.path.join(directory, name), flags, 0o600)
     os.fchmod(fd, 0o600)
     return fd, name
 
@@ -218,25 +227,24 @@ def _stamp() -> str:
 
 
 def _user() -> str:
-    import pwd
-
     try:
         return pwd.getpwuid(os.getuid()).pw_name.replace("\\", "_")
     except KeyError:
         return str(os.getuid())
 
 
-def _link(target: str, link: Path) -> None:
+def _link(target: str, link: str) -> None:
     """Have `link` point to `target`, in one step; what is no link stays."""
-    fresh = link.with_name(f".{link.name}.{os.urandom(8).hex()}")
+    directory, name = os.path.split(link)
+    fresh = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
     try:
-        if link.exists() and not link.is_symlink():
+        if os.path.exists(link) and not os.path.islink(link):
             return
-        fresh.symlink_to(target)
+        os.symlink(target, fresh)
         try:
-            fresh.replace(link)
+            os.replace(fresh, link)
         except OSError:
-            fresh.unlink()
+            os.unlink(fresh)
             raise
     except OSError:
         logging.getLogger(NAME).debug("cannot link %s", link)

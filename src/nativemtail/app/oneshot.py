@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
+from collections.abc import Iterable, Iterator
 
 from nativemtail._core import Store
+from nativemtail.app.ignore import Ignore
+from nativemtail.app.message_files import Screen
 from nativemtail.app.progress import Progress
 from nativemtail.gotext import explain
 from nativemtail.io.compressed import Corrupt
-from nativemtail.io.files import find, read_to_end
+from nativemtail.io.content import Content
+from nativemtail.io.files import Found, find, read_to_end
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
 from nativemtail.io.poll import LiveSource, Poller
-from nativemtail.log import Log, Screen
 from nativemtail.options import Options
 from nativemtail.programs.manager import FaultLog, Programs
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from nativemtail.io.content import Content
-    from nativemtail.io.files import Found, Ignore
-
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 FORMATS = ("json", "prometheus")
 LOGGED_FAULTS = 100

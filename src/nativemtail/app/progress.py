@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -38,8 +39,6 @@ class Progress:
             self._write(CLEAR)
 
     def _write(self, text: str) -> None:
-        import contextlib
-
         with contextlib.suppress(OSError):
             os.write(self._fd, text.encode())
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
 
-from nativemtail.log import Log
-
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 
 def notify(*assignments: str) -> None:

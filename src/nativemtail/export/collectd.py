@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING
 
 from nativemtail.export import names, wire
 from nativemtail.export.values import encode, exported, flat_names, is_number, time_text, value_text
-from nativemtail.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nativemtail._core import Metric, Row, Snapshot
     from nativemtail.export.wire import Budget
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 _KINDS = {1: "counter", 2: "gauge", 3: "gauge", 5: "histogram"}
 """collectd's type by `Metric.kind`."""

@@ -6,15 +6,14 @@ as the separator does; collectd has escapes for some.  Labels that are too long 
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING
-
-from nativemtail.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 _NEVER = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 """Control characters, and bytes that are not UTF-8: carbon closes the connection at one of these."""

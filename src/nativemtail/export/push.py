@@ -6,6 +6,7 @@ what a peer missed it gets, as it is by then, at the next push.
 
 from __future__ import annotations
 
+import logging
 import math
 import socket
 import threading
@@ -20,14 +21,13 @@ from nativemtail.export.otlp import Otlp, SetUpError
 from nativemtail.export.statsd import Statsd
 from nativemtail.export.values import exported
 from nativemtail.export.wire import Budget, NothingArrived, PushError, host_and_port
-from nativemtail.log import DEBUG, WARNING, Log
 
 if TYPE_CHECKING:
     from nativemtail._core import Snapshot
 
 __all__ = ["Options", "Pusher", "SetUpError"]
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 Count = Callable[[str, int], None]
 """Counts metrics (`total`) and label sets that were written (`success`)."""
@@ -210,7 +210,7 @@ class _Loop:
     def _failed(self, text: str) -> None:
         """Say so when it begins; as long as it lasts only where details are asked for."""
         self._counts.failures += 1
-        level = DEBUG if self._failing else WARNING
+        level = logging.DEBUG if self._failing else logging.WARNING
         remedy = "" if self._stopping.is_set() else f"; trying again every {self._interval:g}s"
         log.log(level, "%s %s: %s%s", self.target.name, self.target.peer, text, remedy)
         self._failing = True

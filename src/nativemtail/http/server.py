@@ -15,6 +15,7 @@ import concurrent.futures
 import contextlib
 import errno
 import http
+import logging
 import re
 import socket
 import ssl
@@ -33,10 +34,9 @@ from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response, plain, quality
 from nativemtail.http.shared import Pages
 from nativemtail.http.trust import LOOPBACK, TrustedHosts, plain_peer
-from nativemtail.log import Log
 from nativemtail.telemetry.selfmetrics import Pool
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 _READ = 16 * 1024
 _MAX_PEM = 16 << 20

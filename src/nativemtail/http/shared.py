@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 import zlib
 from collections import deque
@@ -19,9 +20,8 @@ from typing import TypeVar
 
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response
-from nativemtail.log import Log
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 0.1
 _GZIP = 16 + zlib.MAX_WBITS

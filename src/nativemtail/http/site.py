@@ -7,6 +7,7 @@ dots is redirected to its clean form, unknown paths are 404.
 from __future__ import annotations
 
 import json
+import logging
 import posixpath
 import threading
 import time
@@ -20,13 +21,12 @@ from nativemtail.gotext import utf8
 from nativemtail.http import pages
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import HTML, Request, Response, plain, quality
-from nativemtail.log import Log
 from nativemtail.telemetry.selfmetrics import RESERVED, Costs, SelfMetrics
 
 if TYPE_CHECKING:
     from nativemtail._core import View
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 _FAILED = "An error has occurred while serving metrics:\n\n{}\n"
 _WARNINGS_KEPT = 1000

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nativemtail import compiler
 from nativemtail._core import Metric, Plan, TimeZone
 from nativemtail.compiler import serialize
 from nativemtail.compiler.program import Program
 from nativemtail.compiler.tables import Tables
-from nativemtail.log import Log
 from nativemtail.options import Options
 from nativemtail.programs import cache
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from nativemtail.compiler import ast
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 
 NO_CACHE = "none"

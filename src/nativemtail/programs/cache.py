@@ -9,21 +9,18 @@ Nothing here fails a start; a cache that cannot be used is none.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 import struct
 import sys
 import time
 import zlib
+from collections.abc import Iterator
 
 from nativemtail import __version__
-from nativemtail.log import Log
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 SUBDIRECTORY = "nativemtail-plans"
 MAX_FILES = 64

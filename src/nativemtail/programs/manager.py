@@ -6,30 +6,30 @@ the begin blocks.  `commit` carries the data over and swaps; whoever scans must 
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from nativemtail import plainfile
 from nativemtail._core import Engine, Fault, Metric, Plan, Store, TimeZone
 from nativemtail.compiler.errors import CompileError, internal
+from nativemtail.compiler.program import MetricDecl, Program
 from nativemtail.gotext import go_quote, reason, utf8
-from nativemtail.log import Log
 from nativemtail.options import Options
-from nativemtail.record import Protocol, Record, field
+from nativemtail.programs import zones
+from nativemtail.programs.builder import Builder
+from nativemtail.programs.unexported import LeftOut
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any
+Compile = Callable[[str, bytes], Program]
+"""Takes name and text, gives the compiled program.  Raises CompileError."""
 
-    Compile = Callable[[str, bytes], Any]
-    """Takes name and text, gives the compiled program.  Raises CompileError."""
+Build = Callable[[list[tuple[Program, list[Metric]]]], Plan]
+"""Takes the programs and their metrics, one for each declaration."""
 
-    Build = Callable[[list[tuple[Any, list[Metric]]]], Plan]
-    """Takes the programs and their metrics, one for each declaration."""
-
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 SUFFIX = ".mtail"
 MAX_SIZE = 16 << 20
@@ -43,28 +43,8 @@ class LoadError(Exception):
     """A program, or the place where programs are, cannot be loaded; the text says why."""
 
 
-class MetricDecl(Protocol):
-    """What a compiled program says of a metric; `kind` and `type` are numbers as in `_core`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> int: ...
-    @property
-    def type(self) -> int: ...
-    @property
-    def keys(self) -> tuple[str, ...]: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def buckets(self) -> tuple[float, ...]: ...
-    @property
-    def limit(self) -> int: ...
-    @property
-    def hidden(self) -> bool: ...
-
-
-class Status(Record):
+@dataclass(slots=True)
+class Status:
     """What is known of a program that was ever seen."""
 
     error: str = ""
@@ -79,11 +59,12 @@ class Status(Record):
     """How long the last load took."""
 
 
-class Loaded(Record):
+@dataclass(frozen=True, slots=True)
+class Loaded:
     """A compiled program and its metrics in the order of the declarations; equal ones are one (`dup-shared`)."""
 
     text: bytes
-    program: Any
+    program: Program
     metrics: list[Metric]
 
     @property
@@ -91,7 +72,8 @@ class Loaded(Record):
         return list({id(metric): metric for metric in self.metrics}.values())
 
 
-class Change(Record):
+@dataclass(slots=True)
+class Change:
     """What `commit` will do."""
 
     running: dict[str, Loaded]
@@ -139,7 +121,7 @@ class Programs:
         """The programs whose last load failed."""
         return [name for name, status in self.status.items() if status.error]
 
-    def running(self) -> list[Any]:
+    def running(self) -> list[Program]:
         """The compiled forms of the running programs, in load order."""
         return [loaded.program for loaded in self._running.values()]
 
@@ -264,7 +246,7 @@ class Programs:
         status.load_seconds = time.monotonic() - started
         return loaded
 
-    def _filter_doubts(self, program: Any) -> list[str]:
+    def _filter_doubts(self, program: Program) -> list[str]:
         return [doubt for name in sorted(program.log_filter or ()) if (doubt := self._doubt_filter(name))]
 
     def problems(self) -> dict[str, str]:
@@ -549,10 +531,6 @@ def fault_text(fault: Fault) -> str:
 
 def open_programs(options: Options, doubt_filter: Callable[[str], str] = lambda name: "") -> Programs:
     """The programs that the flags name, not loaded yet.  Raises LoadError for an unknown time zone."""
-    from nativemtail.programs import zones
-    from nativemtail.programs.builder import Builder
-    from nativemtail.programs.unexported import LeftOut
-
     try:
         zone = TimeZone(zones.load(options.override_timezone))
     except LookupError as error:

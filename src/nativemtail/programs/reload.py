@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -10,11 +11,10 @@ from collections.abc import Callable, Iterator
 
 from nativemtail.io import watch
 from nativemtail.io.loop import Loop
-from nativemtail.log import Log
 from nativemtail.programs.manager import SUFFIX, Programs, list_programs
 from nativemtail.telemetry.selfmetrics import Latency
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 _EVENTS = (
     watch.CREATE | watch.MOVED_FROM | watch.MOVED_TO | watch.DELETE | watch.CLOSE_WRITE | watch.ATTRIB | watch.MOVE_SELF

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+
 from nativemtail._core import Metric, left_out
-from nativemtail.log import ERROR, WARNING, Log
 from nativemtail.options import Options
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 
 class LeftOut:
@@ -18,7 +16,7 @@ class LeftOut:
 
     def __init__(self, options: Options) -> None:
         self._prog_label = options.emit_prog_label
-        self._level = ERROR if options.one_shot else WARNING
+        self._level = logging.ERROR if options.one_shot else logging.WARNING
         self._wanted = not options.one_shot or options.one_shot_format == "prometheus"
         self._reserved: frozenset[str] = frozenset()
         if not options.one_shot:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import struct
+from typing import NamedTuple
 
 from nativemtail import plainfile
-from nativemtail.record import NamedTuple
 
 CYCLE = 146_097 * 86_400
 """Seconds in 400 years."""

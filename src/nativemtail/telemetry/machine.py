@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import resource
@@ -9,12 +10,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from nativemtail.log import Log
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 
 class CpuUsage:

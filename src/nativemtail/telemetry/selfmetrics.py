@@ -11,6 +11,7 @@ import bisect
 import gc
 import itertools
 import json
+import logging
 import os
 import platform
 import resource
@@ -32,7 +33,6 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 from nativemtail import __version__
-from nativemtail.log import Log
 from nativemtail.telemetry.machine import CpuUsage, DiskSpace, resident_memory
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.registry import Collector
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 LINE_SECONDS = tuple(2e-05 * 2**k for k in range(10))
 """Upper bounds of `mtail_vm_line_processing_duration_seconds`."""

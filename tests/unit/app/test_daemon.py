@@ -102,9 +102,10 @@ def test_a_scrape_waits_for_no_block(make: Callable[..., Daemon]) -> None:
     """The block is a tenth of a second long at least; the pages of metrics come and come meanwhile."""
     subject = make()
     subject.reloader.load()
-    source = subject.feed.open("log")
+    engine = subject.programs.engine
+    source = engine.source("log")
     block = bytearray(b"x\n" * 20_000_000)
-    scan = threading.Thread(target=lambda: subject.feed.scan(source, block, 0, len(block)), daemon=True)
+    scan = threading.Thread(target=lambda: engine.scan(source, block, 0, len(block)), daemon=True)
     scan.start()
     while subject.programs.store.snapshot().prometheus().endswith(b"lines 0\n"):
         time.sleep(0.001)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from nativemtail.app import message_files
+from nativemtail.app.message_files import Screen, lowest_level
 from nativemtail.gotext import duration, explain, go_quote
-from nativemtail.log import DEBUG, ERROR, WARNING, Log, Screen, least
 from nativemtail.options import Options
 
 LINE = re.compile(rf"^([IWEF])\d{{4}} \d\d:\d\d:\d\d\.\d{{6}} +{os.getpid()} test_message_files\.py:\d+\] (.*)$", re.M)
 
-log = Log("nativemtail.test")
+log = logging.getLogger("nativemtail.test")
 
 
 @pytest.fixture(autouse=True)
@@ -197,26 +197,6 @@ def test_before_is_called_first(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err.startswith("cleared E")
 
 
-def test_nothing_is_set_up_for_what_nobody_sees(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    made: list[str] = []
-
-    def set_up() -> None:
-        made.append("once")
-        message_files.configure(Options(), Screen())
-
-    monkeypatch.setattr(Log, "least", ERROR)
-    monkeypatch.setattr(Log, "set_up", set_up)
-    log.warning("unseen")
-    log.log(WARNING, "unseen")
-    assert made == []
-    log.error("seen")
-    log.error("seen")
-    assert made == ["once"]
-    assert [text for _, text in LINE.findall(capfd.readouterr().err)] == ["seen", "seen"]
-
-
 @pytest.mark.parametrize(
     ("flags", "daemon", "level"),
     [
@@ -234,13 +214,9 @@ def test_nothing_is_set_up_for_what_nobody_sees(
 )
 def test_the_lowest_level_that_anybody_sees(flags: dict[str, object], daemon: bool, level: int) -> None:
     options = Options(**flags)
-    assert least(options.seen(daemon=daemon), verbose=options.v > 0) == level
+    assert lowest_level(options.seen(daemon=daemon), verbose=options.v > 0) == level
     message_files.configure(options, Screen(), daemon=daemon)
     assert logging.getLogger(message_files.NAME).level == level
-
-
-def test_levels_are_those_of_the_library() -> None:
-    assert (DEBUG, WARNING, ERROR) == (logging.DEBUG, logging.WARNING, logging.ERROR)
 
 
 @pytest.mark.parametrize(
