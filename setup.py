@@ -102,7 +102,7 @@ def is_current(built: Path, ext: Extension) -> bool:
     return built.exists() and all(path.stat().st_mtime <= built.stat().st_mtime for path in inputs)
 
 
-parts = {*(PACKAGE / "core").glob("*.pxi"), *(PACKAGE / "core").glob("*.hpp"), *GENERATED}
+parts = {*(PACKAGE / "core").rglob("*.pxi"), *(PACKAGE / "core").rglob("*.hpp"), *GENERATED}
 core = Extension(
     "nativemtail._core",
     sources=[str(PACKAGE / "_core.pyx")],

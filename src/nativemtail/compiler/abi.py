@@ -109,7 +109,7 @@ class Assertion(IntEnum):
 
 
 class LayoutOp(IntEnum):
-    """What a step of a time layout reads (compiler/timelayout.py, core/timeparse.pxi)."""
+    """What a step of a time layout reads (compiler/timelayout.py, core/time/elements.pxi)."""
 
     END = 0
     YEAR4 = 1

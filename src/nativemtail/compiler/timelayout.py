@@ -3,7 +3,7 @@
 A compiled layout is `LAYOUT_HEADER` (number of steps, length of the layout), the `LAYOUT_STEP`s, and the layout's own
 bytes.  A step stands for the next `literal` bytes of the layout, to be matched as they are (blanks loosely), and the
 `element` bytes behind them, which name a part of a date.  The last step is `END`; its literal is the rest of the
-layout.  `core/timeparse.pxi` runs the steps; spec runtime.md §3, language.md §6.
+layout.  `core/time/strptime.pxi` runs the steps; spec runtime.md §3, language.md §6.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <new>
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -44,6 +45,10 @@ class StoreLock {
 
     bool wanted() const { return waiting.load(std::memory_order_relaxed) != 0; }
 };
+
+// NULL without memory.
+template <class T> static inline T *nm_new() { return new (std::nothrow) T(); }
+template <class T> static inline void nm_delete(T *p) { delete p; }
 
 // Have the memory from p to p + n near; no more than two lines of the cache.
 static inline void nm_prefetch(const void *p, size_t n) {

@@ -1,4 +1,4 @@
-# Doors for the tests: thin wrappers that give Python what the nogil functions of text.pxi and timeparse.pxi do.
+# Doors for the tests: thin wrappers that give Python what the nogil functions of text/ and time/ do.
 
 def _test_format(style: str, v) -> bytes:
     cdef char out[NUM_TEXT]

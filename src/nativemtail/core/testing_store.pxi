@@ -1,13 +1,9 @@
 # Hooks that let Python tests call what programs call.  Labels come as bytes or str.
 
-cdef extern from * nogil:
-    """
-    #include <chrono>
-    static inline double nm_seconds() {
-        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-    }
-    """
-    double nm_seconds() noexcept
+cdef double nm_seconds() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec + now.tv_nsec / 1e9
 
 
 cdef int with_labels(Metric metric, labels, Str* out, list keep) except -1:

@@ -15,13 +15,13 @@ cdef struct Buf:            # growing output or scratch memory; `failed` stays s
     bint failed
 
 cdef struct Hist:           # observations of one label set; `count` has one cell per range
-    uint64_t epoch          # of the store when it was made, see store.pxi
+    uint64_t epoch          # of the store when it was made, see store/layout.pxi
     int64_t total
     double sum
     int64_t count[1]        # really as many as the metric has ranges
 
 cdef struct Text:           # the value of one text datum, owned by it
-    uint64_t epoch          # of the store when it was made, see store.pxi
+    uint64_t epoch          # of the store when it was made, see store/layout.pxi
     uint32_t n
     uint32_t cap
     char p[1]
@@ -33,7 +33,7 @@ cdef union Value:
     Hist* h
 
 cdef struct Datum:          # one label set of a metric
-    char* key               # the label values, see store.pxi
+    char* key               # the label values, see store/layout.pxi
     Value v
     int64_t time            # nanoseconds since the epoch
     int64_t expiry          # nanoseconds after `time`, 0: never
@@ -41,3 +41,18 @@ cdef struct Datum:          # one label set of a metric
     uint32_t prev           # neighbours in order of creation, as slot numbers
     uint32_t next
     uint32_t heap           # place in the metric's eviction heap, if it has a limit
+
+cdef struct Zone:                   # see zones.Zone
+    size_t n
+    const int64_t* starts           # n
+    const uint16_t* kinds           # n + 1
+    const int32_t* offsets          # by kind, seconds east of UTC
+    const Str* labels               # by kind
+    size_t named
+    int64_t cycle_start             # INT64_MAX: none
+    const uint16_t* bins            # how many transitions had happened when the bin began
+
+cdef enum:                          # Zone.bins: half-years (2**24 seconds) from 1847 to 2482
+    BIN_SHIFT = 24
+    BIN_COUNT = 1200
+    BIN_BASE = -3900000000

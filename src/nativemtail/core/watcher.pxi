@@ -1,30 +1,6 @@
-import os as _os
-from libcpp.string cimport string as _String
-from libcpp.vector cimport vector as _Vector
-
 # inotify, read by a thread of its own: core/watcher.hpp.
 
-cdef extern from "core/watcher.hpp" nogil:
-    cppclass WatchEvent:
-        int watch
-        unsigned mask
-        unsigned cookie
-        _String name
-        int fd
-    cppclass WatcherThread:
-        int start(bint with_thread) noexcept
-        int descriptor() noexcept
-        int add(const char* path, unsigned mask) noexcept
-        void remove(int number) noexcept
-        int open_new(int number, const char* directory, _Vector[_String]* pieces) noexcept
-        void read(size_t most, _Vector[WatchEvent]* found) noexcept
-        void stop() noexcept
-    size_t WATCHER_HELD "WatcherThread::HELD"
-    size_t WATCHER_EVENTS "WatcherThread::EVENTS"
-
-cdef extern from * nogil:
-    WatcherThread* nm_new_watcher "nm_new<WatcherThread>" () noexcept
-    void nm_delete_watcher "nm_delete<WatcherThread>" (WatcherThread* watcher) noexcept
+import os as _os
 
 
 cdef class FileWatcher:
@@ -64,7 +40,7 @@ cdef class FileWatcher:
             self.thread.remove(number)
 
     def open_new(self, int number, str directory not None, list pieces not None):
-        cdef _Vector[_String] wanted
+        cdef vector[string] wanted
         for piece in pieces:
             wanted.push_back(_os.fsencode(piece))
         problem = self.thread.open_new(number, _os.fsencode(directory), &wanted)
@@ -72,7 +48,7 @@ cdef class FileWatcher:
             raise OSError(problem, _os.strerror(problem), directory)
 
     def read(self, size_t most):
-        cdef _Vector[WatchEvent] found
+        cdef vector[WatchEvent] found
         with nogil:
             self.thread.read(most, &found)
         events = []

@@ -1,0 +1,206 @@
+# A large family in buckets of about a piece, each of which sorts before the next.
+
+cdef struct Splitter:       # the first label set of a bucket
+    uint32_t nlabels
+    Str* label              # in order of their names; a long one is cut, and those behind it are empty
+
+
+cdef int compare_splitter(Member* member, const Str* values, const Splitter* splitter) noexcept nogil:
+    """Below 0, 0 or above as the label set whose values (by key) these are sorts against the splitter."""
+    cdef uint32_t i
+    cdef Str a, b
+    cdef int c
+    if member.nlabels != splitter.nlabels:
+        return -1 if member.nlabels < splitter.nlabels else 1
+    for i in range(member.nlabels):
+        a = values[member.key[i]] if member.key[i] >= 0 else member.program
+        b = splitter.label[i]
+        c = memcmp(a.p, b.p, min(a.n, b.n)) if a.n and b.n else 0
+        if c == 0 and a.n != b.n:
+            c = -1 if a.n < b.n else 1
+        if c != 0:
+            return c
+    return 0
+
+
+cdef uint16_t bucket_of(Member* member, const char* key, const Splitter* splitters, size_t n) noexcept nogil:
+    """The number of splitters that the label set does not sort in front of."""
+    cdef size_t low = 0
+    cdef size_t high = n
+    cdef size_t mid
+    key_labels(member.view.m, key, member.values)
+    while low < high:
+        mid = (low + high) // 2
+        if compare_splitter(member, member.values, &splitters[mid]) >= 0:
+            low = mid + 1
+        else:
+            high = mid
+    return <uint16_t>low
+
+
+cdef void assign_turn(MetricTable* m, Member* member, const Splitter* splitters, size_t n, uint16_t* cell, size_t slot,
+                      size_t end) noexcept nogil:
+    """Note the bucket of each label set in the slots from `slot` on."""
+    cdef Datum* slab
+    cdef uint32_t i
+    end = min(end, <size_t>m.slabs * SLAB)
+    while slot < end:
+        slab = m.slab[slot // SLAB].p
+        if slab != NULL:
+            for i in range(slab_size(m)):
+                if i + AHEAD_LABELS < slab_size(m) and slab[i + AHEAD_LABELS].key != NULL:
+                    nm_prefetch(slab[i + AHEAD_LABELS].key, KEY_NEAR)
+                if slab[i].key != NULL:
+                    cell[slot + i] = bucket_of(member, slab[i].key, splitters, n)
+        slot += SLAB
+
+
+cdef void assign_buckets(StoreTable* store, MetricTable* m, Member* member, const Splitter* splitters, size_t n,
+                         uint16_t* cell, size_t cells) noexcept nogil:
+    """Note the bucket of each label set, some in each turn at the lock."""
+    cdef size_t slot = 0
+    while slot < cells:
+        store.lock.acquire()
+        assign_turn(m, member, splitters, n, cell, slot, min(slot + ASSIGN_SLOTS, cells))
+        store.lock.release()
+        slot += ASSIGN_SLOTS
+
+
+cdef void keep_bucket(Member* member, SnapMetric* view, const Splitter* splitters, size_t n,
+                      uint16_t bucket) noexcept nogil:
+    """Drop rows of other buckets: a slot may have been given to another label set."""
+    cdef uint32_t i
+    cdef uint32_t kept = 0
+    for i in range(view.count):
+        if bucket_of(member, view.rows[i].key, splitters, n) == bucket:
+            view.rows[kept] = view.rows[i]
+            view.rows[kept].next = kept + 1
+            kept += 1
+    view.count = kept
+    view.head = 0 if kept else NO_SLOT
+    if kept:
+        view.rows[kept - 1].next = NO_SLOT
+
+
+cdef class Division:
+    """A family in buckets, each of which sorts in front of the next."""
+
+    cdef View view
+    cdef Family family
+    cdef bint prog
+    cdef int form
+    cdef readonly size_t buckets
+    cdef size_t splitter_n
+    cdef Splitter* splitters
+    cdef list cells         # by metric: the bucket of each slot, as bytearray of uint16_t
+    cdef list drops         # by metric: how many label sets it had removed
+    cdef list keep
+
+    def __init__(self, View view not None, Family family not None, bint prog, int form):
+        self.view, self.family, self.prog, self.form = view, family, prog, form
+        self.keep, self.cells, self.drops = [], [], []
+        self._split()
+        for i in range(len(family.metrics)):
+            self._assign(i)
+
+    cdef int _split(self) except -1:
+        """Choose the buckets by the label sets in a part of the slots."""
+        cdef size_t slots = 0
+        cdef size_t step
+        cdef size_t weight = 0
+        cdef size_t passed = 0
+        cdef size_t i
+        cdef Metric metric
+        cdef Family family
+        cdef Snapshot part
+        cdef Take take
+        for metric in self.family.metrics:
+            slots += <size_t>nm_load(&metric.table.slabs) * SLAB
+        step = max(slots // TRIED, <size_t>1)
+        # Not a divisor of a slab's size, or the same few places of each would be looked at.
+        step += step > 1 and step % 2 == 0
+        part = self.view.part(self.family.metrics)
+        for i in range(part.table.n):
+            memset(&take, 0, sizeof(Take))
+            take.step, take.rows, take.bytes = step, NO_SLOT, SIZE_MAX
+            self.view.fill(part, i, &take)
+        family = Family(part, self.family.name, part.members, self.prog, self.form)
+        family.sort(part, False)
+        for i in range(family.count):
+            weight += self._weight(family, i)
+        self.buckets = min(max(weight * step // self.view.piece, family.count * step // PART_ROWS) + 1,
+                           <size_t>(NO_BUCKET - 1))
+        self.buckets = min(self.buckets, family.count + 1)
+        self.splitters = <Splitter*>room_of(self.keep, self.buckets * sizeof(Splitter))
+        for i in range(family.count):
+            if self.splitter_n + 1 < self.buckets and passed * self.buckets >= weight * (self.splitter_n + 1):
+                self._keep_splitter(family, i)
+            passed += self._weight(family, i)
+        self.buckets = self.splitter_n + 1
+        return 0
+
+    cdef size_t _weight(self, Family family, size_t i) noexcept:
+        cdef Member* member = &family.members[family.samples[i].mark // 16]
+        cdef const Datum* d = &member.view.rows[family.samples[i].slot]
+        cdef size_t line = member.fixed - 4 * NUM_TEXT + row_bytes(member.view.m, d)
+        return line * (member.view.m.nranges + 2) if member.view.m.type == TYPE_BUCKETS else line
+
+    cdef int _keep_splitter(self, Family family, size_t i) except -1:
+        cdef Member* member = &family.members[family.samples[i].mark // 16]
+        cdef Splitter* splitter = &self.splitters[self.splitter_n]
+        cdef size_t room = max(SPLITTER_BYTES // self.buckets, <size_t>SPLITTER_LEAST)
+        cdef uint32_t label
+        cdef Str value
+        splitter.label = <Str*>room_of(self.keep, member.nlabels * sizeof(Str))
+        splitter.nlabels = member.nlabels
+        for label in range(member.nlabels):
+            value = label_of(member, family.samples[i].slot, label)
+            splitter.label[label] = str_of(self.keep, value.p[:min(value.n, room)])
+            if value.n > room:
+                break
+            room -= value.n
+        self.splitter_n += 1
+        return 0
+
+    cdef int _assign(self, size_t i) except -1:
+        """Find the bucket of each label set of a metric."""
+        cdef Metric metric = current(self.view.store, self.family.metrics[i])
+        cdef Member* member = &self.family.members[i]
+        cdef size_t n
+        cdef uint16_t* cell
+        cdef bytearray cells
+        cdef StoreTable* store = self.view.store.table
+        with nogil:
+            store.lock.acquire()
+            n = <size_t>metric.table.slabs * SLAB
+            store.lock.release()
+        cells = bytearray(b"\xff" * 2) * n
+        cell = <uint16_t*><char*>cells
+        self.drops.append((metric, nm_load(&metric.table.drops)))
+        with nogil:
+            assign_buckets(store, metric.table, member, self.splitters, self.splitter_n, cell, n)
+        self.cells.append(cells)
+        return 0
+
+    cdef Family bucket(self, uint16_t number):
+        """The label sets of a bucket, in order."""
+        cdef Snapshot part = self.view.part(self.family.metrics)
+        cdef Family family
+        cdef Member* member
+        cdef bytearray cells
+        cdef Metric metric
+        cdef size_t i
+        cdef Take take
+        for i in range(part.table.n):
+            cells = self.cells[i]
+            memset(&take, 0, sizeof(Take))
+            take.step, take.rows, take.bytes, take.bucket = 1, NO_SLOT, SIZE_MAX, number
+            take.cell = <const uint16_t*><char*>cells
+            take.cells = <size_t>len(cells) // 2
+            self.view.fill(part, i, &take)
+            metric, dropped = self.drops[i]
+            if metric is not part.members[i] or dropped != nm_load(&metric.table.drops):
+                member = &self.family.members[i]
+                with nogil:
+                    keep_bucket(member, &part.table.metric[i], self.splitters, self.splitter_n, number)
+        return self.view.in_order(Family(part, self.family.name, part.members, self.prog, self.form), part)

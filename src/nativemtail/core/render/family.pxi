@@ -1,0 +1,255 @@
+# Families: the metrics that are shown under one name.
+#
+# Python decides by metric (names, types, what is left out and why); C does what there is by label set.
+
+_SUFFIXES = {"counter": ("_total", "_created"), "histogram": ("_bucket", "_sum", "_count", "_created")}
+
+
+cdef Str str_of(list keep, bytes text) except *:
+    """`text` for C, good as long as `keep` is."""
+    cdef Str s
+    keep.append(text)
+    s.p = PyBytes_AS_STRING(text)
+    s.n = PyBytes_GET_SIZE(text)
+    return s
+
+
+cdef void* room_of(list keep, size_t n) except NULL:
+    """Zeroed memory that lives as long as `keep`."""
+    cdef bytearray room = bytearray(n if n else 1)
+    keep.append(room)
+    return <char*>room
+
+
+cdef bint table_monotonic(MetricTable* m) noexcept nogil:
+    """As is_monotonic(), of what is in the store now; GC_SLICE slots in each turn at the lock."""
+    cdef uint32_t slot = 0
+    cdef uint32_t end = 0
+    cdef bint good = True
+    cdef bint more = True
+    cdef Datum* d
+    while good and more:
+        m.store.lock.acquire()
+        end = slot + GC_SLICE
+        while good and slot < end and slot // SLAB < m.slabs:
+            if m.slab[slot // SLAB].p == NULL or slot % SLAB >= slab_size(m):
+                slot = (slot // SLAB + 1) * SLAB
+                continue
+            d = datum_at(m, slot)
+            good = d.key == NULL or datum_number(m, d) >= 0
+            slot += 1
+        more = slot // SLAB < m.slabs
+        m.store.lock.release()
+    return good
+
+
+cdef size_t list_samples(Member* members, size_t n, size_t* next, Sample* samples, size_t filled) noexcept nogil:
+    """Append the samples of the members from next[0] on that have as many labels as the first of them."""
+    cdef size_t i = next[0]
+    cdef uint32_t nlabels = members[i].nlabels
+    cdef uint32_t slot
+    while i < n and members[i].nlabels == nlabels:
+        slot = members[i].view.head
+        while slot != NO_SLOT:
+            samples[filled].slot = slot
+            samples[filled].mark = <uint32_t>i * 16
+            filled += 1
+            slot = members[i].view.rows[slot].next
+        i += 1
+    next[0] = i
+    return filled
+
+
+cdef class Family:
+    """The metrics that are shown under one name, those without label sets left out."""
+
+    cdef str name
+    cdef str word           # counter, gauge or histogram
+    cdef str source         # of the first metric
+    cdef list metrics
+    cdef list names         # sorted label names, by metric
+    cdef list keep
+    cdef Member* members
+    cdef Sample* samples
+    cdef size_t count
+
+    def __init__(self, Snapshot snapshot, str name, list metrics, bint emit_prog_label, int form):
+        cdef Metric metric
+        cdef dict shapes = {}
+        cdef list order = []
+        self.name, self.word, self.source = name, _WORDS[metrics[0].kind], metrics[0].source
+        for metric in metrics:
+            names = sorted({*metric.keys, "prog"} if emit_prog_label else {*metric.keys})
+            shape = shapes.setdefault(tuple(names), len(shapes))
+            order.append((len(names), shape, len(order), metric, names))
+        order.sort(key=lambda entry: entry[:3])
+        self.keep = [snapshot]
+        self.metrics = [entry[3] for entry in order]
+        self.names = [entry[4] for entry in order]
+        self.members = <Member*>room_of(self.keep, len(order) * sizeof(Member))
+        for i, entry in enumerate(order):
+            self.members[<size_t>i].shape = entry[1]
+            self._fill(&self.members[<size_t>i], snapshot.view(entry[3]), entry[3], entry[4], emit_prog_label, form)
+            self.count += self.members[<size_t>i].view.count
+
+    def __dealloc__(self):
+        free(self.samples)
+
+    cdef int _fill(self, Member* member, SnapMetric* view, Metric metric, list names, bint prog, int form) except -1:
+        cdef list keep = self.keep
+        cdef dict place = {key: i for i, key in enumerate(metric.keys)}
+        cdef uint32_t i
+        cdef bytes start
+        member.view = view
+        member.nlabels = <uint32_t>len(names)
+        member.key = <int*>room_of(keep, len(names) * sizeof(int))
+        member.piece = <Str*>room_of(keep, len(names) * sizeof(Str))
+        member.values = <Str*>room_of(keep, len(metric.keys) * sizeof(Str))
+        member.bound = <Str*>room_of(keep, view.m.nranges * sizeof(Str))
+        member.program = str_of(keep, repaired(as_bytes(metric.program)))
+        member.fixed = 4 * NUM_TEXT + 2 * member.program.n
+        for i in range(member.nlabels):
+            member.key[i] = -1 if prog and names[i] == "prog" else place[names[i]]
+            start = b'",' if i else b"{"
+            if form == FORM_JSON:
+                member.piece[i] = str_of(keep, json_bytes(names[i]) + b":")
+            else:
+                member.piece[i] = str_of(keep, start + as_bytes(names[i]) + b'="')
+            member.fixed += member.piece[i].n
+        for i in range(view.m.nranges):
+            member.bound[i] = str_of(keep, g_text(view.m.bound[i]))
+        return 0
+
+    cdef int sort(self, Snapshot snapshot, bint strict) except -1:
+        """List the samples in order.  Of those with the same labels the first stays; if `strict`, raises ValueError."""
+        cdef Sample* spare = NULL
+        cdef Buf stack
+        cdef size_t i
+        cdef size_t n = len(self.metrics)
+        cdef size_t filled = 0
+        cdef size_t twin = self.count
+        cdef size_t start
+        cdef bint good
+        self.samples = <Sample*>malloc((self.count if self.count else 1) * sizeof(Sample))
+        if self.count > FEW:
+            spare = <Sample*>malloc(self.count * sizeof(Sample))
+        memset(&stack, 0, sizeof(Buf))
+        good = self.samples != NULL and (spare != NULL or self.count <= FEW)
+        with nogil:
+            i = 0
+            while good and filled < self.count:
+                start = filled
+                filled = list_samples(self.members, n, &i, self.samples, filled)
+                good = filled - start < 2 or push_span(&stack, start, filled, 0, 0)
+                good = good and sort_spans(self.members, self.samples, spare, &stack, &twin)
+            free(spare)
+            buf_free(&stack)
+        if not good:
+            raise MemoryError
+        if twin < self.count:
+            if strict:
+                raise ValueError(f"collected metric {self._describe(twin)} was collected before with the same name "
+                                 "and label values")
+            snapshot.warnings.append(self._shadowed(twin))
+            self.count = drop_twins(self.samples, self.count)
+        return 0
+
+    def _shadowed(self, size_t at):
+        cdef Metric metric = self.metrics[self.samples[at].mark // 16]
+        return (f"{metric.source}: label sets of {quoted_str(self.name)} that another metric of this name has too: "
+                f"{_RENAME}, or set --emit_prog_label")
+
+    def _describe(self, size_t at):
+        """A sample as the client library of mtail prints it."""
+        cdef Member* member = &self.members[self.samples[at].mark // 16]
+        cdef Row row = make_row(member.view.m, &member.view.rows[self.samples[at].slot])
+        cdef uint32_t i
+        cdef Str s
+        text = f"{quoted_str(self.name)} {{ "
+        for i in range(member.nlabels):
+            s = label_of(member, self.samples[at].slot, i)
+            text += f'label:<name:"{self.names[self.samples[at].mark // 16][i]}" value:{quoted_str(s.p[:s.n])} > '
+        if member.view.m.type == TYPE_BUCKETS:
+            value = f"sample_count:{row.count} sample_sum:{g_text(row.sum).decode()}"
+        else:
+            value = f"value:{g_text(datum_number(member.view.m, &member.view.rows[self.samples[at].slot])).decode()}"
+        return text + f"{self.word}:<{value} > }}"
+
+    cdef bint is_monotonic(self) noexcept:
+        """No sample that OpenMetrics forbids a counter: negative or not a number."""
+        cdef size_t i
+        cdef Member* member
+        cdef bint good = True
+        if self.samples == NULL:
+            for i in range(<size_t>len(self.metrics)):
+                with nogil:
+                    good = good and table_monotonic(self.members[i].view.m)
+            return good
+        for i in range(self.count):
+            member = &self.members[self.samples[i].mark // 16]
+            if not datum_number(member.view.m, &member.view.rows[self.samples[i].slot]) >= 0:
+                return False
+        return True
+
+
+cdef list gather_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, int form):
+    """The families to show, by name; `problems` says what is left out.
+
+    Metrics without label sets are left out silently, but not from JSON metrics.
+    """
+    cdef dict found = {}
+    cdef dict bad = problems(snapshot.members, emit_prog_label, prefix, reserved)
+    cdef list families = []
+    cdef Metric metric
+    snapshot.warnings = []
+    for metric in snapshot.members:
+        if metric.hidden or metric.kind == KIND_TEXT or (snapshot.view(metric).count == 0 and form != FORM_JSON):
+            continue
+        name = shown_name(metric)
+        if (not bad or metric not in bad) and is_wanted(name, _WORDS[metric.kind], names):
+            found.setdefault(prefix + name, []).append(metric)
+    for name in sorted(found):
+        families.append(Family(snapshot, name, found[name], emit_prog_label, form))
+    return families
+
+
+cdef bint is_wanted(str name, str word, names) except *:
+    """`name` (in front of which comes no prefix), or a name that its samples have, is asked for."""
+    return names is None or name in names or any(name + suffix in names for suffix in _SUFFIXES.get(word, ()))
+
+
+cdef int check_help(Family family) except -1:
+    """Names that differ in - and _ only have one name here, but not one help text (spec metrics-export.md §1.6)."""
+    cdef Metric first = None
+    cdef Metric metric
+    for metric in sorted(family.metrics, key=lambda m: m.source != family.source):
+        first = metric if first is None else first
+        if metric.name != first.name and metric.source != first.source:
+            raise ValueError(inconsistent(family, metric.source, family.names[family.metrics.index(metric)]))
+    return 0
+
+
+cdef str inconsistent(Family family, str source, list names):
+    return ("descriptors reported by collector have inconsistent label names or help strings for the same "
+            f"fully-qualified name, offender is Desc{{fqName: {quoted_str(family.name)}, "
+            f"help: {quoted_str('defined at ' + source)}, constLabels: {{}}, variableLabels: [{' '.join(names)}]}}")
+
+
+cdef int check_labels(Family family) except -1:
+    for names in family.names:
+        if names != family.names[0]:
+            raise ValueError(inconsistent(family, family.source, names))
+    return 0
+
+
+cdef list sorted_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, bint strict, int form):
+    """Families whose samples are in order.  If `strict`, raises ValueError with the reason where §1.6 says so."""
+    cdef Family family
+    cdef list families = gather_families(snapshot, emit_prog_label, prefix, names, reserved, form)
+    if strict:
+        for family in families:
+            check_help(family)
+            check_labels(family)
+    for family in families:
+        family.sort(snapshot, strict)
+    return families

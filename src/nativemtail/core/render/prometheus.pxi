@@ -1,0 +1,78 @@
+# Pages of Prometheus and OpenMetrics.
+
+cdef bytes help_text(text, bint openmetrics):
+    cdef bytes raw = repaired(as_bytes(text)).replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
+    return raw.replace(b'"', b'\\"') if openmetrics else raw
+
+
+cdef set names_of(Family family):
+    """Every name that OpenMetrics reserves for the family."""
+    return {family.name, *(family.name + suffix for suffix in _SUFFIXES.get(family.word, ()))}
+
+
+cdef list openmetrics_families(Snapshot snapshot, list families):
+    """Names and types as OpenMetrics has them, with the samples' names of the text format.
+
+    A family that may not be a counter there, or whose name as one is taken, is of unknown type.  Families whose names
+    clash with an earlier one are left out.
+    """
+    cdef set taken = set()
+    cdef list kept = []
+    cdef Family family
+    for family in families:
+        shown = family.name
+        if family.word == "counter":
+            family.name = shown.removesuffix("_total")
+            if family.name in ("", shown) or not family.is_monotonic() or not taken.isdisjoint(names_of(family)):
+                family.name, family.word = shown, "unknown"
+        if taken.isdisjoint(names_of(family)):
+            taken |= names_of(family)
+            kept.append(family)
+        else:
+            snapshot.warnings.append(f"{quoted_str(shown)} is left out: OpenMetrics reserves its name for another")
+    return kept
+
+
+cdef int write_head(Buf* out, Family family, bint openmetrics) except -1:
+    cdef bytes name = as_bytes(family.name)
+    cdef bytes head = b"# HELP %s defined at %s\n# TYPE %s %s\n" % (
+        name, help_text(family.source, openmetrics), name, as_bytes(family.word))
+    buf_put(out, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+    return 0
+
+
+cdef int write_family(Buf* out, Family family, bint times, bint openmetrics) except -1:
+    """The lines of its samples."""
+    cdef Style style
+    cdef list keep = []
+    cdef bytes name = as_bytes(family.name)
+    cdef bytes sample = name + b"_total" if openmetrics and family.word == "counter" else name
+    style.form = FORM_OPENMETRICS if openmetrics else FORM_TEXT
+    style.times = times
+    style.name = str_of(keep, sample)
+    style.bucket = str_of(keep, name + b"_bucket")
+    style.sum = str_of(keep, name + b"_sum")
+    style.count = str_of(keep, name + b"_count")
+    with nogil:
+        write_samples(out, family.members, family.samples, family.count, &style)
+    return 0
+
+
+cdef bytes render_prometheus(Snapshot snapshot, bint emit_prog_label, bint emit_timestamp, str prefix,
+                             bint openmetrics, names, reserved, bint strict):
+    cdef Buf out
+    cdef Family family
+    cdef int form = FORM_OPENMETRICS if openmetrics else FORM_TEXT
+    cdef list families = sorted_families(snapshot, emit_prog_label, prefix, names, reserved, strict, form)
+    if openmetrics:
+        families = openmetrics_families(snapshot, families)
+    memset(&out, 0, sizeof(Buf))
+    try:
+        for family in families:
+            write_head(&out, family, openmetrics)
+            write_family(&out, family, emit_timestamp, openmetrics)
+        if out.failed:
+            raise MemoryError
+        return PyBytes_FromStringAndSize(out.p, out.n)
+    finally:
+        buf_free(&out)

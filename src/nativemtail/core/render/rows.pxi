@@ -1,0 +1,121 @@
+# Rows of a metric, copied for a part of a page.
+
+cdef enum:
+    WHOLE = 8388608         # bytes of a page, as estimated, up to which it shows one instant
+    PAGE_PIECE = 1048576    # bytes of the pieces of larger ones
+    PART_ROWS = 32768       # label sets of a part
+    LIST_ROWS = 2048        # likewise, where each becomes an object
+    TURN_SLOTS = 32768      # slots looked at in one turn at the lock
+    ASSIGN_SLOTS = 2048     # likewise, to find their buckets
+    TRIED = 32768           # label sets looked at to find the buckets
+    SPLITTER_BYTES = 2097152    # of all of them; those that would take more are cut
+    SPLITTER_LEAST = 256
+    NO_BUCKET = 0xFFFF
+
+cdef struct Take:           # which rows of a metric to copy
+    size_t slot             # where to go on
+    size_t step             # every so many slots
+    size_t rows             # at most
+    size_t bytes            # at most, of what they hold; the last row may exceed it
+    size_t cells            # entries of `cell`
+    const uint16_t* cell    # the bucket of each slot; NULL: all are wanted
+    uint16_t bucket
+    bint done               # no slot is left
+
+
+cdef Metric current(Store store, Metric metric):
+    """The metric that has the data now: programs may be loaded anew while a page is made."""
+    cdef Metric other
+    if not metric.table.counted:
+        for other in store.families.get(metric.name, ()):
+            if (other.program, other.type, other.keys, other.buckets) == (
+                    metric.program, metric.type, metric.keys, metric.buckets):
+                return other
+    return metric
+
+
+cdef size_t row_bytes(MetricTable* m, const Datum* d) noexcept nogil:
+    """What a label set takes on a page, roughly, without names."""
+    cdef const char* at = d.key
+    cdef size_t n = 64
+    cdef uint32_t i
+    for i in range(m.nkeys):
+        key_next(&at)
+    n += at - d.key
+    if m.type == TYPE_STRING and d.v.s != NULL:
+        n += d.v.s.n
+    elif m.type == TYPE_BUCKETS:
+        n += 32 * m.nranges
+    return n
+
+
+cdef bint take_turn(SnapMetric* view, size_t* cap, Take* take) noexcept nogil:
+    """Copy rows for one turn at the lock; false without memory."""
+    cdef MetricTable* m = view.m
+    cdef size_t slots = <size_t>m.slabs * SLAB
+    cdef size_t end = take.slot + TURN_SLOTS * take.step
+    cdef size_t copied = 0
+    cdef size_t slot
+    cdef size_t n
+    cdef Datum* d
+    cdef Datum* moved
+    if take.cell == NULL and cap[0] == 0 and m.count:
+        view.rows = <Datum*>malloc(min(take.rows, <size_t>m.count) // take.step * sizeof(Datum) + sizeof(Datum))
+        if view.rows == NULL:
+            return False
+        cap[0] = min(take.rows, <size_t>m.count) // take.step + 1
+    while take.slot < slots and take.slot < end and copied < SLICE and view.count < take.rows and take.bytes:
+        slot = take.slot
+        if take.cell != NULL:
+            slot = nm_find16(take.cell, take.bucket, slot, min(take.cells, end))
+            if slot == min(take.cells, end):
+                take.slot = end if take.cells > end else slots
+                break
+        take.slot = slot + take.step
+        if slot % SLAB >= slab_size(m) or m.slab[slot // SLAB].p == NULL:
+            continue
+        d = m.slab[slot // SLAB].p + slot % SLAB
+        if d.key == NULL:
+            continue
+        if view.count == cap[0]:
+            n = cap[0] * 2 if cap[0] else 64
+            moved = <Datum*>realloc(view.rows, n * sizeof(Datum))
+            if moved == NULL:
+                return False
+            view.rows = moved
+            cap[0] = n
+        view.rows[view.count] = d[0]
+        view.count += 1
+        copied += sizeof(Datum)
+        if take.bytes != SIZE_MAX:
+            take.bytes -= min(take.bytes, row_bytes(m, d))
+    take.done = take.slot >= slots
+    return True
+
+
+cdef bint take_rows(StoreTable* store, SnapMetric* view, Take* take) noexcept nogil:
+    """Copy rows into an empty view, in order of their slots; false without memory."""
+    cdef size_t cap = 0
+    cdef bint good = True
+    cdef uint32_t i
+    view.count = 0
+    take.done = False
+    store.taking.acquire()
+    while good and not take.done and view.count < take.rows and take.bytes:
+        store.lock.acquire()
+        good = take_turn(view, &cap, take)
+        if view.m.type == TYPE_STRING or view.m.type == TYPE_BUCKETS:
+            store.epoch += 1        # what these rows point to is not to be changed from now on
+            store.watched = store.epoch
+        store.lock.release()
+    store.taking.release()
+    view.head = 0 if view.count else NO_SLOT
+    for i in range(view.count):
+        view.rows[i].next = i + 1 if i + 1 < view.count else NO_SLOT
+    return good
+
+
+cdef void snapshot_open(StoreTable* store, SnapTable* snap) noexcept nogil:
+    store.lock.acquire()
+    snapshot_link(store, snap)
+    store.lock.release()

@@ -1,0 +1,239 @@
+# Pages of any size in bounded memory.
+#
+# A page that is small is made of one snapshot, so it shows one instant.  A larger one is made of parts: each is a small
+# snapshot of its own, which is gone before the next one is taken, so nothing waits in graves while a slow peer reads.
+# A label set is copied under the lock, so no part of a line is in it.  What comes and goes while a page is made may be
+# on it or not.
+#
+# Families are written in the order of their label values.  To have a large one in order without sorting it in one
+# piece, some of its label sets are looked at, and those that divide it into buckets of about a piece are noted.  One
+# pass over all finds the bucket of each (two bytes a slot are kept); then the buckets are taken, sorted and written one
+# by one.
+
+
+cdef class Output:
+    """Growing output that frees itself."""
+
+    cdef Buf b
+
+    def __dealloc__(self):
+        buf_free(&self.b)
+
+    cdef bytes take(self):
+        """The content, which begins anew."""
+        cdef bytes text
+        if self.b.failed:
+            raise MemoryError
+        text = PyBytes_FromStringAndSize(self.b.p, self.b.n)
+        buf_clear(&self.b)
+        return text
+
+
+cdef class View:
+    """See _core.pyi."""
+
+    cdef Store store
+    cdef size_t piece
+    cdef Snapshot whole     # of a small store, until the page is made
+    cdef Snapshot outline   # metrics, and how many label sets they have
+    cdef readonly list warnings
+
+    def __init__(self, Store store not None, size_t whole, size_t piece):
+        cdef Metric metric
+        cdef size_t size = 0
+        self.store, self.piece, self.warnings = store, piece, []
+        for metric in store.metrics():
+            size += self._estimate(metric)
+        if size <= whole:
+            self.whole = Snapshot(store)
+        self.outline = Snapshot(store, store.metrics() if self.whole is None else self.whole.metrics())
+
+    cdef size_t _estimate(self, Metric metric) noexcept:
+        """Bytes that a metric takes on a page, rather too many."""
+        cdef MetricTable* m = metric.table
+        cdef size_t count = nm_load(&m.count)
+        cdef size_t memory = nm_load(&m.memory)     # without the lock
+        cdef size_t labels = min(count * sizeof(Datum), memory)
+        cdef size_t names = len(metric.name) + len(metric.program) + 48
+        for key in metric.keys:
+            names += len(<str>key) + 4
+        if m.type == TYPE_BUCKETS:
+            labels = min(labels + count * block_cost(hist_size(m)), memory)
+        return (memory - labels + count * names) * (m.nranges + 2 if m.type == TYPE_BUCKETS else 1)
+
+    def metrics(self):
+        return list(self.outline.members)
+
+    cdef Snapshot part(self, list metrics):
+        """An empty snapshot of the metrics, open: `fill` puts rows in."""
+        cdef Snapshot part = Snapshot(self.store, [current(self.store, metric) for metric in metrics])
+        cdef StoreTable* store = self.store.table
+        cdef SnapTable* table = part.table
+        cdef size_t i
+        for i in range(table.n):
+            table.metric[i].count = 0
+        with nogil:
+            snapshot_open(store, table)
+        return part
+
+    cdef int fill(self, Snapshot part, size_t i, Take* take) except -1:
+        cdef StoreTable* store = self.store.table
+        cdef SnapMetric* view = &part.table.metric[i]
+        cdef bint good
+        with nogil:
+            good = take_rows(store, view, take)
+        if not good:
+            raise MemoryError
+        return 0
+
+    def rows(self, Metric metric not None):
+        cdef Snapshot part
+        cdef Take take
+        if self.whole is not None:
+            yield from self.whole.rows(metric)
+            return
+        memset(&take, 0, sizeof(Take))
+        take.step = 1
+        while not take.done:
+            take.rows, take.bytes = LIST_ROWS, self.piece
+            part = self.part([metric])
+            self.fill(part, 0, &take)
+            rows = list(part.rows(part.members[0]))
+            part = None
+            yield from rows
+
+    # --- pages, in pieces ----------------------------------------------------------------------------------
+
+    def prometheus(self, *, bint emit_prog_label=True, bint emit_timestamp=False, str prefix="",
+                   bint openmetrics=False, names=None, reserved=frozenset()):
+        cdef Family family
+        cdef Family sorted_family
+        cdef Output out = Output()
+        cdef int form = FORM_OPENMETRICS if openmetrics else FORM_TEXT
+        if self.whole is not None:
+            text = self.whole.prometheus(emit_prog_label=emit_prog_label, emit_timestamp=emit_timestamp, prefix=prefix,
+                                         openmetrics=openmetrics, names=names, reserved=reserved)
+            self.warnings, self.whole = self.whole.warnings, None
+            yield text
+            return
+        families = gather_families(self.outline, emit_prog_label, prefix, names, reserved, form)
+        if openmetrics:
+            families = openmetrics_families(self.outline, families)
+        self.warnings = self.outline.warnings
+        for family in families:
+            write_head(&out.b, family, openmetrics)
+            for sorted_family in self._sorted(family, emit_prog_label, form):
+                sorted_family.name, sorted_family.word = family.name, family.word
+                write_family(&out.b, sorted_family, emit_timestamp, openmetrics)
+                sorted_family = None
+                if out.b.n >= self.piece:
+                    yield out.take()
+        yield out.take()
+
+    def metrics_json(self, *, bint emit_prog_label=True, str prefix="", names=None, reserved=frozenset()):
+        cdef Family family
+        cdef Family sorted_family
+        cdef Output out = Output()
+        cdef bint keyed
+        if self.whole is not None:
+            text = self.whole.metrics_json(emit_prog_label=emit_prog_label, prefix=prefix, names=names,
+                                           reserved=reserved)
+            self.warnings, self.whole = self.whole.warnings, None
+            yield text
+            return
+        separator = b"{"
+        families = gather_families(self.outline, emit_prog_label, prefix, names, reserved, FORM_JSON)
+        self.warnings = self.outline.warnings
+        for family in families:
+            put_text(&out.b, separator + json_head(family))
+            separator = b","
+            if self._is_small(family):
+                sorted_family = self._whole(family, emit_prog_label, FORM_JSON)
+                put_text(&out.b, family_json(sorted_family))
+                sorted_family = None
+            else:
+                keyed = is_keyed(family)
+                opening, closing = json_frame(family, keyed)
+                put_text(&out.b, opening)
+                between = b""
+                for sorted_family in self._sorted(family, emit_prog_label, FORM_JSON):
+                    if sorted_family.count:
+                        put_text(&out.b, between + family_samples_json(sorted_family, False, keyed))
+                        between = b","
+                    sorted_family = None
+                    if out.b.n >= self.piece:
+                        yield out.take()
+                put_text(&out.b, closing)
+            put_text(&out.b, b"}")
+            if out.b.n >= self.piece:
+                yield out.take()
+        put_text(&out.b, b"}" if families else b"{}")
+        yield out.take()
+
+    def json(self):
+        cdef Metric metric
+        cdef Snapshot part
+        cdef Output out = Output()
+        cdef Take take
+        cdef bytes separator = b"[" + pad(1)
+        cdef list metrics
+        if self.whole is not None:
+            text = self.whole.json(False)
+            self.whole = None
+            yield text
+            return
+        metrics = [metric for metric in self.outline.members if not metric.hidden]
+        opening, closing = json_rows_frame(1)
+        for metric in metrics:
+            head, tail = json_metric(metric, 1)
+            put_text(&out.b, separator + head)
+            separator = b"," + pad(1)
+            between = opening
+            memset(&take, 0, sizeof(Take))
+            take.step = 1
+            while not take.done:
+                take.rows, take.bytes = PART_ROWS, self.piece // 2
+                part = self.part([metric])
+                self.fill(part, 0, &take)
+                if part.table.metric[0].count:
+                    put_text(&out.b, between)
+                    between = b","
+                    write_json_view(&out.b, &part.table.metric[0], 1)
+                part = None
+                if out.b.n >= self.piece:
+                    yield out.take()
+            put_text(&out.b, (b"" if between is opening else closing) + tail)
+        put_text(&out.b, pad(0) + b"]" if metrics else b"[]")
+        yield out.take()
+
+    cdef Family in_order(self, Family family, Snapshot part):
+        family.sort(part, False)
+        self.warnings += [text for text in part.warnings if text not in self.warnings]
+        return family
+
+    cdef bint _is_small(self, Family family) except *:
+        cdef Metric metric
+        cdef size_t size = 0
+        for metric in family.metrics:
+            size += self._estimate(metric)
+        return size <= self.piece
+
+    cdef Family _whole(self, Family family, bint prog, int form):
+        cdef Snapshot part = self.part(family.metrics)
+        cdef size_t i
+        cdef Take take
+        for i in range(part.table.n):
+            memset(&take, 0, sizeof(Take))
+            take.step, take.rows, take.bytes = 1, NO_SLOT, SIZE_MAX
+            self.fill(part, i, &take)
+        return self.in_order(Family(part, family.name, part.members, prog, form), part)
+
+    def _sorted(self, Family family, bint prog, int form):
+        """The family's label sets in order, in families of about a piece."""
+        cdef Division division
+        if self._is_small(family):
+            yield self._whole(family, prog, form)
+            return
+        division = Division(self, family, prog, form)
+        for number in range(division.buckets):
+            yield division.bucket(<uint16_t>number)

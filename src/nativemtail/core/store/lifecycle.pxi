@@ -1,0 +1,138 @@
+# Whole tables.
+
+cdef void table_reset(MetricTable* m) noexcept nogil:
+    """Forget the data without freeing them."""
+    m.slab = NULL
+    m.index = NULL
+    nm_put(&m.count, <uint32_t>0)
+    nm_put(&m.slabs, <uint32_t>0)
+    m.expiring = m.slab_cap = m.mask = m.heap_n = 0
+    m.head = m.tail = m.room = NO_SLOT
+
+
+cdef void table_free(MetricTable* m) noexcept nogil:
+    """The table and all it holds; no snapshot sees it."""
+    cdef uint32_t slot = m.head
+    cdef uint32_t i
+    cdef Datum* d
+    while slot != NO_SLOT:
+        d = datum_at(m, slot)
+        slot = d.next
+        free(d.key)
+        if m.type == TYPE_STRING or m.type == TYPE_BUCKETS:
+            free(d.v.s)
+    for i in range(m.slabs):
+        free(m.slab[i].p)
+    free(m.slab)
+    free(m.index)
+    free(m.heap)
+    free(m.repaired)
+    free(m.bound)
+    buf_free(&m.scratch)
+    free(m)
+
+
+cdef void table_move(MetricTable* new, MetricTable* old) noexcept nogil:
+    """Give the data of `old` to `new`, which has none; each keeps its heap."""
+    cdef size_t memory = old.memory - old.heap_cap * sizeof(HeapEntry)
+    account(new, memory, new.memory - new.heap_cap * sizeof(HeapEntry))
+    account(old, 0, memory)
+    free(new.slab)
+    free(new.index)
+    new.slab = old.slab
+    nm_put(&new.slabs, old.slabs)
+    new.slab_cap = old.slab_cap
+    new.room = old.room
+    new.index = old.index
+    new.mask = old.mask
+    new.head = old.head
+    new.tail = old.tail
+    nm_put(&new.count, old.count)
+    new.expiring = old.expiring
+    table_reset(old)
+
+
+cdef bint adopt(MetricTable* m, MetricTable* owner, Datum* d) noexcept nogil:
+    """A label set of `owner`, a table of the same shape, moves in behind the others, value and all."""
+    cdef Datum* fresh
+    key_labels(m, d.key, m.repaired)
+    fresh = datum_make(m, m.repaired, hash_labels(m, m.repaired), d.time)
+    if fresh == NULL:
+        return False
+    if m.type == TYPE_STRING and d.v.s != NULL:
+        account(m, block_cost(text_size(d.v.s.cap)), 0)
+        account(owner, 0, block_cost(text_size(d.v.s.cap)))
+    fresh.expiry = d.expiry
+    m.expiring += d.expiry > 0
+    fresh.v, d.v = d.v, fresh.v
+    metric_drop(owner, d)
+    return True
+
+
+cdef bint gather(MetricTable* old, MetricTable* new) noexcept nogil:
+    """Move the label sets of `new` that `old` lacks to `old`."""
+    cdef uint32_t slot = new.head
+    cdef Datum* d
+    while slot != NO_SLOT:
+        d = datum_at(new, slot)
+        slot = d.next
+        key_labels(new, d.key, old.repaired)
+        if old.nkeys:
+            if index_find(old, old.repaired, hash_labels(old, old.repaired)) != NULL:
+                continue
+        elif old.count:
+            continue
+        if not adopt(old, new, d):
+            return False
+    return True
+
+
+cdef bint table_inherit(MetricTable* new, MetricTable* old) noexcept nogil:
+    """Move the data of `old` to `new`; label sets that only `new` has come behind them.
+
+    Without memory false; every label set is then in one of the two.
+    """
+    cdef int64_t limit = old.limit
+    cdef bint whole
+    old.limit = 0                   # `old` needs no heap any more
+    whole = gather(old, new)
+    if whole:
+        while new.head != NO_SLOT:
+            metric_drop(new, datum_at(new, new.head))
+        whole = new.limit <= 0 or heap_room(new, old.count)
+    if whole:
+        table_move(new, old)
+        whole = new.limit <= 0 or heap_build(new)
+    if limit > 0 and heap_build(old):
+        old.limit = limit
+    return whole
+
+
+cdef void uncount(MetricTable* m) noexcept nogil:
+    if m.counted:
+        m.counted = False
+        nm_add(&m.store.memory, <size_t>0 - m.memory)
+
+
+cdef void free_graves(Grave* grave, size_t n) noexcept nogil:
+    cdef size_t i
+    for i in range(n):
+        if grave[i].table:
+            table_free(<MetricTable*>grave[i].p)
+        else:
+            free(grave[i].p)
+    free(grave)
+
+
+cdef void store_release(StoreTable* store) noexcept nogil:
+    """One user less (the GIL guards the count)."""
+    cdef Grave* grave
+    cdef size_t n = 0
+    store.users -= 1
+    if store.users == 0:
+        grave = exhume(store, &n)
+        free_graves(grave, n)
+        free(store.grave)
+        nm_delete_lock(store.lock)
+        nm_delete_lock(store.taking)
+        free(store)

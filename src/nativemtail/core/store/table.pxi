@@ -1,0 +1,134 @@
+# Slots of a metric's slabs, and the keys of its label sets: label values, each behind its length (a byte, or 255 and 4 bytes).
+
+cdef void save_slab(MetricTable* m, uint32_t number) noexcept nogil:
+    """Copy a slab to the snapshot that is being taken, unless that is done."""
+    cdef SnapMetric* view = m.saving
+    cdef uint32_t size = slab_size(m)
+    if number < view.slabs and not view.done[number]:
+        view.done[number] = True
+        if m.slab[number].p == NULL:
+            memset(view.rows + <size_t>number * SLAB, 0, size * sizeof(Datum))
+        else:
+            memcpy(view.rows + <size_t>number * SLAB, m.slab[number].p, size * sizeof(Datum))
+
+
+cdef inline void touch(MetricTable* m, uint32_t slot) noexcept nogil:
+    """To be called before a Datum changes."""
+    if m.saving != NULL:
+        save_slab(m, slot // SLAB)
+
+
+cdef bint slab_more(MetricTable* m) noexcept nogil:
+    """Make sure that there is a slab with room."""
+    cdef Slab* moved
+    cdef Slab* slab
+    cdef uint32_t cap
+    if m.room == NO_SLOT:
+        if m.slabs == m.slab_cap:
+            cap = m.slab_cap * 2 if m.slab_cap else 1
+            moved = <Slab*>realloc(m.slab, cap * sizeof(Slab))
+            if moved == NULL:
+                return False
+            account(m, (cap - m.slab_cap) * sizeof(Slab), 0)
+            m.slab = moved
+            m.slab_cap = cap
+        slab = &m.slab[m.slabs]
+        memset(slab, 0, sizeof(Slab))
+        slab.free = SLAB
+        slab.next = NO_SLOT
+        slab.listed = True
+        m.room = m.slabs
+        nm_add(&m.slabs, <uint32_t>1)
+    slab = &m.slab[m.room]
+    if slab.p == NULL:
+        touch(m, m.room * SLAB)
+        # Zeroed: a snapshot copies slots that were never used too.
+        slab.p = <Datum*>calloc(slab_size(m), sizeof(Datum))
+        if slab.p == NULL:
+            return False
+        account(m, block_cost(slab_size(m) * sizeof(Datum)), 0)
+    return True
+
+
+cdef uint32_t slot_take(MetricTable* m) noexcept nogil:
+    """A slot of the slab in front, after slab_more()."""
+    cdef uint32_t number = m.room
+    cdef Slab* slab = &m.slab[number]
+    cdef uint32_t i
+    if slab.free != SLAB:
+        i = slab.free
+        slab.free = <uint8_t>slab.p[i].next
+    else:
+        i = slab.fresh
+        slab.fresh += 1
+    slab.live += 1
+    if slab.live == slab_size(m):
+        slab.listed = False
+        m.room = slab.next
+    return number * SLAB + i
+
+
+cdef void slot_give(MetricTable* m, uint32_t slot) noexcept nogil:
+    """Back to its slab; the slot has been touched."""
+    cdef uint32_t number = slot // SLAB
+    cdef Slab* slab = &m.slab[number]
+    slab.p[slot % SLAB].key = NULL
+    slab.p[slot % SLAB].next = slab.free
+    slab.free = <uint8_t>(slot % SLAB)
+    slab.live -= 1
+    if not slab.listed:
+        slab.listed = True
+        slab.next = m.room
+        m.room = number
+    if slab.live == 0:
+        free(slab.p)
+        slab.p = NULL
+        slab.fresh = 0
+        slab.free = SLAB
+        account(m, 0, block_cost(slab_size(m) * sizeof(Datum)))
+
+
+cdef size_t key_cost(MetricTable* m, const char* key) noexcept nogil:
+    cdef const char* at = key
+    cdef uint32_t i
+    for i in range(m.nkeys):
+        key_next(&at)
+    return block_cost(<size_t>(at - key))
+
+
+cdef inline bint key_is(const char* key, const Str* labels, uint32_t n) noexcept nogil:
+    cdef uint32_t i
+    cdef Str label
+    for i in range(n):
+        label = key_next(&key)
+        if label.n != labels[i].n or not nm_same(label.p, labels[i].p, label.n):
+            return False
+    return True
+
+
+cdef char* key_make(const Str* labels, uint32_t n) noexcept nogil:
+    cdef size_t size = 0
+    cdef uint32_t i
+    cdef uint32_t length
+    cdef char* key
+    cdef char* at
+    for i in range(n):
+        size += labels[i].n + (1 if labels[i].n < 255 else 5)
+        if size > MAX_KEY:
+            return NULL
+    key = at = <char*>malloc(size if size else 1)
+    if key == NULL:
+        return NULL
+    for i in range(n):
+        length = <uint32_t>labels[i].n
+        if length < 255:
+            at[0] = <char>length
+            at += 1
+        else:
+            at[0] = <char>255
+            memcpy(at + 1, &length, 4)
+            at += 5
+        if length:
+            memcpy(at, labels[i].p, length)
+        at += length
+    return key

@@ -1,0 +1,59 @@
+# Go's quoting, and the texts of Go's errors about numbers.
+
+cdef void put_hex(Buf* b, const char* prefix, uint32_t v, int digits) noexcept nogil:
+    cdef const char* names = b"0123456789abcdef"
+    buf_text(b, prefix)
+    while digits:
+        digits -= 1
+        buf_char(b, names[v >> 4 * digits & 15])
+
+
+cdef void quote_rune(Buf* b, uint32_t rune) noexcept nogil:
+    """A character that does not print, as an escape."""
+    cdef const char* names = b"abtnvfr"
+    if 7 <= rune <= 13:
+        buf_char(b, c"\\")
+        buf_char(b, names[rune - 7])
+    elif rune < 0x20 or rune == 0x7F:
+        put_hex(b, b"\\x", rune, 2)
+    elif rune < 0x10000:
+        put_hex(b, b"\\u", rune, 4)
+    else:
+        put_hex(b, b"\\U", rune, 8)
+
+
+cdef void quote(Buf* b, const char* p, size_t n) noexcept nogil:
+    """Append Go's strconv.Quote(p[0:n])."""
+    cdef size_t i = 0
+    cdef size_t width
+    cdef uint32_t rune
+    buf_char(b, c'"')
+    while i < n:
+        width = utf8_decode(p + i, n - i, &rune)
+        if width == 0:
+            put_hex(b, b"\\x", <uint8_t>p[i], 2)
+            i += 1
+            continue
+        if rune == c'"' or rune == c"\\":
+            buf_char(b, c"\\")
+        if nm_printable(rune):
+            buf_put(b, p + i, width)
+        else:
+            quote_rune(b, rune)
+        i += width
+    buf_char(b, c'"')
+
+
+cdef void put_number_error(Buf* b, const char* function, int rc, const char* p, size_t n, int64_t base) noexcept nogil:
+    """Append `strconv.ParseInt: parsing "x": invalid syntax` and the like; `rc` is not NUM_OK."""
+    buf_text(b, b"strconv.")
+    buf_text(b, function)
+    buf_text(b, b": parsing ")
+    quote(b, p, n)
+    if rc == NUM_SYNTAX:
+        buf_text(b, b": invalid syntax")
+    elif rc == NUM_RANGE:
+        buf_text(b, b": value out of range")
+    else:
+        buf_text(b, b": invalid base ")
+        buf_int(b, base)
