@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 _READ = 16 * 1024
 _MAX_PEM = 16 << 20
 _ACCEPT_AGAIN = 0.1
+_ACCEPTED = 64  # connections in a turn of the loop
+_BEGINNING = 2  # of them, and of the others, so many begin with a request in a turn
 _WRITERS = 8
 _UNSENT = 256 * 1024  # what the kernel holds for a peer beside what is on its way
 _PEER_ERRORS = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))
@@ -49,6 +51,8 @@ _PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
 _EXCEEDED = {408: "http_request_time", 413: "http_body", 431: "http_header"}
 _LIMITS = (*_EXCEEDED.values(), "http_answer_time", "http_pending", "http_connections", "http_stalled")
 _PROBES = ("/-/healthy", "/-/ready")
+_PROBE_STARTS = (b"GET /-/", b"HEAD /-/")
+_PEEKED = 8
 _EVERY_ANSWER = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -153,6 +157,7 @@ class Server:
         self.writing = asyncio.Semaphore(_WRITERS)
         """So many connections send of a page in a turn of the loop, and one goes on with what was sent ahead."""
         self.pipelining = asyncio.Semaphore(1)
+        self.beginning = asyncio.Semaphore(_BEGINNING)
         self.stopping = False
         self._listeners: list[_Listener] = []
         self._connections: dict[asyncio.Task[None], _Connection] = {}
@@ -272,8 +277,12 @@ class Server:
     async def _accept(self, listener: _Listener) -> None:
         loop = asyncio.get_running_loop()
         complained = False
+        accepted = 0
         while True:
-            await asyncio.sleep(0)  # a flood of connections must not keep the others waiting
+            accepted += 1
+            # A flood of connections must not keep the others waiting, but there may be a probe behind it.
+            if accepted % _ACCEPTED == 0 or self._is_full():
+                await asyncio.sleep(0)
             try:
                 sock, peer = await loop.sock_accept(listener.bound.socket)
             except OSError as error:
@@ -285,6 +294,13 @@ class Server:
                 continue
             complained = False
             self._admit(listener, sock, "" if listener.is_unix else plain_peer(peer[0]))
+
+    def _is_full(self) -> bool:
+        """Whether one more may cost another one its place, which each gets a turn to earn first."""
+        return (
+            len(self._connections) >= min(self.limits.connections, self.limits.incomplete)
+            or self._strangers >= self.limits.strangers
+        )
 
     @property
     def pending_bytes(self) -> int:
@@ -381,9 +397,9 @@ class _Connection:
         self._socket = sock
         self._peer = peer
         self._context = server.context if listener.service == "https" else None
-        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=server.limits.header_bytes)
+        self._h11: h11.Connection
         self._is_head = False
-        self._reader = asyncio.StreamReader(limit=_READ)
+        self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -397,7 +413,8 @@ class _Connection:
         self._server.waiting[self] = None  # until there is a whole request it may be cut off to make room
         try:
             await self._open()
-            await self._wait(self._limits.header_seconds)
+            async with asyncio.timeout(self._limits.header_seconds):
+                self._h11.receive_data(await self._reader.read(_READ))
             while await self._exchange():
                 self._h11.start_next_cycle()
                 self._server.waiting[self] = None
@@ -405,7 +422,10 @@ class _Connection:
                     async with self._server.pipelining:  # nor must a long pipeline, or many
                         await asyncio.sleep(0)
                 else:
-                    await self._wait(self._limits.idle_seconds)
+                    async with asyncio.timeout(self._limits.idle_seconds):
+                        data = await self._reader.read(_READ)
+                    await self._await_turn(data)
+                    self._h11.receive_data(data)
         except (OSError, h11.ProtocolError):  # the peer is gone, broke the rules or a limit
             self.abort()
         finally:
@@ -426,16 +446,23 @@ class _Connection:
             self.abort()
 
     async def _open(self) -> None:
-        """Wrap the socket in streams; with TLS the handshake happens here."""
+        """Wrap the socket in streams when the peer says something; with TLS the handshake happens here."""
         loop = asyncio.get_running_loop()
-        protocol = asyncio.StreamReaderProtocol(self._reader, loop=loop)
         seconds = self._limits.header_seconds if self._context else None
         try:
+            async with asyncio.timeout(self._limits.header_seconds):
+                start = await self._peek()
+            await self._await_turn(start)
+            if self._context:
+                self._server.waiting[self] = None
+            self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.header_bytes)
+            self._reader = asyncio.StreamReader(limit=_READ)
+            protocol = asyncio.StreamReaderProtocol(self._reader, loop=loop)
             transport, _ = await loop.connect_accepted_socket(
                 lambda: protocol, self._socket, ssl=self._context, ssl_handshake_timeout=seconds
             )
         except OSError:
-            if self._known:
+            if self._known and self._context:
                 self._server.failed_handshake(self._listener)
             raise
         if not self._listener.is_unix:
@@ -443,12 +470,27 @@ class _Connection:
         transport.set_write_buffer_limits(high=1)  # drained means: the kernel has it (0 hangs with TLS)
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
 
-    async def _wait(self, seconds: float) -> None:
-        """For the first bytes of a request."""
-        self._server.waiting[self] = None
-        async with asyncio.timeout(seconds):
-            data = await self._reader.read(_READ)
-        self._h11.receive_data(data)
+    async def _peek(self) -> bytes:
+        """The first bytes, which stay where they are: a silent peer costs next to nothing."""
+        loop = asyncio.get_running_loop()
+        number = self._socket.fileno()
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                return self._socket.recv(_PEEKED, socket.MSG_PEEK)
+            arrived = asyncio.Event()
+            loop.add_reader(number, arrived.set)
+            try:
+                await arrived.wait()
+            finally:
+                loop.remove_reader(number)
+
+    async def _await_turn(self, start: bytes) -> None:
+        """Probes go first; of what else has arrived at once, little is looked at in a turn of the loop."""
+        if start.startswith(_PROBE_STARTS):
+            return
+        self._server.waiting.pop(self, None)
+        async with self._server.beginning:
+            await asyncio.sleep(0)
 
     async def _exchange(self) -> bool:
         """One request and its answer; whether another one may follow."""
@@ -507,6 +549,7 @@ class _Connection:
     async def _event(self) -> object:
         """h11's next event, reading as much as it needs."""
         while (event := self._h11.next_event()) is h11.NEED_DATA:
+            self._server.waiting[self] = None
             self._h11.receive_data(await self._reader.read(_READ))
         return event
 

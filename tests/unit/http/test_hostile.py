@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import h11
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -244,6 +245,85 @@ def test_a_thousand_connections(attacked: Serve, peer: Any, opening: bytes) -> N
                 break
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize("probe", [b"GET /-/healthy", b"GET /-/ready", b"HEAD /-/ready"])
+def test_probes_pass_those_who_came_at_once(peer: Any, probe: bytes) -> None:
+    """Counted in answers, not in time: all have connected, and asked, before the server begins to serve."""
+    answered: list[str] = []
+    probed = threading.Event()
+
+    def answer(request: Request) -> Response:
+        answered.append(request.path)
+        if request.path.startswith("/-/"):
+            probed.set()
+        return plain(200, "here")
+
+    server = Server(answer)
+    server.listen_tcp("127.0.0.1", "0")
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop, grace=0.2)
+        for number in range(400):
+            stack.enter_context(peer(server)).send(b"GET /%d HTTP/1.0\r\n\r\n" % number)
+        client = stack.enter_context(peer(server)).send(probe + b" HTTP/1.0\r\n\r\n")
+        server.start()
+        assert status(client.rest()) == 200
+        assert probed.wait(5)
+    before = answered.index(probe.split()[1].decode())
+    assert before < 100
+
+
+def test_probes_pass_requests_of_open_connections(serve: Serve, peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted in requests that were looked at: all have come while the loop stood still."""
+    parsed: list[str] = []
+    held, release = threading.Event(), threading.Event()
+    real = Request.parse
+
+    def parse(target: str, *arguments: Any) -> Request:
+        parsed.append(target)
+        if target == "/-/healthy":
+            held.set()
+            assert release.wait(10)
+            parsed.clear()
+        return real(target, *arguments)
+
+    monkeypatch.setattr(Request, "parse", parse)
+    server = serve(limits={"idle_seconds": 10, "header_seconds": 10})
+    head = b" HTTP/1.1\r\nHost: h\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        *clients, last = [stack.enter_context(peer(server)) for _ in range(200)]
+        for client in (*clients, last):
+            assert status(client.send(b"GET /first" + head).socket.recv(1000)) == 200
+        stack.enter_context(peer(server)).send(b"GET /-/healthy" + head)
+        assert held.wait(10)
+        for number, client in enumerate(clients):
+            client.send(b"GET /%d%s" % (number, head))
+        last.send(b"GET /-/ready" + head)
+        release.set()
+        for client in (last, *clients):
+            assert status(client.socket.recv(1000)) == 200
+    assert parsed.index("/-/ready") < 50
+
+
+def test_nothing_is_made_for_peers_that_say_nothing(peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    real = h11.Connection
+
+    def make(*arguments: Any, **options: Any) -> h11.Connection:
+        made.append(1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(h11, "Connection", make)
+    server = Server(lambda request: plain(200, "here"))
+    server.listen_tcp("127.0.0.1", "0")
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop, grace=0.2)
+        for _ in range(400):
+            stack.enter_context(peer(server))
+        client = stack.enter_context(peer(server)).send(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+        server.start()
+        assert status(client.rest()) == 200
+        assert len(made) == 1
 
 
 def test_one_too_many(attacked: Serve, peer: Any) -> None:
