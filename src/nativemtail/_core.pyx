@@ -6,10 +6,10 @@
     store             metrics and their label sets
     render            Prometheus text and JSON
     replace, match    all matches in a text in linear time; captures
-    act               the interpreter of the action tables
-    seek              literals found by a vector scan
+    interp            the interpreter of the action tables
+    teddy             literals found by a vector scan
     plan, state       the tables of all programs; what changes while one engine runs them
-    scan              blocks, gates and the engine
+    engine            blocks, gates and the engine
     watcher           a thread that gets hold of new files
     testing…          doors for the tests
 """
@@ -55,11 +55,11 @@ include "core/render/division.pxi"
 include "core/render/view.pxi"
 include "core/replace.pxi"
 include "core/match.pxi"
-include "core/act.pxi"
-include "core/seek.pxi"
+include "core/interp.pxi"
+include "core/teddy.pxi"
 include "core/plan.pxi"
 include "core/state.pxi"
-include "core/scan.pxi"
+include "core/engine.pxi"
 include "core/watcher.pxi"
 include "core/testing.pxi"
 include "core/testing_store.pxi"

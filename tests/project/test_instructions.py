@@ -56,4 +56,4 @@ def test_calls_count_for_the_callee_alone(instructions: ModuleType, tmp_path: Pa
         "0 40\ncob=(2) /usr/lib/libpcre2-8.so.0\ncfn=(2) pcre2_jit_match_8\ncalls=3 0\n0 900\n+1 2\n\n"
         "ob=(2)\nfn=(2)\n0 300\nob=(3) ???\nfn=(3) 0x0000\n* 600\n"
     )
-    assert instructions.count(part, instructions.stages()) == {"act": 42, "match": 900}
+    assert instructions.count(part, instructions.stages()) == {"interp": 42, "match": 900}

@@ -32,7 +32,7 @@ SETS = 50
 LINES = 20_000
 """Of a set."""
 BLOCK = 255
-"""Lines; after larger blocks that match too often gates rest (scan.pxi)."""
+"""Lines; after larger blocks that match too often gates rest (engine.pxi)."""
 
 MATCHES = 40
 """Texts that are made for a pattern; every third is a near miss."""

@@ -68,7 +68,7 @@ class PatternFlag(IntFlag):
 
 
 class ChainCode(IntEnum):
-    """Operations of the one-pass matcher (compiler/regex/onepass.py, core/chain.hpp)."""
+    """Operations of the one-pass matcher (compiler/regex/onepass.py, core/onepass.hpp)."""
 
     FIXED = 0
     RUN = 1

@@ -79,7 +79,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Teddy:
-    """What the multi-literal matcher (core/seek.hpp) needs to find all required literals without Hyperscan."""
+    """What the multi-literal matcher (core/teddy.hpp) needs to find all required literals without Hyperscan."""
 
     low: bytes
     """For each of six or seven neighbouring bytes, the last one first, 16 bytes: low nibble → buckets, as bits."""

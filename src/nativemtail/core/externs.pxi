@@ -69,7 +69,7 @@ cdef extern from "core/lines.hpp" namespace "nm" nogil:
 ctypedef int (*match_event_handler)(unsigned int, unsigned long long, unsigned long long, unsigned int,
                                     void*) noexcept nogil
 
-cdef extern from "core/seek.hpp" namespace "nm" nogil:
+cdef extern from "core/teddy.hpp" namespace "nm" nogil:
     ctypedef struct Needle:
         const char* text
         uint32_t n
@@ -96,7 +96,7 @@ cdef extern from "core/seek.hpp" namespace "nm" nogil:
     size_t seek_lines(const Seeker& s, const char* p, size_t n, uint32_t* ends, CBool* ascii,
                       match_event_handler on_found, void* data, size_t* looked_up) noexcept
 
-cdef extern from "core/chain.hpp" namespace "nm" nogil:
+cdef extern from "core/onepass.hpp" namespace "nm" nogil:
     ctypedef struct Chain:
         const ChainOp* ops
         const uint8_t* pool

@@ -40,7 +40,7 @@ cdef struct Form:           # of a pattern, compiled with its first match
     int state
 
 cdef enum:
-    EARLY = 8               # lines that a pattern may be matched ahead, see scan.pxi; a power of two
+    EARLY = 8               # lines that a pattern may be matched ahead, see engine.pxi; a power of two
 
 cdef struct Early:          # a match ahead of time
     uint64_t serial         # the line that it is about
@@ -112,7 +112,7 @@ cdef struct Matcher:        # what matching needs besides the pattern; one per e
     pcre2_match_context* context
     pcre2_jit_stack* stack
     int jit                 # whether JIT may be used
-    bint chains             # likewise the plain scans of core/chain.hpp
+    bint chains             # likewise the plain scans of core/onepass.hpp
     int64_t searches        # by PCRE2 of patterns that are not proven linear
     int64_t limit_hits
     int64_t re2_runs

@@ -1,6 +1,6 @@
 """The tables of the multi-literal matcher: rare bytes of the required literals, in eight buckets.
 
-The matcher (core/seek.hpp) works in the manner of Hyperscan's Teddy.  It tests six or seven neighbouring bytes at all
+The matcher (core/teddy.hpp) works in the manner of Hyperscan's Teddy.  It tests six or seven neighbouring bytes at all
 places at once; a place is a candidate of a bucket where each byte has a low nibble that some literal of the bucket has
 there, and the last byte such a high nibble too.  Literals with such bytes in common therefore belong into one bucket.
 At a candidate the last eight bytes, the *window*, are looked up; if some literals have them, these are compared.

@@ -1,4 +1,4 @@
-# What the vector scan of core/seek.hpp looks for, from what compiler/prefilter/teddy.py computed.
+# What the vector scan of core/teddy.hpp looks for, from what compiler/prefilter/teddy.py computed.
 
 cdef enum:
     SLOTS_MOST = 65536          # of the table of windows

@@ -77,7 +77,7 @@ cdef struct ProgState:          # what one engine knows of a program, since it r
     uint64_t told               # those that were fetched
     FaultRecord* kept
     FaultRecord last
-    int64_t times[TIME_RANGES]  # timed runs by how long they took, see scan.pxi
+    int64_t times[TIME_RANGES]  # timed runs by how long they took, see engine.pxi
     int64_t time_ns             # and all of them together
     Timed timed                 # likewise, but by the thread's clock, and without the first, which compiles regexes
 
