@@ -56,9 +56,9 @@ class Recorder:
 class Rig:
     """`with Rig("/dir/*.log") as rig:` follows; leaving stops, joins and checks that every source was closed."""
 
-    def __init__(self, *logs: str | Path, settings: Settings | None = None) -> None:
+    def __init__(self, *logs: str | Path, settings: Settings | None = None, until_end: bool = False) -> None:
         self.sink = Recorder()
-        self.tailer = Tailer(parse_logs(map(str, logs)), self.sink, settings)
+        self.tailer = Tailer(parse_logs(map(str, logs)), self.sink, settings, until_end=until_end)
         self.problem: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 

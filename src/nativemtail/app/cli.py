@@ -23,6 +23,7 @@ from nativemtail.app.ignore import BadIgnore, Ignore, ignore
 from nativemtail.io import doubts
 from nativemtail.io.lines import MIN_MAX_LINE_LENGTH
 from nativemtail.io.patterns import BadSource, LogSpec, parse_logs
+from nativemtail.io.sources import SourceError
 from nativemtail.options import COMMANDS, FlagError, HelpRequested, Options, format_duration, parse, usage
 from nativemtail.programs import zones
 from nativemtail.programs.manager import LoadError, Programs, open_programs
@@ -199,7 +200,7 @@ def _run_once(options: Options, screen: message_files.Screen) -> int:
             log.info("programs are loaded, exiting")
             return SUCCESS
         return _one_shot(options, specs, ignored, programs, screen)
-    except (LoadError, BadSource, BadIgnore) as error:
+    except (LoadError, BadSource, SourceError, BadIgnore) as error:
         log.error("%s", error)
         return FAILURE
 
@@ -213,15 +214,12 @@ def _one_shot(
         raise StartError(
             f"unsupported format: {gotext.go_quote(options.one_shot_format)} (-one_shot_format is {wanted})"
         )
-    reading = oneshot.Reading(options, programs, screen)
     try:
-        reading.run(specs, ignored)
+        if not oneshot.read_logs(options, programs, specs, ignored, screen):
+            status = FAILURE
     except KeyboardInterrupt:
         status = INTERRUPTED
         log.error("interrupted: the metrics are those of the lines read so far")
-    else:
-        if not reading.has_read:
-            status = FAILURE
     try:
         output = oneshot.render(programs.store, options)
     except oneshot.OutputError as error:

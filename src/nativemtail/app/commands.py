@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
-from functools import partial
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -60,8 +59,8 @@ def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:
     from nativemtail._core import Engine, Plan, Store, TimeZone
     from nativemtail.compiler import plan
     from nativemtail.io.compressed import Corrupt
-    from nativemtail.io.files import read_to_end
-    from nativemtail.io.lines import Buffer, LineReader
+    from nativemtail.io.files import WholeFile
+    from nativemtail.io.sources import Context, Settings
     from nativemtail.programs import zones
 
     store = Store()
@@ -69,9 +68,11 @@ def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:
         store.add(metric)
     engine = Engine(store)
     engine.swap(Plan(plan.build(loaded), zone=TimeZone(zones.load(""))))
-    reader = LineReader(partial(engine.scan, engine.open(log)))
+    context = Context(engine, Settings())
     try:
-        deque(read_to_end(log, reader, Buffer()), maxlen=0)
+        with closing(WholeFile(context, context.hold(log), log)) as file:
+            while file.turn():
+                pass
     except (OSError, Corrupt) as error:
         raise click.ClickException(f"{log}: {error}") from None
     return engine.profile()

@@ -1,4 +1,7 @@
-"""Sockets that datagrams are sent to: udp and unixgram (spec inputs.md §7)."""
+"""Sockets that datagrams are sent to: udp and unixgram (spec inputs.md §7).
+
+One that is read until its end ends with an empty datagram.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ class DatagramListener:
     The kernel's buffer is made large, since datagrams wait there while the engine works; what it dropped is counted.
     """
 
-    def __init__(self, context: Context, loop: Loop, spec: LogSpec) -> None:
+    reading = 1
+    """How many sources are being read."""
+
+    def __init__(self, context: Context, loop: Loop, spec: LogSpec, *, until_end: bool = False) -> None:
         self.context = context
         self._loop = loop
         self._bound = bind(spec, context.settings.socket_mode)
@@ -52,6 +58,8 @@ class DatagramListener:
         self._silent_until = 0.0
         self._checking = False
         self._drained = False
+        self.ended = False
+        self._until_end = until_end
         loop.add(self._socket.fileno(), self._ready)
 
     @property
@@ -60,9 +68,12 @@ class DatagramListener:
 
     def turn(self) -> bool:
         """Take a batch of datagrams; whether there may be more."""
-        more = self._socket.fileno() >= 0 and self._receive() > 0
+        more = self._socket.fileno() >= 0 and not self.ended and self._receive() > 0
         self._check_later()
-        return more
+        if self.ended:
+            self._loop.remove(self._socket.fileno())
+            self._count_dropped(last=True)
+        return more and not self.ended
 
     def drain(self) -> Iterator[None]:
         """Take what is there by now, which others may go on adding to."""
@@ -73,9 +84,9 @@ class DatagramListener:
         self._count_dropped(last=True)
         self._drained = True
 
-    def give_up(self) -> int:
-        """Leave what `drain` did not come to; how many bytes that is at least: those of the next datagram."""
-        return 0 if self._drained else waiting(self._socket.fileno())
+    def give_up(self) -> Iterator[tuple[str, int]]:
+        """Leave what `drain` did not come to; the name of the source and at least how many bytes: the next datagram."""
+        yield self.source.name, 0 if self._drained else waiting(self._socket.fileno())
 
     def close(self) -> None:
         self._loop.remove(self._socket.fileno())
@@ -102,6 +113,9 @@ class DatagramListener:
                     counters.log_errors_total[name] += 1
                     break
                 datagrams += 1
+                if not count and self._until_end:
+                    self.ended = True
+                    break
                 if count > MAX_DATAGRAM:
                     counters.datagrams_cut_total[name] += 1
                     count = MAX_DATAGRAM

@@ -240,6 +240,9 @@ class _Directory:
 class Discovery:
     """Follows the files and named pipes that `globs` name.  Belongs to the loop's thread."""
 
+    ended = False
+    """More may always come."""
+
     def __init__(self, context: Context, loop: Loop, globs: Iterable[Glob], max_files: int) -> None:
         self._context = context
         self._loop = loop
@@ -292,7 +295,8 @@ class Discovery:
         self._clean_at = 0.0
         self._ticking: set[str] = set()
 
-    def __len__(self) -> int:
+    @property
+    def reading(self) -> int:
         """Paths that are being read."""
         return sum(1 for path in list(self._paths.values()) if path.reader is not None)
 
@@ -349,9 +353,10 @@ class Discovery:
     def give_up(self) -> Iterator[tuple[str, int]]:
         """Leave what `drain` did not come to: names of logs, and how many bytes of them."""
         for reader in list(self._readers.values()):
-            sources = reader.sources if isinstance(reader, Followed) else [reader.source]
-            name = sources[0].name if sources else reader.path
-            yield name, reader.give_up()
+            if isinstance(reader, FifoReader):
+                yield from reader.give_up()
+            else:
+                yield reader.sources[0].name if reader.sources else reader.path, reader.give_up()
 
     def close(self) -> None:
         for path in list(self._paths.values()):
@@ -361,7 +366,6 @@ class Discovery:
                 self._close(reader)
             else:
                 reader.close()
-                self._context.release(reader.source)
         for path in self._paths.values():
             self._context.release(path.source)
         self._paths.clear()
@@ -624,7 +628,6 @@ class Discovery:
             if path.reader is reader:
                 path.reader = None
                 self.look(path.path)
-        self._context.release(reader.source)
 
     def _remember_start(self, path: str, info: os.stat_result) -> None:
         if self._starting:

@@ -1,29 +1,26 @@
-"""Finding the files that patterns name, and reading one to its end (spec inputs.md §2, §3, §8)."""
+"""Finding the files that patterns name, and reading them to their ends (spec inputs.md §2, §3, §8)."""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from nativemtail import plainfile
 from nativemtail.gotext import explain
 from nativemtail.io import doubts
-from nativemtail.io.compressed import Corrupt, Truncated, decoder
+from nativemtail.io.compressed import Corrupt, Decoder, Truncated, decoder
 from nativemtail.io.content import START, is_undecided, recognise
-from nativemtail.io.lines import Buffer, LineReader
+from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import Glob
+from nativemtail.io.sources import Context, Source
 from nativemtail.log import ERROR, INFO, WARNING, Log
-from nativemtail.record import NamedTuple
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import io
-    from collections.abc import Callable, Iterable, Iterator
-
-    from nativemtail.io.compressed import Decoder
-
-    Ignore = Callable[[str], object]
-    """Takes a base name; true when a file of that name is not to be read."""
+Ignore = Callable[[str], object]
+"""Takes a base name; true when a file of that name is not to be read."""
 
 log = Log(__name__)
 
@@ -41,7 +38,7 @@ class Found(NamedTuple):
         return stat.S_ISFIFO(self.status.st_mode)
 
 
-def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
+def find(globs: Iterable[Glob], ignore: Ignore | None) -> Iterator[Found]:
     """Every readable file once, under the name that comes first in the order of the patterns.
 
     Why a path that was written out cannot be read is shown without asking: it may be mistyped.
@@ -67,7 +64,7 @@ def find(globs: Iterable[Glob], ignore: Ignore) -> Iterator[Found]:
                     log.warning("%s is the same file as %s: it is read once, under that name", path, name)
 
 
-def classify(path: str, ignore: Ignore, level: int) -> Found | None:
+def classify(path: str, ignore: Ignore | None, level: int) -> Found | None:
     """What `path` is, or None when it is not to be read: gone, a directory, ignored, neither file nor named pipe."""
     try:
         status = os.stat(path)
@@ -77,7 +74,7 @@ def classify(path: str, ignore: Ignore, level: int) -> Found | None:
     if stat.S_ISDIR(status.st_mode):
         log.log(level, "%s is a directory", path)
         return None
-    if ignore(os.path.basename(path)):
+    if ignore is not None and ignore(os.path.basename(path)):
         return None
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
         log.log(level, 'unsupported file type: "%s"', path)
@@ -85,23 +82,121 @@ def classify(path: str, ignore: Ignore, level: int) -> Found | None:
     return Found(path, status)
 
 
-def read_to_end(path: str, reader: LineReader, buffer: Buffer) -> Iterator[int]:
-    """Deliver all lines of a file, decoded if its first bytes say that it is compressed.
+class WholeFile:
+    """A regular file that is read once, from its beginning to its end; decoded if its first bytes say how."""
 
-    Yields after each block how many bytes of the file have been used.  Raises OSError, and `Corrupt` once everything
-    that could be decoded was delivered.
-    """
-    with plainfile.open_file(path) as raw:
-        source = _decoder(path, raw)
-        reader.begin()
-        readinto = source.readinto if source else raw.readinto
+    def __init__(self, context: Context, source: Source, path: str) -> None:
+        """Raises OSError, and `Corrupt` if nothing can decode it."""
+        self._context = context
+        self._source = source
+        self._lines = source.line_reader()
+        self._lines.begin()
+        self._raw = plainfile.open_file(path)
         try:
-            while reader.read(buffer, readinto):
-                yield source.position if source else reader.bytes_read
-        except (OSError, Corrupt):
-            reader.finish()
+            self._decoder = _decoder(path, self._raw)
+        except BaseException:
+            self._raw.close()
             raise
-        reader.finish()
+
+    @property
+    def used(self) -> int:
+        """Bytes of the file that have been read."""
+        return self._decoder.position if self._decoder else self._lines.bytes_read
+
+    @property
+    def unread(self) -> int:
+        return max(0, os.fstat(self._raw.fileno()).st_size - self.used)
+
+    def turn(self) -> bool:
+        """Read a block; whether there may be more.  Raises OSError, and `Corrupt` once all in front was delivered."""
+        before = self._lines.bytes_read
+        readinto = self._decoder.readinto if self._decoder else self._raw.readinto
+        more: int | None = 0
+        try:
+            more = self._lines.read(self._context.buffer, readinto)
+        except (OSError, Corrupt):
+            self._lines.finish()
+            raise
+        finally:
+            counters = self._context.counters
+            counters.log_bytes_total[self._source.name] += self._lines.bytes_read - before
+            counters.count_lines(self._lines, self._source.name)
+        if not more:
+            self._lines.finish()
+        return bool(more)
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+class FilesToEnd:
+    """Files that are read one after the other, each to its end."""
+
+    def __init__(self, context: Context, loop: Loop, files: Iterable[Found]) -> None:
+        self._context = context
+        self._coming = deque(files)
+        self._sources: list[Source] = []
+        self._file: WholeFile | None = None
+        self._used = 0
+        self.size = sum(found.status.st_size for found in self._coming)
+        """Bytes of all files, as they were found."""
+        loop.queue(self)
+
+    @property
+    def ended(self) -> bool:
+        return not self._coming
+
+    @property
+    def reading(self) -> int:
+        return len(self._coming)
+
+    @property
+    def used(self) -> int:
+        """Bytes of all files that have been read."""
+        return self._used + (self._file.used if self._file is not None else 0)
+
+    def turn(self) -> bool:
+        if self._coming and not self._read(self._coming[0].path):
+            self._end()
+        return bool(self._coming)
+
+    def drain(self) -> Iterator[None]:
+        while self.turn():
+            yield
+
+    def give_up(self) -> Iterator[tuple[str, int]]:
+        """Leave what was not read; the names of the files and how many bytes.  Half of a line is not delivered."""
+        for found in self._coming:
+            yield found.path, found.status.st_size if self._file is None else self._file.unread
+            self._close_file()
+
+    def close(self) -> None:
+        self._close_file()
+        for source in self._sources:
+            self._context.release(source)
+        self._sources.clear()
+
+    def _read(self, path: str) -> bool:
+        """Read a block of the file that is next; whether there may be more."""
+        try:
+            if self._file is None:
+                self._sources.append(self._context.hold(path))
+                self._file = WholeFile(self._context, self._sources[-1], path)
+            return self._file.turn()
+        except OSError as error:
+            self._sources[-1].failed(explain(error, "read" if self._file is not None else "open", path))
+        except Corrupt as error:
+            self._sources[-1].failed(f"{path}: {error}")
+        return False
+
+    def _end(self) -> None:
+        self._close_file()
+        self._used += self._coming.popleft().status.st_size
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def _decoder(path: str, raw: io.FileIO) -> Decoder | None:

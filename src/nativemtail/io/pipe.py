@@ -1,4 +1,7 @@
-"""Named pipes and standard input (spec inputs.md §5)."""
+"""Named pipes and standard input (spec inputs.md §5).
+
+A pipe that is read until its end ends with its writers, once one of them has written something.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,17 @@ from nativemtail.io.follow import Identity, identity
 from nativemtail.io.lines import LineReader
 from nativemtail.io.loop import Loop
 from nativemtail.io.sources import Context, Source, SourceError
-from nativemtail.log import Log
 
-OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-_log = Log(__name__)
+def open_pipe(path: str) -> int:
+    """A descriptor that waits for no writer.  Raises OSError, also when the path names something else by now."""
+    fd = os.open(path, _OPEN_FLAGS)
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    return fd
 
 
 def check_stdin(name: str, fd: int = 0) -> None:
@@ -58,7 +66,12 @@ class _PipeReader:
         self._lines.begin()
         self._left = -1
         self.fd = fd
-        self.closed = False
+        self.ended = False
+
+    @property
+    def reading(self) -> int:
+        """How many sources are being read."""
+        return int(not self.ended)
 
     def ready(self, events: int) -> None:
         self._loop.queue(self)
@@ -71,9 +84,21 @@ class _PipeReader:
         self._lines.finish()
         self._count(0)
 
+    def stop(self) -> None:
+        """Nothing is read any more."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.stop()
+        self._context.release(self.source)
+
     def _read(self) -> int | None:
-        """Bytes read and delivered; 0 at the end of input, None when there is nothing now."""
-        count = self._lines.read(self._context.buffer, self._read_into)
+        """Bytes read and delivered; 0 at the end of input or of what can be read, None when there is nothing now."""
+        try:
+            count = self._lines.read(self._context.buffer, self._read_into)
+        except OSError as error:
+            self.source.failed(explain(error, "read", self.source.name))
+            count = 0
         self._count(count or 0)
         return count
 
@@ -95,29 +120,29 @@ class _PipeReader:
 
     def drain(self) -> Iterator[None]:
         """Read what is there now, then deliver the unterminated rest."""
-        if self.closed:
+        if self.ended:
             return
         self._left = waiting(self.fd)
-        with contextlib.suppress(OSError):
-            while self._left > 0 and self._is_readable() and (count := self._read()):
-                self._left -= count
-                yield
+        while self._left > 0 and self._is_readable() and (count := self._read()):
+            self._left -= count
+            yield
         self._left = 0
         self.finish()
 
-    def give_up(self) -> int:
-        """Leave what `drain` did not come to; how many bytes that is."""
-        left = self._left if self._left >= 0 or self.closed else waiting(self.fd)
+    def give_up(self) -> Iterator[tuple[str, int]]:
+        """Leave what `drain` did not come to; the name of the source and how many bytes."""
+        left = self._left if self._left >= 0 or self.ended else waiting(self.fd)
         if left > 0:
             self._lines.drop()
         self.finish()
-        return max(0, left)
+        yield self.source.name, max(0, left)
 
 
 class FifoReader(_PipeReader):
     """A named pipe.  It stays open over its writers' coming and going; the end of the last one ends the line.
 
-    `on_end` is called when the path no longer names this pipe, or it was retired and its last writer went.
+    `on_end` is called when the path no longer names this pipe, when it was retired and its last writer went, and with
+    `until_end` when the writers are gone that have written something.
     """
 
     def __init__(
@@ -128,17 +153,20 @@ class FifoReader(_PipeReader):
         path: str,
         fd: int,
         on_end: Callable[[FifoReader], None],
+        *,
+        until_end: bool = False,
     ) -> None:
         super().__init__(context, loop, source, fd)
         self.path = path
         self.identity: Identity = identity(os.fstat(fd))
         self._on_end = on_end
+        self._until_end = until_end
         self._had_data = False
         self._retired = False
         loop.add(fd, self.ready)
 
     def turn(self) -> bool:
-        if not self.closed:
+        if not self.ended:
             self._read_once()
         return False
 
@@ -147,9 +175,9 @@ class FifoReader(_PipeReader):
         self._retired = True
         self._read_once()
 
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
+    def stop(self) -> None:
+        if not self.ended:
+            self.ended = True
             self._loop.remove(self.fd)
             os.close(self.fd)
 
@@ -163,20 +191,20 @@ class FifoReader(_PipeReader):
     def _writers_gone(self) -> None:
         self.finish()
         self._lines.begin()
+        is_over = self._retired or (self._until_end and self._had_data)
         if self._had_data:
             self._context.counters.log_closes_total[self.source.name] += 1
             self._had_data = False
-        if self._retired or not self._renew():
+        if is_over or not self._renew():
             self._on_end(self)
 
     def _renew(self) -> bool:
         """Exchange the descriptor, which reports its hang-up for ever; new before old, or the pipe loses its bytes."""
         try:
-            fd = os.open(self.path, OPEN_FLAGS)
+            fd = open_pipe(self.path)
         except OSError:
             return False
-        info = os.fstat(fd)
-        if not stat.S_ISFIFO(info.st_mode) or identity(info) != self.identity:
+        if identity(os.fstat(fd)) != self.identity:
             os.close(fd)
             return False
         self._loop.remove(self.fd)
@@ -192,9 +220,8 @@ class StdinReader(_PipeReader):
     The descriptor is shared with other processes, so it is not made non-blocking: it is read once when it is readable.
     """
 
-    def __init__(self, context: Context, loop: Loop, source: Source, on_end: Callable[[], None], fd: int = 0) -> None:
+    def __init__(self, context: Context, loop: Loop, source: Source, fd: int = 0) -> None:
         super().__init__(context, loop, source, fd)
-        self._on_end = on_end
         self._waitable = True
         try:
             loop.add(fd, self.ready)
@@ -204,25 +231,15 @@ class StdinReader(_PipeReader):
             loop.queue(self)
 
     def turn(self) -> bool:
-        if self.closed or not self._is_readable():
+        if self.ended or not self._is_readable():
             return False
-        self._read_once()
-        return not self._waitable and not self.closed
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self._loop.remove(self.fd)
-
-    def _read_once(self) -> None:
-        try:
-            count = self._read()
-        except OSError as error:
-            self._context.counters.log_errors_total[self.source.name] += 1
-            _log.error("%s", explain(error, "read", self.source.name))
-            count = 0
-        if count == 0:
+        if self._read() == 0:
             self.finish()
             self._context.counters.log_closes_total[self.source.name] += 1
-            self.close()
-            self._on_end()
+            self.stop()
+        return not self._waitable and not self.ended
+
+    def stop(self) -> None:
+        if not self.ended:
+            self.ended = True
+            self._loop.remove(self.fd)

@@ -1,7 +1,8 @@
 """A directory of Zstandard segments, as KumoMTA writes its logs: `zstd:///var/log/kumomta`.
 
 The writer opens one segment after another, flushes blocks to it, and takes its write permission away when it is
-finished.  Names sort by age; names that begin with a dot are none of ours.  All segments are one source.
+finished.  Names sort by age; names that begin with a dot are none of ours.  All segments are one source.  Read until
+its end, it is the segments that are there, those that are still being written as far as they go.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from nativemtail import plainfile
 from nativemtail.gotext import explain, reason
 from nativemtail.io import watch
 from nativemtail.io.compressed import Corrupt, GrowingZstdDecoder, Truncated
-from nativemtail.io.lines import Buffer, LineReader
+from nativemtail.io.lines import LineReader
 from nativemtail.io.loop import Loop
 from nativemtail.io.sources import Context, Source
 from nativemtail.log import Log
@@ -53,35 +54,6 @@ def is_finished(info: os.stat_result) -> bool:
     return not info.st_mode & _WRITABLE or not info.st_nlink
 
 
-def read_segments(
-    directory: str,
-    ignore: Callable[[str], object],
-    lines: LineReader,
-    buffer: Buffer,
-    failed: Callable[[str], None],
-) -> Iterator[None]:
-    """Deliver what all segments hold now, oldest first; yields after each block.  `failed` is told of each problem."""
-    try:
-        entries = find_segments(directory, ignore)
-    except OSError as error:
-        failed(explain(error, "open", directory))
-        return
-    for path in (os.path.join(directory, entry.name) for entry in entries):
-        try:
-            if not stat.S_ISREG(os.stat(path).st_mode):
-                continue
-            with plainfile.open_file(path) as raw:
-                finished = is_finished(os.fstat(raw.fileno()))
-                decoder = GrowingZstdDecoder(raw)
-                while lines.read(buffer, decoder.readinto):
-                    yield
-                if finished and not decoder.is_complete:
-                    failed(f"{path}: {Truncated()}")
-        except (OSError, Corrupt) as error:
-            failed(f"{path}: {reason(error) if isinstance(error, OSError) else error}")
-        lines.finish()
-
-
 class _Segment:
     """One file.  What its first `skip` bytes hold was there before us and is not delivered."""
 
@@ -112,10 +84,14 @@ class _Segment:
 class SegmentDirectory:
     """Follows the segments in `directory`, which may come into being later.  Belongs to the loop's thread.
 
-    Of what is there at the start nothing is delivered (row `new-file`); later segments are read from their beginning.
+    Of what is there at the start nothing is delivered (row `new-file`), unless it is read until its end; later
+    segments are read from their beginning.
     """
 
-    def __init__(self, context: Context, loop: Loop, name: str, directory: str) -> None:
+    reading = 1
+    """How many sources are being read."""
+
+    def __init__(self, context: Context, loop: Loop, name: str, directory: str, *, until_end: bool = False) -> None:
         self.source = context.hold(name)
         self._context = context
         self._loop = loop
@@ -130,9 +106,15 @@ class SegmentDirectory:
         self._watch = -1
         self._problem = ""
         self._drained = False
+        self._until_end = until_end
+        self.ended = False
 
     def start(self) -> None:
         """Take note of what is there."""
+        if self._until_end:
+            self._look()
+            self._loop.queue(self)
+            return
         try:
             entries = find_segments(self._directory, self._context.settings.ignore)
         except OSError:
@@ -162,8 +144,13 @@ class SegmentDirectory:
                 return True
             if finished:
                 self._finish(entry, segment)
-                self._fill()
-        return False
+            elif self._until_end:
+                self._end(entry, segment)
+            self._fill()
+        if not self._until_end:
+            return False
+        self.ended = not self._open
+        return not self.ended
 
     def drain(self) -> Iterator[None]:
         """Read everything to its end once more and deliver what is unterminated."""
@@ -174,10 +161,12 @@ class SegmentDirectory:
             segment.lines.finish()
         self._drained = True
 
-    def give_up(self) -> int:
-        """Leave what `drain` did not come to; how many bytes, as they are on disk."""
-        if self._drained:
-            return 0
+    def give_up(self) -> Iterator[tuple[str, int]]:
+        """Leave what `drain` did not come to; the name of the source and how many bytes, as they are on disk."""
+        if not self._drained:
+            yield self.source.name, self._leave()
+
+    def _leave(self) -> int:
         left = sum(segment.status().st_size - segment.decoder.position for segment in self._open.values())
         for entry in self._waiting:
             with contextlib.suppress(OSError):
@@ -247,7 +236,7 @@ class SegmentDirectory:
         try:
             count = segment.lines.read(self._context.buffer, segment.decoder.readinto) or 0
         except (OSError, Corrupt) as error:
-            self._failed(f"{segment.path}: {error}")
+            self._failed(f"{segment.path}: {reason(error) if isinstance(error, OSError) else error}")
             self._end(entry, segment)
             return True
         if not segment.is_skipping:

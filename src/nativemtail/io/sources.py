@@ -23,7 +23,7 @@ GONE_NAMES = 1000
 
 
 class Sink(Protocol):
-    """Takes lines: the engine, or a test's recorder.  All calls come from the tail thread."""
+    """Takes lines, as the engine does.  All calls come from the thread that reads."""
 
     def open(self, name: str) -> int:
         """The number of the source that `getfilename()` calls `name`."""
@@ -182,6 +182,11 @@ class Source:
     def line_reader(self) -> LineReader:
         return LineReader(self.scan, self._context.settings.max_line_length, self.tell)
 
+    def failed(self, text: str) -> None:
+        """Something could not be read."""
+        self._context.counters.log_errors_total[self.name] += 1
+        _log.error("%s", text)
+
     def tell(self, content: Content) -> None:
         """A log under this name is no plain text: said once."""
         if content.encoding:
@@ -191,8 +196,8 @@ class Source:
             self._context.counters.log_errors_total[self.name] += 1
             if content not in self._told:
                 _log.warning(
-                    "%s is compressed (%s) and not read: leave it out with -ignore_filename_regex_pattern,"
-                    " or decompress it first",
+                    "%s is compressed (%s) and not read: decompress it first,"
+                    " or leave it out with -ignore_filename_regex_pattern",
                     self.name,
                     content.name,
                 )

@@ -1,4 +1,7 @@
-"""Sockets that streams of logs are sent to: tcp and unix (spec inputs.md §6)."""
+"""Sockets that streams of logs are sent to: tcp and unix (spec inputs.md §6).
+
+One that is read until its end takes a single connection, and ends with it.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ class _Connection:
 
     def give_way(self) -> None:
         if self.read() == 0:
-            self._listener.ended(self)
+            self._listener.hung_up(self)
         elif self._silent:
             self._listener.drop(self)
 
@@ -123,7 +126,7 @@ def _put(target: memoryview, data: bytes) -> int:
 class StreamListener:
     """A listening tcp or unix socket and its connections, which take turns within those of the listener."""
 
-    def __init__(self, context: Context, loop: Loop, spec: LogSpec, peers: Peers) -> None:
+    def __init__(self, context: Context, loop: Loop, spec: LogSpec, peers: Peers, *, until_end: bool = False) -> None:
         self.context = context
         self._loop = loop
         self._spec = spec
@@ -135,16 +138,16 @@ class StreamListener:
         self._ready: dict[_Connection, None] = {}
         self._partial = 0
         self._said: dict[str, float] = {}
+        self.address: object = self._socket.getsockname()
+        """As the system has it, with the port that was chosen for port 0."""
+        self.ended = False
+        self._until_end = until_end
         loop.add(self._socket.fileno(), self._knocked)
 
     @property
-    def connections(self) -> int:
-        return len(self._connections)
-
-    @property
-    def address(self) -> object:
-        """As the system has it, with the port that was chosen for port 0."""
-        return self._socket.getsockname()
+    def reading(self) -> int:
+        """How many sources are being read: this one and its connections."""
+        return 1 + len(self._connections)
 
     def has_input(self, connection: _Connection) -> None:
         self._ready.setdefault(connection)
@@ -158,14 +161,15 @@ class StreamListener:
             del self._ready[connection]
             count = connection.read()
             if count == 0:
-                self.ended(connection)
+                self.hung_up(connection)
             elif count:
                 self._ready[connection] = None
         return bool(self._ready)
 
-    def ended(self, connection: _Connection) -> None:
+    def hung_up(self, connection: _Connection) -> None:
         connection.finish()
         self._forget(connection)
+        self.ended = self._until_end
 
     def drop(self, connection: _Connection) -> None:
         """Close a connection that never sent a whole line, for others to have its place."""
@@ -173,7 +177,7 @@ class StreamListener:
         self._say(
             "dropped", "closing a connection from %s that has sent no line: there are too many", connection.address
         )
-        self.ended(connection)
+        self.hung_up(connection)
 
     def spoke(self, connection: _Connection) -> None:
         self._peers.spoke(connection)
@@ -199,22 +203,26 @@ class StreamListener:
         share = _IN_FLIGHT // max(1, len(connections))  # so that a crowd that goes on sending has an end
         yield from in_turns(connection.drain(share) for connection in connections)
 
-    def give_up(self) -> int:
-        """Leave what `drain` did not come to; how many bytes that is."""
-        return sum(connection.give_up() for connection in self._connections)
+    def give_up(self) -> Iterator[tuple[str, int]]:
+        """Leave what `drain` did not come to; the name of the source and how many bytes."""
+        yield self.source.name, sum(connection.give_up() for connection in self._connections)
 
     def close(self) -> None:
-        self._loop.remove(self._socket.fileno())
         for connection in list(self._connections):
             self._forget(connection)
-        self._bound.close()
+        self._stop_listening()
         self.context.release(self.source)
+
+    def _stop_listening(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.remove(self._socket.fileno())
+            self._bound.close()
 
     def _knocked(self, events: int) -> None:
         self._accept(_ACCEPTED_AT_ONCE)
 
     def _accept(self, most: int) -> None:
-        for _ in range(most):
+        for _ in range(most if not self._until_end else int(self._socket.fileno() >= 0)):
             try:
                 peer, name = self._socket.accept()
             except BlockingIOError:
@@ -252,6 +260,8 @@ class StreamListener:
         self._peers.came(connection)
         counters.connections_total[self.source.name] += 1
         self._loop.add(connection.fileno(), connection.ready)
+        if self._until_end:
+            self._stop_listening()
 
     def _forget(self, connection: _Connection) -> None:
         self._partial -= connection.counted

@@ -1,7 +1,7 @@
-"""The tail thread: every source that `-logs` names, in one loop, until it is told to stop.
+"""All sources that `-logs` names, in one loop: until it is told to stop, or until their ends.
 
-`Tailer.open` in the main thread (what can't be opened ends the start-up there), `run` in a thread of its own, `stop`
-from anywhere.  The limits are in `Settings` (sources.py), what was hit in `Counters`.
+A daemon calls `Tailer.open` in the main thread (what can't be opened ends the start-up there), `run` in a thread of its
+own, `stop` from anywhere.  The limits are in `Settings` (sources.py), what was hit in `Counters`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ import os
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
+from nativemtail.gotext import explain
 from nativemtail.io.datagram import DatagramListener
 from nativemtail.io.discover import SPARE_DESCRIPTORS, Discovery
+from nativemtail.io.files import FilesToEnd, find
 from nativemtail.io.follow import identity
 from nativemtail.io.loop import Loop, in_turns
-from nativemtail.io.patterns import DATAGRAM_SCHEMES, SEGMENTS_SCHEME, BadPattern, Glob, LogSpec
+from nativemtail.io.patterns import DATAGRAM_SCHEMES, SEGMENTS_SCHEME, STREAM_SCHEMES, BadPattern, Glob, LogSpec
 from nativemtail.io.peers import Peers
-from nativemtail.io.pipe import StdinReader, check_stdin
+from nativemtail.io.pipe import FifoReader, StdinReader, check_stdin, open_pipe
 from nativemtail.io.segments import SegmentDirectory
-from nativemtail.io.sources import Context, Counters, Settings, Sink
+from nativemtail.io.sources import Context, Counters, Settings, Sink, Source, SourceError
 from nativemtail.io.stream import StreamListener
 from nativemtail.log import Log
 
@@ -30,6 +33,26 @@ _CLIENTS_PART = 4
 """A quarter of all descriptors may be connections, so that logs have theirs whoever connects."""
 
 _log = Log(__name__)
+
+
+class Input(Protocol):
+    """What an element of `-logs` stands for, or all paths together.  It reads when its turn comes in the loop."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+
+    @property
+    def reading(self) -> int:
+        """How many sources are being read."""
+
+    def drain(self) -> Iterator[None]:
+        """Read block by block what is there now, and deliver what is unterminated."""
+
+    def give_up(self) -> Iterable[tuple[str, int]]:
+        """Leave what `drain` did not come to; names of sources and how many bytes of them."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +69,24 @@ class SourceStatus:
 
 
 class Tailer:
-    """Reads the sources `specs` and gives their lines to `sink`, whose methods are called in the thread of `run`.
+    """Reads the sources `specs` and gives their lines to `sink`, whose methods are called in the thread that reads.
 
     A sink that takes its time holds back files, pipes and streams; datagrams wait in the kernel's buffer.
+    With `until_end` each source ends: files and segments where they end now, pipes with their writers, streams with
+    their first connection, datagrams with an empty one.
     """
 
-    def __init__(self, specs: Iterable[LogSpec], sink: Sink, settings: Settings | None = None) -> None:
+    def __init__(
+        self, specs: Iterable[LogSpec], sink: Sink, settings: Settings | None = None, *, until_end: bool = False
+    ) -> None:
         self._specs = list(specs)
         self._context = Context(sink, settings or Settings())
+        self._until_end = until_end
         self._loop = Loop()
+        self._inputs: list[Input] = []
         self._discovery: Discovery | None = None
-        self._listeners: list[StreamListener | DatagramListener] = []
-        self._stdin: list[StdinReader] = []
-        self._segments: list[SegmentDirectory] = []
+        self._files: FilesToEnd | None = None
+        self._refused: list[Source] = []
         self._bad_patterns: dict[str, str] = {}
         self._stopping = False
         self.beats = 0
@@ -73,55 +101,123 @@ class Tailer:
     @property
     def log_count(self) -> int:
         """Sources being read: paths, listeners with their connections, standard input."""
-        connections = sum(entry.connections for entry in self._listeners if isinstance(entry, StreamListener))
-        files = len(self._discovery) if self._discovery is not None else 0
-        files += len(self._segments)
-        return files + len(self._listeners) + connections + sum(not reader.closed for reader in self._stdin)
+        return sum(entry.reading for entry in self._inputs)
 
     @property
     def addresses(self) -> dict[str, object]:
         """Socket name of each listener, by source name."""
-        return {entry.source.name: entry.address for entry in self._listeners}
+        listeners = [entry for entry in self._inputs if isinstance(entry, StreamListener | DatagramListener)]
+        return {entry.source.name: entry.address for entry in listeners}
+
+    @property
+    def size(self) -> int | None:
+        """Bytes that will have been read at the end; None where that cannot be known."""
+        return self._files.size if self._files is not None and self._inputs == [self._files] else None
+
+    @property
+    def used(self) -> int:
+        """Bytes of `size` that have been read; where that is not known, bytes in all."""
+        if self.size is not None and self._files is not None:
+            return self._files.used
+        return self.counters.log_bytes_total.total()
 
     def open(self) -> None:
-        """Bind the sockets and follow the files that are there, from their ends.
+        """Bind the sockets and open the files that are there: to be read from their ends on, or until them.
 
-        Raises `SourceError` for a socket or a standard input that cannot be had; all others are closed again.
+        Raises `SourceError` for a socket that cannot be had, and for a standard input unless it is read `until_end`;
+        all others are closed again.
         """
         limit = _raise_file_limit()
         peers = Peers(min(self._context.settings.max_clients, limit // _CLIENTS_PART))
         try:
-            for spec in self._specs:
-                if spec.kind == "stdin":
-                    check_stdin(spec.name)
-                elif spec.kind not in ("path", SEGMENTS_SCHEME):
-                    self._listeners.append(self._listener(spec, peers))
+            self._listen(peers)
         except BaseException:
-            self._close()
+            self.close()
             raise
         globs = list(self._globs())
-        if globs:
-            for_peers = peers.most if any(isinstance(entry, StreamListener) for entry in self._listeners) else 0
+        if self._until_end:
+            self._open_files(globs)
+        elif globs:
+            for_peers = peers.most if any(isinstance(entry, StreamListener) for entry in self._inputs) else 0
             most = max(limit - SPARE_DESCRIPTORS - for_peers, limit // 4)
             self._discovery = Discovery(self._context, self._loop, globs, most)
+            self._inputs.append(self._discovery)
             self._discovery.start()
         for spec in self._specs:
-            if spec.kind == "stdin" and not self._stdin:
-                source = self._context.hold(spec.name)
-                self._stdin.append(StdinReader(self._context, self._loop, source, self._loop.wake))
-            elif spec.kind == SEGMENTS_SCHEME:
-                self._segments.append(SegmentDirectory(self._context, self._loop, spec.name, spec.address))
-                self._segments[-1].start()
+            if spec.kind == SEGMENTS_SCHEME:
+                segments = SegmentDirectory(
+                    self._context, self._loop, spec.name, spec.address, until_end=self._until_end
+                )
+                self._inputs.append(segments)
+                segments.start()
+
+    def _listen(self, peers: Peers) -> None:
+        """Open what others send to: before files are looked for, so that they need not wait."""
+        has_stdin = False
+        for spec in self._specs:
+            if spec.kind == "stdin" and not has_stdin:
+                has_stdin = True
+                self._open_stdin(spec.name)
+            elif spec.kind in DATAGRAM_SCHEMES:
+                self._inputs.append(DatagramListener(self._context, self._loop, spec, until_end=self._until_end))
+            elif spec.kind in STREAM_SCHEMES:
+                self._inputs.append(StreamListener(self._context, self._loop, spec, peers, until_end=self._until_end))
+
+    def _open_stdin(self, name: str) -> None:
+        problem: SourceError | None = None
+        try:
+            check_stdin(name)
+        except SourceError as error:
+            if not self._until_end:
+                raise
+            problem = error
+        source = self._context.hold(name)
+        if problem is None:
+            self._inputs.append(StdinReader(self._context, self._loop, source))
+        else:
+            self._refuse(source, str(problem))
+
+    def _refuse(self, source: Source, text: str) -> None:
+        source.failed(text)
+        self._refused.append(source)
+
+    def _open_files(self, globs: Iterable[Glob]) -> None:
+        """Open what the patterns match now, to be read until its end."""
+        files = []
+        for found in find(globs, self._context.settings.ignore):
+            if found.is_fifo:
+                self._open_pipe(found.path)
+            else:
+                files.append(found)
+        if files:
+            self._files = FilesToEnd(self._context, self._loop, files)
+            self._inputs.append(self._files)
+
+    def _open_pipe(self, path: str) -> None:
+        source = self._context.hold(path)
+        try:
+            fd = open_pipe(path)
+        except OSError as error:
+            self._refuse(source, explain(error, "open", path))
+        else:
+            reader = FifoReader(self._context, self._loop, source, path, fd, FifoReader.stop, until_end=True)
+            self._inputs.append(reader)
 
     def run(self) -> None:
         """Read until `stop`, or until nothing is left to be read; then read the rests, close, remove socket files."""
         try:
-            while not self._stopping and self._is_alive():
-                self._loop.run_once()
-                self.beats += 1
+            for _ in self.turns():
+                pass
             self._drain()
         finally:
-            self._close()
+            self.close()
+
+    def turns(self) -> Iterator[None]:
+        """Read until `stop`, or until nothing is left to be read; a step is a block, or what was waited for."""
+        while not self._stopping and not all(entry.ended for entry in self._inputs):
+            self._loop.run_once()
+            self.beats += 1
+            yield
 
     def stop(self) -> None:
         """Have `run` finish; from any thread or a signal handler, and more than once."""
@@ -169,46 +265,29 @@ class Tailer:
                     _log.warning("%s: %s", spec.name, error)
                     self._bad_patterns[spec.name] = str(error)
 
-    def _listener(self, spec: LogSpec, peers: Peers) -> StreamListener | DatagramListener:
-        if spec.kind in DATAGRAM_SCHEMES:
-            return DatagramListener(self._context, self._loop, spec)
-        return StreamListener(self._context, self._loop, spec, peers)
-
-    def _is_alive(self) -> bool:
-        lasting = self._discovery is not None or bool(self._listeners) or bool(self._segments)
-        return lasting or any(not reader.closed for reader in self._stdin)
-
     def _drain(self) -> None:
         """Read what is there, a block of each source in turn, as long as the settings allow."""
         deadline = time.monotonic() + self._context.settings.drain
-        files = [self._discovery] if self._discovery is not None else []
-        others = [*self._listeners, *self._stdin, *self._segments]
-        for _ in in_turns(reader.drain() for reader in (*files, *others)):
+        for _ in in_turns(entry.drain() for entry in self._inputs if not entry.ended):
             self.beats += 1
             if time.monotonic() >= deadline:
+                self.give_up()
                 break
-        else:
-            return
-        for discovery in files:
-            for name, left in discovery.give_up():
+
+    def give_up(self) -> None:
+        """Read no more: deliver the unterminated lines to which no more is there."""
+        for entry in self._inputs:
+            for name, left in entry.give_up() if not entry.ended else ():
                 self.left[name] += left
-        for reader in others:
-            self.left[reader.source.name] += reader.give_up()
         self.left = +self.left
 
-    def _close(self) -> None:
-        for entry in self._listeners:
+    def close(self) -> None:
+        for entry in self._inputs:
             entry.close()
-        for reader in self._stdin:
-            reader.close()
-            self._context.release(reader.source)
-        for segments in self._segments:
-            segments.close()
-        self._listeners.clear()
-        self._stdin.clear()
-        self._segments.clear()
-        if self._discovery is not None:
-            self._discovery.close()
+        self._inputs.clear()
+        for source in self._refused:
+            self._context.release(source)
+        self._refused.clear()
         self._context.changes.close()
         self._loop.close()
 

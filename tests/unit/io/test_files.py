@@ -1,4 +1,4 @@
-"""Finding files and reading one to its end."""
+"""Finding files."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nativemtail.io.files import find, read_to_end
-from nativemtail.io.lines import READ_SIZE, Buffer, LineReader
+from nativemtail.io.files import find
 from nativemtail.io.patterns import Glob
 
 
@@ -79,36 +78,3 @@ def test_devices_are_refused(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert paths("/dev/null") == []
     assert 'unsupported file type: "/dev/null"' in caplog.messages
-
-
-def test_read_to_end(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(b"line\n" * 200_000 + b"rest")
-    blocks: list[bytes] = []
-
-    def scan(block: bytearray, start: int, end: int) -> int:
-        blocks.append(bytes(block[start:end]))
-        return blocks[-1].count(b"\n")
-
-    used = list(read_to_end(str(path), LineReader(scan), Buffer()))
-    assert b"".join(blocks) == path.read_bytes()
-    assert blocks[-1] == b"rest"
-    assert used == sorted(used)
-    assert used[-1] == path.stat().st_size
-
-
-def test_an_interrupted_reading_delivers_no_half_line(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(b"x" * READ_SIZE + b"\n" + b"y" * READ_SIZE)
-    reader = LineReader(lambda block, start, end: 1)
-    reading = read_to_end(str(path), reader, Buffer())
-    next(reading)
-    del reading
-    assert reader.lines == 0
-
-
-def test_what_has_become_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "log")
-    reader = LineReader(lambda block, start, end: 0)
-    with pytest.raises(OSError, match="not a regular file"):
-        list(read_to_end(str(tmp_path / "log"), reader, Buffer()))

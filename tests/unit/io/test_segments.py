@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import zstandard
 from rig import Rig
 
 from nativemtail.io import segments
-from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.patterns import BadSource, LogSpec, parse_logs
 from nativemtail.io.sources import Settings
 
@@ -200,22 +199,21 @@ def test_what_cannot_be_opened_is_said_once(directory: Path, caplog: pytest.LogC
     assert [caplog.text.count(f"{directory}/{name}: ") for name in "123"] == [1, 1, 1]
 
 
-def read(directory: Path) -> Iterator[bytes]:
-    found: list[bytes] = []
-    problems: list[str] = []
+@pytest.fixture
+def read(caplog: pytest.LogCaptureFixture) -> Callable[[Path], list[bytes | str]]:
+    """Reads until the end; the lines and the problems."""
 
-    def scan(block: bytearray, start: int, end: int) -> int:
-        found.extend(bytes(block[start:end]).splitlines())
-        return len(found)
+    def read(directory: Path) -> list[bytes | str]:
+        caplog.clear()
+        with Rig(source(directory), settings=Settings(ignore=lambda name: name == "x"), until_end=True) as rig:
+            rig.wait(lambda: rig.ended)
+            assert rig.tailer.counters.log_errors_total[source(directory)] == len(caplog.messages)
+        return [*rig.lines, *caplog.messages]
 
-    for _ in segments.read_segments(
-        str(directory), lambda name: name == "x", LineReader(scan), Buffer(), problems.append
-    ):
-        pass
-    return iter([*found, *(problem.encode() for problem in problems)])
+    return read
 
 
-def test_one_shot(directory: Path) -> None:
+def test_until_the_end(directory: Path, read: Callable[[Path], list[bytes | str]]) -> None:
     finished(directory / "2", b"second")
     finished(directory / "1", b"first")
     finished(directory / "x", b"ignored")
@@ -224,11 +222,21 @@ def test_one_shot(directory: Path) -> None:
     (directory / "0-device").symlink_to("/dev/zero")
     writer = Writer(directory / "3")
     writer.write(b"third\nfour")
-    assert list(read(directory)) == [b"first", b"second", b"third", b"four"]
+    assert read(directory) == [b"first", b"second", b"third", b"four"]
     writer.path.chmod(0o444)
-    assert list(read(directory))[4:] == [f"{directory}/3: unexpected end of file".encode()]
+    assert read(directory)[4:] == [f"{directory}/3: unexpected end of file"]
     writer.finish()
-    assert list(read(directory / "none")) == [f"open {directory}/none: no such file or directory".encode()]
+    assert read(directory / "none") == [f"open {directory}/none: no such file or directory"]
+
+
+def test_more_segments_than_may_be_open_are_read_until_the_end(
+    directory: Path, read: Callable[[Path], list[bytes | str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "MAX_OPEN", 3)
+    lines = [b"%03d" % number for number in range(20)]
+    for line in lines:
+        finished(directory / line.decode(), line)
+    assert read(directory) == lines
 
 
 @pytest.mark.parametrize(
