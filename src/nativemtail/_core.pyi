@@ -177,6 +177,17 @@ def left_out(
 ) -> dict[Metric, str]:
     """Those that Prometheus' page cannot have, and why; `reserved` as for `Snapshot.prometheus`."""
 
+class Search:
+    """Whether a pattern matches anywhere in a text, by RE2: in time linear in the text, whatever the pattern.
+
+    `pattern` is what `to_re2` gives; `stepped`: it passes the characters in front of the match itself.  Raises
+    ValueError for a pattern that RE2 does not take.
+    """
+
+    def __init__(self, pattern: bytes, *, stepped: bool = ...) -> None: ...
+    def __call__(self, text: bytes) -> bool:
+        """`text` is valid UTF-8."""
+
 class TimeZone:
     """A `nativemtail.programs.zones.Zone` in C."""
 

@@ -6,6 +6,7 @@
     store             metrics and their label sets
     render            Prometheus text and JSON
     replace, match    all matches in a text in linear time; captures
+    search            one pattern, for texts that are no lines
     interp            the interpreter of the action tables
     teddy             literals found by a vector scan
     plan, state       the tables of all programs; what changes while one engine runs them
@@ -55,6 +56,7 @@ include "core/render/division.pxi"
 include "core/render/view.pxi"
 include "core/replace.pxi"
 include "core/match.pxi"
+include "core/search.pxi"
 include "core/interp.pxi"
 include "core/teddy.pxi"
 include "core/plan.pxi"

@@ -37,10 +37,30 @@ from nativemtail.app.ignore import BadIgnore, ignore
         (r"a.b", "a\nb", False),
         (r"a[^\x00-\x{10FFFF}]", "ab", False),
         (r"()", "anything", True),
+        (r"^.$", "\udcff", True),
+        (r"^.\B.$", "éa", False),
+        (r"\B", "é", True),
+        (r"é\B$", "é", True),
     ],
 )
 def test_ignore(pattern: str, name: str, ignored: bool) -> None:
     assert bool(ignore(pattern)(name)) is ignored
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "ignored"),
+    [
+        ("^(a|aa)+$", 10_000 * "a" + "b", False),
+        ("(a*)*(a*)*(a*)*$", 10_000 * "a" + "b", True),
+        ("(x+x+)+y", 10_000 * "x", False),
+        (950 * "(" + "a" + 950 * ")", "ba", True),
+        (300 * "(?:a?" + 300 * ")" + "b$", 300 * "a" + "bc", False),
+    ],
+    ids=["alternatives", "loops", "loop of loops", "deep", "options"],
+)
+def test_a_hostile_pattern_takes_linear_time(pattern: str, name: str, ignored: bool) -> None:
+    """Backtracking would take longer than the test may; a tree so deep would exceed Python's stack."""
+    assert ignore(pattern)(name) is ignored
 
 
 @pytest.mark.parametrize(
