@@ -10,7 +10,7 @@ from nativemtail.compiler.codegen.emit import ICE, Emitter
 from nativemtail.compiler.codegen.statements import Statements
 from nativemtail.compiler.codegen.variables import LeftoverWanted
 from nativemtail.compiler.errors import CompileError
-from nativemtail.compiler.optimize.cse import optimized
+from nativemtail.compiler.optimize import optimized
 from nativemtail.compiler.program import Instr, Program
 
 MAX_OPERAND = 0xFFFF

@@ -1,39 +1,32 @@
-"""Each value once: what the code generator computes for every use is computed where it is first needed.
+"""Common-subexpression elimination and sinking.
 
-The generator gives each value a register of its own.  `shared` replaces what was computed before, on every way that
-leads there, by a copy; `merged` lets values be computed where they are wanted; `packed` lets registers be used again.
-Jumps only go forward, so the order of the instructions is that of execution.
+The code generator computes a value for every use, in a register of its own.  `shared` replaces what has been computed
+before, on every way that leads to a place, by a copy; `sunk` has values computed straight into the registers that they
+would be copied to.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS, Effect
-from nativemtail.compiler.optimize.dce import READS, RUNS_OF_REGISTERS, cleaned, successors
+from nativemtail.compiler.opcodes import CAPTURES, MATCHES, OPS, Effect
+from nativemtail.compiler.optimize.flow import (
+    KEYED,
+    RUNS_OF_REGISTERS,
+    definitions,
+    reads,
+    successors,
+    targets,
+    uses,
+    with_reads,
+    without,
+)
 from nativemtail.compiler.program import Instr
 
-_KEYED = frozenset(["DATUM", "DEL", "EXPIRE"])
 _VARYING = frozenset(["GETI", "GETF", "GETS", "TSTAMP", "FNAME", "DEFINED"])
 """They may give another value the second time, or cost nothing."""
-
-
-def optimized(code: list[Instr]) -> tuple[list[Instr], int]:
-    """An equivalent of `code`, and how many registers it needs."""
-    code = merged(_wanted(shared(code)))
-    code, registers = packed(code)
-    return _hashed_once(cleaned(code)), registers
-
-
-def reads(instr: Instr) -> Sequence[int]:
-    """The registers that an instruction reads."""
-    if instr.op in _KEYED:
-        return range(instr.b, instr.b + instr.c)
-    if instr.op in RUNS_OF_REGISTERS:
-        return range(instr.b, instr.b + RUNS_OF_REGISTERS[instr.op])
-    return [getattr(instr, letter) for letter in READS[instr.op]]
 
 
 def shared(code: Sequence[Instr]) -> list[Instr]:
@@ -44,7 +37,7 @@ def shared(code: Sequence[Instr]) -> list[Instr]:
 class _Sharing:
     def __init__(self, code: Sequence[Instr]) -> None:
         self.code = code
-        self.once = {register for register, count in _definitions(code).items() if count == 1}
+        self.once = {register for register, count in definitions(code).items() if count == 1}
         self.same: dict[int, int] = {}  # copy → register that was first
         self.known: dict[Hashable, int] = {}  # value → register that has it here
         self.order: list[Hashable] = []  # of `known`
@@ -79,7 +72,7 @@ class _Sharing:
     def _renamed(self, instr: Instr) -> Instr:
         if instr.op in RUNS_OF_REGISTERS:
             return instr
-        if instr.op in _KEYED:
+        if instr.op in KEYED:
             if not instr.c:
                 return instr
             values = tuple(self.same.get(register, register) for register in reads(instr))
@@ -88,7 +81,7 @@ class _Sharing:
             if len(values) > 1 and values not in self.known:
                 self._learn(values, instr.b)
             return replace(instr, b=values[0] if len(values) == 1 else self.known[values])
-        return _with_reads(instr, self.same)
+        return with_reads(instr, self.same)
 
     def _shared(self, instr: Instr) -> Instr:
         op = OPS[instr.op]
@@ -110,29 +103,19 @@ class _Sharing:
         return instr
 
 
-def _wanted(code: Sequence[Instr]) -> list[Instr]:
-    """Without values that nobody reads."""
-    used = _uses(code)
-    gone = [False] * len(code)
-    for at in range(len(code) - 1, -1, -1):
-        instr = code[at]
-        if OPS[instr.op].writes and OPS[instr.op].effect is Effect.NONE and not used[instr.a]:
-            gone[at] = True
-            used.subtract(reads(instr))
-    return _without(code, gone)
+def sunk(code: Sequence[Instr]) -> list[Instr]:
+    """Values computed straight into the registers that they would be copied to.
 
-
-def merged(code: Sequence[Instr]) -> list[Instr]:
-    """Values are computed right into the registers that they would be copied to, and numbers that are only wanted as
-    text not turned to numbers first."""
+    Numbers that are only wanted as text are not turned into numbers first.
+    """
     code = [instr.copy() for instr in code]
-    defined = _definitions(code)
-    used = _uses(code)
+    defined = definitions(code)
+    used = uses(code)
     as_text = Counter(instr.b for instr in code if instr.op == "I2S")
     origin: dict[int, Instr] = {}  # register → where it was computed since the last target of a jump
-    targets = _targets(code)
+    jumped_to = targets(code)
     for at, instr in enumerate(code):
-        if at in targets:
+        if at in jumped_to:
             origin.clear()
         if instr.op == "I2S":
             number = origin.get(instr.b)
@@ -145,108 +128,4 @@ def merged(code: Sequence[Instr]) -> list[Instr]:
             origin[instr.a] = source
         elif OPS[instr.op].writes and defined[instr.a] == 1:
             origin[instr.a] = instr
-    return _without(code, [instr.op == "MOV" and instr.a == instr.b for instr in code])
-
-
-def packed(code: Sequence[Instr]) -> tuple[list[Instr], int]:
-    """Registers are used again after their last use; how many are needed.  Those that are read in a row stay so."""
-    begin: dict[int, int] = {}
-    end: dict[int, int] = {}
-    rows: set[tuple[int, int]] = set()
-    for at, instr in enumerate(code):
-        touched = list(reads(instr))
-        if len(touched) > 1 and (instr.op in _KEYED or instr.op in RUNS_OF_REGISTERS):
-            rows.add((touched[0], touched[-1]))
-        if OPS[instr.op].writes:
-            touched.append(instr.a)
-        for register in touched:
-            begin.setdefault(register, at)
-            end[register] = at
-    groups = list(_groups(sorted(begin), sorted(rows)))
-    groups.sort(key=lambda group: min(begin[register] for register in group))
-    place: dict[int, int] = {}
-    free_at: list[int] = []  # for each register, from which instruction on it is free
-    for group in groups:
-        first = min(begin[register] for register in group)
-        last = max(end[register] for register in group)
-        size = group[-1] - group[0] + 1
-        base = next(base for base in range(len(free_at) + 1) if all(at <= first for at in free_at[base : base + size]))
-        free_at.extend([0] * (base + size - len(free_at)))
-        free_at[base : base + size] = [last + 1] * size
-        for register in group:
-            place[register] = base + register - group[0]
-    return [_placed(instr, place) for instr in code], len(free_at)
-
-
-def _groups(registers: Sequence[int], rows: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """Registers that must stay side by side, the others alone; both arguments are sorted."""
-    group: list[int] = []
-    last = -1
-    left = list(reversed(rows))
-    for register in registers:
-        if register > last and group:
-            yield group
-            group = []
-        group.append(register)
-        while left and left[-1][0] <= register:
-            last = max(last, left.pop()[1])
-    if group:
-        yield group
-
-
-def _placed(instr: Instr, place: dict[int, int]) -> Instr:
-    op = OPS[instr.op]
-    moved = replace(instr, b=place[instr.b] if instr.c else 0) if instr.op in _KEYED else _with_reads(instr, place)
-    if op.writes:
-        moved.a = place[instr.a]
-    return moved
-
-
-def _with_reads(instr: Instr, other: Mapping[int, int]) -> Instr:
-    """A copy that reads other registers, where `other` has them."""
-    moved = instr.copy()
-    for letter in READS[instr.op]:
-        register = getattr(instr, letter)
-        setattr(moved, letter, other.get(register, register))
-    return moved
-
-
-def _hashed_once(code: list[Instr]) -> list[Instr]:
-    """Tell each DATUM whether it has no keys, or those of the last one that had any."""
-    keys: range | None = None
-    targets = _targets(code)
-    for at, instr in enumerate(code):
-        if at in targets:
-            keys = None
-        if instr.op == "DATUM":
-            mine = range(instr.b, instr.b + instr.c)
-            instr.e = int(keys == mine or not mine)
-            keys = mine or keys
-        if OPS[instr.op].writes and keys and instr.a in keys:
-            keys = None
-    return code
-
-
-def _definitions(code: Sequence[Instr]) -> Counter[int]:
-    return Counter(instr.a for instr in code if OPS[instr.op].writes)
-
-
-def _uses(code: Sequence[Instr]) -> Counter[int]:
-    return Counter(register for instr in code for register in reads(instr))
-
-
-def _targets(code: Sequence[Instr]) -> set[int]:
-    return {instr.d for instr in code if instr.op in JUMPS} | {instr.e for instr in code if instr.op in MATCHES}
-
-
-def _without(code: Sequence[Instr], gone: Sequence[bool]) -> list[Instr]:
-    place = [0]
-    for is_gone in gone:
-        place.append(place[-1] + (not is_gone))
-    kept = [instr.copy() for instr, is_gone in zip(code, gone, strict=True) if not is_gone]
-    for instr in kept:
-        if instr.op in JUMPS:
-            instr.d = place[instr.d]
-        elif instr.op in MATCHES:
-            instr.e = place[instr.e]
-    return kept
+    return without(code, [instr.op == "MOV" and instr.a == instr.b for instr in code])

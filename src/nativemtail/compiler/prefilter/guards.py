@@ -16,7 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nativemtail.compiler.opcodes import OPS, POOLS, SLOTS, Effect
-from nativemtail.compiler.optimize.dce import cleaned, successors
+from nativemtail.compiler.optimize.dce import without_dead_code
+from nativemtail.compiler.optimize.flow import successors
 from nativemtail.compiler.program import Instr, Program
 from nativemtail.compiler.regex import prefix, ucd
 from nativemtail.compiler.regex.parser import parse
@@ -63,7 +64,7 @@ def reach(code: Sequence[Instr], failing: Collection[int]) -> frozenset[int] | N
 
 def first_unguarded(program: Program, failing: Collection[int]) -> int:
     """The line of the first instruction that changes a metric though no pattern of `failing` matches."""
-    code = cleaned(program.code, failing)
+    code = without_dead_code(program.code, failing)
     return next(instr.line for instr in code if instr.op in _STORES)
 
 
@@ -88,7 +89,7 @@ def program_guard(program: Program, costs: Mapping[int, float]) -> Guard | None:
             usable.discard(pattern)
             todo += sorted(other - patterns, key=lambda p: -costs[p])
             patterns = other
-    rest = cleaned(program.code, patterns)
+    rest = without_dead_code(program.code, patterns)
     return Guard(patterns, rest if any(OPS[instr.op].effect is Effect.FAULT for instr in rest) else [])
 
 

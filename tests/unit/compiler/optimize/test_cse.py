@@ -7,8 +7,7 @@ from paths import ROOT
 
 from nativemtail.compiler import CompileError, compile_program
 from nativemtail.compiler.opcodes import OPS
-from nativemtail.compiler.optimize.cse import reads
-from nativemtail.compiler.optimize.dce import successors
+from nativemtail.compiler.optimize.flow import reads, successors
 from nativemtail.compiler.program import Instr
 
 

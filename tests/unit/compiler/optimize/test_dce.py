@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nativemtail.compiler import compile_program
-from nativemtail.compiler.optimize.dce import cleaned
+from nativemtail.compiler.optimize.dce import without_dead_code
 from nativemtail.compiler.program import Instr
 
 
@@ -36,8 +36,8 @@ def test_code(text: str, code: str) -> None:
 
 def test_patterns_that_fail_take_their_code_along() -> None:
     program = compile_program("p", b"counter c\n/x/ {\n  c++\n}\n/y/ {\n  c += 2\n}\n")
-    assert [instr.op for instr in cleaned(program.code, {0})] == ["MATCH", "DATUM", "LDI", "INCBY", "END"]
-    assert [instr.op for instr in cleaned(program.code, {0, 1})] == ["END"]
+    assert [instr.op for instr in without_dead_code(program.code, {0})] == ["MATCH", "DATUM", "LDI", "INCBY", "END"]
+    assert [instr.op for instr in without_dead_code(program.code, {0, 1})] == ["END"]
 
 
 def test_jumps_still_end_where_they_did() -> None:
@@ -49,5 +49,5 @@ def test_jumps_still_end_where_they_did() -> None:
         Instr("DATUM", 2),
         Instr("END"),
     ]
-    left = cleaned(code)
+    left = without_dead_code(code)
     assert [(instr.op, instr.d) for instr in left] == [("LDI", 0), ("JF", 3), ("SETTIME", 0), ("DATUM", 0), ("END", 0)]
