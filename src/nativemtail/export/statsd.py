@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 COUNTER, GAUGE, TIMER = 1, 2, 3
 """`Metric.kind`."""
+_VANISHED_KEPT = 1000
+"""Label sets that are there no more, of which the totals may be kept while pushes fail."""
 
 Key = tuple[str, str, int, int, tuple[str, ...], tuple[str, ...]]
 """What a label set is known by: program, name, kind and type of its metric, keys, values."""
@@ -44,7 +46,7 @@ def datagrams(snapshot: Snapshot, metric: Metric, known: dict[Key, Totals], *, p
     flat = flat_names(metric.name, metric.keys, ".", names.statsd)
     for row in snapshot.rows(metric):
         path = start + flat(row.labels)
-        key = (metric.program, metric.name, metric.kind, metric.type, metric.keys, row.labels)
+        key = _key(metric, row)
         if not is_number(row):
             yield Datagram(key, (), encode(path), "the value is no number")
         elif metric.kind in (GAUGE, TIMER):
@@ -55,6 +57,10 @@ def datagrams(snapshot: Snapshot, metric: Metric, known: dict[Key, Totals], *, p
             yield Datagram(key, (), encode(f"{path}:{value_text(row)}|c"))
         else:
             yield _increases(key, {path: row.value}, known)
+
+
+def _key(metric: Metric, row: Row) -> Key:
+    return metric.program, metric.name, metric.kind, metric.type, metric.keys, row.labels
 
 
 def _no_level(kind: int, row: Row) -> str:
@@ -101,20 +107,21 @@ class Statsd:
         """Raises PushError."""
         sock = wire.dial_internet(self.peer, socket.SOCK_DGRAM, budget)
         deadline = budget.deadline()
-        fresh: dict[Key, Totals] = {}
+        known, fresh = self._known.copy(), dict[Key, Totals]()
         try:
             with sock:
                 for metric in exported(snapshot, text=False):
                     count("total", 1)
-                    for key, totals, data, cannot in datagrams(snapshot, metric, self._known, prefix=self._prefix):
+                    for key, totals, data, cannot in datagrams(snapshot, metric, known, prefix=self._prefix):
                         cannot = cannot or self._send(sock, deadline, data)
-                        if not cannot:
-                            fresh[key] = totals
+                        before = known.pop(key, ())  # a second label set of that name begins anew
+                        if cannot:
+                            self._left_out.note(count, cannot, data)
+                            totals = before
+                        else:
                             count("success", bool(data))
-                            continue
-                        self._left_out.note(count, cannot, data)
-                        if key in self._known:
-                            fresh[key] = self._known[key]
+                        if totals:
+                            fresh[key] = totals
                 # A refusal of the last datagram; without this check it would go unseen.
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code:
@@ -122,9 +129,18 @@ class Statsd:
         except ConnectionRefusedError as error:
             raise wire.NothingArrived(error) from None
         except OSError as error:
-            self._known |= {key: totals for key, totals in fresh.items() if totals}
+            self._known |= fresh
+            self._forget_vanished(snapshot)
             raise wire.WriteError(error) from None
-        self._known = {key: totals for key, totals in fresh.items() if totals}
+        self._known = fresh
+
+    def _forget_vanished(self, snapshot: Snapshot) -> None:
+        """Where each push ends in an error, none tells what is gone: find it out when it may be the most."""
+        metrics = list(exported(snapshot, text=False))
+        if len(self._known) <= 2 * sum(map(len, metrics)) + _VANISHED_KEPT:
+            return
+        keys = (_key(metric, row) for metric in metrics for row in snapshot.rows(metric))
+        self._known = {key: self._known[key] for key in keys if key in self._known}
 
     @staticmethod
     def _send(sock: socket.socket, deadline: float, data: bytes) -> str:

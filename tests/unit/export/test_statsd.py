@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -126,6 +127,37 @@ def test_what_nobody_received_is_sent_again(live: Callable[[str], Any], server: 
     server.socket.setblocking(False)
     target.push(run.store.snapshot(), Budget(5), lambda what, n: None)
     assert server.datagrams() == {f"p.mtail.hits.what.{what}:1|c" for what in "abc"}
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), OSError(errno.EHOSTUNREACH, "No route to host")])
+def test_what_is_gone_is_forgotten_though_each_push_fails(
+    live: Callable[[str], Any], server: Server, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    run = live(PROGRAM)
+    target = Statsd(server.address)
+    sent = []
+
+    def send(sock: socket.socket, deadline: float, data: bytes) -> str:
+        if len(sent) == 500:
+            sent.clear()
+            raise error
+        sent.append(data)
+        return ""
+
+    monkeypatch.setattr(Statsd, "_send", staticmethod(send))
+    for number in range(20):
+        run.feed(*(f"hit {number}-{i}" for i in range(600)))
+        with pytest.raises(WriteError):
+            target.push(run.store.snapshot(), Budget(5), lambda what, n: None)
+        run.feed(*(f"forget {number}-{i}" for i in range(600)))
+    assert len(target._known) < 4000
+    # What is still there is known all the same: it is not sent again.
+    run.feed("hit kept")
+    for _ in range(10):
+        sent.clear()
+        target.push(run.store.snapshot(), Budget(5), lambda what, n: None)
+    assert not any(b"kept" in data for data in sent)
+    assert {key[-1] for key in target._known} == {("kept",), ()}
 
 
 def test_a_label_set_longer_than_a_datagram_harms_no_other(
