@@ -12,7 +12,7 @@ from nativemtail.export.values import encode, exported, flat_names, is_number, t
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nativemtail._core import Metric, Row, Snapshot
+    from nativemtail._core import Metric, Row, View
     from nativemtail.export.wire import Budget
 
 log = logging.getLogger(__name__)
@@ -21,17 +21,17 @@ _KINDS = {1: "counter", 2: "gauge", 3: "gauge", 5: "histogram"}
 """collectd's type by `Metric.kind`."""
 
 
-def entries(snapshot: Snapshot, metric: Metric, *, host_name: str, interval: int, prefix: str = "") -> Iterator[bytes]:
+def entries(view: View, metric: Metric, *, host_name: str, interval: int, prefix: str = "") -> Iterator[bytes]:
     """For each label set its line; `interval` in seconds."""
-    return (entry for _, _, entry in _entries(snapshot, metric, f"{host_name}/{prefix}", interval))
+    return (entry for _, _, entry in _entries(view, metric, f"{host_name}/{prefix}", interval))
 
 
-def _entries(snapshot: Snapshot, metric: Metric, start: str, interval: int) -> Iterator[tuple[Row, bool, bytes]]:
+def _entries(view: View, metric: Metric, start: str, interval: int) -> Iterator[tuple[Row, bool, bytes]]:
     """Row, whether its name is short enough, and line."""
     program = names.collectd(metric.program)
     kind = _KINDS[metric.kind]
     flat = flat_names(metric.name, metric.keys, "-", names.collectd)
-    for row in snapshot.rows(metric):
+    for row in view.rows(metric):
         instance = flat(row.labels)
         identifier = names.collectd_quoted(f"{start}mtail-{program}/{kind}-{instance}")
         line = encode(f'PUTVAL "{identifier}" interval={interval} {time_text(row)}:{_value(row, kind)}\n')
@@ -59,15 +59,15 @@ class Collectd:
         self._refusal = ""
         self._left_out = names.LeftOut(path)
 
-    def push(self, snapshot: Snapshot, budget: Budget, count: Callable[[str, int], None]) -> None:
+    def push(self, view: View, budget: Budget, count: Callable[[str, int], None]) -> None:
         """Raises PushError."""
         answers = _Answers()
         sock = wire.dial_unix(self.peer, budget)
         with wire.stream(sock, budget, lambda n: count("success", n), answers.hear) as stream:
-            for metric in exported(snapshot, text=False):
+            for metric in exported(view, text=False):
                 count("total", 1)
                 start = f"{self._host_name}/{self._prefix}"
-                for row, fits, entry in _entries(snapshot, metric, start, self._interval):
+                for row, fits, entry in _entries(view, metric, start, self._interval):
                     if not is_number(row):
                         self._left_out.note(count, "the value is no number", entry)
                     elif not fits:

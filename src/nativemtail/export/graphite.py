@@ -12,7 +12,7 @@ from nativemtail.export.values import encode, exported, flat_names, is_number, j
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nativemtail._core import Metric, Row, Snapshot, View
+    from nativemtail._core import Metric, Row, View
     from nativemtail.export.wire import Budget
 
 CONTENT_TYPE = "text/plain"
@@ -23,18 +23,18 @@ def render(view: View, *, prefix: str = "") -> Iterator[bytes]:
     return joined(entry for metric in exported(view, text=True) for entry in entries(view, metric, prefix=prefix))
 
 
-def entries(snapshot: Snapshot | View, metric: Metric, *, prefix: str = "") -> Iterator[bytes]:
+def entries(view: View, metric: Metric, *, prefix: str = "") -> Iterator[bytes]:
     """For each label set its lines: one, and for histograms one per range and the count in front of it.
 
     `prefix` stands verbatim in front of each line.
     """
-    return (entry for _, entry in _entries(snapshot, metric, prefix))
+    return (entry for _, entry in _entries(view, metric, prefix))
 
 
-def _entries(snapshot: Snapshot | View, metric: Metric, prefix: str) -> Iterator[tuple[Row, bytes]]:
+def _entries(view: View, metric: Metric, prefix: str) -> Iterator[tuple[Row, bytes]]:
     start = f"{prefix}{names.graphite(metric.program)}."
     flat = flat_names(metric.name, metric.keys, ".", names.graphite)
-    for row in snapshot.rows(metric):
+    for row in view.rows(metric):
         path = start + flat(row.labels)
         yield row, encode("".join(_lines(path, row)))
 
@@ -58,13 +58,13 @@ class Graphite:
         self._prefix = prefix
         self._left_out = names.LeftOut(address)
 
-    def push(self, snapshot: Snapshot, budget: Budget, count: Callable[[str, int], None]) -> None:
+    def push(self, view: View, budget: Budget, count: Callable[[str, int], None]) -> None:
         """Raises PushError."""
         sock = wire.dial_internet(self.peer, socket.SOCK_STREAM, budget)
         with wire.stream(sock, budget, lambda n: count("success", n)) as stream:
-            for metric in exported(snapshot, text=False):
+            for metric in exported(view, text=False):
                 count("total", 1)
-                for row, entry in _entries(snapshot, metric, self._prefix):
+                for row, entry in _entries(view, metric, self._prefix):
                     if not is_number(row):
                         self._left_out.note(count, "the value is no number", entry)
                     elif not names.fits_graphite(entry.partition(b" ")[0]):

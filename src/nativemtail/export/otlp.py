@@ -1,7 +1,7 @@
 """OTLP: cumulative metrics for an OpenTelemetry collector (spec successor.md §4.1; row `otlp-types`).
 
 The OpenTelemetry packages are an extra (`pip install nativemtail[otlp]`) and imported only when a collector is asked
-for.  Their exporters send and read the OTEL_EXPORTER_OTLP_* environment; the data come straight from a snapshot.
+for.  Their exporters send and read the OTEL_EXPORTER_OTLP_* environment; the data come straight from a view.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import export as sdk
     from opentelemetry.sdk.resources import Resource
 
-    from nativemtail._core import Metric, Row, Snapshot
+    from nativemtail._core import Metric, Row, View
     from nativemtail.export.wire import Budget
 
 COUNTER = 1
@@ -70,14 +70,14 @@ class Otlp:
         except Exception as error:
             raise SetUpError(f"cannot push to {self.peer}: {error}") from None
 
-    def push(self, snapshot: Snapshot, budget: Budget, count: Callable[[str, int], None]) -> None:
+    def push(self, view: View, budget: Budget, count: Callable[[str, int], None]) -> None:
         """One deadline for all batches; the first that fails is the last.  Raises PushError."""
         from opentelemetry.sdk.metrics.export import MetricExportResult
 
         deadline = budget.deadline()
-        shown = [metric for metric in exported(snapshot, text=False) if metric.type != STRING]
+        shown = [metric for metric in exported(view, text=False) if metric.type != STRING]
         count("total", len(shown))
-        for data, points in batches(snapshot, shown, self._resource, self._started):
+        for data, points in batches(view, shown, self._resource, self._started):
             self._failures.last = ""
             if self._exporter_until(deadline).export(data) is not MetricExportResult.SUCCESS:
                 raise PushError(f"pusher write error: {self._failures.last or 'the collector did not take it'}")
@@ -154,17 +154,17 @@ def _library_log() -> _LastMessage:
     return handler
 
 
-# --- from a snapshot to the library's data -----------------------------------------------------------------------
+# --- from a view to the library's data -----------------------------------------------------------------------
 
 
 def batches(
-    snapshot: Snapshot, metrics: Iterable[Metric], resource: Resource, started: int
+    view: View, metrics: Iterable[Metric], resource: Resource, started: int
 ) -> Iterator[tuple[sdk.MetricsData, int]]:
     """All of `metrics` in requests, and how many points each has; `started` in nanoseconds."""
     found: dict[str, list[sdk.Metric]] = {}
     room = BATCH
     for metric in metrics:
-        rows = snapshot.rows(metric)
+        rows = view.rows(metric)
         while taken := list(islice(rows, room)):
             found.setdefault(metric.program, []).append(_metric(metric, taken, started))
             room -= len(taken)

@@ -23,7 +23,7 @@ from nativemtail.export.values import exported
 from nativemtail.export.wire import Budget, NothingArrived, PushError, host_and_port
 
 if TYPE_CHECKING:
-    from nativemtail._core import Snapshot
+    from nativemtail._core import View
 
 __all__ = ["Options", "Pusher", "SetUpError"]
 
@@ -33,10 +33,10 @@ Count = Callable[[str, int], None]
 """Counts metrics (`total`) and label sets that were written (`success`)."""
 
 
-class Snapshots(Protocol):
+class Views(Protocol):
     """The store, as far as pushes need it."""
 
-    def snapshot(self) -> Snapshot: ...
+    def view(self) -> View: ...
 
 
 class Exports(Protocol):
@@ -82,7 +82,7 @@ class Target(Protocol):
     """In front of `_export_total` and `_export_success`."""
     peer: str
 
-    def push(self, snapshot: Snapshot, budget: Budget, count: Count) -> None:
+    def push(self, view: View, budget: Budget, count: Count) -> None:
         """Send everything.  Raises PushError."""
 
 
@@ -115,7 +115,7 @@ def targets(options: Options, host_name: str) -> list[Target]:
 class Pusher:
     """Pushes from `store` to all targets that `options` name, from `start` to `stop`.  Raises SetUpError."""
 
-    def __init__(self, store: Snapshots, options: Options, exports: Exports, host_name: str = "") -> None:
+    def __init__(self, store: Views, options: Options, exports: Exports, host_name: str = "") -> None:
         self._loops: list[_Loop] = []
         self._deadline = options.metric_push_write_deadline
         if options.metric_push_interval > 0:
@@ -148,7 +148,7 @@ _GRACE = 0.5
 class _Loop:
     """One target's thread."""
 
-    def __init__(self, target: Target, store: Snapshots, interval: float, deadline: float, exports: Exports) -> None:
+    def __init__(self, target: Target, store: Views, interval: float, deadline: float, exports: Exports) -> None:
         self.target = target
         self.thread = threading.Thread(target=self._run, name=f"push-{target.name}", daemon=True)
         self._store = store
@@ -189,10 +189,10 @@ class _Loop:
         began = time.monotonic()
         rows = 0
         try:
-            snapshot = self._store.snapshot()
-            rows = sum(snapshot.count(metric) for metric in exported(snapshot, text=False))
+            view = self._store.view()
+            rows = sum(map(len, exported(view, text=False)))
             self._counts.backlog = rows
-            self.target.push(snapshot, self._budget, self._count)
+            self.target.push(view, self._budget, self._count)
             self._counts.backlog = 0
         except PushError as error:
             if isinstance(error, NothingArrived):

@@ -14,7 +14,7 @@ from nativemtail.export.values import encode, exported, flat_names, is_number, n
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nativemtail._core import Metric, Row, Snapshot
+    from nativemtail._core import Metric, Row, View
     from nativemtail.export.wire import Budget
 
 COUNTER, GAUGE, TIMER = 1, 2, 3
@@ -40,11 +40,11 @@ class Datagram(NamedTuple):
     cannot: str = ""
 
 
-def datagrams(snapshot: Snapshot, metric: Metric, known: dict[Key, Totals], *, prefix: str = "") -> Iterator[Datagram]:
+def datagrams(view: View, metric: Metric, known: dict[Key, Totals], *, prefix: str = "") -> Iterator[Datagram]:
     """For each label set what is new since `known`, which has what was sent of counters and histograms."""
     start = f"{prefix}{names.statsd(metric.program)}."
     flat = flat_names(metric.name, metric.keys, ".", names.statsd)
-    for row in snapshot.rows(metric):
+    for row in view.rows(metric):
         path = start + flat(row.labels)
         key = _key(metric, row)
         if not is_number(row):
@@ -103,16 +103,16 @@ class Statsd:
         self._known: dict[Key, Totals] = {}
         self._left_out = names.LeftOut(address)
 
-    def push(self, snapshot: Snapshot, budget: Budget, count: Callable[[str, int], None]) -> None:
+    def push(self, view: View, budget: Budget, count: Callable[[str, int], None]) -> None:
         """Raises PushError."""
         sock = wire.dial_internet(self.peer, socket.SOCK_DGRAM, budget)
         deadline = budget.deadline()
         known, fresh = self._known.copy(), dict[Key, Totals]()
         try:
             with sock:
-                for metric in exported(snapshot, text=False):
+                for metric in exported(view, text=False):
                     count("total", 1)
-                    for key, totals, data, cannot in datagrams(snapshot, metric, known, prefix=self._prefix):
+                    for key, totals, data, cannot in datagrams(view, metric, known, prefix=self._prefix):
                         cannot = cannot or self._send(sock, deadline, data)
                         before = known.pop(key, ())  # a second label set of that name begins anew
                         if cannot:
@@ -130,16 +130,16 @@ class Statsd:
             raise wire.NothingArrived(error) from None
         except OSError as error:
             self._known |= fresh
-            self._forget_vanished(snapshot)
+            self._forget_vanished(view)
             raise wire.WriteError(error) from None
         self._known = fresh
 
-    def _forget_vanished(self, snapshot: Snapshot) -> None:
+    def _forget_vanished(self, view: View) -> None:
         """Where each push ends in an error, none tells what is gone: find it out when it may be the most."""
-        metrics = list(exported(snapshot, text=False))
+        metrics = list(exported(view, text=False))
         if len(self._known) <= 2 * sum(map(len, metrics)) + _VANISHED_KEPT:
             return
-        keys = (_key(metric, row) for metric in metrics for row in snapshot.rows(metric))
+        keys = (_key(metric, row) for metric in metrics for row in view.rows(metric))
         self._known = {key: self._known[key] for key in keys if key in self._known}
 
     @staticmethod

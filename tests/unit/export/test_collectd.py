@@ -61,7 +61,7 @@ def test_answers_are_read_and_refusals_told_once(
         thread.start()
         target = collectd.Collectd(path, host_name="h", interval=1)
         for _ in range(2):
-            target.push(run.store.snapshot(), Budget(20), lambda what, n: None)
+            target.push(run.store.view(), Budget(20), lambda what, n: None)
         thread.join(10)
     assert lines == 10_000
     assert [record.getMessage() for record in caplog.records] == [f"{path} refused 1 values: -1 No such type"]

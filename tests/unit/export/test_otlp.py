@@ -62,7 +62,7 @@ def collector(endpoint: str, seconds: float = 5) -> Otlp:
 
 def push(target: Otlp, store: Any) -> Counter[str]:
     counts: Counter[str] = Counter()
-    target.push(store.snapshot(), Budget(5), lambda what, n: counts.update({what: n}))
+    target.push(store.view(), Budget(5), lambda what, n: counts.update({what: n}))
     return counts
 
 
@@ -137,7 +137,7 @@ def test_one_deadline_for_all_batches(live: Callable[[str], Any], receiver: Any,
     counts: Counter[str] = Counter()
     began = time.monotonic()
     with pytest.raises(PushError, match="pusher write error"):
-        target.push(run.store.snapshot(), Budget(1.5), lambda what, n: counts.update({what: n}))
+        target.push(run.store.view(), Budget(1.5), lambda what, n: counts.update({what: n}))
     took = time.monotonic() - began
     taken.set()
     assert 1.2 < took < 5

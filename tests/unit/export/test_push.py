@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -355,14 +357,14 @@ def test_addresses_that_cannot_work_are_told(
 def test_a_failure_of_our_own_ends_no_thread(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     calls = iter(range(10**6))
 
-    def snapshot() -> Any:
+    def view() -> Any:
         if next(calls) < 2:
             raise MemoryError("no room")
-        return store.snapshot()
+        return store.view()
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE)
-        pusher = Pusher(SimpleNamespace(snapshot=snapshot), options(graphite_host_port=address(server)), Exports())
+        pusher = Pusher(SimpleNamespace(view=view), options(graphite_host_port=address(server)), Exports())
         pusher.start()
         assert received(server).count(b"\n") == 2
         pusher.stop(final=False)
@@ -433,3 +435,53 @@ def test_what_to_install_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc.metric_exporter", None)
     with pytest.raises(SetUpError, match=r"pushing to x:1 needs pip install 'nativemtail\[otlp\]'"):
         Pusher(store, options(otlp_endpoint="x:1"), Exports())
+
+
+ROOM = """
+import re, socket, sys, threading
+from nativemtail._core import COUNTER, INT, Metric, Store, _store_fill
+from nativemtail.export.push import targets
+from nativemtail.export.wire import Budget
+from nativemtail.options import Options
+
+def resident(key):
+    return int(re.search(key + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+def drain():
+    while True:
+        with server.accept()[0] as peer:
+            buffer = bytearray(1 << 16)
+            while peer.recv_into(buffer):
+                pass
+
+name, address, number = sys.argv[1:]
+server = socket.socket(socket.AF_UNIX if name == "collectd" else socket.AF_INET)
+server.bind(address if name == "collectd" else ("127.0.0.1", 0))
+server.listen()
+threading.Thread(target=drain, daemon=True).start()
+flags = {"graphite": {"graphite_host_port": "127.0.0.1:%s" % (server.getsockname()[1:] or ("",))[0]},
+         "collectd": {"collectd_socketpath": address}}[name]
+[target] = targets(Options(**flags), "host")
+store, metric = Store(), Metric("c", "p", COUNTER, INT, keys=("k",))
+store.add(metric)
+target.push(store.view(), Budget(60), lambda what, n: None)
+_store_fill([metric], int(number), int(number))
+open("/proc/self/clear_refs", "w").write("5")
+before = resident("VmRSS")
+sent = [0]
+def count(what, n):
+    sent[0] += n * (what == "success")
+target.push(store.view(), Budget(600), count)
+print(sent[0], resident("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers keep freed memory")
+@pytest.mark.parametrize("name", ["graphite", "collectd"])
+def test_a_push_takes_little_room(tmp_path: Path, name: str) -> None:
+    """Whatever its size, as for pages: a copy of these label sets alone would take 30 MiB."""
+    command = [sys.executable, "-c", ROOM, name, str(tmp_path / "sock"), "500000"]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
+    sent, grown = answer.stdout.split()
+    assert int(sent) == 500_000
+    assert float(grown) < 8
