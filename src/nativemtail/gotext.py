@@ -29,16 +29,15 @@ def utf8(text: str) -> str:
     return text if text.isascii() else text.translate(_NOT_UTF8)
 
 
-def go_quote(text: bytes | str) -> str:
+def go_quote(text: bytes | str, mark: str = '"') -> str:
     """As Go's `%q`: printable characters as they are, others escaped, bytes that are not UTF-8 as `\\xNN`."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
-    return '"' + "".join(map(_go_escape, text)) + '"'
+    return mark + "".join("\\" + mark if char == mark else _go_escape(char) for char in text) + mark
 
 
 _GO_ESCAPES = {
-    '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f",
-    "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+    "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
 }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def test_checker_is_content(command: list[str]) -> None:
 
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "compiler": {"record"},
+    "compiler": {"gotext"},
     "export": {"_core"},
     "gotext": set(),
     "http": {"_core", "export", "gotext", "net", "plainfile", "telemetry"},

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from nativemtail.compiler import ast, budget, timelayout, types
 from nativemtail.compiler.ast import Position, merge, merge_all
 from nativemtail.compiler.errors import CompileError
-from nativemtail.compiler.lexer import OPERATORS, quote
+from nativemtail.compiler.lexer import OPERATORS
 from nativemtail.compiler.regex import captypes, tree
 from nativemtail.compiler.regex.error import RegexError
 from nativemtail.compiler.regex.parser import parse
@@ -44,6 +44,7 @@ from nativemtail.compiler.types import (
     resolve,
     unify,
 )
+from nativemtail.gotext import go_quote
 
 _ERROR = types.Base("type error")
 """The type of what was reported already; silences follow-ups."""
@@ -683,7 +684,7 @@ class _Checker:
         elif node.name == "strptime" and isinstance(last, ast.StringLit):
             layout = last.value.decode()
             if not timelayout.is_valid(layout):
-                self.error(last.pos, f"invalid time format string {quote(layout)}{_HINT_LAYOUT}{_meant(layout)}")
+                self.error(last.pos, f"invalid time format string {go_quote(layout)}{_HINT_LAYOUT}{_meant(layout)}")
 
 
 def _meant(layout: str) -> str:
@@ -691,7 +692,7 @@ def _meant(layout: str) -> str:
 
     meant = layouthints.suggestion(layout)
     if meant:
-        return f"\n\tWrite {quote(meant)}."
+        return f"\n\tWrite {go_quote(meant)}."
     if layouthints.has_underscore(layout):
         return '\n\tNo `_\' can be read: capture date and time each, and write strptime($date + " " + $time, …).'
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nativemtail.compiler import ast
-from nativemtail.compiler.lexer import quote
+from nativemtail.gotext import go_quote
 
 
 def dump(root: ast.Block, *, types: bool = False) -> str:
@@ -39,13 +39,13 @@ def _head(node: ast.Node, types: bool) -> str:
 def _detail(node: ast.Node) -> str:
     """What a node has besides other nodes."""
     if isinstance(node, (ast.Id, ast.ConstDecl, ast.DecoDecl, ast.DecoUse, ast.Call)):
-        return quote(node.name)
+        return go_quote(node.name)
     if isinstance(node, (ast.Binary, ast.Unary)):
         return node.op
     if isinstance(node, (ast.IntLit, ast.FloatLit)):
         return repr(node.value)
     if isinstance(node, ast.StringLit):
-        return quote(node.value.decode())
+        return go_quote(node.value.decode())
     if isinstance(node, ast.RegexLit):
         return f"/{node.text.decode()}/"
     if isinstance(node, ast.Capref):
@@ -53,7 +53,7 @@ def _detail(node: ast.Node) -> str:
     if isinstance(node, ast.VarDecl):
         return _declaration(node)
     if isinstance(node, ast.LogFilter):
-        return " ".join(map(quote, node.names))
+        return " ".join(map(go_quote, node.names))
     if isinstance(node, ast.Del) and node.after is not None:
         return f"after {node.after}ns"
     return ""
@@ -61,11 +61,11 @@ def _detail(node: ast.Node) -> str:
 
 def _declaration(decl: ast.VarDecl) -> str:
     words = ["hidden"] if decl.hidden else []
-    words += [decl.kind, quote(decl.name)]
+    words += [decl.kind, go_quote(decl.name)]
     if decl.keys:
-        words += ["by", ", ".join(map(quote, decl.keys))]
+        words += ["by", ", ".join(map(go_quote, decl.keys))]
     if decl.exported != decl.name:
-        words += ["as", quote(decl.exported)]
+        words += ["as", go_quote(decl.exported)]
     if decl.limit:
         words += ["limit", str(decl.limit)]
     if decl.buckets is not None:

@@ -11,6 +11,7 @@ import unicodedata
 from typing import NamedTuple
 
 from nativemtail.compiler.ast import Position
+from nativemtail.gotext import go_quote
 
 _KEYWORD_NAMES = frozenset(
     ("AFTER", "AS", "BUCKETS", "BY", "CONST", "COUNTER", "DEF", "DEL", "ELSE", "GAUGE", "HIDDEN", "HISTOGRAM", "LIMIT",
@@ -53,7 +54,6 @@ _CALL_FOLLOWS = re.compile(rb"[ \t\r\v\f]*\(")
 _WORD_TAIL = re.compile(rb"[A-Za-z0-9_]+")
 _UNITS = {"ns": 1, "us": 10**3, "\u00b5s": 10**3, "\u03bcs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
           "h": 3600 * 10**9}  # fmt: skip
-_GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 
 
 def _replace_each_byte(error: UnicodeError) -> tuple[str, int]:
@@ -78,27 +78,9 @@ def decode(raw: bytes) -> str:
     return raw.decode("utf-8", "replace-each-byte")
 
 
-def quote(text: str, mark: str = '"') -> str:
-    """`text` as Go's `%q` prints it."""
-    out = [mark]
-    for char in text:
-        code = ord(char)
-        if char in (mark, "\\"):
-            out.append("\\" + char)
-        elif char in _GO_ESCAPES:
-            out.append(_GO_ESCAPES[char])
-        elif char.isprintable():
-            out.append(char)
-        elif code < 0x80:
-            out.append(f"\\x{code:02x}")
-        else:
-            out.append(f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
-    return "".join(out) + mark
-
-
 def parse_duration(text: str) -> int:
     """A Go duration in nanoseconds.  Raises ValueError with Go's message."""
-    invalid = ValueError(f"time: invalid duration {quote(text)}")
+    invalid = ValueError(f"time: invalid duration {go_quote(text)}")
     rest = text.removeprefix("-")
     total = 0
     if not rest:
@@ -110,9 +92,9 @@ def parse_duration(text: str) -> int:
         if not whole and not fraction:
             raise invalid
         if not unit:
-            raise ValueError(f"time: missing unit in duration {quote(text)}")
+            raise ValueError(f"time: missing unit in duration {go_quote(text)}")
         if unit not in _UNITS:
-            raise ValueError(f"time: unknown unit {quote(unit)} in duration {quote(text)}")
+            raise ValueError(f"time: unknown unit {go_quote(unit)} in duration {go_quote(text)}")
         if len(whole.lstrip("0")) > 19:
             raise invalid
         scale = _UNITS[unit]
@@ -129,7 +111,7 @@ def parse_duration(text: str) -> int:
 
 
 def _number_error(function: str, text: str, reason: str) -> str:
-    return f"bad number '{text}': strconv.{function}: parsing {quote(text)}: {reason}"
+    return f"bad number '{text}': strconv.{function}: parsing {go_quote(text)}: {reason}"
 
 
 class Lexer:
@@ -396,4 +378,4 @@ class Lexer:
             return Token("ID", source[start : self._at].decode(), self._span(start))
         if unicodedata.category(char) == "Nd":
             return self._number(start)
-        return Token("INVALID", f"Unexpected input: {quote(char, chr(39))}", self._span(start))
+        return Token("INVALID", f"Unexpected input: {go_quote(char, chr(39))}", self._span(start))

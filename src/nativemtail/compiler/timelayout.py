@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nativemtail.compiler.abi import LAYOUT_FLAGS, LAYOUT_HEADER, LAYOUT_STEP, LayoutOp
+from nativemtail.gotext import go_quote
 
 Op = LayoutOp
 FIXED = LAYOUT_FLAGS["FIXED"]
@@ -128,16 +129,12 @@ def describe(compiled: bytes) -> list[str]:
     lines = []
     for op, _, _, literal, element in LAYOUT_STEP.struct.iter_unpack(compiled[LAYOUT_HEADER.size : at]):
         if literal:
-            lines.append(f"literal {_quote(compiled[at : at + literal])}")
+            lines.append(f"literal {go_quote(compiled[at : at + literal])}")
         at += literal
         if element:
-            lines.append(f"{Op(op).name.lower()} {_quote(compiled[at : at + element])}")
+            lines.append(f"{Op(op).name.lower()} {go_quote(compiled[at : at + element])}")
         at += element
     return lines
-
-
-def _quote(raw: bytes) -> str:
-    return '"' + raw.decode("utf-8", "backslashreplace") + '"'
 
 
 def is_valid(layout: str | bytes) -> bool:

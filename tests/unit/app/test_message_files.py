@@ -237,6 +237,11 @@ def test_go_quote(text: bytes | str, quoted: str) -> None:
     assert go_quote(text) == quoted
 
 
+def test_go_quote_of_a_character() -> None:
+    assert go_quote("'", "'") == r"'\''"
+    assert go_quote('"', "'") == "'\"'"
+
+
 def test_explain() -> None:
     assert explain(PermissionError(13, "Permission denied"), "open", "/x") == "open /x: permission denied"
     assert explain(OSError("odd"), "read", "/x") == "read /x: odd"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nativemtail.compiler.lexer import Lexer, Token, decode, parse_duration, quote
+from nativemtail.compiler.lexer import Lexer, Token, decode, parse_duration
 
 
 def tokens(source: bytes) -> list[Token]:
@@ -146,10 +146,6 @@ def test_regex(source: bytes, kind: str, value: object, span: str) -> None:
 
 def test_decode_replaces_every_byte() -> None:
     assert decode(b"\xe0\xa0x\xff") == "\ufffd\ufffdx\ufffd"
-
-
-def test_quote() -> None:
-    assert quote('a"\\\n\t\x01é\u200b\U000e0001') == '"a\\"\\\\\\n\\t\\x01é\\u200b\\U000e0001"'
 
 
 @pytest.mark.parametrize("nanoseconds", [0, 1_000_000, 90 * 10**9, (1 << 63) - 1])
