@@ -18,7 +18,7 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parents[1] / "support"))
 
 from differences import excuse_lowest_edge, excused_verdict, has_nonfinite, marked
-from machines import Machine, Mtail, MtailFailed, Outcome, compiled
+from machines import Mtail, MtailFailed, Outcome, Recorder, compiled
 
 STORED = Path(__file__).with_name("operands.txt")
 
@@ -147,7 +147,7 @@ def ours(statements: list[str]) -> dict[str, str]:
     """Outcomes of nativemtail; whatever a compiler raises but CompileError comes through."""
     names = _named(statements)
     good, bad = compiled({name: program(statement) for name, statement in names.items()})
-    machine = Machine(good)
+    machine = Recorder(good)
     machine.scan(LINE, "LOG")
     return _outcomes(names, bad, machine.outcomes())
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from differences import difference, excused_verdict, has_nonfinite, samples_difference
 from generate import cases, rename
-from machines import Machine, Mtail, MtailFailed, compiled, drawn, examples, joined
+from machines import Mtail, MtailFailed, Recorder, compiled, drawn, examples, joined
 from minimise import minimised, program_minimised
 
 BATCH = 25
@@ -62,7 +62,7 @@ def compare(programs: dict[str, str], lines: Sequence[bytes], zone: str) -> dict
                 found[name] = f"mtail: {verdicts[name] or 'compiles'}\nnativemtail: {bad.get(name) or 'compiles'}"
         both = {name: program for name, program in good.items() if not verdicts[name]}
         log = joined(lines)
-        machine = Machine(both, zone=zone)
+        machine = Recorder(both, zone=zone)
         machine.scan(log, str(mtail.log))
         ours = machine.outcomes()
         finite = [name for name in both if not has_nonfinite(ours[name])]
@@ -70,7 +70,7 @@ def compare(programs: dict[str, str], lines: Sequence[bytes], zone: str) -> dict
         for name in finite:
             found[name] = difference(ours[name], theirs[name])
         for name in both.keys() - finite:
-            alone = Machine({name: both[name]}, zone=zone)
+            alone = Recorder({name: both[name]}, zone=zone)
             alone.scan(log, str(mtail.log))
             found[name] = samples_difference(alone.store.snapshot().prometheus(), mtail.samples(log, name, zone=zone))
     return {name: text for name, text in found.items() if text}

@@ -12,7 +12,7 @@ import pytest
 from generate import Case, cases, rename
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from machines import LOG, Machine, Outcome, compiled, drawn, examples, joined
+from machines import LOG, Outcome, Recorder, compiled, drawn, examples, joined
 from regexes import INVALID_LINES, ODD_LINES, REGEX, SUBJECT, every_operator, operator_program
 
 from nativemtail.compiler.program import Program
@@ -26,10 +26,10 @@ QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 MANY = settings(max_examples=examples(60), deadline=None, phases=QUICK, suppress_health_check=list(HealthCheck))
 FEW = settings(MANY, max_examples=examples(15))
 
-Feed = Callable[[Machine, Sequence[bytes]], None]
+Feed = Callable[[Recorder, Sequence[bytes]], None]
 
 
-def whole(machine: Machine, lines: Sequence[bytes]) -> None:
+def whole(machine: Recorder, lines: Sequence[bytes]) -> None:
     machine.scan(joined(lines))
 
 
@@ -53,7 +53,7 @@ def is_recent(stamp: int) -> bool:
 def results(
     programs: dict[str, Program], lines: Sequence[bytes], feed: Feed = whole, **options: bool
 ) -> dict[str, Outcome]:
-    machine = Machine(programs, **options)
+    machine = Recorder(programs, **options)
     feed(machine, lines)
     return timeless(machine.outcomes())
 
@@ -128,7 +128,7 @@ def test_block_sizes_change_nothing(batch: list[Case], sizes: list[int]) -> None
     programs, lines = loaded(*batch)
     lines = [line.lstrip(b"\0") for line in lines]  # which a reader drops
 
-    def in_reads(machine: Machine, lines: Sequence[bytes]) -> None:
+    def in_reads(machine: Recorder, lines: Sequence[bytes]) -> None:
         number = machine.engine.open(LOG)
         reader = LineReader(lambda block, start, end: machine.engine.scan(number, block, start, end))
         source, buffer, at = io.BytesIO(joined(lines)), Buffer(), 0
@@ -147,9 +147,10 @@ def test_block_sizes_change_nothing(batch: list[Case], sizes: list[int]) -> None
 def test_a_swap_changes_nothing(batch: list[Case], at: int) -> None:
     programs, lines = loaded(*batch)
 
-    def swapping(machine: Machine, lines: Sequence[bytes]) -> None:
+    def swapping(machine: Recorder, lines: Sequence[bytes]) -> None:
         machine.scan(joined(lines[:at]))
-        machine.swap()
+        machine.collect()
+        machine.renew()
         machine.scan(joined(lines[at:]))
 
     assert results(programs, lines, swapping) == results(programs, lines)
@@ -171,7 +172,7 @@ def test_blocks_after_which_gates_rest(batch: list[Case], shares: list[int]) -> 
     matching = (lines * 400)[:400]
     blocks = [joined(matching[:share] + [b"nothing of interest"] * (400 - share)) for share in shares]
 
-    def in_blocks(machine: Machine, _lines: Sequence[bytes]) -> None:
+    def in_blocks(machine: Recorder, _lines: Sequence[bytes]) -> None:
         for _ in range(6):
             for block in blocks:
                 machine.scan(block)
@@ -206,11 +207,11 @@ def test_many_events(lines: list[bytes], count: int) -> None:
 def test_gates_are_in_use() -> None:
     """Else the tests above would prove nothing."""
     programs, _ = compiled(LETTERS)
-    assert Machine(programs).plan.gated
-    assert Machine(programs).plan.vector
-    assert Machine(programs, vector=False).plan.gated
-    assert not Machine(programs, vector=False).plan.vector
-    assert not Machine(programs, gated=False).plan.gated
+    assert Recorder(programs).plan.gated
+    assert Recorder(programs).plan.vector
+    assert Recorder(programs, vector=False).plan.gated
+    assert not Recorder(programs, vector=False).plan.vector
+    assert not Recorder(programs, gated=False).plan.gated
 
 
 STAMPS = ["Jan  2 03:04:05", "Foo 2 03:04:05", "Jan 77 03:04:05", "x"]

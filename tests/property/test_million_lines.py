@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from generate import Case, cases, rename
 from hypothesis import strategies as st
-from machines import Machine, compiled, drawn, examples, joined
+from machines import Recorder, compiled, drawn, examples, joined
 from paths import EXAMPLES
 from regexes import REGEX
 
@@ -157,7 +157,7 @@ def blocks(programs: dict[str, Program], lines: Sequence[bytes], number: int) ->
         yield [pieces.line() for _ in range(min(BLOCK, LINES - first))]
 
 
-def reported(machine: Machine, hours: Collection[str]) -> dict[str, Any]:
+def reported(machine: Recorder, hours: Collection[str]) -> dict[str, Any]:
     """All that engine and store say of what has happened, without times that begin like one of `hours`."""
     engine, shown = machine.engine, machine.store.snapshot().json(grouped=True).decode()
     return {
@@ -177,8 +177,8 @@ def hour() -> str:
     return str(time.time_ns())[:-13]
 
 
-def pair(programs: dict[str, Program], vector: bool) -> tuple[Machine, Machine]:
-    return Machine(programs, vector=vector), Machine(programs, gated=False)
+def pair(programs: dict[str, Program], vector: bool) -> tuple[Recorder, Recorder]:
+    return Recorder(programs, vector=vector), Recorder(programs, gated=False)
 
 
 def first_difference(programs: dict[str, Program], vector: bool, lines: Sequence[bytes], hours: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nativemtail._core import Engine, Metric, Plan, Store, TimeZone
@@ -18,43 +18,63 @@ Loaded = list[tuple[Program, list[Metric]]]
 
 def compile_all(texts: Sequence[str | bytes], options: Options | None = None) -> Loaded:
     """Programs p0.mtail, p1.mtail, … and their metrics."""
-    loaded = []
-    for number, text in enumerate(texts):
-        program = compile_program(f"p{number}.mtail", text.encode() if isinstance(text, str) else text, options)
-        loaded.append((program, make_metrics(program.name, program.metrics)))
-    return loaded
+    return with_metrics(
+        compile_program(f"p{number}.mtail", text.encode() if isinstance(text, str) else text, options)
+        for number, text in enumerate(texts)
+    )
+
+
+def with_metrics(programs: Iterable[Program]) -> Loaded:
+    return [(program, make_metrics(program.name, program.metrics)) for program in programs]
 
 
 def metrics_of(loaded: Loaded) -> list[Metric]:
     return list({id(metric): metric for _, metrics in loaded for metric in metrics}.values())
 
 
-def make_plan(loaded: Loaded, *, gated: bool = True, jit: bool = True) -> Plan:
-    return Plan(plan.build(loaded), zone=ZONE, gated=gated, jit=jit)
+def make_plan(loaded: Loaded, *, zone: TimeZone = ZONE, **options: bool) -> Plan:
+    return Plan(plan.build(loaded), zone=zone, **options)
 
 
 class Machine:
-    """An engine that runs `texts`, and a source to feed it with."""
+    """An engine that runs programs (texts, or `compiled` ones), and a source to feed it with; `options` are Plan's."""
 
-    def __init__(self, *texts: str | bytes, gated: bool = True, jit: bool = True) -> None:
+    def __init__(
+        self,
+        *programs: str | bytes,
+        compiled: Sequence[tuple[Program, list[Metric]]] = (),
+        zone: TimeZone = ZONE,
+        **options: bool,
+    ) -> None:
         self.store = Store()
         self.engine = Engine(self.store)
-        self.loaded = compile_all(texts)
+        self.loaded = [*compile_all(programs), *compiled]
+        self.options: dict[str, Any] = {"zone": zone, **options}
         self.store.replace((), metrics_of(self.loaded))
-        self.plan = make_plan(self.loaded, gated=gated, jit=jit)
+        self.plan = make_plan(self.loaded, **self.options)
         self.engine.swap(self.plan)
         self.source = self.engine.open("log")
 
     def feed(self, block: bytes) -> int:
         return self.engine.scan(self.source, block)
 
+    def begin(self) -> None:
+        """Run the begin blocks."""
+        for number, (program, _) in enumerate(self.loaded):
+            if len(program.begin) > 1:
+                self.engine.begin(self.plan, number)
+
     def swap(self, *texts: str | bytes) -> None:
         """Other programs, without the data of the old ones."""
         loaded = compile_all(texts)
         self.store.replace(metrics_of(self.loaded), metrics_of(loaded))
-        self.plan = make_plan(loaded)
-        self.engine.swap(self.plan)
         self.loaded = loaded
+        self.renew()
+
+    def renew(self) -> None:
+        """Go on with a new plan of the same programs and metrics."""
+        self.plan = make_plan(self.loaded, **self.options)
+        self.engine.swap(self.plan)
 
     def metric(self, name: str) -> Metric:
         [found] = [metric for metric in self.store.metrics() if metric.name == name]

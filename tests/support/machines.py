@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engines import Machine, with_metrics
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from nativemtail._core import Engine, Plan, Store, TimeZone
-from nativemtail.compiler import CompileError, Program, compile_program, plan
+from nativemtail._core import TimeZone
+from nativemtail.compiler import CompileError, Program, compile_program
 from nativemtail.gotext import go_quote
 from nativemtail.programs import zones
-from nativemtail.programs.manager import make_metrics
 
 Programs = Mapping[str, str]
 """Texts by name."""
@@ -57,45 +57,27 @@ def compiled(programs: Programs) -> tuple[dict[str, Program], dict[str, str]]:
     return good, bad
 
 
-class Machine:
-    """An engine with programs; `gated` and others as for `Plan`."""
+class Recorder(Machine):
+    """A machine of named programs that have begun, and what has come of them; `options` are those of Plan."""
 
     def __init__(self, programs: Mapping[str, Program], *, zone: str = "", **options: bool) -> None:
+        super().__init__(compiled=with_metrics(programs.values()), zone=TimeZone(zones.load(zone)), **options)
         self.programs = dict(programs)
-        self.store = Store()
-        self.engine = Engine(self.store)
-        self.faults: dict[str, list[str]] = defaultdict(list)
-        self._options: dict[str, Any] = {"zone": TimeZone(zones.load(zone)), **options}
-        self._loaded = [(program, make_metrics(name, program.metrics)) for name, program in programs.items()]
-        for _, metrics in self._loaded:
-            for metric in {id(metric): metric for metric in metrics}.values():
-                self.store.add(metric)
-        self.plan = self.new_plan()
-        for number, program in enumerate(programs.values()):
-            if len(program.begin) > 1:
-                self.engine.begin(self.plan, number)
-        self.engine.swap(self.plan)
-
-    def new_plan(self) -> Plan:
-        return Plan(plan.build(self._loaded), **self._options)
-
-    def swap(self) -> None:
-        """Go on with a new plan of the same programs and metrics."""
-        self.collect()
-        self.plan = self.new_plan()
-        self.engine.swap(self.plan)
+        self.failed_lines: dict[str, list[str]] = defaultdict(list)
+        """Quoted lines of run-time errors, by program."""
+        self.begin()
 
     def scan(self, block: bytes, source: str = LOG) -> None:
         self.engine.scan(self.engine.open(source), block)
 
     def collect(self) -> None:
         for fault in self.engine.faults()[0]:
-            self.faults[fault.program].append(go_quote(fault.input))
+            self.failed_lines[fault.program].append(go_quote(fault.input))
 
     def outcomes(self) -> dict[str, Outcome]:
         self.collect()
         outcomes = by_program(self.programs, json.loads(self.store.snapshot().json(grouped=True)))
-        for name, inputs in self.faults.items():
+        for name, inputs in self.failed_lines.items():
             outcomes[name].faults = inputs
         return outcomes
 

@@ -6,18 +6,18 @@ import json
 import re
 
 import pytest
-from machines import Machine, compiled
+from machines import Recorder, compiled
 
 
-def run(text: str, *lines: bytes) -> Machine:
+def run(text: str, *lines: bytes) -> Recorder:
     programs, bad = compiled({"p.mtail": text})
     assert not bad
-    machine = Machine(programs)
+    machine = Recorder(programs)
     machine.scan(b"".join(line + b"\n" for line in lines))
     return machine
 
 
-def labels(machine: Machine) -> list[str]:
+def labels(machine: Recorder) -> list[str]:
     exported = json.loads(machine.store.snapshot().json(grouped=True))
     return [row["Labels"][0] for row in exported["c"][0].get("LabelValues", [])]
 
@@ -83,7 +83,7 @@ def test_comparison(condition: str, line: bytes, true: bool, faults: int) -> Non
     machine = run(f'{declared}/(\\S+)/ {{\n  {condition} {{\n    c["yes"]++\n  }}\n}}\n', line)
     assert labels(machine) == ["yes"] * true
     machine.collect()
-    assert len(machine.faults["p.mtail"]) == faults
+    assert len(machine.failed_lines["p.mtail"]) == faults
 
 
 @pytest.mark.parametrize(
