@@ -22,13 +22,18 @@ SANITIZE_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(SANITIZE_LIBS))) \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=$(SANITIZE_REPORT) \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$(SANITIZE_REPORT)
 
+FUZZER = $(shell $(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/asan_with_fuzzer.so
+FUZZ_ENV = LD_PRELOAD=$(FUZZER):$(shell g++ -print-file-name=libstdc++.so.6) PYTHONPATH=$(CURDIR)/build/fuzz/lib \
+	PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
 RACES := $(addprefix tests/unit/core/,test_races.py test_shared_plan.py test_watcher.py)
 TSAN_LIBS = $(foreach lib,libtsan.so libstdc++.so.6,$(shell g++ -print-file-name=$(lib)))
 TSAN_REPORT := $(CURDIR)/build/tsan/report
 TSAN_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(TSAN_LIBS))) PYTHONPATH=$(CURDIR)/build/tsan/lib \
 	PYTHONDONTWRITEBYTECODE=1 TSAN_OPTIONS=log_path=$(TSAN_REPORT):history_size=4
 
-.PHONY: help run show test quick lint fmt bench wheel sanitize tsan debug coverage build system clean
+.PHONY: help run show test quick lint fmt bench wheel sanitize tsan fuzz debug coverage build system clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := run
 
@@ -45,8 +50,9 @@ show: $(CORE) $(VENV)/run.stamp $(BYTECODE)
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
 
 ## test      all tests, with those under sanitizers; what CI runs
-test: $(CORE) $(VENV)/test.stamp $(BYTECODE) $(INTEROP) $(WHEEL) sanitize tsan
+test: $(CORE) $(VENV)/test.stamp $(BYTECODE) $(INTEROP) $(WHEEL) build/fuzz/stamp sanitize tsan
 	$(PY) -m pytest -n auto --dist loadgroup tests
+	$(FUZZ_ENV) $(PY) tests/fuzz/run.py --quiet --seconds 30 --runs 1000
 
 ## quick     the tests that take less than a minute after a build
 quick: $(CORE) $(VENV)/test.stamp
@@ -149,6 +155,15 @@ build/tsan/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 tsan: build/tsan/stamp
 	@rm -f $(TSAN_REPORT).*
 	@$(TSAN_ENV) $(PY) -m pytest $(RACES); status=$$?; cat $(TSAN_REPORT).* 2>/dev/null && exit 1; exit $$status
+
+build/fuzz/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
+	CC=clang CXX=clang++ NATIVEMTAIL_SANITIZE=address,undefined,fuzzer-no-link $(PY) setup.py --quiet build \
+		--build-lib build/fuzz/lib --build-temp build/fuzz/temp
+	@touch $@
+
+## fuzz      look for inputs that break something, a minute for each target; ARGS="--seconds 600 regex" narrows it
+fuzz: build/fuzz/stamp
+	$(FUZZ_ENV) $(PY) tests/fuzz/run.py $(ARGS)
 
 ## debug     the extension with bounds checks, assertions and symbols, in place of the optimised one
 debug: $(VENV)/run.stamp

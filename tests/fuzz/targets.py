@@ -1,0 +1,200 @@
+"""What is fuzzed: each target takes bytes, and raises where something that must hold does not.
+
+`run.py` feeds them under atheris, which looks for inputs that reach new code; `test_targets.py` runs the seeds through
+them.  An input means the same in every process, so that one that was found can be run again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import logging
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import mutate
+import sites
+from engines import Machine, with_metrics
+
+from nativemtail.compiler import CompileError, Program, compile_program, disasm
+from nativemtail.compiler.regex.error import RegexError
+from nativemtail.compiler.regex.parser import parse
+from nativemtail.compiler.regex.tree import to_string
+from nativemtail.http.limits import Limits
+from nativemtail.http.server import Server
+from nativemtail.io.octets import OctetFraming
+
+STATUSES = {100, 200, 301, 400, 404, 405, 408, 413, 421, 431, 501, 505}
+"""Those that a peer may get: nothing that it sends makes a page fail."""
+LONGEST = 4096
+"""Bytes of an input; what is longer is cut."""
+
+
+# --- the compiler ---------------------------------------------------------------------------------------------
+
+
+def program(data: bytes) -> None:
+    """A program compiles, always to the same, or has errors in words."""
+    try:
+        first = compile_program("p.mtail", data)
+    except CompileError as error:
+        str(error).encode()
+        return
+    again = compile_program("p.mtail", data)
+    assert disasm.dump(first) == disasm.dump(again)
+    assert (first.warnings, first.notes) == (again.warnings, again.notes)
+
+
+def regex(data: bytes) -> None:
+    """A pattern (the first line) parses or has an error in words; what is printed of it is that pattern.
+
+    On the other lines all engines make the same captures of it.
+    """
+    text, _, lines = data.partition(b"\n")
+    try:
+        tree = parse(text)
+    except RegexError as error:
+        str(error).encode()
+        return
+    printed = to_string(tree).encode("utf-8", "surrogateescape")
+    assert to_string(parse(printed)) == to_string(tree)
+    source = b"counter c by n\n/(%s)/ {\n  c[$1]++\n}\n" % re.sub(rb"(?s)\\.|/", _slash_escaped, text)
+    try:
+        _compiled(source)
+    except CompileError:  # a pattern that is too long, say
+        return
+    same_results(source, lines)
+
+
+def _slash_escaped(match: re.Match[bytes]) -> bytes:
+    return rb"\/" if match[0] == b"/" else match[0]
+
+
+# --- the engine -----------------------------------------------------------------------------------------------
+
+
+def engine(data: bytes) -> None:
+    """The first byte chooses a program, the rest is a block of lines: every way of running it gives the same."""
+    texts = _texts()
+    same_results(texts[data[0] % len(texts)] if data else texts[0], data[1:])
+
+
+@functools.cache
+def _texts() -> list[bytes]:
+    """Programs whose results depend on nothing but the lines."""
+    return [text.encode() for text in mutate.corpus() if not re.search(r"\btimestamp\(|\bafter\b", text)][:256]
+
+
+def same_results(source: bytes, block: bytes) -> None:
+    """One block, and the same lines in two, with other engines."""
+    cut = block.find(b"\n", len(block) // 2) + 1
+    expected = _outcome(_machine(source, gated=False, jit=False), block)
+    assert _outcome(_machine(source), block) == expected
+    assert _outcome(_machine(source, gated=False), block[:cut], block[cut:]) == expected
+
+
+def _machine(source: bytes, **options: bool) -> Machine:
+    return Machine(compiled=with_metrics([_compiled(source)]), **options)
+
+
+@functools.lru_cache(maxsize=300)
+def _compiled(source: bytes) -> Program:
+    return compile_program("p.mtail", source)
+
+
+def _outcome(machine: Machine, *blocks: bytes) -> Any:
+    for block in blocks:
+        if block:
+            machine.engine.scan(machine.source, bytearray(block))  # of its own: a sanitizer sees what is read behind it
+    faults, dropped = machine.engine.faults()
+    metrics = json.loads(machine.store.snapshot().json(False))
+    return _without_times(metrics), [(fault.line, fault.input, fault.message) for fault in faults], dropped
+
+
+def _without_times(metrics: Any) -> Any:
+    """The clock's times of two runs differ; those that a program sets are in years when nobody fuzzed."""
+    if isinstance(metrics, dict):
+        return {key: _without_times(value) for key, value in metrics.items() if key != "Time"}
+    return [_without_times(value) for value in metrics] if isinstance(metrics, list) else metrics
+
+
+# --- what comes from the network ------------------------------------------------------------------------------
+
+
+def octets(data: bytes) -> None:
+    """Octet counting gives the same lines however the bytes are cut, and never much more than went in."""
+    size = data[0] % 32 + 1 if data else 1
+    stream = data[1:]
+    whole, cut = OctetFraming(), OctetFraming()
+    expected = whole.decode(stream) + whole.end()
+    out = b""
+    for at in range(0, len(stream), size):
+        piece = stream[at : at + size]
+        got = cut.decode(piece)
+        assert len(got) <= len(piece) + cut.HELD
+        out += got
+    assert out + cut.end() == expected
+
+
+def http(data: bytes) -> None:
+    """Whatever a peer sends, each answer is one of those that the server gives, and nothing fails inside."""
+    service = _service()
+    size = data[0] * 8 or LONGEST if data else 1
+    answers = service.ask([data[at : at + size] for at in range(1, len(data), size)])
+    for status in re.findall(rb"^HTTP/1\.1 (\d+) ", answers):
+        assert int(status) in STATUSES
+    assert service.errors == []
+
+
+class Service(logging.Handler):
+    """A server on a Unix socket with all pages of a site, and the errors that are logged meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.errors: list[str] = []
+        machine = Machine("counter c by k\n/(\\S+)/ {\n  c[$1]++\n}\n")
+        machine.feed(b"a\nb\n\xff\n")
+        site = sites.make_site(store=machine.store)
+        directory = tempfile.mkdtemp(prefix="nativemtail-fuzz-")
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        self.path = f"{directory}/socket"
+        self.server = Server(site.answer, limits=Limits(linger_seconds=0.1))
+        self.server.listen_unix(self.path)
+        self.server.start()
+        atexit.register(self.server.stop, 0)
+        logging.getLogger().addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.errors.append(record.getMessage())
+
+    def ask(self, pieces: list[bytes]) -> bytes:
+        """What the server sends until it closes."""
+        answers = []
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(20)
+            peer.connect(self.path)
+            try:
+                for piece in pieces:
+                    peer.sendall(piece)
+                peer.shutdown(socket.SHUT_WR)
+                while data := peer.recv(65536):
+                    answers.append(data)
+            except (BrokenPipeError, ConnectionResetError):  # it has answered, and read no further
+                pass
+        return b"".join(answers)
+
+
+_service = functools.cache(Service)
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "program": program,
+    "regex": regex,
+    "engine": engine,
+    "octets": octets,
+    "http": http,
+}
