@@ -34,13 +34,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"_core"},
     "gotext": set(),
     "http": {"_core", "export", "gotext", "net", "plainfile", "telemetry"},
-    "io": {"_core", "gotext", "log", "net", "plainfile", "record"},
-    "log": set(),
+    "io": {"_core", "gotext", "net", "plainfile"},
     "net": set(),
     "options": set(),
     "plainfile": set(),
     "programs": {"_core", "compiler", "gotext", "io", "options", "plainfile", "telemetry"},
-    "record": set(),
     "telemetry": {"_core", "compiler", "gotext"},
 }
 """The table of docs/architecture.md; the command may import everything."""

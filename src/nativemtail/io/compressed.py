@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Callable
+from typing import Protocol
 
 from nativemtail.io.content import BZIP2, GZIP, XZ, ZSTANDARD, Content
-from nativemtail.record import Protocol
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 INPUT_SIZE = 64 * 1024
 

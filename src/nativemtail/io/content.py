@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nativemtail.record import NamedTuple
+from typing import NamedTuple
 
 START = 16
 """So many bytes decide."""

@@ -5,6 +5,7 @@ One that is read until its end ends with an empty datagram.
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 import time
@@ -16,7 +17,6 @@ from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import LogSpec
 from nativemtail.io.pipe import waiting
 from nativemtail.io.sources import Context, Source
-from nativemtail.log import Log
 
 MAX_DATAGRAM = 128 * 1024
 """Longer datagrams (possible on Unix sockets only) are cut."""
@@ -32,7 +32,7 @@ _MEMINFO_DROPS = 8
 _LEAST_CHARGE = 256
 _UNIX_QUEUE = 4096
 
-_log = Log(__name__)
+_log = logging.getLogger(__name__)
 
 
 class DatagramListener:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import stat
 import time
@@ -30,7 +31,6 @@ from nativemtail.io.pipe import FifoReader
 from nativemtail.io.replaced import Doubt, goes_on, take_over
 from nativemtail.io.sources import Context, Source
 from nativemtail.io.succession import Succession
-from nativemtail.log import Log
 
 REMEMBERED = 65_536
 """So many files that are no longer read are remembered with the position that was reached."""
@@ -51,7 +51,7 @@ _PAST = 8
 _SURE = 4096
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG})
 
-_log = Log(__name__)
+_log = logging.getLogger(__name__)
 
 
 class LogPath:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from nativemtail.io.patterns import Glob, LogSpec
+from nativemtail.io.patterns import BadPattern, Glob, LogSpec
 
 _WILD = frozenset("*?[\\")
 
@@ -32,8 +29,6 @@ def of_matches(glob: Glob, paths: Iterable[str]) -> str:
 
 def of_filter(name: str, specs: Iterable[LogSpec]) -> str:
     """Why a program's log_filter lets no log through by `name`; empty if it may."""
-    from nativemtail.io.patterns import BadPattern, Glob
-
     specs = list(specs)
     for spec in specs:
         try:
@@ -55,8 +50,6 @@ def of_directory(path: str, name: str) -> str:
 
 def of_directories(glob: Glob) -> Iterator[str]:
     """The directories on the way that cannot be searched."""
-    from nativemtail.io.patterns import Glob
-
     parts = glob.pattern.split("/")[1:]
     for depth, name in enumerate(parts):
         paths = Glob("/" + "/".join(parts[:depth])).expand() if depth else ["/"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
 from collections import deque
@@ -17,12 +18,11 @@ from nativemtail.io.content import START, is_undecided, recognise
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Source
-from nativemtail.log import ERROR, INFO, WARNING, Log
 
 Ignore = Callable[[str], object]
 """Takes a base name; true when a file of that name is not to be read."""
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 _COMPRESSED_NAMES = (".gz", ".zst", ".xz", ".bz2")
 
@@ -50,11 +50,11 @@ def find(globs: Iterable[Glob], ignore: Ignore | None) -> Iterator[Found]:
         for doubt in filter(None, (doubts.of_text(glob), *doubts.of_directories(glob))):
             log.warning("%s: %s", glob.pattern, doubt)
         if not paths:
-            log.log(ERROR if glob.is_literal else WARNING, "no file matches %s", glob.pattern)
+            log.log(logging.ERROR if glob.is_literal else logging.WARNING, "no file matches %s", glob.pattern)
         for path in paths:
             if path not in seen:
                 seen.add(path)
-                found = classify(path, ignore, ERROR if glob.is_literal else INFO)
+                found = classify(path, ignore, logging.ERROR if glob.is_literal else logging.INFO)
                 if not found:
                     continue
                 name = names.setdefault((found.status.st_dev, found.status.st_ino), path)

@@ -9,21 +9,20 @@ empty.  Text in UTF-16 or UTF-32 is decoded and a byte order mark dropped, if th
 
 from __future__ import annotations
 
+import codecs
+import re
+from collections.abc import Callable
+
 from nativemtail.io.content import Content, is_undecided, recognise
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import codecs
-    from collections.abc import Callable
+Scan = Callable[[bytearray, int, int], int]
+"""Takes block, start and end; gives the number of lines.  The last line may lack its newline."""
 
-    Scan = Callable[[bytearray, int, int], int]
-    """Takes block, start and end; gives the number of lines.  The last line may lack its newline."""
+ReadInto = Callable[[memoryview], int | None]
+"""Fills the memory from its beginning; 0 at the end of input, None when nothing is there now."""
 
-    ReadInto = Callable[[memoryview], int | None]
-    """Fills the memory from its beginning; 0 at the end of input, None when nothing is there now."""
-
-    Tell = Callable[[Content], None]
-    """Called when the first bytes come of a log that is no plain text."""
+Tell = Callable[[Content], None]
+"""Called when the first bytes come of a log that is no plain text."""
 
 READ_SIZE = 512 * 1024
 MAX_LINE_LENGTH = 1024 * 1024
@@ -181,8 +180,6 @@ class LineReader:
         if not self._rest and not self._skipping:
             text = text.lstrip(b"\0")
         if b"\n\0" in text:
-            import re
-
             text = re.sub(rb"\n\0+", b"\n", text)
         self.nuls += end - head - len(text)
         end = head + len(text)
@@ -238,8 +235,6 @@ class LineReader:
         self._content = content
         self._told = False
         if content.encoding:
-            import codecs
-
             self._decoder = codecs.getincrementaldecoder(content.encoding)("replace")
             # The mark is as long as a unit: one that was begun in front of the offset is lost.
             self._odd = -offset % content.mark

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from itertools import pairwise
-
-from nativemtail.record import NamedTuple
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import NamedTuple
 
 STREAM_SCHEMES = frozenset({"unix", "tcp"})
 DATAGRAM_SCHEMES = frozenset({"unixgram", "udp"})

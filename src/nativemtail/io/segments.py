@@ -8,6 +8,7 @@ its end, it is the segments that are there, those that are still being written a
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 import time
@@ -21,7 +22,6 @@ from nativemtail.io.compressed import Corrupt, GrowingZstdDecoder, Truncated
 from nativemtail.io.lines import LineReader
 from nativemtail.io.loop import Loop
 from nativemtail.io.sources import Context, Source
-from nativemtail.log import Log
 
 MAX_OPEN = 64
 """Segments that are open at once; more wait.  The oldest that was not written to for `ABANDONED` seconds is given up:
@@ -32,7 +32,7 @@ _EVENTS = watch.DIRECTORY_EVENTS | watch.MODIFY
 _LOST = watch.DELETE_SELF | watch.MOVE_SELF | watch.UNMOUNT | watch.IGNORED
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
-log = Log(__name__)
+log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):

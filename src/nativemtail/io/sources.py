@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,12 +12,11 @@ from nativemtail.io.changes import Changes
 from nativemtail.io.content import Content
 from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
 from nativemtail.io.listing import Listings
-from nativemtail.log import Log
 
 TAIL = 1024
 """Bytes before the reading position that tell whether a file still is what it was."""
 
-_log = Log(__name__)
+_log = logging.getLogger(__name__)
 
 GONE_NAMES = 1000
 """So many sources that are no more keep their counters."""

@@ -6,6 +6,7 @@ One that is read until its end takes a single connection, and ends with it.
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -18,7 +19,6 @@ from nativemtail.io.patterns import LogSpec
 from nativemtail.io.peers import Peers, address_of
 from nativemtail.io.pipe import waiting
 from nativemtail.io.sources import Context, Source
-from nativemtail.log import Log
 
 _ACCEPTED_AT_ONCE = 64
 _PIECE = 64 * 1024
@@ -27,7 +27,7 @@ _PAUSE = 0.5
 _IN_FLIGHT = 8 * 1024 * 1024
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-_log = Log(__name__)
+_log = logging.getLogger(__name__)
 
 
 class _Connection:

@@ -7,6 +7,7 @@ own, `stop` from anywhere.  The limits are in `Settings` (sources.py), what was 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import resource
 import time
@@ -27,12 +28,11 @@ from nativemtail.io.pipe import FifoReader, StdinReader, check_stdin, open_pipe
 from nativemtail.io.segments import SegmentDirectory
 from nativemtail.io.sources import Context, Counters, Settings, Sink, Source, SourceError
 from nativemtail.io.stream import StreamListener
-from nativemtail.log import Log
 
 _CLIENTS_PART = 4
 """A quarter of all descriptors may be connections, so that logs have theirs whoever connects."""
 
-_log = Log(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Input(Protocol):

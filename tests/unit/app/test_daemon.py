@@ -103,7 +103,7 @@ def test_a_scrape_waits_for_no_block(make: Callable[..., Daemon]) -> None:
     subject = make()
     subject.reloader.load()
     engine = subject.programs.engine
-    source = engine.source("log")
+    source = engine.open("log")
     block = bytearray(b"x\n" * 20_000_000)
     scan = threading.Thread(target=lambda: engine.scan(source, block, 0, len(block)), daemon=True)
     scan.start()
