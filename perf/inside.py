@@ -17,7 +17,7 @@ from generate import SERIES, batches
 from nativemtail._core import Engine, Metric, Plan, Store, TimeZone
 from nativemtail.compiler import compile_program, plan
 from nativemtail.programs import zones
-from nativemtail.programs.manager import make_metrics
+from nativemtail.programs.metrics import make_metrics
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 TESTS = PROGRAMS.parent.parent / "tests"

@@ -150,7 +150,8 @@ def run() -> None:
     from nativemtail._core import Engine, Plan, Store, TimeZone
     from nativemtail.compiler import compile_program, plan
     from nativemtail.programs import zones
-    from nativemtail.programs.manager import list_programs, make_metrics
+    from nativemtail.programs.directory import list_programs
+    from nativemtail.programs.metrics import make_metrics
 
     _core._test_take_time()  # type: ignore[attr-defined]
     zone = TimeZone(zones.load("UTC"))

@@ -20,8 +20,9 @@ from engines import Loaded, make_plan, metrics_of
 
 from nativemtail._core import Engine, Snapshot, Store
 from nativemtail.compiler import CompileError, compile_program
-from nativemtail.programs.manager import Loaded as LoadedProgram
-from nativemtail.programs.manager import LoadError, check_kinds, make_metrics
+from nativemtail.programs.loaded import Loaded as LoadedProgram
+from nativemtail.programs.loaded import LoadError
+from nativemtail.programs.metrics import check_kinds, make_metrics
 
 pytestmark = pytest.mark.slow
 

@@ -35,7 +35,7 @@ from paths import ROOT
 from nativemtail import compiler
 from nativemtail.compiler.regex import captypes, parser
 from nativemtail.options import FLAGS, NEGATIONS
-from nativemtail.telemetry import selfmetrics
+from nativemtail.telemetry import families
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
@@ -321,7 +321,7 @@ def test_warning(warning: str, program: str) -> None:
 def test_self_metrics() -> None:
     text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8").partition("## Self-metrics")[2]
     table = {name for row in re.findall(r"^\| (`.*?`) \|", text, re.M) for name in re.findall(r"`(\w+)`", row)}
-    assert table == set(selfmetrics._HELP)
+    assert table == set(families.HELP)
 
 
 def test_packages() -> None:

@@ -13,8 +13,10 @@ from nativemtail._core import FLOAT, INT, STRING, Metric, Store
 from nativemtail.compiler import compile_program
 from nativemtail.http.messages import Request
 from nativemtail.http.site import Site
-from nativemtail.programs.manager import Loaded, LoadError, check_kinds, make_metrics
-from nativemtail.telemetry.selfmetrics import RESERVED, SelfMetrics
+from nativemtail.programs.loaded import Loaded, LoadError
+from nativemtail.programs.metrics import check_kinds, make_metrics
+from nativemtail.telemetry.model import RESERVED
+from nativemtail.telemetry.selfmetrics import SelfMetrics
 
 OWN = sorted({*RESERVED, "memory_usage", "scrape_latency", "scrape_latency_sum", "python_info", "connection_count"})
 STEMS = ["x", "x-y", "x_y", "x_total", "x_created", "process_cpu_seconds", "mtail_lines", "connection", "a:b", "__x"]

@@ -9,7 +9,7 @@ from typing import Any
 from nativemtail._core import Engine, Metric, Plan, Store, TimeZone
 from nativemtail.compiler import Options, Program, compile_program, plan
 from nativemtail.programs import zones
-from nativemtail.programs.manager import make_metrics
+from nativemtail.programs.metrics import make_metrics
 
 ZONE = TimeZone(zones.load("UTC"))
 

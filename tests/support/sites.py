@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from nativemtail._core import Fault
 from nativemtail.http.site import Site
-from nativemtail.telemetry.selfmetrics import Costs, ProgramCost, ProgramState, SelfMetrics, SourceState
+from nativemtail.telemetry.model import Costs, ProgramCost, ProgramState, SourceState
+from nativemtail.telemetry.selfmetrics import SelfMetrics
 
 
 class View:
@@ -45,7 +47,7 @@ class View:
 
 
 class Programs:
-    fault = SimpleNamespace(message="oh <no>", line=12, source="/var/log/x", input=b"bad \x1b[31m \xff line")
+    fault = Fault("a.mtail", "oh <no>", 12, "/var/log/x", b"bad \x1b[31m \xff line")
 
     def states(self, *, faults: bool = False) -> Sequence[ProgramState]:
         fault = self.fault if faults else None

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from nativemtail import __version__, gotext, net
+from nativemtail import gotext, net
 from nativemtail.app import message_files, oneshot
 from nativemtail.app.ignore import BadIgnore, Ignore, ignore
 from nativemtail.io import doubts
@@ -26,7 +26,9 @@ from nativemtail.io.patterns import BadSource, LogSpec, parse_logs
 from nativemtail.io.sources import SourceError
 from nativemtail.options import COMMANDS, FlagError, HelpRequested, Options, format_duration, parse, usage
 from nativemtail.programs import zones
-from nativemtail.programs.manager import LoadError, Programs, open_programs
+from nativemtail.programs.loaded import LoadError
+from nativemtail.programs.manager import Programs, open_programs
+from nativemtail.telemetry.build import Build
 
 log = logging.getLogger(__name__)
 
@@ -84,23 +86,16 @@ def _occupy_closed_descriptors() -> None:
                 os.open(os.devnull, os.O_RDONLY if fd else os.O_WRONLY)
 
 
-def build_info() -> str:
-    """One line that says what this is."""
-    system = os.uname()
-    python = ".".join(map(str, sys.version_info[:3]))
-    return f"nativemtail version {__version__} python version {python} arch {system.machine} os {sys.platform}"
-
-
 def _flags(arguments: Sequence[str]) -> int:
     try:
         options, extra = parse(arguments)
     except HelpRequested:
-        return _write(2, f"{build_info()}\n\n{usage()}\n".encode())
+        return _write(2, f"{Build()}\n\n{usage()}\n".encode())
     except FlagError as error:
         _write(2, f"{error}\nnativemtail -help lists the flags.\n".encode("utf-8", "surrogateescape"))
         return WRONG_FLAGS
     if options.version:
-        return _write(1, f"{build_info()}\n".encode())
+        return _write(1, f"{Build()}\n".encode())
     return _run(arguments, options, extra)
 
 
@@ -109,7 +104,7 @@ def _run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> in
 
     one_off = options.one_shot or options.compile_only or _only_dumps(options)
     screen = _open_log(options, daemon=not one_off)
-    log.info("%s", build_info())
+    log.info("%s", Build())
     log.info("Commandline: [%s]", " ".join(map(gotext.go_quote, ("nativemtail", *arguments))))
     try:
         _check(options, extra)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import operator
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from nativemtail._core import Engine, Profile, Store
+from nativemtail._core import Engine, Store
+from nativemtail.compiler.program import Program
 from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
 from nativemtail.io.tailer import Tailer
-from nativemtail.programs.manager import FaultLog, Programs
-from nativemtail.telemetry.explain import Finding, Reasons, reasons
-from nativemtail.telemetry.selfmetrics import Costs, MetricSize, PatternCost, ProgramCost, ProgramState, SourceState
+from nativemtail.programs.faultlog import FaultLog
+from nativemtail.programs.manager import Programs
+from nativemtail.telemetry.explain import reasons, with_figures
+from nativemtail.telemetry.model import Costs, MetricSize, ProgramCost, ProgramState, SourceState
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +31,9 @@ class ProgramStates:
 
     def __init__(self, programs: Programs, *, log_faults: bool) -> None:
         self._programs = programs
-        self._faults = FaultLog(programs, logged=log_faults, limit=LOGGED_FAULTS, period=FAULT_PERIOD)
+        self._faults = FaultLog(programs.engine, logged=log_faults, limit=LOGGED_FAULTS, period=FAULT_PERIOD)
         self._lock = threading.Lock()
-        self._reasons: tuple[list[Any], list[Reasons]] = [], []
+        self._reasons: tuple[list[Program], list[ProgramCost]] = [], []
 
     def collect(self) -> None:
         """Fetch and log the engine's run-time errors; from any thread."""
@@ -50,13 +52,8 @@ class ProgramStates:
         last = engine.last_faults() if faults else {}
         lines, errors = engine.program_lines(), engine.program_faults()
         return [
-            ProgramState(
-                name=name,
-                running=status.running,
-                error=status.error,
-                loads=status.loads,
-                load_errors=status.load_errors,
-                unloads=status.unloads,
+            replace(
+                status,
                 lines=lines.get(name, 0),
                 runtime_errors=errors.get(name, 0),
                 last_fault=last.get(name),
@@ -71,7 +68,9 @@ class ProgramStates:
     def costs(self) -> Costs:
         measured = self._programs.engine.profile()
         # Programs may change meanwhile: then what both know is shown.
-        programs = [_program_cost(why, measured) for why in self._explained() if why.program in measured.programs]
+        programs = [
+            with_figures(program, why, measured) for program, why in self._explained() if why.name in measured.programs
+        ]
         return Costs(
             lines=measured.lines,
             seconds=measured.seconds,
@@ -81,8 +80,8 @@ class ProgramStates:
             metrics=sorted(_sizes(self._programs.store), key=lambda size: (-size.bytes, size[:2])),
         )
 
-    def _explained(self) -> list[Reasons]:
-        """Why the running programs cost what they cost, worked out once for each change of them."""
+    def _explained(self) -> Iterator[tuple[Program, ProgramCost]]:
+        """The running programs and why they cost what they cost, worked out once for each change of them."""
         running = self._programs.running()
         known, explained = self._reasons
         if not (len(known) == len(running) and all(map(operator.is_, known, running))):
@@ -91,45 +90,16 @@ class ProgramStates:
             except Exception:
                 explained = [_explain_alone(program) for program in running]
             self._reasons = running, explained
-        return explained
+        return zip(running, explained, strict=True)
 
 
-def _explain_alone(program: Any) -> Reasons:
+def _explain_alone(program: Program) -> ProgramCost:
     """Why a program costs what it costs, as far as that can be found out without the others."""
     try:
         return reasons([(program, [])])[0]
     except Exception as error:
         log.exception("cannot explain what %s costs", program.name)
-        return Reasons(program.name, f"cannot be explained: {type(error).__name__}: {error}", [])
-
-
-def _program_cost(why: Reasons, measured: Profile) -> ProgramCost:
-    cost = measured.programs[why.program]
-    return ProgramCost(
-        name=why.program,
-        why=why.verdict,
-        lines=cost.lines,
-        runs=cost.runs,
-        samples=cost.samples,
-        seconds=cost.seconds,
-        patterns=[_pattern_cost(found, measured) for found in why.findings if found.pattern in measured.patterns],
-    )
-
-
-def _pattern_cost(found: Finding, measured: Profile) -> PatternCost:
-    cost = measured.patterns[found.pattern]
-    return PatternCost(
-        pattern=found.text,
-        gate=found.gate,
-        engine=found.engine,
-        captures=found.captures,
-        why=found.why,
-        hint=found.hint,
-        tried=cost.runs,
-        matched=cost.matches,
-        samples=cost.samples,
-        seconds=cost.seconds,
-    )
+        return ProgramCost(name=program.name, why=f"cannot be explained: {type(error).__name__}: {error}")
 
 
 def _sizes(store: Store) -> list[MetricSize]:

@@ -34,25 +34,27 @@ def flags(markdown: bool) -> None:
 def explain(programs: tuple[str, ...], log: str | None) -> None:
     """Say what each pattern of the programs costs, why, and what would make it cheaper."""
     from nativemtail.compiler import CompileError, compile_program
-    from nativemtail.programs import manager as loading
+    from nativemtail.programs.directory import list_programs, read_program
+    from nativemtail.programs.loaded import cannot_compile
+    from nativemtail.programs.metrics import make_metrics
     from nativemtail.telemetry.explain import explain as page
 
     loaded = []
     for path in programs:
-        for name, file in loading.list_programs(path):
+        for name, file in list_programs(path):
             try:
-                program = compile_program(name, loading.read_program(file))
+                program = compile_program(name, read_program(file))
             except OSError as error:
                 raise click.ClickException(gotext.explain(error, "open", file)) from None
             except Exception as error:
-                raise click.ClickException(loading.cannot_compile(name, error)) from None
-            loaded.append((program, loading.make_metrics(name, program.metrics)))
+                raise click.ClickException(cannot_compile(name, error)) from None
+            loaded.append((program, make_metrics(name, program.metrics)))
     if not loaded:
         raise click.ClickException("no programs there")
     try:
         click.echo(page(loaded, _measured(loaded, log) if log else None), nl=False)
     except CompileError as error:  # the patterns of one take too long
-        raise click.ClickException(loading.cannot_compile(error.program, error)) from None
+        raise click.ClickException(cannot_compile(error.program, error)) from None
 
 
 def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:

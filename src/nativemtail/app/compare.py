@@ -15,13 +15,15 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from nativemtail._core import COUNTER, HISTOGRAM
+from nativemtail.compiler.abi import MetricKind, ValueType
+
 TIMEOUT = 10.0
 MAX_PAGE = 1 << 30
 _HEALTHY = b"nativemtail "
 
-_KINDS = ("", "counter", "gauge", "timer", "text", "histogram")
-_TYPES = ("Int", "Float", "String", "Buckets")
-_COUNTER, _HISTOGRAM = 1, 5
+_KINDS = {int(kind): kind.name.lower() for kind in MetricKind}
+_TYPES = {int(type): type.name.title() for type in ValueType}
 _SAMPLE = re.compile(r'([a-zA-Z_:][\w:]*)((?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?) ')
 _COMMENT = re.compile(r"# (?:HELP|TYPE) (\S+) ")
 
@@ -40,8 +42,8 @@ class Identity(NamedTuple):
     keys: tuple[str, ...]
 
     def __str__(self) -> str:
-        kind = _KINDS[self.kind] if self.kind < len(_KINDS) else self.kind
-        value = _TYPES[self.type] if self.type < len(_TYPES) else self.type
+        kind = _KINDS.get(self.kind, self.kind)
+        value = _TYPES.get(self.type, self.type)
         by = f" by {', '.join(self.keys)}" if self.keys else ""
         return f"{self.program}: {kind} {self.name}{by} ({value})"
 
@@ -177,7 +179,7 @@ def _differences(before: Page, theirs: Page, after: Page) -> Iterator[Difference
         else:
             yield from _values_of(identity, *(page.metrics.get(identity, {}) for page in (before, theirs, after)))
     if before.metrics.keys() == theirs.metrics.keys() == after.metrics.keys():
-        refused = {m.name.replace("-", "_") for m in theirs.metrics if m.kind == _HISTOGRAM and "le" in m.keys}
+        refused = {m.name.replace("-", "_") for m in theirs.metrics if m.kind == HISTOGRAM and "le" in m.keys}
         for line in sorted(theirs.lines - before.lines - after.lines):
             name = _family(line, refused)
             yield Difference(f"only on mtail's /metrics: {line}", name, _LE if name in refused else "")
@@ -217,7 +219,7 @@ def _values_of(identity: Identity, before: Values, theirs: Values, after: Values
 
 def _is_lowest(identity: Identity, before: Any, theirs: Any, after: Any) -> bool:
     """Whether what mtail has in no range makes all of the difference: a histogram is else the same."""
-    if identity.kind != _HISTOGRAM or before is None or after is None:
+    if identity.kind != HISTOGRAM or before is None or after is None:
         return False
     count, _, ranges = theirs
     missing = count - sum(dict(ranges).values())
@@ -237,7 +239,10 @@ def _fits(identity: Identity, before: Any, theirs: Any, after: Any) -> bool:
         return True
     if before is None or after is None or before == after:
         return False
-    grows: dict[int, Callable[[Any], Any]] = {_COUNTER: lambda value: value, _HISTOGRAM: lambda value: value[0]}
+    grows: dict[int, Callable[[Any], Any]] = {
+        COUNTER: lambda value: value,
+        HISTOGRAM: lambda value: value[0],
+    }
     if identity.kind not in grows:
         return True
     low, middle, high = map(grows[identity.kind], (before, theirs, after))

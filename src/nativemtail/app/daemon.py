@@ -36,7 +36,8 @@ from nativemtail.io.patterns import BadSource, parse_logs
 from nativemtail.io.sources import Settings, SourceError
 from nativemtail.io.tailer import Tailer
 from nativemtail.options import Options, format_duration
-from nativemtail.programs.manager import LoadError, open_programs
+from nativemtail.programs.loaded import LoadError
+from nativemtail.programs.manager import open_programs
 from nativemtail.programs.reload import ProgramWatch, Reloader
 from nativemtail.telemetry.machine import resident_memory
 from nativemtail.telemetry.selfmetrics import SelfMetrics

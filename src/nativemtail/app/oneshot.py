@@ -15,7 +15,8 @@ from nativemtail.io.patterns import LogSpec
 from nativemtail.io.sources import Settings
 from nativemtail.io.tailer import Tailer
 from nativemtail.options import Options
-from nativemtail.programs.manager import FaultLog, Programs
+from nativemtail.programs.faultlog import FaultLog
+from nativemtail.programs.manager import Programs
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def read_logs(options: Options, programs: Programs, specs: Iterable[LogSpec], ig
         ignore=ignore, max_line_length=options.max_line_length, socket_mode=int(options.log_socket_mode, 8)
     )
     tailer = Tailer(specs, programs.engine, settings, until_end=True)
-    faults = FaultLog(programs, logged=options.vm_logs_runtime_errors, limit=LOGGED_FAULTS, period=math.inf)
+    faults = FaultLog(programs.engine, logged=options.vm_logs_runtime_errors, limit=LOGGED_FAULTS, period=math.inf)
     tailer.open()
     progress = None if options.quiet or not os.isatty(2) else Progress(tailer.size)
     screen.before = progress.clear if progress else None

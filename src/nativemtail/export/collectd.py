@@ -6,6 +6,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
+from nativemtail._core import COUNTER, GAUGE, HISTOGRAM, TIMER
 from nativemtail.export import names, wire
 from nativemtail.export.values import encode, exported, flat_names, is_number, time_text, value_text
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_KINDS = {1: "counter", 2: "gauge", 3: "gauge", 5: "histogram"}
+_KINDS = {COUNTER: "counter", GAUGE: "gauge", TIMER: "gauge", HISTOGRAM: "histogram"}
 """collectd's type by `Metric.kind`."""
 
 

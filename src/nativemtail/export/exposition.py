@@ -15,6 +15,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import generate_latest as text_page
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_page
 
+from nativemtail._core import COUNTER, HISTOGRAM
 from nativemtail.export.values import exported
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 JSON_TYPE = "application/json; charset=utf-8"
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_TYPES = {1: "counter", 5: "histogram"}
+_TYPES = {COUNTER: "counter", HISTOGRAM: "histogram"}
 """Of metrics by `Metric.kind`, where it matters for names."""
 
 

@@ -8,6 +8,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
+from nativemtail._core import GAUGE, TIMER
 from nativemtail.export import names, wire
 from nativemtail.export.values import encode, exported, flat_names, is_number, number, value_text
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from nativemtail._core import Metric, Row, View
     from nativemtail.export.wire import Budget
 
-COUNTER, GAUGE, TIMER = 1, 2, 3
-"""`Metric.kind`."""
 _VANISHED_KEPT = 1000
 """Label sets that are there no more, of which the totals may be kept while pushes fail."""
 

@@ -7,6 +7,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from nativemtail._core import TEXT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -14,15 +16,13 @@ if TYPE_CHECKING:
 
 PIECE = 256 * 1024
 """Of a page that is made here, where each label set takes its time."""
-KIND_TEXT = 4
-"""`Metric.kind` of a text metric, as in the JSON form (§2.1)."""
 
 _NUMBER = re.compile(rb"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
 def exported(snapshot: Snapshot | View, *, text: bool) -> Iterator[Metric]:
     """The metrics that an output may show: none that is hidden, text metrics only if `text`."""
-    return (m for m in snapshot.metrics() if not m.hidden and (text or m.kind != KIND_TEXT))
+    return (m for m in snapshot.metrics() if not m.hidden and (text or m.kind != TEXT))
 
 
 def number(value: float) -> str:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from html import escape
 from urllib.parse import quote
 
+from nativemtail._core import Fault
 from nativemtail.gotext import duration
-from nativemtail.telemetry.selfmetrics import Costs, Fault, PatternCost, ProgramCost, ProgramState, SourceState
+from nativemtail.telemetry.model import Costs, PatternCost, ProgramCost, ProgramState, SourceState
 
 _PROFILE_NOTE = (
     "What the running programs have cost since the last change of any of them. Lines are counted; times are those of "
@@ -93,12 +94,10 @@ def program_list(names: Sequence[str]) -> bytes:
     return f"<ul>{''.join(items)}</ul>".encode("utf-8", "replace")
 
 
-def fault_text(program: str, fault: Fault) -> str:
-    """A run-time error as text, in mtail's words (spec runtime.md §4)."""
-    return (
-        f"{_visible(fault.message)}\nError occurred originating in {_visible(program)} at line {fault.line}\n"
-        f'Full input text from "{_visible(fault.source)}" was "{_input(fault)}"'
-    )
+def fault_text(fault: Fault) -> str:
+    """A run-time error as text, as the log has it."""
+    text = _visible(str(fault))
+    return text if len(text) <= _ERROR_SHOWN else f"{text[:_ERROR_SHOWN]}…"
 
 
 # --- parts of the page ---------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Answer, Request, Response, plain, quality
 from nativemtail.http.shared import Pages
 from nativemtail.http.trust import LOOPBACK, TrustedHosts, plain_peer
-from nativemtail.telemetry.selfmetrics import Pool
+from nativemtail.telemetry.model import Pool
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,9 @@ from nativemtail.gotext import utf8
 from nativemtail.http import pages
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import HTML, Request, Response, plain, quality
-from nativemtail.telemetry.selfmetrics import RESERVED, Costs, SelfMetrics
+from nativemtail.telemetry import expvar
+from nativemtail.telemetry.model import RESERVED, Costs
+from nativemtail.telemetry.selfmetrics import SelfMetrics
 
 if TYPE_CHECKING:
     from nativemtail._core import View
@@ -239,7 +241,7 @@ class Site:
         if dump is None:
             return plain(404, "No program found\n")
         fault = states[name].last_fault if name in states else None
-        return plain(200, f"{dump}\nLast runtime error:\n{pages.fault_text(name, fault) if fault else ''}")
+        return plain(200, f"{dump}\nLast runtime error:\n{pages.fault_text(fault) if fault else ''}")
 
     def _profile(self, request: Request) -> Response:
         costs = self.own.programs.costs() if self.own.programs is not None else Costs()
@@ -249,7 +251,7 @@ class Site:
         return Response(200, pages.profile(costs), HTML, (*_HTML_HEADERS, vary))
 
     def _variables(self, request: Request) -> Response:
-        return Response(200, self.own.variables_json(), exposition.JSON_TYPE)
+        return Response(200, expvar.page(self.own), exposition.JSON_TYPE)
 
     def _favicon(self, request: Request) -> Response:
         return Response(200, pages.FAVICON, "image/x-icon", (("Cache-Control", "public, max-age=7776000"),))

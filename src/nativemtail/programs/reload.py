@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 
 from nativemtail.io import watch
 from nativemtail.io.loop import Loop
-from nativemtail.programs.manager import SUFFIX, Programs, list_programs
-from nativemtail.telemetry.selfmetrics import Latency
+from nativemtail.programs.directory import SUFFIX, list_programs
+from nativemtail.programs.manager import Programs
+from nativemtail.telemetry.counters import Latency
 
 log = logging.getLogger(__name__)
 

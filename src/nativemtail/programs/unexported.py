@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from nativemtail._core import Metric, left_out
 from nativemtail.options import Options
+from nativemtail.telemetry.model import RESERVED
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +21,6 @@ class LeftOut:
         self._wanted = not options.one_shot or options.one_shot_format == "prometheus"
         self._reserved: frozenset[str] = frozenset()
         if not options.one_shot:
-            from nativemtail.telemetry.selfmetrics import RESERVED
-
             self._reserved = RESERVED
         self._said: set[str] = set()
 

@@ -6,59 +6,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import replace
 
-from nativemtail._core import Cost, Metric, Profile
+from nativemtail._core import Metric, Profile
 from nativemtail.compiler import Program, disasm, patterns, plan
 from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.prefilter import guards
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 from nativemtail.gotext import duration
+from nativemtail.telemetry.model import PatternCost, ProgramCost
 
 _NO_LITERAL = "no literal: tried on every line{where}"
 _ADD_LITERAL = "put fixed text into it, or nest it in a block whose pattern has some"
 
 
-class Finding(NamedTuple):
-    """What is to be known of one pattern in one program."""
-
-    pattern: bytes
-    gate: str
-    engine: str
-    captures: int
-    """Groups that are filled."""
-    why: str
-    hint: str
-    """Empty where nothing is to be had."""
-
-    @property
-    def text(self) -> str:
-        return self.pattern.decode("utf-8", "replace")
-
-
-class Reasons(NamedTuple):
-    """Why one program costs what it costs."""
-
-    program: str
-    verdict: str
-    """On which lines it runs, and why."""
-    findings: list[Finding]
-    """One for each pattern, in the order of the program."""
-
-
-def reasons(programs: Sequence[tuple[Program, Sequence[Metric]]]) -> list[Reasons]:
-    """Those of programs that run together; their metrics do not matter."""
+def reasons(programs: Sequence[tuple[Program, Sequence[Metric]]]) -> list[ProgramCost]:
+    """Why programs that run together cost what they cost, without figures; their metrics do not matter."""
     return _reasons(programs, plan.build(programs))
 
 
-def _reasons(programs: Sequence[tuple[Program, Sequence[Metric]]], tables: Tables) -> list[Reasons]:
+def _reasons(programs: Sequence[tuple[Program, Sequence[Metric]]], tables: Tables) -> list[ProgramCost]:
     return [
-        Reasons(program.name, _verdict(program, spec, tables), _findings(program, spec, tables))
+        ProgramCost(name=program.name, why=_verdict(program, spec, tables), patterns=_findings(program, spec, tables))
         for (program, _), spec in zip(programs, tables.programs, strict=True)
     ]
 
 
-def _findings(program: Program, spec: ProgramSpec, tables: Tables) -> list[Finding]:
+def _findings(program: Program, spec: ProgramSpec, tables: Tables) -> list[PatternCost]:
     where = " that the program runs on" if spec.triggers is not None else ""
     on_line = {instr.d for instr in program.code if instr.op == "MATCH"}
     return [
@@ -67,17 +41,28 @@ def _findings(program: Program, spec: ProgramSpec, tables: Tables) -> list[Findi
     ]
 
 
-def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> Finding:
+def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> PatternCost:
     why, hint = _reason(pattern, on_line, opens, where)
     slow = _engine_hint(pattern.flags)
-    return Finding(
-        pattern.text,
-        disasm.gate(pattern.text),
-        disasm.engine(pattern),
-        max(pattern.captures, 0),
-        why,
-        "; ".join(part for part in (hint, slow) if part),
+    return PatternCost(
+        pattern=pattern.text.decode("utf-8", "replace"),
+        gate=disasm.gate(pattern.text),
+        engine=disasm.engine(pattern),
+        captures=max(pattern.captures, 0),
+        why=why,
+        hint="; ".join(part for part in (hint, slow) if part),
     )
+
+
+def with_figures(program: Program, why: ProgramCost, measured: Profile) -> ProgramCost:
+    """What `reasons` gave for `program`, with what was measured; patterns that were not are left out."""
+    cost = measured.programs[why.name]
+    patterns = []
+    for text, pattern in zip(program.patterns, why.patterns, strict=False):  # none if it could not be explained
+        if found := measured.patterns.get(text):
+            tried, matched, samples = found.runs, found.matches, found.samples
+            patterns.append(replace(pattern, tried=tried, matched=matched, samples=samples, seconds=found.seconds))
+    return replace(why, lines=cost.lines, runs=cost.runs, samples=cost.samples, seconds=cost.seconds, patterns=patterns)
 
 
 def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> tuple[str, str]:
@@ -125,13 +110,13 @@ def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profi
     """The command's page."""
     lines: list[str] = []
     tables = plan.build(programs)
-    for program, verdict, findings in _reasons(programs, tables):
-        lines.append(f"{program}: {verdict}")
+    for (program, _), why in zip(programs, _reasons(programs, tables), strict=True):
+        cost = with_figures(program, why, profile) if profile else why
+        lines.append(f"{cost.name}: {cost.why}")
         if profile:
-            cost = profile.programs[program]
             lines.append(f"  ran on {_of(cost.runs, cost.lines)} lines, {_time(cost, profile)}")
-        for finding in findings:
-            lines += _paragraph(finding, profile)
+        for pattern in cost.patterns:
+            lines += _paragraph(pattern, profile)
         lines.append("")
     lines.append(_gates(tables))
     if profile:
@@ -150,22 +135,21 @@ def _gates(tables: Tables) -> str:
     return f"gates: {count}, found by {'a vector scan (without AVX2, by Hyperscan)' if tables.teddy else 'Hyperscan'}"
 
 
-def _paragraph(finding: Finding, profile: Profile | None) -> Iterator[str]:
-    yield f"  /{finding.text}/"
-    yield f"    gate {finding.gate}; engine {finding.engine}; captures {finding.captures}"
-    yield f"    {finding.why}"
-    if finding.hint:
-        yield f"    hint: {finding.hint}"
-    cost = profile.patterns[finding.pattern] if profile else None
-    if cost and profile and cost.runs:
-        yield f"    matched {_of(cost.matches, cost.runs)} lines tried, {_time(cost, profile)}"
+def _paragraph(cost: PatternCost, profile: Profile | None) -> Iterator[str]:
+    yield f"  /{cost.pattern}/"
+    yield f"    gate {cost.gate}; engine {cost.engine}; captures {cost.captures}"
+    yield f"    {cost.why}"
+    if cost.hint:
+        yield f"    hint: {cost.hint}"
+    if profile and cost.tried:
+        yield f"    matched {_of(cost.matched, cost.tried)} lines tried, {_time(cost, profile)}"
 
 
 def _of(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,}" + (f" ({100 * part / whole:.1f} %)" if whole else "")
 
 
-def _time(cost: Cost, measured: Profile) -> str:
+def _time(cost: ProgramCost | PatternCost, measured: Profile) -> str:
     samples = f" from {cost.samples:,} sample{'s' * (cost.samples != 1)}"
     return _share(cost.seconds, measured) + samples if cost.samples else "too few for a sample"
 

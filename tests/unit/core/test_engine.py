@@ -13,7 +13,7 @@ import pytest
 from engines import Machine, compile_all, make_plan, metrics_of
 
 from nativemtail._core import Engine, Metric, Store
-from nativemtail.programs.manager import make_metrics
+from nativemtail.programs.metrics import make_metrics
 
 OUT_OF_MEMORY = "out of memory: a limit on texts, series or the whole process is reached"
 

@@ -26,7 +26,7 @@ from nativemtail.export import push
 from nativemtail.export.push import Pusher, SetUpError
 from nativemtail.export.wire import host_and_port
 from nativemtail.options import Options
-from nativemtail.telemetry.selfmetrics import PushCounts
+from nativemtail.telemetry.counters import PushCounts
 
 INTERVAL = 0.05
 PATIENCE = 10.0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import struct
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nativemtail._core import Fault
 from nativemtail.http import pages
-from nativemtail.telemetry.selfmetrics import Costs, MetricSize, PatternCost, ProgramCost, ProgramState, SourceState
+from nativemtail.telemetry.model import Costs, MetricSize, PatternCost, ProgramCost, ProgramState, SourceState
 
 ELEMENTS = """html head meta link title style body main header h1 h2 h3 p nav span b a dl div dt dd small section table
     thead tbody tr th td code pre ul li"""
@@ -55,7 +55,7 @@ def show(**state: object) -> Page:
     return Page(pages.status(pages.Status(**options)))  # type: ignore[arg-type]
 
 
-FAULT = SimpleNamespace(message="oh <no>", line=12, source="/x", input=b"<script>\x1b[0m \xff \xe2\x80\xae end")
+FAULT = Fault("a.mtail", "oh <no>", 12, "/x", b"<script>\x1b[0m \xff \xe2\x80\xae end")
 
 
 def test_parts() -> None:
@@ -167,7 +167,7 @@ HOSTILE = st.text(
 
 @given(HOSTILE, HOSTILE, st.binary(max_size=60))
 def test_hostile_texts_stay_texts(name: str, text: str, line: bytes) -> None:
-    fault = SimpleNamespace(message=text, line=1, source=name, input=line)
+    fault = Fault("a.mtail", text, 1, name, line)
     page = show(
         addresses=[name],
         build=text,
@@ -190,7 +190,7 @@ def test_hostile_programs_stay_texts_on_the_profile(text: str) -> None:
 
 
 def test_long_texts_are_cut() -> None:
-    fault = SimpleNamespace(message="m", line=1, source="s", input=b"x" * 10_000_000)
+    fault = Fault("a.mtail", "m", 1, "s", b"x" * 10_000_000)
     programs = [ProgramState(name="a", error="e" * 10_000_000, last_fault=fault)]
     page = pages.status(pages.Status(addresses=[], build="", uptime=0, programs=programs))
     assert len(page) < 50_000

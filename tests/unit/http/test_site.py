@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from nativemtail.http.messages import Request, Response
 from nativemtail.http.site import Site
-from nativemtail.telemetry.selfmetrics import RESERVED
+from nativemtail.telemetry.model import RESERVED
 
 MakeSite = Callable[..., Site]
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

@@ -20,38 +20,33 @@ from nativemtail.io import doubts
 from nativemtail.io.patterns import parse_logs
 from nativemtail.options import Options
 from nativemtail.programs import manager
-from nativemtail.programs.manager import (
-    MAX_SIZE,
-    FaultLog,
-    LoadError,
-    Programs,
-    Status,
-    list_programs,
-    open_programs,
-    read_program,
-)
+from nativemtail.programs.directory import MAX_SIZE, list_programs, read_program
+from nativemtail.programs.faultlog import FaultLog
+from nativemtail.programs.loaded import LoadError
+from nativemtail.programs.manager import Programs, open_programs
+from nativemtail.telemetry.model import ProgramState
 
 COUNT = b"counter lines\n/$/ {\n  lines++\n}\n"
 BAD = b"counter lines\n/$/ {\n  other++\n}\n"
 
 
-class House:
+class Rig:
     """A directory of programs and what runs of it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.programs = open_programs(Options(progs=str(directory)))
 
-    def write(self, **programs: bytes) -> House:
+    def write(self, **programs: bytes) -> Rig:
         for name, text in programs.items():
             (self.directory / f"{name}.mtail").write_bytes(text)
         return self
 
-    def load(self) -> House:
+    def load(self) -> Rig:
         self.programs.load(strict=True)
         return self
 
-    def feed(self, *lines: bytes, source: str = "/log") -> House:
+    def feed(self, *lines: bytes, source: str = "/log") -> Rig:
         block = b"".join(line + b"\n" for line in lines)
         self.programs.engine.scan(self.programs.engine.open(source), block, 0, len(block))
         return self
@@ -60,7 +55,7 @@ class House:
         """Values by `program:name`, and the labels if there are any."""
         return values(self.programs)
 
-    def status(self, name: str) -> Status:
+    def status(self, name: str) -> ProgramState:
         return self.programs.status[f"{name}.mtail"]
 
 
@@ -74,8 +69,8 @@ def values(programs: Programs) -> dict[str, object]:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
 
 
 # --- what is loaded ------------------------------------------------------------------------------------------
@@ -91,61 +86,61 @@ def test_names(tmp_path: Path) -> None:
     assert list_programs(str(tmp_path / ".hidden.mtail")) == []
 
 
-def test_every_program_sees_every_line(house: House) -> None:
-    house.write(a=COUNT, b=COUNT).load().feed(b"x", b"y")
-    assert house.values() == {"a:lines": 2, "b:lines": 2}
-    assert house.programs.names == ["a.mtail", "b.mtail"]
-    assert house.status("a").loads == 1
-    assert house.status("a").running
+def test_every_program_sees_every_line(rig: Rig) -> None:
+    rig.write(a=COUNT, b=COUNT).load().feed(b"x", b"y")
+    assert rig.values() == {"a:lines": 2, "b:lines": 2}
+    assert rig.programs.names == ["a.mtail", "b.mtail"]
+    assert rig.status("a").loads == 1
+    assert rig.status("a").running
 
 
-def test_strict_stops_at_the_first_failure(house: House) -> None:
-    house.write(a=COUNT, b=BAD, c=BAD)
+def test_strict_stops_at_the_first_failure(rig: Rig) -> None:
+    rig.write(a=COUNT, b=BAD, c=BAD)
     with pytest.raises(
         LoadError, match=r"\Acompile failed for b\.mtail:\nb\.mtail:3:3-7: Identifier `other' not declared"
     ):
-        house.load()
-    assert "c.mtail" not in house.programs.status
-    assert house.values() == {}
+        rig.load()
+    assert "c.mtail" not in rig.programs.status
+    assert rig.values() == {}
 
 
-def test_what_the_engine_refuses_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_engine_refuses_stops_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Patterns can be too large for the machine though they compile; what ran before runs on."""
-    build = house.programs._build
+    build = rig.programs._build
 
     def refusing(programs: list[tuple[Any, list[_core.Metric]]]) -> _core.Plan:
         if any(metric.name == "big" for _, metrics in programs for metric in metrics):
             raise ValueError("pattern too large for this machine: /x/")
         return build(programs)
 
-    monkeypatch.setattr(house.programs, "_build", refusing)
+    monkeypatch.setattr(rig.programs, "_build", refusing)
     big = COUNT.replace(b"lines", b"big")
-    house.write(a=COUNT, b=big).programs.load(strict=False)
-    assert house.programs.names == ["a.mtail"]
-    assert house.status("b").error == "compile failed for b.mtail:\nb.mtail: pattern too large for this machine: /x/"
-    house.write(a=big).programs.reload()
-    assert house.programs.names == ["a.mtail"]
-    assert house.feed(b"x").values() == {"a:lines": 1}
-    assert house.status("a").load_errors == 1
+    rig.write(a=COUNT, b=big).programs.load(strict=False)
+    assert rig.programs.names == ["a.mtail"]
+    assert rig.status("b").error == "compile failed for b.mtail:\nb.mtail: pattern too large for this machine: /x/"
+    rig.write(a=big).programs.reload()
+    assert rig.programs.names == ["a.mtail"]
+    assert rig.feed(b"x").values() == {"a:lines": 1}
+    assert rig.status("a").load_errors == 1
     with pytest.raises(LoadError, match="too large"):
-        house.programs.load(strict=True)
+        rig.programs.load(strict=True)
 
 
 Planned = list[tuple[Any, list[_core.Metric]]]
 
 
 def limit_plans(
-    house: House, monkeypatch: pytest.MonkeyPatch, error: Exception, refused: Callable[[set[str]], bool]
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception, refused: Callable[[set[str]], bool]
 ) -> None:
     """Have `error` for plans of programs whose texts' first words are `refused`."""
-    build = house.programs._build
+    build = rig.programs._build
 
     def building(programs: Planned) -> _core.Plan:
         if refused({metric.name for _, metrics in programs for metric in metrics}):
             raise error
         return build(programs)
 
-    monkeypatch.setattr(house.programs, "_build", building)
+    monkeypatch.setattr(rig.programs, "_build", building)
 
 
 def named(*names: str) -> dict[str, bytes]:
@@ -163,31 +158,31 @@ def named(*names: str) -> dict[str, bytes]:
     ],
 )
 def test_what_cannot_be_planned_stops_no_other(
-    error: Exception, expected: str, house: House, monkeypatch: pytest.MonkeyPatch
+    error: Exception, expected: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"p{number:02}" for number in range(20)]
-    limit_plans(house, monkeypatch, error, lambda found: not found.isdisjoint({"p03", "p04", "p17"}))
-    house.write(**named(*names)).programs.load(strict=False)
-    assert house.programs.names == [f"{name}.mtail" for name in names if name not in ("p03", "p04", "p17")]
+    limit_plans(rig, monkeypatch, error, lambda found: not found.isdisjoint({"p03", "p04", "p17"}))
+    rig.write(**named(*names)).programs.load(strict=False)
+    assert rig.programs.names == [f"{name}.mtail" for name in names if name not in ("p03", "p04", "p17")]
     for name in ("p03", "p04", "p17"):
-        assert expected.replace("a:", f"{name}.mtail:") in house.status(name).error
-        assert "beside" not in house.status(name).error
-        assert house.status(name).load_errors == 1
+        assert expected.replace("a:", f"{name}.mtail:") in rig.status(name).error
+        assert "beside" not in rig.status(name).error
+        assert rig.status(name).load_errors == 1
 
 
-def test_programs_that_are_too_much_together_lose_their_last(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit_plans(house, monkeypatch, ValueError("too many patterns"), lambda found: len(found) > 5)
-    house.write(**named("c", "d", "e")).load()
-    house.write(**named("a", "b", "f", "g")).programs.reload()
-    assert house.programs.names == ["a.mtail", "b.mtail", "c.mtail", "d.mtail", "e.mtail"]
+def test_programs_that_are_too_much_together_lose_their_last(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_plans(rig, monkeypatch, ValueError("too many patterns"), lambda found: len(found) > 5)
+    rig.write(**named("c", "d", "e")).load()
+    rig.write(**named("a", "b", "f", "g")).programs.reload()
+    assert rig.programs.names == ["a.mtail", "b.mtail", "c.mtail", "d.mtail", "e.mtail"]
     for name in ("f", "g"):
-        assert "too many patterns\n" in house.status(name).error
-        assert "cannot run beside the programs that are loaded" in house.status(name).error
-    house.write(c=named("c")["c"] + b"#").programs.reload()
-    assert house.status("c").loads == 2
+        assert "too many patterns\n" in rig.status(name).error
+        assert "cannot run beside the programs that are loaded" in rig.status(name).error
+    rig.write(c=named("c")["c"] + b"#").programs.reload()
+    assert rig.status("c").loads == 2
 
 
-def test_the_program_that_a_plan_names_is_left_out_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_that_a_plan_names_is_left_out_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     error = CompileError("b.mtail", [(ast.Position("b.mtail", 2, 1, 3), "this takes too long")])
     plans: list[set[str]] = []
 
@@ -195,49 +190,49 @@ def test_the_program_that_a_plan_names_is_left_out_at_once(house: House, monkeyp
         plans.append(found)
         return "b" in found
 
-    limit_plans(house, monkeypatch, error, refused)
-    house.write(**named("a", "b", "c")).programs.load(strict=False)
-    assert house.programs.names == ["a.mtail", "c.mtail"]
-    assert house.status("b").error == "compile failed for b.mtail:\nb.mtail:2:1-3: this takes too long"
+    limit_plans(rig, monkeypatch, error, refused)
+    rig.write(**named("a", "b", "c")).programs.load(strict=False)
+    assert rig.programs.names == ["a.mtail", "c.mtail"]
+    assert rig.status("b").error == "compile failed for b.mtail:\nb.mtail:2:1-3: this takes too long"
     assert plans == [{"a", "b", "c"}, {"a", "c"}, {"a", "c"}]
 
 
-def test_an_old_program_that_stays_keeps_out_what_conflicts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_program_that_stays_keeps_out_what_conflicts(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new `a` makes room for `b`, but cannot be planned: then the old one runs on, and `b` is what does not fit."""
-    house.write(a=COUNT).load()
-    limit_plans(house, monkeypatch, ValueError("too large"), lambda found: "big" in found)
-    house.write(a=COUNT.replace(b"lines", b"big"), b=b"gauge lines\n/$/ {\n  lines = 7\n}\n").programs.reload()
-    assert house.feed(b"x").values() == {"a:lines": 1}
-    assert "different kind" in house.status("b").error
-    assert "too large" in house.status("a").error
+    rig.write(a=COUNT).load()
+    limit_plans(rig, monkeypatch, ValueError("too large"), lambda found: "big" in found)
+    rig.write(a=COUNT.replace(b"lines", b"big"), b=b"gauge lines\n/$/ {\n  lines = 7\n}\n").programs.reload()
+    assert rig.feed(b"x").values() == {"a:lines": 1}
+    assert "different kind" in rig.status("b").error
+    assert "too large" in rig.status("a").error
 
 
-def test_a_daemon_runs_the_good_ones(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    house.write(a=COUNT, b=BAD, c=COUNT)
-    house.programs.load(strict=False)
-    house.feed(b"x")
-    assert house.values() == {"a:lines": 1, "c:lines": 1}
-    assert "Identifier `other' not declared" in house.status("b").error
-    assert house.status("b").load_errors == 1
-    assert not house.status("b").running
+def test_a_daemon_runs_the_good_ones(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.write(a=COUNT, b=BAD, c=COUNT)
+    rig.programs.load(strict=False)
+    rig.feed(b"x")
+    assert rig.values() == {"a:lines": 1, "c:lines": 1}
+    assert "Identifier `other' not declared" in rig.status("b").error
+    assert rig.status("b").load_errors == 1
+    assert not rig.status("b").running
     assert any(message.startswith("compile failed for b.mtail:") for message in caplog.messages)
 
 
-def test_unreadable(house: House) -> None:
-    (house.directory / "a.mtail").symlink_to("a.mtail")
+def test_unreadable(rig: Rig) -> None:
+    (rig.directory / "a.mtail").symlink_to("a.mtail")
     with pytest.raises(LoadError, match=r'Failed to read program ".*a\.mtail": open .*a\.mtail: too many levels'):
-        house.load()
-    assert house.status("a").load_errors == 1
+        rig.load()
+    assert rig.status("a").load_errors == 1
 
 
-def test_what_is_no_file(house: House) -> None:
-    os.mkfifo(house.directory / "a.mtail")
+def test_what_is_no_file(rig: Rig) -> None:
+    os.mkfifo(rig.directory / "a.mtail")
     with pytest.raises(LoadError, match="not a regular file"):
-        house.load()
-    (house.directory / "a.mtail").unlink()
-    (house.directory / "a.mtail").symlink_to("nowhere")
+        rig.load()
+    (rig.directory / "a.mtail").unlink()
+    (rig.directory / "a.mtail").symlink_to("nowhere")
     with pytest.raises(LoadError, match="no such file or directory"):
-        house.load()
+        rig.load()
 
 
 def _sparse(path: Path) -> None:
@@ -259,18 +254,18 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)
-def test_a_file_that_is_no_program_stops_no_other(kind: str, house: House) -> None:
+def test_a_file_that_is_no_program_stops_no_other(kind: str, rig: Rig) -> None:
     make, expected = BAD_FILES[kind]
-    make(house.directory / "a.mtail")
-    house.write(b=COUNT).programs.load(strict=False)
+    make(rig.directory / "a.mtail")
+    rig.write(b=COUNT).programs.load(strict=False)
     before = os.listdir("/proc/self/fd")
-    house.write(c=COUNT).programs.reload()
-    assert house.feed(b"x").values() == {"b:lines": 1, "c:lines": 1}
-    assert re.search(expected, house.status("a").error)
-    assert house.status("a").load_errors == 2
+    rig.write(c=COUNT).programs.reload()
+    assert rig.feed(b"x").values() == {"b:lines": 1, "c:lines": 1}
+    assert re.search(expected, rig.status("a").error)
+    assert rig.status("a").load_errors == 2
     assert os.listdir("/proc/self/fd") == before
     with pytest.raises(LoadError, match=expected):
-        House(house.directory).load()
+        Rig(rig.directory).load()
 
 
 def test_a_program_as_long_as_one_may_be_is_read(tmp_path: Path) -> None:
@@ -279,32 +274,32 @@ def test_a_program_as_long_as_one_may_be_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"b\xffad.mtail", b"\xe2\x82.mtail", b"\xed\xa0\x80<&\n.mtail"])
-def test_names_that_are_not_utf8(name: bytes, house: House, caplog: pytest.LogCaptureFixture) -> None:
-    path = os.fsencode(house.directory) + b"/" + name
+def test_names_that_are_not_utf8(name: bytes, rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    path = os.fsencode(rig.directory) + b"/" + name
     Path(os.fsdecode(path)).write_bytes(COUNT)
-    house.load().feed(b"x")
-    [shown] = house.programs.names
+    rig.load().feed(b"x")
+    [shown] = rig.programs.names
     assert shown == "".join(chr(byte) if byte < 128 else "\ufffd" for byte in name)
-    assert list(house.values().values()) == [1]
-    assert house.programs.dump(shown)
+    assert list(rig.values().values()) == [1]
+    assert rig.programs.dump(shown)
     shown.encode()
     Path(os.fsdecode(path)).write_bytes(BAD)
-    assert house.programs.reload() is False
-    house.programs.status[shown].error.encode()
+    assert rig.programs.reload() is False
+    rig.programs.status[shown].error.encode()
 
 
-def test_names_that_look_the_same_are_two(house: House) -> None:
+def test_names_that_look_the_same_are_two(rig: Rig) -> None:
     for name in (b"b\xfe.mtail", b"b\xff.mtail", "b\ufffd.mtail".encode()):
-        Path(os.fsdecode(os.fsencode(house.directory) + b"/" + name)).write_bytes(COUNT)
-    house.load()
-    assert house.feed(b"x").values() == {"b\ufffd:lines": 1, "b\ufffd~:lines": 1, "b\ufffd~~:lines": 1}
-    assert house.programs.reload() is False
+        Path(os.fsdecode(os.fsencode(rig.directory) + b"/" + name)).write_bytes(COUNT)
+    rig.load()
+    assert rig.feed(b"x").values() == {"b\ufffd:lines": 1, "b\ufffd~:lines": 1, "b\ufffd~~:lines": 1}
+    assert rig.programs.reload() is False
 
 
 @pytest.mark.parametrize("error", [IndexError("list index out of range"), RecursionError("too deep"), MemoryError()])
 @pytest.mark.parametrize("stage", ["parser.parse", "codegen.generate"])
 def test_a_defect_of_ours_stops_no_other(
-    stage: str, error: Exception, house: House, monkeypatch: pytest.MonkeyPatch
+    stage: str, error: Exception, rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, name = stage.split(".")
     compile_stage = getattr(importlib.import_module(f"nativemtail.compiler.{module}"), name)
@@ -317,36 +312,36 @@ def test_a_defect_of_ours_stops_no_other(
         return compile_stage(program, *rest)
 
     monkeypatch.setattr(f"nativemtail.compiler.{stage}", failing)
-    house.write(a=COUNT, b=COUNT).programs.load(strict=False)
-    assert house.feed(b"x").values() == {"b:lines": 1}
+    rig.write(a=COUNT, b=COUNT).programs.load(strict=False)
+    assert rig.feed(b"x").values() == {"b:lines": 1}
     text = f"{type(error).__name__}: {error}" if str(error) else "MemoryError"
     expected = f"compile failed for a.mtail:\na.mtail:3:2-7: Internal compiler error, aborting compilation: {text}"
-    assert house.status("a").error == expected
-    assert house.status("a").load_errors == 1
+    assert rig.status("a").error == expected
+    assert rig.status("a").load_errors == 1
     with pytest.raises(LoadError, match="Internal compiler error"):
-        House(house.directory).load()
+        Rig(rig.directory).load()
 
 
-def test_a_program_whose_patterns_take_too_much_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_whose_patterns_take_too_much_stops_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nativemtail.compiler.budget.BYTES", 10_000)
-    house.write(a=b"counter c\n/x/ {\n  c++\n}\n/\\pL+/ {\n  c++\n}\n", b=COUNT).programs.load(strict=False)
-    assert house.feed(b"x").values() == {"b:lines": 1}
+    rig.write(a=b"counter c\n/x/ {\n  c++\n}\n/\\pL+/ {\n  c++\n}\n", b=COUNT).programs.load(strict=False)
+    assert rig.feed(b"x").values() == {"b:lines": 1}
     expected = r"^compile failed for a.mtail:\na.mtail:\d:1: The patterns of this program take too much: 2 of them took"
-    assert re.match(expected, house.status("a").error)
-    assert house.status("a").load_errors == 1
+    assert re.match(expected, rig.status("a").error)
+    assert rig.status("a").load_errors == 1
 
 
-def test_what_is_only_told_stops_nothing(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_only_told_stops_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     def failing(_: object) -> None:
         raise TypeError("a defect")
 
-    house.programs._about_to_run = failing
-    house.write(a=COUNT).load()
-    assert house.feed(b"x").values() == {"a:lines": 1}
+    rig.programs._about_to_run = failing
+    rig.write(a=COUNT).load()
+    assert rig.feed(b"x").values() == {"a:lines": 1}
     assert "could not be found out" in caplog.text
 
 
-def test_memory_that_is_short_while_a_program_is_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_is_short_while_a_program_is_read(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     read = manager.read_program
 
     def reading(path: str) -> bytes:
@@ -355,9 +350,9 @@ def test_memory_that_is_short_while_a_program_is_read(house: House, monkeypatch:
         return read(path)
 
     monkeypatch.setattr(manager, "read_program", reading)
-    house.write(a=COUNT, b=COUNT).programs.load(strict=False)
-    assert house.feed(b"x").values() == {"b:lines": 1}
-    assert house.status("a").error == (
+    rig.write(a=COUNT, b=COUNT).programs.load(strict=False)
+    assert rig.feed(b"x").values() == {"b:lines": 1}
+    assert rig.status("a").error == (
         "compile failed for a.mtail:\na.mtail: Internal compiler error, aborting compilation: MemoryError"
     )
 
@@ -388,88 +383,88 @@ def test_unknown_zone() -> None:
         ("hidden gauge c", "hidden text c", None),
     ],
 )
-def test_kinds(a: str, b: str, message: str | None, house: House) -> None:
+def test_kinds(a: str, b: str, message: str | None, rig: Rig) -> None:
     def program(declaration: str) -> bytes:
         name = declaration.replace("hidden ", "").split()[1]
         key = "[$0]" if " by " in declaration else ""
         value = '"x"' if "text" in declaration else "1"
         return f"{declaration}\n/x/ {{\n  {name}{key} = {value}\n}}\n".encode()
 
-    house.write(a=program(a), b=program(b))
+    rig.write(a=program(a), b=program(b))
     if message is None:
-        house.load()
+        rig.load()
         return
     with pytest.raises(LoadError) as caught:
-        house.load()
+        rig.load()
     assert str(caught.value) == message
-    house.programs.load(strict=False)
-    assert house.status("b").load_errors == 2
-    assert [metric.program for metric in house.programs.store.metrics()] == ["a.mtail"]
+    rig.programs.load(strict=False)
+    assert rig.status("b").load_errors == 2
+    assert [metric.program for metric in rig.programs.store.metrics()] == ["a.mtail"]
 
 
-def test_equal_declarations_are_one_metric(house: House) -> None:
-    house.write(a=b"/a/ {\n counter c by k\n c[$0]++\n}\n/b/ {\n counter c by k limit 7\n c[$0]++\n}\n").load()
-    house.feed(b"a", b"b")
-    assert house.values() == {"a:c:a": 1, "a:c:b": 1}
-    [metric] = house.programs.store.metrics()
+def test_equal_declarations_are_one_metric(rig: Rig) -> None:
+    rig.write(a=b"/a/ {\n counter c by k\n c[$0]++\n}\n/b/ {\n counter c by k limit 7\n c[$0]++\n}\n").load()
+    rig.feed(b"a", b"b")
+    assert rig.values() == {"a:c:a": 1, "a:c:b": 1}
+    [metric] = rig.programs.store.metrics()
     assert (metric.limit, metric.source) == (7, "a.mtail:6:10")
 
 
-def test_other_keys_are_another_metric(house: House) -> None:
-    house.write(a=b"/a/ {\n counter c by k\n c[$0]++\n}\n/b/ {\n counter c by l\n c[$0]++\n}\n").load()
-    house.feed(b"a", b"b")
-    assert len(house.programs.store.metrics()) == 2
-    assert house.values() == {"a:c:a": 1, "a:c:b": 1}
+def test_other_keys_are_another_metric(rig: Rig) -> None:
+    rig.write(a=b"/a/ {\n counter c by k\n c[$0]++\n}\n/b/ {\n counter c by l\n c[$0]++\n}\n").load()
+    rig.feed(b"a", b"b")
+    assert len(rig.programs.store.metrics()) == 2
+    assert rig.values() == {"a:c:a": 1, "a:c:b": 1}
 
 
 # --- reloading -----------------------------------------------------------------------------------------------
 
 
-def test_unchanged_programs_go_on(house: House) -> None:
-    house.write(a=COUNT).load().feed(b"x")
-    before = house.programs.store.metrics()
-    assert house.programs.reload() is False
-    assert house.programs.store.metrics() == before
-    assert house.feed(b"x").values() == {"a:lines": 2}
-    assert house.status("a").loads == 1
+def test_unchanged_programs_go_on(rig: Rig) -> None:
+    rig.write(a=COUNT).load().feed(b"x")
+    before = rig.programs.store.metrics()
+    assert rig.programs.reload() is False
+    assert rig.programs.store.metrics() == before
+    assert rig.feed(b"x").values() == {"a:lines": 2}
+    assert rig.status("a").loads == 1
 
 
-def test_moved_declarations_keep_their_data(house: House) -> None:
-    house.write(a=b"counter n by k\n/(\\w+)/ {\n  n[$1]++\n}\n").load().feed(b"x")
-    house.write(a=b"# moved\n\n  counter n by k\n/(\\w+)/ {\n  n[$1]++\n}\n")
-    assert house.programs.reload() is True
-    assert house.feed(b"x", b"y").values() == {"a:n:x": 2, "a:n:y": 1}
-    assert house.status("a").loads == 2
-    assert [metric.source for metric in house.programs.store.metrics()] == ["a.mtail:3:11"]
+def test_moved_declarations_keep_their_data(rig: Rig) -> None:
+    rig.write(a=b"counter n by k\n/(\\w+)/ {\n  n[$1]++\n}\n").load().feed(b"x")
+    rig.write(a=b"# moved\n\n  counter n by k\n/(\\w+)/ {\n  n[$1]++\n}\n")
+    assert rig.programs.reload() is True
+    assert rig.feed(b"x", b"y").values() == {"a:n:x": 2, "a:n:y": 1}
+    assert rig.status("a").loads == 2
+    assert [metric.source for metric in rig.programs.store.metrics()] == ["a.mtail:3:11"]
 
 
-def test_expiry_survives(house: House) -> None:
+def test_expiry_survives(rig: Rig) -> None:
     text = b"counter n by k\n/(\\w+)/ {\n  n[$1]++\n  del n[$1] after 1h\n}\n"
-    house.write(a=text).load().feed(b"x")
-    house.write(a=b"\n" + text)
-    house.programs.reload()
-    assert house.programs.store.gc(time.time_ns() + 2 * 3600 * 10**9) == 1
+    rig.write(a=text).load().feed(b"x")
+    rig.write(a=b"\n" + text)
+    rig.programs.reload()
+    assert rig.programs.store.gc(time.time_ns() + 2 * 3600 * 10**9) == 1
 
 
-def test_hidden_metrics_keep_their_data(house: House) -> None:
+def test_hidden_metrics_keep_their_data(rig: Rig) -> None:
     text = b"hidden gauge h\ncounter c\n/set/ {\n  h = 5\n}\n/get/ {\n  c = h\n}\n"
-    house.write(a=text).load().feed(b"set")
-    house.write(a=text + b"# changed\n")
-    house.programs.reload()
-    assert house.feed(b"get").values()["a:c"] == 5
+    rig.write(a=text).load().feed(b"set")
+    rig.write(a=text + b"# changed\n")
+    rig.programs.reload()
+    assert rig.feed(b"get").values()["a:c"] == 5
 
 
-def test_hidden_metrics_of_one_name_are_told_apart(house: House) -> None:
+def test_hidden_metrics_of_one_name_are_told_apart(rig: Rig) -> None:
     block = b'/%s (\\w+)/ {\n  hidden gauge h by k\n  h[$1]++\n  c["%s"] = h[$1]\n}\n'
     text = b"counter c by k\n" + block % (b"x", b"x") + block % (b"y", b"y")
-    house.write(a=text).load().feed(b"x 1", b"x 1", b"y 1")
-    assert house.values()["a:c:x"] == 2
-    assert house.values()["a:c:y"] == 1
-    house.write(a=text + b"# changed\n")
-    house.programs.reload()
-    house.feed(b"x 1", b"y 1")
-    assert house.values()["a:c:x"] == 3
-    assert house.values()["a:c:y"] == 2
+    rig.write(a=text).load().feed(b"x 1", b"x 1", b"y 1")
+    assert rig.values()["a:c:x"] == 2
+    assert rig.values()["a:c:y"] == 1
+    rig.write(a=text + b"# changed\n")
+    rig.programs.reload()
+    rig.feed(b"x 1", b"y 1")
+    assert rig.values()["a:c:x"] == 3
+    assert rig.values()["a:c:y"] == 2
 
 
 @pytest.mark.parametrize(
@@ -479,12 +474,12 @@ def test_hidden_metrics_of_one_name_are_told_apart(house: House) -> None:
         ("histogram h buckets 1, 2", "histogram h buckets 1, 2\n", 1),
     ],
 )
-def test_changed_buckets_start_afresh(before: str, after: str, expected: int | None, house: House) -> None:
+def test_changed_buckets_start_afresh(before: str, after: str, expected: int | None, rig: Rig) -> None:
     use = "\n/x/ {\n  h = 1\n}\n"
-    house.write(a=(before + use).encode()).load().feed(b"x")
-    house.write(a=(after + use).encode())
-    house.programs.reload()
-    snapshot = house.programs.store.snapshot()
+    rig.write(a=(before + use).encode()).load().feed(b"x")
+    rig.write(a=(after + use).encode())
+    rig.programs.reload()
+    snapshot = rig.programs.store.snapshot()
     [metric] = snapshot.metrics()
     [row] = snapshot.rows(metric)
     assert row.count == (expected or 0)
@@ -497,62 +492,62 @@ def test_changed_buckets_start_afresh(before: str, after: str, expected: int | N
         ("gauge m by k\n/(\\w+)/ {\n  m[$1] = 1\n}\n", "gauge m by k\n/(\\w+)/ {\n  m[$1] = 1.5\n}\n"),
     ],
 )
-def test_changed_keys_and_types_start_afresh(before: str, after: str, house: House) -> None:
-    house.write(a=before.encode()).load().feed(b"x")
-    house.write(a=after.encode())
-    house.programs.reload()
-    assert house.values() == {}
-    assert len(house.programs.store.metrics()) == 1
+def test_changed_keys_and_types_start_afresh(before: str, after: str, rig: Rig) -> None:
+    rig.write(a=before.encode()).load().feed(b"x")
+    rig.write(a=after.encode())
+    rig.programs.reload()
+    assert rig.values() == {}
+    assert len(rig.programs.store.metrics()) == 1
 
 
-def test_a_changed_kind_is_no_conflict_with_oneself(house: House) -> None:
-    house.write(a=b"counter m\n/x/ {\n  m = 3\n}\n").load().feed(b"x")
-    house.write(a=b"gauge m\n/x/ {\n  m = 3\n}\n")
-    house.programs.reload()
-    assert house.status("a").error == ""
-    assert [metric.kind for metric in house.programs.store.metrics()] == [_core.GAUGE]
-    assert house.values() == {"a:m": 3}
+def test_a_changed_kind_is_no_conflict_with_oneself(rig: Rig) -> None:
+    rig.write(a=b"counter m\n/x/ {\n  m = 3\n}\n").load().feed(b"x")
+    rig.write(a=b"gauge m\n/x/ {\n  m = 3\n}\n")
+    rig.programs.reload()
+    assert rig.status("a").error == ""
+    assert [metric.kind for metric in rig.programs.store.metrics()] == [_core.GAUGE]
+    assert rig.values() == {"a:m": 3}
 
 
-def test_a_dropped_declaration_goes(house: House) -> None:
-    house.write(a=b"counter m\ncounter n\n/x/ {\n  m++\n  n++\n}\n").load().feed(b"x")
-    house.write(a=b"counter n\n/x/ {\n  n++\n}\n")
-    house.programs.reload()
-    assert house.feed(b"x").values() == {"a:n": 2}
+def test_a_dropped_declaration_goes(rig: Rig) -> None:
+    rig.write(a=b"counter m\ncounter n\n/x/ {\n  m++\n  n++\n}\n").load().feed(b"x")
+    rig.write(a=b"counter n\n/x/ {\n  n++\n}\n")
+    rig.programs.reload()
+    assert rig.feed(b"x").values() == {"a:n": 2}
 
 
-def test_a_broken_program_leaves_the_old_one(house: House) -> None:
-    house.write(a=COUNT, b=COUNT).load().feed(b"x")
-    house.write(a=BAD)
+def test_a_broken_program_leaves_the_old_one(rig: Rig) -> None:
+    rig.write(a=COUNT, b=COUNT).load().feed(b"x")
+    rig.write(a=BAD)
     for errors in (1, 2):
-        assert house.programs.reload() is False
-        assert house.status("a").load_errors == errors
-    assert house.feed(b"x").values() == {"a:lines": 2, "b:lines": 2}
-    assert "not declared" in house.status("a").error
-    house.write(a=COUNT)
-    assert house.programs.reload() is False
-    assert house.status("a").error == ""
+        assert rig.programs.reload() is False
+        assert rig.status("a").load_errors == errors
+    assert rig.feed(b"x").values() == {"a:lines": 2, "b:lines": 2}
+    assert "not declared" in rig.status("a").error
+    rig.write(a=COUNT)
+    assert rig.programs.reload() is False
+    assert rig.status("a").error == ""
 
 
-def test_a_conflict_leaves_the_old_one(house: House) -> None:
-    house.write(a=COUNT, b=COUNT).load().feed(b"x")
-    house.write(b=b"gauge lines\n/$/ {\n  lines = 9\n}\n")
-    house.programs.reload()
-    assert house.feed(b"x").values() == {"a:lines": 2, "b:lines": 2}
-    assert house.status("b").error == "metric lines has different kind Gauge to existing Counter"
+def test_a_conflict_leaves_the_old_one(rig: Rig) -> None:
+    rig.write(a=COUNT, b=COUNT).load().feed(b"x")
+    rig.write(b=b"gauge lines\n/$/ {\n  lines = 9\n}\n")
+    rig.programs.reload()
+    assert rig.feed(b"x").values() == {"a:lines": 2, "b:lines": 2}
+    assert rig.status("b").error == "metric lines has different kind Gauge to existing Counter"
 
 
-def test_added_and_removed_programs(house: House) -> None:
-    house.write(a=COUNT).load().feed(b"x")
-    (house.directory / "a.mtail").unlink()
-    house.write(b=b"gauge lines\n/$/ {\n  lines = 7\n}\n")
-    assert house.programs.reload() is True
-    assert house.feed(b"x").values() == {"b:lines": 7}
-    assert house.status("a").unloads == 1
-    assert not house.status("a").running
-    house.write(a=COUNT)
-    house.programs.reload()
-    assert "different kind" in house.status("a").error
+def test_added_and_removed_programs(rig: Rig) -> None:
+    rig.write(a=COUNT).load().feed(b"x")
+    (rig.directory / "a.mtail").unlink()
+    rig.write(b=b"gauge lines\n/$/ {\n  lines = 7\n}\n")
+    assert rig.programs.reload() is True
+    assert rig.feed(b"x").values() == {"b:lines": 7}
+    assert rig.status("a").unloads == 1
+    assert not rig.status("a").running
+    rig.write(a=COUNT)
+    rig.programs.reload()
+    assert "different kind" in rig.status("a").error
 
 
 def test_a_single_file_that_vanishes_runs_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -567,36 +562,36 @@ def test_a_single_file_that_vanishes_runs_on(tmp_path: Path, caplog: pytest.LogC
     assert any("no such file or directory" in message for message in caplog.messages)
 
 
-def test_a_directory_that_vanishes_runs_on(house: House) -> None:
-    house.write(a=COUNT).load()
-    (house.directory / "a.mtail").unlink()
-    house.directory.rmdir()
-    assert house.programs.reload() is False
-    assert house.feed(b"x").values() == {"a:lines": 1}
+def test_a_directory_that_vanishes_runs_on(rig: Rig) -> None:
+    rig.write(a=COUNT).load()
+    (rig.directory / "a.mtail").unlink()
+    rig.directory.rmdir()
+    assert rig.programs.reload() is False
+    assert rig.feed(b"x").values() == {"a:lines": 1}
 
 
-def test_begin_runs_at_each_load_and_old_values_win(house: House) -> None:
+def test_begin_runs_at_each_load_and_old_values_win(rig: Rig) -> None:
     text = b'gauge g by k\nbegin {\n  g["old"] = 1\n  g["new"] = 1\n}\n/(\\w+)/ {\n  g[$1] = 2\n}\n'
-    house.write(a=text.replace(b'  g["new"] = 1\n', b"")).load()
-    assert house.values() == {"a:g:old": 1}
-    house.feed(b"old")
-    house.programs.reload()
-    assert house.values() == {"a:g:old": 2}
-    house.write(a=text)
-    house.programs.reload()
-    assert house.values() == {"a:g:old": 2, "a:g:new": 1}
+    rig.write(a=text.replace(b'  g["new"] = 1\n', b"")).load()
+    assert rig.values() == {"a:g:old": 1}
+    rig.feed(b"old")
+    rig.programs.reload()
+    assert rig.values() == {"a:g:old": 2}
+    rig.write(a=text)
+    rig.programs.reload()
+    assert rig.values() == {"a:g:old": 2, "a:g:new": 1}
 
 
-def test_the_filter_changes_with_the_program(house: House) -> None:
-    house.write(a=b'log_filter "/one"\n' + COUNT).load()
-    house.feed(b"x", source="/one").feed(b"x", source="/two")
-    assert house.values() == {"a:lines": 1}
-    house.write(a=b'log_filter "/two"\n' + BAD)
-    house.programs.reload()
-    assert house.feed(b"x", source="/two").values() == {"a:lines": 1}
-    house.write(a=b'log_filter "/two"\n' + COUNT)
-    house.programs.reload()
-    assert house.feed(b"x", source="/two").values() == {"a:lines": 2}
+def test_the_filter_changes_with_the_program(rig: Rig) -> None:
+    rig.write(a=b'log_filter "/one"\n' + COUNT).load()
+    rig.feed(b"x", source="/one").feed(b"x", source="/two")
+    assert rig.values() == {"a:lines": 1}
+    rig.write(a=b'log_filter "/two"\n' + BAD)
+    rig.programs.reload()
+    assert rig.feed(b"x", source="/two").values() == {"a:lines": 1}
+    rig.write(a=b'log_filter "/two"\n' + COUNT)
+    rig.programs.reload()
+    assert rig.feed(b"x", source="/two").values() == {"a:lines": 2}
 
 
 # --- run-time errors -----------------------------------------------------------------------------------------
@@ -604,11 +599,11 @@ def test_the_filter_changes_with_the_program(house: House) -> None:
 FAULTY = b"counter n\n/(\\w+)/ {\n  n = int($1)\n}\n"
 
 
-def test_faults_are_logged_and_limited(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    house.write(a=FAULTY).load()
+def test_faults_are_logged_and_limited(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.write(a=FAULTY).load()
     caplog.clear()
-    faults = FaultLog(house.programs, logged=True, limit=3, period=3600)
-    house.feed(b"one", *[b"more"] * 9)
+    faults = FaultLog(rig.programs.engine, logged=True, limit=3, period=3600)
+    rig.feed(b"one", *[b"more"] * 9)
     faults.collect()
     assert len(caplog.messages) == 3
     text = caplog.messages[0]
@@ -618,53 +613,53 @@ def test_faults_are_logged_and_limited(house: House, caplog: pytest.LogCaptureFi
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
     faults.summarise()
     assert caplog.messages[3:] == ["a.mtail: 7 further runtime errors"]
-    assert house.status("a").runtime_errors == 10
-    assert 'was "more"' in house.status("a").last_runtime_error
+    assert rig.programs.engine.program_faults() == {"a.mtail": 10}
+    assert 'was "more"' in str(rig.programs.engine.last_faults()["a.mtail"])
 
 
-def test_a_new_period_logs_again(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    house.write(a=FAULTY).load()
+def test_a_new_period_logs_again(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.write(a=FAULTY).load()
     caplog.clear()
-    faults = FaultLog(house.programs, logged=True, limit=1, period=0)
+    faults = FaultLog(rig.programs.engine, logged=True, limit=1, period=0)
     for _ in range(3):
-        house.feed(b"one", b"two")
+        rig.feed(b"one", b"two")
         faults.collect()
     assert sum("Runtime error" in message for message in caplog.messages) == 3
     assert sum("1 further" in message for message in caplog.messages) == 2
 
 
-def test_silent_faults_are_counted(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    house.write(a=FAULTY).load()
+def test_silent_faults_are_counted(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.write(a=FAULTY).load()
     caplog.clear()
-    faults = FaultLog(house.programs, logged=False, limit=1, period=3600)
-    house.feed(*[b"one"] * 250)
+    faults = FaultLog(rig.programs.engine, logged=False, limit=1, period=3600)
+    rig.feed(*[b"one"] * 250)
     faults.collect()
     faults.summarise()
     assert caplog.messages == []
-    assert house.status("a").runtime_errors == 250
+    assert rig.programs.engine.program_faults() == {"a.mtail": 250}
 
 
 @pytest.mark.parametrize("ran", [False, True], ids=["never ran", "ran before"])
 @pytest.mark.parametrize("other", [False, True], ids=["alone", "beside another"])
-def test_a_broken_program_that_is_deleted_has_failed_no_longer(ran: bool, other: bool, house: House) -> None:
-    house.write(ok=COUNT)
+def test_a_broken_program_that_is_deleted_has_failed_no_longer(ran: bool, other: bool, rig: Rig) -> None:
+    rig.write(ok=COUNT)
     if ran:
-        house.write(a=COUNT)
-    house.load()
-    house.write(a=BAD)
-    house.programs.reload()
-    assert house.status("a").error
-    (house.directory / "a.mtail").unlink()
+        rig.write(a=COUNT)
+    rig.load()
+    rig.write(a=BAD)
+    rig.programs.reload()
+    assert rig.status("a").error
+    (rig.directory / "a.mtail").unlink()
     if not other:
-        (house.directory / "ok.mtail").unlink()
-    house.programs.reload()
-    assert not house.status("a").error
-    assert not house.status("a").running
+        (rig.directory / "ok.mtail").unlink()
+    rig.programs.reload()
+    assert not rig.status("a").error
+    assert not rig.status("a").running
 
 
-def test_nothing_to_load_is_an_error_where_it_has_to_load(house: House) -> None:
+def test_nothing_to_load_is_an_error_where_it_has_to_load(rig: Rig) -> None:
     with pytest.raises(LoadError, match=r"no program in .*: their names end in \.mtail"):
-        house.load()
+        rig.load()
 
 
 @pytest.mark.parametrize(
@@ -696,18 +691,18 @@ def test_a_filter_that_fits_no_log(
 
 @pytest.mark.parametrize("text", [COUNT, BAD], ids=["runs", "fails"])
 def test_what_is_known_of_programs_that_are_gone_is_bounded(
-    house: House, monkeypatch: pytest.MonkeyPatch, text: bytes
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, text: bytes
 ) -> None:
     """Each deployment may have a new name."""
     monkeypatch.setattr(manager, "GONE_KEPT", 2)
-    house.write(stays=COUNT).load()
+    rig.write(stays=COUNT).load()
     for number in range(6):
         name = f"p{number}"
-        house.write(**{name: text}).programs.reload()
-        house.feed(b"x")
-        (house.directory / f"{name}.mtail").unlink()
-    house.programs.reload()
-    house.programs.reload()
-    assert sorted(house.programs.status) == ["p4.mtail", "p5.mtail", "stays.mtail"]
-    assert house.programs.engine.program_lines()["stays.mtail"] == 6
-    assert not {"p0.mtail", "p3.mtail"} & set(house.programs.engine.program_lines())
+        rig.write(**{name: text}).programs.reload()
+        rig.feed(b"x")
+        (rig.directory / f"{name}.mtail").unlink()
+    rig.programs.reload()
+    rig.programs.reload()
+    assert sorted(rig.programs.status) == ["p4.mtail", "p5.mtail", "stays.mtail"]
+    assert rig.programs.engine.program_lines()["stays.mtail"] == 6
+    assert not {"p0.mtail", "p3.mtail"} & set(rig.programs.engine.program_lines())

@@ -13,7 +13,7 @@ from nativemtail._core import Engine, Plan, Store, TimeZone
 from nativemtail.app.commands import group
 from nativemtail.compiler import compile_program, plan
 from nativemtail.programs import zones
-from nativemtail.programs.manager import make_metrics
+from nativemtail.programs.metrics import make_metrics
 from nativemtail.telemetry.explain import explain
 
 COUNT = "counter n\n/{}/ {{\n  n++\n}}\n"

@@ -14,17 +14,12 @@ from typing import Any
 
 import pytest
 
-from nativemtail.telemetry import machine, selfmetrics
+from nativemtail.telemetry import expvar, machine
+from nativemtail.telemetry.build import Build
+from nativemtail.telemetry.counters import EXPORT_COUNTERS, Latency
 from nativemtail.telemetry.machine import CpuUsage, DiskSpace
-from nativemtail.telemetry.selfmetrics import (
-    Build,
-    Latency,
-    MetricSize,
-    Pool,
-    ProgramState,
-    SelfMetrics,
-    SourceState,
-)
+from nativemtail.telemetry.model import MetricSize, Pool, ProgramState, SourceState
+from nativemtail.telemetry.selfmetrics import SelfMetrics
 
 
 class Lines:
@@ -226,7 +221,7 @@ def test_build_labels(own: SelfMetrics) -> None:
 
 def test_variables(own: SelfMetrics) -> None:
     own.exports.add("graphite_export_total", 4)
-    page = own.variables_json()
+    page = expvar.page(own)
     variables = json.loads(page)
     assert list(variables) == sorted(variables)
     assert page.count(b"\n") == len(variables) + 2
@@ -247,7 +242,7 @@ def test_variables(own: SelfMetrics) -> None:
         "exporter_json_errors": 0,
     }
     assert {name: variables[name] for name in expected} == expected
-    assert set(selfmetrics.EXPORT_COUNTERS) | {"cmdline", "memstats"} <= set(variables)
+    assert set(EXPORT_COUNTERS) | {"cmdline", "memstats"} <= set(variables)
 
 
 def test_pushes(own: SelfMetrics) -> None:
@@ -363,7 +358,7 @@ def test_without_proc(own: SelfMetrics, monkeypatch: pytest.MonkeyPatch) -> None
     assert "memory_usage" in found
     assert "process_resident_memory_bytes" not in found
     assert 1 << 20 < machine.resident_memory() < 1 << 40
-    assert json.loads(own.variables_json())["memstats"]["Alloc"] > 1 << 20
+    assert json.loads(expvar.page(own))["memstats"]["Alloc"] > 1 << 20
 
 
 @pytest.mark.parametrize("text", [b"", b"x y z"])
@@ -412,4 +407,4 @@ def test_cpu_usage_of_the_machine(own: SelfMetrics) -> None:
 
 def test_arguments_that_are_not_utf8(own: SelfMetrics, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["nativemtail", "--progs", "/a\udcff"])
-    assert json.loads(own.variables_json())["cmdline"] == ["nativemtail", "--progs", "/a\ufffd"]
+    assert json.loads(expvar.page(own))["cmdline"] == ["nativemtail", "--progs", "/a\ufffd"]

@@ -1,0 +1,46 @@
+"""A compiled program with its metrics, and the errors of one that cannot be loaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nativemtail._core import Metric, Plan
+from nativemtail.compiler.errors import CompileError, internal
+from nativemtail.compiler.program import Program
+
+log = logging.getLogger(__name__)
+
+Compile = Callable[[str, bytes], Program]
+"""Takes name and text, gives the compiled program.  Raises CompileError."""
+
+Build = Callable[[list[tuple[Program, list[Metric]]]], Plan]
+"""Takes the programs and their metrics, one for each declaration."""
+
+
+class LoadError(Exception):
+    """A program, or the place where programs are, cannot be loaded; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A compiled program and its metrics in the order of the declarations; equal ones are one (`dup-shared`)."""
+
+    text: bytes
+    program: Program
+    metrics: list[Metric]
+
+    @property
+    def distinct(self) -> list[Metric]:
+        return list({id(metric): metric for metric in self.metrics}.values())
+
+
+def cannot_compile(name: str, error: Exception) -> str:
+    """What is said of a program that is left out; any error but CompileError and LoadError is a defect of ours."""
+    if isinstance(error, LoadError):
+        return str(error)
+    if not isinstance(error, CompileError):
+        log.debug("what went wrong with %s:", name, exc_info=error)
+        error = internal(name, error)
+    return f"compile failed for {name}:\n{error}"

@@ -1,0 +1,39 @@
+"""Which version this is and what it runs on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+
+from nativemtail import __version__
+
+_PYTHON = ".".join(map(str, sys.version_info[:3]))
+_GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What `mtail_build_info` and the status page say; the keys are mtail's, so `go` stands for the language."""
+
+    version: str = __version__
+    revision: str = ""
+    branch: str = ""
+
+    def labels(self) -> dict[str, str]:
+        machine = os.uname().machine
+        return {
+            "branch": self.branch,
+            "goarch": _GO_ARCHITECTURES.get(machine, machine),
+            "goos": sys.platform,
+            "goversion": f"python{_PYTHON}",
+            "revision": self.revision,
+            "version": self.version,
+        }
+
+    def __str__(self) -> str:
+        revision = f" git revision {self.revision}" if self.revision else ""
+        return (
+            f"nativemtail version {self.version}{revision} python version {_PYTHON}"
+            f" arch {os.uname().machine} os {sys.platform}"
+        )

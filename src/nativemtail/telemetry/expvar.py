@@ -1,0 +1,63 @@
+"""The page `/debug/vars`: mtail's expvar variables, and ours in the same manner."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from nativemtail.telemetry.families import PROGRAM_VARIABLES, label_text, sums
+from nativemtail.telemetry.machine import resident_memory
+from nativemtail.telemetry.model import ProgramState, SourceState
+from nativemtail.telemetry.selfmetrics import SelfMetrics
+
+_SOURCE_VARIABLES = {
+    "log_lines_total": "lines",
+    "log_errors_total": "errors",
+    "log_opens_total": "opens",
+    "log_closes_total": "closes",
+    "file_truncates_total": "truncations",
+    "log_bytes_total": "bytes",
+    "log_lines_cut_total": "cut",
+    "log_nuls_total": "nuls",
+}
+
+
+def variables(own: SelfMetrics) -> dict[str, Any]:
+    """All of mtail's expvar variables, and ours in the same manner."""
+    sources = own.sources.states() if own.sources is not None else ()
+    programs = own.programs.states() if own.programs is not None else ()
+    connections, denied = own.connections()
+    return {
+        "cmdline": [label_text(argument) for argument in sys.argv],
+        "memstats": _memstats(),
+        "lines_total": own.lines.lines_total() if own.lines is not None else 0,
+        "log_count": sum(state.active for state in sources),
+        **{variable: _counts(sources, attribute) for variable, attribute in _SOURCE_VARIABLES.items()},
+        **{variable: _counts(programs, attribute) for variable, attribute in PROGRAM_VARIABLES.items()},
+        **own.exports.counts(),
+        "connection_count": connections,
+        "total_connections_denied": denied,
+        "lines_dropped_total": dict(own.sources.dropped()) if own.sources is not None else {},
+        "limits_hit_total": own.limits(),
+        "messages_dropped_total": own.messages_dropped() if own.messages_dropped is not None else 0,
+        "series_refused_total": own.lines.series_refused() if own.lines is not None else 0,
+    }
+
+
+def page(own: SelfMetrics) -> bytes:
+    """The page `/debug/vars`: keys sorted, a variable a line."""
+    entries = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(variables(own).items()))
+    return ("{\n" + ",\n".join(entries) + "\n}\n").encode()
+
+
+def _counts(states: Sequence[SourceState] | Sequence[ProgramState], attribute: str) -> dict[str, float]:
+    """As expvar maps are: only what was counted at least once has an entry."""
+    return sums((state.name, count) for state in states if (count := getattr(state, attribute)))
+
+
+def _memstats() -> dict[str, int]:
+    """The few of Go's names that have a meaning here."""
+    return {"Alloc": resident_memory(), "NumGC": sum(generation["collections"] for generation in gc.get_stats())}
