@@ -1,4 +1,4 @@
 """Log sources: what can be read, and how its bytes become blocks of whole lines.
 
-Knows neither programs nor exporters: blocks go to whatever `scan` the caller gives.
+Knows neither programs nor exporters: blocks go to whatever sink the caller gives.
 """

@@ -135,7 +135,7 @@ class FileReader:
         """Somebody says that there is something to read; matters while the file is not open."""
         self.last_data = time.monotonic()
         self.last_data_wall = time.time_ns()
-        self._lines = LineReader(self._scan, context.settings.max_line_length, self._tell)
+        self._lines = LineReader(self._to_sources, context.settings.max_line_length, self._tell)
         self._wanted = 0
         self._rewritten = False
         self._copies: deque[_Copy] = deque()
@@ -357,10 +357,10 @@ class FileReader:
         if self.lineage is not None:
             self.lineage.remove(self)
 
-    def _scan(self, block: bytearray, start: int, end: int) -> int:
+    def _to_sources(self, block: bytearray, start: int, end: int) -> int:
         lines = 0
         for source in self.sources:
-            lines = source.scan(block, start, end)
+            lines = source.deliver(block, start, end)
         return lines
 
     def _count(self, count: int) -> None:

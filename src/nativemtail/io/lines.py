@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 from nativemtail.io.content import Content, is_undecided, recognise
 
-Scan = Callable[[bytearray, int, int], int]
-"""Takes block, start and end; gives the number of lines.  The last line may lack its newline."""
+Emit = Callable[[bytearray, int, int], int]
+"""Takes whole lines: block, start and end; gives the number of lines.  The last line may lack its newline."""
 
 ReadInto = Callable[[memoryview], int | None]
 """Fills the memory from its beginning; 0 at the end of input, None when nothing is there now."""
@@ -53,12 +53,12 @@ class LineReader:
     __slots__ = (
         "_content",
         "_decoder",
+        "_emit",
         "_is_plain",
         "_max",
         "_odd",
         "_read_size",
         "_rest",
-        "_scan",
         "_skipping",
         "_start",
         "_taken",
@@ -70,8 +70,8 @@ class LineReader:
         "nuls",
     )
 
-    def __init__(self, scan: Scan, max_line_length: int = MAX_LINE_LENGTH, tell: Tell | None = None) -> None:
-        self._scan = scan
+    def __init__(self, emit: Emit, max_line_length: int = MAX_LINE_LENGTH, tell: Tell | None = None) -> None:
+        self._emit = emit
         self._tell = tell
         self._max = max_line_length
         # No longer than the limit: then only the first line to end in a read can be beyond it.
@@ -148,7 +148,7 @@ class LineReader:
             self._rest += text.lstrip(b"\0")
             self.nuls += len(text) - len(self._rest)
         if self._rest:
-            self.lines += self._scan(self._rest, 0, len(self._rest))
+            self.lines += self._emit(self._rest, 0, len(self._rest))
             self._rest = bytearray()
         self._skipping = False
 
@@ -170,7 +170,7 @@ class LineReader:
         if last:
             start = self._complete(data, start, head, last)
             if start < last:
-                self.lines += self._scan(data, start, last)
+                self.lines += self._emit(data, start, last)
             head = last
         self._keep(data, head, end)
 
@@ -207,7 +207,7 @@ class LineReader:
             self._skipping = True
 
     def _cut(self, line: bytearray) -> None:
-        self.lines += self._scan(line, 0, self._max)
+        self.lines += self._emit(line, 0, self._max)
         self.cut_lines += 1
 
     # What is no plain text, or may turn out so

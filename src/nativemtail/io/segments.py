@@ -63,7 +63,7 @@ class _Segment:
         self._skip = skip
         self._raw = plainfile.open_file(path)
         self.decoder = GrowingZstdDecoder(self._raw)
-        self.lines = LineReader(self._scan, max_line_length)
+        self.lines = LineReader(self._unless_old, max_line_length)
 
     @property
     def is_skipping(self) -> bool:
@@ -75,10 +75,10 @@ class _Segment:
     def close(self) -> None:
         self._raw.close()
 
-    def _scan(self, block: bytearray, start: int, end: int) -> int:
+    def _unless_old(self, block: bytearray, start: int, end: int) -> int:
         if self.is_skipping:
             return 0
-        return self._source.scan(block, start, end)
+        return self._source.deliver(block, start, end)
 
 
 class SegmentDirectory:

@@ -174,13 +174,14 @@ class Source:
         self.holders = 0
         self._told: set[Content] = set()
 
-    def scan(self, block: bytearray, start: int, end: int) -> int:
+    def deliver(self, block: bytearray, start: int, end: int) -> int:
+        """Give whole lines to the sink; how many."""
         lines = self._context.sink.scan(self.number, block, start, end)
         self._context.counters.log_lines_total[self.name] += lines
         return lines
 
     def line_reader(self) -> LineReader:
-        return LineReader(self.scan, self._context.settings.max_line_length, self.tell)
+        return LineReader(self.deliver, self._context.settings.max_line_length, self.tell)
 
     def failed(self, text: str) -> None:
         """Something could not be read."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,22 @@ def test_rest_is_read_at_the_stop(fifo: Path) -> None:
         rig.tailer.stop()
         rig.wait(lambda: rig.ended)
     assert rig.lines == [b"1", b"2", b"3"]
+
+
+def test_a_pipe_that_cannot_be_read_is_followed_on(fifo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readv = os.readv
+    problems = [OSError(errno.EIO, "Input/output error")]
+
+    def fail_once(fd: int, buffers: Sequence[memoryview]) -> int:
+        if problems:
+            raise problems.pop()
+        return readv(fd, buffers)
+
+    with Rig(fifo, settings=QUICK) as rig:
+        monkeypatch.setattr(os, "readv", fail_once)
+        send(fifo, b"one\n")
+        rig.expect([b"one"])
+        assert rig.tailer.counters.log_errors_total[str(fifo)] == 1
 
 
 @pytest.fixture
