@@ -90,7 +90,7 @@ def hostile() -> dict[str, float]:
 
 def patterns_of_the_tests() -> list[tuple[str, bytes, bytes]]:
     """Pattern, what a hostile line repeats, and how it ends."""
-    found = runpy.run_path(str(TESTS / "test_hostile.py"))["PUMPED"]
+    found = runpy.run_path(str(TESTS / "system" / "test_hostile.py"))["PUMPED"]
     assert isinstance(found, list)
     return found
 

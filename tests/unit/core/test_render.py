@@ -446,19 +446,7 @@ def test_openmetrics_names_that_clash() -> None:
 # --- JSON (spec metrics-export.md §2) ---------------------------------------------------------------------------
 
 
-def test_json_layout() -> None:
-    metrics = [
-        Metric("b", "p.mtail", GAUGE, INT, ("x", "y"), "p.mtail:1:7", limit=-3),
-        Metric("a-h", "p.mtail", HISTOGRAM, BUCKETS, (), "p.mtail:2:11", (0, 1, 1e6)),
-        Metric("b", "q", COUNTER, FLOAT),
-        Metric("t", "q", TEXT, STRING, ("k",)),
-        Metric("hidden", "q", COUNTER, INT, hidden=True),
-    ]
-    _core._store_add(metrics[0], ("1", "2"), 5, 17)
-    _core._store_add(metrics[0], ("0", "2"), -5, 18)
-    _core._store_expire(metrics[0], ("0", "2"), 3600)
-    _core._store_set(metrics[1], (), 3.0, 19)
-    array = """[
+JSON_ARRAY = """[
   {
     "Name": "b",
     "Program": "p.mtail",
@@ -553,12 +541,26 @@ def test_json_layout() -> None:
     ]
   }
 ]"""
+
+
+def test_json_layout() -> None:
+    metrics = [
+        Metric("b", "p.mtail", GAUGE, INT, ("x", "y"), "p.mtail:1:7", limit=-3),
+        Metric("a-h", "p.mtail", HISTOGRAM, BUCKETS, (), "p.mtail:2:11", (0, 1, 1e6)),
+        Metric("b", "q", COUNTER, FLOAT),
+        Metric("t", "q", TEXT, STRING, ("k",)),
+        Metric("hidden", "q", COUNTER, INT, hidden=True),
+    ]
+    _core._store_add(metrics[0], ("1", "2"), 5, 17)
+    _core._store_add(metrics[0], ("0", "2"), -5, 18)
+    _core._store_expire(metrics[0], ("0", "2"), 3600)
+    _core._store_set(metrics[1], (), 3.0, 19)
     snapshot = stored(*metrics).snapshot()
-    assert snapshot.json(False).decode() == array
+    assert snapshot.json(False).decode() == JSON_ARRAY
     grouped = json.loads(snapshot.json(True))
     assert list(grouped) == ["a-h", "b", "t"]
     assert [metric for family in grouped.values() for metric in family] == sorted(
-        json.loads(array), key=lambda metric: metric["Name"]
+        json.loads(JSON_ARRAY), key=lambda metric: metric["Name"]
     )
     assert snapshot.json(True).startswith(b'{\n  "a-h": [\n    {\n      "Name": "a-h",\n')
     assert snapshot.json(True).endswith(b'        "k"\n      ]\n    }\n  ]\n}')
