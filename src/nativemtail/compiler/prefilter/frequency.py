@@ -1,6 +1,18 @@
-"""How often bytes, texts and words occur in log lines, for those who choose what to look for."""
+"""How often bytes, texts and words occur in log lines, to choose what the prefilter looks for.
+
+The figures are rounded estimates, made by hand from the formats that programs are written for: access logs of web
+servers, traditional syslog, application logs with levels.  They need not be exact.  They decide which part of a pattern
+is looked for, never what matches, and the engine goes without a prefilter while too many lines pass it.
+
+They were held against the sixteen samples of LogHub (github.com/logpai/loghub), two thousand lines each, all of the
+same weight.  Of the 67 characters that make up a thousandth of the text or more there, 62 are within a factor of two of
+the figures here, which are 97 % of the text; `/` is four times rarer there.  `: ` is on 64 % of the lines (60 % here),
+` INFO ` on 29 (30), `error` on 6 (6), `sshd[` on 6 (5).  LogHub has no access logs, and so few of what they consist of.
+"""
 
 from __future__ import annotations
+
+import re
 
 LINE = 100
 """Bytes of a typical line."""
@@ -21,7 +33,7 @@ FREQUENT = {
     b" DEBUG ": 0.15, b"000": 0.4, b" WARN ": 0.05, b" ERROR ": 0.05, b"error": 0.06, b"warning": 0.04,
     b"failed": 0.04, b"2020": 0.4, b"localhost": 0.1, b".com": 0.2, b"ation": 0.2, b"the ": 0.2, b"ing ": 0.3,
     b" for ": 0.2, b" from ": 0.2, b" to ": 0.3, b" user": 0.1, b"client": 0.1, b"server": 0.1, b"request": 0.1,
-    b"connect": 0.1, b"kernel: ": 0.05, b"systemd[1]: ": 0.05, b"sshd[": 0.05, b" CRON[": 0.05, b"]: ": 0.5, b" (": 0.3,
+    b"connect": 0.1, b"kernel: ": 0.05, b"systemd[1]: ": 0.05, b"]: ": 0.5, b" (": 0.3,
     b") ": 0.2, b", ": 0.3, b"id=": 0.1, b"=": 0.4, b'"': 0.4, b"/": 0.6,
 }  # fmt: skip
 """Texts, and the fraction of lines that has them."""
@@ -56,8 +68,19 @@ def _parts(texts: dict[bytes, float]) -> dict[bytes, float]:
     return found
 
 
-PARTS = _parts(FREQUENT)
-PARTS_LOWER = _parts({text.lower(): fraction for text, fraction in sorted(FREQUENT.items(), key=lambda item: item[1])})
+_PARTS = _parts(FREQUENT)
+_PARTS_LOWER = _parts({text.lower(): fraction for text, fraction in sorted(FREQUENT.items(), key=lambda item: item[1])})
+
+TAG = re.compile(rb" ?[A-Za-z][\w./-]*\[")
+"""The name of a service as syslog writes it in front of a process id, or the end of such a name."""
+TAGGED = 0.05
+"""The fraction of lines that a service is expected to write in a log for which there is a program about it."""
+
+
+def known_frequency(text: bytes, caseless: bool) -> float:
+    """The fraction of lines that have the text, if it is part of one that is known to be frequent; else 0."""
+    found = (_PARTS_LOWER if caseless else _PARTS).get(text, 0.0)
+    return max(found, TAGGED) if TAG.fullmatch(text) else found
 
 
 def _byte_frequency(byte: int) -> float:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
-from nativemtail.compiler.prefilter.frequency import BYTE_FREQUENCY, LINE, PARTS, PARTS_LOWER, RAREST
+from nativemtail.compiler.prefilter.frequency import BYTE_FREQUENCY, LINE, RAREST, known_frequency
 from nativemtail.compiler.regex import tree, ucd
 from nativemtail.compiler.regex.ucd import Ranges
 
@@ -442,7 +442,7 @@ def _frequency_beside(string: _String, literals: list[tuple[int, int, float]]) -
     likely = 0.0
     for start, end, _ in literals:
         literal = _literal(string[start:end], 1.0)
-        expected = _known_frequency(literal.text, literal.caseless)
+        expected = known_frequency(literal.text, literal.caseless)
         for choices in string[:start] + string[end:]:
             expected *= 1.0 if choices & _OPTIONAL else min(1.0, 5 * _mass(choices))
         likely = max(likely, expected)
@@ -453,8 +453,4 @@ def _frequency_beside(string: _String, literals: list[tuple[int, int, float]]) -
 def literal_frequency(text: bytes, caseless: bool) -> float:
     """The expected fraction of lines that have the text."""
     expected = _frequency(tuple(1 << byte for byte in text)) * (1.5 if caseless else 1.0)
-    return min(max(expected, _known_frequency(text, caseless)), 1.0)
-
-
-def _known_frequency(text: bytes, caseless: bool) -> float:
-    return (PARTS_LOWER if caseless else PARTS).get(text, 0.0)
+    return min(max(expected, known_frequency(text, caseless)), 1.0)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 
-from nativemtail.compiler.prefilter.frequency import BYTE_FREQUENCY, FREQUENT, LINE, WORDS
+from nativemtail.compiler.prefilter.frequency import BYTE_FREQUENCY, FREQUENT, LINE, TAG, TAGGED, WORDS
 from nativemtail.compiler.prefilter.literals import literal_frequency
 from nativemtail.compiler.tables import LiteralSpec, Teddy, Window
 
@@ -181,7 +181,8 @@ def _frequency(text: bytes, end: int, tested: int, caseless: bool) -> float:
 def _expected(text: bytes, caseless: bool) -> float:
     """The fraction of lines that have the text; what is frequent makes its usual neighbours so."""
     likely = 0.0
-    for known, fraction in FREQUENT.items():
+    tag = TAG.search(text)
+    for known, fraction in ((tag[0], TAGGED), *FREQUENT.items()) if tag else FREQUENT.items():
         if known in text:
             rest = text.replace(known, b"", 1)
             likely = max(likely, fraction * prod(min(1.0, 5 * BYTE_FREQUENCY[byte]) for byte in rest))
