@@ -296,7 +296,7 @@ class Daemon:
             self.server.reload_tls()
         except TLSError as error:
             log.error("%s; the certificate in use stays", error)
-        self.reloader.request()
+        self.reloader.request(asked=True)
 
     # --- finish ----------------------------------------------------------------------------------------------
 

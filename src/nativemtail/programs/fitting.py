@@ -20,12 +20,15 @@ class Fitting:
         self.programs = programs
         self.refused: dict[str, str] = {}
         """Why others cannot."""
+        self.hopeless: set[str] = set()
+        """Those of them that cannot be planned alone either."""
         self._build = build
 
     def add(self, fresh: dict[str, Loaded], error: Exception) -> None:
         """`error`: what came of all of them at once."""
         if isinstance(error, CompileError) and error.program in fresh:
             self.refused[error.program] = cannot_compile(error.program, error)
+            self.hopeless.add(error.program)
             self._try({name: loaded for name, loaded in fresh.items() if name != error.program})
         elif len(fresh) == 1:
             self._refuse(*fresh.popitem(), error)
@@ -59,4 +62,6 @@ class Fitting:
         reason = cannot_compile(name, error)
         if self.programs and self._plans({name: loaded}) is None:
             reason += f"\n{name}: it is left out, as it cannot run beside the programs that are loaded"
+        elif isinstance(error, CompileError):
+            self.hopeless.add(name)
         self.refused[name] = reason

@@ -44,3 +44,14 @@ def cannot_compile(name: str, error: Exception) -> str:
         log.debug("what went wrong with %s:", name, exc_info=error)
         error = internal(name, error)
     return f"compile failed for {name}:\n{error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a program was left out."""
+
+    text: bytes | None
+    """None: it could not be read."""
+    message: str
+    hopeless: bool = False
+    """Whether that text can never run, whatever else is there: it is not compiled again."""

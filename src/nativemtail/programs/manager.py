@@ -7,12 +7,12 @@ the begin blocks.  `commit` carries the data over and swaps; whoever scans must 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nativemtail._core import Engine, Metric, Plan, Store, TimeZone
+from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.program import Program
 from nativemtail.gotext import reason
 from nativemtail.options import Options
@@ -20,7 +20,7 @@ from nativemtail.programs import zones
 from nativemtail.programs.builder import Builder
 from nativemtail.programs.directory import cannot_list, list_programs, read_program
 from nativemtail.programs.fitting import Fitting, in_load_order
-from nativemtail.programs.loaded import Build, Compile, Loaded, LoadError, cannot_compile
+from nativemtail.programs.loaded import Build, Compile, Failure, Loaded, LoadError, cannot_compile
 from nativemtail.programs.metrics import Exporters, check_kinds, identified, make_metrics
 from nativemtail.programs.unexported import LeftOut
 from nativemtail.telemetry.model import ProgramState
@@ -69,6 +69,8 @@ class Programs:
         self._about_to_run = about_to_run
         self._running: dict[str, Loaded] = {}
         self._planned = False
+        self._failures: dict[str, Failure] = {}
+        self._asked = True
 
     @property
     def names(self) -> list[str]:
@@ -101,22 +103,25 @@ class Programs:
         if change:
             self.commit(change)
 
-    def reload(self) -> bool:
+    def reload(self, *, asked: bool = True) -> bool:
         """Load what has changed; whether anything did.  To be called between two blocks; failures are logged."""
-        change = self.prepare()
+        change = self.prepare(asked=asked)
         if change:
             self.commit(change)
         return change is not None
 
-    def prepare(self, *, strict: bool = False) -> Change | None:
+    def prepare(self, *, strict: bool = False, asked: bool = True) -> Change | None:
         """Compile what is new or changed; None when the running plan stays as it is.
+
+        `asked`: by a person, who is told again of what is still wrong (spec runtime.md §6.3).
 
         The state that others see does not change, but for `status`.  Raises LoadError if `strict`.
         """
+        self._asked = asked
         try:
             files = list_programs(self.path)
         except OSError as error:
-            self._fail(os.path.basename(self.path), cannot_list(self.path, error), strict, counted=False)
+            self._say(cannot_list(self.path, error), strict)
             files, keep = [], set(self._running)
         else:
             keep = {name for name, _ in files}
@@ -156,6 +161,7 @@ class Programs:
         surplus = gone[: max(0, len(gone) - GONE_KEPT)]
         for name in surplus:
             del self.status[name]
+            self._failures.pop(name, None)
         self.engine.forget_programs(surplus)
 
     def _without_unbuildable(
@@ -166,7 +172,7 @@ class Programs:
         fitting = Fitting({name: loaded for name, loaded in base.items() if loaded}, self._build)
         fitting.add({name: wanted[name] for name in fresh}, error)
         for name, message in fitting.refused.items():
-            self._fail(name, message, strict)
+            self._fail(name, Failure(wanted[name].text, message, name in fitting.hopeless), strict)
         fresh = [name for name in fresh if name not in fitting.refused]
         if self._planned and not fresh and len(fitting.programs) == len(self._running):
             return None
@@ -180,21 +186,25 @@ class Programs:
             text = read_program(path)
         except OSError as error:
             message = f'Failed to read program "{path}": open {path}: {reason(error)}'
-            self._fail(name, message, strict)
+            self._fail(name, Failure(None, message), strict)
             return None
         except Exception as error:
-            self._fail(name, cannot_compile(name, error), strict)
+            self._fail(name, Failure(None, cannot_compile(name, error)), strict)
             return None
         running = self._running.get(name)
         if running and running.text == text:
             status.error = ""
+            return None
+        failure = self._failures.get(name)
+        if failure and failure.hopeless and failure.text == text:
+            self._fail(name, failure, strict)
             return None
         try:
             program = self._compile(name, text)
             loaded = Loaded(text, program, make_metrics(name, program.metrics))
             check_kinds(loaded, exporters.sharing(name, loaded))
         except Exception as error:
-            self._fail(name, cannot_compile(name, error), strict)
+            self._fail(name, Failure(text, cannot_compile(name, error), isinstance(error, CompileError)), strict)
             return None
         for note in program.notes:
             log.info("%s", note)
@@ -213,14 +223,22 @@ class Programs:
         found = {name: self._filter_doubts(loaded.program) for name, loaded in self._running.copy().items()}
         return {name: "; ".join(texts) for name, texts in found.items() if texts}
 
-    def _fail(self, name: str, message: str, strict: bool, counted: bool = True) -> None:
-        if counted:
-            status = self.status[name]
-            status.error = message
-            status.load_errors += 1
+    def _fail(self, name: str, failure: Failure, strict: bool) -> None:
+        """Count and log a failure; one that is known already only if somebody has asked."""
+        status = self.status[name]
+        known = bool(status.error) and self._failures.get(name) == failure
+        self._failures[name] = failure
+        if known and not self._asked and not strict:
+            return
+        status.error = failure.message
+        status.load_errors += 1
+        self._say(failure.message, strict, name)
+
+    @staticmethod
+    def _say(message: str, strict: bool, name: str = "") -> None:
         if strict:
             raise LoadError(message)
-        log.error("%s", message)
+        log.error("%s", message if name in message else f"{name}: {message}")
 
     def _change(self, wanted: dict[str, Loaded], fresh: list[str]) -> Change:
         wanted = in_load_order(wanted)

@@ -165,14 +165,19 @@ class Reloader:
         self._latency = latency
         self._loaded = loaded
         self._requested = threading.Event()
+        self._asked = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def request(self) -> None:
-        """Look for changes; soon, in the other thread.  Requests during a load make one more."""
+    def request(self, *, asked: bool = False) -> None:
+        """Look for changes; soon, in the other thread.  Requests during a load make one more.
+
+        `asked`: by a person, who is told again of programs that are still wrong.
+        """
+        self._asked = self._asked or asked
         self._requested.set()
 
     def stop(self, patience: float = 2.0) -> bool:
@@ -185,7 +190,8 @@ class Reloader:
     def load(self) -> None:
         """Load what is new or changed, in the caller's thread.  Programs that fail are logged and left out."""
         begin = time.perf_counter()
-        change = self._programs.prepare()
+        asked, self._asked = self._asked, False
+        change = self._programs.prepare(asked=asked)
         if change is None or self._stopping:
             return
         self._programs.commit(change)

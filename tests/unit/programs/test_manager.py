@@ -500,6 +500,69 @@ def test_changed_keys_and_types_start_afresh(before: str, after: str, rig: Rig) 
     assert len(rig.programs.store.metrics()) == 1
 
 
+BROKEN = {
+    "syntax": b"counter lines\n/$/ {\n",
+    "undeclared": BAD,
+    "pattern": b"counter lines\n/(/ {\n  lines++\n}\n",
+    "kind": b"gauge lines\n/$/ {\n  lines = 1\n}\n",
+    "a file of 17 MiB": bytes(17 << 20),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_is_still_broken_is_said_again_only_to_who_asks(
+    kind: str, rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    real = rig.programs._compile
+
+    def compile(name: str, text: bytes) -> Any:
+        compiled.append(name)
+        return real(name, text)
+
+    monkeypatch.setattr(rig.programs, "_compile", compile)
+    rig.write(a=COUNT).load()
+    rig.write(b=BROKEN[kind])
+    for number in range(5):
+        rig.write(c=COUNT + b"# %d\n" % number).programs.reload(asked=False)
+        assert "c.mtail" in rig.programs.names
+    assert rig.status("b").load_errors == 1
+    assert [record.levelname for record in caplog.records if "b.mtail" in record.message] == ["ERROR"]
+    assert rig.status("b").error
+    if kind != "kind":  # which depends on the others
+        assert compiled.count("b.mtail") <= 1
+    rig.programs.reload()
+    assert rig.status("b").load_errors == 2
+    rig.write(b=BROKEN[kind] + b"#\n" if len(BROKEN[kind]) < MAX_SIZE else bytes(18 << 20))
+    rig.programs.reload(asked=False)
+    assert rig.status("b").load_errors == (3 if len(BROKEN[kind]) < MAX_SIZE else 2)  # unread, it is the same
+    rig.write(b=COUNT).programs.reload(asked=False)
+    assert rig.status("b").error == ""
+    before = rig.status("b").load_errors
+    rig.write(b=BROKEN[kind]).programs.reload(asked=False)
+    assert rig.status("b").load_errors == before + 1
+    assert rig.status("b").running
+
+
+def test_a_plan_that_takes_too_long_is_not_tried_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    build = rig.programs._build
+
+    def refusing(programs: list[tuple[Any, list[_core.Metric]]]) -> _core.Plan:
+        if any(program.name == "b.mtail" for program, _ in programs):
+            tried.append(1)
+            raise CompileError("b.mtail", [(None, "The patterns of this program take too much")])
+        return build(programs)
+
+    monkeypatch.setattr(rig.programs, "_build", refusing)
+    rig.write(a=COUNT, b=COUNT).programs.load(strict=False)
+    for number in range(3):
+        rig.write(c=COUNT + b"# %d\n" % number).programs.reload(asked=False)
+    assert len(tried) == 1
+    assert rig.status("b").load_errors == 1
+    assert rig.programs.names == ["a.mtail", "c.mtail"]
+
+
 def test_a_changed_kind_is_no_conflict_with_oneself(rig: Rig) -> None:
     rig.write(a=b"counter m\n/x/ {\n  m = 3\n}\n").load().feed(b"x")
     rig.write(a=b"gauge m\n/x/ {\n  m = 3\n}\n")
