@@ -6,11 +6,12 @@ import os
 import subprocess
 from pathlib import Path
 
-from systems import CONFIGURATIONS, PROJECT
+from paths import ROOT
+from systems import CONFIGURATIONS
 
 
 def test_all_are_used_and_documented() -> None:
-    page = (PROJECT / "docs/interop.md").read_text()
+    page = (ROOT / "docs/interop.md").read_text()
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     names = [str(path.relative_to(CONFIGURATIONS)) for path in CONFIGURATIONS.rglob("*") if path.is_file()]
     assert names
@@ -21,7 +22,7 @@ def test_all_are_used_and_documented() -> None:
 
 def test_the_packages_do_not_depend_on_what_is_installed(tmp_path: Path) -> None:
     """A machine where all of them are installed needs the same ones unpacked."""
-    tool = str(PROJECT / "tools" / "unpacked-packages")
+    tool = str(ROOT / "tools" / "unpacked-packages")
     status, config = tmp_path / "status", tmp_path / "apt.conf"
     listed = subprocess.run([tool, "--list"], check=True, capture_output=True, text=True).stdout
     assert {"python3-whisper", "graphite-carbon", "collectd-core", "varnish"} <= set(listed.split())

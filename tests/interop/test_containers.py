@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from daemons import Place, append
-from systems import CONFIGURATIONS, PROJECT
+from paths import ROOT
+from systems import CONFIGURATIONS
 
 IDENTITY = "0123456789abcdef" * 4
 
@@ -39,7 +40,7 @@ class Node:
 @pytest.fixture
 def node(place: Place) -> Node:
     for name in ("cri", "docker"):
-        (place.progs / f"{name}.mtail").write_text((PROJECT / f"examples/{name}.mtail").read_text())
+        (place.progs / f"{name}.mtail").write_text((ROOT / f"examples/{name}.mtail").read_text())
     return Node(place.root)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import zstandard
 from daemons import Place
-from systems import CONFIGURATIONS, PROJECT
+from paths import ROOT
+from systems import CONFIGURATIONS
 
-RECORDS = (PROJECT / "examples/logs/kumomta.log").read_bytes().splitlines(keepends=True)
+RECORDS = (ROOT / "examples/logs/kumomta.log").read_bytes().splitlines(keepends=True)
 
 
 CONFIGURATION = (CONFIGURATIONS / "kumomta/logs.lua").read_text()
@@ -20,7 +21,7 @@ CONFIGURATION = (CONFIGURATIONS / "kumomta/logs.lua").read_text()
 @pytest.fixture
 def kumomta(place: Place) -> Place:
     (place.progs / "count.mtail").unlink()
-    (place.progs / "kumomta.mtail").write_text((PROJECT / "examples/kumomta.mtail").read_text())
+    (place.progs / "kumomta.mtail").write_text((ROOT / "examples/kumomta.mtail").read_text())
     return place
 
 
@@ -46,7 +47,7 @@ def test_records_are_counted_while_they_are_flushed(kumomta: Place) -> None:
     segment(directory / "20260302-080200.000000", RECORDS[:1])
     daemon.wait_for("kumomta_records_total{type=Reception}", 3)
     found = daemon.metrics()
-    expected = (PROJECT / "examples/expected/kumomta.prom").read_text()
+    expected = (ROOT / "examples/expected/kumomta.prom").read_text()
     assert 'kumomta_records_total{prog="kumomta.mtail",type="Delivery"} 2\n' in expected
     assert found["kumomta_records_total{type=Delivery}"] == 2
     assert found["kumomta_responses_total{code=421,type=TransientFailure}"] == 1
@@ -59,7 +60,7 @@ def test_the_configuration_is_for_the_documented_flags() -> None:
     """The directory is one for both."""
     found = re.search(r"^ +log_dir = '(.*)'", CONFIGURATION, re.MULTILINE)
     assert found
-    page = (PROJECT / "docs/interop.md").read_text()
+    page = (ROOT / "docs/interop.md").read_text()
     for text in (CONFIGURATION, page):
         assert f"--logs zstd://{found[1]}" in text
 
@@ -93,4 +94,4 @@ def test_one_shot_reads_all_segments(kumomta: Place) -> None:
         flags = ["--one_shot", "--one_shot_format=prometheus", "--progs", str(kumomta.progs / "kumomta.mtail")]
         shot = kumomta.launch(*flags, "--logs", f"zstd://{directory}", stdout=out)
         assert shot.process.wait(20) == 0, shot.log
-    assert output.read_text() == (PROJECT / "examples/expected/kumomta.prom").read_text()
+    assert output.read_text() == (ROOT / "examples/expected/kumomta.prom").read_text()

@@ -8,12 +8,12 @@ import subprocess
 
 import pytest
 from daemons import PEER, Daemon, Place, append, wait_until
+from paths import ROOT
 from prometheus_client.parser import text_string_to_metric_families
-from systems import PROJECT
 
 from nativemtail.options import FLAGS
 
-PAGE = (PROJECT / "docs/migrating.md").read_text()
+PAGE = (ROOT / "docs/migrating.md").read_text()
 FAULTY = 'counter n\n/$/ {\n  n = 1 / strtol("0", 10)\n}\n'
 
 

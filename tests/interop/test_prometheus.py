@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from daemons import Place, append, free_port, wait_until
-from systems import PROJECT, START, Systems
+from paths import ROOT
+from systems import START, Systems
 
 
 def certificates(home: Path) -> dict[str, Path]:
@@ -130,7 +131,7 @@ def test_promtool_finds_nothing(place: Place, systems: Systems) -> None:
     daemon = place.start("--memory_limit", "1000000000", "--max_line_length", "1024", "--statsd_hostport", "[::1]:9")
     append(place.logs / "a.log", b"a 1\n" + b"x" * 2000 + b"\n")
     daemon.wait_for("mtail_lines_total", 2)
-    section = (PROJECT / "docs/metrics.md").read_text().partition("\n## Self-metrics\n")[2].partition("\n## ")[0]
+    section = (ROOT / "docs/metrics.md").read_text().partition("\n## Self-metrics\n")[2].partition("\n## ")[0]
     ours = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE))))
     assert len(ours) > 25
     ours.remove("mtail_log_errors_total")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from daemons import Place, wait_until
-from systems import PROJECT, Systems
+from paths import ROOT
+from systems import Systems
 
-RULES = PROJECT / "packaging" / "prometheus" / "rules.yml"
+RULES = ROOT / "packaging" / "prometheus" / "rules.yml"
 TESTS = RULES.with_name("rules_test.yml")
 
 
@@ -25,7 +26,7 @@ def test_every_rule_is_tested_both_ways() -> None:
 
 
 def test_the_documentation_shows_them() -> None:
-    text = (PROJECT / "docs" / "metrics.md").read_text()
+    text = (ROOT / "docs" / "metrics.md").read_text()
     assert f"```text\n{RULES.read_text()}```\n" in text
 
 

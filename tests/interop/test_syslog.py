@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from daemons import Daemon, Place, free_port, wait_until
-from systems import CONFIGURATIONS, PROJECT, START, Systems
+from paths import ROOT
+from systems import CONFIGURATIONS, START, Systems
 
 PROGRAM = r"""counter syslog_total by source, host, app
 getfilename() =~ /(?P<source>[\w.:-]+)$/ {
@@ -104,7 +105,7 @@ def test_syslog_ng(syslog: Place, systems: Systems) -> None:
 def commands() -> list[str]:
     """How journalctl and nativemtail are put together: in the unit, and on the page."""
     unit = (CONFIGURATIONS / "systemd/nativemtail-journal.service").read_text()
-    page = (PROJECT / "docs/interop.md").read_text()
+    page = (ROOT / "docs/interop.md").read_text()
     found = re.findall(r"^ExecStart=/bin/sh -c '(.*)'$", unit, re.MULTILINE)
     return found + re.findall(r"^ +(journalctl .*)$", page, re.MULTILINE)
 
