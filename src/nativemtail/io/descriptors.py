@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from nativemtail.io.follow import Identity, identity
+from nativemtail.io.position import Identity, identity
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})

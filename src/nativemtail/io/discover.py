@@ -18,9 +18,10 @@ from itertools import islice
 from typing import Any
 
 from nativemtail.io import doubts, watch
+from nativemtail.io.archive import ArchiveReader, Stage, is_archive
 from nativemtail.io.content import START, recognise
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, Renames, open_as, stands_for
-from nativemtail.io.follow import FileReader, Identity, Position, identity, is_stale
+from nativemtail.io.follow import FileReader, is_stale
 from nativemtail.io.generations import Made, birth, is_generation, newer
 from nativemtail.io.lineage import LATER
 from nativemtail.io.links import places
@@ -28,6 +29,7 @@ from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.pathtree import PathTree
 from nativemtail.io.patterns import Glob
 from nativemtail.io.pipe import FifoReader
+from nativemtail.io.position import Counted, Identity, Position, identity
 from nativemtail.io.replaced import Doubt, goes_on, take_over
 from nativemtail.io.sources import Context, Source
 from nativemtail.io.succession import Succession
@@ -48,6 +50,8 @@ _RETRY_LIMIT = 4.0
 _MAX_MOVES = 1024
 _MAX_UNPROVEN = 32
 _PAST = 8
+_MAX_COMPARED = 1024
+_ARCHIVES = 16
 _SURE = 4096
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG})
 
@@ -62,7 +66,7 @@ class LogPath:
     def __init__(self, path: str, source: Source) -> None:
         self.path = path
         self.source = source
-        self.reader: Followed | FifoReader | None = None
+        self.reader: Followed | ArchiveReader | FifoReader | None = None
 
 
 class Followed(FileReader):
@@ -108,7 +112,7 @@ class Followed(FileReader):
     """Its size when it was compared with what it may be a copy of."""
     doubt: Doubt | None
     """It may be the same log as the one before; nothing is read until that is known."""
-    claim: Callable[[int], bool]
+    claim: Callable[[Followed, int], bool]
     catch_up: Callable[[], object]
     on_lost: Callable[[Followed], None]
     on_rewritten: Callable[[Followed], None]
@@ -200,7 +204,7 @@ class Followed(FileReader):
         return self.lingers is None
 
     def _claim(self, fd: int) -> bool:
-        return self.claim(fd)
+        return self.claim(self, fd)
 
 
 class _Pattern:
@@ -251,7 +255,9 @@ class Discovery:
         self._patterns = [_Pattern(glob) for glob in globs]
         self._paths: dict[str, LogPath] = {}
         self._tree = PathTree()
-        self._readers: dict[Identity, Followed | FifoReader] = {}
+        self._readers: dict[Identity, Followed | ArchiveReader | FifoReader] = {}
+        self._archives: dict[ArchiveReader, list[LogPath]] = {}
+        self._unread: dict[ArchiveReader, None] = {}
         self._lingering: dict[Followed, None] = {}
         self._settling: dict[Followed, float] = {}
         self._doubtful: dict[Followed, None] = {}
@@ -262,6 +268,7 @@ class Discovery:
         self._retrying: set[str] = set()
         self._at_start: dict[str, tuple[Identity, int]] = {}
         self._left: dict[Identity, Position] = {}
+        self._plain: dict[Identity, None] = {}
         self._past: dict[str, deque[Position]] = {}
         self._looking: set[str] = set()
         self._is_sweeping = False
@@ -353,10 +360,10 @@ class Discovery:
     def give_up(self) -> Iterator[tuple[str, int]]:
         """Leave what `drain` did not come to: names of logs, and how many bytes of them."""
         for reader in list(self._readers.values()):
-            if isinstance(reader, FifoReader):
-                yield from reader.give_up()
-            else:
+            if isinstance(reader, Followed):
                 yield reader.sources[0].name if reader.sources else reader.path, reader.give_up()
+            else:
+                yield from reader.give_up()
 
     def close(self) -> None:
         for path in list(self._paths.values()):
@@ -364,6 +371,8 @@ class Discovery:
         for reader in list(self._readers.values()):
             if isinstance(reader, Followed):
                 self._close(reader)
+            elif isinstance(reader, ArchiveReader):
+                self._close_archive(reader)
             else:
                 reader.close()
         for path in self._paths.values():
@@ -405,6 +414,8 @@ class Discovery:
             self._bind(path, info)
         elif isinstance(known.reader, Followed):
             self._check(known.reader, path, info)
+        elif isinstance(known.reader, ArchiveReader):
+            self._check_archive(known.reader, path, info)
 
     def _check(self, reader: Followed, path: str, info: os.stat_result) -> None:
         """The same file as before: is there something to read?"""
@@ -447,6 +458,9 @@ class Discovery:
             self._context.counters.log_rotations_total[path] += 1
         if isinstance(reader, Followed):
             self._own(reader, known, before)
+        elif isinstance(reader, ArchiveReader):
+            self._archives[reader].append(known)
+            self._check_archive(reader, path, info)
         if old is not None:
             self._release(known, old)
 
@@ -460,7 +474,7 @@ class Discovery:
         os.close(fd)
         return True
 
-    def _own(self, reader: Followed, path: LogPath, before: Followed | FifoReader | None) -> None:
+    def _own(self, reader: Followed, path: LogPath, before: Followed | ArchiveReader | FifoReader | None) -> None:
         reader.paths.append(path)
         if reader.lingers is None:
             reader.sources = [owner.source for owner in reader.paths]
@@ -487,8 +501,12 @@ class Discovery:
             self.look(owner.path)
         return False
 
-    def _release(self, path: LogPath, reader: Followed | FifoReader) -> None:
+    def _release(self, path: LogPath, reader: Followed | ArchiveReader | FifoReader) -> None:
         """`path` no longer names the file of `reader`."""
+        if isinstance(reader, ArchiveReader):
+            self._archives[reader].remove(path)
+            self._leave_archive(reader)
+            return
         if isinstance(reader, FifoReader):
             reader.retire()
             return
@@ -518,7 +536,7 @@ class Discovery:
 
     # Opening and closing
 
-    def _open(self, path: str, info: os.stat_result, name: str) -> Followed | FifoReader | None:
+    def _open(self, path: str, info: os.stat_result, name: str) -> Followed | ArchiveReader | FifoReader | None:
         """A reader for what is at `path`; None if it can't be opened now, which will be tried again."""
         try:
             fd = self._open_file(name)
@@ -539,6 +557,8 @@ class Discovery:
             return known
         if stat.S_ISFIFO(info.st_mode):
             return self._open_fifo(path, fd)
+        if is_archive("" if identity(info) in self._plain else path, fd):
+            return self._open_archive(path, fd, info)
         offset = self._first_offset(path, fd, info)
         reader = self._follow(path, fd, info, info.st_size if offset is None else offset)
         if offset is None:
@@ -620,6 +640,127 @@ class Discovery:
         reader = FifoReader(self._context, self._loop, self._context.hold(path), path, fd, self._fifo_ended)
         self._readers[reader.identity] = reader
         return reader
+
+    # Compressed files
+
+    def _open_archive(self, path: str, fd: int, info: os.stat_result, log: str = "") -> ArchiveReader:
+        """A reader of a compressed file that is at `path`, or was at `log`, whose lines it has then."""
+        source = self._context.hold(log or path)
+        # What is named as a copy of a log, and was written before the start, is history.
+        not_before = self._started if log or self._bases(path) else 0
+        reader = ArchiveReader(self, self._context, source, path, fd, identity(info), not_before)
+        self._archives[reader] = []
+        self._readers[reader.identity] = reader
+        self._context.counters.log_opens_total[source.name] += 1
+        left = self._left.pop(reader.identity, None)
+        is_known = left is not None and left.offset == info.st_size and left.fits(fd)
+        was_here = self._starting or (self._at_start.pop(path, (None, 0))[0] == reader.identity)
+        if is_known or was_here or (not log and self._before(path) is None and self._is_history(fd, info)):
+            reader.pass_over()
+        else:
+            self._begin_archive(reader)
+            if log:
+                self._loop.queue(reader)  # others may wait for it
+        return reader
+
+    def _begin_archive(self, reader: ArchiveReader) -> None:
+        self._unread[reader] = None
+        self._descriptors.used(reader)
+        self._every("archives", _LINGER_TICK, self._turn_archives)
+        self._turn_archives()
+
+    def _check_archive(self, reader: ArchiveReader, path: str, info: os.stat_result) -> None:
+        if reader.stage is Stage.DONE and reader.has_changed(info):
+            try:
+                reader.look(info, self._open_file(path))
+            except OSError as error:
+                self._failed(path, error)
+                return
+            self._begin_archive(reader)
+
+    def _turn_archives(self) -> bool:
+        """A few at a time, so that not all of them are open."""
+        for reader in islice(self._unread, _ARCHIVES):
+            self._loop.queue(reader)
+        return bool(self._unread)
+
+    def open_again(self, archive: ArchiveReader) -> int:
+        names = [path.path for path in self._archives[archive]] or [archive.path]
+        fd = open_as(names, lambda fd: identity(os.fstat(fd)) == archive.identity, self._open_file)
+        if fd is None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        self._descriptors.used(archive)
+        return fd
+
+    def counted(self, archive: ArchiveReader) -> list[Counted]:
+        names = self._compared_with(archive)
+        found = [Counted(position) for name in names for position in self._past.get(name, ())]
+        for reader in self._readers_of(names):
+            found += reader.counted()
+        return found
+
+    def is_held(self, archive: ArchiveReader, end: Position) -> bool:
+        readers = self._readers_of(self._compared_with(archive))
+        return any(reader.is_open and end.fits(reader.fd) for reader in readers)
+
+    def _compared_with(self, archive: ArchiveReader) -> set[str]:
+        """The logs that `archive` may hold a copy of: those that it is named after, or all if there are few."""
+        start = archive.path.rfind("/") + 2
+        names = {archive.path[:at] for at in range(start, len(archive.path)) if archive.path[at] in ".-"}
+        names |= {archive.path, archive.source.name}
+        if len(self._past) + len(self._readers) <= _MAX_COMPARED:
+            names.update(self._past, self._paths, self._rotated)
+        return names
+
+    def _readers_of(self, names: set[str]) -> Iterator[Followed]:
+        """What reads, or goes on reading, logs of these names."""
+        found: dict[Followed, None] = {}
+        for name in names:
+            known = self._paths.get(name)
+            at_path = known.reader if known is not None else None
+            for reader in (at_path, self._rotated.get(name), *self._generations.get(name, ())):
+                # What is a copy itself and was never read tells nothing: the log it was copied from does.
+                if isinstance(reader, Followed) and not (reader.is_copy and reader.is_untouched):
+                    found[reader] = None
+        return iter(found)
+
+    def finished(self, archive: ArchiveReader) -> None:
+        if archive.position.length:
+            self._note_past(archive.source.name, archive.position)
+        self._unread.pop(archive, None)
+        self._descriptors.forget(archive)
+        self._turn_archives()
+        self._leave_archive(archive)
+
+    def _leave_archive(self, archive: ArchiveReader) -> None:
+        """Forget it if it is done and has no path."""
+        if archive.stage is Stage.DONE and not self._archives.get(archive, True):
+            self._close_archive(archive)
+
+    def _close_archive(self, archive: ArchiveReader) -> None:
+        self._left[archive.identity] = archive.raw
+        _trim(self._left, REMEMBERED)
+        self._context.counters.log_closes_total[archive.source.name] += 1
+        self._readers.pop(archive.identity, None)
+        self._unread.pop(archive, None)
+        self._descriptors.forget(archive)
+        del self._archives[archive]
+        archive.close()
+        self._context.release(archive.source)
+
+    def no_archive(self, archive: ArchiveReader) -> None:
+        """Its name misled: it is a log like others."""
+        paths = self._archives[archive]
+        for path in paths:
+            path.reader = None
+        again = [path.path for path in paths]
+        paths.clear()
+        self._close_archive(archive)
+        self._left.pop(archive.identity, None)
+        self._plain[archive.identity] = None
+        _trim(self._plain, _MAX_MOVES)
+        for name in again:
+            self.look(name)
 
     def _fifo_ended(self, reader: FifoReader) -> None:
         self._readers.pop(reader.identity, None)
@@ -838,7 +979,7 @@ class Discovery:
         self._past.setdefault(name, deque(maxlen=_PAST)).append(position)
         _trim(self._past, REMEMBERED // _PAST)
 
-    def _claim_copy(self, fd: int) -> bool:
+    def _claim_copy(self, log: Followed, fd: int) -> bool:
         """Whether a truncated file's reader may read the copy: not if that is or was read as a file of its own."""
         info = os.fstat(fd)
         who = identity(info)
@@ -850,6 +991,8 @@ class Discovery:
             return False
         self._left[who] = Position.of(fd, info.st_size)
         _trim(self._left, REMEMBERED)
+        for source in log.sources[:1]:
+            self._note_past(source.name, self._left[who])
         return True
 
     def _is_counted(self, copy: Followed) -> bool:
@@ -990,7 +1133,7 @@ class Discovery:
             reader.rewind()
             self._linger(reader, origin)
 
-    def _adopt(self, path: str, fd: int) -> Followed | None:
+    def _adopt(self, path: str, fd: int) -> Followed | ArchiveReader | None:
         """A reader for the file of `fd`, which was at `path`; None if it is or was read, or has nothing new."""
         info = os.fstat(fd)
         who = identity(info)
@@ -998,6 +1141,8 @@ class Discovery:
         if not is_new or not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._started:
             os.close(fd)
             return None
+        if is_archive("", fd):
+            return self._open_archive(path, fd, info, path)
         reader = self._follow(path, fd, info, 0)
         self._linger(reader, path)
         return reader

@@ -15,6 +15,7 @@ from nativemtail.gotext import explain
 from nativemtail.io import doubts
 from nativemtail.io.compressed import Corrupt, Decoder, Truncated, decoder
 from nativemtail.io.content import START, is_undecided, recognise
+from nativemtail.io.generations import COMPRESSED
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Source
@@ -23,8 +24,6 @@ Ignore = Callable[[str], object]
 """Takes a base name; true when a file of that name is not to be read."""
 
 log = logging.getLogger(__name__)
-
-_COMPRESSED_NAMES = (".gz", ".zst", ".xz", ".bz2")
 
 
 class Found(NamedTuple):
@@ -205,6 +204,6 @@ def _decoder(path: str, raw: io.FileIO) -> Decoder | None:
     content = recognise(start)
     if content is not None and not content.encoding:
         return decoder(content, raw)
-    if start and path.endswith(_COMPRESSED_NAMES) and is_undecided(start):
+    if start and path.endswith(COMPRESSED) and is_undecided(start):
         raise Truncated
     return None

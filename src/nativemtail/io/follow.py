@@ -13,64 +13,18 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from nativemtail.io.content import START, Content
 from nativemtail.io.generations import Made, birth, newer
 from nativemtail.io.lineage import LATER, Lineage
 from nativemtail.io.lines import LineReader
-from nativemtail.io.sources import TAIL, Context, Source
-
-Identity = tuple[int, int]
-"""Device and inode."""
+from nativemtail.io.position import TAIL, Counted, Identity, Position, identity, is_telling
+from nativemtail.io.sources import Context, Source
 
 _CLOCK_SLACK = 2_000_000_000
 _MAX_SEEN = 256
 _LISTINGS = 20
 _RENAMES = 0.001
-
-
-def identity(info: os.stat_result) -> Identity:
-    return info.st_dev, info.st_ino
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where reading stands: the offset, and checksums of the `length` bytes in front of it and of the file's `head`."""
-
-    offset: int
-    length: int = 0
-    checksum: int = 0
-    head: int = 0
-    head_checksum: int = 0
-
-    @classmethod
-    def of(cls, fd: int, offset: int) -> Position:
-        """The position `offset` as the file is now."""
-        length = min(TAIL, offset)
-        with contextlib.suppress(OSError):
-            before = os.pread(fd, length, offset - length)
-            head = os.pread(fd, length, 0) if offset > length else before
-            if len(before) == length and _telling(before):
-                return cls(offset, length, zlib.crc32(before), len(head), zlib.crc32(head))
-        return cls(offset)
-
-    def fits(self, fd: int) -> bool:
-        """Whether a file begins, and has in front of the offset, as what was read; False when that is unknown."""
-        if not self.length:
-            return False
-        try:
-            before = os.pread(fd, self.length, self.offset - self.length)
-            head = os.pread(fd, self.head, 0)
-        except OSError:
-            return False
-        is_same = len(before) == self.length and zlib.crc32(before) == self.checksum
-        return is_same and len(head) == self.head and zlib.crc32(head) == self.head_checksum
-
-
-def _telling(before: bytes | bytearray | memoryview) -> bool:
-    """NULs may be a hole that a late write has yet to fill: they tell nothing."""
-    return 0 not in before
 
 
 class FileReader:
@@ -192,6 +146,16 @@ class FileReader:
     def is_copied_in(self, fd: int) -> bool:
         """Whether the file of `fd` has what was read of this one last, last before its truncation, or will be read."""
         return self.holds(fd) or self.before_truncation.fits(fd) or (self.position.fits(fd) and not self._is_intact())
+
+    def counted(self) -> list[Counted]:
+        """The places up to which its text was counted, or will be because this reader goes on."""
+        found = [Counted(self.before_truncation)]
+        with contextlib.suppress(OSError):
+            if self.is_open and (not self.offset or self.position.fits(self.fd)):
+                found.append(Counted(Position.of(self.fd, os.fstat(self.fd).st_size), is_read_on=True))
+                found.append(Counted(self.position, is_read_on=True))
+                return found
+        return [*found, Counted(self.position)]
 
     def may_want_copies(self) -> bool:
         """Whether it was truncated, and perhaps has not looked for copies yet."""
@@ -472,7 +436,7 @@ class FileReader:
             self._head_checksum = zlib.crc32(more, self._head_checksum)
             self._head += len(more)
         tail = new[-TAIL:] if len(new) >= TAIL else (bytes(before) + bytes(new))[-TAIL:]
-        self._length = len(tail) if _telling(tail) else 0
+        self._length = len(tail) if is_telling(tail) else 0
         self._checksum = zlib.crc32(tail) if self._length else 0
 
     def _stand_at(self, position: Position) -> None:

@@ -16,6 +16,9 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
+COMPRESSED = (".gz", ".zst", ".xz", ".bz2")
+"""What is added to the name of a file that is compressed."""
+
 _NUMBER = r"[0-9a-f]{16,}|\d+"
 """A decimal one, or a stamp as svlogd and multilog write it."""
 
@@ -95,6 +98,11 @@ def _shared(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
+def plain(name: str) -> str:
+    """What a file is called before it is compressed."""
+    return next((name.removesuffix(end) for end in COMPRESSED if name.endswith(end)), name)
+
+
 def is_generation(base: str, name: str) -> bool:
     """Whether `name` is `base` with a number or a date."""
     return name.startswith(base) and _GENERATION.fullmatch(name, len(base)) is not None
@@ -144,6 +152,13 @@ def age_of(path: str | None, base: str, anchor: str | None) -> tuple[int, ...]:
 def birth(fd: int) -> int:
     """When the file of `fd` was made, in nanoseconds; 0 where the file system does not say."""
     return _birth(fd, "")
+
+
+def text_age(fd: int, name: str | None) -> int:
+    """When the text in the file of `fd` was begun: what is compressed is younger, but keeps the time of writing."""
+    if name is None or not name.endswith(COMPRESSED):
+        return birth(fd)
+    return min(birth(fd), os.fstat(fd).st_mtime_ns)
 
 
 def _birth(fd: int, path: str) -> int:

@@ -6,13 +6,34 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+from nativemtail.io.position import Identity
 
 LATER = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE})
 """Errors that say that a file can be opened later."""
 
-if TYPE_CHECKING:
-    from nativemtail.io.follow import FileReader
+
+class Generation(Protocol):
+    """What reads one of the files that were at a path, compressed or not."""
+
+    eof: bool
+    """Everything that is there was delivered."""
+    closed: bool
+    lineage: Lineage | None
+    identity: Identity
+
+    @property
+    def fd(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def is_open(self) -> bool: ...
+    @property
+    def is_idle(self) -> bool: ...
+    @property
+    def is_untouched(self) -> bool: ...
+    def drain(self) -> Iterator[None]: ...
 
 
 class Lineage:
@@ -25,22 +46,22 @@ class Lineage:
     __slots__ = ("_ends", "_line", "gap")
 
     def __init__(self) -> None:
-        self._line: list[FileReader] = []
-        self._ends: dict[FileReader, int] = {}
-        self.gap: FileReader | None = None
+        self._line: list[Generation] = []
+        self._ends: dict[Generation, int] = {}
+        self.gap: Generation | None = None
 
     def __len__(self) -> int:
         return len(self._line)
 
-    def __iter__(self) -> Iterator[FileReader]:
+    def __iter__(self) -> Iterator[Generation]:
         return iter(self._line.copy())
 
-    def ready(self) -> list[FileReader]:
+    def ready(self) -> list[Generation]:
         """Those in front of the gap, oldest first."""
         return self._line[: self._line.index(self.gap)] if self.gap in self._line else self._line.copy()
 
     @property
-    def before_gap(self) -> FileReader | None:
+    def before_gap(self) -> Generation | None:
         """The last one that is known to have been at the path before the gap."""
         at = self._line.index(self.gap) if self.gap in self._line else 0
         return self._line[at - 1] if at else None
@@ -50,7 +71,7 @@ class Lineage:
         """How many there are behind the gap."""
         return len(self._line) - self._line.index(self.gap) if self.gap in self._line else 0
 
-    def append(self, reader: FileReader) -> None:
+    def append(self, reader: Generation) -> None:
         """`reader` is at the path now."""
         self._take(reader)
         if self._line:
@@ -61,7 +82,7 @@ class Lineage:
         self._line.append(reader)
         self._ends[reader] = 0
 
-    def insert(self, reader: FileReader) -> None:
+    def insert(self, reader: Generation) -> None:
         """`reader` was at the path before the one that is there now, which lets it go first if it still can."""
         if self._line and self._line[-1].is_untouched:
             self._take(reader)
@@ -70,7 +91,7 @@ class Lineage:
             self._line.insert(len(self._line) - 1, reader)
             self._ends[reader] = _size(reader)
 
-    def remove(self, reader: FileReader) -> None:
+    def remove(self, reader: Generation) -> None:
         if reader in self._ends:
             at = self._line.index(reader)
             if self.gap is reader:
@@ -78,7 +99,7 @@ class Lineage:
             del self._line[at], self._ends[reader]
         reader.lineage = None
 
-    def close_gap(self, age: Callable[[FileReader], Any], last: FileReader | None = None) -> None:
+    def close_gap(self, age: Callable[[Generation], Any], last: Generation | None = None) -> None:
         """Nothing is missing any more, or only behind `last`: put what came between in order."""
         if self.gap in self._line:
             at = self._line.index(self.gap)
@@ -88,7 +109,7 @@ class Lineage:
                 return
         self.gap = None
 
-    def waits(self, reader: FileReader) -> bool:
+    def waits(self, reader: Generation) -> bool:
         """Whether it is not the turn of `reader`."""
         while reader in self._ends:
             first = self._line[0]
@@ -102,14 +123,14 @@ class Lineage:
             self.remove(first)
         return False
 
-    def _take(self, reader: FileReader) -> None:
+    def _take(self, reader: Generation) -> None:
         """Of one lineage at a time: two that wait in each other's would wait for ever."""
         if reader.lineage is not None:
             reader.lineage.remove(reader)
         reader.lineage = self
 
 
-def _size(reader: FileReader) -> int:
+def _size(reader: Generation) -> int:
     try:
         return os.fstat(reader.fd).st_size
     except OSError as error:

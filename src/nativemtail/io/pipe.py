@@ -16,9 +16,9 @@ import termios
 from collections.abc import Callable, Iterator
 
 from nativemtail.gotext import explain
-from nativemtail.io.follow import Identity, identity
 from nativemtail.io.lines import LineReader
 from nativemtail.io.loop import Loop
+from nativemtail.io.position import Identity, identity
 from nativemtail.io.sources import Context, Source, SourceError
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC

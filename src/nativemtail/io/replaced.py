@@ -7,7 +7,7 @@ import time
 
 from nativemtail.io.follow import FileReader
 from nativemtail.io.generations import last_name_of
-from nativemtail.io.sources import TAIL
+from nativemtail.io.position import TAIL
 
 _TELLING = 64
 _PATIENCE = 1.0

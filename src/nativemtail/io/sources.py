@@ -12,9 +12,7 @@ from nativemtail.io.changes import Changes
 from nativemtail.io.content import Content
 from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
 from nativemtail.io.listing import Listings
-
-TAIL = 1024
-"""Bytes before the reading position that tell whether a file still is what it was."""
+from nativemtail.io.position import TAIL
 
 _log = logging.getLogger(__name__)
 

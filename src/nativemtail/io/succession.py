@@ -6,14 +6,23 @@ import os
 import stat
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import partial
 from itertools import islice
 
-from nativemtail.io.follow import FileReader, Identity
-from nativemtail.io.generations import age_of, birth, is_generation, last_change, name_of, newer, starts
-from nativemtail.io.lineage import LATER, Lineage
+from nativemtail.io.generations import (
+    age_of,
+    birth,
+    is_generation,
+    last_change,
+    name_of,
+    newer,
+    plain,
+    starts,
+    text_age,
+)
+from nativemtail.io.lineage import LATER, Generation, Lineage
 from nativemtail.io.listing import Listings
 from nativemtail.io.loop import Loop
+from nativemtail.io.position import Identity
 
 OPEN_AHEAD = 64
 """So many generations of a path are opened before the first of them is read; the others are found later."""
@@ -43,7 +52,7 @@ class Succession:
         self,
         loop: Loop,
         catch_up: Callable[[], bool],
-        adopt: Callable[[str, int], FileReader | None],
+        adopt: Callable[[str, int], Generation | None],
         is_read: Callable[[Identity], bool],
         opener: Callable[[str], int],
         listings: Listings,
@@ -68,7 +77,7 @@ class Succession:
         """Any of these names may have been given to any number of files."""
         self._arrivals.update(dict.fromkeys(paths, UNKNOWN))
 
-    def begins(self, path: str, reader: FileReader) -> None:
+    def begins(self, path: str, reader: Generation) -> None:
         """A file was found at a path that had none: if others were renamed from it unseen, they come first."""
         self._arrivals.pop(path, None)
         if reader.is_untouched and not reader.offset:
@@ -76,7 +85,7 @@ class Succession:
             lineage.append(reader)
             self._begin_gap(path, lineage, reader)
 
-    def succeeds(self, path: str, before: FileReader, reader: FileReader) -> None:
+    def succeeds(self, path: str, before: Generation, reader: Generation) -> None:
         """`reader` reads what is at the path now, `before` what was there when it was last seen."""
         lineage = self._lineages.setdefault(path, Lineage())
         if before.lineage is not lineage:
@@ -84,13 +93,13 @@ class Succession:
         lineage.append(reader)
         self._begin_gap(path, lineage, reader)
 
-    def _begin_gap(self, path: str, lineage: Lineage, reader: FileReader) -> None:
+    def _begin_gap(self, path: str, lineage: Lineage, reader: Generation) -> None:
         lineage.gap = lineage.gap or reader
         if path not in self._open:
             self._open[path] = time.monotonic() + _PATIENCE
             self._loop.after(0, self.resolve)
 
-    def came_between(self, path: str, reader: FileReader) -> None:
+    def came_between(self, path: str, reader: Generation) -> None:
         """`reader` reads a file that was at the path before the one that is there now."""
         lineage = self._lineages.get(path)
         if lineage is not None:
@@ -141,7 +150,7 @@ class Succession:
 
     def _close_gap(self, path: str, lineage: Lineage, arrivals: int) -> Iterator[None]:
         before = lineage.before_gap
-        last: FileReader | None = None
+        last: Generation | None = None
         base, anchor = self._base(path, lineage), None
         if before is not None and not before.closed and arrivals != 1:
             try:
@@ -152,7 +161,7 @@ class Succession:
                 if error.errno in LATER:
                     self._look_again(path)
                     return
-        like = os.path.basename(anchor) if anchor is not None else None
+        like = plain(os.path.basename(anchor)) if anchor is not None else _like(lineage, os.path.basename(base))
         lineage.close_gap(lambda reader: _age(reader, base, like), last)
         if lineage.gap is not None:
             self._look_again(path)
@@ -171,7 +180,7 @@ class Succession:
 
     def _find(
         self, path: str, base: str, anchor: str | None, lineage: Lineage, arrivals: int
-    ) -> Generator[None, None, FileReader | None]:
+    ) -> Generator[None, None, Generation | None]:
         """Adopt what the directory has of the gap; the last one, if there is more of it.
 
         Names that are being shifted may be missed: it is looked again until nothing is new and nothing has moved.  So
@@ -182,7 +191,7 @@ class Succession:
         directory, name = os.path.dirname(anchor or base), os.path.basename(base)
         oldest = birth(before.fd)
         done = {before.identity[1]}
-        last: FileReader | None = None
+        last: Generation | None = None
         quiet = 0
         seen: dict[str, int] = {}
         for _ in range(_LISTINGS):
@@ -212,16 +221,20 @@ class Succession:
             yield
         return None
 
-    def _newer(self, directory: str, base: str, anchor: str | None, before: FileReader) -> dict[str, int]:
+    def _newer(self, directory: str, base: str, anchor: str | None, before: Generation) -> dict[str, int]:
         """Rotated files that came after `before`, oldest first, with their inodes: 0 for those that have just gone."""
         now = name_of(before.fd)
         like = os.path.basename(now) if now is not None and os.path.dirname(now) == directory else None
         if like is None or like == base:  # another link of it may be there
-            names = [name for name in self._names(directory, base, None) if is_generation(base, name)]
+            names = [name for name in self._names(directory, base, None) if is_generation(base, plain(name))]
             here = (name for name in names if _inode(directory, name) == before.identity[1])
             like = next(here, os.path.basename(anchor) if anchor is not None else None)
-        names = newer(self._names(directory, base, like), base, like, partial(last_change, directory))
-        found = {name: inode for name in names if (inode := _inode(directory, name)) is not None}
+        like = plain(like) if like is not None else None
+        called: dict[str, str] = {}
+        for name in self._names(directory, base, like):
+            called.setdefault(plain(name), name)  # while it is compressed, there are both
+        names = newer(list(called), base, like, lambda name: last_change(directory, called.get(name, name)))
+        found = {called[name]: inode for name in names if (inode := _inode(directory, called[name])) is not None}
         return found if name_of(before.fd) == now else {**found, base: 0}  # it was renamed meanwhile
 
     def _names(self, directory: str, base: str, like: str | None) -> list[str]:
@@ -255,10 +268,18 @@ def _inode(directory: str, name: str) -> int | None:
     return info.st_ino if not stat.S_ISDIR(info.st_mode) else None
 
 
-def _age(reader: FileReader, base: str, like: str | None) -> tuple[int, bool, tuple[int, ...]]:
+def _like(lineage: Lineage, base: str) -> str | None:
+    """What a rotated file is called, compressed or not."""
+    paths = (name_of(reader.fd) for reader in lineage if reader.is_open)
+    names = (plain(os.path.basename(path)) for path in paths if path is not None)
+    return next((name for name in names if is_generation(base, name)), None)
+
+
+def _age(reader: Generation, base: str, like: str | None) -> tuple[int, bool, tuple[int, ...]]:
     """By birth, and where clocks or file systems do not tell by name."""
     try:
         name = name_of(reader.fd)
-        return birth(reader.fd), name == base, age_of(name, os.path.basename(base), like)
+        plainly = plain(name) if name is not None else None
+        return text_age(reader.fd, name), plainly == base, age_of(plainly, os.path.basename(base), like)
     except OSError:
         return 0, False, ()

@@ -20,11 +20,11 @@ from nativemtail.gotext import explain
 from nativemtail.io.datagram import DatagramListener
 from nativemtail.io.discover import SPARE_DESCRIPTORS, Discovery
 from nativemtail.io.files import FilesToEnd, find
-from nativemtail.io.follow import identity
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import DATAGRAM_SCHEMES, SEGMENTS_SCHEME, STREAM_SCHEMES, BadPattern, Glob, LogSpec
 from nativemtail.io.peers import Peers
 from nativemtail.io.pipe import FifoReader, StdinReader, check_stdin, open_pipe
+from nativemtail.io.position import identity
 from nativemtail.io.segments import SegmentDirectory
 from nativemtail.io.sources import Context, Counters, Settings, Sink, Source, SourceError
 from nativemtail.io.stream import StreamListener

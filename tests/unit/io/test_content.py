@@ -229,7 +229,7 @@ def test_a_file_that_is_written_anew_in_another_encoding(tmp_path: Path) -> None
         rig.expect([b"new", b"plain", b"b"])
 
 
-@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("name", ["lz4", "ZIP"])
 def test_a_compressed_file_appears(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = tmp_path / "a.log"
     with Rig(tmp_path / "*", settings=QUICK) as rig:
@@ -264,11 +264,11 @@ def test_a_compressed_copy_is_not_counted_again(tmp_path: Path) -> None:
 
 def test_a_compressed_file_that_was_there_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = tmp_path / "a.log"
-    log.write_bytes(PACKED["gzip"])
+    log.write_bytes(PACKED["lz4"])
     with Rig(log, settings=QUICK) as rig:
         rig.stays([])
         assert not caplog.records
-        append(log, PACKED["gzip"])
+        append(log, PACKED["lz4"])
         rig.wait(lambda: [record.levelname for record in caplog.records] == ["WARNING"])
         rig.stays([])
 

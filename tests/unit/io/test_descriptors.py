@@ -14,7 +14,7 @@ from rig import Rig, append
 
 from nativemtail.io import descriptors
 from nativemtail.io.descriptors import Descriptors, Inodes, Renames
-from nativemtail.io.follow import identity
+from nativemtail.io.position import identity
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)

@@ -1,0 +1,369 @@
+"""Compressed files in the daemon: read as text, but for what they hold of logs that were read already.
+
+A compressor writes such a file from its beginning to its end, so nothing is read before it is whole.  Then its text is
+compared with where logs stood (`Position`): what is in front of the furthest place that fits was counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import io
+import logging
+import os
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from nativemtail.io.compressed import Corrupt, Decoder, Truncated, decoder
+from nativemtail.io.content import BZIP2, GZIP, START, XZ, ZSTANDARD, Content, is_undecided, recognise
+from nativemtail.io.generations import COMPRESSED
+from nativemtail.io.lines import READ_SIZE
+from nativemtail.io.position import TAIL, Counted, Identity, Position
+from nativemtail.io.sources import Context, Source
+
+if TYPE_CHECKING:
+    from nativemtail.io.lineage import Lineage
+
+_DECODED = frozenset({GZIP, ZSTANDARD, XZ, BZIP2})
+_PATIENCE = 30.0
+"""So many seconds without a change, and a file that ends early is damaged."""
+_FRESH = 1_000_000_000
+"""What was written so many nanoseconds ago is not being written."""
+_ENOUGH = 64
+"""So many bytes alike are no accident."""
+
+_log = logging.getLogger(__name__)
+
+
+def is_archive(path: str, fd: int) -> bool:
+    """Whether the file of `fd` is compressed, or is about to be by its name."""
+    start = os.pread(fd, START, 0)
+    return recognise(start) in _DECODED or (path.endswith(COMPRESSED) and is_undecided(start))
+
+
+class Comparison:
+    """Compares text that comes in pieces with places where logs stood."""
+
+    def __init__(self, counted: Iterable[Counted]) -> None:
+        self._wanted = sorted(counted, key=lambda each: each.position.offset, reverse=True)
+        self._head = b""
+        self._tail = b""
+        self.total = 0
+        self.best: Counted | None = None
+        """The furthest place that fits."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all places have been passed."""
+        return not self._wanted
+
+    @property
+    def position(self) -> Position:
+        """Where the text ends that was seen."""
+        tail, head = self._tail, self._head
+        if 0 in tail:
+            return Position(self.total)
+        return Position(self.total, len(tail), zlib.crc32(tail), len(head), zlib.crc32(head))
+
+    def feed(self, piece: bytes) -> None:
+        self._head += piece[: TAIL - len(self._head)]
+        text = self._tail + piece
+        start = self.total - len(self._tail)
+        self.total += len(piece)
+        while self._wanted and self._wanted[-1].position.offset <= self.total:
+            counted = self._wanted.pop()
+            position = counted.position
+            before = text[max(0, position.offset - position.length - start) : position.offset - start]
+            is_alike = len(before) == position.length > 0 and zlib.crc32(before) == position.checksum
+            if is_alike and zlib.crc32(self._head[: position.head]) == position.head_checksum:
+                self.best = counted
+        self._tail = text[-TAIL:]
+
+
+class Stage(enum.Enum):
+    """The life of an archive that is read."""
+
+    WAITING = "it may still be written"
+    COMPARING = "which part of it was counted?"
+    READING = "its lines are delivered"
+    DONE = "nothing more is expected"
+
+
+class Owner(Protocol):
+    """Who knows the logs."""
+
+    def counted(self, archive: ArchiveReader) -> list[Counted]:
+        """Where logs stood that it may have the text of."""
+
+    def is_held(self, archive: ArchiveReader, end: Position) -> bool:
+        """Whether a log that is read has all of its text, which ends like this."""
+
+    def finished(self, archive: ArchiveReader) -> None:
+        """It was read, or what it holds is no news."""
+
+    def open_again(self, archive: ArchiveReader) -> int:
+        """A descriptor of the file, which was set aside.  Raises OSError."""
+
+    def no_archive(self, archive: ArchiveReader) -> None:
+        """It turned out to hold something else than its name says."""
+
+
+class ArchiveReader:
+    """Reads one compressed file, whose lines count under `source`; `not_before`: what is older is history."""
+
+    def __init__(
+        self, owner: Owner, context: Context, source: Source, path: str, fd: int, who: Identity, not_before: int
+    ) -> None:
+        self._owner = owner
+        self._context = context
+        self.source = source
+        self.path = path
+        self.identity = who
+        self._fd = fd
+        self.stage = Stage.WAITING
+        self.closed = False
+        self.eof = False
+        self.lineage: Lineage | None = None
+        self.position = Position(0)
+        """The end of the text that was seen of it."""
+        self.raw = Position(0)
+        """Its end as it is on disk, once it is done."""
+        self._not_before = not_before
+        self._seen = (-1, -1)
+        self._tried = (-1, -1)
+        self._changed = time.monotonic()
+        self._is_last_chance = False
+        self._begin = 0
+        self._skip = 0
+        self._delivered = 0
+        self._lines = source.line_reader()
+        self._decoder: Decoder
+        self._text = Comparison(())
+
+    @property
+    def fd(self) -> int:
+        return self._fd
+
+    @property
+    def is_open(self) -> bool:
+        return self._fd >= 0
+
+    @property
+    def is_idle(self) -> bool:
+        return False
+
+    @property
+    def is_untouched(self) -> bool:
+        return not self._lines.bytes_read
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the file that have been dealt with."""
+        if self.stage is Stage.DONE:
+            return max(0, self._seen[0])
+        return min(self._decoder.position, self._seen[0] - 1) if self.stage is Stage.READING else 0
+
+    def turn(self) -> bool:
+        """Read or compare a block; whether there may be more at once."""
+        if self.closed or self.stage is Stage.DONE:
+            return False
+        if self.lineage is not None and self.lineage.waits(self):
+            return True
+        try:
+            if self.stage is Stage.WAITING:
+                return self._wait()
+            return self._compare() if self.stage is Stage.COMPARING else self._read()
+        except Truncated as error:
+            return self._ends_early(error)
+        except Corrupt as error:
+            return self._is_damaged(error)
+        except OSError as error:
+            self._fail(error)
+            return False
+
+    def drain(self) -> Iterator[None]:
+        """Read it if it is whole."""
+        self.lineage = None
+        self._is_last_chance = True
+        while self.turn():
+            yield
+
+    def give_up(self) -> Iterator[tuple[str, int]]:
+        """Leave what `drain` did not come to: the log's name, and how many bytes of the file."""
+        yield self.source.name, max(0, os.fstat(self.fd).st_size - self.offset) if self.is_open else 0
+
+    def pass_over(self) -> None:
+        """What is there now is history."""
+        info = os.fstat(self._fd)
+        self._seen = info.st_size, info.st_mtime_ns
+        self._be_done()
+
+    def look(self, info: os.stat_result, fd: int) -> None:
+        """`fd` is the file opened once more: read on if it has changed since it was done."""
+        if self.stage is not Stage.DONE or self._seen == (info.st_size, info.st_mtime_ns):
+            os.close(fd)
+            return
+        self._fd = fd
+        size = self._seen[0]
+        # What was appended whole can be read alone.
+        is_whole = info.st_size > size and recognise(os.pread(fd, START, size)) in _DECODED
+        self._begin = size if is_whole else 0
+        self._delivered = 0
+        self._seen = self._tried = (-1, -1)
+        self._changed = time.monotonic()
+        self.eof = False
+        self.stage = Stage.WAITING
+
+    def has_changed(self, info: os.stat_result) -> bool:
+        return self._seen != (info.st_size, info.st_mtime_ns)
+
+    def close(self) -> None:
+        self.closed = True
+        if self.lineage is not None:
+            self.lineage.remove(self)
+        if self.fd >= 0:
+            os.close(self.fd)
+            self._fd = -1
+
+    def set_aside(self) -> bool:
+        """Close the file as long as nothing was read of it."""
+        if self.stage is not Stage.WAITING or self._fd < 0:
+            return False
+        os.close(self._fd)
+        self._fd = -1
+        return True
+
+    def _wait(self) -> bool:
+        if self._fd < 0:
+            self._fd = self._owner.open_again(self)
+        info = os.fstat(self.fd)
+        seen = info.st_size, info.st_mtime_ns
+        if seen != self._seen:
+            self._seen = seen
+            self._changed = time.monotonic()
+            # Compressors give their files the times of what they compressed, at the end.
+            if not self._is_last_chance and time.time_ns() - info.st_mtime_ns < _FRESH:
+                return False
+        is_late = self._is_last_chance or time.monotonic() - self._changed >= _PATIENCE
+        if not info.st_size or (seen == self._tried and not is_late):
+            return False
+        content = recognise(os.pread(self.fd, START, self._begin))
+        if content not in _DECODED:
+            if not is_undecided(os.pread(self.fd, START, self._begin)) or is_late:
+                self._owner.no_archive(self)
+            return False
+        assert content is not None
+        if info.st_mtime_ns < self._not_before:
+            self._end()
+            return False
+        self._tried = seen
+        self._decode(content)
+        if self._begin or self._delivered:
+            self._start(self._delivered)
+            return True
+        own = [Counted(self.position)] if self.position.length else []
+        self._text = Comparison([*self._owner.counted(self), *own])
+        self.stage = Stage.COMPARING
+        return True
+
+    def _decode(self, content: Content) -> None:
+        os.lseek(self.fd, self._begin, os.SEEK_SET)
+        self._decoder = decoder(content, io.FileIO(self.fd, closefd=False))
+
+    def _compare(self) -> bool:
+        if not self._text.is_over and (piece := self._next(READ_SIZE)):
+            self._text.feed(piece)
+            return True
+        best = self._text.best
+        is_end = not self._text.is_over or not self._next(1)
+        if is_end and self._owner.is_held(self, self._text.position):
+            self._end()
+        elif best is None or (best.position.offset < _ENOUGH and best.position.offset < self._text.total):
+            self._start(0)
+        elif best.is_read_on or (is_end and best.position.offset == self._text.total):
+            self.position = self._text.position
+            self._end()
+        else:
+            self._start(best.position.offset)
+        return self.stage is Stage.READING
+
+    def _start(self, skip: int) -> None:
+        content = recognise(os.pread(self.fd, START, self._begin))
+        assert content is not None
+        self._decode(content)
+        self._skip = skip
+        self._text = Comparison(())
+        if not self._lines.pending:
+            self._lines.begin()
+        self.stage = Stage.READING
+
+    def _read(self) -> bool:
+        if self._skip:
+            piece = self._next(min(self._skip, READ_SIZE))
+            self._text.feed(piece)
+            self._skip -= len(piece)
+            return True
+        count = self._lines.read(self._context.buffer, self._read_into)
+        self._count(count or 0)
+        if not count:
+            self._finish()
+        return bool(count)
+
+    def _next(self, most: int) -> bytes:
+        """The next piece of the text; empty at the end.  Raises `Corrupt`, OSError."""
+        with memoryview(self._context.buffer.data) as view, view[:most] as target:
+            return bytes(target[: self._decoder.readinto(target)])
+
+    def _read_into(self, target: memoryview) -> int:
+        count = self._decoder.readinto(target)
+        self._text.feed(bytes(target[:count]))
+        return count
+
+    def _ends_early(self, error: Truncated) -> bool:
+        """It is being written; if nobody has done so for long, what there is of it is all."""
+        if time.monotonic() - self._changed >= _PATIENCE:
+            return self._is_damaged(error)
+        if self.stage is Stage.READING:
+            self._delivered = self._text.total
+        self.stage = Stage.WAITING
+        if self._is_last_chance:
+            self._finish()
+        return False
+
+    def _is_damaged(self, error: Corrupt) -> bool:
+        """What is in front of the damage is text."""
+        if self.stage is Stage.COMPARING:
+            self._start(self._text.best.position.offset if self._text.best is not None else 0)
+            return True
+        self._fail(error)
+        return False
+
+    def _fail(self, error: Exception) -> None:
+        self._context.counters.log_errors_total[self.source.name] += 1
+        _log.warning("%s: %s", self.path, error)
+        self._finish()
+
+    def _finish(self) -> None:
+        self._lines.finish()
+        self._count(0)
+        self.position = self._text.position
+        self._end()
+
+    def _end(self) -> None:
+        self._be_done()
+        self._owner.finished(self)
+
+    def _be_done(self) -> None:
+        self.stage = Stage.DONE
+        self.eof = True
+        with contextlib.suppress(OSError):
+            self.raw = Position.of(self.fd, self._seen[0])
+        if self.fd >= 0:
+            os.close(self.fd)
+            self._fd = -1
+
+    def _count(self, count: int) -> None:
+        self._context.counters.log_bytes_total[self.source.name] += count
+        self._context.counters.count_lines(self._lines, self.source.name)
