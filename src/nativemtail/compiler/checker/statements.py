@@ -1,0 +1,183 @@
+"""Statements: scopes, declarations, decorators."""
+
+from __future__ import annotations
+
+from nativemtail.compiler import ast
+from nativemtail.compiler.ast import merge
+from nativemtail.compiler.checker.context import Context, failed, type_of
+from nativemtail.compiler.checker.expressions import LOGICAL, Expressions
+from nativemtail.compiler.checker.patterns import Patterns
+from nativemtail.compiler.symbols import ConstSymbol, DecoSymbol, Kind, Scope, VarSymbol
+from nativemtail.compiler.types import PATTERN, STRING, Variable, resolve
+
+_HINT_BOOLEAN = "\n\tTry using comparison operators to make the condition explicit."
+
+_CONDITION_CALLS = frozenset(("bool", "defined"))
+
+
+class Statements:
+    def __init__(self, context: Context, patterns: Patterns) -> None:
+        self.context = context
+        self.patterns = patterns
+        self.expressions = Expressions(context, patterns)
+        self._decorators: list[DecoSymbol] = []
+        """The definitions that are being checked, innermost last."""
+        self._vars: list[VarSymbol] = []
+
+    def block(self, block: ast.Block, depth: int, prefill: Scope | None = None) -> None:
+        if self.context.too_deep(block.pos, depth):
+            return
+        with self.context.inside(prefill):
+            for stmt in block.stmts:
+                self._stmt(stmt, depth + 1)
+
+    def _stmt(self, stmt: ast.Stmt, depth: int) -> None:
+        self.context.current = stmt.pos
+        if isinstance(stmt, ast.ExprStmt):
+            stmt.expr = self.expressions.expr(stmt.expr, depth)
+        elif self.context.too_deep(stmt.pos, depth):
+            pass
+        elif isinstance(stmt, ast.Cond):
+            self._conditional(stmt, depth)
+        elif isinstance(stmt, ast.VarDecl):
+            self._metric(stmt)
+        elif isinstance(stmt, ast.ConstDecl):
+            self._constant(stmt, depth)
+        elif isinstance(stmt, ast.DecoDecl):
+            self._decorator(stmt, depth)
+        elif isinstance(stmt, ast.DecoUse):
+            self._decorated(stmt, depth)
+        elif isinstance(stmt, ast.Next):
+            self._next(stmt)
+        elif isinstance(stmt, ast.Del):
+            self._delete(stmt, depth)
+        elif isinstance(stmt, ast.Begin):
+            self.context.begins += 1
+            self.block(stmt.body, depth + 1)
+            self.context.begins -= 1
+
+    def _conditional(self, stmt: ast.Cond, depth: int) -> None:
+        with self.context.inside():
+            if stmt.cond is None:
+                self.context.too_deep(stmt.head, depth + 1)
+            else:
+                stmt.cond = self._condition(stmt, self._settle(stmt.cond), depth + 1)
+            self.block(stmt.truth, depth + 1)
+            if stmt.otherwise is not None:
+                self.block(stmt.otherwise, depth + 1)
+
+    def _condition(self, stmt: ast.Cond, cond: ast.Expr, depth: int) -> ast.Expr:
+        if isinstance(cond, ast.Pattern):
+            if self.context.too_deep(stmt.head, depth):
+                return cond
+            depth += 1
+        pos = stmt.head if isinstance(cond, ast.Pattern) else cond.pos
+        cond = self.expressions.expr(cond, depth)
+        if isinstance(cond, ast.Pattern):
+            if self.context.begins:
+                self.context.error(pos, "Can't use pattern matching inside a BEGIN block")
+        elif not (
+            isinstance(cond, (ast.Binary, ast.Unary))
+            or (isinstance(cond, ast.Call) and cond.name in _CONDITION_CALLS)
+            or failed(cond)
+        ):
+            self.context.error(
+                cond.pos, f"Can't interpret {type_of(cond)!r} as a boolean expression here.{_HINT_BOOLEAN}"
+            )
+        return cond
+
+    def _settle(self, cond: ast.Expr) -> ast.Expr:
+        """Decide whether names joined by `+` that begin a condition are a pattern or a sum (successor.md §2.4).
+
+        What follows a pattern is one logical expression; a sum is the first of a left-associative chain.
+        """
+        chain: list[ast.Binary] = []
+        first = cond
+        while isinstance(first, ast.Binary) and first.op in LOGICAL:
+            chain.append(first)
+            first = first.lhs
+        if not isinstance(first, ast.Pattern) or any(isinstance(part, ast.RegexLit) for part in first.parts):
+            return cond
+        if not any(self.context.is_constant(part) for part in first.parts):
+            total = _sum(first)
+            if not chain:
+                return total
+            chain[-1].lhs = total
+            return cond
+        if len(chain) < 2:
+            return cond
+        rhs = chain[-1].rhs
+        for link in chain[-2::-1]:
+            rhs = ast.Binary(merge(rhs.pos, link.rhs.pos), link.op, rhs, link.rhs)
+        return ast.Binary(cond.pos, chain[-1].op, first, rhs)
+
+    def _metric(self, decl: ast.VarDecl) -> None:
+        value = STRING if decl.kind == "text" else Variable()
+        keys = tuple(Variable() for _ in decl.keys)
+        symbol = VarSymbol(Kind.VAR, decl.name, decl.pos, type=value, decl=decl, keys=keys)
+        self._vars.append(symbol)
+        self.context.declare(symbol)
+        if decl.buckets is not None and decl.kind != "histogram":
+            self.context.error(decl.pos, f"Can't specify buckets for non-histogram metric `{decl.name}'.")
+
+    def _constant(self, decl: ast.ConstDecl, depth: int) -> None:
+        symbol = ConstSymbol(Kind.CONST, decl.name, decl.pos, type=PATTERN, decl=decl)
+        self.context.declare(symbol)
+        if not self.patterns.concatenation_too_deep(decl.pattern, depth):
+            symbol.length = self.patterns.evaluate(decl.pattern)
+            decl.text = decl.pattern.text
+
+    def _decorator(self, decl: ast.DecoDecl, depth: int) -> None:
+        symbol = DecoSymbol(Kind.DECO, decl.name, decl.pos, decl=decl)
+        self.context.declare(symbol)
+        self._decorators.append(symbol)
+        self.block(decl.body, depth + 1)
+        self._decorators.pop()
+        symbol.complete = True
+        if symbol.next_scope is None:
+            hint = "\n\tTry adding a `next' statement inside the `{}' block."
+            self.context.error(decl.pos, f"No symbols found in decorator `@{decl.name}'.{hint}")
+
+    def _decorated(self, use: ast.DecoUse, depth: int) -> None:
+        symbol = self.context.scope.lookup(use.name, Kind.DECO)
+        if not isinstance(symbol, DecoSymbol):
+            hint = f"\n\tTry adding a definition `def {use.name} {{}}' earlier in the program."
+            self.context.error(use.pos, f"Decorator `@{use.name}' is not defined.{hint}")
+        elif not symbol.complete:
+            hint = f"\n\tTry removing @{use.name} from here."
+            self.context.error(use.pos, f"Decorator `@{use.name}' is not completely defined yet.{hint}")
+        else:
+            use.decl = symbol.decl
+            self.block(use.body, depth + 1, symbol.next_scope)
+
+    def _next(self, stmt: ast.Next) -> None:
+        if not self._decorators:
+            self.context.error(stmt.pos, "Can't use `next' outside of a decorator.")
+        elif self._decorators[-1].next_scope is not None:
+            self.context.error(stmt.pos, "Can't use `next' statement twice in a decorator.")
+        else:
+            self._decorators[-1].next_scope = self.context.scope
+
+    def _delete(self, stmt: ast.Del, depth: int) -> None:
+        target = stmt.target = self.expressions.expr(stmt.target, depth + 1)
+        if isinstance(target, ast.Index):
+            if not target.keys and not failed(target):
+                hint = "\n\tTry deleting an index from this dimensioned metric."
+                self.context.error(target.pos, f"Cannot delete this.{hint}")
+        else:
+            hint = "\n\tTry deleting from a dimensioned metric with this as an index."
+            self.context.error(target.pos, f"Cannot delete this.{hint}")
+
+    def finish(self) -> None:
+        """Bind what could only be known once every scope was complete."""
+        for capref, symbol in self.expressions.caprefs:
+            capref.pattern, capref.group = symbol.pattern, symbol.group
+        for var in self._vars:
+            var.decl.type = resolve(var.type)
+
+
+def _sum(names: ast.Pattern) -> ast.Expr:
+    total: ast.Expr = names.parts[0]
+    for name in names.parts[1:]:
+        total = ast.Binary(merge(total.pos, name.pos), "+", total, name)
+    return total
