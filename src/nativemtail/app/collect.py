@@ -138,25 +138,16 @@ class SourceStates:
         self._specs = specs
 
     def states(self) -> Sequence[SourceState]:
-        counters = self._tailer.counters
-        lines, bytes_read = counters.log_lines_total.copy(), counters.log_bytes_total.copy()
-        errors, opens = counters.log_errors_total.copy(), counters.log_opens_total.copy()
+        counts = {what: table.copy() for what, table in self._tailer.counters.by_source().items()}
         active = {status.name: status.lag for status in self._tailer.status()}
         return [
             SourceState(
                 name=name,
                 active=name in active,
-                lines=lines[name],
-                bytes=bytes_read[name],
                 lag=active.get(name),
-                errors=errors[name],
-                opens=opens[name],
-                closes=counters.log_closes_total[name],
-                truncations=counters.file_truncates_total[name],
-                cut=counters.lines_cut_total[name],
-                nuls=counters.nuls_total[name],
+                **{what: table[name] for what, table in counts.items()},
             )
-            for name in sorted({*active, *lines, *errors, *opens})
+            for name in sorted({*active, *counts["lines"], *counts["errors"], *counts["opens"]})
         ]
 
     def patterns(self) -> Sequence[str]:

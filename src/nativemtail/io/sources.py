@@ -102,6 +102,19 @@ class Counters:
                 self.lines_cut_total[name] += cut
                 self.nuls_total[name] += nuls
 
+    def by_source(self) -> dict[str, Counter[str]]:
+        """What is shown of each source, by the field of `telemetry.model.SourceState`."""
+        return {
+            "lines": self.log_lines_total,
+            "bytes": self.log_bytes_total,
+            "errors": self.log_errors_total,
+            "opens": self.log_opens_total,
+            "closes": self.log_closes_total,
+            "truncations": self.file_truncates_total,
+            "cut": self.lines_cut_total,
+            "nuls": self.nuls_total,
+        }
+
     def gone(self, name: str) -> None:
         """Nothing is read under `name` at present."""
         self._gone.pop(name, None)
@@ -114,17 +127,7 @@ class Counters:
 
     def _forget(self, name: str) -> None:
         del self._gone[name]
-        for table in (
-            self.log_lines_total,
-            self.log_bytes_total,
-            self.log_errors_total,
-            self.log_opens_total,
-            self.log_closes_total,
-            self.log_rotations_total,
-            self.file_truncates_total,
-            self.lines_cut_total,
-            self.nuls_total,
-        ):
+        for table in (*self.by_source().values(), self.log_rotations_total):
             table.pop(name, None)
 
 

@@ -8,21 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from nativemtail.telemetry.families import PROGRAM_VARIABLES, label_text, sums
+from nativemtail.telemetry.families import PROGRAM_VARIABLES, SOURCE_VARIABLES, label_text, sums
 from nativemtail.telemetry.machine import resident_memory
 from nativemtail.telemetry.model import ProgramState, SourceState
 from nativemtail.telemetry.selfmetrics import SelfMetrics
-
-_SOURCE_VARIABLES = {
-    "log_lines_total": "lines",
-    "log_errors_total": "errors",
-    "log_opens_total": "opens",
-    "log_closes_total": "closes",
-    "file_truncates_total": "truncations",
-    "log_bytes_total": "bytes",
-    "log_lines_cut_total": "cut",
-    "log_nuls_total": "nuls",
-}
 
 
 def variables(own: SelfMetrics) -> dict[str, Any]:
@@ -35,7 +24,7 @@ def variables(own: SelfMetrics) -> dict[str, Any]:
         "memstats": _memstats(),
         "lines_total": own.lines.lines_total() if own.lines is not None else 0,
         "log_count": sum(state.active for state in sources),
-        **{variable: _counts(sources, attribute) for variable, attribute in _SOURCE_VARIABLES.items()},
+        **{variable: _counts(sources, what) for variable, (what, _) in SOURCE_VARIABLES.items()},
         **{variable: _counts(programs, attribute) for variable, attribute in PROGRAM_VARIABLES.items()},
         **own.exports.counts(),
         "connection_count": connections,

@@ -86,6 +86,18 @@ def sums(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     return dict(sorted(sums.items()))
 
 
+SOURCE_VARIABLES = {
+    "log_lines_total": ("lines", "untyped"),
+    "log_errors_total": ("errors", "untyped"),
+    "log_bytes_total": ("bytes", "counter"),
+    "log_lines_cut_total": ("cut", "counter"),
+    "log_nuls_total": ("nuls", "counter"),
+    "log_opens_total": ("opens", ""),
+    "log_closes_total": ("closes", ""),
+    "file_truncates_total": ("truncations", ""),
+}
+"""Counts of a source: a field of SourceState, and its type as `mtail_…` on Prometheus' page; some are not there."""
+
 PROGRAM_VARIABLES = {
     "prog_loads_total": "loads",
     "prog_load_errors_total": "load_errors",

@@ -30,6 +30,7 @@ from nativemtail.telemetry.families import (
     HELP,
     LINE_SECONDS,
     PROGRAM_VARIABLES,
+    SOURCE_VARIABLES,
     all_counts,
     by_name,
     cumulative,
@@ -148,11 +149,9 @@ class SelfMetrics:
         states = sources.states()
         active = [state for state in states if state.active]
         lag = sums((state.name, state.lag) for state in active if state.lag is not None)
-        yield from labelled_family("untyped", "mtail_log_lines_total", "logfile", all_counts(states, "lines"))
-        yield from labelled_family("untyped", "mtail_log_errors_total", "logfile", all_counts(states, "errors"))
-        yield from labelled_family("counter", "mtail_log_bytes_total", "logfile", all_counts(states, "bytes"))
-        yield from labelled_family("counter", "mtail_log_lines_cut_total", "logfile", all_counts(states, "cut"))
-        yield from labelled_family("counter", "mtail_log_nuls_total", "logfile", all_counts(states, "nuls"))
+        for variable, (what, kind) in SOURCE_VARIABLES.items():
+            if kind:
+                yield from labelled_family(kind, f"mtail_{variable}", "logfile", all_counts(states, what))
         yield from labelled_family("gauge", "mtail_log_lag_bytes", "logfile", lag)
         yield from labelled_family("counter", "mtail_lines_dropped_total", "reason", sources.dropped())
         space = self.disk.free(state.name for state in active if state.name.startswith("/"))
