@@ -1,0 +1,17 @@
+"""Tokens to the syntax tree (spec language.md §3, successor.md §2.1, §2.3, §2.4).
+
+Recursive descent whose two kinds of nesting, blocks and expressions, are kept on explicit stacks, so that no program
+can exhaust Python's.  Positions are those that mtail prints.  It remembers one place in the text, the *mark*, for all
+constructs that begin with a keyword, a builtin or a slash; so a construct that contains another one is reported at
+the inner one.
+"""
+
+from __future__ import annotations
+
+from nativemtail.compiler import ast
+from nativemtail.compiler.parser.statements import Parser
+
+
+def parse(name: str, source: bytes) -> ast.Block:
+    """The tree of the program `name`.  Raises CompileError: lexical errors, then at most one syntax error (§3.2)."""
+    return Parser(name, source).parse()

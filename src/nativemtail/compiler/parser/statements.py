@@ -1,0 +1,310 @@
+"""Statements, blocks and declarations; open blocks are kept on a stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nativemtail.compiler import ast
+from nativemtail.compiler.ast import NOWHERE, Position, merge, merge_all
+from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.lexer import Token
+from nativemtail.compiler.parser.expressions import (
+    BINARY,
+    NEGATION,
+    OPERAND_STARTS,
+    POSTFIX,
+    PRIMARY,
+    ExpressionParser,
+)
+from nativemtail.compiler.parser.tokens import Tokens, pattern_of
+
+_ASSIGN = {"ASSIGN": "=", "ADD_ASSIGN": "+="}
+_KINDS = frozenset(("COUNTER", "GAUGE", "TIMER", "TEXT", "HISTOGRAM"))
+_NO_EFFECT = "statement with no effect, missing an assignment, `+' concatenation, or `{}' block?"
+_OPEN_BLOCK = "unexpected end of file, expecting '}' to end block"
+
+
+@dataclass(slots=True)
+class _Open:
+    """A block whose `}` is still to come."""
+
+    kind: str
+    pos: Position
+    words: int
+    name: str = ""
+    cond: ast.Expr | None = None
+    head: Position = NOWHERE
+    truth: ast.Block | None = None
+    stmts: list[ast.Stmt] = field(default_factory=list)
+    next_words: int | None = None
+    """Of a decorator: the union words that are visible at its `next`."""
+
+
+_UNION_WORDS = {"begin": 1, "log_filter": 2}
+"""Words that are keywords at the start of a statement unless a metric or constant of that name is visible."""
+
+
+class Parser(Tokens):
+    def __init__(self, name: str, source: bytes) -> None:
+        super().__init__(name, source)
+        self.words = 0
+        """Bits of the union words that are visible as names."""
+        self.decorators: dict[str, int] = {}
+        """Decorator to the union words that its `next` makes visible."""
+        self.open: list[_Open] = [_Open("root", NOWHERE, 0)]
+
+    def parse(self) -> ast.Block:
+        while True:
+            kind = self.tok.kind
+            if kind == "RCURLY" and len(self.open) > 1:
+                self.close_block()
+            elif kind == "$end" and len(self.open) == 1:
+                break
+            elif kind == "$end":
+                self.fail(_OPEN_BLOCK)
+            else:
+                self.statement(kind)
+        if self.errors:
+            raise CompileError(self.name, self.errors)
+        return _block(self.open[0].stmts)
+
+    def emit(self, stmt: ast.Stmt) -> None:
+        self.open[-1].stmts.append(stmt)
+
+    def open_block(self, block: _Open) -> None:
+        if self.tok.kind != "LCURLY":
+            self.unexpected("LCURLY")
+        self.advance()
+        self.open.append(block)
+
+    def close_block(self) -> None:
+        done = self.open.pop()
+        self.words = done.words
+        end = self.tok.pos
+        self.advance()
+        body = _block(done.stmts)
+        if done.kind == "if":
+            if self.tok.kind == "ELSE":
+                self.advance()
+                self.open_block(_Open("else", done.pos, self.words, cond=done.cond, head=done.head, truth=body))
+            else:
+                self.emit(ast.Cond(merge(done.head, body.pos), done.cond, body, None, done.head))
+        elif done.kind == "else":
+            assert done.truth is not None
+            pos = merge(merge(done.head, done.truth.pos), body.pos)
+            self.emit(ast.Cond(pos, done.cond, done.truth, body, done.head))
+        elif done.kind == "otherwise":
+            head = merge(self.mark, end)
+            self.emit(ast.Cond(merge(head, body.pos), None, body, None, head))
+        elif done.kind == "def":
+            if done.next_words is not None:
+                self.decorators[done.name] = done.next_words
+            self.emit(ast.DecoDecl(merge(self.mark, body.pos), done.name, body))
+        elif done.kind == "use":
+            self.emit(ast.DecoUse(merge(self.mark, body.pos), done.name, body))
+        else:
+            self.emit(ast.Begin(merge(done.pos, body.pos), body))
+
+    # --- statements --------------------------------------------------------------------------------------
+
+    def statement(self, kind: str) -> None:
+        if kind in ("NL", "INVALID"):
+            self.advance()
+        elif kind == "HIDDEN":
+            self.advance()
+            if self.tok.kind not in _KINDS:
+                self.unexpected()
+            self.declaration(hidden=True)
+        elif kind in _KINDS:
+            self.declaration(hidden=False)
+        elif kind == "CONST":
+            self.constant()
+        elif kind == "DEF":
+            self.set_mark()
+            self.advance()
+            name = str(self.expect("ID").value)
+            self.open_block(_Open("def", self.mark, self.words, name=name))
+        elif kind == "DECO":
+            self.set_mark()
+            name = str(self.tok.value)
+            self.advance()
+            self.open_block(_Open("use", self.mark, self.words, name=name))
+            self.words |= self.decorators.get(name, 0)
+        elif kind == "OTHERWISE":
+            self.set_mark()
+            self.advance()
+            self.open_block(_Open("otherwise", self.mark, self.words))
+        elif kind == "DEL":
+            self.delete()
+        elif kind == "NEXT":
+            self.next_statement()
+        elif kind == "STOP":
+            self.emit(ast.Stop(self.tok.pos))
+            self.advance()
+        elif kind == "DIV":
+            pattern = self.concatenation([])
+            self.pattern_condition(pattern)
+        elif kind == "ID" and self.tok.value in _UNION_WORDS and not self.words & _UNION_WORDS[str(self.tok.value)]:
+            self.keyword_statement()
+        else:
+            self.expression_statement()
+
+    def keyword_statement(self) -> None:
+        word = self.tok
+        self.advance()
+        if word.value == "begin":
+            self.open_block(_Open("begin", word.pos, self.words))
+            return
+        names = [self.filter_name()]
+        end = names[0].pos
+        while self.tok.kind == "COMMA":
+            self.advance()
+            names.append(self.filter_name())
+            end = names[-1].pos
+        self.emit(ast.LogFilter(merge(word.pos, end), [_text(name) for name in names]))
+
+    def filter_name(self) -> Token:
+        return self.expect("STRING", "ID")
+
+    def next_statement(self) -> None:
+        self.emit(ast.Next(self.tok.pos))
+        self.advance()
+        for block in reversed(self.open):
+            if block.kind == "def":
+                block.next_words = self.words
+                return
+
+    def delete(self) -> None:
+        self.set_mark()
+        self.advance()
+        target, _ = ExpressionParser(self, postfix=True).run()
+        if self.tok.kind != "AFTER":
+            self.emit(ast.Del(merge(self.mark, self.tok.pos), target, None))
+            return
+        self.advance()
+        duration = self.expect("DURATIONLITERAL")
+        assert isinstance(duration.value, int)
+        self.emit(ast.Del(merge(self.mark, duration.pos), target, duration.value))
+
+    def constant(self) -> None:
+        self.advance()
+        name = self.expect("ID")
+        self.skip_newline()
+        if self.tok.kind not in ("DIV", "ID"):
+            self.unexpected("DIV")
+        pattern = self.concatenation([])
+        self.see(str(name.value))
+        self.emit(ast.ConstDecl(name.pos, str(name.value), pattern))
+
+    def see(self, name: str) -> None:
+        self.words |= _UNION_WORDS.get(name, 0)
+
+    # --- declarations ------------------------------------------------------------------------------------
+
+    def declaration(self, hidden: bool) -> None:
+        kind = self.tok.kind.lower()
+        self.advance()
+        name = self.expect("STRING", "ID")
+        decl = ast.VarDecl(name.pos, kind, _text(name), hidden)
+        while True:
+            attribute = self.tok.kind
+            if attribute == "BY":
+                decl.keys = [_text(key) for key in self.list_of("STRING", "ID")]
+            elif attribute == "AS":
+                self.advance()
+                decl.exported = _text(self.expect("STRING"))
+            elif attribute == "LIMIT":
+                self.advance()
+                limit = self.expect("INTLITERAL").value
+                assert isinstance(limit, int)
+                decl.limit = limit
+            elif attribute == "BUCKETS":
+                decl.buckets = [float(bound.value) for bound in self.list_of("INTLITERAL", "FLOATLITERAL")]
+            else:
+                break
+        decl.exported = decl.exported or decl.name
+        self.see(decl.name)
+        self.emit(decl)
+
+    def list_of(self, *kinds: str) -> list[Token]:
+        self.advance()
+        items = [self.expect(*kinds)]
+        while self.tok.kind == "COMMA":
+            self.advance()
+            items.append(self.expect(*kinds))
+        return items
+
+    def pattern_condition(self, pattern: ast.Pattern) -> None:
+        """A condition that begins with a pattern, up to its `{`."""
+        cond: ast.Expr = pattern
+        if self.tok.kind in ("AND", "OR"):
+            op = BINARY[self.tok.kind][1]
+            self.advance()
+            self.skip_newline()
+            cond = ast.Binary(NOWHERE, op, pattern, self.expression())
+        self.condition(cond)
+
+    def expression_statement(self) -> None:
+        if self.tok.kind not in OPERAND_STARTS:
+            self.unexpected()
+        names: list[ast.RegexLit | ast.Id] = []
+        if self.tok.kind == "ID":
+            names.append(self.identifier())
+        open_plus = False
+        while names and self.tok.kind == "PLUS":
+            self.advance()
+            self.skip_newline()
+            if self.tok.kind == "DIV":
+                self.pattern_condition(self.concatenation(names))
+                return
+            if self.tok.kind != "ID":
+                open_plus = True
+                break
+            names.append(self.identifier())
+        operands: list[ast.Expr] = list(names)
+        if len(names) > 1 and not open_plus and self.tok.kind in ("LCURLY", "AND", "OR"):
+            operands = [pattern_of(names)]
+        expr, shape = ExpressionParser(self).run(operands, open_plus)
+        kind = self.tok.kind
+        if shape in (PRIMARY, POSTFIX) and kind == "NL":
+            self.emit(ast.ExprStmt(expr.pos, expr))
+            self.advance()
+        elif shape in (PRIMARY, POSTFIX, NEGATION) and kind in _ASSIGN:
+            self.assignment(expr, _ASSIGN[kind])
+        else:
+            self.condition(expr)
+
+    def assignment(self, target: ast.Expr, op: str) -> None:
+        self.advance()
+        self.skip_newline()
+        value = self.expression()
+        if self.tok.kind != "NL":
+            self.unexpected("NL")
+        self.advance()
+        pos = merge(target.pos, value.pos)
+        self.emit(ast.ExprStmt(pos, ast.Binary(pos, op, target, value)))
+
+    def condition(self, cond: ast.Expr) -> None:
+        """Open the block of `cond`; the current token must be its `{`."""
+        kind = self.tok.kind
+        if kind == "NL":
+            self.fail(_NO_EFFECT)
+        if kind == "LSQUARE":
+            self.fail("unexpected indexing of an expression")
+        head = cond.pos
+        if isinstance(cond, ast.Pattern):
+            head = merge(self.tok.pos, cond.pos)
+        elif isinstance(cond, ast.Binary) and isinstance(cond.lhs, ast.Pattern):
+            head = cond.pos = merge(merge(self.tok.pos, cond.lhs.pos), cond.rhs.pos)
+        self.open_block(_Open("if", head, self.words, cond=cond, head=head))
+
+    def expression(self) -> ast.Expr:
+        return ExpressionParser(self).run()[0]
+
+
+def _text(token: Token) -> str:
+    return token.value.decode() if isinstance(token.value, bytes) else str(token.value)
+
+
+def _block(stmts: list[ast.Stmt]) -> ast.Block:
+    return ast.Block(merge_all(stmts), stmts)

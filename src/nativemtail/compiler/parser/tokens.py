@@ -1,0 +1,87 @@
+"""The tokens that the parser pulls, and what of the grammar needs no more than them: names and patterns."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from nativemtail.compiler import ast
+from nativemtail.compiler.ast import NOWHERE, Position, merge, merge_all
+from nativemtail.compiler.errors import MAX_ERRORS, CompileError
+from nativemtail.compiler.lexer import Lexer, Token
+
+
+class Tokens:
+    """One token of look-ahead, and the errors so far; a syntax error raises CompileError with all of them."""
+
+    def __init__(self, name: str, source: bytes) -> None:
+        self.name = name
+        self.lexer = Lexer(name, source)
+        self.errors: list[tuple[Position | None, str]] = []
+        self.mark = NOWHERE
+        """Where the latest construct began that mtail reports at the innermost one of its kind."""
+        self.tok = Token("$end", b"", NOWHERE)
+        self.advance()
+
+    def advance(self) -> None:
+        self.tok = self.lexer.next()
+        if self.tok.kind == "INVALID":
+            self.errors.append((self.tok.pos, str(self.tok.value)))
+            if len(self.errors) > MAX_ERRORS:
+                raise CompileError(self.name, self.errors)
+
+    def fail(self, text: str) -> NoReturn:
+        self.errors.append((self.tok.pos, f"syntax error: {text}"))
+        raise CompileError(self.name, self.errors)
+
+    def unexpected(self, expecting: str = "") -> NoReturn:
+        self.fail(f"unexpected {self.tok.kind}" + (f", expecting {expecting}" if expecting else ""))
+
+    def expect(self, *kinds: str, expecting: str = "") -> Token:
+        """The current token, which must be one of `kinds`; goes on to the next."""
+        token = self.tok
+        if token.kind not in kinds:
+            self.unexpected(expecting or " or ".join(kinds))
+        self.advance()
+        return token
+
+    def set_mark(self) -> None:
+        self.mark = self.tok.pos
+
+    def skip_newline(self) -> None:
+        if self.tok.kind == "NL":
+            self.advance()
+
+    def concatenation(self, parts: list[ast.RegexLit | ast.Id]) -> ast.Pattern:
+        """The fragments from the current token on, appended to `parts`; `+` has been passed if there are any."""
+        while True:
+            if self.tok.kind == "DIV":
+                parts.append(self.regex())
+            elif self.tok.kind == "ID":
+                parts.append(self.identifier())
+            else:
+                self.unexpected("DIV")
+            if self.tok.kind != "PLUS":
+                return pattern_of(parts)
+            self.advance()
+            self.skip_newline()
+
+    def regex(self) -> ast.RegexLit:
+        self.set_mark()
+        text = self.lexer.regex()
+        if text.kind == "INVALID":
+            self.errors.append((text.pos, str(text.value)))
+            self.errors.append((text.pos, "syntax error: unexpected end of file, expecting '/' to end regex"))
+            raise CompileError(self.name, self.errors)
+        self.advance()
+        literal = ast.RegexLit(merge(self.mark, self.tok.pos), bytes(text.value))  # type: ignore[arg-type]
+        self.advance()
+        return literal
+
+    def identifier(self) -> ast.Id:
+        name = ast.Id(self.tok.pos, str(self.tok.value))
+        self.advance()
+        return name
+
+
+def pattern_of(parts: list[ast.RegexLit | ast.Id]) -> ast.Pattern:
+    return ast.Pattern(merge_all(parts), parts)
