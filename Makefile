@@ -5,9 +5,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install
 
-SOURCES := $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxi' -not -name abi.pxi -o -name '*.hpp' -not -name abi.hpp)
-NATIVE := $(filter %.pyx %.pxi %.hpp,$(SOURCES)) src/nativemtail/compiler/abi.py src/nativemtail/compiler/opcodes.py setup.py
+SOURCES := $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -not -name abi.pxi -o -name '*.hpp' -not -name abi.hpp)
+NATIVE := $(filter %.pyx %.pxd %.pxi %.hpp,$(SOURCES)) src/nativemtail/compiler/abi.py src/nativemtail/compiler/opcodes.py setup.py
 CORE := $(VENV)/core.stamp
+TESTING := $(VENV)/testing.stamp
 BYTECODE := $(VENV)/bytecode.stamp
 WHEEL := dist/wheel.stamp
 INTEROP := build/interop/root.stamp build/interop/node.stamp
@@ -50,12 +51,12 @@ show: $(CORE) $(VENV)/run.stamp $(BYTECODE)
 	@$(VENV)/bin/nativemtail --one_shot --one_shot_format=prometheus --progs examples --logs 'examples/logs/*.log'
 
 ## test      all tests, with those under sanitizers; what CI runs
-test: $(CORE) $(VENV)/test.stamp $(BYTECODE) $(INTEROP) $(WHEEL) build/fuzz/stamp sanitize tsan
+test: $(TESTING) $(VENV)/test.stamp $(BYTECODE) $(INTEROP) $(WHEEL) build/fuzz/stamp sanitize tsan
 	$(PY) -m pytest -n auto --dist loadgroup tests
 	$(FUZZ_ENV) $(PY) tests/fuzz/run.py --quiet --seconds 30 --runs 1000
 
 ## quick     the tests that take less than a minute after a build
-quick: $(CORE) $(VENV)/test.stamp
+quick: $(TESTING) $(VENV)/test.stamp
 	$(PY) -m pytest -n auto --dist loadgroup -m "not slow and not interop and not soak and not differential" tests
 
 ## lint      style, types, spelling, import rules
@@ -71,14 +72,14 @@ fmt: $(VENV)/test.stamp
 	@git diff --name-only --diff-filter=d HEAD -- '*.py' '*.pyi' | xargs -r $(VENV)/bin/ruff format
 
 ## bench     measure against mtail (perf/README.md); ARGS="--size 100 --only syslog" narrows it
-bench: $(CORE) $(VENV)/test.stamp $(BYTECODE)
+bench: $(TESTING) $(VENV)/test.stamp $(BYTECODE)
 	$(PY) perf/bench.py $(ARGS)
 
 ## wheel     a self-contained wheel in dist/
 wheel: $(WHEEL)
 
-## build     the extension and the command, .venv/bin/nativemtail
-build: $(CORE) $(VENV)/run.stamp $(BYTECODE)
+## build     the extensions, those for tests too, and the command, .venv/bin/nativemtail
+build: $(TESTING) $(VENV)/run.stamp $(BYTECODE)
 
 ## system    install the Debian packages of packages.txt
 system:
@@ -103,7 +104,12 @@ $(CORE): $(VENV)/venv.stamp $(NATIVE)
 	$(PY) setup.py --quiet build_ext --inplace
 	@touch $@
 
-# Nothing is compiled here: the extension in src/ is current.
+# What tests reach of the core; no wheel has it.
+$(TESTING): $(CORE)
+	NATIVEMTAIL_TESTING=1 $(PY) setup.py --quiet build_ext --inplace
+	@touch $@
+
+# Nothing is compiled here: the extensions in src/ are current.
 $(VENV)/run.stamp: $(VENV)/venv.stamp | $(CORE)
 	$(PIP) --no-build-isolation --editable .
 	@touch $@
@@ -136,7 +142,7 @@ $(WHEEL): $(SOURCES) setup.py pyproject.toml README.md $(VENV)/test.stamp
 	@touch $@
 
 build/sanitize/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
-	NATIVEMTAIL_SANITIZE=address,undefined $(PY) setup.py --quiet build \
+	NATIVEMTAIL_TESTING=1 NATIVEMTAIL_SANITIZE=address,undefined $(PY) setup.py --quiet build \
 		--build-lib build/sanitize/lib --build-temp build/sanitize/temp
 	@touch $@
 
@@ -147,7 +153,7 @@ sanitize: build/sanitize/stamp
 	$(SANITIZE_ENV) $(PY) -m pytest -n auto --dist loadgroup $(SANITIZED) || { cat $(SANITIZE_REPORT).* >&2; exit 1; }
 
 build/tsan/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
-	NATIVEMTAIL_SANITIZE=thread $(PY) setup.py --quiet build --build-lib build/tsan/lib --build-temp build/tsan/temp
+	NATIVEMTAIL_TESTING=1 NATIVEMTAIL_SANITIZE=thread $(PY) setup.py --quiet build --build-lib build/tsan/lib --build-temp build/tsan/temp
 	@touch $@
 
 ## tsan      the engine, the store and the watcher under ThreadSanitizer
@@ -167,15 +173,15 @@ fuzz: build/fuzz/stamp
 
 ## debug     the extension with bounds checks, assertions and symbols, in place of the optimised one
 debug: $(VENV)/run.stamp
-	NATIVEMTAIL_DEBUG=1 $(PY) setup.py --quiet build_ext --inplace --force
-	@touch $(CORE)
+	NATIVEMTAIL_TESTING=1 NATIVEMTAIL_DEBUG=1 $(PY) setup.py --quiet build_ext --inplace --force
+	@touch $(CORE) $(TESTING)
 
 ## coverage  which lines of the Python code the tests reach, in build/coverage
-coverage: $(CORE) $(VENV)/test.stamp
+coverage: $(TESTING) $(VENV)/test.stamp
 	$(PY) -m pytest -n auto --dist loadgroup --cov=nativemtail --cov-report=html:build/coverage --cov-report=term \
 		-m "not interop and not soak" tests
 
 ## clean     remove what was built
 clean:
-	rm -rf build dist $(VENV) perf/inputs src/*.egg-info src/nativemtail/_core.cpp src/nativemtail/_core*.so \
+	rm -rf build dist $(VENV) perf/inputs src/*.egg-info src/nativemtail/_*.cpp src/nativemtail/_*.so \
 		src/nativemtail/core/abi.pxi src/nativemtail/core/abi.hpp

@@ -1,13 +1,14 @@
-"""Builds nativemtail._core: Cython over Hyperscan, PCRE2 and RE2, which pkg-config finds.
+"""Builds nativemtail._core and _render: Cython over Hyperscan, PCRE2 and RE2, which pkg-config finds.
 
-NATIVEMTAIL_SANITIZE=address,undefined builds it for debugging under these sanitizers, NATIVEMTAIL_DEBUG=1 with bounds
-checks and symbols.
+NATIVEMTAIL_SANITIZE=address,undefined builds them for debugging under these sanitizers, NATIVEMTAIL_DEBUG=1 with bounds
+checks and symbols, NATIVEMTAIL_TESTING=1 also _core_testing, which only tests need.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,26 @@ def write_abi() -> None:
             path.write_text(text)
 
 
+def parts_of(path: Path) -> set[Path]:
+    """The file, and all that it includes, cimports or takes headers from."""
+    found = {path}
+    text = path.read_text() if path.exists() else ""
+    names = [PACKAGE / name for name in re.findall(r'^(?:include|cdef extern from) "(core/[^"]+)"', text, re.MULTILINE)]
+    names += [path.parent / name for name in re.findall(r'^#include "([^"]+)"', text, re.MULTILINE)]
+    if path.suffix == ".pyx":
+        names += [name for name in (path.with_suffix(".pxd"), PACKAGE / "_core.pxd") if name.exists()]
+    for name in names:
+        found |= parts_of(name)
+    return found
+
+
+def extension(name: str) -> Extension:
+    source = PACKAGE / f"{name}.pyx"
+    parts = parts_of(source) - {source} | set(GENERATED)
+    depends = ["setup.py", *sorted(map(str, parts))]
+    return Extension(f"nativemtail.{name}", sources=[str(source)], depends=depends, language="c++")
+
+
 class BuildCore(build_ext):
     """Fills in what only a build needs to know, so that other commands work without the libraries."""
 
@@ -68,16 +89,17 @@ class BuildCore(build_ext):
         self.into_source = bool(self.inplace)  # setuptools clears `inplace` while it builds
         super().run()
 
-    def build_extension(self, ext: Extension) -> None:
+    def build_extensions(self) -> None:
         write_abi()
-        built = PACKAGE.parent / self.get_ext_filename(ext.name)
-        if self.into_source and not self.force and is_current(built, ext):
-            target = Path(self.get_ext_fullpath(ext.name))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(built, target)
-            return
-        compile_flags = ["-std=c++17", "-fwrapv", "-fvisibility=hidden", *pkg_config("--cflags")]
-        link_flags = pkg_config("--libs")
+        stale = [ext for ext in self.extensions if not self._is_current(ext)]
+        compile_flags = [
+            "-std=c++17",
+            "-fwrapv",
+            "-fvisibility=hidden",
+            "-Wno-unused-function",
+            *pkg_config("--cflags"),
+        ]
+        link_flags = ["-Wl,--as-needed", *pkg_config("--libs")]
         sanitizers = os.environ.get("NATIVEMTAIL_SANITIZE")
         directives = DIRECTIVES
         if os.environ.get("NATIVEMTAIL_DEBUG"):
@@ -92,25 +114,36 @@ class BuildCore(build_ext):
                 link_flags += [f"-fsanitize={sanitizers}"]
         else:
             compile_flags += ["-O3", "-g0", "-fno-plt"]
-        [native] = cythonize([ext], compiler_directives=directives, force=self.force)
-        ext.sources = native.sources
-        ext.extra_compile_args = compile_flags
-        ext.extra_link_args = link_flags
-        super().build_extension(ext)
+        native = cythonize(stale, compiler_directives=directives, include_path=["src"], force=self.force)
+        for ext, made in zip(stale, native, strict=True):
+            ext.sources = made.sources
+            ext.extra_compile_args = compile_flags
+            ext.extra_link_args = link_flags
+        self.parallel: int | None = len(os.sched_getaffinity(0))
+        super().build_extensions()
+
+    def build_extension(self, ext: Extension) -> None:
+        if not self._is_current(ext):
+            super().build_extension(ext)
+            return
+        target = Path(self.get_ext_fullpath(ext.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(self._built(ext), target)
+
+    def _built(self, ext: Extension) -> Path:
+        return PACKAGE.parent / str(self.get_ext_filename(ext.name))
+
+    def _is_current(self, ext: Extension) -> bool:
+        """Whether the module in the source tree is newer than all that it is made from."""
+        built = self._built(ext)
+        if not self.into_source or self.force or not built.exists():
+            return False
+        inputs = map(Path, [*ext.sources, *ext.depends])
+        return all(path.stat().st_mtime <= built.stat().st_mtime for path in inputs)
 
 
-def is_current(built: Path, ext: Extension) -> bool:
-    """Whether the module in the source tree is newer than all that it is made from."""
-    inputs = map(Path, [*ext.sources, *ext.depends])
-    return built.exists() and all(path.stat().st_mtime <= built.stat().st_mtime for path in inputs)
+extensions = [extension("_core"), extension("_render")]
+if os.environ.get("NATIVEMTAIL_TESTING"):
+    extensions.append(extension("_core_testing"))
 
-
-parts = {*(PACKAGE / "core").rglob("*.pxi"), *(PACKAGE / "core").rglob("*.hpp"), *GENERATED}
-core = Extension(
-    "nativemtail._core",
-    sources=[str(PACKAGE / "_core.pyx")],
-    depends=["setup.py", *sorted(map(str, parts))],
-    language="c++",
-)
-
-setup(ext_modules=[core], cmdclass={"build_ext": BuildCore})
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildCore})

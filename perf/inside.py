@@ -15,6 +15,7 @@ from pathlib import Path
 from generate import SERIES, batches
 
 from nativemtail._core import Engine, Metric, Plan, Store, TimeZone
+from nativemtail._render import Page
 from nativemtail.compiler import compile_program, plan
 from nativemtail.programs import zones
 from nativemtail.programs.metrics import make_metrics
@@ -67,7 +68,7 @@ def scrape() -> dict[str, float]:
     times = []
     for _ in range(ROUNDS):
         start = time.thread_time()
-        store.snapshot().prometheus()
+        Page(store.snapshot()).prometheus()
         times.append(time.thread_time() - start)
     return {"series": count, "bytes_per_series": metrics[0].memory / count - 30, "scrape_s": min(times)}
 

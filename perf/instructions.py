@@ -9,6 +9,7 @@ Only scanning and rendering are counted.  A baseline holds for one compiler and 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -101,11 +102,11 @@ def measure() -> Counts:
 
 
 def stages() -> dict[str, str]:
-    """The core's functions and the files that define them."""
+    """The core's functions, and the files or folders that define them."""
     found = {}
-    for path in sorted(CORE.glob("*.pxi")):
+    for path in sorted(CORE.rglob("*.pxi")):
         for name in re.findall(r"^(?:    )?(?:cdef|def) .*?(\w+)\(", path.read_text(), re.MULTILINE):
-            found[name] = path.stem
+            found[name] = path.stem if path.parent == CORE else path.parent.name
     return found
 
 
@@ -135,25 +136,25 @@ def count(part: Path, stage: Mapping[str, str]) -> dict[str, int]:
 
 def stage_of(library: str, function: str, stage: Mapping[str, str]) -> str:
     name = Path(library).name
-    if name.startswith("_core"):
+    if name.startswith(("_core", "_render")):
         native = re.match(r"(?:[\w ]+ )?nm::([a-z]+)", function)  # a template's name has its type in front
         if native:
             return NATIVE.get(native[1], "other")
-        cython = re.match(r"__pyx_\w+?_5_core_(?:\d+[A-Z][a-z]+_(?:\d+)?)?(\w+)", function)
+        cython = re.match(r"__pyx_\w+?_(?:5_core|7_render)_(?:\d+[A-Z][a-z]+_(?:\d+)?)?(\w+)", function)
         return stage.get(cython[1], "other") if cython else "other"
     return next((found for prefix, found in LIBRARIES.items() if name.startswith(prefix)), "other")
 
 
 def run() -> None:
     """What is counted: each workload once."""
-    from nativemtail import _core
     from nativemtail._core import Engine, Plan, Store, TimeZone
+    from nativemtail._render import Page
     from nativemtail.compiler import compile_program, plan
     from nativemtail.programs import zones
     from nativemtail.programs.directory import list_programs
     from nativemtail.programs.metrics import make_metrics
 
-    _core._test_take_time()  # type: ignore[attr-defined]
+    importlib.import_module("nativemtail._core_testing")._test_take_time()
     zone = TimeZone(zones.load("UTC"))
     for name, kind in WORKLOADS.items():
         programs = []
@@ -170,7 +171,7 @@ def run() -> None:
         log = b"".join(islice(batches(kind), 2))[:BYTES]
         for block in blocks(log):
             engine.scan(source, block)
-        store.snapshot().prometheus()
+        Page(store.snapshot()).prometheus()
 
 
 def blocks(log: bytes) -> Iterator[bytes]:

@@ -80,8 +80,6 @@ class Store:
     def metrics(self) -> list[Metric]:
         """All metrics, families in order of first addition, within a family in load order."""
     def snapshot(self) -> Snapshot: ...
-    def view(self, *, whole: int = ..., piece: int = ...) -> View:
-        """For a page: up to `whole` bytes of it show one instant, else it comes in pieces of about `piece` bytes."""
     def gc(self, now: int) -> int:
         """Trim to `limit` and drop expired label sets (spec runtime.md §5.2); `now` in nanoseconds; how many went."""
 
@@ -100,82 +98,14 @@ class Row:
     buckets: tuple[tuple[float, int], ...]
     """Upper bound and count of each range, not cumulative; the last bound is infinity."""
 
-class View:
-    """The store for one page of any size, in bounded memory.
-
-    A small page shows one instant, as a `Snapshot` does, and comes in one piece.  Of a larger one each piece shows one
-    instant, and each label set is whole; nothing is held between two pieces.  The pieces together are what `Snapshot`
-    writes, but for `json` and `rows` in order of the places of the label sets, which is that of creation until some go.
-    """
-
-    warnings: list[str]
-    """What `prometheus` or `metrics_json` left out so far, as in `Snapshot`."""
-    def metrics(self) -> list[Metric]: ...
-    def rows(self, metric: Metric) -> Iterator[Row]: ...
-    def json(self) -> Iterator[bytes]: ...
-    def prometheus(
-        self,
-        *,
-        emit_prog_label: bool = ...,
-        emit_timestamp: bool = ...,
-        prefix: str = ...,
-        openmetrics: bool = ...,
-        names: frozenset[str] | None = ...,
-        reserved: frozenset[str] = ...,
-    ) -> Iterator[bytes]: ...
-    def metrics_json(
-        self,
-        *,
-        emit_prog_label: bool = ...,
-        prefix: str = ...,
-        names: frozenset[str] | None = ...,
-        reserved: frozenset[str] = ...,
-    ) -> Iterator[bytes]: ...
-
 class Snapshot:
     """A consistent view: no half of a line is in it.  Taking one costs a copy of the slots, not of the labels."""
 
-    warnings: list[str]
-    """What the last call of `prometheus` or `metrics_json` left out beside what `left_out` says, and why."""
     def metrics(self) -> list[Metric]: ...
     def rows(self, metric: Metric) -> Iterator[Row]:
         """In order of creation."""
     def count(self, metric: Metric) -> int:
         """How many rows it has."""
-    def json(self, grouped: bool) -> bytes:
-        """Spec metrics-export.md §2; `grouped` is the one-shot form (an object by name), else an array."""
-    def prometheus(
-        self,
-        *,
-        emit_prog_label: bool = ...,
-        emit_timestamp: bool = ...,
-        prefix: str = ...,
-        openmetrics: bool = ...,
-        names: frozenset[str] | None = ...,
-        reserved: frozenset[str] = ...,
-        strict: bool = ...,
-    ) -> bytes:
-        """Spec metrics-export.md §1, user metrics only; the OpenMetrics form comes without its last line, `# EOF`.
-
-        `names`: the families to show, or names of their samples, without `prefix`.
-        `reserved`: names of samples that metrics cannot have, without `prefix`.
-        What would make the page invalid is left out.  `strict`: where spec metrics-export.md §1.6 fails the page,
-        and for differing label names in one family, raises ValueError (one-shot).
-        """
-    def metrics_json(
-        self,
-        *,
-        emit_prog_label: bool = ...,
-        prefix: str = ...,
-        names: frozenset[str] | None = ...,
-        reserved: frozenset[str] = ...,
-    ) -> bytes:
-        """JSON metrics: the content of the Prometheus page as one object by family, those without samples too."""
-
-def left_out(
-    metrics: Iterable[Metric], *, emit_prog_label: bool = ..., prefix: str = ..., reserved: frozenset[str] = ...
-) -> dict[Metric, str]:
-    """Those that Prometheus' page cannot have, and why; `reserved` as for `Snapshot.prometheus`."""
 
 class Search:
     """Whether a pattern matches anywhere in a text, by RE2: in time linear in the text, whatever the pattern.

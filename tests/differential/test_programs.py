@@ -17,6 +17,8 @@ from generate import cases, rename
 from machines import Mtail, MtailFailed, Recorder, compiled, drawn, examples, joined
 from minimise import minimised, program_minimised
 
+from nativemtail._render import Page
+
 BATCH = 25
 BATCHES = 8
 ZONES = ["", "Europe/Berlin", "America/New_York"]
@@ -72,7 +74,9 @@ def compare(programs: dict[str, str], lines: Sequence[bytes], zone: str) -> dict
         for name in both.keys() - finite:
             alone = Recorder({name: both[name]}, zone=zone)
             alone.scan(log, str(mtail.log))
-            found[name] = samples_difference(alone.store.snapshot().prometheus(), mtail.samples(log, name, zone=zone))
+            found[name] = samples_difference(
+                Page(alone.store.snapshot()).prometheus(), mtail.samples(log, name, zone=zone)
+            )
     return {name: text for name, text in found.items() if text}
 
 

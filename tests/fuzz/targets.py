@@ -15,12 +15,14 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import mutate
 import sites
 from engines import Machine, with_metrics
 
+from nativemtail._render import Page, View
 from nativemtail.compiler import CompileError, Program, compile_program, disasm
 from nativemtail.compiler.regex.error import RegexError
 from nativemtail.compiler.regex.parser import parse
@@ -112,7 +114,7 @@ def _outcome(machine: Machine, *blocks: bytes) -> Any:
         if block:
             machine.engine.scan(machine.source, bytearray(block))  # of its own: a sanitizer sees what is read behind it
     faults, dropped = machine.engine.faults()
-    metrics = json.loads(machine.store.snapshot().json(False))
+    metrics = json.loads(Page(machine.store.snapshot()).json(False))
     return _without_times(metrics), [(fault.line, fault.input, fault.message) for fault in faults], dropped
 
 
@@ -159,7 +161,7 @@ class Service(logging.Handler):
         self.errors: list[str] = []
         machine = Machine("counter c by k\n/(\\S+)/ {\n  c[$1]++\n}\n")
         machine.feed(b"a\nb\n\xff\n")
-        site = sites.make_site(store=machine.store)
+        site = sites.make_site(view=partial(View, machine.store))
         directory = tempfile.mkdtemp(prefix="nativemtail-fuzz-")
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         self.path = f"{directory}/socket"

@@ -19,6 +19,7 @@ import pytest
 from engines import Loaded, make_plan, metrics_of
 
 from nativemtail._core import Engine, Snapshot, Store
+from nativemtail._render import Page
 from nativemtail.compiler import CompileError, compile_program
 from nativemtail.programs.loaded import Loaded as LoadedProgram
 from nativemtail.programs.loaded import LoadError
@@ -156,15 +157,16 @@ class Session:
 
 def read_all(snapshot: Snapshot, random: Random) -> None:
     """Write the snapshot out in one of the ways there are."""
+    page = Page(snapshot)
     form = random.randrange(5)
     if form == 0:
-        json.loads(snapshot.json(random.random() < 0.5))
+        json.loads(page.json(random.random() < 0.5))
     elif form == 1:
         for metric in snapshot.metrics():
             assert all(len(row.labels) == len(metric.keys) for row in snapshot.rows(metric))
     else:
         with contextlib.suppress(ValueError):  # the spec has cases in which there is no page
             if form == 2:
-                json.loads(snapshot.metrics_json())
+                json.loads(page.metrics_json())
             else:
-                snapshot.prometheus(openmetrics=form == 3, emit_timestamp=random.random() < 0.5, prefix="é_")
+                page.prometheus(openmetrics=form == 3, emit_timestamp=random.random() < 0.5, prefix="é_")

@@ -13,6 +13,7 @@ import pytest
 from paths import ROOT
 
 import nativemtail
+from nativemtail import _core, _render
 
 EXAMPLES = ROOT / "examples"
 GRAFTED = ("libhs", "libpcre2-8", "libre2")
@@ -55,8 +56,17 @@ def test_wheel_has_a_platform_that_others_have(wheel: Path) -> None:
 def test_wheel_holds_no_sources_of_the_core(wheel: Path) -> None:
     names = run(sys.executable, "-m", "zipfile", "--list", wheel).stdout
     assert "nativemtail/_core.pyi" in names
+    assert "nativemtail/_render.pyi" in names
     assert "nativemtail/py.typed" in names
-    assert not re.search(r"\.(pyx|pxi|hpp|cpp)\b", names)
+    assert not re.search(r"\.(pyx|pxd|pxi|hpp|cpp)\b", names)
+
+
+def test_wheel_holds_no_hooks_for_tests(wheel: Path) -> None:
+    """They are in an extension of their own, and none is a function of the others."""
+    names = run(sys.executable, "-m", "zipfile", "--list", wheel).stdout
+    assert sorted(re.findall(r"nativemtail/(\w+)\.cpython", names)) == ["_core", "_render"]
+    for module in (_core, _render):
+        assert not re.findall(r"\b_(?:test|store)_\w+|_estimate\b", " ".join(dir(module)))
 
 
 def test_version(empty: Path) -> None:
@@ -75,7 +85,7 @@ def test_one_shot(empty: Path) -> None:
 
 
 def test_only_libc_comes_from_the_system(empty: Path) -> None:
-    [core] = empty.parent.glob("lib/python*/site-packages/nativemtail/_core*.so")
+    [core] = empty.parent.glob("lib/python*/site-packages/nativemtail/_core.*.so")
     needed = run("ldd", core).stdout
     for library in GRAFTED:
         assert re.search(rf"{library}-\w+\.so\S* => {re.escape(str(empty.parent))}/", needed), needed
@@ -84,7 +94,7 @@ def test_only_libc_comes_from_the_system(empty: Path) -> None:
 
 
 def test_no_library_of_the_system_is_mapped(empty: Path) -> None:
-    script = "import nativemtail._core; print(open('/proc/self/maps').read())"
+    script = "import nativemtail._core, nativemtail._render; print(open('/proc/self/maps').read())"
     maps = run(empty / "python", "-c", script).stdout
     paths = {line.split()[-1] for line in maps.splitlines() if re.search(r"/lib(hs|pcre2|re2)[-.]", line)}
     assert len(paths) == len(GRAFTED)

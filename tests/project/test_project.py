@@ -31,14 +31,14 @@ def test_checker_is_content(command: list[str]) -> None:
 
 MAY_IMPORT: dict[str, set[str]] = {
     "compiler": {"gotext"},
-    "export": {"_core"},
+    "export": {"_core", "_render"},
     "gotext": set(),
-    "http": {"_core", "export", "gotext", "net", "plainfile", "telemetry"},
+    "http": {"_core", "_render", "export", "gotext", "net", "plainfile", "telemetry"},
     "io": {"_core", "gotext", "net", "plainfile"},
     "net": set(),
     "options": set(),
     "plainfile": set(),
-    "programs": {"_core", "compiler", "gotext", "io", "options", "plainfile", "telemetry"},
+    "programs": {"_core", "_render", "compiler", "gotext", "io", "options", "plainfile", "telemetry"},
     "telemetry": {"_core", "compiler", "gotext"},
 }
 """The table of docs/architecture.md; the command may import everything."""
@@ -87,6 +87,7 @@ def test_who_may_import_whom() -> None:
 def test_native_code_is_declared_for_the_type_checker() -> None:
     assert (PACKAGE / "py.typed").exists()
     assert (PACKAGE / "_core.pyi").exists()
+    assert (PACKAGE / "_render.pyi").exists()
 
 
 def test_packages_that_ci_installs_are_in_the_list() -> None:

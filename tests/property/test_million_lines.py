@@ -21,6 +21,7 @@ from paths import EXAMPLES
 from regexes import REGEX
 
 from nativemtail._core import Fault
+from nativemtail._render import Page
 from nativemtail.compiler.program import Program
 from nativemtail.compiler.regex import tree
 from nativemtail.compiler.regex.parser import parse
@@ -159,7 +160,7 @@ def blocks(programs: dict[str, Program], lines: Sequence[bytes], number: int) ->
 
 def reported(machine: Recorder, hours: Collection[str]) -> dict[str, Any]:
     """All that engine and store say of what has happened, without times that begin like one of `hours`."""
-    engine, shown = machine.engine, machine.store.snapshot().json(grouped=True).decode()
+    engine, shown = machine.engine, Page(machine.store.snapshot()).json(grouped=True).decode()
     return {
         "metrics": re.sub(rf'("Time": )(?:{"|".join(hours)})\d{{13}}\b', r"\1now", shown),
         "faults": engine.program_faults(),

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from nativemtail import _core
+from nativemtail import _core, _render
 from nativemtail._core import Store
+from nativemtail._render import Page, View
 from nativemtail.http.messages import Request
 
 SAMPLE = re.compile(rb'([\w:]+)(\{(?:\w+="(?:[^"\\]|\\.)*",?)*\})? (?:[-+.e\d]+|NaN|[-+]Inf)( \d+)?')
@@ -59,9 +60,9 @@ def test_pages_are_valid(store: Store, emit_prog_label: bool, emit_timestamp: bo
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(stores())
 def test_what_the_page_lacks_is_said(store: Store) -> None:
-    page = store.snapshot().prometheus().decode("utf-8")
+    page = Page(store.snapshot()).prometheus().decode("utf-8")
     shown = {line.split(" ")[2] for line in page.split("\n") if line.startswith("# TYPE ")}
-    said = _core.left_out(store.metrics())
+    said = _render.left_out(store.metrics())
     counted = [metric for metric in store.metrics() if len(metric) and metric.kind != _core.TEXT]
     assert shown == {metric.name.replace("-", "_") for metric in counted if metric not in said}
 
@@ -103,10 +104,8 @@ def test_one_shot_says_what_it_leaves_out(tmp_path: Path, name: str, said: str) 
 @given(stores(), st.booleans(), st.booleans(), st.sampled_from([1, 100, 400]))
 def test_pages_in_pieces_are_the_same(store: Store, emit_prog_label: bool, emit_timestamp: bool, piece: int) -> None:
     for openmetrics in (False, True):
-        snapshot, view = store.snapshot(), store.view(whole=0, piece=piece)
-        whole = snapshot.prometheus(
-            emit_prog_label=emit_prog_label, emit_timestamp=emit_timestamp, openmetrics=openmetrics
-        )
+        page, view = Page(store.snapshot()), View(store, whole=0, piece=piece)
+        whole = page.prometheus(emit_prog_label=emit_prog_label, emit_timestamp=emit_timestamp, openmetrics=openmetrics)
         pieces = view.prometheus(
             emit_prog_label=emit_prog_label, emit_timestamp=emit_timestamp, openmetrics=openmetrics
         )

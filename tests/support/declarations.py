@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
 
-from nativemtail import _core
+from nativemtail import _core_testing
 from nativemtail._core import FLOAT, INT, STRING, Metric, Store
+from nativemtail._render import View
 from nativemtail.compiler import compile_program
 from nativemtail.http.messages import Request
 from nativemtail.http.site import Site
@@ -99,13 +101,13 @@ def stores(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Store:
         for _ in range(draw(st.integers(0, 3))):
             value = draw(st.integers(-5, 2**40)) if type == INT else draw(st.sampled_from(NUMBERS))
             time = draw(st.sampled_from([0, 1_780_000_000_000_000_000, -1, 2**63 - 1, -(2**63)]))
-            _core._store_set(made, [draw(labels) for _ in metric.keys], b"t" if type == STRING else value, time)
+            _core_testing._store_set(made, [draw(labels) for _ in metric.keys], b"t" if type == STRING else value, time)
         store.add(made)
     return store
 
 
 def site(store: Store, **options: Any) -> Site:
-    return Site(store=store, own=SelfMetrics(), host_name="vm", addresses=list, **options)
+    return Site(view=partial(View, store), own=SelfMetrics(), host_name="vm", addresses=list, **options)
 
 
 def page(store: Store, *, openmetrics: bool, **options: Any) -> bytes:

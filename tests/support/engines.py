@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nativemtail._core import Engine, Metric, Plan, Store, TimeZone
+from nativemtail._render import Page
 from nativemtail.compiler import Options, Program, compile_program, plan
 from nativemtail.programs import zones
 from nativemtail.programs.metrics import make_metrics
@@ -89,7 +90,7 @@ class Machine:
         return self.values(name)[()]
 
     def json(self) -> Any:
-        return json.loads(self.store.snapshot().json(False))
+        return json.loads(Page(self.store.snapshot()).json(False))
 
     def faults(self) -> list[str]:
         kept, _ = self.engine.faults()

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from nativemtail._core import TimeZone
+from nativemtail._render import Page
 from nativemtail.compiler import CompileError, Program, compile_program
 from nativemtail.gotext import go_quote
 from nativemtail.programs import zones
@@ -76,7 +77,7 @@ class Recorder(Machine):
 
     def outcomes(self) -> dict[str, Outcome]:
         self.collect()
-        outcomes = by_program(self.programs, json.loads(self.store.snapshot().json(grouped=True)))
+        outcomes = by_program(self.programs, json.loads(Page(self.store.snapshot()).json(grouped=True)))
         for name, inputs in self.failed_lines.items():
             outcomes[name].faults = inputs
         return outcomes

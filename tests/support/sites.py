@@ -104,6 +104,5 @@ class Sources:
 def make_site(view: View | None = None, **options: Any) -> Site:
     """The site; `options` take the place of its own."""
     shown = view or View()
-    store = SimpleNamespace(view=lambda: shown)
     own = SelfMetrics(programs=Programs(), sources=Sources())
-    return Site(**{"store": store, "own": own, "host_name": "vm", "addresses": lambda: ["[::]:3903"], **options})
+    return Site(**{"view": lambda: shown, "own": own, "host_name": "vm", "addresses": lambda: ["[::]:3903"], **options})

@@ -16,6 +16,7 @@ import pytest
 from engines import Machine, compile_all, make_plan
 from paths import ROOT
 
+from nativemtail._render import Page
 from nativemtail.compiler import CompileError, codegen, compile_program, symbols
 
 pytestmark = pytest.mark.slow
@@ -285,7 +286,7 @@ def test_more_metrics_than_there_are_short_numbers() -> None:
     count = 66_000
     machine = Machine("".join(f"counter c{i}\n" for i in range(count)) + "".join(f"c{i}++\n" for i in range(count)))
     machine.feed(b"x\n")
-    assert machine.store.snapshot().prometheus().count(b"} 1\n") == count
+    assert Page(machine.store.snapshot()).prometheus().count(b"} 1\n") == count
 
 
 def test_patterns_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from engines import Machine
 
+from nativemtail._render import Page
+
 MEGABYTE = 1024 * 1024
 LINES = int(os.environ.get("NATIVEMTAIL_SOAK_LINES", "2000000"))
 BLOCK = 20_000
@@ -61,7 +63,7 @@ def test_label_sets_that_come_and_go() -> None:
     def run(lines: int) -> None:
         for _ in range(lines // BLOCK):
             machine.feed(block())
-            machine.store.snapshot().prometheus()
+            Page(machine.store.snapshot()).prometheus()
             machine.store.gc(2**62)
 
     run(LINES // 5)

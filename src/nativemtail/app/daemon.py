@@ -18,8 +18,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
+from nativemtail._render import View
 from nativemtail.app import systemd
 from nativemtail.app.collect import LineStates, ProgramStates, SourceStates
 from nativemtail.app.ignore import BadIgnore, ignore
@@ -126,7 +128,7 @@ class Daemon:
         self.server = Server(self._answer, trusted=self.trusted, hosts=_hosts(options), tls=_tls(options))
         self.own.listener = self.server
         self.site = Site(
-            store=self.programs.store,
+            view=partial(View, self.programs.store),
             own=self.own,
             host_name=socket.gethostname(),
             addresses=self.server.addresses,
@@ -137,7 +139,7 @@ class Daemon:
             info_endpoint=options.http_info_endpoint,
             debugging_endpoint=options.http_debugging_endpoint,
         )
-        self.pusher = Pusher(self.programs.store, options, self.own.exports)
+        self.pusher = Pusher(partial(View, self.programs.store), options, self.own.exports)
         self.loop = Loop()
         self.reloader = Reloader(
             self.programs,

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 
 from nativemtail._core import Store
+from nativemtail._render import Page
 from nativemtail.app.ignore import Ignore
 from nativemtail.app.message_files import Screen
 from nativemtail.app.progress import Progress
@@ -74,11 +75,11 @@ def _summarise(tailer: Tailer, max_line_length: int) -> None:
 
 def render(store: Store, options: Options) -> bytes:
     """The metrics in the form of `-one_shot_format`, one of `FORMATS`.  Raises OutputError."""
-    snapshot = store.snapshot()
+    page = Page(store.snapshot())
     if options.one_shot_format == "json":
-        return snapshot.json(grouped=True)
+        return page.json(grouped=True)
     try:
-        text = snapshot.prometheus(
+        text = page.prometheus(
             emit_prog_label=options.emit_prog_label,
             emit_timestamp=options.emit_metric_timestamp,
             strict=True,

@@ -21,7 +21,7 @@ cdef enum:
     HITS_TO_DEMOTE = 8      # a pattern that was slow or reached the limit so often starts with RE2
     HITS_WINDOW = 10000     # within so many matches; a process that is interrupted seems slow, too
 
-cdef uint64_t slow_ticks = SLOW_TICKS
+slow_ticks = SLOW_TICKS
 
 cdef enum:                  # a text is replaced with the automaton when searches for matches may have gone over
     SEARCHED_LEAST = 262144     # so many bytes
@@ -53,14 +53,6 @@ cdef struct Early:          # a match ahead of time
 cdef struct Programs:       # some of 64
     uint32_t word
     uint64_t mask
-
-cdef enum:
-    CACHE_LINE = 64
-
-cdef struct Timed:          # a sample of what is done often: how often, how long in all, and the longest
-    int64_t n
-    int64_t ns
-    int64_t longest
 
 cdef struct PatternTexts:   # what is seldom read
     Str bytes               # the three forms

@@ -53,30 +53,6 @@ cdef struct PlanTables:
     const Zone* zone
     Str zone_name
 
-cdef void* zeroed(size_t count, size_t size) except NULL:
-    cdef void* p = calloc(count if count else 1, size)
-    if p == NULL:
-        raise MemoryError()
-    return p
-
-
-cdef void* zeroed_lines(size_t count, size_t size) except NULL:
-    """From the start of a cache line on."""
-    cdef size_t n = (count * size // CACHE_LINE + 1) * CACHE_LINE
-    cdef void* p = aligned_alloc(CACHE_LINE, n)
-    if p == NULL:
-        raise MemoryError()
-    memset(p, 0, n)
-    return p
-
-
-cdef Str borrow(bytes text):
-    """The bytes of an object that the plan keeps alive."""
-    cdef Str s
-    s.p = text
-    s.n = len(text)
-    return s
-
 
 cdef class Plan:
     """Immutable tables that engines read: patterns, gates, code.  Built from `compiler.tables.Tables`.

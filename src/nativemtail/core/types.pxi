@@ -56,3 +56,8 @@ cdef enum:                          # Zone.bins: half-years (2**24 seconds) from
     BIN_SHIFT = 24
     BIN_COUNT = 1200
     BIN_BASE = -3900000000
+
+cdef struct Timed:          # a sample of what is done often: how often, how long in all, and the longest
+    int64_t n
+    int64_t ns
+    int64_t longest

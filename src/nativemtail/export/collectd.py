@@ -13,7 +13,8 @@ from nativemtail.export.values import encode, exported, flat_names, is_number, t
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nativemtail._core import Metric, Row, View
+    from nativemtail._core import Metric, Row
+    from nativemtail._render import View
     from nativemtail.export.wire import Budget
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from nativemtail.export.values import exported
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from nativemtail._core import View
+    from nativemtail._render import View
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import export as sdk
     from opentelemetry.sdk.resources import Resource
 
-    from nativemtail._core import Metric, Row, View
+    from nativemtail._core import Metric, Row
+    from nativemtail._render import View
     from nativemtail.export.wire import Budget
 
 COUNTER = 1

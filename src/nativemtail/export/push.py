@@ -23,7 +23,7 @@ from nativemtail.export.values import exported
 from nativemtail.export.wire import Budget, NothingArrived, PushError, host_and_port
 
 if TYPE_CHECKING:
-    from nativemtail._core import View
+    from nativemtail._render import View
 
 __all__ = ["Options", "Pusher", "SetUpError"]
 
@@ -31,12 +31,6 @@ log = logging.getLogger(__name__)
 
 Count = Callable[[str, int], None]
 """Counts metrics (`total`) and label sets that were written (`success`)."""
-
-
-class Views(Protocol):
-    """The store, as far as pushes need it."""
-
-    def view(self) -> View: ...
 
 
 class Exports(Protocol):
@@ -113,14 +107,14 @@ def targets(options: Options, host_name: str) -> list[Target]:
 
 
 class Pusher:
-    """Pushes from `store` to all targets that `options` name, from `start` to `stop`.  Raises SetUpError."""
+    """Pushes what `view` gives to all targets that `options` name, from `start` to `stop`.  Raises SetUpError."""
 
-    def __init__(self, store: Views, options: Options, exports: Exports, host_name: str = "") -> None:
+    def __init__(self, view: Callable[[], View], options: Options, exports: Exports, host_name: str = "") -> None:
         self._loops: list[_Loop] = []
         self._deadline = options.metric_push_write_deadline
         if options.metric_push_interval > 0:
             self._loops = [
-                _Loop(target, store, options.metric_push_interval, self._deadline, exports)
+                _Loop(target, view, options.metric_push_interval, self._deadline, exports)
                 for target in targets(options, host_name or socket.gethostname())
             ]
 
@@ -148,10 +142,12 @@ _GRACE = 0.5
 class _Loop:
     """One target's thread."""
 
-    def __init__(self, target: Target, store: Views, interval: float, deadline: float, exports: Exports) -> None:
+    def __init__(
+        self, target: Target, view: Callable[[], View], interval: float, deadline: float, exports: Exports
+    ) -> None:
         self.target = target
         self.thread = threading.Thread(target=self._run, name=f"push-{target.name}", daemon=True)
-        self._store = store
+        self._view = view
         self._interval = interval
         self._budget = Budget(deadline, math.inf)
         self._exports = exports
@@ -189,7 +185,7 @@ class _Loop:
         began = time.monotonic()
         rows = 0
         try:
-            view = self._store.view()
+            view = self._view()
             rows = sum(map(len, exported(view, text=False)))
             self._counts.backlog = rows
             self.target.push(view, self._budget, self._count)

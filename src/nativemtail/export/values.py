@@ -12,7 +12,8 @@ from nativemtail._core import TEXT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from nativemtail._core import Metric, Row, Snapshot, View
+    from nativemtail._core import Metric, Row, Snapshot
+    from nativemtail._render import View
 
 PIECE = 256 * 1024
 """Of a page that is made here, where each label set takes its time."""

@@ -9,7 +9,7 @@ from nativemtail.export.values import encode, exported, joined, value_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nativemtail._core import View
+    from nativemtail._render import View
 
 CONTENT_TYPE = "text/plain"
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from nativemtail.export import exposition, graphite, values, varz
@@ -26,7 +26,7 @@ from nativemtail.telemetry.model import RESERVED, Costs
 from nativemtail.telemetry.selfmetrics import SelfMetrics
 
 if TYPE_CHECKING:
-    from nativemtail._core import View
+    from nativemtail._render import View
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +42,12 @@ _AT_ONCE = 1024 * 1024
 """Bytes of a page up to which it is given in one piece, so that its length is known."""
 
 
-class Views(Protocol):
-    """The store, as far as pages need it."""
-
-    def view(self) -> View: ...
-
-
 @dataclass(slots=True, kw_only=True)
 class Site:
     """All endpoints.  `answer` may be called by several threads at once."""
 
-    store: Views
+    view: Callable[[], View]
+    """The store for one page."""
     own: SelfMetrics
     host_name: str
     addresses: Callable[[], list[str]]
@@ -153,7 +148,7 @@ class Site:
             )
         names = frozenset(request.query["name[]"]) if "name[]" in request.query else None
         begin = time.perf_counter()
-        view = self.store.view()
+        view = self.view()
 
         def done() -> None:
             self._warn(view)
@@ -189,18 +184,18 @@ class Site:
 
     def _json(self, request: Request) -> Response:
         try:
-            return self._paged("application/json", self.store.view().json(), _nothing)
+            return self._paged("application/json", self.view().json(), _nothing)
         except ValueError as error:
             self.own.exports.add("exporter_json_errors")
             return plain(500, f"{error}\n")
 
     def _varz(self, request: Request) -> Response:
-        view = self.store.view()
+        view = self.view()
         pieces = varz.render(view, instance=self.host_name, emit_prog_label=self.emit_prog_label)
         return self._paged(varz.CONTENT_TYPE, pieces, lambda: self._count_shown("exporter_varz_total", view))
 
     def _graphite(self, request: Request) -> Response:
-        view = self.store.view()
+        view = self.view()
         pieces = graphite.render(view, prefix=self.graphite_prefix)
         return self._paged(graphite.CONTENT_TYPE, pieces, lambda: self._count_shown("graphite_export_total", view))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from nativemtail._core import Metric, left_out
+from nativemtail._core import Metric
+from nativemtail._render import left_out
 from nativemtail.options import Options
 from nativemtail.telemetry.model import RESERVED
 

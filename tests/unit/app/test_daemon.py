@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 
+from nativemtail._render import Page
 from nativemtail.app import daemon, systemd
 from nativemtail.app.daemon import Daemon, Heartbeat
 from nativemtail.http.messages import Request
@@ -107,7 +108,7 @@ def test_a_scrape_waits_for_no_block(make: Callable[..., Daemon]) -> None:
     block = bytearray(b"x\n" * 20_000_000)
     scan = threading.Thread(target=lambda: engine.scan(source, block, 0, len(block)), daemon=True)
     scan.start()
-    while subject.programs.store.snapshot().prometheus().endswith(b"lines 0\n"):
+    while Page(subject.programs.store.snapshot()).prometheus().endswith(b"lines 0\n"):
         time.sleep(0.001)
     pages = 0
     while scan.is_alive():

@@ -8,6 +8,8 @@ import re
 import pytest
 from machines import Recorder, compiled
 
+from nativemtail._render import Page
+
 
 def run(text: str, *lines: bytes) -> Recorder:
     programs, bad = compiled({"p.mtail": text})
@@ -18,7 +20,7 @@ def run(text: str, *lines: bytes) -> Recorder:
 
 
 def labels(machine: Recorder) -> list[str]:
-    exported = json.loads(machine.store.snapshot().json(grouped=True))
+    exported = json.loads(Page(machine.store.snapshot()).json(grouped=True))
     return [row["Labels"][0] for row in exported["c"][0].get("LabelValues", [])]
 
 
@@ -151,7 +153,7 @@ def test_each_use_of_a_decorator_has_hidden_metrics_of_its_own() -> None:
         'counter c by k\ndef d {\n/x/ {\nhidden gauge h\nh++\nc["d"] += h\nnext\n}\n}\n'
         '@d {\nc["a"]++\n}\n@d {\nc["b"]++\n}\n'
     )
-    exported = json.loads(run(text, b"x", b"x").store.snapshot().json(grouped=True))
+    exported = json.loads(Page(run(text, b"x", b"x").store.snapshot()).json(grouped=True))
     values = {row["Labels"][0]: row["Value"]["Value"] for row in exported["c"][0]["LabelValues"]}
     assert values == {"d": 1 + 1 + 2 + 2, "a": 2, "b": 2}
 

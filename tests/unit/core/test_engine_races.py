@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from engines import Machine
 
 from nativemtail._core import Metric
+from nativemtail._render import Page, View
 
 PROGRAM = """counter lines_total
 counter words by word limit 50
@@ -106,21 +107,21 @@ def test_pages_are_written_while_lines_flow() -> None:
         machine.feed(next(lines))
 
     def scrape() -> None:
-        snapshot = store.snapshot()
-        page = snapshot.prometheus().decode()
+        shown = Page(store.snapshot())
+        page = shown.prometheus().decode()
         [line] = [line for line in page.splitlines() if line.startswith("lines_total{")]
         total = float(line.rpartition(" ")[2])
         assert total >= totals[0]
         totals[0] = total
-        assert b"".join(store.view(whole=0, piece=500).prometheus()).startswith(b"# HELP bad ")
-        assert snapshot.json(False)
-        assert snapshot.metrics_json()
+        assert b"".join(View(store, whole=0, piece=500).prometheus()).startswith(b"# HELP bad ")
+        assert shown.json(False)
+        assert shown.metrics_json()
 
     together([feed, scrape, scrape_plainly(store), lambda: store.gc(time.time_ns() + 5_000_000_000)])
 
 
 def scrape_plainly(store: object) -> Callable[[], object]:
-    return lambda: store.snapshot().prometheus(openmetrics=True)  # type: ignore[attr-defined]
+    return lambda: Page(store.snapshot()).prometheus(openmetrics=True)  # type: ignore[attr-defined]
 
 
 def test_programs_change_while_lines_flow() -> None:
@@ -139,7 +140,7 @@ def test_programs_change_while_lines_flow() -> None:
         machine.engine.program_lines()
         machine.engine.program_times()
         machine.engine.lines_total()
-        machine.store.snapshot().prometheus()
+        Page(machine.store.snapshot()).prometheus()
 
     together([feed, swap, read])
     assert machine.engine.program_lines()["p0.mtail"] == fed
@@ -154,5 +155,5 @@ def test_metrics_come_and_go_while_pages_are_written() -> None:
         store.add(metric)
         store.remove(metric)
 
-    together([exchange, lambda: store.snapshot().prometheus(), lambda: machine.feed(BLOCK)])
+    together([exchange, lambda: Page(store.snapshot()).prometheus(), lambda: machine.feed(BLOCK)])
     assert [metric.name for metric in store.metrics()] == ["lines_total"]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from nativemtail import _core
+from nativemtail import _core_testing, _render
 from nativemtail._core import (
     BUCKETS,
     COUNTER,
@@ -32,6 +32,7 @@ from nativemtail._core import (
     Metric,
     Store,
 )
+from nativemtail._render import Page
 
 NAN, INF = float("nan"), float("inf")
 
@@ -46,12 +47,12 @@ def stored(*metrics: Metric) -> Store:
 def one(kind: int, type_: int, value: Any, time: int = 0, **options: Any) -> Store:
     """A store with one metric `m` without labels."""
     metric = Metric("m", "p.mtail", kind, type_, source="p.mtail:1:9", **options)
-    assert _core._store_set(metric, (), value, time)
+    assert _core_testing._store_set(metric, (), value, time)
     return stored(metric)
 
 
 def page(store: Store, **options: Any) -> str:
-    return store.snapshot().prometheus(**options).decode()
+    return Page(store.snapshot()).prometheus(**options).decode()
 
 
 def samples(store: Store, **options: Any) -> list[str]:
@@ -96,7 +97,7 @@ def test_text_hidden_and_empty_are_left_out() -> None:
         Metric("g", "p", GAUGE, INT),
         Metric("k", "p", COUNTER, INT, ("a",)),
     ]
-    _core._store_set(metrics[0], (), b"x")
+    _core_testing._store_set(metrics[0], (), b"x")
     store = stored(*metrics)
     assert page(store) == ""
 
@@ -115,14 +116,14 @@ def test_text_hidden_and_empty_are_left_out() -> None:
 )
 def test_label_values(label: bytes, text: str) -> None:
     metric = Metric("m", 'p"\n\\.mtail', COUNTER, INT, ("z", "a"))
-    _core._store_add(metric, (label, "k"))
+    _core_testing._store_add(metric, (label, "k"))
     assert page(stored(metric)).split("\n", 2)[2] == f'm{{a="k",prog="p\\"\\n\\\\.mtail",z="{text}"}} 1\n'
 
 
 def test_help_comes_from_the_first_metric_with_data() -> None:
     metrics = [Metric("m", f"{p}.mtail", GAUGE, INT, ("x",), source=f"{p}\\\n.mtail:1:7") for p in "abc"]
     for metric in metrics[1:]:
-        _core._store_set(metric, ("v",), 1)
+        _core_testing._store_set(metric, ("v",), 1)
     assert page(stored(*metrics)) == (
         '# HELP m defined at b\\\\\\n.mtail:1:7\n# TYPE m gauge\nm{prog="b.mtail",x="v"} 1\nm{prog="c.mtail",x="v"} 1\n'
     )
@@ -137,8 +138,8 @@ def test_order() -> None:
         Metric("B", "p", COUNTER, INT),
     ]
     for labels in [("1", "2"), ("2", "1"), ("1", "1"), ("0", "10"), ("", "\x00"), ("", "")]:
-        _core._store_add(metrics[0], labels)
-    _core._store_add(metrics[1], ("x",))
+        _core_testing._store_add(metrics[0], labels)
+    _core_testing._store_add(metrics[1], ("x",))
     assert samples(stored(*metrics)) == [
         'B{prog="p"} 0',
         'a_b{prog="p"} 0',
@@ -163,7 +164,7 @@ def test_samples_are_sorted_bytewise(labels: list[tuple[bytes, bytes]], two: boo
     metrics = [Metric("m", p, COUNTER, INT, ("z", "a")) for p in ("p", "b")[: 1 + two]]
     store = stored(*metrics)
     for i, pair in enumerate(labels):
-        _core._store_add(metrics[i % len(metrics)], pair)
+        _core_testing._store_add(metrics[i % len(metrics)], pair)
     rows = [
         (row.labels[1].encode(), metric.program.encode(), row.labels[0].encode(), row.value)
         for metric in metrics
@@ -178,7 +179,7 @@ def test_samples_are_sorted_bytewise(labels: list[tuple[bytes, bytes]], two: boo
 def test_a_thousand_samples_are_sorted() -> None:
     metric = Metric("m", "p", COUNTER, INT, ("a",))
     for i in range(3000):
-        _core._store_add(metric, (b"prefix-%d" % (i * 7919 % 3000),), i)
+        _core_testing._store_add(metric, (b"prefix-%d" % (i * 7919 % 3000),), i)
     lines = samples(stored(metric), emit_prog_label=False)
     assert lines == sorted(lines, key=lambda line: line.split('"')[1])
     assert len(lines) == 3000
@@ -188,8 +189,8 @@ def test_histograms() -> None:
     plain = Metric("h", "p", HISTOGRAM, BUCKETS, buckets=(0, 1, 2.5, 1e6), source="s")
     keyed = Metric("k", "p", HISTOGRAM, BUCKETS, ("z",), buckets=(0.1, 2), source="s")
     for value in (-1, 0.5, 2, 1e7):
-        _core._store_set(plain, (), float(value), 1500)
-        _core._store_set(keyed, ("v",), float(value), 2_500_000_000)
+        _core_testing._store_set(plain, (), float(value), 1500)
+        _core_testing._store_set(keyed, ("v",), float(value), 2_500_000_000)
     assert page(stored(plain, keyed), emit_prog_label=False, emit_timestamp=True) == (
         "# HELP h defined at s\n# TYPE h histogram\n"
         'h_bucket{le="1"} 2 0\nh_bucket{le="2.5"} 3 0\nh_bucket{le="1e+06"} 3 0\nh_bucket{le="+Inf"} 4 0\n'
@@ -244,12 +245,12 @@ def test_what_prometheus_cannot_have(
     good = Metric("good", "p", COUNTER, INT, source="p:1:9")
     histogram = Metric("h", "p", HISTOGRAM, BUCKETS, source="p:2:9", buckets=(1, 2))
     alone = page(stored(good, histogram), openmetrics=openmetrics)
-    (_core._store_set if kind != COUNTER else _core._store_add)(wrong, ["v"] * len(keys), 1)
+    (_core_testing._store_set if kind != COUNTER else _core_testing._store_add)(wrong, ["v"] * len(keys), 1)
     good = Metric("good", "p", COUNTER, INT, source="p:1:9")
     histogram = Metric("h", "p", HISTOGRAM, BUCKETS, source="p:2:9", buckets=(1, 2))
     store = stored(good, histogram, wrong)
     assert page(store, openmetrics=openmetrics, reserved=reserved) == alone
-    found = _core.left_out(store.metrics(), reserved=reserved)
+    found = _render.left_out(store.metrics(), reserved=reserved)
     assert list(found) == [wrong]
     assert found[wrong].startswith(reason)
 
@@ -261,29 +262,29 @@ def test_hidden_and_text_metrics_are_in_nobodys_way() -> None:
         Metric("x", "p", COUNTER, INT),
         Metric("a b", "p", TEXT, STRING),
     ]
-    assert _core.left_out(metrics) == {}
+    assert _render.left_out(metrics) == {}
 
 
 def test_repeated_keys_and_le() -> None:
     metric = Metric("m", "p", COUNTER, INT, ("a", "le", "a"))
-    _core._store_add(metric, ("1", "x", "2"))
+    _core_testing._store_add(metric, ("1", "x", "2"))
     assert samples(stored(metric)) == ['m{a="2",le="x",prog="p"} 1']
     metric = Metric("m", "p", COUNTER, INT, ("a", "prog"))
-    _core._store_add(metric, ("1", "x"))
+    _core_testing._store_add(metric, ("1", "x"))
     assert samples(stored(metric), emit_prog_label=False) == ['m{a="1",prog="x"} 1']
 
 
 def test_duplicates_are_left_out() -> None:
     metrics = [Metric("c", "p.mtail", COUNTER, type_, ("x",), source="p:1") for type_ in (INT, FLOAT)]
     for place, metric in enumerate(metrics):
-        _core._store_set(metric, ('o"ne',), place + 1)
-        _core._store_set(metric, (f"only {place}",), 7)
+        _core_testing._store_set(metric, ('o"ne',), place + 1)
+        _core_testing._store_set(metric, (f"only {place}",), 7)
     store = stored(*metrics)
     labels = 'c{prog="p.mtail",x="'
     assert samples(store) == [f'{labels}o\\"ne"}} 1', f'{labels}only 0"}} 7', f'{labels}only 1"}} 7']
-    snapshot = store.snapshot()
-    assert [entry["x"] for entry in json.loads(snapshot.metrics_json())["c"]["value"]] == ['o"ne', "only 0", "only 1"]
-    [warning] = snapshot.warnings
+    page = Page(store.snapshot())
+    assert [entry["x"] for entry in json.loads(page.metrics_json())["c"]["value"]] == ['o"ne', "only 0", "only 1"]
+    [warning] = page.warnings
     assert warning.startswith('p:1: label sets of "c" that another metric of this name has too: export it under')
 
 
@@ -292,7 +293,7 @@ def test_many_duplicates_are_left_out() -> None:
     metrics = [Metric("c", f"p{i}", COUNTER, INT, ("x",)) for i in range(3)]
     for i, metric in enumerate(metrics):
         for k in range(i, 300 + i):
-            _core._store_set(metric, (f"a long value {k:04}",), i)
+            _core_testing._store_set(metric, (f"a long value {k:04}",), i)
     shown = samples(stored(*metrics), emit_prog_label=False)
     assert shown == [f'c{{x="a long value {k:04}"}} {max(0, k - 299)}' for k in range(302)]
 
@@ -300,7 +301,7 @@ def test_many_duplicates_are_left_out() -> None:
 def test_duplicates_fail_a_strict_page() -> None:
     metrics = [Metric("c", "p.mtail", COUNTER, type_, ("x",)) for type_ in (INT, FLOAT)]
     for metric in metrics:
-        _core._store_set(metric, ('o"ne',), 1)
+        _core_testing._store_set(metric, ('o"ne',), 1)
     with pytest.raises(ValueError, match="was collected before") as failure:
         page(stored(*metrics), strict=True)
     assert str(failure.value) == (
@@ -312,11 +313,11 @@ def test_duplicates_fail_a_strict_page() -> None:
 def test_equal_values_under_other_names_are_no_duplicates() -> None:
     metrics = [Metric("c", "p", COUNTER, INT, (key,)) for key in "xyx"]
     for metric, value in zip(metrics, "aab", strict=True):
-        _core._store_add(metric, (value,))
+        _core_testing._store_add(metric, (value,))
     assert samples(stored(*metrics), emit_prog_label=False) == ['c{x="a"} 1', 'c{y="a"} 1', 'c{x="b"} 1']
     hidden_between = [Metric("d", "p", COUNTER, INT, (key,)) for key in "xyx"]
     for metric in hidden_between:
-        _core._store_add(metric, ("a",))
+        _core_testing._store_add(metric, ("a",))
     assert samples(stored(*hidden_between), emit_prog_label=False) == ['d{x="a"} 1', 'd{y="a"} 1']
 
 
@@ -326,7 +327,7 @@ def test_one_shot_wants_the_same_label_names() -> None:
         for p, keys in (("a", ("x",)), ("b", ("x", "y")))
     ]
     for metric in metrics:
-        _core._store_add(metric, ["v"] * len(metric.keys))
+        _core_testing._store_add(metric, ["v"] * len(metric.keys))
     store = stored(*metrics)
     assert samples(store) == ['c{prog="a.mtail",x="v"} 1', 'c{prog="b.mtail",x="v",y="v"} 1']
     with pytest.raises(
@@ -358,7 +359,7 @@ def test_prefix_and_choice() -> None:
     assert samples(store, prefix="x_", names=frozenset({"a_b", "1"})) == ['x_1{prog="p"} 0', 'x_a_b{prog="p"} 0']
     assert len(samples(store, names=frozenset({"h_bucket"}))) == 5
     assert samples(store, names=frozenset()) == []
-    assert list(json.loads(store.snapshot().metrics_json(prefix="y", names=frozenset({"h"})))) == ["yh"]
+    assert list(json.loads(Page(store.snapshot()).metrics_json(prefix="y", names=frozenset({"h"})))) == ["yh"]
 
 
 # --- OpenMetrics 1.0 --------------------------------------------------------------------------------------------
@@ -375,10 +376,10 @@ def test_openmetrics() -> None:
         Metric("level", "p", GAUGE, INT, source="s"),
         Metric("h", "p", HISTOGRAM, BUCKETS, source="s", buckets=(1, 2.5)),
     ]
-    _core._store_add(metrics[0], ('x"',), 1_000_000, 1_520_879_607_789_000_000)
-    _core._store_set(metrics[1], (), 0.5, -1_500_000_000)
-    _core._store_set(metrics[2], (), -3)
-    _core._store_set(metrics[3], (), 2.0)
+    _core_testing._store_add(metrics[0], ('x"',), 1_000_000, 1_520_879_607_789_000_000)
+    _core_testing._store_set(metrics[1], (), 0.5, -1_500_000_000)
+    _core_testing._store_set(metrics[2], (), -3)
+    _core_testing._store_set(metrics[3], (), 2.0)
     text = openmetrics(stored(*metrics), emit_prog_label=False, emit_timestamp=True)
     assert text == (
         '# HELP h defined at s\n# TYPE h histogram\nh_bucket{le="1"} 0 0.000\nh_bucket{le="2.5"} 1 0.000\n'
@@ -422,7 +423,7 @@ def test_counters_that_are_none_in_openmetrics(value: float) -> None:
 def test_any_histogram_is_valid_openmetrics(values: list[float], buckets: tuple[float, ...]) -> None:
     metric = Metric("m", "p", HISTOGRAM, BUCKETS, buckets=buckets)
     for value in values:
-        _core._store_set(metric, (), value)
+        _core_testing._store_set(metric, (), value)
     [family] = parse_openmetrics(openmetrics(stored(metric)) + "# EOF\n")
     top = next(s.value for s in family.samples if s.labels.get("le") == "+Inf")
     assert top == len(values)
@@ -435,12 +436,12 @@ def test_openmetrics_names_that_clash() -> None:
         Metric("h", "p", HISTOGRAM, BUCKETS, buckets=(1, 2)),
         Metric("h_created", "p", COUNTER, INT),
     ]
-    snapshot = stored(*metrics).snapshot()
-    text = snapshot.prometheus(openmetrics=True).decode()
+    page = Page(stored(*metrics).snapshot())
+    text = page.prometheus(openmetrics=True).decode()
     assert sorted(f.name for f in parse_openmetrics(text + "# EOF\n")) == ["c", "c_total", "h"]
-    assert snapshot.warnings == ['"h_created" is left out: OpenMetrics reserves its name for another']
-    assert len(snapshot.prometheus().splitlines()) == 2 * 4 + 1 + 1 + 5 + 1
-    assert snapshot.warnings == []
+    assert page.warnings == ['"h_created" is left out: OpenMetrics reserves its name for another']
+    assert len(page.prometheus().splitlines()) == 2 * 4 + 1 + 1 + 5 + 1
+    assert page.warnings == []
 
 
 # --- JSON (spec metrics-export.md §2) ---------------------------------------------------------------------------
@@ -551,25 +552,26 @@ def test_json_layout() -> None:
         Metric("t", "q", TEXT, STRING, ("k",)),
         Metric("hidden", "q", COUNTER, INT, hidden=True),
     ]
-    _core._store_add(metrics[0], ("1", "2"), 5, 17)
-    _core._store_add(metrics[0], ("0", "2"), -5, 18)
-    _core._store_expire(metrics[0], ("0", "2"), 3600)
-    _core._store_set(metrics[1], (), 3.0, 19)
-    snapshot = stored(*metrics).snapshot()
-    assert snapshot.json(False).decode() == JSON_ARRAY
-    grouped = json.loads(snapshot.json(True))
+    _core_testing._store_add(metrics[0], ("1", "2"), 5, 17)
+    _core_testing._store_add(metrics[0], ("0", "2"), -5, 18)
+    _core_testing._store_expire(metrics[0], ("0", "2"), 3600)
+    _core_testing._store_set(metrics[1], (), 3.0, 19)
+    page = Page(stored(*metrics).snapshot())
+    assert page.json(False).decode() == JSON_ARRAY
+    grouped = json.loads(page.json(True))
     assert list(grouped) == ["a-h", "b", "t"]
     assert [metric for family in grouped.values() for metric in family] == sorted(
         json.loads(JSON_ARRAY), key=lambda metric: metric["Name"]
     )
-    assert snapshot.json(True).startswith(b'{\n  "a-h": [\n    {\n      "Name": "a-h",\n')
-    assert snapshot.json(True).endswith(b'        "k"\n      ]\n    }\n  ]\n}')
+    assert page.json(True).startswith(b'{\n  "a-h": [\n    {\n      "Name": "a-h",\n')
+    assert page.json(True).endswith(b'        "k"\n      ]\n    }\n  ]\n}')
 
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_empty_json(hidden: bool) -> None:
-    snapshot = (stored(Metric("m", "p", COUNTER, INT, hidden=True)) if hidden else Store()).snapshot()
-    assert (snapshot.json(False), snapshot.json(True), snapshot.metrics_json()) == (b"[]", b"{}", b"{}")
+    store = stored(Metric("m", "p", COUNTER, INT, hidden=True)) if hidden else Store()
+    page = Page(store.snapshot())
+    assert (page.json(False), page.json(True), page.metrics_json()) == (b"[]", b"{}", b"{}")
 
 
 @pytest.mark.parametrize(
@@ -584,7 +586,7 @@ def test_empty_json(hidden: bool) -> None:
     ],
 )
 def test_json_strings(text: bytes, shown: str) -> None:
-    document = one(TEXT, STRING, text).snapshot().json(False).decode()
+    document = Page(one(TEXT, STRING, text).snapshot()).json(False).decode()
     assert f'"Value": {shown},' in document
     json.loads(document)
 
@@ -592,7 +594,7 @@ def test_json_strings(text: bytes, shown: str) -> None:
 @given(st.binary(max_size=60))
 @settings(max_examples=100, deadline=None)
 def test_json_strings_mean_what_they_say(text: bytes) -> None:
-    [metric] = json.loads(one(TEXT, STRING, text).snapshot().json(False))
+    [metric] = json.loads(Page(one(TEXT, STRING, text).snapshot()).json(False))
     meant = "".join("�" if "\udc80" <= c <= "\udcff" else c for c in text.decode("utf-8", "surrogateescape"))
     assert metric["LabelValues"][0]["Value"]["Value"] == meant
 
@@ -613,8 +615,8 @@ def test_json_strings_mean_what_they_say(text: bytes) -> None:
     ],
 )
 def test_json_numbers(value: float, text: str) -> None:
-    assert f'"Value": {text},' in one(GAUGE, FLOAT, value).snapshot().json(False).decode()
-    histogram = one(HISTOGRAM, BUCKETS, value, buckets=(1, 2)).snapshot().json(False).decode()
+    assert f'"Value": {text},' in Page(one(GAUGE, FLOAT, value).snapshot()).json(False).decode()
+    histogram = Page(one(HISTOGRAM, BUCKETS, value, buckets=(1, 2)).snapshot()).json(False).decode()
     assert f'"Sum": {text if text != "-0" else "0"},' in histogram
 
 
@@ -630,20 +632,20 @@ def test_metrics_json() -> None:
         Metric("h", "p", HISTOGRAM, BUCKETS, buckets=(1, 2)),
         Metric("t", "p", TEXT, STRING),
     ]
-    _core._store_set(metrics[1], ('x"<',), NAN)
-    _core._store_set(metrics[1], ("y",), 0.5)
-    _core._store_set(metrics[2], ("1", "2"), 2**60)
-    _core._store_set(metrics[4], (), 1.5)
-    _core._store_set(metrics[4], (), 7.5)
-    snapshot = stored(*metrics).snapshot()
-    assert snapshot.metrics_json(emit_prog_label=False).decode() == (
+    _core_testing._store_set(metrics[1], ('x"<',), NAN)
+    _core_testing._store_set(metrics[1], ("y",), 0.5)
+    _core_testing._store_set(metrics[2], ("1", "2"), 2**60)
+    _core_testing._store_set(metrics[4], (), 1.5)
+    _core_testing._store_set(metrics[4], (), 7.5)
+    page = Page(stored(*metrics).snapshot())
+    assert page.metrics_json(emit_prog_label=False).decode() == (
         '{"empty":{"help":"defined at s","type":"gauge","value":null},'
         '"h":{"type":"histogram","value":{"avg":4.5,"bucket":[[1,0],[2,1]],"count":2,"sum":9}},'
         '"one_label":{"type":"gauge","value":{"k":{"x\\"\\u003c":"NaN","y":0.5}}},'
         '"scalar":{"help":"defined at s","type":"counter","value":0},'
         f'"two":{{"help":"defined at s","type":"gauge","value":[{{"a":"2","b":"1","@":{2**60}}}]}}}}'
     )
-    document = json.loads(snapshot.metrics_json(prefix="x_"))
+    document = json.loads(page.metrics_json(prefix="x_"))
     assert document["x_scalar"]["value"] == {"prog": {"p": 0}}
     assert document["x_one_label"]["value"][1] == {"k": "y", "prog": "p", "@": 0.5}
 
@@ -651,14 +653,14 @@ def test_metrics_json() -> None:
 def test_metrics_json_of_mixed_label_names() -> None:
     metrics = [Metric("m", "p", COUNTER, INT, keys) for keys in ((), ("a",), ("b",))]
     for metric in metrics[1:]:
-        _core._store_add(metric, ("v",))
-    document = json.loads(stored(*metrics).snapshot().metrics_json(emit_prog_label=False))
+        _core_testing._store_add(metric, ("v",))
+    document = json.loads(Page(stored(*metrics).snapshot()).metrics_json(emit_prog_label=False))
     assert document["m"]["value"] == [{"@": 0}, {"a": "v", "@": 1}, {"b": "v", "@": 1}]
 
 
 def test_metrics_json_of_an_empty_histogram() -> None:
     metric = Metric("h", "p", HISTOGRAM, BUCKETS, buckets=(1, 2))
-    document = json.loads(stored(metric).snapshot().metrics_json(emit_prog_label=False))
+    document = json.loads(Page(stored(metric).snapshot()).metrics_json(emit_prog_label=False))
     assert document["h"]["value"] == {"avg": 0, "bucket": [[1, 0], [2, 0]], "count": 0, "sum": 0}
 
 
@@ -720,18 +722,18 @@ def build_like_mtail() -> Store:
     secret = declare("secret", GAUGE, INT, "10:14-19", hidden=True)
     for line in LOG.splitlines():
         host, code, n, f = line.split()
-        _core._store_add(hits, (host, code))
-        _core._store_set(load, (host,), float(f))
-        _core._store_add(total, (), int(n))
-        _core._store_add(weird)
-        _core._store_set(size, (host,), float(n))
-        _core._store_set(plain, (), float(f))
-        _core._store_set(last, (), code.encode())
-        _core._store_set(seen, (host,), host.encode())
-        _core._store_set(took, (host,), float(f))
-        _core._store_set(secret, (), int(n))
+        _core_testing._store_add(hits, (host, code))
+        _core_testing._store_set(load, (host,), float(f))
+        _core_testing._store_add(total, (), int(n))
+        _core_testing._store_add(weird)
+        _core_testing._store_set(size, (host,), float(n))
+        _core_testing._store_set(plain, (), float(f))
+        _core_testing._store_set(last, (), code.encode())
+        _core_testing._store_set(seen, (host,), host.encode())
+        _core_testing._store_set(took, (host,), float(f))
+        _core_testing._store_set(secret, (), int(n))
         if code == "x":
-            _core._store_expire(load, (host,), 3 * 3600 * 10**9)
+            _core_testing._store_expire(load, (host,), 3 * 3600 * 10**9)
     return stored(hits, load, total, weird, size, plain, last, seen, took, secret)
 
 
@@ -782,12 +784,12 @@ def test_json_like_mtail(mtail: Any) -> None:
     def comparable(text: str) -> str:
         return re.sub(r'"(Time|0.5|1)": \d+', r'"\1": 0', text)
 
-    assert comparable(mtail("json")) == comparable(build_like_mtail().snapshot().json(True).decode())
+    assert comparable(mtail("json")) == comparable(Page(build_like_mtail().snapshot()).json(True).decode())
 
 
 def test_all_floats_come_back() -> None:
     values = [math.ldexp(1 + i / 7, e) for e in range(-1074, 1023, 97) for i in range(7)]
     metric = Metric("m", "p", GAUGE, FLOAT, ("i",))
     for i, value in enumerate(values):
-        _core._store_set(metric, (b"%05d" % i,), value)
+        _core_testing._store_set(metric, (b"%05d" % i,), value)
     assert [float(line.rsplit(" ", 1)[1]) for line in samples(stored(metric))] == values

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from nativemtail import _core
-from nativemtail._core import BUCKETS, COUNTER, FLOAT, GAUGE, HISTOGRAM, INT, STRING, TEXT, Metric, Store, View
+from nativemtail import _core_testing
+from nativemtail._core import BUCKETS, COUNTER, FLOAT, GAUGE, HISTOGRAM, INT, STRING, TEXT, Metric, Store
+from nativemtail._render import Page, View
 
 TEXT_FORM: dict[str, Any] = {"openmetrics": False}
 OPENMETRICS: dict[str, Any] = {"openmetrics": True}
@@ -25,7 +26,7 @@ OPENMETRICS: dict[str, Any] = {"openmetrics": True}
 
 def pieces(store: Store, piece: int = 2000) -> View:
     """A view that is never of one instant."""
-    return store.view(whole=0, piece=piece)
+    return View(store, whole=0, piece=piece)
 
 
 def large_store(rows: int = 3000, deleted: bool = False) -> Store:
@@ -47,12 +48,12 @@ def large_store(rows: int = 3000, deleted: bool = False) -> Store:
             store.add(metric)
         for number in range(rows):
             labels = {m: [value() for _ in m.keys] for m in (hits, took, load, said)}
-            _core._store_set(hits, labels[hits], number - 3, number)
-            _core._store_set(took, labels[took], number % 7, number)
-            _core._store_set(load, labels[load], number / 3, number)
-            _core._store_set(said, labels[said], b"text %d" % number, number)
+            _core_testing._store_set(hits, labels[hits], number - 3, number)
+            _core_testing._store_set(took, labels[took], number % 7, number)
+            _core_testing._store_set(load, labels[load], number / 3, number)
+            _core_testing._store_set(said, labels[said], b"text %d" % number, number)
             if deleted and number % 3 == 0:
-                _core._store_del(hits, labels[hits])
+                _core_testing._store_del(hits, labels[hits])
         store.add(Metric("total", program, COUNTER, INT))
     return store
 
@@ -64,7 +65,7 @@ def large_store(rows: int = 3000, deleted: bool = False) -> Store:
 def test_text_is_that_of_one_snapshot(options: dict[str, Any], deleted: bool) -> None:
     store = large_store(deleted=deleted)
     parts = list(pieces(store).prometheus(**options))
-    assert b"".join(parts) == store.snapshot().prometheus(**options)
+    assert b"".join(parts) == Page(store.snapshot()).prometheus(**options)
     assert len(parts) > 10
     assert max(map(len, parts)) < 20_000
 
@@ -72,14 +73,14 @@ def test_text_is_that_of_one_snapshot(options: dict[str, Any], deleted: bool) ->
 def test_json_metrics_are_those_of_one_snapshot() -> None:
     store = large_store()
     parts = list(pieces(store).metrics_json())
-    assert b"".join(parts) == store.snapshot().metrics_json()
+    assert b"".join(parts) == Page(store.snapshot()).metrics_json()
     assert len(parts) > 10
 
 
 def test_json_is_that_of_one_snapshot() -> None:
     store = large_store()
     parts = list(pieces(store).json())
-    assert b"".join(parts) == store.snapshot().json(False)
+    assert b"".join(parts) == Page(store.snapshot()).json(False)
     assert len(parts) > 100
 
 
@@ -93,8 +94,8 @@ def test_rows_are_those_of_one_snapshot() -> None:
 @pytest.mark.parametrize("form", ["prometheus", "metrics_json", "json"])
 def test_a_small_store_is_one_piece_of_one_instant(form: str) -> None:
     store = large_store(20)
-    view = store.view()
-    _core._store_set(store.metrics()[0], ("later", "later"), 1)
+    view = View(store)
+    _core_testing._store_set(store.metrics()[0], ("later", "later"), 1)
     [text] = getattr(view, form)()
     assert b"later" not in text
 
@@ -102,7 +103,7 @@ def test_a_small_store_is_one_piece_of_one_instant(form: str) -> None:
 @pytest.mark.parametrize("form", ["prometheus", "metrics_json", "json"])
 def test_nothing_at_all(form: str) -> None:
     store = Store()
-    whole = store.snapshot().json(False) if form == "json" else getattr(store.snapshot(), form)()
+    whole = Page(store.snapshot()).json(False) if form == "json" else getattr(Page(store.snapshot()), form)()
     store.add(Metric("hidden", "p", COUNTER, INT, hidden=True))
     assert b"".join(getattr(pieces(store), form)()) == whole
 
@@ -118,8 +119,8 @@ def test_any_labels_in_any_pieces(rows: list[tuple[int, list[str]]], piece: int)
     for metric in metrics:
         store.add(metric)
     for number, labels in rows:
-        _core._store_set(metrics[number], [label.encode("utf-8", "replace") for label in labels], 1)
-    for view, whole in ((pieces(store, piece), store.snapshot()),):
+        _core_testing._store_set(metrics[number], [label.encode("utf-8", "replace") for label in labels], 1)
+    for view, whole in ((pieces(store, piece), Page(store.snapshot())),):
         assert b"".join(view.prometheus()) == whole.prometheus()
         assert b"".join(view.metrics_json(emit_prog_label=True)) == whole.metrics_json()
 
@@ -130,14 +131,14 @@ def twins(rows: int) -> Store:
         metric = Metric(name, "p", COUNTER, INT, keys=("k",), source="p:1:1")
         store.add(metric)
         for number in range(rows):
-            _core._store_set(metric, (f"{name}{number:06}" if number != rows // 2 else "twin",), 1)
+            _core_testing._store_set(metric, (f"{name}{number:06}" if number != rows // 2 else "twin",), 1)
     return store
 
 
 @pytest.mark.parametrize("form", ["prometheus", "metrics_json"])
 def test_twins_are_left_out_as_on_a_small_page(form: str) -> None:
     store = twins(5000)
-    whole, view = store.snapshot(), pieces(store)
+    whole, view = Page(store.snapshot()), pieces(store)
     assert b"".join(getattr(view, form)()) == getattr(whole, form)()
     assert view.warnings == whole.warnings
     assert len(whole.warnings) == 1
@@ -165,7 +166,7 @@ def one_metric(rows: int) -> tuple[Store, Metric]:
     store, metric = Store(), Metric("m", "p", GAUGE, INT, keys=("k",), source="p:1:1")
     store.add(metric)
     for number in range(rows):
-        _core._store_set(metric, (f"{number * 7919 % rows:06}",), number * 7919 % rows)
+        _core_testing._store_set(metric, (f"{number * 7919 % rows:06}",), number * 7919 % rows)
     return store, metric
 
 
@@ -174,8 +175,8 @@ def test_label_sets_come_and_go_meanwhile() -> None:
 
     def change(number: int) -> None:
         for k in range(number * 40, number * 40 + 40):
-            _core._store_del(metric, (f"{k % 5000:06}",))
-            _core._store_set(metric, (f"new{k:06}",), 1)
+            _core_testing._store_del(metric, (f"{k % 5000:06}",))
+            _core_testing._store_set(metric, (f"new{k:06}",), 1)
 
     found = samples(changing(store, pieces(store).prometheus(), change))
     assert all(value == int(key[1:]) for key, value in found.items() if "new" not in key)
@@ -187,9 +188,9 @@ def test_a_label_set_that_moves_is_shown_once() -> None:
 
     def change(number: int) -> None:
         for k in range(3000):  # each leaves its slot and takes another
-            _core._store_del(metric, (f"{k:06}",))
+            _core_testing._store_del(metric, (f"{k:06}",))
         for k in reversed(range(3000)):
-            _core._store_set(metric, (f"{k:06}",), k)
+            _core_testing._store_set(metric, (f"{k:06}",), k)
 
     text = changing(store, pieces(store).prometheus(), change)
     found = samples(text)
@@ -224,9 +225,9 @@ def test_nothing_is_kept_for_a_reader_that_waits() -> None:
     before = store.memory
     for _ in range(20):
         for k in range(5000):
-            _core._store_del(metric, (f"{k:06}",))
+            _core_testing._store_del(metric, (f"{k:06}",))
         for k in range(5000):
-            _core._store_set(metric, (f"{k:06}",), k)
+            _core_testing._store_set(metric, (f"{k:06}",), k)
     assert store.memory < before + 100_000
     page.close()  # type: ignore[attr-defined]
 
@@ -248,7 +249,7 @@ def test_no_half_of_a_line(kind: str) -> None:
             number += 1
             for k in range(500):
                 value: Any = number % 2 if kind == "histogram" else b"%d-" % number * 20
-                _core._store_set(metric, (f"{k:03}",), value)
+                _core_testing._store_set(metric, (f"{k:03}",), value)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -268,7 +269,9 @@ def test_no_half_of_a_line(kind: str) -> None:
 
 ROOM = """
 import re, sys, tracemalloc
-from nativemtail._core import BUCKETS, COUNTER, HISTOGRAM, INT, Metric, Store, _store_fill
+from nativemtail._core import BUCKETS, COUNTER, HISTOGRAM, INT, Metric, Store
+from nativemtail._core_testing import _store_fill
+from nativemtail._render import View
 
 def resident(key):
     return int(re.search(key + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
@@ -280,7 +283,7 @@ else:
     metric = Metric("h", "p", HISTOGRAM, BUCKETS, keys=("k",), buckets=tuple(range(10)))
 store.add(metric)
 _store_fill([metric], number, number)
-for page in (store.view().prometheus, store.view().metrics_json, store.view().json):
+for page in (View(store).prometheus, View(store).metrics_json, View(store).json):
     open("/proc/self/clear_refs", "w").write("5")
     before, size = resident("VmRSS"), 0
     for piece in page():

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nativemtail import _core
+from nativemtail import _core_testing
 from nativemtail._core import BUCKETS, COUNTER, FLOAT, GAUGE, HISTOGRAM, INT, STRING, TEXT, Metric, Store
+from nativemtail._render import Page
 
 INF = float("inf")
 BOUNDS = (0.0, 1.0, 2.5, 10.0)
@@ -137,44 +138,44 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(raw=LABELS, now=TIMES)
     def read(self, raw: tuple[bytes, ...], now: int) -> None:
-        assert _core._store_get(self.metric, raw, now)
+        assert _core_testing._store_get(self.metric, raw, now)
         self.model.get(self.labels(raw), now)
 
     @rule(raw=LABELS, data=st.data(), time=TIMES, now=TIMES)
     def write(self, raw: tuple[bytes, ...], data: st.DataObject, time: int, now: int) -> None:
         value = data.draw(VALUES[self.model.type])
-        assert _core._store_set(self.metric, raw, value, time, now)
+        assert _core_testing._store_set(self.metric, raw, value, time, now)
         self.model.write(self.labels(raw), value, time, now)
 
     @precondition(lambda self: self.model.type == INT)
     @rule(raw=LABELS, delta=VALUES[INT], time=TIMES)
     def add(self, raw: tuple[bytes, ...], delta: int, time: int) -> None:
-        assert _core._store_add(self.metric, raw, delta, time)
+        assert _core_testing._store_add(self.metric, raw, delta, time)
         self.model.write(self.labels(raw), wrapped(self.model.get(self.labels(raw), time).value + delta), time, time)
 
     @precondition(lambda self: self.model.type == STRING)
     @rule(raw=LABELS, text=VALUES[STRING], time=TIMES)
     def append(self, raw: tuple[bytes, ...], text: bytes, time: int) -> None:
-        assert _core._store_append(self.metric, raw, text, time)
+        assert _core_testing._store_append(self.metric, raw, text, time)
         self.model.write(self.labels(raw), self.model.get(self.labels(raw), time).value + text, time, time)
 
     @precondition(lambda self: self.model.type == STRING)
     @rule(raw=LABELS)
     def double(self, raw: tuple[bytes, ...]) -> None:
         if len(self.model.get(self.labels(raw), 0).value) < 10_000:
-            assert _core._store_double(self.metric, raw)
+            assert _core_testing._store_double(self.metric, raw)
             self.model.write(self.labels(raw), self.model.get(self.labels(raw), 0).value * 2, 0, 0)
         else:
-            _core._store_get(self.metric, raw, 0)
+            _core_testing._store_get(self.metric, raw, 0)
 
     @rule(raw=LABELS)
     def delete(self, raw: tuple[bytes, ...]) -> None:
-        assert _core._store_del(self.metric, raw) == (self.model.data.pop(self.labels(raw), None) is not None)
+        assert _core_testing._store_del(self.metric, raw) == (self.model.data.pop(self.labels(raw), None) is not None)
 
     @rule(raw=LABELS, expiry=st.one_of(st.integers(1, 40), st.just(2**63 - 1)))
     def expire(self, raw: tuple[bytes, ...], expiry: int) -> None:
         entry = self.model.data.get(self.labels(raw))
-        assert _core._store_expire(self.metric, raw, expiry) == (entry is not None)
+        assert _core_testing._store_expire(self.metric, raw, expiry) == (entry is not None)
         if entry is not None:
             entry.expiry = expiry
 
@@ -184,14 +185,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(raw=LABELS)
     def find(self, raw: tuple[bytes, ...]) -> None:
-        assert _core._store_find(self.metric, raw) == (self.labels(raw) in self.model.data)
+        assert _core_testing._store_find(self.metric, raw) == (self.labels(raw) in self.model.data)
 
     @rule(extra=st.lists(st.tuples(LABELS, TIMES), max_size=4), limit=st.sampled_from([0, 2, 5]))
     def reload(self, extra: list[tuple[tuple[bytes, ...], int]], limit: int) -> None:
         new = metric(self.model.type, limit=limit)
         begun = Model(self.model.type, limit)
         for raw, now in extra:
-            _core._store_get(new, raw, now)
+            _core_testing._store_get(new, raw, now)
             begun.get(self.labels(raw), now)
         self.store.replace([self.metric], [new], [(new, self.metric)])
         self.metric, self.model = new, Model(self.model.type, limit, {**begun.data, **self.model.data})
@@ -233,7 +234,7 @@ class StoreMachine(RuleBasedStateMachine):
         while self.kept:
             self.drop(0)
         for labels in self.model.data:
-            assert _core._store_del(self.metric, labels)
+            assert _core_testing._store_del(self.metric, labels)
         del self.kept[:]
         assert self.store.memory == self.metric.memory
         # An index, slab and heap of the smallest sizes may stay; keys and values may not.
@@ -262,8 +263,8 @@ TestStore.settings = settings(max_examples=60, stateful_step_count=40, deadline=
 def test_tuples_are_compared_value_by_value(left: tuple[bytes, ...], right: tuple[bytes, ...]) -> None:
     m = metric()
     store = stored(m)
-    _core._store_add(m, left, 1)
-    _core._store_add(m, right, 2)
+    _core_testing._store_add(m, left, 1)
+    _core_testing._store_add(m, right, 2)
     assert [(row[0], row[1]) for row in shown(store, m)] == [
         (tuple(b.decode() for b in left), 1),
         (tuple(b.decode() for b in right), 2),
@@ -274,7 +275,7 @@ def test_repaired_labels_are_one_label_set() -> None:
     m = metric(keys="a")
     store = stored(m)
     for raw in (b"\xff", b"\x80", b"\xef\xbf\xbd"):
-        _core._store_add(m, (raw,))
+        _core_testing._store_add(m, (raw,))
     assert shown(store, m) == [(("�",), 3, 0, 0)]
 
 
@@ -282,7 +283,7 @@ def test_eviction_with_repaired_labels() -> None:
     m = metric(limit=2)
     store = stored(m)
     for i, raw in enumerate([b"\xffa", b"\xffb", b"\xffc", b"\xffd"]):
-        _core._store_add(m, (raw, b"\xfe"), i, i)
+        _core_testing._store_add(m, (raw, b"\xfe"), i, i)
     assert [row[0] for row in shown(store, m)] == [("�c", "�"), ("�d", "�")]
 
 
@@ -292,13 +293,13 @@ def test_many_label_sets_come_and_go(raws: list[bytes]) -> None:
     m = metric(keys="a")
     store = stored(m)
     for raw in raws:
-        _core._store_add(m, (raw,))
+        _core_testing._store_add(m, (raw,))
     labels = list(dict.fromkeys(repaired(raw) for raw in raws))
     for label in labels[::2]:
-        assert _core._store_del(m, (label,))
+        assert _core_testing._store_del(m, (label,))
     assert [row[0][0] for row in shown(store, m)] == labels[1::2]
-    assert all(_core._store_find(m, (label,)) for label in labels[1::2])
-    assert not any(_core._store_find(m, (label,)) for label in labels[::2])
+    assert all(_core_testing._store_find(m, (label,)) for label in labels[1::2])
+    assert not any(_core_testing._store_find(m, (label,)) for label in labels[::2])
 
 
 def test_what_exists_at_load() -> None:
@@ -329,7 +330,7 @@ def test_ranges(bounds: tuple[float, ...], values: list[float], ranges: Any) -> 
     m = metric(BUCKETS, keys="", buckets=bounds)
     store = stored(m)
     for value in values:
-        assert _core._store_set(m, (), value)
+        assert _core_testing._store_set(m, (), value)
     [row] = store.snapshot().rows(m)
     if ranges is None:
         tops = (*map(float, bounds), INF)
@@ -340,8 +341,8 @@ def test_ranges(bounds: tuple[float, ...], values: list[float], ranges: Any) -> 
 def test_nan_is_in_no_range() -> None:
     m = metric(BUCKETS, keys="")
     store = stored(m)
-    _core._store_set(m, (), 1.0)
-    _core._store_set(m, (), float("nan"))
+    _core_testing._store_set(m, (), 1.0)
+    _core_testing._store_set(m, (), float("nan"))
     [row] = store.snapshot().rows(m)
     assert row.count == 2
     assert row.sum != row.sum
@@ -375,11 +376,11 @@ def test_eviction_after_every_time_changed() -> None:
     m = metric(keys="a", limit=100)
     store = stored(m)
     for i in range(100):
-        _core._store_add(m, (b"%d" % i,), 1, i)
+        _core_testing._store_add(m, (b"%d" % i,), 1, i)
     for i in range(100):
-        _core._store_add(m, (b"%d" % i,), 1, 1000 - i)
+        _core_testing._store_add(m, (b"%d" % i,), 1, 1000 - i)
     for i in range(50):
-        _core._store_add(m, (b"new%d" % i,), 1, 5000)
+        _core_testing._store_add(m, (b"new%d" % i,), 1, 5000)
     assert [row[0][0] for row in shown(store, m)] == [str(i) for i in range(50)] + [f"new{i}" for i in range(50)]
 
 
@@ -387,36 +388,36 @@ def test_memory_limit_refuses_new_label_sets_only() -> None:
     m, limited = metric(keys="a"), metric(keys="a", name="limited", limit=3)
     store = stored(m, limited)
     for i in range(3):
-        assert _core._store_add(m, (b"%d" % i,))
-        assert _core._store_add(limited, (b"%d" % i,))
+        assert _core_testing._store_add(m, (b"%d" % i,))
+        assert _core_testing._store_add(limited, (b"%d" % i,))
     store.limit = 1
-    assert not _core._store_add(m, (b"new",))
-    assert _core._store_add(m, (b"0",), 5)
-    assert _core._store_add(limited, (b"new",)), "one goes, one comes"
+    assert not _core_testing._store_add(m, (b"new",))
+    assert _core_testing._store_add(m, (b"0",), 5)
+    assert _core_testing._store_add(limited, (b"new",)), "one goes, one comes"
     assert store.refused == 1
     assert len(m) == len(limited) == 3
     store.limit = 0
-    assert _core._store_add(m, (b"new",))
+    assert _core_testing._store_add(m, (b"new",))
     assert store.refused == 1
     assert store.over_limit == 1
     store.limit = 1
     for _ in range(3):
-        assert not _core._store_add(m, (b"newer",))
+        assert not _core_testing._store_add(m, (b"newer",))
     assert (store.refused, store.over_limit) == (4, 2)
 
 
 def test_memory_limit_stops_texts_from_growing() -> None:
     m = metric(STRING, keys="")
     store = stored(m)
-    _core._store_set(m, (), b"x" * 100)
+    _core_testing._store_set(m, (), b"x" * 100)
     store.limit = 1 << 20
     grown = 0
-    while _core._store_double(m):
+    while _core_testing._store_double(m):
         grown += 1
     assert grown < 20
     assert store.memory < 4 << 20
     assert store.refused == 1
-    assert _core._store_set(m, (), b"short")
+    assert _core_testing._store_set(m, (), b"short")
     assert store.memory < 1 << 12
 
 
@@ -425,8 +426,8 @@ def test_memory_comes_back() -> None:
     store = stored(m)
     before = m.memory
     for i in range(5000):
-        _core._store_set(m, (b"%d" % i, b"x" * 50, b"y"), b"z" * 500)
-        _core._store_expire(m, (b"%d" % i, b"x" * 50, b"y"), 5)
+        _core_testing._store_set(m, (b"%d" % i, b"x" * 50, b"y"), b"z" * 500)
+        _core_testing._store_expire(m, (b"%d" % i, b"x" * 50, b"y"), 5)
     assert m.memory > 5000 * 600
     assert store.gc(10) == 5000
     assert m.memory - before < 8192
@@ -438,11 +439,11 @@ def test_memory_comes_back() -> None:
 def test_expiry_counts_from_the_time_of_the_datum() -> None:
     m = metric(keys="a")
     store = stored(m)
-    _core._store_add(m, ("past",), 1, -(2**63))
-    _core._store_add(m, ("future",), 1, 2**63 - 1)
-    _core._store_add(m, ("exact",), 1, 90)
+    _core_testing._store_add(m, ("past",), 1, -(2**63))
+    _core_testing._store_add(m, ("future",), 1, 2**63 - 1)
+    _core_testing._store_add(m, ("exact",), 1, 90)
     for label in ("past", "future", "exact"):
-        _core._store_expire(m, (label,), 10)
+        _core_testing._store_expire(m, (label,), 10)
     assert store.gc(100) == 1, "age must exceed the expiry"
     assert [row[0][0] for row in shown(store, m)] == ["future", "exact"]
     assert store.gc(101) == 1
@@ -495,7 +496,7 @@ def test_replace_checks_before_it_changes() -> None:
 def test_inherit_a_scalar() -> None:
     old, new = metric(keys=""), metric(keys="")
     store = stored(old)
-    _core._store_add(old, (), 5, 7)
+    _core_testing._store_add(old, (), 5, 7)
     store.replace([old], [new], [(new, old)])
     assert shown(store, new) == [((), 5, 7, 0)]
 
@@ -505,19 +506,19 @@ def test_snapshots_outlive_what_they_show() -> None:
     texts, hists = metric(STRING, keys="a", name="t"), metric(BUCKETS, keys="a", name="h")
     store = stored(texts, hists)
     for i in range(200):
-        _core._store_set(texts, (b"%d" % i,), b"first %d" % i)
-        _core._store_set(hists, (b"%d" % i,), 1.0)
+        _core_testing._store_set(texts, (b"%d" % i,), b"first %d" % i)
+        _core_testing._store_set(hists, (b"%d" % i,), 1.0)
     snapshot = store.snapshot()
     [t, h] = snapshot.metrics()
     for i in range(200):
-        _core._store_set(texts, (b"%d" % i,), b"second")
-        _core._store_set(hists, (b"%d" % i,), 1.0)
+        _core_testing._store_set(texts, (b"%d" % i,), b"second")
+        _core_testing._store_set(hists, (b"%d" % i,), 1.0)
     between = store.snapshot()
     for old in (texts, hists):
         new = metric(old.type, keys="a", name=old.name)
         store.replace([old], [new], [(new, old)])
         for i in range(0, 200, 2):
-            _core._store_del(new, (b"%d" % i,))
+            _core_testing._store_del(new, (b"%d" % i,))
         store.remove(new)
     del texts, hists, old, new
     gc.collect()
@@ -547,7 +548,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         while not self.stopped.is_set():
-            self.rounds.append(_core._store_fill(*self.arguments))
+            self.rounds.append(_core_testing._store_fill(*self.arguments))
 
     def __enter__(self) -> Writer:
         self.start()
@@ -591,16 +592,16 @@ def test_a_collector_and_readers_beside_a_writer() -> None:
     def collect() -> None:
         while not stop.is_set():
             store.gc(0)
-            store.snapshot().json(False)
+            Page(store.snapshot()).json(False)
 
     helper = threading.Thread(target=collect)
     helper.start()
     for i in range(3000):
         label = (b"%d" % (i % 700),)
-        _core._store_set(members[0], label, b"text %d" % i)
-        _core._store_add(members[1], label, 1, i)
+        _core_testing._store_set(members[0], label, b"text %d" % i)
+        _core_testing._store_add(members[1], label, 1, i)
         if i % 3 == 0:
-            _core._store_del(members[0], (b"%d" % (i % 350),))
+            _core_testing._store_del(members[0], (b"%d" % (i % 350),))
     stop.set()
     helper.join()
     assert len(members[1]) == 500
@@ -611,7 +612,7 @@ def test_a_million_series() -> None:
     """At most 130 bytes a series with three labels of ten bytes, and no reader stops the engine for 10 ms."""
     m = metric(INT, keys="abc")
     store = stored(m)
-    assert _core._store_fill([m], 1_000_000, 1_000_000)[0] == 1_000_000
+    assert _core_testing._store_fill([m], 1_000_000, 1_000_000)[0] == 1_000_000
     assert len(m) == 1_000_000
     assert m.memory < 130e6
     with Writer([m], 1_000_000, 150_000) as writer:
@@ -619,4 +620,4 @@ def test_a_million_series() -> None:
             store.snapshot()
     # Every round saw snapshots; a busy machine adds waits of its own to some of them.
     assert min(longest for _, longest in writer.rounds) < 0.01
-    assert store.snapshot().prometheus().count(b"\n") == 1_000_002
+    assert Page(store.snapshot()).prometheus().count(b"\n") == 1_000_002

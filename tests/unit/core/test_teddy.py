@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nativemtail._core_testing import _test_seek
 
-from nativemtail._core import _test_seek
 from nativemtail.compiler.prefilter import teddy
 from nativemtail.compiler.prefilter.select import hyperscan_literal
 from nativemtail.compiler.tables import LiteralSpec

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nativemtail import _core
+from nativemtail import _core_testing
 
 OK, SYNTAX, RANGE, BASE = range(4)
 
@@ -43,19 +43,19 @@ FLOATS = [
 
 @pytest.mark.parametrize(("value", "g", "json", "prometheus"), FLOATS)
 def test_float_text(value, g, json, prometheus):
-    assert _core._test_format("g", value) == g.encode()
-    assert _core._test_format("json", value) == json.encode()
-    assert _core._test_format("prometheus", value) == prometheus.encode()
+    assert _core_testing._test_format("g", value) == g.encode()
+    assert _core_testing._test_format("json", value) == json.encode()
+    assert _core_testing._test_format("prometheus", value) == prometheus.encode()
 
 
 @pytest.mark.parametrize(("value", "text"), [(1e21, b"1E+21"), (1e8, b"1E+08"), (1.5, b"1.5"), (1e-7, b"1E-07")])
 def test_float_stored_into_text(value, text):
-    assert _core._test_format("G", value) == text
+    assert _core_testing._test_format("G", value) == text
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["g", "G", "json", "prometheus"]))
 def test_float_text_is_shortest_and_reads_back(value, style):
-    text = _core._test_format(style, value).decode()
+    text = _core_testing._test_format(style, value).decode()
     assert float(text) == value
     digits = re.sub(r"[eE].*|\D", "", text).strip("0")
     assert digits == re.sub(r"e.*|\D", "", repr(value)).strip("0")
@@ -63,8 +63,8 @@ def test_float_text_is_shortest_and_reads_back(value, style):
 
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_int_text(value):
-    assert _core._test_format("int", value) == b"%d" % value
-    assert _core._test_parse_int(b"%d" % value) == (OK, value)
+    assert _core_testing._test_format("int", value) == b"%d" % value
+    assert _core_testing._test_parse_int(b"%d" % value) == (OK, value)
 
 
 INTS = [
@@ -98,7 +98,7 @@ INTS = [
 
 @pytest.mark.parametrize(("text", "base", "result", "value"), INTS)
 def test_parse_int(text, base, result, value):
-    got, number = _core._test_parse_int(text, base)
+    got, number = _core_testing._test_parse_int(text, base)
     assert got == result
     assert value is None or number == value
 
@@ -170,13 +170,13 @@ FLOAT_TEXTS = [
 
 @pytest.mark.parametrize(("text", "result", "value"), FLOAT_TEXTS)
 def test_parse_float(text, result, value):
-    got, number = _core._test_parse_float(text)
+    got, number = _core_testing._test_parse_float(text)
     assert got == result
     assert value is None or number == value
 
 
 def test_parse_float_nan_in_any_case():
-    result, value = _core._test_parse_float(b"NaN")
+    result, value = _core_testing._test_parse_float(b"NaN")
     assert result == OK
     assert math.isnan(value)
 
@@ -191,7 +191,7 @@ NUMBERS = st.from_regex(r"[-+]?[0-9]{0,30}\.?[0-9]{0,30}(e[-+]?[0-9]{1,3})?", fu
 @example("9007199254740.993")
 @example("0.0000000000000001")
 def test_parse_float_as_python(text):
-    result, value = _core._test_parse_float(text.encode())
+    result, value = _core_testing._test_parse_float(text.encode())
     try:
         expected = float(text)
     except ValueError:
@@ -210,7 +210,7 @@ def test_parse_float_as_python(text):
     ],
 )
 def test_number_error(function, result, text, base, message):
-    assert _core._test_number_error(function, result, text, base) == message
+    assert _core_testing._test_number_error(function, result, text, base) == message
 
 
 NOT_UTF8 = [b"\x80", b"\xc0\x80", b"\xc3", b"\xe2\x82", b"\xe0\x80\x80", b"\xed\xa0\x80", b"\xf0\x9f\x98",
@@ -222,7 +222,7 @@ NOT_UTF8 = [b"\x80", b"\xc0\x80", b"\xc3", b"\xe2\x82", b"\xe0\x80\x80", b"\xed\
 @pytest.mark.parametrize("after", ["", "a", "x" * 40, "€"])
 def test_each_ill_formed_byte_is_replaced(bad, before, after):
     head, tail = before.encode(), after.encode()
-    text, offsets = _core._test_repair(head + bad + tail)
+    text, offsets = _core_testing._test_repair(head + bad + tail)
     assert text == head + "\ufffd".encode() * len(bad) + tail
     n = len(head)
     replaced = [n + i // 3 for i in range(3 * len(bad))]
@@ -232,14 +232,14 @@ def test_each_ill_formed_byte_is_replaced(bad, before, after):
 @pytest.mark.slow
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=80).map(str.encode)))
 def test_utf8_as_python(text):
-    assert _core._test_ascii(text) == text.isascii()
+    assert _core_testing._test_ascii(text) == text.isascii()
     try:
         text.decode()
         valid = True
     except UnicodeDecodeError:
         valid = False
-    assert _core._test_utf8(text) == valid
-    repaired, offsets = _core._test_repair(text)
+    assert _core_testing._test_utf8(text) == valid
+    repaired, offsets = _core_testing._test_repair(text)
     assert (repaired == text) == valid
     repaired.decode()
     assert len(offsets) == len(repaired) + 1
@@ -257,16 +257,16 @@ def test_utf8_as_python(text):
     ],
 )
 def test_lower(text, lower):
-    assert _core._test_lower(text.encode()) == lower.encode()
+    assert _core_testing._test_lower(text.encode()) == lower.encode()
 
 
 def test_lower_replaces_ill_formed_bytes():
-    assert _core._test_lower(b"A\xff\xc3B") == "a\ufffd\ufffdb".encode()
+    assert _core_testing._test_lower(b"A\xff\xc3B") == "a\ufffd\ufffdb".encode()
 
 
 @given(st.characters(exclude_categories=["Cs"], exclude_characters="\u0130"))
 def test_lower_of_one_character_as_python(character):
-    assert _core._test_lower(character.encode()).decode() == character.lower()
+    assert _core_testing._test_lower(character.encode()).decode() == character.lower()
 
 
 @pytest.mark.parametrize(
@@ -281,12 +281,12 @@ def test_lower_of_one_character_as_python(character):
     ],
 )
 def test_quote(text, quoted):
-    assert _core._test_quote(text) == quoted
+    assert _core_testing._test_quote(text) == quoted
 
 
 @given(st.binary(max_size=60), st.binary(min_size=1, max_size=3), st.binary(max_size=4))
 def test_subst_as_python(text, old, new):
-    assert _core._test_subst(old, new, text) == text.replace(old, new)
+    assert _core_testing._test_subst(old, new, text) == text.replace(old, new)
 
 
 @pytest.mark.parametrize(
@@ -294,10 +294,10 @@ def test_subst_as_python(text, old, new):
     [(b"", b"-"), (b"ab", b"-a-b-"), ("é€".encode(), "-é-€-".encode()), (b"a\xe2\x82", b"-a-\xe2-\x82-")],
 )
 def test_subst_of_nothing_stands_between_characters(text, result):
-    assert _core._test_subst(b"", b"-", text) == result
+    assert _core_testing._test_subst(b"", b"-", text) == result
 
 
 def test_subst_stops_at_its_limit():
-    assert _core._test_subst(b"a", b"x" * 1000, b"a" * 100_000, 1 << 16) is None
-    assert _core._test_subst(b"", b"x" * 1000, b"a" * 100_000, 1 << 16) is None
-    assert _core._test_subst(b"a", b"xy", b"a" * 100, 200) == b"xy" * 100
+    assert _core_testing._test_subst(b"a", b"x" * 1000, b"a" * 100_000, 1 << 16) is None
+    assert _core_testing._test_subst(b"", b"x" * 1000, b"a" * 100_000, 1 << 16) is None
+    assert _core_testing._test_subst(b"a", b"xy", b"a" * 100, 200) == b"xy" * 100

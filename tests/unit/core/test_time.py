@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nativemtail import _core
+from nativemtail import _core, _core_testing
 from nativemtail.compiler import timelayout
 from nativemtail.compiler.abi import LAYOUT_HEADER, LAYOUT_STEP
 from nativemtail.programs import zones
@@ -25,7 +25,7 @@ ZONES = {
 
 def parse(layout, text, zone="UTC", patch_year=False, now=NOW):
     raw = text if isinstance(text, bytes) else text.encode()
-    result = _core._test_time(timelayout.compile_layout(layout), raw, ZONES[zone], patch_year, now)
+    result = _core_testing._test_time(timelayout.compile_layout(layout), raw, ZONES[zone], patch_year, now)
     return result.decode() if isinstance(result, bytes) else result
 
 
@@ -163,7 +163,7 @@ def test_any_bytes_end_in_a_time_or_a_message(text, layout):
      LAYOUT_HEADER.pack(1, 2) + LAYOUT_STEP.pack(0, 0, 0, 3, 0) + b"ab"],
 )  # fmt: skip
 def test_damaged_layouts_are_found(damaged):
-    assert not _core._test_layout_check(damaged)
+    assert not _core_testing._test_layout_check(damaged)
 
 
 SAMPLE = [
@@ -187,7 +187,7 @@ def test_zones_as_python(name):
     instants += [start + delta for start in zone.starts[:300] if start > -(2**35) for delta in (-1, 0, 1)]
     for instant in instants:
         local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=instant)).astimezone(python)
-        offset, label = _core._test_offset(native, instant)
+        offset, label = _core_testing._test_offset(native, instant)
         assert (offset, label.decode()) == (local.utcoffset().total_seconds(), local.tzname()), instant
 
 
@@ -235,4 +235,4 @@ def test_names_for_utc_and_local(monkeypatch):
     ],
 )
 def test_nanoseconds_are_held_at_the_limits(sec, nsec, expected):
-    assert _core._test_nanoseconds(sec, nsec) == expected
+    assert _core_testing._test_nanoseconds(sec, nsec) == expected

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nativemtail._render import View
 from nativemtail.export import collectd
 from nativemtail.export.values import exported
 from nativemtail.export.wire import Budget
@@ -61,7 +62,7 @@ def test_answers_are_read_and_refusals_told_once(
         thread.start()
         target = collectd.Collectd(path, host_name="h", interval=1)
         for _ in range(2):
-            target.push(run.store.view(), Budget(20), lambda what, n: None)
+            target.push(View(run.store), Budget(20), lambda what, n: None)
         thread.join(10)
     assert lines == 10_000
     assert [record.getMessage() for record in caplog.records] == [f"{path} refused 1 values: -1 No such type"]

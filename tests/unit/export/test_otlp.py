@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from collectors import Grpc, Http, Receiver
 
+from nativemtail._render import View
 from nativemtail.export.otlp import BATCH, Otlp
 from nativemtail.export.wire import Budget, PushError
 
@@ -62,7 +63,7 @@ def collector(endpoint: str, seconds: float = 5) -> Otlp:
 
 def push(target: Otlp, store: Any) -> Counter[str]:
     counts: Counter[str] = Counter()
-    target.push(store.view(), Budget(5), lambda what, n: counts.update({what: n}))
+    target.push(View(store), Budget(5), lambda what, n: counts.update({what: n}))
     return counts
 
 
@@ -137,7 +138,7 @@ def test_one_deadline_for_all_batches(live: Callable[[str], Any], receiver: Any,
     counts: Counter[str] = Counter()
     began = time.monotonic()
     with pytest.raises(PushError, match="pusher write error"):
-        target.push(run.store.view(), Budget(1.5), lambda what, n: counts.update({what: n}))
+        target.push(View(run.store), Budget(1.5), lambda what, n: counts.update({what: n}))
     took = time.monotonic() - began
     taken.set()
     assert 1.2 < took < 5

@@ -14,14 +14,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from nativemtail import _core
+from nativemtail import _core_testing
 from nativemtail._core import COUNTER, GAUGE, INT, Metric, Store
+from nativemtail._render import View
 from nativemtail.export import push
 from nativemtail.export.push import Pusher, SetUpError
 from nativemtail.export.wire import host_and_port
@@ -30,6 +32,10 @@ from nativemtail.telemetry.counters import PushCounts
 
 INTERVAL = 0.05
 PATIENCE = 10.0
+
+
+def pusher_of(store: Store, flags: Any, exports: Any) -> Pusher:
+    return Pusher(partial(View, store), flags, exports)
 
 
 class Exports:
@@ -90,7 +96,7 @@ HITS = b"x.p.mtail.hits 0 0\nx.p.mtail.misses 0 0\n"
 def test_every_interval_and_once_more_at_the_end(store: Store, listener: socket.socket) -> None:
     exports = Exports()
     flags = options(graphite_host_port=address(listener), graphite_prefix="x.")
-    pusher = Pusher(store, flags, exports)
+    pusher = pusher_of(store, flags, exports)
     began = time.monotonic()
     pusher.start()
     assert received(listener) == HITS
@@ -112,7 +118,9 @@ def test_every_interval_and_once_more_at_the_end(store: Store, listener: socket.
 
 
 def test_final_push_of_a_process_that_never_reached_an_interval(store: Store, listener: socket.socket) -> None:
-    pusher = Pusher(store, options(metric_push_interval=1e9, graphite_host_port=address(listener)), Exports())
+    pusher = Pusher(
+        partial(View, store), options(metric_push_interval=1e9, graphite_host_port=address(listener)), Exports()
+    )
     pusher.start()
     stopping = threading.Thread(target=pusher.stop)
     stopping.start()
@@ -123,7 +131,9 @@ def test_final_push_of_a_process_that_never_reached_an_interval(store: Store, li
 
 @pytest.mark.parametrize(("interval", "final"), [(0, True), (-1, True), (1e9, False)])
 def test_no_push(store: Store, listener: socket.socket, interval: float, final: bool) -> None:
-    pusher = Pusher(store, options(metric_push_interval=interval, graphite_host_port=address(listener)), Exports())
+    pusher = Pusher(
+        partial(View, store), options(metric_push_interval=interval, graphite_host_port=address(listener)), Exports()
+    )
     pusher.start()
     pusher.stop(final)
     listener.settimeout(0.1)
@@ -132,7 +142,7 @@ def test_no_push(store: Store, listener: socket.socket, interval: float, final: 
 
 
 def test_stop_without_start(store: Store, listener: socket.socket) -> None:
-    Pusher(store, options(graphite_host_port=address(listener)), Exports()).stop()
+    pusher_of(store, options(graphite_host_port=address(listener)), Exports()).stop()
 
 
 def test_a_silent_peer_holds_up_neither_others_nor_the_end(tmp_path: Path, listener: socket.socket) -> None:
@@ -146,7 +156,7 @@ def test_a_silent_peer_holds_up_neither_others_nor_the_end(tmp_path: Path, liste
         silent.listen()
         flags = options(collectd_socketpath=path, graphite_host_port=address(listener), metric_push_write_deadline=1.0)
         exports = Exports()
-        pusher = Pusher(store, flags, exports)
+        pusher = pusher_of(store, flags, exports)
         pusher.start()
         assert received(listener).count(b"\n") == 20_000
         listener.close()
@@ -167,7 +177,7 @@ def test_a_push_that_does_not_end_is_told(store: Store, monkeypatch: pytest.Monk
 
     target = SimpleNamespace(name="graphite", peer="nobody", push=hang)
     monkeypatch.setattr(push, "targets", lambda *arguments: [target])
-    pusher = Pusher(store, options(metric_push_write_deadline=0.1), Exports())
+    pusher = pusher_of(store, options(metric_push_write_deadline=0.1), Exports())
     pusher.start()
     assert began.wait(PATIENCE)
     assert not pusher.stop()
@@ -183,7 +193,7 @@ def test_said_once_per_change_of_state(store: Store, caplog: pytest.LogCaptureFi
     caplog.set_level(logging.DEBUG, "nativemtail.export.push")
     path = str(tmp_path / "collectd.sock")
     exports = Exports()
-    pusher = Pusher(store, options(collectd_socketpath=path), exports)
+    pusher = pusher_of(store, options(collectd_socketpath=path), exports)
     pusher.start()
     wait_for(lambda: len(caplog.records) >= 5)
     failed = f"collectd {path}: pusher dial error: No such file or directory; trying again every 0.05s"
@@ -206,9 +216,9 @@ def test_a_datagram_that_nobody_takes_is_backlog(store: Store) -> None:
         peer = address(nobody)
     level = Metric("level", "p.mtail", GAUGE, INT)
     store.add(level)
-    _core._store_set(level, [], 5)
+    _core_testing._store_set(level, [], 5)
     exports = Exports()
-    [loop] = Pusher(store, options(statsd_hostport=peer), exports)._loops
+    [loop] = pusher_of(store, options(statsd_hostport=peer), exports)._loops
     pushes = exports.pushes["statsd"]
     assert pushes.backlog == 0
 
@@ -226,7 +236,9 @@ def test_a_peer_that_closes_mid_write(listener: socket.socket, caplog: pytest.Lo
     store = Store()
     for number in range(20_000):
         store.add(Metric(f"a_metric_with_a_long_name_{number:09}", "p.mtail", COUNTER, INT))
-    pusher = Pusher(store, options(graphite_host_port=address(listener), metric_push_interval=0.2), Exports())
+    pusher = Pusher(
+        partial(View, store), options(graphite_host_port=address(listener), metric_push_interval=0.2), Exports()
+    )
     pusher.start()
     connection, _ = listener.accept()
     connection.recv(1000)
@@ -303,7 +315,9 @@ def test_a_peer_that_misbehaves(caplog: pytest.LogCaptureFixture, tmp_path: Path
         target = {"collectd_socketpath": str(tmp_path / "sock")} if unix else {"graphite_host_port": address(server)}
         exports = Exports()
         store = many(name)
-        pusher = Pusher(store, options(**target, metric_push_interval=0.2, metric_push_write_deadline=1.0), exports)
+        pusher = Pusher(
+            partial(View, store), options(**target, metric_push_interval=0.2, metric_push_write_deadline=1.0), exports
+        )
         pusher.start()
         wait_for(lambda: peer.visits >= 3)
         began = time.monotonic()
@@ -325,7 +339,7 @@ def test_a_peer_that_misbehaves(caplog: pytest.LogCaptureFixture, tmp_path: Path
 def test_a_peer_that_only_listens(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
     """It closes its half of the connection and takes what comes."""
     exports = Exports()
-    pusher = Pusher(many("graphite"), options(graphite_host_port=address(listener)), exports)
+    pusher = pusher_of(many("graphite"), options(graphite_host_port=address(listener)), exports)
     pusher.start()
     connection, _ = listener.accept()
     with connection:
@@ -348,7 +362,7 @@ def test_a_peer_that_only_listens(listener: socket.socket, caplog: pytest.LogCap
 def test_addresses_that_cannot_work_are_told(
     store: Store, caplog: pytest.LogCaptureFixture, name: str, flags: dict[str, Any]
 ) -> None:
-    pusher = Pusher(store, options(**flags), Exports())
+    pusher = pusher_of(store, options(**flags), Exports())
     pusher.start()
     wait_for(lambda: any(f"{name} " in text and "pusher dial error: " in text for text in messages(caplog)))
     pusher.stop(final=False)
@@ -360,11 +374,11 @@ def test_a_failure_of_our_own_ends_no_thread(store: Store, caplog: pytest.LogCap
     def view() -> Any:
         if next(calls) < 2:
             raise MemoryError("no room")
-        return store.view()
+        return View(store)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE)
-        pusher = Pusher(SimpleNamespace(view=view), options(graphite_host_port=address(server)), Exports())
+        pusher = Pusher(view, options(graphite_host_port=address(server)), Exports())
         pusher.start()
         assert received(server).count(b"\n") == 2
         pusher.stop(final=False)
@@ -404,12 +418,12 @@ def test_host_and_port_refuses(given: str) -> None:
 )
 def test_an_address_that_is_none_ends_the_start(store: Store, flag: str, address: str, what: str) -> None:
     with pytest.raises(SetUpError, match=re.escape(f"-{flag}: address {address}: {what} (write HOST:PORT)")):
-        Pusher(store, options(**{flag: address}), Exports())
+        pusher_of(store, options(**{flag: address}), Exports())
 
 
 def test_the_last_push_promises_no_other(store: Store, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     path = str(tmp_path / "none")
-    pusher = Pusher(store, options(collectd_socketpath=path, metric_push_interval=60), Exports())
+    pusher = pusher_of(store, options(collectd_socketpath=path, metric_push_interval=60), Exports())
     pusher.start()
     assert pusher.stop()
     assert messages(caplog) == [f"collectd {path}: pusher dial error: No such file or directory"]
@@ -428,18 +442,20 @@ def test_a_collector_that_cannot_be_set_up_ends_the_start(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SetUpError, match=reason):
-        Pusher(store, options(otlp_endpoint=endpoint), Exports())
+        pusher_of(store, options(otlp_endpoint=endpoint), Exports())
 
 
 def test_what_to_install_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc.metric_exporter", None)
     with pytest.raises(SetUpError, match=r"pushing to x:1 needs pip install 'nativemtail\[otlp\]'"):
-        Pusher(store, options(otlp_endpoint="x:1"), Exports())
+        pusher_of(store, options(otlp_endpoint="x:1"), Exports())
 
 
 ROOM = """
 import re, socket, sys, threading
-from nativemtail._core import COUNTER, INT, Metric, Store, _store_fill
+from nativemtail._core import COUNTER, INT, Metric, Store
+from nativemtail._core_testing import _store_fill
+from nativemtail._render import View
 from nativemtail.export.push import targets
 from nativemtail.export.wire import Budget
 from nativemtail.options import Options
@@ -464,14 +480,14 @@ flags = {"graphite": {"graphite_host_port": "127.0.0.1:%s" % (server.getsockname
 [target] = targets(Options(**flags), "host")
 store, metric = Store(), Metric("c", "p", COUNTER, INT, keys=("k",))
 store.add(metric)
-target.push(store.view(), Budget(60), lambda what, n: None)
+target.push(View(store), Budget(60), lambda what, n: None)
 _store_fill([metric], int(number), int(number))
 open("/proc/self/clear_refs", "w").write("5")
 before = resident("VmRSS")
 sent = [0]
 def count(what, n):
     sent[0] += n * (what == "success")
-target.push(store.view(), Budget(600), count)
+target.push(View(store), Budget(600), count)
 print(sent[0], resident("VmHWM") - before)
 """
 

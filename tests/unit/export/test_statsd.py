@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nativemtail._render import View
 from nativemtail.export.statsd import Statsd
 from nativemtail.export.wire import Budget, WriteError
 
@@ -82,7 +83,7 @@ def test_a_life(live: Callable[[str], Any], server: Server) -> None:
 
     def push(*lines: str) -> set[str]:
         run.feed(*lines)
-        target.push(run.store.view(), Budget(5), lambda what, n: counts.update({what: n}))
+        target.push(View(run.store), Budget(5), lambda what, n: counts.update({what: n}))
         return server.datagrams()
 
     first = push(
@@ -121,11 +122,11 @@ def test_what_nobody_received_is_sent_again(live: Callable[[str], Any], server: 
     server.socket.close()
     for _ in range(2):
         with pytest.raises(WriteError, match="pusher write error: Connection refused"):
-            target.push(run.store.view(), Budget(5), lambda what, n: None)
+            target.push(View(run.store), Budget(5), lambda what, n: None)
     server.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.socket.bind((host, port))
     server.socket.setblocking(False)
-    target.push(run.store.view(), Budget(5), lambda what, n: None)
+    target.push(View(run.store), Budget(5), lambda what, n: None)
     assert server.datagrams() == {f"p.mtail.hits.what.{what}:1|c" for what in "abc"}
 
 
@@ -148,14 +149,14 @@ def test_what_is_gone_is_forgotten_though_each_push_fails(
     for number in range(20):
         run.feed(*(f"hit {number}-{i}" for i in range(600)))
         with pytest.raises(WriteError):
-            target.push(run.store.view(), Budget(5), lambda what, n: None)
+            target.push(View(run.store), Budget(5), lambda what, n: None)
         run.feed(*(f"forget {number}-{i}" for i in range(600)))
     assert len(target._known) < 4000
     # What is still there is known all the same: it is not sent again.
     run.feed("hit kept")
     for _ in range(10):
         sent.clear()
-        target.push(run.store.view(), Budget(5), lambda what, n: None)
+        target.push(View(run.store), Budget(5), lambda what, n: None)
     assert not any(b"kept" in data for data in sent)
     assert {key[-1] for key in target._known} == {("kept",), ()}
 
@@ -167,7 +168,7 @@ def test_a_label_set_longer_than_a_datagram_harms_no_other(
     target = Statsd(server.address)
     run.feed("hit " + "x" * 70_000, "hit b")
     for _ in range(2):
-        target.push(run.store.view(), Budget(5), lambda what, n: None)
+        target.push(View(run.store), Budget(5), lambda what, n: None)
     assert server.datagrams() == {"p.mtail.hits.what.b:1|c"}
     assert len(caplog.records) == 1
 
@@ -182,5 +183,5 @@ def test_values_that_are_no_numbers(live: Callable[[str], Any], server: Server) 
         ("Inf", set()),
     ):
         run.feed(text)
-        target.push(run.store.view(), Budget(5), lambda what, n: None)
+        target.push(View(run.store), Budget(5), lambda what, n: None)
         assert server.datagrams() == expected, text

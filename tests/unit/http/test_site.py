@@ -184,7 +184,7 @@ def test_warnings_end(
     site = make_site(view_type(warnings=["a", "b", "c"][:known]))
     with caplog.at_level(logging.WARNING):
         ask(site, "/metrics")
-        site.store = make_site(view_type(warnings=["a", "b", "c", "d"])).store
+        site.view = make_site(view_type(warnings=["a", "b", "c", "d"])).view
         for _ in range(3):
             ask(site, "/metrics")
     assert [record.getMessage().partition(": ")[2] for record in caplog.records[:2]] == ["a", "b"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from nativemtail import _core
+from nativemtail._render import View
 from nativemtail.http.messages import Request, Response
 from nativemtail.http.site import Site
 from nativemtail.telemetry.selfmetrics import SelfMetrics
@@ -30,7 +32,7 @@ def ask(target: str, accept: str = "", *extra: _core.Metric) -> Response:
     store = _core.Store()
     for metric in (*metrics(), *extra):
         store.add(metric)
-    site = Site(store=store, own=SelfMetrics(), host_name="vm", addresses=list)
+    site = Site(view=partial(View, store), own=SelfMetrics(), host_name="vm", addresses=list)
     return site.answer(Request.parse(target, accept, 10))
 
 

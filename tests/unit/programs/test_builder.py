@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nativemtail import compiler
+from nativemtail._render import Page
 from nativemtail.options import Options
 from nativemtail.programs.manager import Programs, open_programs
 
@@ -57,7 +58,7 @@ def start(progs: Path, tmp_path: Path, **flags: Any) -> Programs:
 
 def counts(programs: Programs) -> bytes:
     programs.engine.scan(programs.engine.open("log"), LOG)
-    return programs.store.snapshot().prometheus()
+    return Page(programs.store.snapshot()).prometheus()
 
 
 def test_a_second_start_compiles_nothing_and_counts_the_same(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nativemtail import _core
+from nativemtail import _core_testing
 from nativemtail._core import Engine, Plan, Store, TimeZone
 from nativemtail.app.commands import group
 from nativemtail.compiler import compile_program, plan
@@ -83,7 +83,7 @@ def test_what_was_measured() -> None:
     ],
 )
 def test_one_long_sample_does_not_matter(times: list[int], seconds: float) -> None:
-    assert _core._estimate(times, 1000) == pytest.approx(seconds, rel=0.01)
+    assert _core_testing._estimate(times, 1000) == pytest.approx(seconds, rel=0.01)
 
 
 PROGRAMS = [

@@ -85,7 +85,8 @@ cdef void keep_bucket(Member* member, SnapMetric* view, const Splitter* splitter
 cdef class Division:
     """A family in buckets, each of which sorts in front of the next."""
 
-    cdef View view
+    cdef Store store
+    cdef size_t piece
     cdef Family family
     cdef bint prog
     cdef int form
@@ -96,8 +97,8 @@ cdef class Division:
     cdef list drops         # by metric: how many label sets it had removed
     cdef list keep
 
-    def __init__(self, View view not None, Family family not None, bint prog, int form):
-        self.view, self.family, self.prog, self.form = view, family, prog, form
+    def __init__(self, Store store not None, size_t piece, Family family not None, bint prog, int form):
+        self.store, self.piece, self.family, self.prog, self.form = store, piece, family, prog, form
         self.keep, self.cells, self.drops = [], [], []
         self._split()
         for i in range(len(family.metrics)):
@@ -119,16 +120,16 @@ cdef class Division:
         step = max(slots // TRIED, <size_t>1)
         # Not a divisor of a slab's size, or the same few places of each would be looked at.
         step += step > 1 and step % 2 == 0
-        part = self.view.part(self.family.metrics)
+        part = open_part(self.store, self.family.metrics)
         for i in range(part.table.n):
             memset(&take, 0, sizeof(Take))
             take.step, take.rows, take.bytes = step, NO_SLOT, SIZE_MAX
-            self.view.fill(part, i, &take)
+            fill_part(part, i, &take)
         family = Family(part, self.family.name, part.members, self.prog, self.form)
-        family.sort(part, False)
+        family.sort([], False)
         for i in range(family.count):
             weight += self._weight(family, i)
-        self.buckets = min(max(weight * step // self.view.piece, family.count * step // PART_ROWS) + 1,
+        self.buckets = min(max(weight * step // self.piece, family.count * step // PART_ROWS) + 1,
                            <size_t>(NO_BUCKET - 1))
         self.buckets = min(self.buckets, family.count + 1)
         self.splitters = <Splitter*>room_of(self.keep, self.buckets * sizeof(Splitter))
@@ -164,12 +165,12 @@ cdef class Division:
 
     cdef int _assign(self, size_t i) except -1:
         """Find the bucket of each label set of a metric."""
-        cdef Metric metric = current(self.view.store, self.family.metrics[i])
+        cdef Metric metric = current(self.store, self.family.metrics[i])
         cdef Member* member = &self.family.members[i]
         cdef size_t n
         cdef uint16_t* cell
         cdef bytearray cells
-        cdef StoreTable* store = self.view.store.table
+        cdef StoreTable* store = self.store.table
         with nogil:
             store.lock.acquire()
             n = <size_t>metric.table.slabs * SLAB
@@ -183,8 +184,8 @@ cdef class Division:
         return 0
 
     cdef Family bucket(self, uint16_t number):
-        """The label sets of a bucket, in order."""
-        cdef Snapshot part = self.view.part(self.family.metrics)
+        """The label sets of a bucket, not sorted yet."""
+        cdef Snapshot part = open_part(self.store, self.family.metrics)
         cdef Family family
         cdef Member* member
         cdef bytearray cells
@@ -197,10 +198,10 @@ cdef class Division:
             take.step, take.rows, take.bytes, take.bucket = 1, NO_SLOT, SIZE_MAX, number
             take.cell = <const uint16_t*><char*>cells
             take.cells = <size_t>len(cells) // 2
-            self.view.fill(part, i, &take)
+            fill_part(part, i, &take)
             metric, dropped = self.drops[i]
             if metric is not part.members[i] or dropped != nm_load(&metric.table.drops):
                 member = &self.family.members[i]
                 with nogil:
                     keep_bucket(member, &part.table.metric[i], self.splitters, self.splitter_n, number)
-        return self.view.in_order(Family(part, self.family.name, part.members, self.prog, self.form), part)
+        return Family(part, self.family.name, part.members, self.prog, self.form)

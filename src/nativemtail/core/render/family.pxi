@@ -120,7 +120,7 @@ cdef class Family:
             member.bound[i] = str_of(keep, g_text(view.m.bound[i]))
         return 0
 
-    cdef int sort(self, Snapshot snapshot, bint strict) except -1:
+    cdef int sort(self, list warnings, bint strict) except -1:
         """List the samples in order.  Of those with the same labels the first stays; if `strict`, raises ValueError."""
         cdef Sample* spare = NULL
         cdef Buf stack
@@ -150,7 +150,7 @@ cdef class Family:
             if strict:
                 raise ValueError(f"collected metric {self._describe(twin)} was collected before with the same name "
                                  "and label values")
-            snapshot.warnings.append(self._shadowed(twin))
+            warnings.append(self._shadowed(twin))
             self.count = drop_twins(self.samples, self.count)
         return 0
 
@@ -201,7 +201,6 @@ cdef list gather_families(Snapshot snapshot, bint emit_prog_label, str prefix, n
     cdef dict bad = problems(snapshot.members, emit_prog_label, prefix, reserved)
     cdef list families = []
     cdef Metric metric
-    snapshot.warnings = []
     for metric in snapshot.members:
         if metric.hidden or metric.kind == KIND_TEXT or (snapshot.view(metric).count == 0 and form != FORM_JSON):
             continue
@@ -242,7 +241,8 @@ cdef int check_labels(Family family) except -1:
     return 0
 
 
-cdef list sorted_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, bint strict, int form):
+cdef list sorted_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, bint strict, int form,
+                          list warnings):
     """Families whose samples are in order.  If `strict`, raises ValueError with the reason where §1.6 says so."""
     cdef Family family
     cdef list families = gather_families(snapshot, emit_prog_label, prefix, names, reserved, form)
@@ -251,5 +251,5 @@ cdef list sorted_families(Snapshot snapshot, bint emit_prog_label, str prefix, n
             check_help(family)
             check_labels(family)
     for family in families:
-        family.sort(snapshot, strict)
+        family.sort(warnings, strict)
     return families

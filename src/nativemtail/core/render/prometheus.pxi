@@ -10,7 +10,7 @@ cdef set names_of(Family family):
     return {family.name, *(family.name + suffix for suffix in _SUFFIXES.get(family.word, ()))}
 
 
-cdef list openmetrics_families(Snapshot snapshot, list families):
+cdef list openmetrics_families(list families, list warnings):
     """Names and types as OpenMetrics has them, with the samples' names of the text format.
 
     A family that may not be a counter there, or whose name as one is taken, is of unknown type.  Families whose names
@@ -29,7 +29,7 @@ cdef list openmetrics_families(Snapshot snapshot, list families):
             taken |= names_of(family)
             kept.append(family)
         else:
-            snapshot.warnings.append(f"{quoted_str(shown)} is left out: OpenMetrics reserves its name for another")
+            warnings.append(f"{quoted_str(shown)} is left out: OpenMetrics reserves its name for another")
     return kept
 
 
@@ -59,13 +59,13 @@ cdef int write_family(Buf* out, Family family, bint times, bint openmetrics) exc
 
 
 cdef bytes render_prometheus(Snapshot snapshot, bint emit_prog_label, bint emit_timestamp, str prefix,
-                             bint openmetrics, names, reserved, bint strict):
+                             bint openmetrics, names, reserved, bint strict, list warnings):
     cdef Buf out
     cdef Family family
     cdef int form = FORM_OPENMETRICS if openmetrics else FORM_TEXT
-    cdef list families = sorted_families(snapshot, emit_prog_label, prefix, names, reserved, strict, form)
+    cdef list families = sorted_families(snapshot, emit_prog_label, prefix, names, reserved, strict, form, warnings)
     if openmetrics:
-        families = openmetrics_families(snapshot, families)
+        families = openmetrics_families(families, warnings)
     memset(&out, 0, sizeof(Buf))
     try:
         for family in families:

@@ -119,3 +119,27 @@ cdef void snapshot_open(StoreTable* store, SnapTable* snap) noexcept nogil:
     store.lock.acquire()
     snapshot_link(store, snap)
     store.lock.release()
+
+
+cdef Snapshot open_part(Store owner, list metrics):
+    """An empty snapshot of the metrics, open: `fill_part` puts rows in."""
+    cdef Snapshot part = Snapshot(owner, [current(owner, metric) for metric in metrics])
+    cdef StoreTable* store = owner.table
+    cdef SnapTable* table = part.table
+    cdef size_t i
+    for i in range(table.n):
+        table.metric[i].count = 0
+    with nogil:
+        snapshot_open(store, table)
+    return part
+
+
+cdef int fill_part(Snapshot part, size_t i, Take* take) except -1:
+    cdef StoreTable* store = part.store
+    cdef SnapMetric* view = &part.table.metric[i]
+    cdef bint good
+    with nogil:
+        good = take_rows(store, view, take)
+    if not good:
+        raise MemoryError
+    return 0

@@ -29,8 +29,39 @@ cdef class Output:
         return text
 
 
+cdef Family in_order(Family family, list warnings):
+    """The family, sorted; what is left out for that is said once."""
+    cdef list found = []
+    family.sort(found, False)
+    warnings += [text for text in found if text not in warnings]
+    return family
+
+
+cdef class Page:
+    """See _render.pyi."""
+
+    cdef Snapshot snapshot
+    cdef readonly list warnings
+
+    def __init__(self, Snapshot snapshot not None):
+        self.snapshot, self.warnings = snapshot, []
+
+    def json(self, bint grouped):
+        return render_json(self.snapshot, grouped)
+
+    def metrics_json(self, *, bint emit_prog_label=True, str prefix="", names=None, reserved=frozenset()):
+        self.warnings = []
+        return render_metrics_json(self.snapshot, emit_prog_label, prefix, names, reserved, self.warnings)
+
+    def prometheus(self, *, bint emit_prog_label=True, bint emit_timestamp=False, str prefix="",
+                   bint openmetrics=False, names=None, reserved=frozenset(), bint strict=False):
+        self.warnings = []
+        return render_prometheus(self.snapshot, emit_prog_label, emit_timestamp, prefix, openmetrics, names, reserved,
+                                 strict, self.warnings)
+
+
 cdef class View:
-    """See _core.pyi."""
+    """See _render.pyi."""
 
     cdef Store store
     cdef size_t piece
@@ -38,7 +69,7 @@ cdef class View:
     cdef Snapshot outline   # metrics, and how many label sets they have
     cdef readonly list warnings
 
-    def __init__(self, Store store not None, size_t whole, size_t piece):
+    def __init__(self, Store store not None, *, size_t whole=WHOLE, size_t piece=PAGE_PIECE):
         cdef Metric metric
         cdef size_t size = 0
         self.store, self.piece, self.warnings = store, piece, []
@@ -64,28 +95,6 @@ cdef class View:
     def metrics(self):
         return list(self.outline.members)
 
-    cdef Snapshot part(self, list metrics):
-        """An empty snapshot of the metrics, open: `fill` puts rows in."""
-        cdef Snapshot part = Snapshot(self.store, [current(self.store, metric) for metric in metrics])
-        cdef StoreTable* store = self.store.table
-        cdef SnapTable* table = part.table
-        cdef size_t i
-        for i in range(table.n):
-            table.metric[i].count = 0
-        with nogil:
-            snapshot_open(store, table)
-        return part
-
-    cdef int fill(self, Snapshot part, size_t i, Take* take) except -1:
-        cdef StoreTable* store = self.store.table
-        cdef SnapMetric* view = &part.table.metric[i]
-        cdef bint good
-        with nogil:
-            good = take_rows(store, view, take)
-        if not good:
-            raise MemoryError
-        return 0
-
     def rows(self, Metric metric not None):
         cdef Snapshot part
         cdef Take take
@@ -96,8 +105,8 @@ cdef class View:
         take.step = 1
         while not take.done:
             take.rows, take.bytes = LIST_ROWS, self.piece
-            part = self.part([metric])
-            self.fill(part, 0, &take)
+            part = open_part(self.store, [metric])
+            fill_part(part, 0, &take)
             rows = list(part.rows(part.members[0]))
             part = None
             yield from rows
@@ -111,15 +120,14 @@ cdef class View:
         cdef Output out = Output()
         cdef int form = FORM_OPENMETRICS if openmetrics else FORM_TEXT
         if self.whole is not None:
-            text = self.whole.prometheus(emit_prog_label=emit_prog_label, emit_timestamp=emit_timestamp, prefix=prefix,
-                                         openmetrics=openmetrics, names=names, reserved=reserved)
-            self.warnings, self.whole = self.whole.warnings, None
+            text = render_prometheus(self.whole, emit_prog_label, emit_timestamp, prefix, openmetrics, names, reserved,
+                                     False, self.warnings)
+            self.whole = None
             yield text
             return
         families = gather_families(self.outline, emit_prog_label, prefix, names, reserved, form)
         if openmetrics:
-            families = openmetrics_families(self.outline, families)
-        self.warnings = self.outline.warnings
+            families = openmetrics_families(families, self.warnings)
         for family in families:
             write_head(&out.b, family, openmetrics)
             for sorted_family in self._sorted(family, emit_prog_label, form):
@@ -136,14 +144,12 @@ cdef class View:
         cdef Output out = Output()
         cdef bint keyed
         if self.whole is not None:
-            text = self.whole.metrics_json(emit_prog_label=emit_prog_label, prefix=prefix, names=names,
-                                           reserved=reserved)
-            self.warnings, self.whole = self.whole.warnings, None
+            text = render_metrics_json(self.whole, emit_prog_label, prefix, names, reserved, self.warnings)
+            self.whole = None
             yield text
             return
         separator = b"{"
         families = gather_families(self.outline, emit_prog_label, prefix, names, reserved, FORM_JSON)
-        self.warnings = self.outline.warnings
         for family in families:
             put_text(&out.b, separator + json_head(family))
             separator = b","
@@ -178,7 +184,7 @@ cdef class View:
         cdef bytes separator = b"[" + pad(1)
         cdef list metrics
         if self.whole is not None:
-            text = self.whole.json(False)
+            text = render_json(self.whole, False)
             self.whole = None
             yield text
             return
@@ -193,8 +199,8 @@ cdef class View:
             take.step = 1
             while not take.done:
                 take.rows, take.bytes = PART_ROWS, self.piece // 2
-                part = self.part([metric])
-                self.fill(part, 0, &take)
+                part = open_part(self.store, [metric])
+                fill_part(part, 0, &take)
                 if part.table.metric[0].count:
                     put_text(&out.b, between)
                     between = b","
@@ -206,11 +212,6 @@ cdef class View:
         put_text(&out.b, pad(0) + b"]" if metrics else b"[]")
         yield out.take()
 
-    cdef Family in_order(self, Family family, Snapshot part):
-        family.sort(part, False)
-        self.warnings += [text for text in part.warnings if text not in self.warnings]
-        return family
-
     cdef bint _is_small(self, Family family) except *:
         cdef Metric metric
         cdef size_t size = 0
@@ -219,14 +220,14 @@ cdef class View:
         return size <= self.piece
 
     cdef Family _whole(self, Family family, bint prog, int form):
-        cdef Snapshot part = self.part(family.metrics)
+        cdef Snapshot part = open_part(self.store, family.metrics)
         cdef size_t i
         cdef Take take
         for i in range(part.table.n):
             memset(&take, 0, sizeof(Take))
             take.step, take.rows, take.bytes = 1, NO_SLOT, SIZE_MAX
-            self.fill(part, i, &take)
-        return self.in_order(Family(part, family.name, part.members, prog, form), part)
+            fill_part(part, i, &take)
+        return in_order(Family(part, family.name, part.members, prog, form), self.warnings)
 
     def _sorted(self, Family family, bint prog, int form):
         """The family's label sets in order, in families of about a piece."""
@@ -234,6 +235,6 @@ cdef class View:
         if self._is_small(family):
             yield self._whole(family, prog, form)
             return
-        division = Division(self, family, prog, form)
+        division = Division(self.store, self.piece, family, prog, form)
         for number in range(division.buckets):
-            yield division.bucket(<uint16_t>number)
+            yield in_order(division.bucket(<uint16_t>number), self.warnings)

@@ -41,17 +41,6 @@ cdef void attach(MetricTable* m, StoreTable* store) noexcept:
 cdef class Metric:
     """See _core.pyi.  `table` lives as long as this object."""
 
-    cdef MetricTable* table
-    cdef readonly str name
-    cdef readonly str program
-    cdef readonly int kind
-    cdef readonly int type
-    cdef readonly tuple keys
-    cdef readonly str source
-    cdef readonly tuple buckets
-    cdef readonly int64_t limit
-    cdef readonly bint hidden
-
     def __cinit__(self, str name, str program, int kind, int type, keys=(), str source="", buckets=(),
                   int64_t limit=0, bint hidden=False):
         cdef Str none

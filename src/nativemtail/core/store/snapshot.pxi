@@ -3,14 +3,6 @@
 cdef class Row:
     """See _core.pyi."""
 
-    cdef readonly tuple labels
-    cdef readonly int64_t time
-    cdef readonly int64_t expiry
-    cdef readonly object value
-    cdef readonly int64_t count
-    cdef readonly double sum
-    cdef readonly tuple buckets
-
     def __repr__(self):
         return f"<Row {self.labels} {self.value if self.value is not None else self.buckets} at {self.time}>"
 
@@ -115,19 +107,10 @@ cdef void snapshot_free(StoreTable* store, SnapTable* snap) noexcept nogil:
 
 
 cdef class Snapshot:
-    """See _core.pyi.  The copy; render/ writes it out.
-
-    With `members` it begins empty, for render/rows.pxi to fill: views of these metrics that know only how many rows there are.
+    """See _core.pyi.  With `members` it begins empty, for render/rows.pxi to fill: views of these metrics that know only how many rows there are.
     """
 
-    cdef StoreTable* store
-    cdef SnapTable* table
-    cdef list members       # of Metric, as table.metric
-    cdef dict place         # id of a Metric -> where it is in `members`
-    cdef readonly list warnings
-
     def __cinit__(self, Store owner not None, list members=None):
-        self.warnings = []
         self.table = <SnapTable*>calloc(1, sizeof(SnapTable))
         if self.table == NULL:
             raise MemoryError
@@ -203,13 +186,3 @@ cdef class Snapshot:
 
     def count(self, Metric metric not None):
         return self.view(metric).count
-
-    def json(self, bint grouped):
-        return render_json(self, grouped)
-
-    def metrics_json(self, *, bint emit_prog_label=True, str prefix="", names=None, reserved=frozenset()):
-        return render_metrics_json(self, emit_prog_label, prefix, names, reserved)
-
-    def prometheus(self, *, bint emit_prog_label=True, bint emit_timestamp=False, str prefix="",
-                   bint openmetrics=False, names=None, reserved=frozenset(), bint strict=False):
-        return render_prometheus(self, emit_prog_label, emit_timestamp, prefix, openmetrics, names, reserved, strict)

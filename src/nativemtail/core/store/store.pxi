@@ -48,9 +48,6 @@ cdef uint64_t table_gc(StoreTable* store, MetricTable* m, int64_t now) noexcept 
 cdef class Store:
     """See _core.pyi.  `table.lock` is the lock that the engine holds while it scans."""
 
-    cdef StoreTable* table
-    cdef dict families      # name -> list of Metric
-
     def __cinit__(self):
         self.families = {}
         self.table = <StoreTable*>calloc(1, sizeof(StoreTable))
@@ -152,9 +149,6 @@ cdef class Store:
 
     def snapshot(self):
         return Snapshot(self)
-
-    def view(self, *, size_t whole=WHOLE, size_t piece=PAGE_PIECE):
-        return View(self, whole, piece)
 
     def gc(self, int64_t now):
         cdef Metric metric

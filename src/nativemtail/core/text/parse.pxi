@@ -210,3 +210,18 @@ cdef int parse_float(const char* p, size_t n, double* out) noexcept nogil:
     if negative and rc != NUM_SYNTAX:
         out[0] = -out[0]
     return rc
+
+
+cdef void put_number_error(Buf* b, const char* function, int rc, const char* p, size_t n, int64_t base) noexcept nogil:
+    """Append `strconv.ParseInt: parsing "x": invalid syntax` and the like; `rc` is not NUM_OK."""
+    buf_text(b, b"strconv.")
+    buf_text(b, function)
+    buf_text(b, b": parsing ")
+    quote(b, p, n)
+    if rc == NUM_SYNTAX:
+        buf_text(b, b": invalid syntax")
+    elif rc == NUM_RANGE:
+        buf_text(b, b": value out of range")
+    else:
+        buf_text(b, b": invalid base ")
+        buf_int(b, base)

@@ -1,4 +1,4 @@
-# Go's quoting, and the texts of Go's errors about numbers.
+# Go's quoting.
 
 cdef void put_hex(Buf* b, const char* prefix, uint32_t v, int digits) noexcept nogil:
     cdef const char* names = b"0123456789abcdef"
@@ -42,18 +42,3 @@ cdef void quote(Buf* b, const char* p, size_t n) noexcept nogil:
             quote_rune(b, rune)
         i += width
     buf_char(b, c'"')
-
-
-cdef void put_number_error(Buf* b, const char* function, int rc, const char* p, size_t n, int64_t base) noexcept nogil:
-    """Append `strconv.ParseInt: parsing "x": invalid syntax` and the like; `rc` is not NUM_OK."""
-    buf_text(b, b"strconv.")
-    buf_text(b, function)
-    buf_text(b, b": parsing ")
-    quote(b, p, n)
-    if rc == NUM_SYNTAX:
-        buf_text(b, b": invalid syntax")
-    elif rc == NUM_RANGE:
-        buf_text(b, b": value out of range")
-    else:
-        buf_text(b, b": invalid base ")
-        buf_int(b, base)

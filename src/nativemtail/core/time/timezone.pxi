@@ -6,10 +6,6 @@ from bisect import bisect_right
 cdef class TimeZone:
     """A time zone in C, made of a `nativemtail.programs.zones.Zone`."""
 
-    cdef Zone zone
-    cdef void* block
-    cdef readonly str name
-
     def __cinit__(self, data):
         cdef size_t n = len(data.starts)
         cdef size_t kinds = len(data.types)

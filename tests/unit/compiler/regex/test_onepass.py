@@ -7,8 +7,8 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nativemtail._core_testing import _test_chain
 
-from nativemtail._core import _test_chain
 from nativemtail.compiler.regex.onepass import OnePass, onepass
 from nativemtail.compiler.regex.parser import parse
 

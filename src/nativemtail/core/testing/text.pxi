@@ -1,4 +1,4 @@
-# Doors for the tests: thin wrappers that give Python what the nogil functions of text/ and time/ do.
+# Thin wrappers that give Python what the nogil functions of text/ and time/ do.
 
 def _test_format(style: str, v) -> bytes:
     cdef char out[NUM_TEXT]
@@ -32,12 +32,6 @@ def _test_number_error(bytes function, int rc, bytes text, int64_t base=10) -> b
     cdef Buf b = Buf(NULL, 0, 0, False)
     put_number_error(&b, function, rc, text, len(text), base)
     return take(&b)
-
-
-def _test_take_time():
-    """From now on no match is slow: under an emulator on a busy machine many would be."""
-    global slow_ticks
-    slow_ticks = 1 << 60
 
 
 def _test_ascii(bytes text) -> bool:
@@ -119,55 +113,3 @@ def _test_offset(TimeZone zone, int64_t sec) -> tuple[int, bytes]:
 
 def _test_nanoseconds(int64_t sec, int32_t nsec) -> int:
     return time_to_ns_saturated(Time(sec, nsec))
-
-
-def _test_seek(seek, list factors, bytes text, bint dense):
-    """Line ends, whether all is ASCII, and (factor, line) of what was found; None where there is no such scan."""
-    cdef Seeker s
-    cdef Events e
-    cdef CBool ascii = True
-    cdef size_t looked_up = SIZE_MAX if dense else 0
-    cdef size_t lines
-    cdef uint32_t* ends = <uint32_t*> zeroed(len(text) + 1, sizeof(uint32_t))
-    cdef list kept = []
-    memset(&s, 0, sizeof(Seeker))
-    memset(&e, 0, sizeof(Events))
-    try:
-        if not seeker_make(&s, seek, factors, kept):
-            return None
-        lines = seek_lines(s, text, len(text), ends, &ascii, note_event, &e, &looked_up)
-        found = [(e.list[i] & 0xFFFFFFFF, e.list[i] >> 32) for i in range(e.n)]
-        return [ends[i] for i in range(lines)], bool(ascii), found, looked_up
-    finally:
-        seeker_free(&s)
-        free(e.list)
-        free(ends)
-
-
-def _test_chain(chain, bytes text, int pairs, size_t n):
-    """Match text[:n], with leave to read all of `text`: (1 matched, 0 not, -1 undecided; offsets)."""
-    cdef Chain c
-    cdef size_t* ov
-    cdef bytes ops = chain.ops
-    cdef bytes pool = chain.pool
-    memset(&c, 0, sizeof(Chain))
-    c.ops = <const ChainOp*><const char*>ops
-    c.pool = <const uint8_t*><const char*>pool
-    c.seek = chain.prefix_length
-    c.known = chain.known
-    c.sure = chain.sure
-    c.optional = chain.optional
-    ov = <size_t*>zeroed(2 * pairs, sizeof(size_t))
-    rc = chain_match(c, text, n, len(text), ov, pairs)
-    found = [(None if ov[2 * i] == <size_t>-1 else (ov[2 * i], ov[2 * i + 1])) for i in range(pairs)]
-    free(ov)
-    return rc, found
-
-
-def _estimate(times, int64_t runs):
-    """What estimated() makes of a sample with these nanoseconds."""
-    cdef Timed timed
-    memset(&timed, 0, sizeof(Timed))
-    for ns in times:
-        note_time(&timed, ns)
-    return estimated(&timed, 0, runs)

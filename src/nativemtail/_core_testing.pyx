@@ -1,0 +1,24 @@
+# distutils: language = c++
+"""What the tests reach of the core beside `_core` and `_render`; no wheel has it.  The leaves are compiled into it."""
+
+from nativemtail._core cimport *
+
+include "core/externs/engine.pxi"
+include "core/text/buffer.pxi"
+include "core/text/number.pxi"
+include "core/text/utf8.pxi"
+include "core/text/quote.pxi"
+include "core/text/parse.pxi"
+include "core/text/subst.pxi"
+include "core/text/python.pxi"
+include "core/time/calendar.pxi"
+include "core/time/zone.pxi"
+include "core/time/layout.pxi"
+include "core/time/elements.pxi"
+include "core/time/strptime.pxi"
+include "core/time/errors.pxi"
+include "core/memory.pxi"
+include "core/teddy.pxi"
+include "core/testing/text.pxi"
+include "core/testing/match.pxi"
+include "core/testing/store.pxi"

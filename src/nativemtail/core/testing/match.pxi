@@ -1,0 +1,65 @@
+# Literals and one-pass patterns alone, and how times are estimated.
+
+def _test_take_time():
+    """From now on no match is slow: under an emulator on a busy machine many would be."""
+    global slow_ticks
+    slow_ticks = 1 << 60
+
+
+cdef int note_found(unsigned int factor, unsigned long long start, unsigned long long to, unsigned int flags,
+                    void* data) noexcept nogil:
+    """A literal on line `to`."""
+    cdef uint64_t event = to << 32 | factor
+    buf_put(<Buf*>data, <const char*>&event, sizeof(event))
+    return 0
+
+
+def _test_seek(seek, list factors, bytes text, bint dense):
+    """Line ends, whether all is ASCII, and (factor, line) of what was found; None where there is no such scan."""
+    cdef Seeker s
+    cdef Buf found = Buf(NULL, 0, 0, False)
+    cdef CBool ascii = True
+    cdef size_t looked_up = SIZE_MAX if dense else 0
+    cdef size_t lines
+    cdef uint32_t* ends = <uint32_t*> zeroed(len(text) + 1, sizeof(uint32_t))
+    cdef list kept = []
+    memset(&s, 0, sizeof(Seeker))
+    try:
+        if not seeker_make(&s, seek, factors, kept):
+            return None
+        lines = seek_lines(s, text, len(text), ends, &ascii, note_found, &found, &looked_up)
+        events = [(<uint32_t>(<uint64_t*>found.p)[i], (<uint64_t*>found.p)[i] >> 32) for i in range(found.n // 8)]
+        return [ends[i] for i in range(lines)], bool(ascii), events, looked_up
+    finally:
+        seeker_free(&s)
+        buf_free(&found)
+        free(ends)
+
+
+def _test_chain(chain, bytes text, int pairs, size_t n):
+    """Match text[:n], with leave to read all of `text`: (1 matched, 0 not, -1 undecided; offsets)."""
+    cdef Chain c
+    cdef size_t* ov
+    cdef bytes ops = chain.ops
+    cdef bytes pool = chain.pool
+    memset(&c, 0, sizeof(Chain))
+    c.ops = <const ChainOp*><const char*>ops
+    c.pool = <const uint8_t*><const char*>pool
+    c.seek = chain.prefix_length
+    c.known = chain.known
+    c.sure = chain.sure
+    c.optional = chain.optional
+    ov = <size_t*>zeroed(2 * pairs, sizeof(size_t))
+    rc = chain_match(c, text, n, len(text), ov, pairs)
+    found = [(None if ov[2 * i] == <size_t>-1 else (ov[2 * i], ov[2 * i + 1])) for i in range(pairs)]
+    free(ov)
+    return rc, found
+
+
+def _estimate(times, int64_t runs):
+    """What estimated() makes of a sample with these nanoseconds."""
+    cdef Timed timed
+    memset(&timed, 0, sizeof(Timed))
+    for ns in times:
+        note_time(&timed, ns)
+    return estimated(&timed, 0, runs)
