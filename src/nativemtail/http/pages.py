@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import islice
 from urllib.parse import quote
 
 from nativemtail._core import Fault
@@ -28,6 +29,7 @@ _PROFILE_NOTE = (
 _INPUT_SHOWN = 1000
 _ERROR_SHOWN = 16_000
 _SIZES_SHOWN = 100
+_PROBLEMS_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +211,12 @@ def _tailer(state: Status) -> str:
     ]
     items = "".join(f"<li><code>{_shown(pattern)}</code></li>\n" for pattern in state.patterns)
     patterns = f"<h3>Patterns</h3>\n<ul>\n{items}</ul>\n" if items else ""
-    wrong = "".join(f"<li><code>{_shown(name)}</code>: {_shown(why)}</li>\n" for name, why in state.problems.items())
+    wrong = "".join(
+        f"<li><code>{_shown(name)}</code>: {_shown(why)}</li>\n"
+        for name, why in islice(state.problems.items(), _PROBLEMS_SHOWN)
+    )
+    if len(state.problems) > _PROBLEMS_SHOWN:
+        wrong += f"<li>{len(state.problems) - _PROBLEMS_SHOWN:,} more</li>\n"
     problems = f"<h3>Not read</h3>\n<ul>\n{wrong}</ul>\n" if wrong else ""
     dropped = [(reason, count) for reason, count in (state.dropped or {}).items() if count]
     losses = "".join(f"<li>{count:,} dropped: {_shown(reason)}</li>\n" for reason, count in dropped)

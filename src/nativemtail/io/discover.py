@@ -550,6 +550,7 @@ class Discovery:
         self._pending.pop(path, None)
         self._said.pop((path, "open"), None)
         self._problems.pop(path, None)
+        self._found(path)
         info = os.fstat(fd)
         known = self._readers.get(identity(info))
         if known is not None or stat.S_IFMT(info.st_mode) not in (stat.S_IFREG, stat.S_IFIFO):
@@ -1356,6 +1357,13 @@ class Discovery:
         self._doubts[glob.pattern] = doubt
         if self._starting or doubt is not nothing:  # later, it may be in the middle of a rotation
             self._say_once(glob.pattern, "pattern", "%s: %s", glob.pattern, doubt)
+
+    def _found(self, path: str) -> None:
+        """No pattern that it matches waits any more."""
+        for pattern in self._patterns if self._doubts else ():
+            glob = pattern.glob
+            if self._doubts.get(glob.pattern) == doubts.of_matches(glob, ()) and glob.matches(path):
+                del self._doubts[glob.pattern]
 
     def _problem(self, path: str, text: str) -> None:
         self._problems[path] = text

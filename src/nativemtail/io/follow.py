@@ -382,7 +382,7 @@ class FileReader:
                 start = os.pread(self.fd, START, 0)
         self._lines.begin(start, self.offset)
 
-    def _tell(self, content: Content) -> None:
+    def _tell(self, content: Content | None) -> None:
         for source in self.sources:
             source.tell(content)
 

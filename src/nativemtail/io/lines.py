@@ -13,7 +13,7 @@ import codecs
 import re
 from collections.abc import Callable
 
-from nativemtail.io.content import Content, is_undecided, recognise
+from nativemtail.io.content import START, UNMARKED_UTF16, Content, is_undecided, is_unmarked_utf16, recognise
 
 Emit = Callable[[bytearray, int, int], int]
 """Takes whole lines: block, start and end; gives the number of lines.  The last line may lack its newline."""
@@ -21,7 +21,7 @@ Emit = Callable[[bytearray, int, int], int]
 ReadInto = Callable[[memoryview], int | None]
 """Fills the memory from its beginning; 0 at the end of input, None when nothing is there now."""
 
-Tell = Callable[[Content], None]
+Tell = Callable[[Content | None], None]
 """Called when the first bytes come of a log that is no plain text."""
 
 READ_SIZE = 512 * 1024
@@ -51,6 +51,7 @@ class LineReader:
     """
 
     __slots__ = (
+        "_beginning",
         "_content",
         "_decoder",
         "_emit",
@@ -87,6 +88,7 @@ class LineReader:
         # What follows is for logs that are no plain text, and for their first bytes as long as these do not tell.
         self._is_plain = True
         self._start: bytes | None = None
+        self._beginning = b""
         self._content: Content | None = None
         self._told = False
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -116,7 +118,8 @@ class LineReader:
         self._start = None if offset else b""
         if offset and (content := recognise(start)):
             self._become(content, offset)
-        self._is_plain = bool(offset) and self._content is None
+        self._is_plain = False
+        self._beginning = start
 
     def read(self, buffer: Buffer, readinto: ReadInto) -> int | None:
         """Read once and deliver the lines that are complete; what `readinto` returned."""
@@ -215,6 +218,7 @@ class LineReader:
     def _text_of(self, data: bytes) -> bytes:
         """The text that the next bytes stand for."""
         if self._start is None:
+            self._see(data)
             return self._decode(data)
         self._start += data
         return b"" if is_undecided(self._start) else self._first(self._start)
@@ -222,12 +226,22 @@ class LineReader:
     def _first(self, start: bytes) -> bytes:
         """The text that the first bytes stand for, now that they tell what the log is."""
         self._start = None
+        seen = start
         content = recognise(start)
         if content is not None:
             self._become(content, 0)
             start = start[content.mark :]
-        self._is_plain = self._content is None
+        self._see(seen)
         return self._decode(start)
+
+    def _see(self, data: bytes) -> None:
+        """Look at the first bytes of plain text for what has no mark."""
+        if self._content is not None:
+            return
+        self._beginning += data[: START - len(self._beginning)]
+        self._is_plain = len(self._beginning) >= START
+        if self._is_plain and self._tell is not None:
+            self._tell(UNMARKED_UTF16 if is_unmarked_utf16(self._beginning) else None)
 
     def _become(self, content: Content, offset: int) -> None:
         if content.encoding == "utf-8":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nativemtail.io.changes import Changes
-from nativemtail.io.content import Content
+from nativemtail.io.content import UNMARKED_UTF16, Content
 from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
 from nativemtail.io.listing import Listings
 from nativemtail.io.position import TAIL
@@ -131,6 +131,9 @@ class Counters:
             table.pop(name, None)
 
 
+_DECOMPRESS = "decompress it first, or leave it out with -ignore_filename_regex_pattern"
+
+
 class Context:
     """What every source works with: the sink, the counters, the settings, the memory that reads go into."""
 
@@ -166,13 +169,15 @@ class Context:
 class Source:
     """A name that lines are counted under; several readers may deliver to it one after another."""
 
-    __slots__ = ("_context", "_told", "holders", "name", "number")
+    __slots__ = ("_context", "_told", "holders", "name", "number", "problem")
 
     def __init__(self, context: Context, name: str, number: int) -> None:
         self._context = context
         self.name = name
         self.number = number
         self.holders = 0
+        self.problem = ""
+        """Why what is read is not read, or in vain; empty if there is nothing wrong with it."""
         self._told: set[Content] = set()
 
     def deliver(self, block: bytearray, start: int, end: int) -> int:
@@ -189,18 +194,21 @@ class Source:
         self._context.counters.log_errors_total[self.name] += 1
         _log.error("%s", text)
 
-    def tell(self, content: Content) -> None:
-        """A log under this name is no plain text: said once."""
-        if content.encoding:
-            if content not in self._told:
-                _log.info("%s: %s by its byte order mark: decoding it", self.name, content.name)
-        else:
+    def tell(self, content: Content | None) -> None:
+        """What a log under this name is, None for plain text; what is not read, or in vain, is said once."""
+        self.problem = ""
+        if content is None:
+            return
+        if content is UNMARKED_UTF16:
+            self.problem = (
+                f"looks like {content.name}, in which no pattern finds text: have it written as UTF-8, or with the mark"
+            )
+        elif not content.encoding:
+            self.problem = f"is compressed ({content.name}) and not read: {_DECOMPRESS}"
             self._context.counters.log_errors_total[self.name] += 1
-            if content not in self._told:
-                _log.warning(
-                    "%s is compressed (%s) and not read: decompress it first,"
-                    " or leave it out with -ignore_filename_regex_pattern",
-                    self.name,
-                    content.name,
-                )
-        self._told.add(content)
+        if content not in self._told:
+            self._told.add(content)
+            if self.problem:
+                _log.warning("%s %s", self.name, self.problem)
+            else:
+                _log.info("%s: %s by its byte order mark: decoding it", self.name, content.name)

@@ -239,7 +239,8 @@ class Tailer:
 
     def problems(self) -> dict[str, str]:
         """What is not read, and why, by pattern or path; from any thread."""
-        return self._bad_patterns | (self._discovery.problems() if self._discovery is not None else {})
+        found = {name: source.problem for name, source in self._context.sources.copy().items() if source.problem}
+        return self._bad_patterns | (self._discovery.problems() if self._discovery is not None else {}) | found
 
     def _status_of(self, name: str, file: tuple[int, tuple[int, int]] | None) -> SourceStatus:
         counters = self.counters

@@ -52,10 +52,10 @@ class Programs:
         compile: Compile,
         build: Build,
         *,
-        about_to_run: Callable[[list[Metric]], None] | None = None,
+        about_to_run: Callable[[list[Metric]], dict[str, list[str]]] | None = None,
         doubt_filter: Callable[[str], str] = lambda name: "",
     ) -> None:
-        """`about_to_run` gets the metrics of all programs, before those of a change run.
+        """`about_to_run` gets the metrics of all programs, before those of a change run, and gives warnings by program.
 
         `doubt_filter` says what is wrong with a name of a log_filter, if anything.
         """
@@ -69,6 +69,7 @@ class Programs:
         self._about_to_run = about_to_run
         self._running: dict[str, Loaded] = {}
         self._planned = False
+        self._unexported: dict[str, list[str]] = {}
         self._failures: dict[str, Failure] = {}
         self._asked = True
 
@@ -88,7 +89,8 @@ class Programs:
 
     def warnings(self) -> dict[str, list[str]]:
         """What the running programs were warned of when they were loaded; from any thread."""
-        return {name: loaded.program.warnings for name, loaded in self._running.copy().items()}
+        more = self._unexported
+        return {n: [*loaded.program.warnings, *more.get(n, ())] for n, loaded in self._running.copy().items()}
 
     def dump(self, name: str) -> str | None:
         """What a running program was compiled to, for people; None when none of that name runs."""
@@ -259,7 +261,7 @@ class Programs:
     def _tell(self, metrics: list[Metric]) -> None:
         try:
             if self._about_to_run is not None:
-                self._about_to_run(metrics)
+                self._unexported = self._about_to_run(metrics)
         except Exception:
             log.exception("what pages leave out of the metrics could not be found out")
 

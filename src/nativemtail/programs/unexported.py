@@ -25,13 +25,18 @@ class LeftOut:
             self._reserved = RESERVED
         self._said: set[str] = set()
 
-    def say(self, metrics: Iterable[Metric]) -> None:
-        """`metrics` are those of all programs that run from now on."""
+    def say(self, metrics: Iterable[Metric]) -> dict[str, list[str]]:
+        """What is left out, by program.  `metrics` are those of all programs that run from now on."""
+        found: dict[str, list[str]] = {}
         if not self._wanted:
-            return
+            return found
         bad = left_out(metrics, emit_prog_label=self._prog_label, reserved=self._reserved)
-        texts = {f"{metric.source}: left out of Prometheus' pages: {why}": None for metric, why in bad.items()}
-        for text in texts:
+        texts = {
+            f"{metric.source}: left out of Prometheus' pages: {why}": metric.program for metric, why in bad.items()
+        }
+        for text, program in texts.items():
+            found.setdefault(program, []).append(text)
             if text not in self._said:
                 log.log(self._level, "%s", text)
         self._said = set(texts)
+        return found

@@ -107,6 +107,16 @@ def test_sources() -> None:
     assert "none" not in page.text()
 
 
+@pytest.mark.parametrize(("count", "items", "more"), [(100, 100, ""), (101, 101, "1 more"), (5000, 101, "4,900 more")])
+def test_many_problems(count: int, items: int, more: str) -> None:
+    text = pages.status(
+        pages.Status(addresses=[], build="", uptime=0, problems={f"/log/{i}": "is compressed" for i in range(count)})
+    ).decode()
+    assert text.count("<li>") == items
+    assert (f"<li>{more}</li>" in text) == bool(more)
+    assert f"{count:,} not read" in text
+
+
 def test_not_ready() -> None:
     assert "loading <programs>" in show(not_ready="loading <programs>").text()
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rig import Rig, append
 
-from nativemtail.io.content import Content
+from nativemtail.io.content import Content, is_unmarked_utf16
 from nativemtail.io.lines import Buffer, LineReader
 from nativemtail.io.sources import Settings
 
@@ -38,7 +38,7 @@ class Reading:
     def __init__(self, *chunks: bytes, limit: int = 1 << 20, begin: bool = True) -> None:
         self.lines: list[bytes] = []
         self.told: list[Content] = []
-        self.reader = LineReader(self._scan, limit, self.told.append)
+        self.reader = LineReader(self._scan, limit, lambda content: content and self.told.append(content))
         self._buffer = Buffer()
         if begin:
             self.reader.begin()
@@ -271,6 +271,63 @@ def test_a_compressed_file_that_was_there_is_no_news(tmp_path: Path, caplog: pyt
         append(log, PACKED["lz4"])
         rig.wait(lambda: [record.levelname for record in caplog.records] == ["WARNING"])
         rig.stays([])
+
+
+UNMARKED = {
+    "little-endian": "2026-11-30 one\n".encode("utf-16-le"),
+    "big-endian": "2026-11-30 one\n".encode("utf-16-be"),
+    "a word that is not ASCII": "at 2026 \u0436\u0436 one\n".encode("utf-16-le"),
+}
+
+
+@pytest.mark.parametrize("was_there", [True, False])
+@pytest.mark.parametrize("kind", UNMARKED)
+def test_utf16_without_a_mark(kind: str, was_there: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = tmp_path / "a.log"
+    data = UNMARKED[kind]
+    if was_there:
+        log.write_bytes(data)
+    with Rig(log, settings=QUICK) as rig:
+        append(log, data)
+        rig.wait(lambda: "UTF-16" in rig.tailer.problems().get(str(log), ""))
+        append(log, data)
+        rig.wait(lambda: not rig.tailer.behind())
+        [(text, level)] = [(record.message, record.levelname) for record in caplog.records if "UTF" in record.message]
+        assert level == "WARNING"
+        assert text.startswith(f"{log} looks like UTF-16 without a byte order mark")
+        assert "UTF-8" in text
+        log.unlink()
+        log.write_bytes(b"plain text, and more of it\n")
+        rig.wait(lambda: b"plain text, and more of it" in rig.lines)
+        assert not rig.tailer.problems()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"a\0b\0c\0",  # too short to tell
+        bytes(64),
+        bytes(8) + b"a line behind a hole\n",
+        b"a\0\0\0b\0\0\0c\0\0\0d\0\0\0",
+        b"name\0value\0name\0value\0",
+        "\u0436".encode("utf-16-le") * 8,
+    ],
+)
+def test_no_utf16(data: bytes) -> None:
+    assert not is_unmarked_utf16(data)
+
+
+@pytest.mark.parametrize("name", ["lz4", "ZIP"])
+def test_pages_show_what_is_compressed(name: str, tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    with Rig(log, settings=QUICK) as rig:
+        log.write_bytes(PACKED[name])
+        rig.wait(lambda: f"compressed ({name})" in rig.tailer.problems().get(str(log), ""))
+        log.write_bytes(b"")
+        log.write_bytes(b"plain text, and more of it\n")
+        rig.wait(lambda: b"plain text, and more of it" in rig.lines)
+        assert not rig.tailer.problems()
 
 
 def test_pipes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -769,3 +769,20 @@ def test_what_is_known_of_programs_that_are_gone_is_bounded(
     assert sorted(rig.programs.status) == ["p4.mtail", "p5.mtail", "stays.mtail"]
     assert rig.programs.engine.program_lines()["stays.mtail"] == 6
     assert not {"p0.mtail", "p3.mtail"} & set(rig.programs.engine.program_lines())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"histogram h by le buckets 1, 2\n/x/ {\n  h[$0] = 1\n}\n",
+        b'counter a as "x-y"\ngauge b as "x_y"\n/x/ {\n  a++\n  b = 1\n}\n',
+        b'histogram h buckets 1, 2\ngauge b as "h_sum"\n/x/ {\n  h = 1\n  b = 1\n}\n',
+    ],
+)
+def test_pages_show_what_is_left_out_of_prometheus(text: bytes, rig: Rig) -> None:
+    rig.write(a=text, b=COUNT).load()
+    found = rig.programs.warnings()
+    assert any("left out of Prometheus' pages" in warning for warning in found["a.mtail"])
+    assert found["b.mtail"] == []
+    rig.write(a=COUNT).programs.reload()
+    assert rig.programs.warnings()["a.mtail"] == []
