@@ -21,7 +21,7 @@ def _test_seek(seek, list factors, bytes text, bint dense):
     cdef CBool ascii = True
     cdef size_t looked_up = SIZE_MAX if dense else 0
     cdef size_t lines
-    cdef uint32_t* ends = <uint32_t*> zeroed(len(text) + 1, sizeof(uint32_t))
+    cdef uint32_t* ends = <uint32_t*>zeroed(len(text) + 1, sizeof(uint32_t))
     cdef list kept = []
     memset(&s, 0, sizeof(Seeker))
     try:
