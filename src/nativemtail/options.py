@@ -203,19 +203,6 @@ class Options:
             setattr(self, name, value)
             self.given.add(name)
 
-    def shown(self, *, daemon: bool) -> str:
-        """The lowest of LEVELS that goes to standard error.
-
-        A daemon, and who asks for a dump, sees all messages there if no files are written.
-        """
-        talkative = daemon or self.dump_ast or self.dump_ast_types or self.dump_bytecode
-        everything = talkative and not self.log_dir and "stderrthreshold" not in self.given
-        return "INFO" if everything or self.logtostderr or self.alsologtostderr else self.stderrthreshold
-
-    def seen(self, *, daemon: bool) -> str:
-        """The lowest of LEVELS that goes anywhere."""
-        return "INFO" if self.log_dir and not self.logtostderr else self.shown(daemon=daemon)
-
 
 def _table() -> Iterator[Flag]:
     for name, kind in Options.__annotations__.items():

@@ -16,7 +16,6 @@ with the repository's examples in reach; `make show` is run as its recipe says.
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import json
 import os
 import re
@@ -322,24 +321,6 @@ def test_self_metrics() -> None:
     text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8").partition("## Self-metrics")[2]
     table = {name for row in re.findall(r"^\| (`.*?`) \|", text, re.M) for name in re.findall(r"`(\w+)`", row)}
     assert table == set(families.HELP)
-
-
-def test_packages() -> None:
-    spec = importlib.util.spec_from_file_location("test_project", ROOT / "tests" / "project" / "test_project.py")
-    assert spec
-    assert spec.loader
-    project = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(project)
-    table: dict[str, set[str]] = {}
-    section = prose(ROOT / "docs" / "architecture.md").partition("## Packages and")[2].partition("###")[0]
-    for line in section.splitlines():
-        names, _, imports = [set(re.findall(r"`(\w+)`", cell)) for cell in (line.split("|") + [""] * 4)[1:4]]
-        table |= dict.fromkeys(names, imports)
-    for name in ("app", "__main__"):
-        assert table.pop(name) == set()
-    for name in ("_core", "_render"):
-        assert table.pop(name) == set()
-    assert table == project.MAY_IMPORT
 
 
 def without_schemes(text: str) -> str:

@@ -24,22 +24,18 @@ from typing import NoReturn
 from nativemtail._render import View
 from nativemtail.app import systemd
 from nativemtail.app.collect import LineStates, ProgramStates, SourceStates
-from nativemtail.app.ignore import BadIgnore, ignore
+from nativemtail.app.config import Config
+from nativemtail.app.load import open_programs_of
 from nativemtail.app.outbox import dropped, write_in_time
 from nativemtail.export.push import Pusher, SetUpError
-from nativemtail.http.hosts import AllowedHosts, HostError, own_names
 from nativemtail.http.messages import Request, Response
-from nativemtail.http.server import TLS, ListenError, Server, TLSError
+from nativemtail.http.server import ListenError, Server, TLSError
 from nativemtail.http.site import Site
-from nativemtail.http.trust import LOOPBACK, TrustedHosts, TrustError
-from nativemtail.io import doubts
 from nativemtail.io.loop import Loop
-from nativemtail.io.patterns import BadSource, parse_logs
-from nativemtail.io.sources import Settings, SourceError
+from nativemtail.io.sources import SourceError
 from nativemtail.io.tailer import Tailer
-from nativemtail.options import Options, format_duration
+from nativemtail.options import format_duration
 from nativemtail.programs.loaded import LoadError
-from nativemtail.programs.manager import open_programs
 from nativemtail.programs.reload import ProgramWatch, Reloader
 from nativemtail.telemetry.machine import resident_memory
 from nativemtail.telemetry.selfmetrics import SelfMetrics
@@ -56,10 +52,6 @@ SHOWN_LEFT = 10
 """So many logs that were not read to their end are named."""
 SWITCH_SECONDS = 0.0005
 """Longest time that a compiling thread keeps the tail thread from Python."""
-
-
-class BadFlag(Exception):
-    """A flag's value that only the daemon looks at; the text names the flag."""
 
 
 class NoThread(Exception):
@@ -79,9 +71,6 @@ def _stop_starting(number: int, frame: object) -> NoReturn:
 
 
 _BAD_START = (
-    BadFlag,
-    BadIgnore,
-    BadSource,
     ListenError,
     LoadError,
     NoThread,
@@ -91,13 +80,13 @@ _BAD_START = (
 )
 
 
-def run(options: Options) -> int:
+def run(config: Config) -> int:
     """Run until a signal, or the end of all sources; the exit status."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_starting)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is loaded yet
     try:
-        daemon = Daemon(options)
+        daemon = Daemon(config)
         daemon.start()
     except _Stopped as stopped:
         log.info("Received %s, exiting...", SIGNAL_NAMES[stopped.number])
@@ -111,21 +100,21 @@ def run(options: Options) -> int:
 class Daemon:
     """All parts, put together.  `start`, then `serve`."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        specs = parse_logs(options.logs)
-        self.programs = open_programs(options, lambda name: doubts.of_filter(name, specs))
-        self.tailer = Tailer(specs, self.programs.engine, _settings(options))
-        self.program_states = ProgramStates(self.programs, log_faults=options.vm_logs_runtime_errors)
+    def __init__(self, config: Config) -> None:
+        assert config.service is not None
+        self.config = config
+        self.service = service = config.service
+        self.programs = open_programs_of(config)
+        self.tailer = Tailer(config.specs, self.programs.engine, config.input)
+        self.program_states = ProgramStates(self.programs, log_faults=config.log_faults)
         self.own = SelfMetrics(
             programs=self.program_states,
-            sources=SourceStates(self.tailer, specs, self.programs),
+            sources=SourceStates(self.tailer, config.specs, self.programs),
             lines=LineStates(self.programs.engine, self.programs.store),
-            memory_limit=options.memory_limit or None,
+            memory_limit=service.memory_limit or None,
             messages_dropped=dropped,
         )
-        self.trusted = _trusted(options)
-        self.server = Server(self._answer, trusted=self.trusted, hosts=_hosts(options), tls=_tls(options))
+        self.server = Server(self._answer, trusted=service.trusted, hosts=service.hosts, tls=service.tls)
         self.own.listener = self.server
         self.site = Site(
             view=partial(View, self.programs.store),
@@ -133,20 +122,22 @@ class Daemon:
             host_name=socket.gethostname(),
             addresses=self.server.addresses,
             ready=lambda: self.not_ready,
-            emit_prog_label=options.emit_prog_label,
-            emit_timestamp=options.emit_metric_timestamp,
-            graphite_prefix=options.graphite_prefix,
-            info_endpoint=options.http_info_endpoint,
-            debugging_endpoint=options.http_debugging_endpoint,
+            emit_prog_label=config.output.prog_label,
+            emit_timestamp=config.output.timestamps,
+            graphite_prefix=service.graphite_prefix,
+            info_endpoint=service.info_endpoint,
+            debugging_endpoint=service.debugging_endpoint,
         )
-        self.pusher = Pusher(partial(View, self.programs.store), options, self.own.exports)
+        self.pusher = Pusher(partial(View, self.programs.store), service.push, self.own.exports)
         self.loop = Loop()
         self.reloader = Reloader(
             self.programs,
             self.own.prog_load_latency,
             loaded=systemd.ready,
         )
-        self.watch = ProgramWatch(self.loop, options.progs, self.reloader.request) if options.watch_progs else None
+        self.watch: ProgramWatch | None = None
+        if service.watch_programs:
+            self.watch = ProgramWatch(self.loop, config.programs.path, self.reloader.request)
         self.tail = threading.Thread(target=self._tail, name="tail", daemon=True)
         self.not_ready = "starting"
         self.status = SUCCESS
@@ -189,14 +180,15 @@ class Daemon:
             log.warning("no thread can be started to look at file systems: the metrics disk_free_* are left out")
 
     def _listen(self) -> None:
-        options = self.options
-        if not options.unix_socket or options.given & {"address", "port"}:
-            self.server.listen_tcp(options.address, options.port)
+        service = self.service
+        if service.tcp:
+            self.server.listen_tcp(*service.tcp)
             where = self.server.addresses()[-1]
-            log.info("HTTP on %s, for %s only (--trusted_hosts allows others)", where, self.trusted)
-        if options.unix_socket:
-            self.server.listen_unix(options.unix_socket, int(options.unix_socket_mode, 8))
-            log.info("HTTP on %s, for those whom its mode %s lets in", options.unix_socket, options.unix_socket_mode)
+            log.info("HTTP on %s, for %s only (--trusted_hosts allows others)", where, service.trusted)
+        if service.unix:
+            path, mode = service.unix
+            self.server.listen_unix(path, mode)
+            log.info("HTTP on %s, for users whom its mode %04o admits", path, mode)
 
     def _load(self) -> None:
         if not _can_jit():
@@ -208,22 +200,23 @@ class Daemon:
 
     def _limit_memory(self) -> None:
         """Leave to the label sets what the process does not need by itself."""
-        if self.options.memory_limit <= 0:
+        limit = self.service.memory_limit
+        if not limit:
             return
         store = self.programs.store
         needed = max(0, resident_memory() - store.memory)
-        if self.options.memory_limit <= needed:
+        if limit <= needed:
             log.warning(
                 "--memory_limit=%d is less than the %d bytes that the process needs by itself: no label sets are made",
-                self.options.memory_limit,
+                limit,
                 needed,
             )
-        store.limit = max(1, self.options.memory_limit - needed)
+        store.limit = max(1, limit - needed)
 
     def _set_timers(self) -> None:
         self._every(COLLECT_SECONDS, self.program_states.collect)
-        if self.options.expired_metrics_gc_interval > 0:
-            self._every(self.options.expired_metrics_gc_interval, self._collect_garbage)
+        if self.service.gc_interval:
+            self._every(self.service.gc_interval, self._collect_garbage)
         watchdog = systemd.watchdog_seconds()
         if watchdog is not None:
             self._every(watchdog / 3, Heartbeat(self.tail, self.tailer, patience=watchdog / 2).check)
@@ -309,7 +302,7 @@ class Daemon:
         if self.watch is not None:
             self.watch.close()
         self.tailer.stop()
-        self.tail.join(self.options.drain_timeout + LAST_BLOCK_SECONDS)
+        self.tail.join(self.config.input.drain + LAST_BLOCK_SECONDS)
         self._tell_left()
         idle = self.reloader.stop() and not self.tail.is_alive()
         self.program_states.collect()
@@ -330,7 +323,7 @@ class Daemon:
         if not left:
             return
         self.status = FAILURE
-        limit = format_duration(self.options.drain_timeout)
+        limit = format_duration(self.config.input.drain)
         most = left.most_common(SHOWN_LEFT)
         for name, count in most:
             log.error("%s: %d bytes were not read within -drain_timeout=%s", name, count, limit)
@@ -362,21 +355,6 @@ class Heartbeat:
         self._tailer.nudge()
 
 
-def _settings(options: Options) -> Settings:
-    defaults = Settings()
-    for what, interval in (("data", options.poll_interval), ("pattern", options.poll_log_interval)):
-        if not interval:
-            log.info("no poll log %s interval specified; defaulting to 250ms poll", what)
-    return Settings(
-        poll_interval=options.poll_interval or defaults.poll_interval,
-        poll_log_interval=options.poll_log_interval or defaults.poll_log_interval,
-        ignore=ignore(options.ignore_filename_regex_pattern),
-        max_line_length=options.max_line_length,
-        drain=options.drain_timeout,
-        socket_mode=int(options.log_socket_mode, 8),
-    )
-
-
 def _in_time(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | None:
     """What `ask` returns, if it does not hang and there is a thread to be had."""
     answers: list[Counter[str]] = []
@@ -387,29 +365,6 @@ def _in_time(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | 
         return None
     asking.join(seconds)
     return answers[0] if answers else None
-
-
-def _hosts(options: Options) -> AllowedHosts:
-    try:
-        return AllowedHosts.parse(options.allowed_hosts, own_names() | {options.address.lower()})
-    except HostError as error:
-        raise BadFlag(f"-allowed_hosts: {error}") from None
-
-
-def _trusted(options: Options) -> TrustedHosts:
-    try:
-        trusted = TrustedHosts.parse(options.trusted_hosts)
-    except TrustError as error:
-        raise BadFlag(f"-trusted_hosts: {error}") from None
-    return trusted if trusted.blocks else LOOPBACK
-
-
-def _tls(options: Options) -> TLS | None:
-    if not options.tls_cert and not options.tls_key and not options.tls_client_ca:
-        return None
-    if not options.tls_cert or not options.tls_key:
-        raise BadFlag("TLS needs both -tls_cert and -tls_key")
-    return TLS(cert=options.tls_cert, key=options.tls_key, client_ca=options.tls_client_ca)
 
 
 def _can_jit() -> bool:

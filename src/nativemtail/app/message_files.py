@@ -15,9 +15,9 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from nativemtail.app.outbox import Outbox
-from nativemtail.options import Options
 
 NAME = "nativemtail"
 MAX_FILE_SIZE = 1800 * 1024 * 1024
@@ -41,8 +41,25 @@ def lowest_level(seen: str, *, verbose: bool) -> int:
     return max(logging.DEBUG if verbose else logging.INFO, LEVELS[seen])
 
 
-def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None:
-    """Send messages where the flags say; a daemon's take one line each, and hold nobody up."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where messages go; a daemon's take one line each, and writing them never blocks it."""
+
+    shown: str = "WARNING"
+    """The lowest of LEVELS that goes to standard error."""
+    lowest: int = logging.WARNING
+    """The lowest level, as in `logging`, that goes anywhere."""
+    directory: str = ""
+    """Of files of messages; empty: none are written."""
+    link: str = ""
+    """A directory of further links to these files."""
+    daemon: bool = False
+    problem: str = ""
+    """Why no files are written though they were asked for."""
+
+
+def configure(settings: Settings, screen: Screen) -> None:
+    """Send messages where the settings say."""
     logger = logging.getLogger(NAME)
     logger.propagate = False
     # A full disk or a closed terminal must not produce tracebacks.
@@ -50,15 +67,17 @@ def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None
     for handler in logger.handlers[:]:
         logger.removeHandler(handler)
         handler.close()
-    logger.addHandler(StderrHandler(LEVELS[options.shown(daemon=daemon)], screen, Outbox() if daemon else None))
-    if options.log_dir and not options.logtostderr:
-        links = [options.log_dir, *([options.log_link] if options.log_link else [])]
-        outbox = Outbox() if daemon else None
-        for level in ("INFO", "WARNING", "ERROR", "FATAL"):
-            logger.addHandler(FileHandler(level, options.log_dir, links, outbox))
+    logger.addHandler(StderrHandler(LEVELS[settings.shown], screen, Outbox() if settings.daemon else None))
+    if settings.directory:
+        links = [settings.directory, *([settings.link] if settings.link else [])]
+        outbox = Outbox() if settings.daemon else None
+        for level in LEVELS:
+            logger.addHandler(FileHandler(level, settings.directory, links, outbox))
     for handler in logger.handlers:
-        handler.setFormatter(Formatter(one_line=daemon))
-    logger.setLevel(lowest_level(options.seen(daemon=daemon), verbose=options.v > 0))
+        handler.setFormatter(Formatter(one_line=settings.daemon))
+    logger.setLevel(settings.lowest)
+    if settings.problem:
+        logger.warning("%s; messages go to standard error instead", settings.problem)
 
 
 def why_not_in(directory: str) -> str:

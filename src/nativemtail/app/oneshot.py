@@ -5,23 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable
 
 from nativemtail._core import Store
 from nativemtail._render import Page
-from nativemtail.app.ignore import Ignore
+from nativemtail.app.config import Config, Output
 from nativemtail.app.message_files import Screen
 from nativemtail.app.progress import Progress
-from nativemtail.io.patterns import LogSpec
-from nativemtail.io.sources import Settings
 from nativemtail.io.tailer import Tailer
-from nativemtail.options import Options
 from nativemtail.programs.faultlog import FaultLog
 from nativemtail.programs.manager import Programs
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("json", "prometheus")
 LOGGED_FAULTS = 100
 """So many run-time errors of each program are logged one by one, the rest as a number."""
 
@@ -30,19 +25,16 @@ class OutputError(Exception):
     """The metrics cannot be shown in the format that was asked for."""
 
 
-def read_logs(options: Options, programs: Programs, specs: Iterable[LogSpec], ignore: Ignore, screen: Screen) -> bool:
+def read_logs(config: Config, programs: Programs, screen: Screen) -> bool:
     """Read all sources to their ends; whether one could be read.
 
     Raises `SourceError` for a socket that cannot be opened.  KeyboardInterrupt may come at any time: the metrics then
     are those of the lines read so far.
     """
-    settings = Settings(
-        ignore=ignore, max_line_length=options.max_line_length, socket_mode=int(options.log_socket_mode, 8)
-    )
-    tailer = Tailer(specs, programs.engine, settings, until_end=True)
-    faults = FaultLog(programs.engine, logged=options.vm_logs_runtime_errors, limit=LOGGED_FAULTS, period=math.inf)
+    tailer = Tailer(config.specs, programs.engine, config.input, until_end=True)
+    faults = FaultLog(programs.engine, logged=config.log_faults, limit=LOGGED_FAULTS, period=math.inf)
     tailer.open()
-    progress = None if options.quiet or not os.isatty(2) else Progress(tailer.size)
+    progress = Progress(tailer.size) if config.progress and os.isatty(2) else None
     screen.before = progress.clear if progress else None
     try:
         for _ in tailer.turns():
@@ -56,7 +48,7 @@ def read_logs(options: Options, programs: Programs, specs: Iterable[LogSpec], ig
             progress.clear()
         faults.collect()
         faults.summarise()
-        _summarise(tailer, settings.max_line_length)
+        _summarise(tailer, config.input.max_line_length)
         has_read = any(not source.errors for source in tailer.status())
         tailer.close()
     return has_read
@@ -73,17 +65,12 @@ def _summarise(tailer: Tailer, max_line_length: int) -> None:
             log.warning("%s: lines longer than -max_line_length=%d, and cut: %d", name, max_line_length, cut)
 
 
-def render(store: Store, options: Options) -> bytes:
-    """The metrics in the form of `-one_shot_format`, one of `FORMATS`.  Raises OutputError."""
+def render(store: Store, output: Output) -> bytes:
+    """The metrics in the form that `output` says.  Raises OutputError."""
     page = Page(store.snapshot())
-    if options.one_shot_format == "json":
+    if output.format == "json":
         return page.json(grouped=True)
     try:
-        text = page.prometheus(
-            emit_prog_label=options.emit_prog_label,
-            emit_timestamp=options.emit_metric_timestamp,
-            strict=True,
-        )
+        return page.prometheus(emit_prog_label=output.prog_label, emit_timestamp=output.timestamps, strict=True)
     except ValueError as error:
         raise OutputError(str(error)) from None
-    return text

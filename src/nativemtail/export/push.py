@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from nativemtail import __version__
@@ -25,7 +26,7 @@ from nativemtail.export.wire import Budget, NothingArrived, PushError, host_and_
 if TYPE_CHECKING:
     from nativemtail._render import View
 
-__all__ = ["Options", "Pusher", "SetUpError"]
+__all__ = ["PushSettings", "Pusher", "SetUpError"]
 
 log = logging.getLogger(__name__)
 
@@ -54,19 +55,24 @@ class Counts(Protocol):
     backlog: int
 
 
-class Options(Protocol):
-    """The flags that pushes depend on; intervals in seconds, an interval of 0 or less is never."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushSettings:
+    """How often to push, and where to: an empty address is none.  Times in seconds."""
 
-    metric_push_interval: float
-    metric_push_write_deadline: float
-    collectd_socketpath: str
-    collectd_prefix: str
-    graphite_host_port: str
-    graphite_prefix: str
-    statsd_hostport: str
-    statsd_prefix: str
-    experimental_enable_opentelemetry: bool
-    otlp_endpoint: str
+    interval: float = 60.0
+    """0 or less is never."""
+    write_deadline: float = 10.0
+    collectd: str = ""
+    """Path of the socket."""
+    collectd_prefix: str = ""
+    graphite: str = ""
+    """`host:port`, as for the next one."""
+    graphite_prefix: str = ""
+    statsd: str = ""
+    statsd_prefix: str = ""
+    otlp: bool = False
+    otlp_endpoint: str = ""
+    """Empty: what the environment names."""
 
 
 class Target(Protocol):
@@ -80,42 +86,42 @@ class Target(Protocol):
         """Send everything.  Raises PushError."""
 
 
-def targets(options: Options, host_name: str) -> list[Target]:
+def targets(settings: PushSettings, host_name: str) -> list[Target]:
     """A target for each address that was given.  Raises SetUpError."""
     found: list[Target] = []
-    if options.collectd_socketpath:
-        interval = options.metric_push_interval
-        prefix = options.collectd_prefix
-        found.append(Collectd(options.collectd_socketpath, host_name=host_name, interval=interval, prefix=prefix))
+    if settings.collectd:
+        interval = settings.interval
+        prefix = settings.collectd_prefix
+        found.append(Collectd(settings.collectd, host_name=host_name, interval=interval, prefix=prefix))
     for flag, address in (
-        ("graphite_host_port", options.graphite_host_port),
-        ("statsd_hostport", options.statsd_hostport),
+        ("graphite_host_port", settings.graphite),
+        ("statsd_hostport", settings.statsd),
     ):
         try:
             if address:
                 host_and_port(address)
         except ValueError as error:
             raise SetUpError(f"-{flag}: {error} (write HOST:PORT)") from None
-    if options.graphite_host_port:
-        found.append(Graphite(options.graphite_host_port, prefix=options.graphite_prefix))
-    if options.statsd_hostport:
-        found.append(Statsd(options.statsd_hostport, prefix=options.statsd_prefix))
-    if options.otlp_endpoint or options.experimental_enable_opentelemetry:
-        seconds = options.metric_push_write_deadline
-        found.append(Otlp(options.otlp_endpoint, host_name=host_name, version=__version__, seconds=seconds))
+    if settings.graphite:
+        found.append(Graphite(settings.graphite, prefix=settings.graphite_prefix))
+    if settings.statsd:
+        found.append(Statsd(settings.statsd, prefix=settings.statsd_prefix))
+    if settings.otlp:
+        seconds = settings.write_deadline
+        found.append(Otlp(settings.otlp_endpoint, host_name=host_name, version=__version__, seconds=seconds))
     return found
 
 
 class Pusher:
-    """Pushes what `view` gives to all targets that `options` name, from `start` to `stop`.  Raises SetUpError."""
+    """Pushes what `view` gives to all targets that `settings` name, from `start` to `stop`.  Raises SetUpError."""
 
-    def __init__(self, view: Callable[[], View], options: Options, exports: Exports, host_name: str = "") -> None:
+    def __init__(self, view: Callable[[], View], settings: PushSettings, exports: Exports, host_name: str = "") -> None:
         self._loops: list[_Loop] = []
-        self._deadline = options.metric_push_write_deadline
-        if options.metric_push_interval > 0:
+        self._deadline = settings.write_deadline
+        if settings.interval > 0:
             self._loops = [
-                _Loop(target, view, options.metric_push_interval, self._deadline, exports)
-                for target in targets(options, host_name or socket.gethostname())
+                _Loop(target, view, settings.interval, self._deadline, exports)
+                for target in targets(settings, host_name or socket.gethostname())
             ]
 
     def start(self) -> None:

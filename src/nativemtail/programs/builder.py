@@ -1,10 +1,11 @@
-"""Texts → programs → the plan that the engine runs, as the flags say; from the cache where nothing has changed."""
+"""Texts → programs → the plan that the engine runs, from the cache where nothing has changed."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nativemtail import compiler
@@ -12,8 +13,8 @@ from nativemtail._core import Metric, Plan, TimeZone
 from nativemtail.compiler import serialize
 from nativemtail.compiler.program import Program
 from nativemtail.compiler.tables import Tables
-from nativemtail.options import Options
 from nativemtail.programs import cache
+from nativemtail.programs.zones import UTC, Zone
 
 if TYPE_CHECKING:
     from nativemtail.compiler import ast
@@ -21,33 +22,46 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-NO_CACHE = "none"
+_DEFAULT_LIMITS = compiler.Options()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How programs are found, compiled and planned."""
+
+    path: str
+    """A directory with programs, or one file."""
+    zone: Zone = UTC
+    """Of time stamps that name none."""
+    limits: compiler.Options = _DEFAULT_LIMITS
+    patch_year: bool = True
+    """Give time stamps without a year the current one."""
+    cache_directory: str = ""
+    """Empty: nothing is kept for the next start."""
+    dump_ast: bool = False
+    dump_ast_types: bool = False
+    dump_bytecode: bool = False
 
 
 class Builder:
-    """Compiles programs and builds plans; `zone` is `-override_timezone`'s."""
+    """Compiles programs and builds plans."""
 
-    def __init__(self, options: Options, zone: TimeZone) -> None:
-        self._options = options
-        self._zone = zone
-        default = compiler.Options()
-        self._limits = compiler.Options(
-            options.max_regexp_length or default.max_regexp_length,
-            options.max_recursion_depth or default.max_recursion_depth,
-        )
-        self._place = os.path.abspath(options.progs)
-        self._cache = cache.Cache(_directory(options.cache_dir))
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._zone = TimeZone(settings.zone)
+        self._place = os.path.abspath(settings.path)
+        self._cache = cache.Cache(settings.cache_directory)
         self._known = self._read()
 
     def compile(self, name: str, text: bytes) -> Program:
         """Raises CompileError."""
-        options = self._options
+        settings = self._settings
         program = None
-        if not (options.dump_ast or options.dump_ast_types):
+        if not (settings.dump_ast or settings.dump_ast_types):
             program = self._known_program(name, text)
         if program is None:
-            program = compiler.compile_program(name, text, self._limits, self._trace(name))
-        if options.dump_bytecode:
+            program = compiler.compile_program(name, text, settings.limits, self._trace(name))
+        if settings.dump_bytecode:
             from nativemtail.compiler import disasm
 
             log.info("%s", disasm.dump(program))
@@ -68,19 +82,20 @@ class Builder:
         return built
 
     def _plan(self, tables: Tables, database: bytes = b"") -> Plan:
-        return Plan(tables, zone=self._zone, patch_year=self._options.syslog_use_current_year, database=database)
+        return Plan(tables, zone=self._zone, patch_year=self._settings.patch_year, database=database)
 
     # --- the cache: whatever goes wrong with it, what was to be had from it is made anew ---------------------------
 
     def _remember(self, programs: Sequence[Program], tables: Tables, built: Plan) -> None:
         try:
-            self._cache.put(self._place, repr(self._limits), serialize.dump(programs, tables, built.database()))
+            data = serialize.dump(programs, tables, built.database())
+            self._cache.put(self._place, repr(self._settings.limits), data)
         except Exception as error:
             log.debug("what was compiled is not kept: %r", error)
 
     def _read(self) -> serialize.Stored | None:
         try:
-            data = self._cache.get(self._place, repr(self._limits))
+            data = self._cache.get(self._place, repr(self._settings.limits))
             return None if data is None else serialize.load(data)
         except Exception as error:
             log.debug("what was kept is not used: %r", error)
@@ -109,13 +124,9 @@ class Builder:
 
         def show(stage: str, root: ast.Block) -> None:
             typed = stage not in ("parsed", "folded")
-            if self._options.dump_ast_types if typed else self._options.dump_ast and stage == "parsed":
+            if self._settings.dump_ast_types if typed else self._settings.dump_ast and stage == "parsed":
                 from nativemtail.compiler import dump
 
                 log.info("%s: %s:\n%s", name, stage, dump.dump(root, types=typed))
 
         return show
-
-
-def _directory(option: str) -> str:
-    return "" if option == NO_CACHE else option or cache.default_directory()

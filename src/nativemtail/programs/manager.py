@@ -11,18 +11,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nativemtail._core import Engine, Metric, Plan, Store, TimeZone
+from nativemtail._core import Engine, Metric, Plan, Store
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.program import Program
 from nativemtail.gotext import reason
-from nativemtail.options import Options
-from nativemtail.programs import zones
-from nativemtail.programs.builder import Builder
+from nativemtail.programs.builder import Builder, Settings
 from nativemtail.programs.directory import cannot_list, list_programs, read_program
 from nativemtail.programs.fitting import Fitting, in_load_order
 from nativemtail.programs.loaded import Build, Compile, Failure, Loaded, LoadError, cannot_compile
 from nativemtail.programs.metrics import Exporters, check_kinds, identified, make_metrics
-from nativemtail.programs.unexported import LeftOut
 from nativemtail.telemetry.model import ProgramState
 
 log = logging.getLogger(__name__)
@@ -288,12 +285,11 @@ class Programs:
             log.info("Loaded program %s", name)
 
 
-def open_programs(options: Options, doubt_filter: Callable[[str], str] = lambda name: "") -> Programs:
-    """The programs that the flags name, not loaded yet.  Raises LoadError for an unknown time zone."""
-    try:
-        zone = TimeZone(zones.load(options.override_timezone))
-    except LookupError as error:
-        raise LoadError(str(error)) from None
-    builder = Builder(options, zone)
-    say = LeftOut(options).say
-    return Programs(options.progs, builder.compile, builder.build, about_to_run=say, doubt_filter=doubt_filter)
+def open_programs(
+    settings: Settings,
+    doubt_filter: Callable[[str], str] = lambda name: "",
+    about_to_run: Callable[[list[Metric]], dict[str, list[str]]] | None = None,
+) -> Programs:
+    """The programs that the settings name, not loaded yet; the other two are as for `Programs`."""
+    builder = Builder(settings)
+    return Programs(settings.path, builder.compile, builder.build, about_to_run=about_to_run, doubt_filter=doubt_filter)

@@ -13,6 +13,7 @@ import struct
 from typing import NamedTuple
 
 from nativemtail import plainfile
+from nativemtail.gotext import go_quote
 
 CYCLE = 146_097 * 86_400
 """Seconds in 400 years."""
@@ -37,24 +38,23 @@ class Zone(NamedTuple):
     cycle_start: int | None = None
 
 
+UTC = Zone("UTC")
+
+
 def load(name: str) -> Zone:
     """The zone of that IANA name, `Local`, or UTC for the empty name.
 
     Raises LookupError with mtail's text if there is none.
     """
     if name in ("", "UTC"):
-        return Zone("UTC")
+        return UTC
     if name == "Local":
         return _local()
     try:
         return _decode(name, _read(name))
     except (OSError, ValueError) as error:
         reason = str(error) if isinstance(error, ValueError) else f"unknown time zone {name}"
-        raise LookupError(f"Couldn't parse timezone {_quote(name)}: {reason}") from None
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        raise LookupError(f"Couldn't parse timezone {go_quote(name)}: {reason}") from None
 
 
 def _local() -> Zone:
@@ -66,9 +66,9 @@ def _local() -> Zone:
         name = name.removeprefix(":")
         if name.startswith("/"):
             return _decode("Local", _content(name))
-        return Zone("UTC") if name in ("", "UTC") else _decode("Local", _read(name))
+        return UTC if name in ("", "UTC") else _decode("Local", _read(name))
     except (OSError, ValueError):
-        return Zone("UTC")
+        return UTC
 
 
 def _content(path: str) -> bytes:

@@ -15,6 +15,7 @@ import pytest
 
 from nativemtail._render import Page
 from nativemtail.app import daemon, systemd
+from nativemtail.app.config import resolve
 from nativemtail.app.daemon import Daemon, Heartbeat
 from nativemtail.http.messages import Request
 from nativemtail.io.patterns import parse_logs
@@ -26,7 +27,7 @@ from nativemtail.options import Options
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Daemon]:
     (tmp_path / "a.mtail").write_bytes(b"counter lines\n/$/ {\n  lines++\n}\n")
-    return lambda **flags: Daemon(Options(progs=str(tmp_path), logs=[str(tmp_path / "*.log")], **flags))
+    return lambda **flags: Daemon(resolve(Options(progs=str(tmp_path), logs=[str(tmp_path / "*.log")], **flags), ()))
 
 
 @pytest.fixture

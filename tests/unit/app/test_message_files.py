@@ -8,11 +8,12 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from nativemtail.app import message_files
-from nativemtail.app.message_files import Screen, lowest_level
+from nativemtail.app import config, message_files
+from nativemtail.app.message_files import Screen
 from nativemtail.gotext import duration, explain, go_quote
 from nativemtail.options import Options
 
@@ -31,6 +32,16 @@ def quiet_again() -> Iterator[None]:
         handler.close()
     logger.setLevel(level)
     logger.propagate, logging.raiseExceptions = propagate, raising
+
+
+def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None:
+    if daemon:
+        options.logs = ["/log"]
+    else:
+        options.one_shot = True
+    with mock.patch.object(message_files, "why_not_in", return_value=""):
+        settings = config.messages(options)
+    message_files.configure(settings, screen)
 
 
 def flush() -> None:
@@ -65,7 +76,7 @@ def say_everything() -> None:
     ],
 )
 def test_levels(flags: dict[str, object], daemon: bool, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
-    message_files.configure(Options(**flags), Screen(), daemon=daemon)
+    configure(Options(**flags), Screen(), daemon=daemon)
     say_everything()
     assert "".join(level for level, _ in LINE.findall(capfd.readouterr().err)) == shown
 
@@ -78,14 +89,14 @@ def test_levels(flags: dict[str, object], daemon: bool, shown: str, capfd: pytes
     ],
 )
 def test_an_event_of_a_daemon_is_one_line(daemon: bool, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
-    message_files.configure(Options(), Screen(), daemon=daemon)
+    configure(Options(), Screen(), daemon=daemon)
     log.error("compile failed for a.mtail:\na.mtail:1:1: one\na.mtail:2:1: two")
     flush()
     assert capfd.readouterr().err.endswith(shown)
 
 
 def test_a_traceback_of_a_daemon_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    message_files.configure(Options(), Screen(), daemon=True)
+    configure(Options(), Screen(), daemon=True)
     try:
         raise ValueError("wrong")
     except ValueError:
@@ -98,13 +109,13 @@ def test_a_traceback_of_a_daemon_is_one_line(capfd: pytest.CaptureFixture[str]) 
 
 
 def test_bytes_go_through(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    message_files.configure(Options(), Screen())
+    configure(Options(), Screen())
     log.error("%s", os.fsdecode(b"a\xff\xc3\xa4"))
     assert capfdbinary.readouterr().err.endswith(b"] a\xff\xc3\xa4\n")
 
 
 def test_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    message_files.configure(Options(log_dir=str(tmp_path)), Screen(), daemon=True)
+    configure(Options(log_dir=str(tmp_path)), Screen(), daemon=True)
     log.info("one")
     flush()
     assert [path.name.rpartition(".")[2] for path in tmp_path.iterdir() if path.is_symlink()] == ["INFO"]
@@ -120,7 +131,7 @@ def test_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
 def test_only_the_user_reads_the_files(umask: int, tmp_path: Path) -> None:
-    message_files.configure(Options(log_dir=str(tmp_path)), Screen())
+    configure(Options(log_dir=str(tmp_path)), Screen())
     before = os.umask(umask)
     try:
         log.error("x")
@@ -139,7 +150,7 @@ def test_a_file_whose_name_was_guessed_is_not_opened(
     victim.write_text("kept")
     directory = tmp_path / "logs"
     directory.mkdir()
-    message_files.configure(Options(log_dir=str(directory)), Screen())
+    configure(Options(log_dir=str(directory)), Screen())
     log.info("first")
     [first] = [path for path in directory.iterdir() if not path.is_symlink()]
     first.unlink()
@@ -165,7 +176,7 @@ def test_the_links_change_in_one_step_and_what_is_no_link_stays(tmp_path: Path) 
     (tmp_path / f"{program}.ERROR").write_text("kept")
     (tmp_path / f"{program}.WARNING").mkdir()
     (tmp_path / f"{program}.INFO").symlink_to("/dev/null")
-    message_files.configure(Options(log_dir=str(tmp_path)), Screen())
+    configure(Options(log_dir=str(tmp_path)), Screen())
     log.error("x")
     assert (tmp_path / f"{program}.ERROR").read_text() == "kept"
     assert (tmp_path / f"{program}.WARNING").is_dir()
@@ -177,21 +188,21 @@ def test_a_file_that_has_grown_large_gives_way(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(message_files, "MAX_FILE_SIZE", 100)
     stamps = iter(range(100))
     monkeypatch.setattr(message_files, "_stamp", lambda: f"t{next(stamps)}")
-    message_files.configure(Options(log_dir=str(tmp_path)), Screen())
+    configure(Options(log_dir=str(tmp_path)), Screen())
     for _ in range(5):
         log.info("x" * 60)
     assert len([path for path in tmp_path.iterdir() if not path.is_symlink()]) == 5
 
 
 def test_a_directory_that_is_missing_disturbs_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    message_files.configure(Options(log_dir=str(tmp_path / "none")), Screen())
+    configure(Options(log_dir=str(tmp_path / "none")), Screen())
     log.error("shown")
     assert [text for _, text in LINE.findall(capfd.readouterr().err)] == ["shown"]
 
 
 def test_before_is_called_first(capfd: pytest.CaptureFixture[str]) -> None:
     screen = Screen()
-    message_files.configure(Options(), screen)
+    configure(Options(), screen)
     screen.before = lambda: message_files.write(2, b"cleared ")
     log.error("x")
     assert capfd.readouterr().err.startswith("cleared E")
@@ -214,8 +225,7 @@ def test_before_is_called_first(capfd: pytest.CaptureFixture[str]) -> None:
 )
 def test_the_lowest_level_that_anybody_sees(flags: dict[str, object], daemon: bool, level: int) -> None:
     options = Options(**flags)
-    assert lowest_level(options.seen(daemon=daemon), verbose=options.v > 0) == level
-    message_files.configure(options, Screen(), daemon=daemon)
+    configure(options, Screen(), daemon=daemon)
     assert logging.getLogger(message_files.NAME).level == level
 
 

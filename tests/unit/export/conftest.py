@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nativemtail._core import Store
-from nativemtail.options import Options
+from nativemtail.programs.builder import Settings
 from nativemtail.programs.manager import open_programs
 
 TIME = 1795295856_500000000
@@ -58,7 +58,7 @@ class Live:
     """Programs that run: `feed` gives them lines."""
 
     def __init__(self, path: Path) -> None:
-        self._programs = open_programs(Options(progs=str(path)))
+        self._programs = open_programs(Settings(path=str(path)))
         self._programs.load(strict=True)
         self._source = self._programs.engine.open("test")
         self.store: Store = self._programs.store

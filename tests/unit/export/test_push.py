@@ -24,8 +24,9 @@ import pytest
 from nativemtail import _core_testing
 from nativemtail._core import COUNTER, GAUGE, INT, Metric, Store
 from nativemtail._render import View
+from nativemtail.app.config import push_settings
 from nativemtail.export import push
-from nativemtail.export.push import Pusher, SetUpError
+from nativemtail.export.push import Pusher, PushSettings, SetUpError
 from nativemtail.export.wire import host_and_port
 from nativemtail.options import Options
 from nativemtail.telemetry.counters import PushCounts
@@ -71,8 +72,8 @@ def address(sock: socket.socket) -> str:
     return f"{host}:{port}"
 
 
-def options(**flags: Any) -> Options:
-    return Options(**{"metric_push_interval": INTERVAL, "metric_push_write_deadline": 2.0, **flags})
+def options(**flags: Any) -> PushSettings:
+    return push_settings(Options(**{"metric_push_interval": INTERVAL, "metric_push_write_deadline": 2.0, **flags}))
 
 
 def wait_for(condition: Any) -> None:
@@ -456,6 +457,7 @@ import re, socket, sys, threading
 from nativemtail._core import COUNTER, INT, Metric, Store
 from nativemtail._core_testing import _store_fill
 from nativemtail._render import View
+from nativemtail.app.config import push_settings
 from nativemtail.export.push import targets
 from nativemtail.export.wire import Budget
 from nativemtail.options import Options
@@ -477,7 +479,7 @@ server.listen()
 threading.Thread(target=drain, daemon=True).start()
 flags = {"graphite": {"graphite_host_port": "127.0.0.1:%s" % (server.getsockname()[1:] or ("",))[0]},
          "collectd": {"collectd_socketpath": address}}[name]
-[target] = targets(Options(**flags), "host")
+[target] = targets(push_settings(Options(**flags)), "host")
 store, metric = Store(), Metric("c", "p", COUNTER, INT, keys=("k",))
 store.add(metric)
 target.push(View(store), Budget(60), lambda what, n: None)

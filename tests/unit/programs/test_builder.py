@@ -10,6 +10,7 @@ import pytest
 
 from nativemtail import compiler
 from nativemtail._render import Page
+from nativemtail.app.config import program_settings
 from nativemtail.options import Options
 from nativemtail.programs.manager import Programs, open_programs
 
@@ -51,7 +52,9 @@ def progs(tmp_path: Path) -> Path:
 
 
 def start(progs: Path, tmp_path: Path, **flags: Any) -> Programs:
-    programs = open_programs(Options(progs=str(progs), **{"cache_dir": str(tmp_path / "cache"), **flags}))
+    programs = open_programs(
+        program_settings(Options(progs=str(progs), **{"cache_dir": str(tmp_path / "cache"), **flags}))
+    )
     programs.load(strict=True)
     return programs
 
@@ -133,7 +136,7 @@ def test_notes_and_errors_are_told_at_every_start(
     for _ in range(2):
         caplog.clear()
         with caplog.at_level("INFO"):
-            programs = open_programs(Options(progs=str(progs), cache_dir=str(tmp_path / "cache")))
+            programs = open_programs(program_settings(Options(progs=str(progs), cache_dir=str(tmp_path / "cache"))))
             programs.load(strict=False)
         assert "capture group reference `unused'" in caplog.text
         assert "compile failed for wrong.mtail" in caplog.text

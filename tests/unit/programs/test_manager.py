@@ -18,8 +18,8 @@ from nativemtail.compiler import ast
 from nativemtail.compiler.errors import CompileError
 from nativemtail.io import doubts
 from nativemtail.io.patterns import parse_logs
-from nativemtail.options import Options
 from nativemtail.programs import manager
+from nativemtail.programs.builder import Settings
 from nativemtail.programs.directory import MAX_SIZE, list_programs, read_program
 from nativemtail.programs.faultlog import FaultLog
 from nativemtail.programs.loaded import LoadError
@@ -35,7 +35,7 @@ class Rig:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.programs = open_programs(Options(progs=str(directory)))
+        self.programs = open_programs(Settings(path=str(directory)))
 
     def write(self, **programs: bytes) -> Rig:
         for name, text in programs.items():
@@ -358,14 +358,9 @@ def test_memory_that_is_short_while_a_program_is_read(rig: Rig, monkeypatch: pyt
 
 
 def test_missing_directory(tmp_path: Path) -> None:
-    programs = open_programs(Options(progs=str(tmp_path / "none")))
+    programs = open_programs(Settings(path=str(tmp_path / "none")))
     with pytest.raises(LoadError, match=r"-progs: stat .*none: no such file or directory"):
         programs.load(strict=True)
-
-
-def test_unknown_zone() -> None:
-    with pytest.raises(LoadError, match='Couldn\'t parse timezone "Foo/Bar": unknown time zone Foo/Bar'):
-        open_programs(Options(override_timezone="Foo/Bar"))
 
 
 # --- names and kinds -----------------------------------------------------------------------------------------
@@ -616,7 +611,7 @@ def test_added_and_removed_programs(rig: Rig) -> None:
 def test_a_single_file_that_vanishes_runs_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.mtail"
     path.write_bytes(COUNT)
-    programs = open_programs(Options(progs=str(path)))
+    programs = open_programs(Settings(path=str(path)))
     programs.load(strict=True)
     path.unlink()
     assert programs.reload() is False
@@ -743,7 +738,7 @@ def test_a_filter_that_fits_no_log(
 ) -> None:
     (tmp_path / "a.mtail").write_bytes(b'log_filter "%s"\n' % name.encode() + COUNT)
     specs = parse_logs(logs)
-    made = open_programs(Options(progs=str(tmp_path)), lambda name: doubts.of_filter(name, specs))
+    made = open_programs(Settings(path=str(tmp_path)), lambda name: doubts.of_filter(name, specs))
     made.load(strict=True)
     made.reload()
     doubt = f'log_filter "{name}" fits no log of --logs: it is compared with the whole name, as /var/log/x.log'

@@ -1,0 +1,38 @@
+"""Standard streams, and the exit status that follows from what became of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+
+from nativemtail import gotext
+
+SUCCESS, FAILURE, WRONG_FLAGS, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+
+def occupy_closed_descriptors() -> None:
+    """Keep descriptors 0 to 2 from becoming files of ours where they are closed; to use them stays an error."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, os.O_RDONLY if fd else os.O_WRONLY)
+
+
+def write(fd: int, data: bytes) -> int:
+    """Write to standard output or error; the exit status."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            select.select([], [fd], [])
+        except BrokenPipeError:
+            return BROKEN_PIPE
+        except OSError as error:
+            if fd == 1:
+                write(2, f"cannot write to standard output: {gotext.reason(error)}\n".encode())
+            return FAILURE
+    return SUCCESS

@@ -1,0 +1,99 @@
+"""What flags come to, and which are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nativemtail.app import config
+from nativemtail.app.config import Config, ConfigError, Mode
+from nativemtail.app.ignore import BadIgnore
+from nativemtail.http.trust import LOOPBACK
+from nativemtail.io.patterns import BadSource
+from nativemtail.options import Options
+
+
+def resolve(directory: Path, **flags: Any) -> Config:
+    return config.resolve(Options(**{"progs": str(directory), "logs": ["/x.log"], **flags}), ())
+
+
+@pytest.mark.parametrize(
+    ("flags", "mode"),
+    [
+        ({}, Mode.DAEMON),
+        ({"logs": ["x"], "dump_ast": True}, Mode.DAEMON),
+        ({"dump_bytecode": True}, Mode.DUMP),
+        ({"one_shot": True}, Mode.ONE_SHOT),
+        ({"one_shot": True, "dump_ast": True}, Mode.ONE_SHOT),
+        ({"compile_only": True}, Mode.COMPILE),
+        ({"compile_only": True, "one_shot": True}, Mode.COMPILE),
+    ],
+)
+def test_mode(flags: dict[str, Any], mode: Mode) -> None:
+    assert config.mode(Options(**flags)) is mode
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ({"override_timezone": "Foo/Bar"}, 'Couldn\'t parse timezone "Foo/Bar": unknown time zone Foo/Bar'),
+        ({"progs": ""}, "mtail requires programs"),
+        ({"progs": "/no such"}, "-progs: stat /no such: no such file"),
+        ({"logs": []}, "mtail requires the names of logs"),
+        ({"poll_interval": -1.5}, "-poll_interval must not be negative: -1.5s"),
+        ({"drain_timeout": -1.0}, "-drain_timeout must not be negative: -1s"),
+        ({"max_line_length": 1023}, "-max_line_length must be at least 1024: 1023"),
+        ({"unix_socket_mode": "x"}, "-unix_socket_mode "),
+        ({"one_shot": True, "one_shot_format": "xml"}, 'unsupported format: "xml"'),
+        ({"trusted_hosts": ["x"]}, "-trusted_hosts: "),
+        ({"allowed_hosts": ["http://x"]}, "-allowed_hosts: "),
+        ({"tls_cert": "c.pem"}, "TLS needs both -tls_cert and -tls_key"),
+    ],
+)
+def test_refused(tmp_path: Path, flags: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(tmp_path, **flags)
+    assert str(caught.value).startswith(text)
+
+
+def test_arguments_that_are_no_flags(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Too many extra arguments"):
+        config.resolve(Options(progs=str(tmp_path), logs=["x"]), ["more"])
+
+
+def test_logs_and_names_that_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSource):
+        resolve(tmp_path, logs=["tcp://"])
+    with pytest.raises(BadIgnore):
+        resolve(tmp_path, ignore_filename_regex_pattern="(")
+
+
+@pytest.mark.parametrize(
+    ("flags", "tcp", "unix"),
+    [
+        ({}, ("", "3903"), None),
+        ({"unix_socket": "/s"}, None, ("/s", 0o600)),
+        ({"unix_socket": "/s", "unix_socket_mode": "0666", "port": "1"}, ("", "1"), ("/s", 0o666)),
+    ],
+)
+def test_where_pages_are_served(
+    tmp_path: Path, flags: dict[str, Any], tcp: tuple[str, str] | None, unix: tuple[str, int] | None
+) -> None:
+    service = resolve(tmp_path, **flags).service
+    assert service is not None
+    assert (service.tcp, service.unix, service.trusted) == (tcp, unix, LOOPBACK)
+
+
+def test_zero_intervals_are_the_defaults(tmp_path: Path) -> None:
+    found = resolve(tmp_path, poll_interval=0.0, poll_log_interval=0.0)
+    assert (found.input.poll_interval, found.input.poll_log_interval) == (0.25, 0.25)
+
+
+def test_only_a_daemon_has_a_service_and_nothing_changes_later(tmp_path: Path) -> None:
+    found = resolve(tmp_path, one_shot=True)
+    assert found.service is None
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.mode = Mode.DAEMON  # type: ignore[misc]
