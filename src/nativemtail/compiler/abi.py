@@ -68,7 +68,7 @@ class PatternFlag(IntFlag):
 
 
 class ChainCode(IntEnum):
-    """Operations of the one-pass matcher (compiler/regex/onepass.py, core/onepass.hpp)."""
+    """Operations of the one-pass matcher (compiler/regex/onepass/, core/onepass.hpp)."""
 
     FIXED = 0
     RUN = 1

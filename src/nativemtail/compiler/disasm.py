@@ -66,7 +66,7 @@ def _gate(spec: ProgramSpec, tables: Tables) -> str:
 
 
 def engine(pattern: PatternSpec) -> str:
-    """What makes the captures; a scan (regex/onepass.py) is tried first on ASCII text."""
+    """What makes the captures; a scan (regex/onepass/) is tried first on ASCII text."""
     if pattern.flags & PatternFlag.ALWAYS:
         return "none (matches every line)"
     library = "PCRE2" if pattern.flags & PatternFlag.LINEAR else "PCRE2, RE2 on long lines"

@@ -1,4 +1,4 @@
-# Captures: a plain scan where the pattern is a chain (compiler/regex/onepass.py) and the text ASCII, PCRE2's JIT where
+# Captures: a plain scan where the pattern is a chain (compiler/regex/onepass/) and the text ASCII, PCRE2's JIT where
 # that is exact and bounded, RE2 everywhere else.
 #
 # A pattern has three forms (compiler/regex/dialects.py): bytes for ASCII subjects, UTF for the others, RE2 for

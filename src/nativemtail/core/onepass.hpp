@@ -1,4 +1,4 @@
-// Chains: patterns that a plain scan of an ASCII text can match (compiler/regex/onepass.py makes them).
+// Chains: patterns that a plain scan of an ASCII text can match (compiler/regex/onepass/ makes them).
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -49,20 +49,15 @@ def default_directory() -> str:
 def versions() -> str:
     """Changes with whatever makes the bytes: this version, Python, and the installed files of this package."""
     package = os.path.dirname(os.path.dirname(__file__))
-    compiler = os.path.join(package, "compiler")
     found = [__version__, sys.version]
-    for directory in (package, os.path.join(package, "programs"), compiler, *_directories(compiler)):
+    compiler = (path for path, _, _ in os.walk(os.path.join(package, "compiler")) if "__pycache__" not in path)
+    for directory in (package, os.path.join(package, "programs"), *sorted(compiler)):
         with os.scandir(directory) as entries:
             files = [entry for entry in entries if entry.name.endswith((".py", ".so"))]
         for entry in sorted(files, key=lambda entry: entry.name):
             status = entry.stat()
             found.append(f"{entry.name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
     return "\n".join(found)
-
-
-def _directories(path: str) -> list[str]:
-    with os.scandir(path) as entries:
-        return sorted(entry.path for entry in entries if entry.is_dir() and entry.name != "__pycache__")
 
 
 class Cache:

@@ -82,10 +82,10 @@ def test_another_version_gets_nothing(directory: Path, monkeypatch: pytest.Monke
 def test_versions_name_python_the_core_and_the_compiler() -> None:
     found = cache.versions()
     assert found.startswith(nativemtail.__version__ + "\n")
-    assert all(name in found for name in ("3.", "_core.", "parser.py", "onepass.py", "builder.py"))
+    assert all(name in found for name in ("3.", "_core.", "parser.py", "assemble.py", "builder.py"))
     compiler = Path(nativemtail.__file__).parent / "compiler"
     files = Counter(path.name for path in compiler.rglob("*.py"))
-    assert files["parser.py"] > 1
+    assert files["statements.py"] > 1
     assert all(found.count(f"\n{name} ") >= count for name, count in files.items())
 
 

@@ -1,0 +1,105 @@
+"""What may come next in a match: whether the next characters decide how far an item goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nativemtail.compiler.regex.onepass.items import (
+    ANY_NUMBER,
+    WIDTH,
+    Choice,
+    End,
+    Escaped,
+    Item,
+    Mark,
+    Run,
+    Word,
+)
+
+_END_OF_TEXT = 1 << 128
+"""Stands for the end of the text beside the 128 characters of a set."""
+
+
+def following(items: Sequence[Item]) -> tuple[int, bool]:
+    """The characters with which a match of `items` may begin, and whether it may also be empty before more text."""
+    chars = 0
+    for item in items:
+        match item:
+            case Run():
+                chars |= item.chars
+                if item.least:
+                    return chars, False
+            case Escaped():
+                chars |= item.chars | 1 << item.escape
+            case End():
+                return chars | _END_OF_TEXT, False
+            case Word():
+                return 2 * _END_OF_TEXT - 1, False
+            case Choice(branches):
+                empty = False
+                for branch in branches:
+                    more, may_be_empty = following(branch)
+                    chars |= more
+                    empty |= may_be_empty
+                if not empty:
+                    return chars, False
+    return chars, True
+
+
+def _prefix(items: Sequence[Item]) -> list[int]:
+    """The sets that the first characters of every match are in, as far as they are known."""
+    sets: list[int] = []
+    for at, item in enumerate(items):
+        if isinstance(item, Mark):
+            continue
+        if isinstance(item, Run):
+            if len(sets) + item.least > WIDTH:
+                return [*sets, *[item.chars] * (WIDTH - len(sets))]
+            sets += [item.chars] * item.least
+        if not isinstance(item, Run) or not item.exact:
+            chars, empty = following(items[at:])
+            if isinstance(item, Run) and item.least:
+                more, empty = following(items[at + 1 :])
+                chars = item.chars | more
+            return sets if empty else [*sets, chars]
+    return sets
+
+
+def apart(one: Sequence[Item], other: Sequence[Item]) -> bool:
+    """Whether what begins with a match of one does not begin with a match of the other."""
+    return any(not a & b for a, b in zip(_prefix(one), _prefix(other), strict=False))
+
+
+def given_back(run: Run, rest: Sequence[Item]) -> int | None:
+    """How many of the characters that a run could take every match leaves to `rest`; None when that is not certain."""
+    chars, empty = following(rest)
+    if not chars & run.chars and not empty:
+        return 0
+    if empty and not run.lazy:
+        return 0  # what follows cannot fail
+    if run.most != ANY_NUMBER:
+        return None
+    if not run.lazy and _takes_over(run, rest):
+        return 0
+    count = 0
+    for at, item in enumerate(rest):
+        if isinstance(item, Mark):
+            continue
+        chars, empty = following(rest[at:])
+        if not chars & run.chars and not empty:
+            return count
+        if not isinstance(item, Run) or not item.exact or item.chars & ~run.chars:
+            return None
+        count += item.least
+    return None
+
+
+def _takes_over(run: Run, rest: Sequence[Item]) -> bool:
+    """Whether a run comes next that would take all that is given back to it, and leaves nothing itself."""
+    for at, item in enumerate(rest):
+        if isinstance(item, Mark):
+            continue
+        if not isinstance(item, Run) or run.chars & ~item.chars or (item.least, item.most) != (0, ANY_NUMBER):
+            return False
+        return not item.lazy and given_back(item, rest[at + 1 :]) == 0
+    return False
