@@ -64,7 +64,7 @@ def fuzz(name: str, files: list[str], options: argparse.Namespace) -> None:
         f"-runs={options.runs}",
         f"-max_len={targets.LONGEST}",
         f"-artifact_prefix={found}/{name}-",
-        "-timeout=60",
+        "-timeout=300",
         "-rss_limit_mb=4096",
         "-print_final_stats=1",
         "-verbosity=0",

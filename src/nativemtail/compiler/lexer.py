@@ -11,6 +11,7 @@ import unicodedata
 from typing import NamedTuple
 
 from nativemtail.compiler.ast import Position
+from nativemtail.compiler.builtins import BUILTINS
 from nativemtail.gotext import go_quote
 
 _KEYWORD_NAMES = frozenset(
@@ -18,10 +19,7 @@ _KEYWORD_NAMES = frozenset(
      "NEXT", "OTHERWISE", "STOP", "TEXT", "TIMER")
 )  # fmt: skip
 KEYWORDS: dict[bytes, str] = {name.lower().encode(): name for name in _KEYWORD_NAMES}
-BUILTINS: frozenset[bytes] = frozenset(
-    (b"bool", b"float", b"getfilename", b"int", b"len", b"settime", b"string", b"strptime", b"strtol", b"subst",
-     b"timestamp", b"tolower")
-)  # fmt: skip
+_RESERVED = frozenset(name.encode() for name in BUILTINS) - {b"defined"}
 """Always reserved; `defined` is a builtin only where a parenthesis follows (successor.md §1)."""
 OPERATORS: dict[bytes, str] = {
     b"++": "INC", b"--": "DEC", b"+": "PLUS", b"-": "MINUS", b"*": "MUL", b"**": "POW", b"/": "DIV", b"%": "MOD",
@@ -222,7 +220,7 @@ class Lexer:
         pos = self._span(start)
         if word in KEYWORDS:
             return Token(KEYWORDS[word], word, pos)
-        if word in BUILTINS or (word == b"defined" and _CALL_FOLLOWS.match(self._source, self._at)):
+        if word in _RESERVED or (word == b"defined" and _CALL_FOLLOWS.match(self._source, self._at)):
             return Token("BUILTIN", word.decode(), pos)
         return Token("ID", word.decode(), pos)
 

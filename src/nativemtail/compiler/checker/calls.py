@@ -6,29 +6,13 @@ from collections.abc import Callable
 
 from nativemtail.compiler import ast, timelayout
 from nativemtail.compiler.ast import merge_all
+from nativemtail.compiler.builtins import BUILTINS
 from nativemtail.compiler.checker.context import ERROR, Context, failed, type_of
 from nativemtail.compiler.checker.patterns import Patterns
-from nativemtail.compiler.types import BOOL, FLOAT, INT, NONE, PATTERN, STRING, Function, Type, unify
+from nativemtail.compiler.types import STRING, Function, Type, unify
 from nativemtail.gotext import go_quote
 
 _HINT_LAYOUT = "\n\tRefer to the documentation at https://golang.org/pkg/time/#pkg-constants for advice."
-
-_BUILTINS: dict[str, tuple[tuple[Type | None, ...], Type]] = {
-    "bool": ((None,), BOOL),
-    "defined": ((None,), BOOL),
-    "float": ((None,), FLOAT),
-    "getfilename": ((), STRING),
-    "int": ((None,), INT),
-    "len": ((STRING,), INT),
-    "settime": ((INT,), NONE),
-    "string": ((None,), STRING),
-    "strptime": ((STRING, STRING), NONE),
-    "strtol": ((STRING, INT), INT),
-    "subst": ((PATTERN, STRING, STRING), STRING),
-    "timestamp": ((), INT),
-    "tolower": ((STRING,), STRING),
-}
-"""Parameters, None for one of any type, and result (§6)."""
 
 
 class Calls:
@@ -40,7 +24,7 @@ class Calls:
         self._expr = expr
 
     def call(self, node: ast.Call, depth: int) -> None:
-        params, result = _BUILTINS[node.name]
+        params, result, _ = BUILTINS[node.name]
         node.type = result
         if node.args and self.context.too_deep(merge_all(node.args), depth + 1):
             return

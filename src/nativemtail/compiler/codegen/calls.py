@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nativemtail.compiler import ast
+from nativemtail.compiler.builtins import BUILTINS, Builtin
 from nativemtail.compiler.codegen.conditions import Conditions
 from nativemtail.compiler.codegen.emit import UNDERFLOW, Emitter, Kind, Value, type_name
 from nativemtail.compiler.codegen.patterns import Slots
+from nativemtail.compiler.types import STRING
 
 
 class Calls:
@@ -24,13 +26,9 @@ class Calls:
             "float": self._conversion,
             "string": self._conversion,
             "len": self._len,
-            "tolower": self._tolower,
             "subst": self._subst,
-            "strtol": self._strtol,
             "settime": self._settime,
             "strptime": self._strptime,
-            "timestamp": self._timestamp,
-            "getfilename": self._getfilename,
         }
 
     def call(self, expr: ast.Call) -> Value:
@@ -40,7 +38,8 @@ class Calls:
         if any(kind is Kind.NOTHING and not _needs_none(expr, at) for at, (_, kind) in enumerate(args)):
             self._out.fail(UNDERFLOW)
             return self._out.registers(), Kind.NOTHING
-        return self._builtins[expr.name](expr, args)
+        builtin = BUILTINS[expr.name]
+        return self._instruction(builtin, args) if builtin.opcode else self._builtins[expr.name](expr, args)
 
     def convert(self, node: ast.Expr, operand: ast.Expr, value: Value, prefix: str = "") -> Value:
         """`value` of `operand` converted to the type of `node`; `prefix` begins the error where that is impossible."""
@@ -62,6 +61,16 @@ class Calls:
         out.ice(node, f'{prefix}can\'t convert "{source}" to "{target}" on node {type(node).__name__}')
         return value
 
+    def _instruction(self, builtin: Builtin, args: list[Value]) -> Value:
+        out = self._out
+        operands = [
+            out.as_string(*arg) if param is STRING else out.as_int(*arg)
+            for param, arg in zip(builtin.params, args, strict=True)
+        ]
+        register = out.registers()
+        out.emit(builtin.opcode, register, *operands)
+        return register, Kind.STRING if builtin.result is STRING else Kind.INT
+
     def _defined(self, expr: ast.Call) -> Value:
         register = self._out.registers()
         arg = expr.args[0]
@@ -79,9 +88,6 @@ class Calls:
 
     def _len(self, _expr: ast.Call, args: list[Value]) -> Value:
         return self._out.convert("LEN", self._out.as_string(*args[0])), Kind.LEN
-
-    def _tolower(self, _expr: ast.Call, args: list[Value]) -> Value:
-        return self._out.convert("LOWER", self._out.as_string(*args[0])), Kind.STRING
 
     def _subst(self, expr: ast.Call, args: list[Value]) -> Value:
         out = self._out
@@ -101,12 +107,6 @@ class Calls:
             out.emit("SUBST", register, first)
         return register, Kind.STRING
 
-    def _strtol(self, _expr: ast.Call, args: list[Value]) -> Value:
-        text, base = self._out.as_string(*args[0]), self._out.as_int(*args[1])
-        register = self._out.registers()
-        self._out.emit("STRTOL", register, text, base)
-        return register, Kind.INT
-
     def _settime(self, _expr: ast.Call, args: list[Value]) -> Value:
         register, kind = args[0]
         if kind is Kind.INT:
@@ -125,16 +125,6 @@ class Calls:
         assert isinstance(layout, ast.StringLit)
         out.emit("STRPTIME", register, d=out.constant(out.program.layouts, layout.value))
         return register, Kind.NOTHING
-
-    def _timestamp(self, _expr: ast.Call, _args: list[Value]) -> Value:
-        register = self._out.registers()
-        self._out.emit("TSTAMP", register)
-        return register, Kind.INT
-
-    def _getfilename(self, _expr: ast.Call, _args: list[Value]) -> Value:
-        register = self._out.registers()
-        self._out.emit("FNAME", register)
-        return register, Kind.STRING
 
 
 def _needs_none(call: ast.Call, at: int) -> bool:
