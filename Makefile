@@ -7,6 +7,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet install
 
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -not -name abi.pxi -o -name '*.hpp' -not -name abi.hpp)
 NATIVE := $(filter %.pyx %.pxd %.pxi %.hpp,$(SOURCES)) src/nativemtail/compiler/abi.py src/nativemtail/compiler/opcodes.py setup.py
+CPP := $(filter %.hpp,$(SOURCES)) $(wildcard perf/*.cc)
 CORE := $(VENV)/core.stamp
 TESTING := $(VENV)/testing.stamp
 BYTECODE := $(VENV)/bytecode.stamp
@@ -63,13 +64,15 @@ quick: $(TESTING) $(VENV)/test.stamp
 lint: $(CORE) $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/clang-format --dry-run --Werror $(CPP)
 	$(VENV)/bin/codespell
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-## fmt       format the Python files that differ from HEAD
+## fmt       format the Python and C++ files that differ from HEAD
 fmt: $(VENV)/test.stamp
 	@git diff --name-only --diff-filter=d HEAD -- '*.py' '*.pyi' | xargs -r $(VENV)/bin/ruff format
+	@git diff --name-only --diff-filter=d HEAD -- '*.hpp' '*.cc' | xargs -r $(VENV)/bin/clang-format -i
 
 ## bench     measure against mtail (perf/README.md); ARGS="--size 100 --only syslog" narrows it
 bench: $(TESTING) $(VENV)/test.stamp $(BYTECODE)

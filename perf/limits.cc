@@ -29,12 +29,12 @@ namespace {
 constexpr size_t kBlock = 256 * 1024;
 constexpr int kRounds = 5;
 
-[[noreturn]] void fail(const std::string& why) {
+[[noreturn]] void fail(const std::string &why) {
     fprintf(stderr, "limits: %s\n", why.c_str());
     exit(1);
 }
 
-std::vector<std::string> read_lines(const char* path) {
+std::vector<std::string> read_lines(const char *path) {
     std::ifstream file(path);
     if (!file) fail(std::string("cannot read ") + path);
     std::vector<std::string> lines;
@@ -42,13 +42,13 @@ std::vector<std::string> read_lines(const char* path) {
     return lines;
 }
 
-std::string read_file(const char* path) {
+std::string read_file(const char *path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) fail(std::string("cannot read ") + path);
     return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-void report(size_t bytes, const std::function<uint64_t()>& round) {
+void report(size_t bytes, const std::function<uint64_t()> &round) {
     uint64_t count = 0;
     printf("{\"bytes\": %zu, \"seconds\": [", bytes);
     for (int i = 0; i < kRounds; i++) {
@@ -60,8 +60,8 @@ void report(size_t bytes, const std::function<uint64_t()>& round) {
     printf("], \"count\": %llu}\n", static_cast<unsigned long long>(count));
 }
 
-void measure_read(const char* path) {
-    char* block = static_cast<char*>(aligned_alloc(4096, kBlock));  // some places in a page take five times as long
+void measure_read(const char *path) {
+    char *block = static_cast<char *>(aligned_alloc(4096, kBlock));  // some places in a page take five times as long
     int file = open(path, O_RDONLY);
     if (file < 0) fail(std::string("cannot read ") + path);
     off_t size = lseek(file, 0, SEEK_END);
@@ -75,38 +75,37 @@ void measure_read(const char* path) {
     free(block);
 }
 
-template <typename F>
-void each_line(const std::string& log, F on_line) {
-    const char* at = log.data();
-    const char* end = at + log.size();
+template <typename F> void each_line(const std::string &log, F on_line) {
+    const char *at = log.data();
+    const char *end = at + log.size();
     while (at < end) {
-        auto* stop = static_cast<const char*>(memchr(at, '\n', end - at));
+        auto *stop = static_cast<const char *>(memchr(at, '\n', end - at));
         if (!stop) stop = end;
         on_line(at, static_cast<size_t>(stop - at));
         at = stop + 1;
     }
 }
 
-void measure_lines(const char* path) {
+void measure_lines(const char *path) {
     std::string log = read_file(path);
     report(log.size(), [&] {
         uint64_t lines = 0;
-        each_line(log, [&](const char*, size_t) { lines++; });
+        each_line(log, [&](const char *, size_t) { lines++; });
         return lines;
     });
 }
 
-void measure_captures(const char* path, const char* patterns) {
+void measure_captures(const char *path, const char *patterns) {
     struct Pattern {
-        pcre2_code* code;
-        pcre2_match_data* data;
+        pcre2_code *code;
+        pcre2_match_data *data;
     };
     std::vector<Pattern> compiled;
-    for (const std::string& text : read_lines(patterns)) {
+    for (const std::string &text : read_lines(patterns)) {
         int error;
         PCRE2_SIZE where;
-        pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                                         PCRE2_DOLLAR_ENDONLY, &error, &where, nullptr);
+        pcre2_code *code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), PCRE2_DOLLAR_ENDONLY,
+                                         &error, &where, nullptr);
         if (!code) fail("pattern does not compile: " + text);
         if (pcre2_jit_compile(code, PCRE2_JIT_COMPLETE)) fail("no JIT for: " + text);
         compiled.push_back({code, pcre2_match_data_create_from_pattern(code, nullptr)});
@@ -114,35 +113,35 @@ void measure_captures(const char* path, const char* patterns) {
     std::string log = read_file(path);
     report(log.size(), [&] {
         uint64_t matches = 0;
-        each_line(log, [&](const char* line, size_t size) {
-            for (const Pattern& p : compiled)
+        each_line(log, [&](const char *line, size_t size) {
+            for (const Pattern &p : compiled)
                 matches += pcre2_jit_match(p.code, reinterpret_cast<PCRE2_SPTR>(line), size, 0, 0, p.data, nullptr) > 0;
         });
         return matches;
     });
 }
 
-int on_event(unsigned, unsigned long long, unsigned long long, unsigned, void* count) {
-    ++*static_cast<uint64_t*>(count);
+int on_event(unsigned, unsigned long long, unsigned long long, unsigned, void *count) {
+    ++*static_cast<uint64_t *>(count);
     return 0;
 }
 
-void measure_gate(const char* path, const char* literals) {
+void measure_gate(const char *path, const char *literals) {
     std::vector<std::string> texts = read_lines(literals);
-    std::vector<const char*> pointers;
+    std::vector<const char *> pointers;
     std::vector<size_t> sizes;
     std::vector<unsigned> flags(texts.size(), 0), ids;
-    for (const std::string& text : texts) {
+    for (const std::string &text : texts) {
         ids.push_back(pointers.size());
         pointers.push_back(text.data());
         sizes.push_back(text.size());
     }
-    hs_database_t* database = nullptr;
-    hs_compile_error_t* error = nullptr;
+    hs_database_t *database = nullptr;
+    hs_compile_error_t *error = nullptr;
     if (hs_compile_lit_multi(pointers.data(), flags.data(), ids.data(), sizes.data(), texts.size(), HS_MODE_BLOCK,
                              nullptr, &database, &error) != HS_SUCCESS)
         fail(error->message);
-    hs_scratch_t* scratch = nullptr;
+    hs_scratch_t *scratch = nullptr;
     if (hs_alloc_scratch(database, &scratch) != HS_SUCCESS) fail("no memory for Hyperscan's scratch");
 
     std::string log = read_file(path);
@@ -161,11 +160,16 @@ void measure_gate(const char* path, const char* literals) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char **argv) {
     std::string what = argc > 1 ? argv[1] : "";
-    if (what == "read" && argc == 3) measure_read(argv[2]);
-    else if (what == "lines" && argc == 3) measure_lines(argv[2]);
-    else if (what == "captures" && argc == 4) measure_captures(argv[2], argv[3]);
-    else if (what == "gate" && argc == 4) measure_gate(argv[2], argv[3]);
-    else fail("usage: limits read|lines FILE, or limits captures|gate FILE PATTERNS");
+    if (what == "read" && argc == 3)
+        measure_read(argv[2]);
+    else if (what == "lines" && argc == 3)
+        measure_lines(argv[2]);
+    else if (what == "captures" && argc == 4)
+        measure_captures(argv[2], argv[3]);
+    else if (what == "gate" && argc == 4)
+        measure_gate(argv[2], argv[3]);
+    else
+        fail("usage: limits read|lines FILE, or limits captures|gate FILE PATTERNS");
 }

@@ -12,7 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-int main(int argc, char** argv) {
+int main(int argc, char **argv) {
     if (argc < 3) {
         fprintf(stderr, "usage: timed FILE COMMAND [ARGUMENT…]\n");
         return 2;
@@ -35,8 +35,8 @@ int main(int argc, char** argv) {
         return 126;
     }
     std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
-    auto seconds = [](const timeval& t) { return t.tv_sec + t.tv_usec / 1e6; };
-    FILE* file = fopen(argv[1], "w");
+    auto seconds = [](const timeval &t) { return t.tv_sec + t.tv_usec / 1e6; };
+    FILE *file = fopen(argv[1], "w");
     if (!file) {
         perror(argv[1]);
         return 126;

@@ -12,6 +12,8 @@ import pytest
 from paths import ROOT
 
 PACKAGE = ROOT / "src" / "nativemtail"
+CLANG_FORMAT = [str(Path(sys.executable).with_name("clang-format")), "--dry-run", "--Werror"]
+CPP = [str(p) for p in (*PACKAGE.rglob("*.hpp"), *ROOT.glob("perf/*.cc")) if p.name != "abi.hpp"]  # which is generated
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,7 @@ PACKAGE = ROOT / "src" / "nativemtail"
         pytest.param([sys.executable, "-m", "ruff", "check", "--no-cache", "."], id="ruff"),
         pytest.param([sys.executable, "-m", "ruff", "format", "--no-cache", "--check", "."], id="ruff-format"),
         pytest.param([str(Path(sys.executable).with_name("codespell"))], id="codespell"),
+        pytest.param([*CLANG_FORMAT, *CPP], id="clang-format"),
         pytest.param([sys.executable, "-m", "mypy"], id="mypy"),
         pytest.param([str(Path(sys.executable).with_name("lint-imports")), "--no-cache"], id="import-linter"),
     ],

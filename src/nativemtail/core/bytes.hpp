@@ -30,10 +30,12 @@ static inline bool nm_same(const char *p, const char *q, size_t n) {
 }
 
 #if defined(__x86_64__)
-// Whether the 16 bytes at p are those of `word`, as far as the mask behind them says; without a branch for their number.
+// Whether the 16 bytes at p are those of `word`, as far as the mask behind them says; without a branch for their
+// number.
 static inline bool nm_fits(const void *word, const char *p) {
     const __m128i *wanted = static_cast<const __m128i *>(word);
-    const __m128i here = _mm_and_si128(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p)), _mm_loadu_si128(wanted + 1));
+    const __m128i here =
+        _mm_and_si128(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p)), _mm_loadu_si128(wanted + 1));
     return _mm_movemask_epi8(_mm_cmpeq_epi8(here, _mm_loadu_si128(wanted))) == 0xFFFF;
 }
 #endif

@@ -26,7 +26,7 @@ inline size_t index_rest(const char *p, size_t at, size_t n, uint32_t *ends, siz
 #if defined(__x86_64__)
 inline size_t note_newlines(uint64_t newlines, size_t at, uint32_t *ends, size_t count) noexcept {
     ends[count] = uint32_t(at + __builtin_ctzll(newlines | UINT64_C(1) << 63));  // most often there is one or none,
-    count += newlines != 0;                                                     // which no branch foresees
+    count += newlines != 0;                                                      // which no branch foresees
     for (newlines &= newlines - 1; newlines; newlines &= newlines - 1)
         ends[count++] = uint32_t(at + __builtin_ctzll(newlines));
     return count;

@@ -54,13 +54,13 @@ static inline size_t nm_ascii_prefix(const char *p, size_t n) {
     return i;
 }
 
-// Shortest digits that round-trip: v (finite, above zero) is d.ddd * 10**exponent; returns how many digits (at most 17).
+// Shortest digits that round-trip: v (finite, above zero) is d.ddd * 10**exponent; returns how many digits (at most
+// 17).
 static inline int nm_shortest(double v, char *digits, int *exponent) {
     char text[32];
     std::to_chars_result end = std::to_chars(text, text + sizeof text, v, std::chars_format::scientific);
     const char *e = end.ptr;
-    while (*--e != 'e') {
-    }
+    while (*--e != 'e') {}
     int ten = 0;
     for (const char *c = e + 2; c < end.ptr; c++) ten = ten * 10 + (*c - '0');
     *exponent = e[1] == '-' ? -ten : ten;
@@ -85,7 +85,8 @@ static inline int nm_read_double(const char *p, size_t n, bool hex, double *out)
 // Digits with at most one point among them, if that is all and 2⁵³ or less without the point: then a division of two
 // exact doubles rounds as it should.  False: another way must be found.
 static inline bool nm_plain_double(const char *p, size_t n, double *out) {
-    static const double kTens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16};
+    static const double kTens[] = {1e0, 1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7, 1e8,
+                                   1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16};
     if (n - 1 >= 17) return false;
     uint64_t digits = 0;
     size_t point = n;
@@ -104,11 +105,12 @@ static inline bool nm_plain_double(const char *p, size_t n, double *out) {
     return true;
 }
 
-// A power as Go computes it, by squaring, whose last digits are not those of the C library; `_power` in compiler/fold.py
-// does the same.
+// A power as Go computes it, by squaring, whose last digits are not those of the C library; `_power` in
+// compiler/fold.py does the same.
 static inline double nm_power(double x, double y) {
     const double size = std::fabs(y);
-    if (!std::isfinite(x) || !std::isfinite(y) || x == 0 || x == 1 || size >= 9223372036854775808.0) return std::pow(x, y);
+    if (!std::isfinite(x) || !std::isfinite(y) || x == 0 || x == 1 || size >= 9223372036854775808.0)
+        return std::pow(x, y);
     if (size == 0.5) return y > 0 ? std::sqrt(x) : 1 / std::sqrt(x);
     double whole;
     double part = std::modf(size, &whole);

@@ -25,10 +25,10 @@ namespace nm {
 struct Chain {
     const ChainOp *ops;  // nullptr: the pattern is none
     const uint8_t *pool;
-    uint32_t seek;  // length of the literal that a match begins with, at the pool's start; 0: only at the start
+    uint32_t seek;   // length of the literal that a match begins with, at the pool's start; 0: only at the start
     uint32_t known;  // characters of it that the operations begin behind
-    uint32_t sure;  // a failure up to this operation means that there is no match from here
-    bool optional;  // some groups may be unset
+    uint32_t sure;   // a failure up to this operation means that there is no match from here
+    bool optional;   // some groups may be unset
 };
 
 // How often a chain was asked, and how often it could not say.
@@ -42,8 +42,8 @@ constexpr uint64_t kTrial = 64;  // texts after which a chain that mostly gives 
 
 #if defined(__x86_64__)
 
-constexpr int kChoices = 8;        // that are open at once
-constexpr int kStarts = 16;        // places where a match may begin that are tried before the chain gives up
+constexpr int kChoices = 8;  // that are open at once
+constexpr int kStarts = 16;  // places where a match may begin that are tried before the chain gives up
 
 struct ChainText {
     const char *p;
@@ -65,8 +65,8 @@ inline bool is_word(char c) noexcept {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
 }
 
-// The first place from `at` to `end` whose byte is not in the set, or `end`.  A shuffle takes the low nibble of an ASCII
-// byte as it is; what is behind the text may be none.
+// The first place from `at` to `end` whose byte is not in the set, or `end`.  A shuffle takes the low nibble of an
+// ASCII byte as it is; what is behind the text may be none.
 NM_ALWAYS const char *run_end(const uint8_t *nibbles, const char *at, const char *end, const char *wide) noexcept {
     const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(nibbles)));
     const __m256i bits = _mm256_load_si256(reinterpret_cast<const __m256i *>(kColumns));
@@ -110,8 +110,8 @@ NM_ALWAYS bool fits_word(const uint8_t *word, const char *at, size_t n, const ch
     return at <= wide ? nm_fits(word, at) : std::memcmp(at, word, n) == 0;
 }
 
-// The first place from `at` to `last` where the literal of n bytes, at most 16 (`word` as for fits_word()), stands, all of
-// it within the text; null: nowhere.
+// The first place from `at` to `last` where the literal of n bytes, at most 16 (`word` as for fits_word()), stands, all
+// of it within the text; null: nowhere.
 NM_AVX2 const char *literal_first(const uint8_t *word, size_t n, const ChainText &text, const char *at,
                                   const char *last) noexcept {
     if (size_t(text.end - at) < n) return nullptr;
@@ -175,67 +175,67 @@ NM_ALWAYS int chain_from(const Chain &chain, const ChainText &text, const char *
         for (int i = 0; i < 2 * pairs; i++) ov[i] = kUnset;
     for (;; op++) {
         switch (op->code) {
-            case kSpan:  // a run of any length that leaves nothing to what follows
-                to = run_end(pool + op->table, at, end, wide);
-                if (size_t(to - at) < op->least) goto fail;
-                at = to;
-                break;
-            case kRun:
-                to = op->most < size_t(end - at) ? at + op->most : end;
-                to = run_end(pool + op->table, at, to, wide);
-                if (size_t(to - at) < size_t{op->least} + op->back) goto fail;
-                at = to - op->back;
-                break;
-            case kFixed:
-                if (size_t(end - at) < op->most || !fits_fixed(pool + op->table, at, op->most, wide)) goto fail;
-                at += op->most;
-                break;
-            case kLast:
-            case kFirst: {
-                to = op->most < size_t(end - at) ? at + op->most : end;
-                to = run_end(pool + op->table, at, to, wide);
-                if (size_t(to - at) < op->least) goto fail;
-                at += op->least;
-                at = op->code == kLast ? literal_last(pool + op->literal, op->target, text, at, to)
-                                       : literal_first(pool + op->literal, op->target, text, at, to);
-                if (!at) goto fail;
-                if (op->slot != kNoSlot) ov[op->slot] = size_t(at - base);
-                at += op->n;
-                if (op->then != kNoSlot) ov[op->then] = size_t(at - base) - op->behind;
-                continue;
+        case kSpan:  // a run of any length that leaves nothing to what follows
+            to = run_end(pool + op->table, at, end, wide);
+            if (size_t(to - at) < op->least) goto fail;
+            at = to;
+            break;
+        case kRun:
+            to = op->most < size_t(end - at) ? at + op->most : end;
+            to = run_end(pool + op->table, at, to, wide);
+            if (size_t(to - at) < size_t{op->least} + op->back) goto fail;
+            at = to - op->back;
+            break;
+        case kFixed:
+            if (size_t(end - at) < op->most || !fits_fixed(pool + op->table, at, op->most, wide)) goto fail;
+            at += op->most;
+            break;
+        case kLast:
+        case kFirst: {
+            to = op->most < size_t(end - at) ? at + op->most : end;
+            to = run_end(pool + op->table, at, to, wide);
+            if (size_t(to - at) < op->least) goto fail;
+            at += op->least;
+            at = op->code == kLast ? literal_last(pool + op->literal, op->target, text, at, to)
+                                   : literal_first(pool + op->literal, op->target, text, at, to);
+            if (!at) goto fail;
+            if (op->slot != kNoSlot) ov[op->slot] = size_t(at - base);
+            at += op->n;
+            if (op->then != kNoSlot) ov[op->then] = size_t(at - base) - op->behind;
+            continue;
+        }
+        case kEscaped:
+            for (;;) {
+                at = run_end(pool + op->table, at, end, wide);
+                if (end - at < 2 || static_cast<uint8_t>(*at) != op->most ||
+                    !has_byte(pool + op->table + 16, static_cast<uint8_t>(at[1])))
+                    break;
+                at += 2;
             }
-            case kEscaped:
-                for (;;) {
-                    at = run_end(pool + op->table, at, end, wide);
-                    if (end - at < 2 || static_cast<uint8_t>(*at) != op->most ||
-                        !has_byte(pool + op->table + 16, static_cast<uint8_t>(at[1])))
-                        break;
-                    at += 2;
-                }
-                break;
-            case kTry:
-                choice[open] = op;
-                kept[open] = at;
-                open++;
-                continue;
-            case kJump:
-                open--;
-                op = chain.ops + op->target - 1;
-                continue;
-            case kEnd:
-                if (at != end) goto fail;
-                continue;
-            case kWord:
-                if ((at > base && is_word(at[-1])) == (at < end && is_word(*at))) goto fail;
-                continue;
-            case kDone:
-                if (pairs) {
-                    ov[0] = size_t(start - base);
-                    ov[1] = size_t(at - base);
-                }
-                return 1;
-            default:  // kSave
-                break;
+            break;
+        case kTry:
+            choice[open] = op;
+            kept[open] = at;
+            open++;
+            continue;
+        case kJump:
+            open--;
+            op = chain.ops + op->target - 1;
+            continue;
+        case kEnd:
+            if (at != end) goto fail;
+            continue;
+        case kWord:
+            if ((at > base && is_word(at[-1])) == (at < end && is_word(*at))) goto fail;
+            continue;
+        case kDone:
+            if (pairs) {
+                ov[0] = size_t(start - base);
+                ov[1] = size_t(at - base);
+            }
+            return 1;
+        default:  // kSave
+            break;
         }
         if (op->slot != kNoSlot) ov[op->slot] = size_t(at - base);
         if (op->n) {

@@ -22,8 +22,7 @@ inline void *re2_compile(const char *text, size_t n) noexcept {
         auto *re = new re2::RE2(re2::StringPiece(text, n), options);
         if (re->ok()) return re;
         delete re;
-    } catch (const std::bad_alloc &) {
-    }
+    } catch (const std::bad_alloc &) {}
     return nullptr;
 }
 

@@ -1,7 +1,7 @@
-// Many literals in one vector scan of a block, exactly: faster than Hyperscan where compiler/prefilter/teddy.py finds bytes of
-// them that are rare.  Six or seven neighbouring bytes are tested at all places at once, by their low nibbles and the
-// last one's high nibble, in eight buckets of literals (after Hyperscan's Teddy); where a bucket is open, up to eight
-// bytes that end there are looked up.
+// Many literals in one vector scan of a block, exactly: faster than Hyperscan where compiler/prefilter/teddy.py finds
+// bytes of them that are rare.  Six or seven neighbouring bytes are tested at all places at once, by their low nibbles
+// and the last one's high nibble, in eight buckets of literals (after Hyperscan's Teddy); where a bucket is open, up to
+// eight bytes that end there are looked up.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -50,11 +50,11 @@ struct SeekSlot {  // of the table of windows, what its key leads to
 
 struct Seeker {
     uint8_t low[kTestedMost][16];  // nibble → buckets that have a byte with it so many places before the last
-    uint8_t high[16];   // likewise of the last byte
-    uint32_t tested;    // bytes: six or seven
-    uint64_t masks[8];  // of a bucket: which of the eight bytes are its windows'
-    uint64_t fold;      // set in all bytes that are looked up: 0x20 where case may not matter
-    uint64_t *keys;     // a window's bytes, the last one uppermost; 0: nothing; NULL: there is no scan
+    uint8_t high[16];              // likewise of the last byte
+    uint32_t tested;               // bytes: six or seven
+    uint64_t masks[8];             // of a bucket: which of the eight bytes are its windows'
+    uint64_t fold;                 // set in all bytes that are looked up: 0x20 where case may not matter
+    uint64_t *keys;                // a window's bytes, the last one uppermost; 0: nothing; NULL: there is no scan
     SeekSlot *slots;
     Needle *needles;
     uint64_t factor;  // that makes a slot of a key
@@ -106,8 +106,10 @@ inline bool stands_at(const Needle &needle, const char *at, size_t room) noexcep
 // The eight bytes that end before p[end], the last one uppermost; zeros where there are fewer.
 inline uint64_t last_eight(const char *p, size_t end) noexcept {
     uint64_t word = 0;
-    if (end >= 8) std::memcpy(&word, p + end - 8, 8);
-    else std::memcpy(reinterpret_cast<char *>(&word) + 8 - end, p, end);
+    if (end >= 8)
+        std::memcpy(&word, p + end - 8, 8);
+    else
+        std::memcpy(reinterpret_cast<char *>(&word) + 8 - end, p, end);
     return word;
 }
 
@@ -123,7 +125,8 @@ inline bool compare(const Seeker &s, const char *p, size_t n, const uint32_t *en
         if (end < needle->before || end - needle->before + needle->n > n) continue;
         const size_t start = end - needle->before;
         if (!stands_at(*needle, p + start, n - start)) continue;
-        line += line < lines && ends[line] < end;  // most often none or one line ends before it, which no branch foresees
+        line +=
+            line < lines && ends[line] < end;  // most often none or one line ends before it, which no branch foresees
         while (line < lines && ends[line] < end) line++;
         if (on_found(needle->factor, 0, line, 0, data)) return false;
     }
@@ -170,11 +173,11 @@ __attribute__((target("avx2"), always_inline)) inline Nibbles load_nibbles(const
     return nibbles;
 }
 
-// The buckets of each of the 32 places from `at` on that are open for the bytes that end there.  A shuffle takes the low
-// nibble of an ASCII byte as it is, and nothing for others: `wide`, these are cut to it first.
+// The buckets of each of the 32 places from `at` on that are open for the bytes that end there.  A shuffle takes the
+// low nibble of an ASCII byte as it is, and nothing for others: `wide`, these are cut to it first.
 template <bool wide>
 __attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const Nibbles &nibbles, const char *at,
-                                                                          int tested) noexcept {
+                                                                           int tested) noexcept {
     const __m256i nibble = _mm256_set1_epi8(15);
     __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(at));
     const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
@@ -198,7 +201,7 @@ __attribute__((target("avx2"), noinline)) inline void open_wide(const Seeker &s,
 // Adds the places of 64 that are hit.  `dense`: there are up to two, but how many no branch foresees.
 template <bool dense>
 __attribute__((target("avx2,bmi"), always_inline)) inline void note_hits(uint64_t hit, size_t at, size_t line,
-                                                                        const __m256i open[2], Hits *hits) noexcept {
+                                                                         const __m256i open[2], Hits *hits) noexcept {
     if (!dense && !hit) return;
     alignas(32) uint8_t buckets[64];
     _mm256_store_si256(reinterpret_cast<__m256i *>(buckets), open[0]);
@@ -278,7 +281,8 @@ inline size_t seek_lines(const Seeker &s, const char *p, size_t n, uint32_t *end
                          void *data, size_t *looked_up) noexcept {
     const bool dense = *looked_up > n / kSparse;
     const auto some = s.tested == 6 ? dense ? seek_some<6, true> : seek_some<6, false>
-                                    : dense ? seek_some<7, true> : seek_some<7, false>;
+                      : dense       ? seek_some<7, true>
+                                    : seek_some<7, false>;
     return some(s, p, n, ends, ascii, on_found, data, looked_up);
 }
 

@@ -230,7 +230,8 @@ class WatcherThread {
     }
 
     int open_if_new(const inotify_event *event) {
-        if (!(event->mask & (IN_CREATE | IN_MOVED_TO)) || event->mask & IN_ISDIR || !event->len || held >= HELD) return -1;
+        if (!(event->mask & (IN_CREATE | IN_MOVED_TO)) || event->mask & IN_ISDIR || !event->len || held >= HELD)
+            return -1;
         const auto found = directories.find(event->wd);
         if (found == directories.end()) return -1;
         const Directory &directory = found->second;
