@@ -25,11 +25,11 @@ EXPORT_COUNTERS = (
     "otlp_export_success",
     "otlp_export_dropped",
 )
-"""Names that `ExportCounters.add` takes."""
+"""Counts that are shown from the start, as mtail does; others with the first export."""
 
 
 class ExportCounters:
-    """Counts of exports, by the names of EXPORT_COUNTERS."""
+    """Counts of exports, by names such as those of EXPORT_COUNTERS."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -44,7 +44,7 @@ class ExportCounters:
 
     def add(self, name: str, count: int = 1) -> None:
         with self._lock:
-            self._counts[name] += count
+            self._counts[name] = self._counts.get(name, 0) + count
 
     def counts(self) -> dict[str, int]:
         with self._lock:
