@@ -19,12 +19,14 @@ from typing import Any
 
 from nativemtail.io import doubts, watch
 from nativemtail.io.archive import ArchiveReader, Stage, is_archive
+from nativemtail.io.changes import Changes
 from nativemtail.io.content import START, recognise
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, Renames, open_as, stands_for
 from nativemtail.io.follow import FileReader, is_stale
 from nativemtail.io.generations import Made, birth, is_generation, newer
 from nativemtail.io.lineage import LATER
 from nativemtail.io.links import places
+from nativemtail.io.listing import Listings
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.pathtree import PathTree
 from nativemtail.io.patterns import Glob
@@ -247,7 +249,7 @@ class Discovery:
     ended = False
     """More may always come."""
 
-    def __init__(self, context: Context, loop: Loop, globs: Iterable[Glob], max_files: int) -> None:
+    def __init__(self, context: Context, loop: Loop, changes: Changes, globs: Iterable[Glob], max_files: int) -> None:
         self._context = context
         self._loop = loop
         self._descriptors = Descriptors(max_files)
@@ -280,7 +282,8 @@ class Discovery:
         self._is_draining = False
         self._is_up_to_date = True
         self._started = 0
-        self._changes = context.changes
+        self._changes = changes
+        self._listings = Listings(changes)
         self._file_watches: dict[int, Followed] = {}
         self._directories: dict[str, _Directory] = {}
         self._directory_tree = PathTree()
@@ -295,7 +298,7 @@ class Discovery:
         self._unproven: dict[str, str] = {}
         self._written: dict[str, Followed] = {}
         self._succession = Succession(
-            loop, self._catch_up, self._adopt, self._readers.__contains__, self._open_file, context.listings
+            loop, self._catch_up, self._adopt, self._readers.__contains__, self._open_file, self._listings
         )
         self._dirty: dict[_Pattern, None] = {}
         self._will_clean = False
@@ -574,13 +577,13 @@ class Discovery:
         """The newest of the files that were rotated away from `path`."""
         directory, base = os.path.split(path)
         with contextlib.suppress(OSError):
-            names = self._context.listings.beginning_with(directory, base + ".", base + "-")
+            names = self._listings.beginning_with(directory, base + ".", base + "-")
             for name in newer(names, base, None)[-1:]:
                 return Made.at(os.path.join(directory, name))
         return None
 
     def _follow(self, path: str, fd: int, info: os.stat_result, offset: int) -> Followed:
-        reader = Followed(self._context, path, fd, identity(info), offset, self._read_failed)
+        reader = Followed(self._context, self._listings, path, fd, identity(info), offset, self._read_failed)
         reader.paths = []
         reader.lingers = None
         reader.heirs = []
@@ -818,7 +821,7 @@ class Discovery:
         """The followed paths that make `path` when `.…` or `-…` is added."""
         start = path.rfind("/") + 2
         bases = (path[:at] for at in range(start, len(path)) if path[at] in ".-")
-        return [base for base in bases if base in self._context.sources]
+        return [base for base in bases if self._context.is_held(base)]
 
     def _close(self, reader: Followed) -> None:
         """Stop reading; remember how far it went, unless the file is no more and its inode may become another's."""

@@ -18,6 +18,7 @@ from nativemtail.io.content import START, Content
 from nativemtail.io.generations import Made, birth, newer
 from nativemtail.io.lineage import LATER, Lineage
 from nativemtail.io.lines import LineReader
+from nativemtail.io.listing import Listings
 from nativemtail.io.position import TAIL, Counted, Identity, Position, identity, is_telling
 from nativemtail.io.sources import Context, Source
 
@@ -46,6 +47,7 @@ class FileReader:
         "_head_checksum",
         "_length",
         "_lines",
+        "_listings",
         "_oldest_copy",
         "_on_error",
         "_rewritten",
@@ -69,6 +71,7 @@ class FileReader:
     def __init__(
         self,
         context: Context,
+        listings: Listings,
         path: str,
         fd: int,
         who: Identity,
@@ -76,6 +79,7 @@ class FileReader:
         on_error: Callable[[FileReader, OSError], None],
     ) -> None:
         self._context = context
+        self._listings = listings
         self._on_error = on_error
         self.path = path
         self.offset = offset
@@ -413,7 +417,7 @@ class FileReader:
         """Read from the offset on, and in the same call the bytes in front of it: are they still the same?"""
         self._wanted = len(target)
         length = self._length
-        with memoryview(self._context.tail) as tail, tail[:length] as before:
+        with memoryview(self._context.buffer.before) as tail, tail[:length] as before:
             # Before too: what a stale descriptor reads stays in the cache, and others would take it for theirs.
             count = 0 if self._has_changed() else os.preadv(self.fd, [before, target], self.offset - length) - length
             if self._has_changed():
@@ -591,7 +595,7 @@ class FileReader:
     def _siblings(self) -> Iterator[tuple[str, os.stat_result]]:
         """What has a name like this file's plus a suffix.  Raises FileNotFoundError if one has just gone."""
         directory, base = os.path.split(self.path)
-        for name in self._context.listings.beginning_with(directory, base + ".", base + "-"):
+        for name in self._listings.beginning_with(directory, base + ".", base + "-"):
             path = os.path.join(directory, name)
             yield path, os.lstat(path)
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 
 from nativemtail.io.content import START, UNMARKED_UTF16, Content, is_undecided, is_unmarked_utf16, recognise
+from nativemtail.io.position import TAIL
 
 Emit = Callable[[bytearray, int, int], int]
 """Takes whole lines: block, start and end; gives the number of lines.  The last line may lack its newline."""
@@ -30,12 +31,16 @@ MIN_MAX_LINE_LENGTH = 1024
 
 
 class Buffer:
-    """Memory for one read and the incomplete line in front of it; grows to `MAX_LINE_LENGTH + READ_SIZE` at most."""
+    """Memory for one read and the incomplete line in front of it; grows to `MAX_LINE_LENGTH + READ_SIZE` at most.
 
-    __slots__ = ("data",)
+    `before` is memory for the bytes in front of the read, which tell whether a file still is what it was.
+    """
+
+    __slots__ = ("before", "data")
 
     def __init__(self) -> None:
         self.data = bytearray(READ_SIZE)
+        self.before = bytearray(TAIL)
 
     def reserve(self, size: int) -> None:
         if len(self.data) < size:

@@ -18,9 +18,11 @@ from typing import NamedTuple
 from nativemtail import plainfile
 from nativemtail.gotext import explain, reason
 from nativemtail.io import watch
+from nativemtail.io.changes import Changes
 from nativemtail.io.compressed import Corrupt, GrowingZstdDecoder, Truncated
 from nativemtail.io.lines import LineReader
 from nativemtail.io.loop import Loop
+from nativemtail.io.patterns import LogSpec
 from nativemtail.io.sources import Context, Source
 
 MAX_OPEN = 64
@@ -91,18 +93,20 @@ class SegmentDirectory:
     reading = 1
     """How many sources are being read."""
 
-    def __init__(self, context: Context, loop: Loop, name: str, directory: str, *, until_end: bool = False) -> None:
-        self.source = context.hold(name)
+    def __init__(
+        self, context: Context, loop: Loop, changes: Changes, spec: LogSpec, *, until_end: bool = False
+    ) -> None:
+        self.source = context.hold(spec.name)
         self._context = context
         self._loop = loop
-        self._directory = directory
+        self._directory = spec.address
         self._open: dict[Entry, _Segment] = {}
         self._waiting: list[Entry] = []
         self._skip: dict[Entry, int] = {}
         self._done: set[Entry] = set()
         self._refused: dict[Entry, str] = {}
         """Segments that could not be opened, and what was said of them."""
-        self._changes = context.changes
+        self._changes = changes
         self._watch = -1
         self._problem = ""
         self._drained = False

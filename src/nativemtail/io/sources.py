@@ -8,11 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nativemtail.io.changes import Changes
 from nativemtail.io.content import UNMARKED_UTF16, Content
 from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
-from nativemtail.io.listing import Listings
-from nativemtail.io.position import TAIL
 
 _log = logging.getLogger(__name__)
 
@@ -135,25 +132,30 @@ _DECOMPRESS = "decompress it first, or leave it out with -ignore_filename_regex_
 
 
 class Context:
-    """What every source works with: the sink, the counters, the settings, the memory that reads go into."""
+    """What every reader works with: the settings, the counters, sources by name, the memory that reads go into."""
 
     def __init__(self, sink: Sink, settings: Settings) -> None:
-        self.sink = sink
+        self._sink = sink
+        self._sources: dict[str, Source] = {}
         self.settings = settings
         self.counters = Counters()
-        self.sources: dict[str, Source] = {}
         self.buffer = Buffer()
         # At once what a line of the greatest length needs: untouched pages cost nothing.
         self.buffer.reserve(settings.max_line_length + READ_SIZE)
-        self.tail = bytearray(TAIL)
-        self.changes = Changes()
-        self.listings = Listings(self.changes)
+
+    def is_held(self, name: str) -> bool:
+        """Whether there is a source of that name."""
+        return name in self._sources
+
+    def sources(self) -> dict[str, Source]:
+        """All sources by name, as they are now; from any thread."""
+        return self._sources.copy()
 
     def hold(self, name: str) -> Source:
         """The source of that name, opened in the sink unless it is; `release` it as often as it was held."""
-        source = self.sources.get(name)
+        source = self._sources.get(name)
         if source is None:
-            source = self.sources[name] = Source(self, name, self.sink.open(name))
+            source = self._sources[name] = Source(self, self._sink, name)
             self.counters.back(name)
         source.holders += 1
         return source
@@ -161,20 +163,21 @@ class Context:
     def release(self, source: Source) -> None:
         source.holders -= 1
         if not source.holders:
-            del self.sources[source.name]
-            self.sink.close(source.number)
+            del self._sources[source.name]
+            self._sink.close(source.number)
             self.counters.gone(source.name)
 
 
 class Source:
     """A name that lines are counted under; several readers may deliver to it one after another."""
 
-    __slots__ = ("_context", "_told", "holders", "name", "number", "problem")
+    __slots__ = ("_context", "_sink", "_told", "holders", "name", "number", "problem")
 
-    def __init__(self, context: Context, name: str, number: int) -> None:
+    def __init__(self, context: Context, sink: Sink, name: str) -> None:
         self._context = context
+        self._sink = sink
         self.name = name
-        self.number = number
+        self.number = sink.open(name)
         self.holders = 0
         self.problem = ""
         """Why what is read is not read, or in vain; empty if there is nothing wrong with it."""
@@ -182,7 +185,7 @@ class Source:
 
     def deliver(self, block: bytearray, start: int, end: int) -> int:
         """Give whole lines to the sink; how many."""
-        lines = self._context.sink.scan(self.number, block, start, end)
+        lines = self._sink.scan(self.number, block, start, end)
         self._context.counters.log_lines_total[self.name] += lines
         return lines
 

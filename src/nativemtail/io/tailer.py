@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from nativemtail.gotext import explain
+from nativemtail.io.changes import Changes
 from nativemtail.io.datagram import DatagramListener
 from nativemtail.io.discover import SPARE_DESCRIPTORS, Discovery
 from nativemtail.io.files import FilesToEnd, find
@@ -83,6 +84,7 @@ class Tailer:
         self._context = Context(sink, settings or Settings())
         self._until_end = until_end
         self._loop = Loop()
+        self._changes = Changes()
         self._inputs: list[Input] = []
         self._discovery: Discovery | None = None
         self._files: FilesToEnd | None = None
@@ -140,14 +142,12 @@ class Tailer:
         elif globs:
             for_peers = peers.most if any(isinstance(entry, StreamListener) for entry in self._inputs) else 0
             most = max(limit - SPARE_DESCRIPTORS - for_peers, limit // 4)
-            self._discovery = Discovery(self._context, self._loop, globs, most)
+            self._discovery = Discovery(self._context, self._loop, self._changes, globs, most)
             self._inputs.append(self._discovery)
             self._discovery.start()
         for spec in self._specs:
             if spec.kind == SEGMENTS_SCHEME:
-                segments = SegmentDirectory(
-                    self._context, self._loop, spec.name, spec.address, until_end=self._until_end
-                )
+                segments = SegmentDirectory(self._context, self._loop, self._changes, spec, until_end=self._until_end)
                 self._inputs.append(segments)
                 segments.start()
 
@@ -231,7 +231,7 @@ class Tailer:
     def status(self) -> list[SourceStatus]:
         """Every source; from any thread."""
         files = {path: (offset, who) for path, offset, who in self._discovery.followed()} if self._discovery else {}
-        return [self._status_of(name, files.get(name)) for name in sorted(self._context.sources)]
+        return [self._status_of(name, files.get(name)) for name in sorted(self._context.sources())]
 
     def behind(self) -> Counter[str]:
         """Bytes of each file that are not read yet; from any thread."""
@@ -239,7 +239,7 @@ class Tailer:
 
     def problems(self) -> dict[str, str]:
         """What is not read, and why, by pattern or path; from any thread."""
-        found = {name: source.problem for name, source in self._context.sources.copy().items() if source.problem}
+        found = {name: source.problem for name, source in self._context.sources().items() if source.problem}
         return self._bad_patterns | (self._discovery.problems() if self._discovery is not None else {}) | found
 
     def _status_of(self, name: str, file: tuple[int, tuple[int, int]] | None) -> SourceStatus:
@@ -289,7 +289,7 @@ class Tailer:
         for source in self._refused:
             self._context.release(source)
         self._refused.clear()
-        self._context.changes.close()
+        self._changes.close()
         self._loop.close()
 
 
