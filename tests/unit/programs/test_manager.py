@@ -24,6 +24,7 @@ from nativemtail.programs.directory import MAX_SIZE, list_programs, read_program
 from nativemtail.programs.faultlog import FaultLog
 from nativemtail.programs.loaded import LoadError
 from nativemtail.programs.manager import Programs, open_programs
+from nativemtail.programs.unexported import LeftOut
 from nativemtail.telemetry.model import ProgramState
 
 COUNT = b"counter lines\n/$/ {\n  lines++\n}\n"
@@ -775,6 +776,8 @@ def test_what_is_known_of_programs_that_are_gone_is_bounded(
     ],
 )
 def test_pages_show_what_is_left_out_of_prometheus(text: bytes, rig: Rig) -> None:
+    left_out = LeftOut(prog_label=True)
+    rig.programs = open_programs(Settings(path=str(rig.directory)), about_to_run=left_out.say)
     rig.write(a=text, b=COUNT).load()
     found = rig.programs.warnings()
     assert any("left out of Prometheus' pages" in warning for warning in found["a.mtail"])
