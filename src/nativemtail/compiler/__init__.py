@@ -35,7 +35,7 @@ def _no_trace(_stage: str, _root: ast.Block) -> None:
 
 
 def compile_program(name: str, source: bytes, options: Options | None = None, trace: Trace = _no_trace) -> Program:
-    """Compile one program; `name` is its file's base name, which stands in all messages.
+    """Compile one program; `name` is its file's base name, which all messages begin with.
 
     Raises CompileError with every error of the first stage that found any (spec language.md §1).
     """

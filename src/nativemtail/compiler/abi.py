@@ -62,7 +62,7 @@ class PatternFlag(IntFlag):
     ALWAYS = 4
     """It matches every line."""
     LITERAL = 8
-    """It is one literal, the one that its gate looks for."""
+    """It is one literal, the one that the prefilter looks for."""
     STEPPED = 16
     """Its form for RE2 passes the characters in front of a match itself."""
 

@@ -16,7 +16,7 @@ _FIELD = re.compile(r"(?<![A-Za-z])(r?)([a-e])(?:\+(\d))?(?![A-Za-z])")
 
 
 def dump(program: Program) -> str:
-    """The program's metrics, patterns with gate and engine, and code."""
+    """The program's metrics, patterns with required literals and engine, and code."""
     tables = plan.build([(program, [])])
     return "\n".join(_dump(program, tables)) + "\n"
 

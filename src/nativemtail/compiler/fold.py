@@ -50,7 +50,7 @@ def _power(a: float, b: float) -> float:
 
 
 def _squared(product: float, a: float, times: int) -> tuple[float, int]:
-    """`product` times `a` so many times, as a number and a power of two."""
+    """`product` multiplied by `a`, `times` times, as a number and a power of two."""
     scale = 0
     base, exponent = math.frexp(a)
     while times:

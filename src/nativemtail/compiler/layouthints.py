@@ -31,7 +31,7 @@ def is_strftime(layout: str) -> bool:
 
 
 def has_underscore(layout: str) -> bool:
-    """Whether a `_` is in it that does not stand for the blank in front of a day."""
+    """Whether it has a `_` that does not mean the blank before a day."""
     return "_" in re.sub(r"__?2(?!006)", "", layout)
 
 

@@ -34,7 +34,7 @@ class Op(NamedTuple):
         return self.operands.startswith("ra = ")
 
 
-# One ! behind a name: it may fail; two: it changes metrics.
+# A name with one ! may fail, one with two changes metrics.
 _TABLE = """
 # control
 END

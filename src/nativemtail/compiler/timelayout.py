@@ -1,8 +1,8 @@
 """Layouts of `strptime` (Go reference times) as parse steps.
 
 A compiled layout is `LAYOUT_HEADER` (number of steps, length of the layout), the `LAYOUT_STEP`s, and the layout's own
-bytes.  A step stands for the next `literal` bytes of the layout, to be matched as they are (blanks loosely), and the
-`element` bytes behind them, which name a part of a date.  The last step is `END`; its literal is the rest of the
+bytes.  A step covers the next `literal` bytes of the layout, to be matched as they are (blanks loosely), and the
+`element` bytes after them, which name a part of a date.  The last step is `END`; its literal is the rest of the
 layout.  `core/time/strptime.pxi` runs the steps; spec runtime.md §3, language.md §6.
 """
 
@@ -75,7 +75,7 @@ _ELEMENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step with the bytes of the layout that it stands for."""
+    """One step with the bytes of the layout that it covers."""
 
     op: Op
     flags: int

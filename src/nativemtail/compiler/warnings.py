@@ -15,7 +15,7 @@ from nativemtail.compiler.types import FLOAT, INT, STRING, Type, resolve
 Warnings = list[tuple[Position, str]]
 
 MAX_WARNINGS = 50
-"""So many of a program are told."""
+"""Of a program that are shown."""
 
 _NUMBERS = frozenset(("counter", "gauge", "timer"))
 _FAILURES = (
@@ -48,8 +48,8 @@ def warnings(root: ast.Block, source: bytes, failures: Warnings) -> list[str]:
         looker.look_at(expr)
     found = looker.found + [(place, _failing(message)) for place, message in failures]
     lines = dict.fromkeys(f"{place}: {text}" for place, text in sorted(found, key=lambda each: each[0][1:3]))
-    told = list(lines)[:MAX_WARNINGS]
-    return [*told, f"and {len(lines) - MAX_WARNINGS} more warnings"] if len(lines) > MAX_WARNINGS else told
+    shown = list(lines)[:MAX_WARNINGS]
+    return [*shown, f"and {len(lines) - MAX_WARNINGS} more warnings"] if len(lines) > MAX_WARNINGS else shown
 
 
 def _failing(message: str) -> str:

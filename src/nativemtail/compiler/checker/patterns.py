@@ -145,7 +145,7 @@ class Patterns:
         self.context.error(pattern.pos, text)
 
     def pieces(self, expr: ast.Expr) -> Iterator[bytes]:
-        """What mtail makes a pattern of where none stands: the literals, however deep, one behind the other."""
+        """What mtail uses as the pattern where an expression is none: its literals, however deep, joined."""
         match expr:
             case ast.StringLit():
                 yield expr.value

@@ -1,4 +1,4 @@
-"""Declarations of metrics: which metric of the program each stands for."""
+"""Declarations of metrics: the metric of the program that each makes."""
 
 from __future__ import annotations
 

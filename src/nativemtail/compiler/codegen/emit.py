@@ -55,7 +55,7 @@ class Emitter:
         """Statements that can only fail when they run, with their run-time errors."""
         self.code: list[Instr] = self.program.code
         self.labels: list[int] = []
-        """For each label the instruction that it is in front of."""
+        """For each label the instruction after it."""
         self.pos = ast.NOWHERE
         """Of the current statement."""
         self._next_register = 0
@@ -75,7 +75,7 @@ class Emitter:
         return len(self.labels) - 1
 
     def place(self, label: int) -> None:
-        """Put the label in front of the next instruction."""
+        """Put the label before the next instruction."""
         self.labels[label] = len(self.code)
 
     def resolve(self, offset: int = 0) -> None:

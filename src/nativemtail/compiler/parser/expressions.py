@@ -85,7 +85,7 @@ class ExpressionParser:
         return self.operand() if open_plus else self.indexed(names[-1])
 
     def operand(self) -> ast.Expr:
-        """Open what stands in front of the next operand, and read it: a primary, or a pattern as an argument."""
+        """Open what precedes the next operand, and read it: a primary, or a pattern as an argument."""
         p = self.p
         while True:
             kind, top = p.tok.kind, self.stack[-1].kind

@@ -72,7 +72,7 @@ _PARTS = _parts(FREQUENT)
 _PARTS_LOWER = _parts({text.lower(): fraction for text, fraction in sorted(FREQUENT.items(), key=lambda item: item[1])})
 
 TAG = re.compile(rb" ?[A-Za-z][\w./-]*\[")
-"""The name of a service as syslog writes it in front of a process id, or the end of such a name."""
+"""The name of a service as syslog writes it before a process id, or the end of such a name."""
 TAGGED = 0.05
 """The fraction of lines that a service is expected to write in a log for which there is a program about it."""
 

@@ -29,7 +29,7 @@ _MAX_COPIES = 12
 _MAX_OTHERS = 64
 _WEAK = 0.02
 _SHORT = 3
-"""A literal in more lines than `_WEAK` and no longer than this gives way to a regular expression that is rarer."""
+"""A literal in more lines than `_WEAK` and no longer than this is replaced by a byte pattern that is rarer."""
 _MAX_EXPANSION = 8
 _MAX_REGEX = 12
 _LEAST_LITERAL = 6
@@ -56,7 +56,7 @@ class RequiredLiteral:
 def required_literals(node: tree.Node) -> frozenset[RequiredLiteral] | None:
     """Literals of which every line that the pattern matches contains one; None when there are none that are useful.
 
-    The empty set says that the pattern matches no line at all.
+    The empty set means that the pattern matches no line at all.
     """
     known: dict[int, _Strings] = {}
     for part in tree.postorder(node):
@@ -331,7 +331,7 @@ def _literal(window: _String, cost: float) -> RequiredLiteral:
 
 
 def _expanded(window: _String, cost: float) -> tuple[RequiredLiteral, ...]:
-    """All the literals that the window stands for when they are few, else a regular expression."""
+    """All the literals that the window can be when they are few, else a regular expression."""
     expansion = 1
     for choices in window:
         expansion *= _MAX_EXPANSION + 1 if choices & _OPTIONAL else len(_members(choices))
@@ -377,7 +377,7 @@ def _members(choices: _Bytes) -> tuple[int, ...]:
 
 
 def _without_wide_ends(string: _String) -> _String:
-    """The string without what says little at its ends, cut to a bounded width."""
+    """The string without ends that exclude few lines, cut to a bounded width."""
     start, end = 0, len(string)
     while start < end and (_mass(string[start]) > 0.3 or string[start] & _OPTIONAL):
         start += 1
@@ -436,7 +436,7 @@ def _frequency(window: _String) -> float:
 
 
 def _frequency_beside(string: _String, literals: list[tuple[int, int, float]]) -> float:
-    """What a frequent literal makes probable: its neighbours are what usually stands there.  Times are everywhere."""
+    """How often the string is expected, as a frequent literal has its usual neighbours.  Times are everywhere."""
     if all(_TIME_BYTES.issuperset(_members(choices)) for choices in string):
         return 0.5
     likely = 0.0

@@ -30,7 +30,7 @@ FEW = 64
 """Literals for which seven bytes are tested; for more six, which leave more places to choose from."""
 
 MOST_SHARED = 64
-"""Literals behind one window, all of which are compared where it is found."""
+"""Literals of one window, all of which are compared where it is found."""
 
 _ENDS = 3
 """Places in a literal that are tried in every bucket."""

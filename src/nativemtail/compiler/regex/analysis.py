@@ -238,7 +238,7 @@ def linear(node: tree.Node) -> bool:
     """Whether PCRE2's backtracking is sure to take time linear in the length of the text, over all starting points.
 
     True when the pattern is deterministic (at each point the next character decides) and anchored; anchored, and
-    deterministic but for one loop over a class, behind which it is as the next; or not anchored but such that a match
+    deterministic but for one loop over a class, after which it is as the next; or not anchored but such that a match
     can't be begun many times over one stretch of text: without unbounded loops, or with a character before the
     first of them that none of them matches.  What can't fail at the end, such as `.*`, does not count.
     """

@@ -35,7 +35,7 @@ class _TooLarge(Exception):
 
 
 _Step = Generator[tuple[tree.Node, int], int, int]
-"""Asks for the first state of a part, given the state behind it."""
+"""Yields a part and the state after it, and is sent the part's first state."""
 
 
 @dataclass(slots=True)
@@ -49,49 +49,49 @@ class _Builder:
         self.states.append((op, x, y))
         return len(self.states) - 1
 
-    def char(self, ranges: Ranges, behind: int) -> int:
-        return self.add(CHAR, self.classes.setdefault(ranges, len(self.classes)), behind)
+    def char(self, ranges: Ranges, after: int) -> int:
+        return self.add(CHAR, self.classes.setdefault(ranges, len(self.classes)), after)
 
-    def part(self, node: tree.Node, behind: int) -> _Step:
+    def part(self, node: tree.Node, after: int) -> _Step:
         if isinstance(node, tree.Capture):
-            return (yield node.sub, behind)
+            return (yield node.sub, after)
         if isinstance(node, tree.Concat):
             for sub in reversed(node.subs):
-                behind = yield sub, behind
-            return behind
+                after = yield sub, after
+            return after
         if isinstance(node, tree.Alternate):
-            first = yield node.subs[-1], behind
+            first = yield node.subs[-1], after
             for sub in reversed(node.subs[:-1]):
-                first = self.add(SPLIT, (yield sub, behind), first)
+                first = self.add(SPLIT, (yield sub, after), first)
             return first
         if isinstance(node, (tree.Star, tree.Plus, tree.Quest)):
-            return (yield from self.repetition(node, behind))
-        return self.leaf(node, behind)
+            return (yield from self.repetition(node, after))
+        return self.leaf(node, after)
 
-    def repetition(self, node: tree.Star | tree.Plus | tree.Quest, behind: int) -> _Step:
+    def repetition(self, node: tree.Star | tree.Plus | tree.Quest, after: int) -> _Step:
         if isinstance(node, tree.Quest):
-            return self.choice((yield node.sub, behind), behind, node.greedy)
+            return self.choice((yield node.sub, after), after, node.greedy)
         loop = self.add(SPLIT, 0, 0)
         first = yield node.sub, loop
-        self.states[loop] = (SPLIT, first, behind) if node.greedy else (SPLIT, behind, first)
+        self.states[loop] = (SPLIT, first, after) if node.greedy else (SPLIT, after, first)
         # As Go and RE2 have it: `x*` is `(?:x+)?`, which differs where x may be empty.
-        return first if isinstance(node, tree.Plus) else self.choice(first, behind, node.greedy)
+        return first if isinstance(node, tree.Plus) else self.choice(first, after, node.greedy)
 
-    def choice(self, inside: int, behind: int, greedy: bool) -> int:
-        return self.add(SPLIT, inside, behind) if greedy else self.add(SPLIT, behind, inside)
+    def choice(self, inside: int, after: int, greedy: bool) -> int:
+        return self.add(SPLIT, inside, after) if greedy else self.add(SPLIT, after, inside)
 
-    def leaf(self, node: tree.Node, behind: int) -> int:
+    def leaf(self, node: tree.Node, after: int) -> int:
         if isinstance(node, tree.Empty):
-            return behind
+            return after
         if isinstance(node, tree.NoMatch):
-            return self.char((), behind)
+            return self.char((), after)
         if isinstance(node, tree.Literal):
             for rune in reversed(node.runes):
-                behind = self.char(tree.char_ranges(tree.Literal(rune, node.fold)), behind)
-            return behind
+                after = self.char(tree.char_ranges(tree.Literal(rune, node.fold)), after)
+            return after
         if type(node) in ASSERTIONS:
-            return self.add(ASSERT, ASSERTIONS[type(node)], behind)
-        return self.char(tree.char_ranges(node), behind)
+            return self.add(ASSERT, ASSERTIONS[type(node)], after)
+        return self.char(tree.char_ranges(node), after)
 
 
 def automaton(node: tree.Node) -> Automaton | None:

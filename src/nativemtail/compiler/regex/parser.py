@@ -79,7 +79,7 @@ class _Parser(Scanner):
             raise RegexError("missing closing )", text)
         return self.alternation()
 
-    # What each special character does; the result says whether it was a repetition.
+    # What each special character does; the result is whether it was a repetition.
 
     def parenthesis(self) -> bool:
         if self.text.startswith("(?", self.pos):

@@ -70,7 +70,7 @@ def _run(part: tree.Node) -> list[Run] | None:
 
 
 def _decided(runs: list[Run], rest: list[tree.Node]) -> bool:
-    """Whether no run of varying length can leave a character to what comes behind it."""
+    """Whether no run of varying length can leave a character to what follows it."""
     for at, run in enumerate(runs):
         if run.fixed:
             continue

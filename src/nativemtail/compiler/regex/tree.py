@@ -14,7 +14,7 @@ from typing import TypeVar
 from nativemtail.compiler.regex import ucd
 from nativemtail.compiler.regex.ucd import Ranges
 
-_Asked = TypeVar("_Asked")
+_Request = TypeVar("_Request")
 _Answer = TypeVar("_Answer")
 
 FOLD, MULTILINE, DOTALL, LAZY = 1, 2, 4, 8
@@ -145,9 +145,9 @@ def children(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-@lru_cache(maxsize=64)  # all that is asked of a pattern is asked at once
+@lru_cache(maxsize=64)  # a pattern's analyses follow each other
 def postorder(root: Node, parts: Callable[[Node], tuple[Node, ...]] = children) -> tuple[Node, ...]:
-    """Every distinct node of the tree, children before parents, leftmost first; `parts` says what is below a node."""
+    """Every distinct node of the tree, children before parents, leftmost first; `parts` gives what is below a node."""
     order: list[Node] = []
     seen: set[int] = set()
     stack = [(root, False)]
@@ -167,19 +167,19 @@ def postorder(root: Node, parts: Callable[[Node], tuple[Node, ...]] = children) 
 
 
 def on_heap(
-    task: Generator[_Asked, _Answer, _Answer], begin: Callable[[_Asked], Generator[_Asked, _Answer, _Answer]]
+    task: Generator[_Request, _Answer, _Answer], begin: Callable[[_Request], Generator[_Request, _Answer, _Answer]]
 ) -> _Answer:
     """What `task` returns; what it yields is answered by a task that `begin` makes: recursion without the stack."""
     tasks = [task]
     answer: _Answer | None = None
     while tasks:
         try:
-            asked = next(tasks[-1]) if answer is None else tasks[-1].send(answer)
+            request = next(tasks[-1]) if answer is None else tasks[-1].send(answer)
         except StopIteration as done:
             tasks.pop()
             answer = done.value
         else:
-            tasks.append(begin(asked))
+            tasks.append(begin(request))
             answer = None
     assert answer is not None
     return answer

@@ -29,13 +29,16 @@ _MOVES = (ChainCode.FIXED, ChainCode.RUN, ChainCode.LAST, ChainCode.FIRST, Chain
 _MAX_OPS = 96
 _MAX_DEPTH = 8
 _LITERAL = 16
-"""Characters of a literal behind a run."""
+"""Characters of a literal after a run."""
 
 
 @dataclass(slots=True)
 class _Op:
-    """One operation.  When its own part is done, `slot` gets the position; then comes a literal of `n` characters,
-    perhaps none, and `then` gets the position `behind` characters before its end."""
+    """One operation.
+
+    When its own part is done, `slot` gets the position; then comes a literal of `n` characters, perhaps none, and
+    `then` gets the position `behind` characters before its end.
+    """
 
     code: int
     slot: int = NO_SLOT
@@ -96,7 +99,7 @@ class Assembler:
         return self._tables[data]
 
     def _emit(self, items: list[Item], after: list[Item], depth: int) -> None:
-        """Operations for `items`, with `after` behind them."""
+        """Operations for `items`, which `after` follows."""
         at = 0
         while at < len(items):
             item = items[at]
@@ -169,7 +172,7 @@ class Assembler:
             self._add(_Op(ChainCode.RUN, table=self._table(_nibbles(item.chars)), least=item.least, most=item.most))
             return at + 1
         if joins and last is not None:
-            last.n = last.behind = len(sets)  # a mark that is there already is in front of the literal
+            last.n = last.behind = len(sets)  # a mark that is there already is before the literal
             last.literal = self._table(_word(bytes(chars.bit_length() - 1 for chars in sets)))
         else:
             self._add(_Op(ChainCode.FIXED, table=self._table(_lanes(sets)), most=len(sets)))
@@ -177,7 +180,7 @@ class Assembler:
         return at
 
     def _run(self, item: Run, here: list[Item], after: list[Item]) -> int:
-        """With `here` and then `after` behind it; how many items of `here` are done as well."""
+        """Operations for a run that `here` and then `after` follow; how many items of `here` they cover as well."""
         rest = [*here, *after]
         table = self._table(_nibbles(item.chars))
         back = 0 if item.exact else given_back(item, rest)
@@ -231,7 +234,7 @@ class Assembler:
 
 
 def _is_one(item: Item) -> bool:
-    """Whether it stands for the same text always."""
+    """Whether it matches one text only."""
     return isinstance(item, Run) and item.exact and not item.chars & (item.chars - 1)
 
 

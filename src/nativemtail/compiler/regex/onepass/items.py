@@ -39,7 +39,7 @@ class Run(NamedTuple):
 
 
 class Escaped(NamedTuple):
-    """Any number of characters of a set, or of `escape` with one of another set behind it."""
+    """Any number of characters of a set, or of `escape` followed by one of another set."""
 
     chars: int
     escape: int
