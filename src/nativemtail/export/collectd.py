@@ -7,15 +7,15 @@ import math
 from typing import TYPE_CHECKING
 
 from nativemtail._core import COUNTER, GAUGE, HISTOGRAM, TIMER
-from nativemtail.export import names, wire
-from nativemtail.export.values import encode, exported, flat_names, is_number, time_text, value_text
+from nativemtail.export import names, transport
+from nativemtail.export.textformat import encode, exported, flat_names, is_number, time_text, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nativemtail._core import Metric, Row
     from nativemtail._render import View
-    from nativemtail.export.wire import Budget
+    from nativemtail.export.transport import Budget
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,8 @@ class Collectd:
     def push(self, view: View, budget: Budget, count: Callable[[str, int], None]) -> None:
         """Raises PushError."""
         answers = _Answers()
-        sock = wire.dial_unix(self.peer, budget)
-        with wire.stream(sock, budget, lambda n: count("success", n), answers.hear) as stream:
+        sock = transport.dial_unix(self.peer, budget)
+        with transport.stream(sock, budget, lambda n: count("success", n), answers.hear) as stream:
             for metric in exported(view, text=False):
                 count("total", 1)
                 start = f"{self._host_name}/{self._prefix}"

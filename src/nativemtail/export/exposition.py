@@ -16,7 +16,7 @@ from prometheus_client.exposition import generate_latest as text_page
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_page
 
 from nativemtail._core import COUNTER, HISTOGRAM
-from nativemtail.export.values import exported
+from nativemtail.export.textformat import exported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

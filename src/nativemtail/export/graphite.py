@@ -6,15 +6,15 @@ import math
 import socket
 from typing import TYPE_CHECKING
 
-from nativemtail.export import names, wire
-from nativemtail.export.values import encode, exported, flat_names, is_number, joined, number, time_text, value_text
+from nativemtail.export import names, transport
+from nativemtail.export.textformat import encode, exported, flat_names, is_number, joined, number, time_text, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nativemtail._core import Metric, Row
     from nativemtail._render import View
-    from nativemtail.export.wire import Budget
+    from nativemtail.export.transport import Budget
 
 CONTENT_TYPE = "text/plain"
 
@@ -61,8 +61,8 @@ class Graphite:
 
     def push(self, view: View, budget: Budget, count: Callable[[str, int], None]) -> None:
         """Raises PushError."""
-        sock = wire.dial_internet(self.peer, socket.SOCK_STREAM, budget)
-        with wire.stream(sock, budget, lambda n: count("success", n)) as stream:
+        sock = transport.dial_internet(self.peer, socket.SOCK_STREAM, budget)
+        with transport.stream(sock, budget, lambda n: count("success", n)) as stream:
             for metric in exported(view, text=False):
                 count("total", 1)
                 for row, entry in _entries(view, metric, self._prefix):

@@ -13,8 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nativemtail.export.values import exported
-from nativemtail.export.wire import PushError, WriteError, left
+from nativemtail.export.textformat import exported
+from nativemtail.export.transport import PushError, WriteError, left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nativemtail._core import Metric, Row
     from nativemtail._render import View
-    from nativemtail.export.wire import Budget
+    from nativemtail.export.transport import Budget
 
 COUNTER = 1
 STRING, BUCKETS = 2, 3

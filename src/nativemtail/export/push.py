@@ -20,8 +20,8 @@ from nativemtail.export.collectd import Collectd
 from nativemtail.export.graphite import Graphite
 from nativemtail.export.otlp import Otlp, SetUpError
 from nativemtail.export.statsd import Statsd
-from nativemtail.export.values import exported
-from nativemtail.export.wire import Budget, NothingArrived, PushError, host_and_port
+from nativemtail.export.textformat import exported
+from nativemtail.export.transport import Budget, NothingArrived, PushError, host_and_port
 
 if TYPE_CHECKING:
     from nativemtail._render import View

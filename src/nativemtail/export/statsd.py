@@ -9,15 +9,15 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from nativemtail._core import GAUGE, TIMER
-from nativemtail.export import names, wire
-from nativemtail.export.values import encode, exported, flat_names, is_number, number, value_text
+from nativemtail.export import names, transport
+from nativemtail.export.textformat import encode, exported, flat_names, is_number, number, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nativemtail._core import Metric, Row
     from nativemtail._render import View
-    from nativemtail.export.wire import Budget
+    from nativemtail.export.transport import Budget
 
 _VANISHED_KEPT = 1000
 """Label sets that are there no more, of which the totals may be kept while pushes fail."""
@@ -105,7 +105,7 @@ class Statsd:
 
     def push(self, view: View, budget: Budget, count: Callable[[str, int], None]) -> None:
         """Raises PushError."""
-        sock = wire.dial_internet(self.peer, socket.SOCK_DGRAM, budget)
+        sock = transport.dial_internet(self.peer, socket.SOCK_DGRAM, budget)
         deadline = budget.deadline()
         known, fresh = self._known.copy(), dict[Key, Totals]()
         try:
@@ -127,11 +127,11 @@ class Statsd:
                 if code:
                     raise OSError(code, os.strerror(code))
         except ConnectionRefusedError as error:
-            raise wire.NothingArrived(error) from None
+            raise transport.NothingArrived(error) from None
         except OSError as error:
             self._known |= fresh
             self._forget_vanished(view)
-            raise wire.WriteError(error) from None
+            raise transport.WriteError(error) from None
         self._known = fresh
 
     def _forget_vanished(self, view: View) -> None:
@@ -148,7 +148,7 @@ class Statsd:
         if not data:
             return ""
         try:
-            sock.settimeout(wire.left(deadline))
+            sock.settimeout(transport.left(deadline))
             sock.send(data)
         except OSError as error:
             if error.errno != errno.EMSGSIZE:

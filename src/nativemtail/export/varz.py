@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nativemtail.export.values import encode, exported, joined, value_text
+from nativemtail.export.textformat import encode, exported, joined, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from nativemtail.export import exposition, graphite, values, varz
+from nativemtail.export import exposition, graphite, textformat, varz
 from nativemtail.gotext import utf8
 from nativemtail.http import pages
 from nativemtail.http.limits import Limits
@@ -153,7 +153,7 @@ class Site:
         def done() -> None:
             self._warn(view)
             self.own.scrape_latency.observe(time.perf_counter() - begin)
-            self.own.exports.add("metric_export_total", sum(1 for _ in values.exported(view, text=False)))
+            self.own.exports.add("metric_export_total", sum(1 for _ in textformat.exported(view, text=False)))
 
         try:
             return self._paged(content_type, page(view, prefix, names), done)
@@ -200,7 +200,7 @@ class Site:
         return self._paged(graphite.CONTENT_TYPE, pieces, lambda: self._count_shown("graphite_export_total", view))
 
     def _count_shown(self, name: str, view: View) -> None:
-        self.own.exports.add(name, sum(1 for _ in values.exported(view, text=True)))
+        self.own.exports.add(name, sum(1 for _ in textformat.exported(view, text=True)))
 
     # --- the daemon ------------------------------------------------------------------------------------------
 

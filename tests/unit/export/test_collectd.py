@@ -12,8 +12,8 @@ import pytest
 
 from nativemtail._render import View
 from nativemtail.export import collectd
-from nativemtail.export.values import exported
-from nativemtail.export.wire import Budget
+from nativemtail.export.textformat import exported
+from nativemtail.export.transport import Budget
 
 
 def test_lines(snapshot: Any) -> None:

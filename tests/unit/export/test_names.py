@@ -17,8 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nativemtail.export import collectd, graphite, statsd
-from nativemtail.export.values import encode
-from nativemtail.export.wire import Budget
+from nativemtail.export.textformat import encode
+from nativemtail.export.transport import Budget
 
 HOSTILE = [
     "x:100000|c",

@@ -15,7 +15,7 @@ from collectors import Grpc, Http, Receiver
 
 from nativemtail._render import View
 from nativemtail.export.otlp import BATCH, Otlp
-from nativemtail.export.wire import Budget, PushError
+from nativemtail.export.transport import Budget, PushError
 
 PROGRAM = """
 counter hits by who

@@ -27,7 +27,7 @@ from nativemtail._render import View
 from nativemtail.app.config import push_settings
 from nativemtail.export import push
 from nativemtail.export.push import Pusher, PushSettings, SetUpError
-from nativemtail.export.wire import host_and_port
+from nativemtail.export.transport import host_and_port
 from nativemtail.options import Options
 from nativemtail.telemetry.counters import PushCounts
 
@@ -459,7 +459,7 @@ from nativemtail._core_testing import _store_fill
 from nativemtail._render import View
 from nativemtail.app.config import push_settings
 from nativemtail.export.push import targets
-from nativemtail.export.wire import Budget
+from nativemtail.export.transport import Budget
 from nativemtail.options import Options
 
 def resident(key):

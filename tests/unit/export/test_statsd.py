@@ -12,7 +12,7 @@ import pytest
 
 from nativemtail._render import View
 from nativemtail.export.statsd import Statsd
-from nativemtail.export.wire import Budget, WriteError
+from nativemtail.export.transport import Budget, WriteError
 
 PROGRAM = """
 counter hits by what

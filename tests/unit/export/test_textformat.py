@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nativemtail.export.values import encode, flat_names, number, time_text, value_text
+from nativemtail.export.textformat import encode, flat_names, number, time_text, value_text
 
 
 @pytest.mark.parametrize(
