@@ -25,7 +25,7 @@ from nativemtail.programs import builder, cache, zones
 if TYPE_CHECKING:  # only a daemon imports these
     from nativemtail.export.push import PushSettings
     from nativemtail.http.hosts import AllowedHosts
-    from nativemtail.http.server import TLS
+    from nativemtail.http.tls import TLS
     from nativemtail.http.trust import TrustedHosts
 
 log = logging.getLogger(__name__)
@@ -284,7 +284,7 @@ def _service(options: Options) -> Service:
 
 
 def _tls(options: Options) -> TLS | None:
-    from nativemtail.http.server import TLS
+    from nativemtail.http.tls import TLS
 
     if not options.tls_cert and not options.tls_key and not options.tls_client_ca:
         return None

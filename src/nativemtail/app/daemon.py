@@ -28,9 +28,11 @@ from nativemtail.app.config import Config
 from nativemtail.app.load import open_programs_of
 from nativemtail.app.outbox import dropped, write_in_time
 from nativemtail.export.push import Pusher, SetUpError
+from nativemtail.http.listen import ListenError
 from nativemtail.http.messages import Request, Response
-from nativemtail.http.server import ListenError, Server, TLSError
+from nativemtail.http.server import Server
 from nativemtail.http.site import Site
+from nativemtail.http.tls import TLSError
 from nativemtail.io.loop import Loop
 from nativemtail.io.sources import SourceError
 from nativemtail.io.tailer import Tailer

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from nativemtail.http.listen import ListenError
 from nativemtail.http.messages import Request, Response, plain
-from nativemtail.http.server import ListenError, Server
+from nativemtail.http.server import Server
 from nativemtail.http.trust import TrustedHosts
 
 Serve = Callable[..., Server]

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from nativemtail.http.server import TLS, Server, TLSError
+from nativemtail.http.server import Server
+from nativemtail.http.tls import TLS, TLSError
 from nativemtail.http.trust import TrustedHosts
 
 Serve = Callable[..., Server]

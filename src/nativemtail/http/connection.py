@@ -1,0 +1,329 @@
+"""One peer's dialogue: wait, read a request, answer, again.  The protocol itself is h11's; every step has a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http
+import socket
+import time
+from collections.abc import AsyncIterator
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import h11
+
+from nativemtail.http.listen import Listener
+from nativemtail.http.messages import Request, Response, plain, quality
+
+if TYPE_CHECKING:
+    from nativemtail.http.server import Server
+
+_READ = 16 * 1024
+_UNSENT = 256 * 1024  # what the kernel holds for a peer beside what is on its way
+EXCEEDED = {408: "http_request_time", 413: "http_body", 431: "http_header"}
+PROBES = ("/-/healthy", "/-/ready")
+_PROBE_STARTS = (b"GET /-/", b"HEAD /-/")
+_PEEKED = 8
+EVERY_ANSWER = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class Connection:
+    """One peer's dialogue."""
+
+    def __init__(self, server: Server, listener: Listener, sock: socket.socket, peer: str, trusted: bool) -> None:
+        self.trusted = trusted
+        self._known = trusted
+        """Trusted, or told apart already: as somebody who probes, or as a stranger who has been counted."""
+        self._server = server
+        self._listener = listener
+        self._limits = server.limits
+        self._socket = sock
+        self._peer = peer
+        self._context = server.context if listener.service == "https" else None
+        self._h11: h11.Connection
+        self._is_head = False
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        elif self.task is not None:  # in the handshake
+            self.task.cancel()
+
+    async def run(self) -> None:
+        self._server.waiting[self] = None  # until there is a whole request it may be cut off to make room
+        try:
+            await self._open()
+            async with asyncio.timeout(self._limits.header_seconds):
+                self._h11.receive_data(await self._reader.read(_READ))
+            while await self._exchange():
+                self._h11.start_next_cycle()
+                self._server.waiting[self] = None
+                if self._h11.trailing_data[0]:
+                    async with self._server.pipelining:  # nor must a long pipeline, or many
+                        await asyncio.sleep(0)
+                else:
+                    async with asyncio.timeout(self._limits.idle_seconds):
+                        data = await self._reader.read(_READ)
+                    await self._await_turn(data)
+                    self._h11.receive_data(data)
+        except (OSError, h11.ProtocolError):  # the peer is gone, broke the rules or a limit
+            self.abort()
+        finally:
+            self._server.waiting.pop(self, None)
+            if not self._known:
+                self._server.deny(self._listener, self._peer)
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._writer is None:
+            self._socket.close()
+            return
+        self._writer.close()
+        try:
+            async with asyncio.timeout(self._limits.close_seconds):
+                await self._writer.wait_closed()
+        except OSError:
+            self.abort()
+
+    async def _open(self) -> None:
+        """Wrap the socket in streams when the peer says something; with TLS the handshake happens here."""
+        loop = asyncio.get_running_loop()
+        seconds = self._limits.header_seconds if self._context else None
+        try:
+            async with asyncio.timeout(self._limits.header_seconds):
+                start = await self._peek()
+            await self._await_turn(start)
+            if self._context:
+                self._server.waiting[self] = None
+            self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.header_bytes)
+            self._reader = asyncio.StreamReader(limit=_READ)
+            protocol = asyncio.StreamReaderProtocol(self._reader, loop=loop)
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, self._socket, ssl=self._context, ssl_handshake_timeout=seconds
+            )
+        except OSError:
+            if self._known and self._context:
+                self._server.failed_handshake(self._listener)
+            raise
+        if not self._listener.is_unix:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+        transport.set_write_buffer_limits(high=1)  # drained means: the kernel has it (0 hangs with TLS)
+        self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
+
+    async def _peek(self) -> bytes:
+        """The first bytes, which stay where they are: a silent peer costs next to nothing."""
+        loop = asyncio.get_running_loop()
+        number = self._socket.fileno()
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                return self._socket.recv(_PEEKED, socket.MSG_PEEK)
+            arrived = asyncio.Event()
+            loop.add_reader(number, arrived.set)
+            try:
+                await arrived.wait()
+            finally:
+                loop.remove_reader(number)
+
+    async def _await_turn(self, start: bytes) -> None:
+        """Probes go first; of what else has arrived at once, little is looked at in a turn of the loop."""
+        if start.startswith(_PROBE_STARTS):
+            return
+        self._server.waiting.pop(self, None)
+        async with self._server.beginning:
+            await asyncio.sleep(0)
+
+    async def _exchange(self) -> bool:
+        """One request and its answer; whether another one may follow."""
+        try:
+            async with asyncio.timeout(self._limits.header_seconds):
+                head = await self._request()
+        except TimeoutError:
+            return await self._give_up(408, "The request took too long to arrive.\n")
+        except h11.RemoteProtocolError as error:
+            return await self._give_up(error.error_status_hint, f"{error}\n")
+        finally:
+            self._server.waiting.pop(self, None)
+        if head is None:
+            return False
+        if isinstance(head, Response):
+            return await self._give_up(head.status, head.body.decode())
+        await self._respond(*head)
+        return self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
+
+    async def _request(self) -> tuple[Request, bool] | Response | None:
+        """The next request, its body dropped, and whether gzip is welcome; an answer to a bad one; None at the end."""
+        event = await self._event()
+        if not isinstance(event, h11.Request):
+            return None
+        self._is_head = event.method == b"HEAD"
+        if event.http_version not in (b"1.0", b"1.1"):
+            return plain(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.\n")
+        # h11 looks at its own limit only while a request is incomplete
+        if len(event.target) + sum(len(n) + len(v) + 4 for n, v in event.headers) > self._limits.header_bytes:
+            return plain(431, "The request's headers are too long.\n")
+        headers = [(name, value.decode("latin-1")) for name, value in event.headers]
+        target = event.target.decode("latin-1")
+        accept, coding, host = (
+            ",".join(v for n, v in headers if n == name) for name in (b"accept", b"accept-encoding", b"host")
+        )
+        request, problem = self._parsed(target, accept)
+        if refused := self._refused(request, target, host):
+            return refused
+        if event.method == b"CONNECT":
+            return plain(405, "CONNECT has no meaning here.\n")
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
+            return plain(400, "Content-Length and Transfer-Encoding exclude each other.\n")
+        if request is None:
+            return plain(400, f"{problem}\n")
+        if self._h11.they_are_waiting_for_100_continue:
+            await self._write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])))
+        size = 0
+        while isinstance(event := await self._event(), h11.Data):
+            size += len(event.data)
+            if size > self._limits.body_bytes:
+                return plain(
+                    413, f"Request bodies have no use here; one of {self._limits.body_bytes} bytes is too long.\n"
+                )
+        return request, bool(quality(coding, "gzip", "x-gzip", "*"))
+
+    async def _event(self) -> object:
+        """h11's next event, reading as much as it needs."""
+        while (event := self._h11.next_event()) is h11.NEED_DATA:
+            self._server.waiting[self] = None
+            self._h11.receive_data(await self._reader.read(_READ))
+        return event
+
+    def _parsed(self, target: str, accept: str) -> tuple[Request | None, str]:
+        """The request, or what is wrong with it."""
+        try:
+            return Request.parse(target, accept, self._limits.query_fields), ""
+        except ValueError as error:
+            return None, str(error)
+
+    def _refused(self, request: Request | None, target: str, host: str) -> Response | None:
+        """Why this peer, or one that asks for this host, gets nothing; everybody may probe."""
+        if request is not None and request.path in PROBES:
+            self._known = True
+            return None
+        if not self.trusted:
+            if not self._known:
+                self._known = True
+                self._server.deny(self._listener, self._peer)
+            return plain(401, f"{self._peer} is not trusted to ask for {target[:200]} (--trusted_hosts).\n")
+        if self._listener.is_unix:  # no browser gets here
+            return None
+        for name in (host, request.authority if request else ""):
+            if not self._server.hosts.allows(name):
+                return plain(421, self._server.misdirected(self._listener, name) + "\n")
+        return None
+
+    async def _respond(self, request: Request, compress: bool) -> None:
+        server = self._server
+        if request.path in PROBES:
+            await self._send(server.answer(request))
+            return
+        reader = server.pages.open(request, compress, self.abort)
+        try:
+            response = await reader.response() if reader is not None else None
+            if reader is None or response is None:
+                server.exceeded["http_pending"] += 1
+                await self._send(plain(503, "Too many answers are being sent; try again.\n"))
+                return
+            async with self._answer_time():
+                head = self._head(response, reader.length, compressed=reader.compressed)
+                while not self._is_head and (piece := await reader.piece()):
+                    step = server.write_bytes()
+                    for start in range(0, len(piece), step):
+                        async with server.writing:
+                            await asyncio.sleep(0)
+                        await self._write(head + self._data(piece[start : start + step]))
+                        reader.progress()
+                        head = b""
+                    reader.taken()
+                await self._write(head + self._end())
+        finally:
+            if reader is not None:
+                reader.close()
+
+    async def _send(self, response: Response, *, close: bool = False) -> None:
+        """A short answer."""
+        self._server.sending[self] = time.monotonic()
+        try:
+            async with self._answer_time():
+                head = self._head(response, len(response.body), close=close)
+                await self._write(head + self._data(b"" if self._is_head else response.body) + self._end())
+        finally:
+            self._server.sending.pop(self, None)
+
+    @contextlib.asynccontextmanager
+    async def _answer_time(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._limits.write_seconds):
+                yield
+        except TimeoutError:
+            self._server.exceeded["http_answer_time"] += 1
+            raise
+
+    def _head(self, response: Response, length: int | None, *, compressed: bool = False, close: bool = False) -> bytes:
+        """Status line and headers."""
+        headers = [("Date", formatdate(usegmt=True)), ("Content-Type", response.content_type), *response.headers]
+        said = {name for name, _ in response.headers}
+        headers += ((name, value) for name, value in EVERY_ANSWER.items() if name not in said)
+        if length is not None:
+            headers.append(("Content-Length", str(length)))
+        if compressed:
+            headers.append(("Content-Encoding", "gzip"))
+        if compressed or length is None or length >= self._limits.compress_from:
+            headers.append(("Vary", "Accept-Encoding"))
+        if close or self._server.stopping:
+            headers.append(("Connection", "close"))
+        reason = http.HTTPStatus(response.status).phrase
+        return self._h11.send(h11.Response(status_code=response.status, headers=headers, reason=reason)) or b""
+
+    def _data(self, data: bytes) -> bytes:
+        return self._h11.send(h11.Data(data=data)) or b""
+
+    def _end(self) -> bytes:
+        return self._h11.send(h11.EndOfMessage()) or b""
+
+    async def _write(self, data: bytes | None) -> None:
+        assert self._writer is not None
+        if data:
+            self._writer.write(data)
+            await self._writer.drain()
+
+    async def _give_up(self, status: int, text: str) -> bool:
+        """Say why, then close; read on a little, or the peer's own bytes in flight would reset what it is told."""
+        if status in EXCEEDED:
+            self._server.exceeded[EXCEEDED[status]] += 1
+        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            await self._send(plain(status, text), close=True)
+            assert self._writer is not None
+            if self._writer.can_write_eof():
+                self._writer.write_eof()
+            self._server.waiting[self] = None
+            self._server.waiting.move_to_end(self, last=False)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.linger_seconds):
+                    while await self._reader.read(_READ):
+                        pass
+        return False
+
+
+def refuse(sock: socket.socket, *, plaintext: bool) -> None:
+    """Without reading: 503 where the peer can read it, then the end."""
+    body = b"Too many connections; try again.\n"
+    head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n"
+    head += b"".join(b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in EVERY_ANSWER.items())
+    with contextlib.suppress(OSError), sock:
+        if plaintext:
+            sock.send(head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            sock.shutdown(socket.SHUT_WR)
