@@ -317,7 +317,7 @@ class Daemon:
 
     def _tell_left(self) -> None:
         """Say what of which logs was not read."""
-        left = self.tailer.left
+        left = self.tailer.unread
         if self.tail.is_alive():
             log.error("the tail thread is still at its last block, or hangs in a read")
             self.status = FAILURE

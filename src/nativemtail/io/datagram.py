@@ -54,7 +54,7 @@ class DatagramListener:
         self._lines = self.source.line_reader()
         self._batch = bytearray(READ_SIZE)
         self._dropped = 0
-        self._unsaid = 0
+        self._unlogged = 0
         self._silent_until = 0.0
         self._checking = False
         self._drained = False
@@ -67,7 +67,7 @@ class DatagramListener:
         return self._socket.getsockname()
 
     def turn(self) -> bool:
-        """Take a batch of datagrams; whether there may be more."""
+        """Read a batch of datagrams; whether there may be more."""
         more = self._socket.fileno() >= 0 and not self.ended and self._receive() > 0
         self._check_later()
         if self.ended:
@@ -76,7 +76,7 @@ class DatagramListener:
         return more and not self.ended
 
     def drain(self) -> Iterator[None]:
-        """Take what is there by now, which others may go on adding to."""
+        """Read what has arrived by now, though more may go on coming."""
         left = self._meminfo()[_MEMINFO_QUEUED] // _LEAST_CHARGE + _UNIX_QUEUE
         while left > 0 and (taken := self._receive()):
             left -= taken
@@ -98,7 +98,7 @@ class DatagramListener:
         self._loop.queue(self)
 
     def _receive(self) -> int:
-        """Take a batch of datagrams and deliver their lines; how many datagrams."""
+        """Read a batch of datagrams and deliver their lines; returns the number of datagrams."""
         counters = self.context.counters
         name = self.source.name
         datagrams = size = 0
@@ -146,7 +146,7 @@ class DatagramListener:
         self._checking = False
         if self._socket.fileno() >= 0:
             self._count_dropped()
-            if self._unsaid:
+            if self._unlogged:
                 self._check_later()
 
     def _check_later(self) -> None:
@@ -155,17 +155,17 @@ class DatagramListener:
             self._loop.after(_DROP_CHECK, self._check)
 
     def _count_dropped(self, *, last: bool = False) -> None:
-        """Count them, and say how many there were since it was said; `last`: now, else once in `_SILENCE` seconds."""
+        """Count datagrams that the kernel dropped; log them now if `last`, else once in `_SILENCE` seconds."""
         total = self._meminfo()[_MEMINFO_DROPS]
         new = (total - self._dropped) & 0xFFFFFFFF
         if new:
             self._dropped = total
             self.context.counters.datagrams_dropped_total[self.source.name] += new
-            self._unsaid += new
-        if self._unsaid and (last or time.monotonic() >= self._silent_until):
+            self._unlogged += new
+        if self._unlogged and (last or time.monotonic() >= self._silent_until):
             text = "%s: the kernel dropped %d datagrams, its receive buffer was full"
-            _log.warning(text, self.source.name, self._unsaid)
-            self._unsaid = 0
+            _log.warning(text, self.source.name, self._unlogged)
+            self._unlogged = 0
             self._silent_until = time.monotonic() + _SILENCE
 
     def _meminfo(self) -> tuple[int, ...]:

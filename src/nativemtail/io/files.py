@@ -21,7 +21,7 @@ from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Source
 
 Ignore = Callable[[str], object]
-"""Takes a base name; true when a file of that name is not to be read."""
+"""Takes a base name; returns something true if files of that name are not read."""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Found(NamedTuple):
 def find(globs: Iterable[Glob], ignore: Ignore | None) -> Iterator[Found]:
     """Every readable file once, under the name that comes first in the order of the patterns.
 
-    Why a path that was written out cannot be read is shown without asking: it may be mistyped.
+    Why a path without wildcards cannot be read is logged as an error, as it may be mistyped.
     """
     seen: set[str] = set()
     names: dict[tuple[int, int], str] = {}
@@ -164,7 +164,7 @@ class FilesToEnd:
             yield
 
     def give_up(self) -> Iterator[tuple[str, int]]:
-        """Leave what was not read; the names of the files and how many bytes.  Half of a line is not delivered."""
+        """Names of files that were not read to their ends, and how many bytes; an incomplete line is dropped."""
         for found in self._coming:
             yield found.path, found.status.st_size if self._file is None else self._file.unread
             self._close_file()

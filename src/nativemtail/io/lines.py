@@ -109,7 +109,7 @@ class LineReader:
         """Whether what is read is compressed, and therefore not delivered."""
         return self._content is not None and not self._content.encoding
 
-    def take_counts(self) -> tuple[int, int]:
+    def new_counts(self) -> tuple[int, int]:
         """By how much `cut_lines` and `nuls` have grown since the last call."""
         cut, nuls = self._taken
         self._taken = self.cut_lines, self.nuls

@@ -13,7 +13,7 @@ class OctetFraming:
     """
 
     HELD = 16
-    """At most so many bytes come out more than went in."""
+    """The output exceeds the input by at most this many bytes."""
 
     _BEGIN = re.compile(rb"[1-9]\d{0,7} <\d")
     _MAYBE = re.compile(rb"(?:[1-9]\d{0,7}(?: <?)?)?\Z")
@@ -66,7 +66,7 @@ class OctetFraming:
         return b"".join(out)
 
     def _whole_frames(self, data: bytes, at: int, out: list[bytes]) -> int:
-        """Take the frames that are there from length to end, which are most; where the next thing begins."""
+        """Append the frames that are complete, as most are, to `out`; returns where the next one begins."""
         while head := self._HEAD.match(data, at):
             begin = head.end()
             end = begin + int(head[1])

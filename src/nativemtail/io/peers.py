@@ -1,7 +1,7 @@
-"""Who may stay connected to the stream sources: a limit in all and one for each address.
+"""Limits for connections to stream sources: one for all together and one for each address.
 
 Anyone may connect to a `tcp://` source.  Connections cost descriptors, which the logs need too, so their number is
-bounded; when there are too many, one that never sent a whole line gives way to a new one.
+bounded. When there are too many, a new one replaces one that has never sent a whole line.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Peer(Protocol):
     address: str
     """What counts as one peer: see `address_of`.  Empty for Unix sockets, which have no limit of their own."""
 
-    def give_way(self) -> None:
-        """Read what is there; if that ends no line, close the connection, which `Peers.left` is told of."""
+    def make_room(self) -> None:
+        """Read what is there; if that ends no line, close the connection and call `Peers.remove`."""
 
 
 class Peers:
@@ -34,21 +34,21 @@ class Peers:
         return self._of.total()
 
     def admits(self, address: str) -> bool:
-        """Whether there is room for one more, after a silent one had to go if need be."""
+        """Whether one more may connect; closes connections that never sent a line if that is needed."""
         while address and self._of[address] >= self.most_of_one:
-            if not self._give_way(self._silent.get(address)):
+            if not self._evict(self._silent.get(address)):
                 return False
         while self._of.total() >= self.most:
-            # The oldest of those who have most: a stranger with many connections does not drive out one with few.
-            if not self._give_way(max(self._silent.values(), key=len, default=None)):
+            # The oldest of the address that has most: one with many connections cannot drive out those with few.
+            if not self._evict(max(self._silent.values(), key=len, default=None)):
                 return False
         return True
 
-    def came(self, peer: Peer) -> None:
+    def add(self, peer: Peer) -> None:
         self._of[peer.address] += 1
         self._silent.setdefault(peer.address, {})[peer] = None
 
-    def spoke(self, peer: Peer) -> None:
+    def has_sent_line(self, peer: Peer) -> None:
         """It has sent a whole line."""
         silent = self._silent.get(peer.address)
         if silent is not None:
@@ -56,18 +56,18 @@ class Peers:
             if not silent:
                 del self._silent[peer.address]
 
-    def left(self, peer: Peer) -> None:
-        self.spoke(peer)
+    def remove(self, peer: Peer) -> None:
+        self.has_sent_line(peer)
         self._of[peer.address] -= 1
         if not self._of[peer.address]:
             del self._of[peer.address]
 
     @staticmethod
-    def _give_way(silent: dict[Peer, None] | None) -> bool:
-        """Whether there was one to ask: by now it has spoken or is closed."""
+    def _evict(silent: dict[Peer, None] | None) -> bool:
+        """Whether there was one; by now it has sent a line or is closed."""
         if not silent:
             return False
-        next(iter(silent)).give_way()
+        next(iter(silent)).make_room()
         return True
 
 

@@ -80,12 +80,12 @@ class _PipeReader:
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Deliver the unterminated rest."""
+        """Deliver the unterminated line."""
         self._lines.finish()
         self._count(0)
 
     def stop(self) -> None:
-        """Nothing is read any more."""
+        """Stop reading; the source stays open."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class _PipeReader:
         return bool(poll.poll(0))
 
     def drain(self) -> Iterator[None]:
-        """Read what is there now, then deliver the unterminated rest."""
+        """Read what is there now, then deliver the unterminated line."""
         if self.ended:
             return
         self._left = waiting(self.fd)

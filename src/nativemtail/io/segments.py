@@ -1,7 +1,7 @@
 """A directory of Zstandard segments, as KumoMTA writes its logs: `zstd:///var/log/kumomta`.
 
 The writer opens one segment after another, flushes blocks to it, and takes its write permission away when it is
-finished.  Names sort by age; names that begin with a dot are none of ours.  All segments are one source.  Read until
+finished.  Names sort by age; names that begin with a dot are ignored.  All segments are one source.  Read until
 its end, it is the segments that are there, those that are still being written as far as they go.
 """
 
@@ -26,8 +26,8 @@ from nativemtail.io.patterns import LogSpec
 from nativemtail.io.sources import Context, Source
 
 MAX_OPEN = 64
-"""Segments that are open at once; more wait.  The oldest that was not written to for `ABANDONED` seconds is given up:
-its writer crashed."""
+"""Segments that are open at once; more wait.  The oldest that was not written to for `ABANDONED` seconds is closed: its
+writer has crashed."""
 ABANDONED = 60.0
 
 _EVENTS = watch.DIRECTORY_EVENTS | watch.MODIFY
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """What is in a directory; of the same name there may be another one later."""
+    """An entry of the directory; another one may have the same name later."""
 
     name: str
     inode: int
@@ -52,12 +52,12 @@ def find_segments(directory: str, ignore: Callable[[str], object] | None) -> lis
 
 
 def is_finished(info: os.stat_result) -> bool:
-    """Whether nothing will be written to it any more: nobody may, or it has been deleted."""
+    """Whether nothing will be written to it any more: it is read-only or deleted."""
     return not info.st_mode & _WRITABLE or not info.st_nlink
 
 
 class _Segment:
-    """One file.  What its first `skip` bytes hold was there before us and is not delivered."""
+    """One file.  Its first `skip` bytes were written before the start and are not delivered."""
 
     def __init__(self, path: str, source: Source, skip: int, max_line_length: int) -> None:
         self.path = path
@@ -105,7 +105,7 @@ class SegmentDirectory:
         self._skip: dict[Entry, int] = {}
         self._done: set[Entry] = set()
         self._refused: dict[Entry, str] = {}
-        """Segments that could not be opened, and what was said of them."""
+        """Segments that could not be opened, and the message that was logged."""
         self._changes = changes
         self._watch = -1
         self._problem = ""
@@ -270,7 +270,7 @@ class SegmentDirectory:
         return False
 
     def _failed(self, text: str) -> None:
-        """Said once, until something else fails."""
+        """Count a failure, and log it unless it was the last one logged."""
         self._context.counters.log_errors_total[self.source.name] += 1
         if text != self._problem:
             log.error("%s", text)
@@ -279,7 +279,7 @@ class SegmentDirectory:
     # Waking
 
     def _sweep(self) -> None:
-        """Look at everything now and then, whatever inotify says."""
+        """List the directory now and then, in case inotify has missed something."""
         self._look()
         self._loop.queue(self)
         self._loop.after(self._context.settings.sweep, self._sweep)

@@ -14,7 +14,7 @@ from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
 _log = logging.getLogger(__name__)
 
 GONE_NAMES = 1000
-"""So many sources that are no more keep their counters."""
+"""The counters of at most this many sources that are closed are kept."""
 
 
 class Sink(Protocol):
@@ -31,7 +31,7 @@ class Sink(Protocol):
 
 
 class SourceError(Exception):
-    """A source that cannot be had at start-up; the text is for the user."""
+    """A source that cannot be opened at start-up; the text is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Counters:
     connections_refused_total: Counter[str] = field(default_factory=Counter)
     """Connections beyond `max_clients`, or beyond the share of their address."""
     connections_dropped_total: Counter[str] = field(default_factory=Counter)
-    """Connections that never sent a whole line and gave way to others."""
+    """Connections that never sent a whole line and were closed to make room for others."""
     datagrams_total: Counter[str] = field(default_factory=Counter)
     datagrams_cut_total: Counter[str] = field(default_factory=Counter)
     datagrams_dropped_total: Counter[str] = field(default_factory=Counter)
@@ -93,7 +93,7 @@ class Counters:
 
     def count_lines(self, lines: LineReader, *names: str) -> None:
         """Add what `lines` has cut and dropped since the last time."""
-        cut, nuls = lines.take_counts()
+        cut, nuls = lines.new_counts()
         if cut or nuls:
             for name in names:
                 self.lines_cut_total[name] += cut
@@ -113,7 +113,7 @@ class Counters:
         }
 
     def gone(self, name: str) -> None:
-        """Nothing is read under `name` at present."""
+        """`name` is closed: its counters are forgotten after those of `GONE_NAMES` others."""
         self._gone.pop(name, None)
         self._gone[name] = None
         if len(self._gone) > GONE_NAMES:

@@ -60,14 +60,14 @@ class _Connection:
         self._listener.account(self)
         return count
 
-    def give_way(self) -> None:
+    def make_room(self) -> None:
         if self.read() == 0:
             self._listener.hung_up(self)
         elif self._silent:
             self._listener.drop(self)
 
     def drain(self, more: int) -> Iterator[None]:
-        """Read what is there, and `more` that may be on its way; then deliver the unterminated rest."""
+        """Read what has arrived, and at most `more` bytes that come meanwhile; then deliver the unterminated line."""
         self._left = waiting(self.fileno())
         room = self._left + more
         while room > 0 and (count := self.read()):
@@ -109,7 +109,7 @@ class _Connection:
             data = self._framing.decode(bytes(target[:received]))
             if self._silent and b"\n" in data:
                 self._silent = False
-                self._listener.spoke(self)
+                self._listener.has_sent_line(self)
             return _put(target, data)
 
         self.lines.read(self._listener.context.buffer, read_into)
@@ -124,7 +124,7 @@ def _put(target: memoryview, data: bytes) -> int:
 
 
 class StreamListener:
-    """A listening tcp or unix socket and its connections, which take turns within those of the listener."""
+    """A listening tcp or unix socket and its connections, which share the turns of the listener."""
 
     def __init__(self, context: Context, loop: Loop, spec: LogSpec, peers: Peers, *, until_end: bool = False) -> None:
         self.context = context
@@ -137,12 +137,12 @@ class StreamListener:
         self._connections: dict[_Connection, None] = {}
         self._ready: dict[_Connection, None] = {}
         self._partial = 0
-        self._said: dict[str, float] = {}
+        self._warned: dict[str, float] = {}
         self.address: object = self._socket.getsockname()
         """As the system has it, with the port that was chosen for port 0."""
         self.ended = False
         self._until_end = until_end
-        loop.add(self._socket.fileno(), self._knocked)
+        loop.add(self._socket.fileno(), self._on_connect)
 
     @property
     def reading(self) -> int:
@@ -172,21 +172,21 @@ class StreamListener:
         self.ended = self._until_end
 
     def drop(self, connection: _Connection) -> None:
-        """Close a connection that never sent a whole line, for others to have its place."""
+        """Close a connection that never sent a whole line, to make room for another."""
         self.context.counters.connections_dropped_total[self.source.name] += 1
-        self._say(
+        self._warn(
             "dropped", "closing a connection from %s that has sent no line: there are too many", connection.address
         )
         self.hung_up(connection)
 
-    def spoke(self, connection: _Connection) -> None:
-        self._peers.spoke(connection)
+    def has_sent_line(self, connection: _Connection) -> None:
+        self._peers.has_sent_line(connection)
 
     def received(self, count: int) -> None:
         self.context.counters.log_bytes_total[self.source.name] += count
 
     def account(self, connection: _Connection) -> None:
-        """Keep the sum of all unterminated lines below its limit: who exceeds it has its line delivered in pieces."""
+        """Bound the memory for unterminated lines: a line that exceeds it is delivered in pieces."""
         lines = connection.lines
         counters = self.context.counters
         counters.count_lines(lines, self.source.name)
@@ -197,10 +197,10 @@ class StreamListener:
         connection.counted = lines.pending
 
     def drain(self) -> Iterator[None]:
-        """Accept who waits, read what is there, deliver the unterminated rests."""
+        """Accept the connections that wait, read what has arrived, deliver the unterminated lines."""
         self._accept(net.BACKLOG)
         connections = list(self._connections)
-        share = _IN_FLIGHT // max(1, len(connections))  # so that a crowd that goes on sending has an end
+        share = _IN_FLIGHT // max(1, len(connections))  # so that draining ends though the peers go on sending
         yield from in_turns(connection.drain(share) for connection in connections)
 
     def give_up(self) -> Iterator[tuple[str, int]]:
@@ -218,7 +218,7 @@ class StreamListener:
             self._loop.remove(self._socket.fileno())
             self._bound.close()
 
-    def _knocked(self, events: int) -> None:
+    def _on_connect(self, events: int) -> None:
         self._accept(_ACCEPTED_AT_ONCE)
 
     def _accept(self, most: int) -> None:
@@ -230,10 +230,10 @@ class StreamListener:
             except OSError as error:
                 self._accept_failed(error)
                 return
-            self._welcome(peer, address_of(name))
+            self._admit(peer, address_of(name))
 
     def _accept_failed(self, error: OSError) -> None:
-        """Out of descriptors: the backlog keeps who knocks; other errors are the peer's, who went away again."""
+        """Without descriptors, stop accepting for a while; other errors mean that the peer has disconnected."""
         self.context.counters.log_errors_total[self.source.name] += 1
         if error.errno in _NO_DESCRIPTORS:
             self.context.counters.limits_total["open_files"] += 1
@@ -242,22 +242,22 @@ class StreamListener:
 
     def _resume(self) -> None:
         if self._socket.fileno() >= 0:
-            self._loop.add(self._socket.fileno(), self._knocked)
+            self._loop.add(self._socket.fileno(), self._on_connect)
 
-    def _welcome(self, peer: socket.socket, address: str) -> None:
+    def _admit(self, peer: socket.socket, address: str) -> None:
         counters = self.context.counters
         if not self._peers.admits(address):
             counters.connections_refused_total[self.source.name] += 1
             peer.close()
             limits = self._peers.most, self._peers.most_of_one
-            self._say("refused", "refusing %s: %d connections are allowed, %d from one address", address, *limits)
+            self._warn("refused", "refusing %s: %d connections are allowed, %d from one address", address, *limits)
             return
         peer.setblocking(False)
         if self._spec.kind == "tcp":
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection = _Connection(self, peer, address)
         self._connections[connection] = None
-        self._peers.came(connection)
+        self._peers.add(connection)
         counters.connections_total[self.source.name] += 1
         self._loop.add(connection.fileno(), connection.ready)
         if self._until_end:
@@ -267,14 +267,14 @@ class StreamListener:
         self._partial -= connection.counted
         del self._connections[connection]
         self._ready.pop(connection, None)
-        self._peers.left(connection)
+        self._peers.remove(connection)
         self._loop.remove(connection.fileno())
         connection.close()
         self.context.counters.log_closes_total[self.source.name] += 1
 
-    def _say(self, what: str, text: str, *values: object) -> None:
-        """A warning; the same one not again for `_SILENCE` seconds."""
+    def _warn(self, what: str, text: str, *values: object) -> None:
+        """Log a warning, the same one at most once in `_SILENCE` seconds."""
         now = time.monotonic()
-        if now >= self._said.get(what, 0.0):
-            self._said[what] = now + _SILENCE
+        if now >= self._warned.get(what, 0.0):
+            self._warned[what] = now + _SILENCE
             _log.warning("%s: " + text, self.source.name, *values)

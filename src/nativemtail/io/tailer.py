@@ -31,7 +31,7 @@ from nativemtail.io.sources import Context, Counters, Settings, Sink, Source, So
 from nativemtail.io.stream import StreamListener
 
 _CLIENTS_PART = 4
-"""A quarter of all descriptors may be connections, so that logs have theirs whoever connects."""
+"""At most a quarter of all descriptors are connections, so that files keep theirs."""
 
 _log = logging.getLogger(__name__)
 
@@ -92,9 +92,9 @@ class Tailer:
         self._bad_patterns: dict[str, str] = {}
         self._stopping = False
         self.beats = 0
-        """Grows while `run` gets on; also when there is nothing to do, if it is nudged."""
-        self.left: Counter[str] = Counter()
-        """Bytes by source that were there at the stop and could not be read in time, once `run` has returned."""
+        """Grows while `run` makes progress; also when there is nothing to do, if it is nudged."""
+        self.unread: Counter[str] = Counter()
+        """Bytes by source that were there at the stop and were not read, once `run` has returned."""
 
     @property
     def counters(self) -> Counters:
@@ -152,7 +152,7 @@ class Tailer:
                 segments.start()
 
     def _listen(self, peers: Peers) -> None:
-        """Open what others send to: before files are looked for, so that they need not wait."""
+        """Open standard input and sockets, before files are looked for, so that peers need not wait."""
         has_stdin = False
         for spec in self._specs:
             if spec.kind == "stdin" and not has_stdin:
@@ -276,11 +276,11 @@ class Tailer:
                 break
 
     def give_up(self) -> None:
-        """Read no more: deliver the unterminated lines to which no more is there."""
+        """Stop reading: deliver unterminated lines that are complete as far as is known, count the rest in `unread`."""
         for entry in self._inputs:
             for name, left in entry.give_up() if not entry.ended else ():
-                self.left[name] += left
-        self.left = +self.left
+                self.unread[name] += left
+        self.unread = +self.unread
 
     def close(self) -> None:
         for entry in self._inputs:
@@ -294,7 +294,7 @@ class Tailer:
 
 
 def _raise_file_limit() -> int:
-    """Allow as many open files as the system lets us; how many that are."""
+    """Raise the limit of open files as far as the system allows; returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):

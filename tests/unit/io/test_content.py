@@ -81,8 +81,8 @@ def test_nuls_in_front_of_lines(chunks: list[bytes], lines: list[bytes], nuls: i
     reading = Reading(*chunks, begin=False)
     assert reading.end() == lines
     assert reading.reader.nuls == nuls
-    assert reading.reader.take_counts() == (0, nuls)
-    assert reading.reader.take_counts() == (0, 0)
+    assert reading.reader.new_counts() == (0, nuls)
+    assert reading.reader.new_counts() == (0, 0)
 
 
 def test_nuls_behind_a_line_that_was_cut() -> None:

@@ -96,7 +96,7 @@ def test_all_is_read_in_time(source: Callable[[Path], tuple[str, Send]], tmp_pat
     with Rig(name, settings=Settings(max_line_length=1024, poll_interval=0.02, sweep=0.1)) as rig:
         stop_behind(rig, send, 0)
     assert rig.lines == LINES
-    assert not rig.tailer.left
+    assert not rig.tailer.unread
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -110,8 +110,8 @@ def test_what_is_left_is_told_to_the_byte(source: Callable[[Path], tuple[str, Se
     assert rig.lines == LINES[: len(rig.lines)]
     read = 8 * len(rig.lines)
     # The line of a socket's frame that was not complete is not among what waits in the kernel.
-    assert rig.tailer.left.keys() == {name}
-    assert len(TEXT) - read - 8 < rig.tailer.left[name] <= len(TEXT) - read
+    assert rig.tailer.unread.keys() == {name}
+    assert len(TEXT) - read - 8 < rig.tailer.unread[name] <= len(TEXT) - read
 
 
 def test_segments_that_are_left_are_told(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_segments_that_are_left_are_told(tmp_path: Path) -> None:
     with Rig(name, settings=SHORT) as rig:
         stop_behind(rig, send, 0.02)
     assert rig.lines == LINES[: len(rig.lines)]
-    assert rig.tailer.left[name] > 1000
+    assert rig.tailer.unread[name] > 1000
 
 
 def test_one_log_does_not_take_the_time_of_another(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_one_log_does_not_take_the_time_of_another(tmp_path: Path) -> None:
 
     with Rig(tmp_path / "*.log", settings=Settings(drain=0.5, max_line_length=1024)) as rig:
         stop_behind(rig, send, 0.02)
-    assert rig.tailer.left.keys() == {str(logs[0])}
+    assert rig.tailer.unread.keys() == {str(logs[0])}
     assert sorted(line for line in rig.lines if line == b"x") == [b"x"] * 9
 
 
@@ -159,7 +159,7 @@ def test_an_endless_writer_does_not_hold_the_stop(tmp_path: Path) -> None:
         rig.wait(lambda: rig.ended)
         ended.set()
         writer.join()
-    assert not rig.tailer.left
+    assert not rig.tailer.unread
 
 
 def test_behind_is_seen_from_outside(tmp_path: Path) -> None:

@@ -295,8 +295,8 @@ class Silent:
         self.address = address
         self._peers = peers
 
-    def give_way(self) -> None:
-        self._peers.left(self)
+    def make_room(self) -> None:
+        self._peers.remove(self)
 
 
 def test_limits_hold_whoever_comes() -> None:
@@ -304,12 +304,12 @@ def test_limits_hold_whoever_comes() -> None:
     peers = Peers(20)
     speaker = Silent(peers, "192.0.2.1")
     assert peers.admits(speaker.address)
-    peers.came(speaker)
-    peers.spoke(speaker)
+    peers.add(speaker)
+    peers.has_sent_line(speaker)
     for number in range(1000):
         address = f"198.51.100.{number % 7}" if number % 2 else "203.0.113.1"
         assert peers.admits(address)
-        peers.came(Silent(peers, address))
+        peers.add(Silent(peers, address))
         assert len(peers) <= 20
         assert peers._of["203.0.113.1"] <= 10
     assert peers._of[speaker.address] == 1

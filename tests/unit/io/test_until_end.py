@@ -125,7 +125,7 @@ def test_half_a_line_of_a_file_is_not_delivered_when_it_is_left(tmp_path: Path) 
     tailer.give_up()
     tailer.close()
     assert sink.order == [b"whole"]
-    assert tailer.left == {f"{tmp_path}/a": 2_000_007 - 512 * 1024, f"{tmp_path}/b": 6}
+    assert tailer.unread == {f"{tmp_path}/a": 2_000_007 - 512 * 1024, f"{tmp_path}/b": 6}
     assert not sink.opened
 
 
@@ -204,7 +204,7 @@ def test_what_a_pipe_has_left_is_not_read_when_it_is_left(tmp_path: Path) -> Non
         tailer.give_up()
     tailer.close()
     assert sink.order == [b"one", b"par"]
-    assert not tailer.left
+    assert not tailer.unread
 
 
 # Streams
