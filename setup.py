@@ -1,7 +1,8 @@
 """Builds nativemtail._core and _render: Cython over Hyperscan, PCRE2 and RE2, which pkg-config finds.
 
 NATIVEMTAIL_SANITIZE=address,undefined builds them for debugging under these sanitizers, NATIVEMTAIL_DEBUG=1 with bounds
-checks and symbols, NATIVEMTAIL_TESTING=1 also _core_testing, which only tests need.
+checks and symbols, NATIVEMTAIL_COVERAGE=1 with a trace of the lines that run.  NATIVEMTAIL_TESTING=1 also builds
+_core_testing, which only tests need.
 """
 
 from __future__ import annotations
@@ -105,6 +106,9 @@ class BuildCore(build_ext):
         if os.environ.get("NATIVEMTAIL_DEBUG"):
             directives = DIRECTIVES | {"boundscheck": True, "initializedcheck": True}
             compile_flags += ["-O0", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-U_FORTIFY_SOURCE"]
+        elif os.environ.get("NATIVEMTAIL_COVERAGE"):
+            directives = DIRECTIVES | {"linetrace": True}
+            compile_flags += ["-O0", "-g0", "-DCYTHON_TRACE_NOGIL=1"]
         elif sanitizers:
             compile_flags += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
             compile_flags += ["-O1", "-g", "-U_FORTIFY_SOURCE"]

@@ -13,6 +13,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+LONG = {"slow", "soak", "interop", "differential"}
+"""Markers of tests that may take minutes on a busy machine."""
+
 _CACHES = tempfile.mkdtemp(prefix="nativemtail-cache-")
 atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
 os.environ["XDG_CACHE_HOME"] = _CACHES
@@ -28,3 +31,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if item.path.stem in ("test_soak", "test_short_soak"):
             item.add_marker("soak")
+        if LONG.intersection(marker.name for marker in item.iter_markers()):
+            item.add_marker(pytest.mark.timeout(900))
