@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from nativemtail.gotext import go_quote
+
 Seconds = float
 
 PROGRAMS = "Programs"
@@ -18,7 +20,7 @@ METRICS = "Metrics"
 PUSH = "Pushing metrics"
 HTTP = "HTTP server"
 MESSAGES = "Messages"
-COMPATIBILITY = "Accepted for mtail's sake, without effect"
+COMPATIBILITY = "Accepted for compatibility, ignored"
 TOPICS = (MODE, PROGRAMS, LOGS, METRICS, HTTP, PUSH, MESSAGES, COMPATIBILITY)
 
 COMMANDS = {
@@ -77,7 +79,7 @@ class Options:
     one_shot: bool = flag(False, MODE, "Read the logs to their end, print the metrics on standard output and exit.")
     one_shot_format: str = flag("json", MODE, "Format of -one_shot: json or prometheus.")
     compile_only: bool = flag(False, MODE, "Compile the programs and exit, with status 1 if one has an error.")
-    quiet: bool = flag(False, MODE, "Show no progress of -one_shot; it is shown only on a terminal.")
+    quiet: bool = flag(False, MODE, "Do not print progress in -one_shot (it is printed only on a terminal).")
 
     progs: str = flag("", PROGRAMS, "Directory with programs (files named *.mtail), or one such file.", metavar="path")
     watch_progs: bool = flag(
@@ -110,22 +112,24 @@ class Options:
         metavar="pattern",
     )
     ignore_filename_regex_pattern: str = flag("", LOGS, "Do not read files whose base name matches this.")
-    poll_interval: Seconds = flag(0.25, LOGS, "How often to look for new data where the kernel does not tell.")
-    poll_log_interval: Seconds = flag(0.25, LOGS, "How often to look for new files where the kernel does not tell.")
+    poll_interval: Seconds = flag(0.25, LOGS, "How often to look for new data where the kernel sends no events.")
+    poll_log_interval: Seconds = flag(0.25, LOGS, "How often to look for new files where the kernel sends no events.")
     drain_timeout: Seconds = flag(
-        15.0, LOGS, "Longest time that what was written before SIGTERM is still read; what is left then is reported."
+        15.0,
+        LOGS,
+        "Longest time to drain after SIGTERM: what was written before it is read, what remains is reported.",
     )
     max_line_length: int = flag(
-        1048576, LOGS, "Longest line in bytes, at least 1024; of a longer one the beginning is used and it is counted."
+        1048576, LOGS, "Longest line in bytes, at least 1024. Longer lines are cut to it, and counted."
     )
 
-    log_socket_mode: str = flag("0600", LOGS, "Access mode of Unix sockets that logs are sent to, octal.")
+    log_socket_mode: str = flag("0600", LOGS, "Access mode of the Unix sockets that receive logs, octal.")
 
     emit_prog_label: bool = flag(True, METRICS, "Give exported metrics the label prog, the program's name.")
     emit_metric_timestamp: bool = flag(False, METRICS, "Export the time of each value to Prometheus.")
-    expired_metrics_gc_interval: Seconds = flag(3600.0, METRICS, "How often to remove expired label sets; 0 is never.")
+    expired_metrics_gc_interval: Seconds = flag(3600.0, METRICS, "How often to remove expired series; 0 is never.")
     memory_limit: int = flag(
-        0, METRICS, "Bytes of memory above which no new label sets are made; they are counted. 0 is no limit."
+        0, METRICS, "Soft memory limit in bytes: above it new series are refused and counted. 0 is no limit."
     )
 
     address: str = flag("", HTTP, "Host or IP address to listen on; all when empty.")
@@ -134,17 +138,19 @@ class Options:
     unix_socket_mode: str = flag("0600", HTTP, "Access mode of the Unix socket, octal.")
     tls_cert: str = flag("", HTTP, "File with the server's certificate (PEM); turns TLS on.")
     tls_key: str = flag("", HTTP, "File with the certificate's key (PEM).")
-    tls_client_ca: str = flag("", HTTP, "File with the authorities (PEM) of client certificates, required then.")
+    tls_client_ca: str = flag(
+        "", HTTP, "File with the authorities (PEM) that sign client certificates; clients then need one."
+    )
     trusted_hosts: list[str] = flag(
         [],
         HTTP,
-        "Addresses and CIDR blocks to trust; loopback only when empty. May be repeated, or separated by commas.",
+        "Addresses and CIDR blocks of clients to serve; loopback only when empty. May be repeated, or comma-separated.",
         metavar="address",
     )
     allowed_hosts: list[str] = flag(
         [],
         HTTP,
-        "Host names that requests may call this server by, beside addresses, localhost and this machine's names."
+        "Host names under which this server answers, besides addresses, localhost and this machine's names."
         " May be repeated, or separated by commas.",
         metavar="name",
     )
@@ -154,13 +160,13 @@ class Options:
     metric_push_interval: Seconds = flag(60.0, PUSH, "How often to push; 0 is never.")
     metric_push_write_deadline: Seconds = flag(10.0, PUSH, "Longest time to connect and to write.")
     collectd_socketpath: str = flag("", PUSH, "Unix socket of collectd to push to.")
-    collectd_prefix: str = flag("", PUSH, "Put before the names sent to collectd.")
+    collectd_prefix: str = flag("", PUSH, "Prefix of the names sent to collectd.")
     graphite_host_port: str = flag("", PUSH, "host:port of Graphite's carbon to push to.")
-    graphite_prefix: str = flag("", PUSH, "Put before the names sent to Graphite.")
+    graphite_prefix: str = flag("", PUSH, "Prefix of the names sent to Graphite.")
     statsd_hostport: str = flag("", PUSH, "host:port of StatsD to push to.")
-    statsd_prefix: str = flag("", PUSH, "Put before the names sent to StatsD.")
+    statsd_prefix: str = flag("", PUSH, "Prefix of the names sent to StatsD.")
     experimental_enable_opentelemetry: bool = flag(
-        False, PUSH, "Push to the OpenTelemetry collector that OTEL_EXPORTER_OTLP_* name, localhost:4317 if none."
+        False, PUSH, "Push to the OpenTelemetry collector that OTEL_EXPORTER_OTLP_* names, localhost:4317 if none."
     )
     otlp_endpoint: str = flag(
         "",
@@ -216,7 +222,7 @@ NEGATIONS: dict[str, Flag] = {row.negation: row for row in FLAGS.values() if row
 
 
 def parse(arguments: Sequence[str]) -> tuple[Options, list[str]]:
-    """The options and the arguments behind them.  Raises `FlagError`, `HelpRequested`."""
+    """The options and the arguments after them.  Raises `FlagError`, `HelpRequested`."""
     options = Options()
     left = list(reversed(arguments))
     while left and len(left[-1]) > 1 and left[-1].startswith("-"):
@@ -255,8 +261,8 @@ def _set(options: Options, row: Flag, name: str, value: str) -> None:
         wanted = _WANTED.get(name) or _WANTED.get(row.kind)
         hint = f"\n-{name} takes {wanted}" if wanted else ""
         if row.kind == "bool":
-            raise FlagError(f"invalid boolean value {_quote(value)} for -{name}: {error}{hint}") from None
-        raise FlagError(f"invalid value {_quote(value)} for flag -{name}: {error}{hint}") from None
+            raise FlagError(f"invalid boolean value {go_quote(value)} for -{name}: {error}{hint}") from None
+        raise FlagError(f"invalid value {go_quote(value)} for flag -{name}: {error}{hint}") from None
     if row.kind == "list[str]":
         getattr(options, row.name).extend(parsed)
     else:
@@ -274,10 +280,6 @@ def _unknown(name: str) -> str:
         near = [f"{bare}=false"]
     hint = f"\ndid you mean -{near[0]}?" if near else ""
     return f"flag provided but not defined: -{name}{hint}"
-
-
-def _quote(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _BOOLS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(
@@ -349,7 +351,7 @@ def _plain(number: int, unit: int) -> str:
 
 def _parse_decimal(text: str) -> int:
     if not re.fullmatch("[+-]?[0-9]+", text):
-        raise ValueError(f"strconv.Atoi: parsing {_quote(text)}: invalid syntax")
+        raise ValueError(f"strconv.Atoi: parsing {go_quote(text)}: invalid syntax")
     return int(text)
 
 

@@ -21,7 +21,7 @@ from nativemtail.app.outbox import Outbox
 
 NAME = "nativemtail"
 MAX_FILE_SIZE = 1800 * 1024 * 1024
-"""A file of messages that has reached this gives way to a new one."""
+"""Bytes after which a new file of messages is begun."""
 
 LEVELS = {"INFO": logging.DEBUG, "WARNING": logging.WARNING, "ERROR": logging.ERROR, "FATAL": logging.CRITICAL}
 """The levels of the flags; verbose messages are INFO too."""

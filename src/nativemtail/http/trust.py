@@ -1,4 +1,4 @@
-"""Who may ask: `--trusted_hosts`.
+"""Access control: the clients that `--trusted_hosts` lists.
 
 Only the address of the socket's peer counts; nothing in a request can grant anything.  IPv4 addresses that come
 mapped into IPv6 (`::ffff:192.0.2.1`, as dual-stack sockets report them) are IPv4 addresses here, in the list and
@@ -34,7 +34,7 @@ class TrustedHosts:
         return cls(_block(item) for item in items if item)
 
     def allows(self, peer: str) -> bool:
-        """Whether the peer with this numeric address, as `getpeername()` gives it, may ask."""
+        """Whether the peer with this numeric address, as `getpeername()` gives it, is served."""
         try:
             address = ipaddress.ip_address(peer.partition("%")[0])
         except ValueError:
