@@ -69,15 +69,16 @@ def key() -> str:
     return "; ".join(parts)
 
 
-def extension() -> Path:
-    return SOURCE / "nativemtail" / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"
+def extension(name: str = "_core") -> Path:
+    return SOURCE / "nativemtail" / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
 
 
 def symbols() -> tuple[list[str], str]:
     """The functions that are counted, with all that they call, and the one that begins a workload."""
-    names = subprocess.run(["nm", "-C", str(extension())], check=True, capture_output=True, text=True).stdout
+    command = ["nm", "-C", str(extension()), str(extension("_render"))]
+    names = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     counted = [*re.findall(r" t (\S*Engine__scan\(.*\))$", names, re.MULTILINE)]
-    counted += re.findall(r" t (\S*_pw_\S*Snapshot_\d+prometheus\(.*\))$", names, re.MULTILINE)
+    counted += re.findall(r" t (\S*_pw_\S*Page_\d+prometheus\(.*\))$", names, re.MULTILINE)
     begin = re.findall(r" t (\S*Engine__swap\(.*\))$", names, re.MULTILINE)
     if len(counted) != 2 or len(begin) != 1:
         raise SystemExit("instructions: the extension lacks the symbols of the functions to count")
