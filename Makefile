@@ -61,7 +61,7 @@ quick: $(TESTING) $(VENV)/test.stamp
 	$(PY) -m pytest -n auto --dist loadgroup -m "not slow and not interop and not soak and not differential" tests
 
 ## lint      style, types, spelling, import rules
-lint: $(CORE) $(VENV)/test.stamp
+lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/clang-format --dry-run --Werror $(CPP)

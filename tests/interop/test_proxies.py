@@ -1,4 +1,4 @@
-"""nginx and Varnish in front of the Unix socket, whose mode decides who may ask."""
+"""nginx and Varnish in front of the Unix socket, whose mode decides which processes are served."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Where tests are: unit tests mirror the sources, no two files are mixed up, and functions stay short."""
+"""Where tests are, and what CI runs: unit tests mirror the sources, no two files are mixed up, and functions stay short."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -67,3 +68,11 @@ def test_every_folder_of_tests_is_in_the_table() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     folders = {path.name for path in TESTS.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert {name for name in folders if f"`tests/{name}`" not in text} == set()
+
+
+def test_workflows_run_targets_of_make() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    workflows = [path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    called = {name for text in workflows for name in re.findall(r"\bmake ([a-z]+)", text)}
+    assert {"lint", "quick", "wheel"} <= called <= targets
+    assert any(".ci/run" in text for text in workflows), "which runs `make test` on a bare Debian"

@@ -35,8 +35,8 @@ RESERVED = frozenset(
     )
 )
 """Names of families and samples that mtail has too: a user's metric of that name fails the page there (§1.6), and is
-left out here.  All other families of ours give way to a user's metric of their name, so that nothing that works with
-mtail is missed here."""
+left out here.  All other families of ours are left out when a user's metric has their name, so that nothing that works
+with mtail is missing here."""
 
 
 PROGRAM_STATES = ("running", "outdated", "failed", "unloaded")

@@ -1,4 +1,4 @@
-"""Who may ask."""
+"""The allow-list of clients."""
 
 from __future__ import annotations
 

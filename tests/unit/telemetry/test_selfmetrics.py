@@ -1,4 +1,4 @@
-"""What the process says of itself."""
+"""Metrics about the process itself."""
 
 from __future__ import annotations
 
