@@ -23,9 +23,11 @@ from typing import Any
 
 import pytest
 import zstandard
+from daemons import wait_until
 
 from nativemtail import __version__
 from nativemtail.app.commands import group
+from nativemtail.io.pipe import waiting
 from nativemtail.options import COMMANDS
 
 COMMAND = [sys.executable, "-m", "nativemtail"]
@@ -469,16 +471,20 @@ def test_closed_output(here: Path) -> None:
 def test_interrupt_prints_what_there_is(here: Path) -> None:
     read, write = os.pipe()
     process = start("-one_shot", "-progs", "count.mtail", "-logs", "three.log", "-logs", "-", stdin=read)
-    os.close(read)
     os.write(write, b"line\n" * 10 + b"par")
-    time.sleep(1.5)
+    wait_until(lambda: not waiting(read) and is_asleep(process.pid), "all of standard input is read")
     process.send_signal(signal.SIGINT)
     output, messages = process.communicate(timeout=TIMEOUT)
     os.close(write)
+    os.close(read)
     assert process.returncode == 130
     assert lines_of(output) == {f"{here}/three.log": 3, "-": 11}
     assert b"interrupted" in messages
     assert b"Traceback" not in messages
+
+
+def is_asleep(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def test_termination_while_waiting(here: Path) -> None:
