@@ -1,4 +1,4 @@
-"""Where tests are, and what CI runs: unit tests mirror the sources, no two files are mixed up, and functions stay short."""
+"""Where tests are, how long they are, and what CI runs: unit tests mirror the sources, no two files have one name."""
 
 from __future__ import annotations
 
