@@ -424,7 +424,7 @@ def test_encodings_and_holes(here: Path) -> None:
     assert {row["Labels"][0] for row in seen["LabelValues"]} == {"hole", "power", "bom", "utf16"}
     errors = done.stderr.decode()
     assert f"{here}/d.log: UTF-16, big-endian by its byte order mark: decoding it" in errors
-    assert f"{here}/b.log: NUL bytes in front of lines, and dropped: 4096" in errors
+    assert f"{here}/b.log: NUL bytes before lines, and dropped: 4096" in errors
 
 
 # --- output and signals --------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ _LE = "Prometheus refuses mtail's /metrics for a histogram with a key le, here i
 def compare(theirs: str, ours: str, patience: float = 0.0) -> Report:
     """Take both pages until they are equal, for so many seconds at most.  Raises CompareError.
 
-    Both are URLs, or a host and a port; the name of a page behind them does no harm.
+    Both are URLs, or a host and a port; the name of a page after them does no harm.
     """
     theirs, ours = _base(theirs), _base(ours)
     if not _get(ours, "/-/healthy").startswith(_HEALTHY):

@@ -60,7 +60,7 @@ def _summarise(tailer: Tailer, max_line_length: int) -> None:
         name = source.name
         log.info("%s: %d lines, %d bytes, %d errors", name, source.lines, source.bytes_read, source.errors)
         if nuls := counters.nuls_total[name]:
-            log.info("%s: NUL bytes in front of lines, and dropped: %d", name, nuls)
+            log.info("%s: NUL bytes before lines, and dropped: %d", name, nuls)
         if cut := counters.lines_cut_total[name]:
             log.warning("%s: lines longer than -max_line_length=%d, and cut: %d", name, max_line_length, cut)
 

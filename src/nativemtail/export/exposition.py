@@ -33,7 +33,7 @@ _TYPES = {COUNTER: "counter", HISTOGRAM: "histogram"}
 
 
 def is_prefix(text: str) -> bool:
-    """Whether `text` in front of a legal metric name makes a legal one."""
+    """Whether `text` before a legal metric name makes a legal one."""
     return not text or _NAME.fullmatch(text) is not None
 
 

@@ -25,9 +25,9 @@ def render(view: View, *, prefix: str = "") -> Iterator[bytes]:
 
 
 def entries(view: View, metric: Metric, *, prefix: str = "") -> Iterator[bytes]:
-    """For each label set its lines: one, and for histograms one per range and the count in front of it.
+    """For each label set its lines: one, and for histograms one per range and the count before it.
 
-    `prefix` stands verbatim in front of each line.
+    `prefix` stands verbatim before each line.
     """
     return (entry for _, entry in _entries(view, metric, prefix))
 

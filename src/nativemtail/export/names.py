@@ -30,7 +30,7 @@ GRAPHITE_NAME = 4000
 COLLECTD_NAME = 127
 """Bytes in a part of an identifier (`DATA_MAX_NAME_LEN`)."""
 COLLECTD_LINE = 1023
-"""collectd takes what is behind this for another command."""
+"""collectd takes what follows this for another command."""
 
 
 def graphite(text: str) -> str:

@@ -189,7 +189,7 @@ class Server:
         accepted = 0
         while True:
             accepted += 1
-            # A flood of connections must not keep the others waiting, but there may be a probe behind it.
+            # A flood of connections must not keep the others waiting, but there may be a probe after it.
             if accepted % _ACCEPTED == 0 or self._is_full():
                 await asyncio.sleep(0)
             try:

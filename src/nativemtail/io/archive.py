@@ -1,7 +1,7 @@
 """Compressed files in the daemon: read as text, but for what they hold of logs that were read already.
 
 A compressor writes such a file from its beginning to its end, so nothing is read before it is whole.  Then its text is
-compared with where logs stood (`Position`): what is in front of the furthest place that fits was counted.
+compared with where logs stood (`Position`): what is before the furthest place that fits was counted.
 """
 
 from __future__ import annotations
@@ -333,7 +333,7 @@ class ArchiveReader:
         return False
 
     def _is_damaged(self, error: Corrupt) -> bool:
-        """What is in front of the damage is text."""
+        """What is before the damage is text."""
         if self.stage is Stage.COMPARING:
             self._start(self._text.best.position.offset if self._text.best is not None else 0)
             return True

@@ -1,6 +1,6 @@
 """Decoding of compressed files, piece by piece: never more than one read's worth is held, whatever the ratio.
 
-When a file is damaged everything in front of the damage is given before `Corrupt` is raised.
+When a file is damaged, everything up to the damage is given before `Corrupt` is raised.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def decoder(content: Content, raw: io.RawIOBase) -> Decoder:
 
 
 class _MembersDecoder:
-    """A file of members, one after another, that each begin with `magic`; zeros behind each are padding."""
+    """A file of members, one after another, that each begin with `magic`; zeros after each are padding."""
 
     def __init__(self, raw: io.RawIOBase, name: str, magic: bytes) -> None:
         self.position = 0
@@ -138,7 +138,7 @@ class GzipDecoder(_MembersDecoder):
 
 
 def _salvage(member: zlib._Decompress, data: bytes, limit: int) -> bytes:
-    """What comes out in front of the error; zlib throws away the output of a call that fails."""
+    """What comes out before the error; zlib throws away the output of a call that fails."""
     output = bytearray()
     try:
         for at in range(len(data)):
@@ -222,7 +222,7 @@ class StreamsDecoder(_MembersDecoder):
         return output
 
     def _salvage(self, limit: int) -> bytes:
-        """What comes in front of the damage and was not given yet."""
+        """What comes before the damage and was not given yet."""
         output = bytearray()
         stream = self._make()
         seen = 0

@@ -366,7 +366,7 @@ class FileReader:
         return count or 0
 
     def _pass_hole(self) -> int:
-        """Go on behind a hole at the offset, which counts as NULs in front of a line; its length."""
+        """Go on after a hole at the offset, which counts as NULs before a line; its length."""
         start: int = self.offset
         try:
             end = os.lseek(self.fd, start, os.SEEK_DATA)
@@ -414,7 +414,7 @@ class FileReader:
         return 0
 
     def _read_into(self, target: memoryview) -> int:
-        """Read from the offset on, and in the same call the bytes in front of it: are they still the same?"""
+        """Read from the offset on, and in the same call the bytes before it: are they still the same?"""
         self._wanted = len(target)
         length = self._length
         with memoryview(self._context.buffer.before) as tail, tail[:length] as before:
@@ -434,7 +434,7 @@ class FileReader:
         return count
 
     def _remember(self, before: memoryview, new: memoryview) -> None:
-        """Note what is now in front of the offset."""
+        """Note what is now before the offset."""
         if self._head == self.offset < TAIL:
             more = new[: TAIL - self._head]
             self._head_checksum = zlib.crc32(more, self._head_checksum)
@@ -464,7 +464,7 @@ class FileReader:
             self.finish()
         start = 0
         with contextlib.suppress(OSError):
-            # A writer that does not append leaves a hole in front of what it goes on writing.
+            # A writer that does not append leaves a hole before what it goes on writing.
             start = os.lseek(self.fd, 0, os.SEEK_DATA)
         self._stand_at(Position(start))
         if not copied:
@@ -473,7 +473,7 @@ class FileReader:
     def _find_copies(self) -> list[_Copy]:
         """Copies that were made of this file before its truncation, with what was not read of it yet.
 
-        One must hold, in front of the offset, the bytes that were read there.  Rotated files that are newer than it
+        One must hold, before the offset, the bytes that were read there.  Rotated files that are newer than it
         are truncations that went by unseen: they are taken whole.  So are those that are newer than the last copy if
         nothing was read since.  Whatever else lies there is of no concern.
         """

@@ -39,8 +39,8 @@ class Generation(Protocol):
 class Lineage:
     """Readers of the files that were at one path, in the order in which they were there.
 
-    One delivers nothing until those in front of it have delivered what they held when it was put behind them.  As long
-    as there is a `gap`, generations may be missing in front of it: it and those behind it wait.
+    One delivers nothing until those before it have delivered what they held when it was put after them.  As long
+    as there is a `gap`, generations may be missing before it: it and those after it wait.
     """
 
     __slots__ = ("_ends", "_line", "gap")
@@ -57,7 +57,7 @@ class Lineage:
         return iter(self._line.copy())
 
     def ready(self) -> list[Generation]:
-        """Those in front of the gap, oldest first."""
+        """Those before the gap, oldest first."""
         return self._line[: self._line.index(self.gap)] if self.gap in self._line else self._line.copy()
 
     @property
@@ -68,7 +68,7 @@ class Lineage:
 
     @property
     def behind_gap(self) -> int:
-        """How many there are behind the gap."""
+        """How many there are after the gap."""
         return len(self._line) - self._line.index(self.gap) if self.gap in self._line else 0
 
     def append(self, reader: Generation) -> None:
@@ -100,7 +100,7 @@ class Lineage:
         reader.lineage = None
 
     def close_gap(self, age: Callable[[Generation], Any], last: Generation | None = None) -> None:
-        """Nothing is missing any more, or only behind `last`: put what came between in order."""
+        """Nothing is missing any more, or only after `last`: put what came between in order."""
         if self.gap in self._line:
             at = self._line.index(self.gap)
             self._line[at:] = sorted(self._line[at:], key=age)
@@ -118,7 +118,7 @@ class Lineage:
             if first is reader:
                 return False
             is_done = first.closed or first.eof or first.is_idle or first.offset >= self._ends[first]
-            if not is_done or self._line[1] is self.gap:  # what came between is found by the one in front of it
+            if not is_done or self._line[1] is self.gap:  # what came between is found by the one before it
                 return True
             self.remove(first)
         return False

@@ -3,7 +3,7 @@
 A `Buffer` is the memory that reads go into; all sources of one thread share it.  A `LineReader` is the state of one
 source: the line that is not complete yet.  A block is valid until the next read into the same buffer.
 
-NULs in front of a line are dropped: holes that a writer left which does not append, or blocks that a power cut left
+NULs before a line are dropped: holes that a writer left which does not append, or blocks that a power cut left
 empty.  Text in UTF-16 or UTF-32 is decoded and a byte order mark dropped, if the reader is told where a file begins.
 """
 
@@ -31,9 +31,9 @@ MIN_MAX_LINE_LENGTH = 1024
 
 
 class Buffer:
-    """Memory for one read and the incomplete line in front of it; grows to `MAX_LINE_LENGTH + READ_SIZE` at most.
+    """Memory for one read and the incomplete line before it; grows to `MAX_LINE_LENGTH + READ_SIZE` at most.
 
-    `before` is memory for the bytes in front of the read, which tell whether a file still is what it was.
+    `before` is memory for the bytes before the read, which tell whether a file still is what it was.
     """
 
     __slots__ = ("before", "data")
@@ -88,7 +88,7 @@ class LineReader:
         self.lines = 0
         self.cut_lines = 0
         self.nuls = 0
-        """NULs in front of lines, which were dropped."""
+        """NULs before lines, which were dropped."""
         self._taken = 0, 0
         # What follows is for logs that are no plain text, and for their first bytes as long as these do not tell.
         self._is_plain = True
@@ -183,7 +183,7 @@ class LineReader:
         self._keep(data, head, end)
 
     def _drop_nuls(self, data: bytearray, head: int, end: int) -> int:
-        """Drop NULs in front of lines from data[head:end]; the new end."""
+        """Drop NULs before lines from data[head:end]; the new end."""
         text = bytes(memoryview(data)[head:end])
         if not self._rest and not self._skipping:
             text = text.lstrip(b"\0")
@@ -195,7 +195,7 @@ class LineReader:
         return end
 
     def _complete(self, data: bytearray, start: int, head: int, last: int) -> int:
-        """Put the incomplete line in front of its end; where the block of whole lines begins."""
+        """Put the incomplete line before its end; where the block of whole lines begins."""
         if not self._rest:
             return start
         data[: len(self._rest)] = self._rest
@@ -207,7 +207,7 @@ class LineReader:
         return first + 1
 
     def _keep(self, data: bytearray, start: int, end: int) -> None:
-        """data[start:end] is without newline: it goes behind the incomplete line."""
+        """data[start:end] is without newline: it goes after the incomplete line."""
         self._rest += memoryview(data)[start:end]
         if len(self._rest) > self._max:
             self._cut(self._rest)
@@ -255,7 +255,7 @@ class LineReader:
         self._told = False
         if content.encoding:
             self._decoder = codecs.getincrementaldecoder(content.encoding)("replace")
-            # The mark is as long as a unit: one that was begun in front of the offset is lost.
+            # The mark is as long as a unit: one that was begun before the offset is lost.
             self._odd = -offset % content.mark
 
     def _decode(self, data: bytes) -> bytes:

@@ -21,7 +21,7 @@ def identity(info: os.stat_result) -> Identity:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where reading stands: the offset, and checksums of the `length` bytes in front of it and of the file's `head`."""
+    """Where reading stands: the offset, and checksums of the `length` bytes before it and of the file's `head`."""
 
     offset: int
     length: int = 0
@@ -41,7 +41,7 @@ class Position:
         return cls(offset)
 
     def fits(self, fd: int) -> bool:
-        """Whether a file begins, and has in front of the offset, as what was read; False when that is unknown."""
+        """Whether a file begins, and has before the offset, as what was read; False when that is unknown."""
         if not self.length:
             return False
         try:
@@ -54,7 +54,7 @@ class Position:
 
 
 class Counted(NamedTuple):
-    """Where a log stood whose text may be in another file; `is_read_on`: its reader reads what comes behind, too."""
+    """Where a log stood whose text may be in another file; `is_read_on`: its reader reads what comes after it, too."""
 
     position: Position
     is_read_on: bool = False

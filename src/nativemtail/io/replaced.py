@@ -77,7 +77,7 @@ def take_over(before: FileReader, fd: int) -> int:
 
 
 def _is_telling(fd: int, offset: int) -> bool:
-    """Whether what is in front of the offset is hardly written twice."""
+    """Whether what is before the offset is unlikely to be written twice."""
     length = min(TAIL, offset)
     lines = os.pread(fd, length, offset - length).split(b"\n")
     return length >= _TELLING and 2 * len(set(lines)) > len(lines)

@@ -77,7 +77,7 @@ class Counters:
     lines_cut_total: Counter[str] = field(default_factory=Counter)
     """Lines cut to `max_line_length`."""
     nuls_total: Counter[str] = field(default_factory=Counter)
-    """NULs in front of lines, which were dropped."""
+    """NULs before lines, which were dropped."""
     connections_total: Counter[str] = field(default_factory=Counter)
     connections_refused_total: Counter[str] = field(default_factory=Counter)
     """Connections beyond `max_clients`, or beyond the share of their address."""

@@ -124,7 +124,7 @@ HELP = {
     "mtail_log_bytes_total": "Bytes read per log source.",
     "mtail_log_lag_bytes": "Bytes of the log file that are not read yet.",
     "mtail_log_lines_cut_total": "Lines cut to the greatest length, per log source.",
-    "mtail_log_nuls_total": "NUL bytes in front of lines, which were dropped, per log source.",
+    "mtail_log_nuls_total": "NUL bytes before lines, which were dropped, per log source.",
     "mtail_limits_hit_total": "How often a limit of the log sources or of HTTP was hit.",
     "mtail_messages_dropped_total": "Messages of the process that could not be written: nobody read them, or no room.",
     "mtail_lines_dropped_total": "Lines and datagrams that were dropped, by reason.",

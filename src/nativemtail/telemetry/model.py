@@ -88,7 +88,7 @@ class SourceState:
     cut: int = 0
     """Lines cut to the greatest length."""
     nuls: int = 0
-    """NULs in front of lines, which were dropped."""
+    """NULs before lines, which were dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
