@@ -86,6 +86,17 @@ def reason(error: Exception) -> str:
     return os.strerror(number or errno.EINVAL).lower()
 
 
+def explain(error: Exception, other: str, *, is_path: bool = False) -> str:
+    """`reason`, and what to do: `other` says how another port or path is chosen."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return f"{reason(error)} ({other})"
+    if number == errno.EACCES:
+        need = "write access to the directory is needed" if is_path else "ports below 1024 need CAP_NET_BIND_SERVICE"
+        return f"{reason(error)} ({need}; or {other})"
+    return reason(error)
+
+
 def _resolve(host: str, port: str, kind: socket.SocketKind) -> list[tuple[int, tuple[object, ...]]]:
     """Families and addresses in the order in which they are tried."""
     if not _PORT.fullmatch(port) or (port.isdigit() and int(port) > 65535):

@@ -209,4 +209,18 @@ def test_a_file_of_somebody_is_neither_replaced_nor_removed(kind: socket.SocketK
 
 def test_reasons_are_gos() -> None:
     assert net.reason(OSError(errno.EADDRINUSE, "x")) == "address already in use"
+
+
+@pytest.mark.parametrize(
+    ("number", "is_path", "part"),
+    [
+        (errno.EADDRINUSE, False, "address already in use (choose another)"),
+        (errno.EADDRINUSE, True, "address already in use (choose another)"),
+        (errno.EACCES, False, "permission denied (ports below 1024 need CAP_NET_BIND_SERVICE; or choose another)"),
+        (errno.EACCES, True, "permission denied (write access to the directory is needed; or choose another)"),
+        (errno.EIO, False, "input/output error"),
+    ],
+)
+def test_what_to_do(number: int, is_path: bool, part: str) -> None:
+    assert net.explain(OSError(number, "x"), "choose another", is_path=is_path).startswith(part)
     assert net.reason(OSError("AF_UNIX path too long")) == net.reason(ValueError("null byte")) == "invalid argument"

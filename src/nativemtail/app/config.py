@@ -169,6 +169,7 @@ def program_settings(options: Options) -> builder.Settings:
         ),
         patch_year=options.syslog_use_current_year,
         cache_directory="" if given == NO_CACHE else given or cache.default_directory(),
+        is_cache_wanted=bool(given),
         dump_ast=options.dump_ast,
         dump_ast_types=options.dump_ast_types,
         dump_bytecode=options.dump_bytecode,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from dataclasses import dataclass
 
@@ -41,8 +40,8 @@ def bind_tcp(address: str, port: str) -> net.Bound:
     except net.UnknownHost as error:
         raise ListenError(f"listen tcp {shown}: {error}") from error
     except OSError as error:
-        hint = " (choose another port with --port, 0 for any free one, or another address with --address)"
-        raise ListenError(f"listen tcp {shown}: {_why_not_bound(error, hint)}") from error
+        other = "choose another port with --port, 0 for any free one, or another address with --address"
+        raise ListenError(f"listen tcp {shown}: bind: {net.explain(error, other)}") from error
 
 
 def bind_unix(path: str, mode: int) -> net.Bound:
@@ -50,10 +49,5 @@ def bind_unix(path: str, mode: int) -> net.Bound:
     try:
         return net.bind_unix(path, socket.SOCK_STREAM, mode)
     except (OSError, ValueError) as error:
-        hint = " (choose another path with --unix_socket)"
-        raise ListenError(f"listen unix {path}: {_why_not_bound(error, hint)}") from error
-
-
-def _why_not_bound(error: Exception, hint: str) -> str:
-    in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-    return f"bind: {net.reason(error)}{hint if in_use else ''}"
+        other = "choose another path with --unix_socket"
+        raise ListenError(f"listen unix {path}: bind: {net.explain(error, other, is_path=True)}") from error

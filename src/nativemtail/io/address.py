@@ -10,7 +10,7 @@ from nativemtail.io.sources import SourceError
 
 
 def bind(spec: LogSpec, mode: int) -> net.Bound:
-    """A socket at the address of `spec`, with `mode` if it is a file.  Raises `SourceError` with Go's text."""
+    """A socket at the address of `spec`, with `mode` if it is a file.  Raises `SourceError`."""
     kind = socket.SOCK_DGRAM if spec.kind in DATAGRAM_SCHEMES else socket.SOCK_STREAM
     listen = f"listen {spec.kind}"
     try:
@@ -25,7 +25,9 @@ def bind(spec: LogSpec, mode: int) -> net.Bound:
     except net.UnknownHost as error:
         raise SourceError(f"{listen}: lookup {host}: no such host") from error
     except (OSError, ValueError) as error:
-        raise SourceError(f"{listen} {spec.address}: bind: {net.reason(error)}") from error
+        is_path = spec.kind in ("unix", "unixgram")
+        other = f"give --logs another {'path' if is_path else 'port or address'}"
+        raise SourceError(f"{listen} {spec.address}: bind: {net.explain(error, other, is_path=is_path)}") from error
 
 
 def _host_and_port(spec: LogSpec) -> tuple[str, str]:

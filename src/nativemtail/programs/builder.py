@@ -38,6 +38,8 @@ class Settings:
     """Give time stamps without a year the current one."""
     cache_directory: str = ""
     """Empty: nothing is kept for the next start."""
+    is_cache_wanted: bool = False
+    """Whether a flag names it: if it cannot be used, that is a warning."""
     dump_ast: bool = False
     dump_ast_types: bool = False
     dump_bytecode: bool = False
@@ -50,7 +52,7 @@ class Builder:
         self._settings = settings
         self._zone = TimeZone(settings.zone)
         self._place = os.path.abspath(settings.path)
-        self._cache = cache.Cache(settings.cache_directory)
+        self._cache = cache.Cache(settings.cache_directory, is_wanted=settings.is_cache_wanted)
         self._known = self._read()
 
     def compile(self, name: str, text: bytes) -> Program:

@@ -63,8 +63,11 @@ def versions() -> str:
 class Cache:
     """Our files below `directory`; an empty name turns it off."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, is_wanted: bool = False) -> None:
+        """`is_wanted`: somebody asked for this directory, and is told at once if it cannot be used."""
         self._directory = directory
+        self._level = logging.WARNING if is_wanted else logging.INFO
+        self._is_bad = False
         self._versions = b""
 
     def get(self, place: str, question: str) -> bytes | None:
@@ -81,7 +84,7 @@ class Cache:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.info("the cache %s is not used: %s", self._directory, error.strerror or error)
+            self._complain(error)
             return None
         if not data.startswith(head):
             return None
@@ -103,7 +106,14 @@ class Cache:
             finally:
                 os.close(directory)
         except OSError as error:
-            log.debug("cannot write to the cache %s: %s", self._directory, error.strerror or error)
+            self._complain(error)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._is_bad:
+            self._is_bad = True
+            why = error.strerror or error
+            remedy = "--cache_dir names another directory, or none"
+            log.log(self._level, "the cache %s is not used: %s (%s)", self._directory, why, remedy)
 
     def _head(self, place: str, question: str) -> bytes:
         self._versions = self._versions or versions().encode("utf-8", "surrogateescape")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import http.client
 import os
@@ -203,6 +204,18 @@ def test_bad_address(address: str, number: str, part: str) -> None:
     with pytest.raises(ListenError) as failure:
         Server(lambda request: plain(200, "")).listen_tcp(address, number)
     assert str(failure.value).startswith(part)
+
+
+def test_a_refused_port_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused(socket.socket):
+        def bind(self, address: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("nativemtail.net.socket.socket", Refused)
+    with pytest.raises(ListenError, match=r":80: bind: permission denied \(.*CAP_NET_BIND_SERVICE.*--port"):
+        Server(lambda request: plain(200, "")).listen_tcp("127.0.0.1", "80")
+    with pytest.raises(ListenError, match=r"bind: permission denied \(.*directory.*--unix_socket"):
+        Server(lambda request: plain(200, "")).listen_unix("/nowhere/s")
 
 
 def test_unix_socket_beside_tcp(serve: Serve, tmp_path: Path) -> None:

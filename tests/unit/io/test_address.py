@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 from pathlib import Path
@@ -20,7 +21,8 @@ def test_socket_files(tmp_path: Path, scheme: str) -> None:
     name = f"{scheme}://{path}"
     with Rig(name):
         assert stat.S_ISSOCK(path.stat().st_mode)
-        with pytest.raises(SourceError, match=rf"^listen {scheme} {path}: bind: address already in use$"):
+        remedy = re.escape("address already in use (give --logs another path)")
+        with pytest.raises(SourceError, match=rf"^listen {scheme} {path}: bind: {remedy}$"):
             Rig(name).tailer.open()
     assert not path.exists()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM if scheme == "unix" else socket.SOCK_DGRAM) as dead:
@@ -69,7 +71,8 @@ def test_port_in_use(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         rig = Rig(f"unix://{tmp_path}/sock", f"tcp://127.0.0.1:{port}")
-        with pytest.raises(SourceError, match=f"^listen tcp 127.0.0.1:{port}: bind: address already in use$"):
+        remedy = re.escape("address already in use (give --logs another port or address)")
+        with pytest.raises(SourceError, match=f"^listen tcp 127.0.0.1:{port}: bind: {remedy}$"):
             rig.tailer.open()
         assert os.listdir(tmp_path) == []
         assert not rig.sink.opened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -329,3 +330,37 @@ def test_where_it_is(environment: dict[str, str], expected: str, monkeypatch: py
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert cache.default_directory() == expected
+
+
+def _is_a_file(place: Path) -> None:
+    place.write_text("")
+
+
+def _is_a_link_to_nowhere(place: Path) -> None:
+    place.symlink_to("/proc/nowhere/at/all")
+
+
+def _belongs_to_others(place: Path) -> None:
+    place.mkdir()
+    place.chmod(0o777)
+
+
+@pytest.mark.parametrize("make", [_is_a_file, _is_a_link_to_nowhere, _belongs_to_others])
+@pytest.mark.parametrize(("is_wanted", "level"), [(True, "WARNING"), (False, "INFO")])
+def test_a_directory_that_cannot_be_used_is_told_once(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    make: Callable[[Path], None],
+    is_wanted: bool,
+    level: str,
+) -> None:
+    caplog.set_level("INFO")
+    make(tmp_path / "cache")
+    unusable = cache.Cache(str(tmp_path / "cache"), is_wanted=is_wanted)
+    for _ in range(3):
+        assert unusable.get("place", "question") is None
+        unusable.put("place", "question", b"body")
+    [record] = caplog.records
+    assert record.levelname == level
+    assert str(tmp_path / "cache") in record.message
+    assert "--cache_dir names another directory, or none" in record.message
