@@ -1,4 +1,4 @@
-"""The daemon's parts as the self-metrics and the status page want to see them: the protocols of selfmetrics.py."""
+"""Adapters from the daemon's parts to the protocols of self-metrics and the status page."""
 
 from __future__ import annotations
 

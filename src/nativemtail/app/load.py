@@ -1,4 +1,4 @@
-"""The programs of a configuration, with what the command knows and they do not: the logs and the pages."""
+"""Loading the programs of a configuration, and the checks that need to know logs and pages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Messages on their way out: a thread of its own writes them, so that nobody waits for readers that do not read.
+"""A queue of messages that its own thread writes, so that a reader that does not read blocks nothing.
 
-At most `LIMIT` bytes wait; what does not fit, or cannot be written, is dropped and counted, and that is said once
-messages go through again.
+At most `LIMIT` bytes wait.  What does not fit, or cannot be written, is dropped and counted; a message says so as soon
+as one gets through again.
 """
 
 from __future__ import annotations

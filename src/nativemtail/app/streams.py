@@ -1,4 +1,4 @@
-"""Standard streams, and the exit status that follows from what became of them."""
+"""Standard streams, and the exit status when writing to them fails."""
 
 from __future__ import annotations
 

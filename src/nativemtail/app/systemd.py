@@ -1,4 +1,4 @@
-"""What a service tells systemd: started, reloading, stopping, alive (sd_notify(3), sd_watchdog_enabled(3))."""
+"""Notifying systemd: started, reloading, stopping, alive (sd_notify(3), sd_watchdog_enabled(3))."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How pushes reach their peers: addresses, deadlines, and streams that wait for nobody longer than that."""
+"""How pushes reach their targets: addresses, and streams with a deadline for connecting and writing."""
 
 from __future__ import annotations
 

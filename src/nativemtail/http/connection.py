@@ -1,4 +1,4 @@
-"""One peer's dialogue: wait, read a request, answer, again.  The protocol itself is h11's; every step has a limit."""
+"""One connection: wait, read a request, answer, repeat.  h11 has the protocol; every step has a time limit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Connection:
     def __init__(self, server: Server, listener: Listener, sock: socket.socket, peer: str, trusted: bool) -> None:
         self.trusted = trusted
         self._known = trusted
-        """Trusted, or told apart already: as somebody who probes, or as a stranger who has been counted."""
+        """Trusted, or classified already: as a client that probes, or as an untrusted one that has been counted."""
         self._server = server
         self._listener = listener
         self._limits = server.limits
@@ -301,7 +301,8 @@ class Connection:
             await self._writer.drain()
 
     async def _give_up(self, status: int, text: str) -> bool:
-        """Say why, then close; read on a little, or the peer's own bytes in flight would reset what it is told."""
+        """Send an error and close, but read on a little: bytes in flight would reset the connection before the peer
+        has read the answer."""
         if status in EXCEEDED:
             self._server.exceeded[EXCEEDED[status]] += 1
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):

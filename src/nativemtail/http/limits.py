@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Times in seconds, sizes in bytes.  Whoever exceeds one is answered with the status named here, then cut off."""
+    """Times in seconds, sizes in bytes.  A client that exceeds one gets the status named here and is cut off."""
 
     header_bytes: int = 16 * 1024
     """Request line and headers together: 431."""
@@ -16,31 +16,31 @@ class Limits:
     body_bytes: int = 64 * 1024
     """Request bodies are read and ignored up to this: 413."""
     idle_seconds: float = 30.0
-    """Between two requests of a connection: closed without a word."""
+    """Between two requests of a connection: closed without an answer."""
     write_seconds: float = 60.0
     """For a whole response: reset."""
     linger_seconds: float = 1.0
-    """How long to read on after an error response, so that the peer gets to see it."""
+    """How long to read on after an error response, so that the peer can read it."""
     close_seconds: float = 5.0
-    """For TLS's farewell and the last bytes in its buffers: reset."""
+    """For TLS's shutdown and the last bytes in its buffers: reset."""
     connections: int = 512
-    """At once (a few more while others close); beyond it the one that has gone longest without a whole request goes,
-    then one whose peer has stalled; else the new one gets 503."""
+    """At once (a few more while others close).  Beyond it the connection that has been longest without a whole request
+    is closed, then one whose peer has stalled; otherwise the new one gets 503."""
     incomplete: int = 448
     """Of them without a whole request; the others are kept for those that have one."""
     strangers: int = 32
-    """Of them from hosts that are not trusted; beyond it they make room in the same way."""
+    """Of them from hosts that are not trusted; beyond it one of these is closed in the same way."""
     render_threads: int = 2
     window_bytes: int = 4 * 1024 * 1024
-    """Of one answer: made but not yet taken by all who wait for it."""
+    """Of one answer: made but not yet taken by all clients that wait for it."""
     pending_bytes: int = 64 * 1024 * 1024
     """Of all answers; above it further requests get 503 until some of it is gone."""
     buffer_bytes: int = 8 * 1024 * 1024
-    """Copied for the connections, besides what all who wait for an answer share, ..."""
+    """Copied for the connections, besides what all clients that wait for an answer share, ..."""
     write_bytes: tuple[int, int] = (16 * 1024, 128 * 1024)
-    """... but for each at least and at most so much."""
+    """... but for each at least and at most this much."""
     stall_seconds: float = 1.0
-    """A peer that has taken nothing for so long is cut off when others wait for its place or the room it holds."""
+    """A peer that has taken nothing for this long is cut off when others wait for its place or its memory."""
     compress_from: int = 1024
     query_fields: int = 1000
     """Parameters of one request: 400."""

@@ -13,7 +13,7 @@ HTML = "text/html; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The part of a request that an answer may depend on: never who asks, never the method."""
+    """The part of a request that an answer may depend on: neither the client nor the method."""
 
     path: str
     """Decoded."""

@@ -1,10 +1,10 @@
 """Admission of connections and their limits, over all connections together.
 
-One thread with an event loop of its own serves all connections; answers are made by a few more threads, since the
-store renders without the GIL.  connection.py has the dialogue with one peer; peers that are not trusted get no further
-than 401, but for the probes, which are answered in the loop.
+One thread with an event loop of its own serves all connections; pages are rendered by a few more threads, because
+the store renders without the GIL.  connection.py has the dialogue with one peer.  Peers that are not trusted get 401,
+except for the probes, which are answered in the loop.
 
-Every method is answered as GET is, HEAD without the body, as mtail does; only CONNECT, which names no page, is 405.
+As in mtail, every method is answered like GET, HEAD without the body; only CONNECT, which names no page, is 405.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Answers in the making: each is made once for all who ask for the same page meanwhile.
+"""Pages being rendered: each is rendered once for all requests that wait for it.
 
-A large answer comes in pieces.  The next one is made when the peers have taken enough of those before, so what is held
-is bounded for each answer and in all; a piece goes when all have it.  Who takes nothing while others wait for the room
-is cut off.  All this runs in the server's loop, only the making in a thread of its pool.
+A large page comes in pieces.  The next piece is made when the clients have taken enough of the earlier ones, so memory
+is bounded for each page and in all; a piece is freed when all clients have it.  A client that takes nothing while
+others wait for that memory is cut off.  Everything runs in the server's loop, except rendering, which a thread of its
+pool does.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class _Making:
 
 
 class _Page:
-    """The pieces of an answer that somebody still needs."""
+    """The pieces of a page that some client still needs."""
 
     def __init__(self, key: _Key) -> None:
         self.key = key

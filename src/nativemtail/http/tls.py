@@ -1,4 +1,4 @@
-"""The server's certificate, and those that clients must have."""
+"""TLS: the server's certificate, and the authority that client certificates need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed: the events of all watched files and directories, in one order for everybody who needs them."""
+"""What changed: the events of all watched files and directories, in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the first bytes of a log say of it: text in another encoding, or compressed."""
+"""The kind of a log by its first bytes: text in another encoding, or compressed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bounded number of open files for any number of logs: those that nobody has needed for longest are closed.
+"""A bounded number of open files for any number of logs: those that have been idle longest are closed.
 
 A log that gave up its descriptor keeps its position, its fingerprint and its watch.  It is opened again, by its
 identity, when there is something to read.

@@ -1,4 +1,4 @@
-"""A set of absolute paths that finds those below a directory without a look at all others."""
+"""A set of absolute paths that finds those below a directory without visiting all others."""
 
 from __future__ import annotations
 

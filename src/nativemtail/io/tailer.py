@@ -1,4 +1,4 @@
-"""All sources that `-logs` names, in one loop: until it is told to stop, or until their ends.
+"""All sources that `-logs` names, in one loop: until it is stopped, or until their ends.
 
 A daemon calls `Tailer.open` in the main thread (what can't be opened ends the start-up there), `run` in a thread of its
 own, `stop` from anywhere.  The limits are in `Settings` (sources.py), what was hit in `Counters`.

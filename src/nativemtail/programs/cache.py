@@ -1,9 +1,9 @@
-"""Bytes that are cheaper read than made anew, on disk: one file for each place, replaced as a whole.
+"""A cache on disk for bytes that are cheaper to read than to compute: one file per path, replaced atomically.
 
 What is read was written by this version, for the same question, by this user, and is whole: otherwise it counts as
 absent.  Nothing is read, written or deleted but our own files in a sub-directory of our own, and no link of another
 user is followed to it: all is opened from one directory to the next and checked by its descriptor.
-Nothing here fails a start; a cache that cannot be used is none.
+Nothing here fails a start: a cache that cannot be used is ignored.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Programs:
     def prepare(self, *, strict: bool = False, asked: bool = True) -> Change | None:
         """Compile what is new or changed; None when the running plan stays as it is.
 
-        `asked`: by a person, who is told again of what is still wrong (spec runtime.md §6.3).
+        `asked`: by a person, so what is still wrong is reported again (spec runtime.md §6.3).
 
         The state that others see does not change, but for `status`.  Raises LoadError if `strict`.
         """

@@ -175,7 +175,7 @@ class Reloader:
     def request(self, *, asked: bool = False) -> None:
         """Look for changes; soon, in the other thread.  Requests during a load make one more.
 
-        `asked`: by a person, who is told again of programs that are still wrong.
+        `asked`: by a person, so programs that are still wrong are reported again.
         """
         self._asked = self._asked or asked
         self._requested.set()

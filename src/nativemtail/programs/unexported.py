@@ -1,4 +1,4 @@
-"""Says which metrics no page of Prometheus has, and why: one bad name, and Prometheus would refuse the whole page."""
+"""Reports the metrics that Prometheus' pages leave out, and why: for one bad name Prometheus refuses a whole page."""
 
 from __future__ import annotations
 

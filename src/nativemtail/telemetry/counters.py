@@ -1,4 +1,4 @@
-"""What happens without anything else keeping count: exports, pushes, latencies."""
+"""Counts that no other part keeps: exports, pushes, latencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why programs cost what they cost: for each pattern its gate and engine, and what would make it cheaper.
+"""Why programs cost what they cost: for each pattern its prefilter and engine, and what would make it cheaper.
 
 `reasons` is what both the command and the daemon's page `/profile` show; `explain` is the command's page.
 """

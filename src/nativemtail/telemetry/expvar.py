@@ -1,4 +1,4 @@
-"""The page `/debug/vars`: mtail's expvar variables, and ours in the same manner."""
+"""The page `/debug/vars`: mtail's expvar variables, and ours in the same form."""
 
 from __future__ import annotations
 

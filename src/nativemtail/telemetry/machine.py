@@ -1,4 +1,4 @@
-"""What the machine has left and the process uses: processor, memory, room on disks."""
+"""Resources of the machine and the process: CPU time, memory, free space on disks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CpuUsage:
 
 
 class Space(NamedTuple):
-    """Room on a file system: bytes and inodes, free (for ordinary users) and in all."""
+    """Space on a file system: bytes and inodes, free (for ordinary users) and in all."""
 
     bytes_free: int
     bytes: int
