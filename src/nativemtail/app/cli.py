@@ -8,6 +8,7 @@ Exit status: 0 success; 1 error; 2 wrong flags; 130 interrupted; 141 nobody read
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -58,9 +59,13 @@ def _flags(arguments: Sequence[str]) -> int:
         return WRONG_FLAGS
     if options.version:
         return write(1, f"{Build()}\n".encode())
+    gc.disable()  # what a start, or a short process, makes stays
     from nativemtail.app.run import run  # not for -version and -help, which are to be quick
 
-    return run(arguments, options, extra)
+    try:
+        return run(arguments, options, extra)
+    finally:
+        gc.enable()
 
 
 def _sub_command(arguments: Sequence[str]) -> NoReturn:

@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from nativemtail._core import Engine, Store
 from nativemtail.compiler.program import Program
 from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
 from nativemtail.io.tailer import Tailer
 from nativemtail.programs.faultlog import FaultLog
 from nativemtail.programs.manager import Programs
+from nativemtail.telemetry.enginecounts import metric_sizes
 from nativemtail.telemetry.explain import reasons, with_figures
-from nativemtail.telemetry.model import Costs, MetricSize, ProgramCost, ProgramState, SourceState
+from nativemtail.telemetry.model import Costs, ProgramCost, ProgramState, SourceState
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class ProgramStates:
             gate_seconds=measured.gate_seconds,
             rest_seconds=measured.rest_seconds,
             programs=programs,
-            metrics=sorted(_sizes(self._programs.store), key=lambda size: (-size.bytes, size[:2])),
+            metrics=sorted(metric_sizes(self._programs.store), key=lambda size: (-size.bytes, size[:2])),
         )
 
     def _explained(self) -> Iterator[tuple[Program, ProgramCost]]:
@@ -100,33 +100,6 @@ def _explain_alone(program: Program) -> ProgramCost:
     except Exception as error:
         log.exception("cannot explain what %s costs", program.name)
         return ProgramCost(name=program.name, why=f"cannot be explained: {type(error).__name__}: {error}")
-
-
-def _sizes(store: Store) -> list[MetricSize]:
-    return [MetricSize(metric.program, metric.name, len(metric), metric.memory) for metric in store.metrics()]
-
-
-class LineStates:
-    """The engine's counts."""
-
-    def __init__(self, engine: Engine, store: Store) -> None:
-        self._engine = engine
-        self._store = store
-
-    def lines_total(self) -> int:
-        return self._engine.lines_total()
-
-    def program_times(self) -> Mapping[str, tuple[Sequence[int], float]]:
-        return self._engine.program_times()
-
-    def series_refused(self) -> int:
-        return self._store.refused
-
-    def over_limit(self) -> int:
-        return self._store.over_limit
-
-    def sizes(self) -> Sequence[MetricSize]:
-        return _sizes(self._store)
 
 
 class SourceStates:

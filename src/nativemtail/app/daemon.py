@@ -23,7 +23,7 @@ from typing import NoReturn
 
 from nativemtail._render import View
 from nativemtail.app import systemd
-from nativemtail.app.collect import LineStates, ProgramStates, SourceStates
+from nativemtail.app.collect import ProgramStates, SourceStates
 from nativemtail.app.config import Config
 from nativemtail.app.load import open_programs_of
 from nativemtail.app.outbox import dropped, write_in_time
@@ -39,6 +39,7 @@ from nativemtail.io.tailer import Tailer
 from nativemtail.options import format_duration
 from nativemtail.programs.loaded import LoadError
 from nativemtail.programs.reload import ProgramWatch, Reloader
+from nativemtail.telemetry.enginecounts import EngineCounts
 from nativemtail.telemetry.machine import resident_memory
 from nativemtail.telemetry.selfmetrics import SelfMetrics
 
@@ -112,7 +113,7 @@ class Daemon:
         self.own = SelfMetrics(
             programs=self.program_states,
             sources=SourceStates(self.tailer, config.specs, self.programs),
-            lines=LineStates(self.programs.engine, self.programs.store),
+            lines=EngineCounts(self.programs.engine, self.programs.store),
             memory_limit=service.memory_limit or None,
             messages_dropped=dropped,
         )

@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 
 def run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> int:
     """Do what the options say; the exit status.  `arguments` are what was typed, `extra` those that are no flags."""
-    gc.disable()  # what a start, or a short process, makes stays
     is_daemon = config.mode(options) is Mode.DAEMON
     screen = message_files.Screen()
     message_files.configure(config.messages(options), screen)
@@ -45,8 +44,6 @@ def run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> int
     except (LoadError, BadSource, SourceError, BadIgnore) as error:
         log.log(logging.CRITICAL if is_daemon else logging.ERROR, "%s", error)
         return FAILURE
-    finally:
-        gc.enable()
 
 
 def _run_once(settings: Config, screen: message_files.Screen) -> int:

@@ -22,6 +22,7 @@ from nativemtail.export.otlp import Otlp, SetUpError
 from nativemtail.export.statsd import Statsd
 from nativemtail.export.textformat import exported
 from nativemtail.export.transport import Budget, NothingArrived, PushError, host_and_port
+from nativemtail.telemetry.counters import ExportCounters
 
 if TYPE_CHECKING:
     from nativemtail._render import View
@@ -32,27 +33,6 @@ log = logging.getLogger(__name__)
 
 Count = Callable[[str, int], None]
 """Counts metrics (`total`) and label sets that were written (`success`)."""
-
-
-class Exports(Protocol):
-    """`selfmetrics.ExportCounters`."""
-
-    def add(self, name: str, count: int = ...) -> None: ...
-    def push_to(self, target: str) -> Counts: ...
-
-
-class Latency(Protocol):
-    def observe(self, seconds: float) -> None: ...
-
-
-class Counts(Protocol):
-    """`selfmetrics.PushCounts`."""
-
-    @property
-    def latency(self) -> Latency: ...
-
-    failures: int
-    backlog: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +95,9 @@ def targets(settings: PushSettings, host_name: str) -> list[Target]:
 class Pusher:
     """Pushes what `view` gives to all targets that `settings` name, from `start` to `stop`.  Raises SetUpError."""
 
-    def __init__(self, view: Callable[[], View], settings: PushSettings, exports: Exports, host_name: str = "") -> None:
+    def __init__(
+        self, view: Callable[[], View], settings: PushSettings, exports: ExportCounters, host_name: str = ""
+    ) -> None:
         self._loops: list[_Loop] = []
         self._deadline = settings.write_deadline
         if settings.interval > 0:
@@ -149,7 +131,7 @@ class _Loop:
     """One target's thread."""
 
     def __init__(
-        self, target: Target, view: Callable[[], View], interval: float, deadline: float, exports: Exports
+        self, target: Target, view: Callable[[], View], interval: float, deadline: float, exports: ExportCounters
     ) -> None:
         self.target = target
         self.thread = threading.Thread(target=self._run, name=f"push-{target.name}", daemon=True)

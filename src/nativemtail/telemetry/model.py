@@ -202,23 +202,6 @@ class Sources(Protocol):
         """Connections of stream sources that were refused, by scheme."""
 
 
-class Lines(Protocol):
-    """The engine's own counts."""
-
-    def lines_total(self) -> int: ...
-    def program_times(self) -> Mapping[str, tuple[Sequence[int], float]]:
-        """Sampled run time per line by program: a count per range of LINE_SECONDS and one above, and the sum."""
-
-    def series_refused(self) -> int:
-        """Label sets that were not created because of the memory limit."""
-
-    def over_limit(self) -> int:
-        """How often the memory limit was reached."""
-
-    def sizes(self) -> Sequence[MetricSize]:
-        """Of all metrics, hidden ones too."""
-
-
 class Listener(Protocol):
     """The HTTP server's counts."""
 

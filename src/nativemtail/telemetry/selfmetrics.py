@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from nativemtail.telemetry.build import Build
 from nativemtail.telemetry.counters import LATENCY_SECONDS, ExportCounters, Latency
+from nativemtail.telemetry.enginecounts import EngineCounts
 from nativemtail.telemetry.families import (
     HELP,
     LINE_SECONDS,
@@ -42,7 +43,7 @@ from nativemtail.telemetry.families import (
     sums,
 )
 from nativemtail.telemetry.machine import CpuUsage, DiskSpace, resident_memory
-from nativemtail.telemetry.model import PROGRAM_STATES, Lines, Listener, Pool, Programs, Sources
+from nativemtail.telemetry.model import PROGRAM_STATES, Listener, Pool, Programs, Sources
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class SelfMetrics:
 
     programs: Programs | None = None
     sources: Sources | None = None
-    lines: Lines | None = None
+    lines: EngineCounts | None = None
     listener: Listener | None = None
     pools: Mapping[str, Pool] = field(default_factory=dict)
     """Thread pools besides the listener's."""
@@ -120,7 +121,7 @@ class SelfMetrics:
         info.add_metric(list(build.values()), 1)
         yield info
 
-    def _engine(self, lines: Lines) -> Iterator[Metric]:
+    def _engine(self, lines: EngineCounts) -> Iterator[Metric]:
         name = "mtail_lines_total"
         yield UnknownMetricFamily(name, HELP[name], value=lines.lines_total())
         times = lines.program_times()
