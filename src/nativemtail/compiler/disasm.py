@@ -35,7 +35,7 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
     for number, text in enumerate(program.patterns):
         shared = tables.patterns[spec.patterns[number]]
         yield f" {number:8} /{text.decode('utf-8', 'replace')}/"
-        yield f" {'':8}   engine {engine(shared)}, groups read {shared.captures + 1}, gate {gate(text)}"
+        yield f" {'':8}   engine {engine(shared)}, groups read {shared.captures + 1}, prefilter {gate(text)}"
     for title, pool in (("Integers", program.ints), ("Floats", program.floats), ("Strings", program.strings)):
         if pool:
             yield title
@@ -62,7 +62,7 @@ def _gate(spec: ProgramSpec, tables: Tables) -> str:
         return "never: it can change nothing"
     texts = sorted(tables.patterns[number].text.decode("utf-8", "replace") for number in spec.triggers)
     residue = ", or the residue fails" if tables.guard_slices else ""
-    return "where the gate of one of these opens: " + "  ".join(f"/{text}/" for text in texts) + residue
+    return "where one of these passes its prefilter: " + "  ".join(f"/{text}/" for text in texts) + residue
 
 
 def engine(pattern: PatternSpec) -> str:

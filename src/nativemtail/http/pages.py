@@ -78,7 +78,7 @@ def profile(costs: Costs) -> bytes:
                 ("Lines", f"{costs.lines:,}", "", False),
                 ("Programs", f"{len(programs):,}", "", False),
                 ("Time", duration(costs.seconds), "", False),
-                ("Gates", _share(costs.gate_seconds, costs), duration(costs.gate_seconds), False),
+                ("Prefilter", _share(costs.gate_seconds, costs), duration(costs.gate_seconds), False),
                 ("Rest", _share(costs.rest_seconds, costs), duration(costs.rest_seconds), False),
             ]
         ),
@@ -277,7 +277,7 @@ def _pattern_cost(pattern: PatternCost, head: Sequence[str], costs: Costs) -> st
         duration(pattern.seconds),
         _share(pattern.seconds, costs),
     )
-    why = f"<p>Gate <code>{_shown(pattern.gate)}</code>: {_shown(pattern.why)}.</p>"
+    why = f"<p>Prefilter <code>{_shown(pattern.gate)}</code>: {_shown(pattern.why)}.</p>"
     hint = f"<p>Hint: {_shown(pattern.hint)}.</p>" if pattern.hint else ""
     return f"<tbody>{_row(head, cells)}{_details(len(head), why + hint)}</tbody>\n"
 

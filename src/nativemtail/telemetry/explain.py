@@ -72,11 +72,11 @@ def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> tup
         return "matches every line: not tried at all", ""
     if pattern.flags & PatternFlag.LITERAL and pattern.prefiltered and pattern.captures < 0:
         opening = ", and lets lines through to the program" if opens else ""
-        return f"found by its gate{opening}: not tried by itself", ""
+        return f"found by its prefilter{opening}: not tried by itself", ""
     if opens:
-        return "its gate lets lines through to the program", ""
+        return "its prefilter lets lines through to the program", ""
     if pattern.prefiltered:
-        return "tried where its gate opens", ""
+        return "tried on lines that pass its prefilter", ""
     if patterns.facts(pattern.text).required is not None:
         return "not looked for: tried on the lines that its program runs on", ""
     return _NO_LITERAL.format(where=where), "" if where else _ADD_LITERAL
@@ -95,11 +95,11 @@ def _engine_hint(flags: int) -> str:
 def _verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
     if spec.triggers is None:
         line = guards.first_unguarded(program, plan.costs(program))
-        return f"runs on every line: line {line} changes a metric without a pattern that has a gate"
+        return f"runs on every line: line {line} changes a metric without a pattern that has a prefilter"
     if not spec.triggers:
         return "never runs: it can change nothing"
     number = tables.programs.index(spec)
-    text = "runs where one of its gates opens"
+    text = "runs on lines that pass one of its prefilters"
     residues = [residue for residue in tables.guard_slices if number in residue.programs]
     if any(residue.runs for residue in residues):
         return f"{text}, or the time at the start of the line is wrong"
@@ -118,26 +118,27 @@ def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profi
         for pattern in cost.patterns:
             lines += _paragraph(pattern, profile)
         lines.append("")
-    lines.append(_gates(tables))
+    lines.append(_prefilter(tables))
     if profile:
-        gates_took, rest = _share(profile.gate_seconds, profile), _share(profile.rest_seconds, profile)
-        lines.append(f"{profile.lines:,} lines in {duration(profile.seconds)} of CPU time, of which the gates took")
-        lines.append(f"{gates_took} and choosing programs {rest}")
+        prefilter_took, rest = _share(profile.gate_seconds, profile), _share(profile.rest_seconds, profile)
+        lines.append(f"{profile.lines:,} lines in {duration(profile.seconds)} of CPU time, of which the prefilter took")
+        lines.append(f"{prefilter_took} and choosing programs {rest}")
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _gates(tables: Tables) -> str:
-    """How many factors there are in all, and what looks for them."""
+def _prefilter(tables: Tables) -> str:
+    """How many required literals there are in all, and what searches for them."""
     if not tables.literals:
-        return "no gates"
+        return "no prefilter"
     regexes = sum(spec.literal is None for spec in tables.literals)
     count = f"{len(tables.literals) - regexes} literals" + (f" and {regexes} regular expressions" if regexes else "")
-    return f"gates: {count}, found by {'a vector scan (without AVX2, by Hyperscan)' if tables.teddy else 'Hyperscan'}"
+    matcher = "the multi-literal matcher (without AVX2, by Hyperscan)" if tables.teddy else "Hyperscan"
+    return f"prefilter: {count}, found by {matcher}"
 
 
 def _paragraph(cost: PatternCost, profile: Profile | None) -> Iterator[str]:
     yield f"  /{cost.pattern}/"
-    yield f"    gate {cost.gate}; engine {cost.engine}; captures {cost.captures}"
+    yield f"    prefilter {cost.gate}; engine {cost.engine}; captures {cost.captures}"
     yield f"    {cost.why}"
     if cost.hint:
         yield f"    hint: {cost.hint}"

@@ -71,7 +71,7 @@ def test_profile(place: Place) -> None:
     daemon.wait_for("lines_total", 400)
     page = daemon.ask("/profile")[1].decode()
     assert "<code>/zebra &lt;(\\d+)&gt;/</code>" in page
-    assert "Gate <code>&#x27;zebra &lt;&#x27;</code>: its gate lets lines through to the program." in page
+    assert "Prefilter <code>&#x27;zebra &lt;&#x27;</code>: its prefilter lets lines through to the program." in page
     found = profile(daemon)
     assert found["lines"] == 400
     assert 0 < found["gate_seconds"] < found["seconds"]

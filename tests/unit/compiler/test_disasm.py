@@ -1,4 +1,4 @@
-"""The readable dump: what it says of gates, engines and code."""
+"""The readable dump: prefilters, engines and code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nativemtail.compiler.disasm import dump
     [
         ("counter c\nc++\n", ["Prog: p.mtail", "Runs: on every line", " c kind=1 type=0 keys=[] p.mtail:1:9"]),
         ("counter c\n/error/ {\n  c++\n}\n",
-         ["where the gate of one of these opens: /error/", "slot 0 = line ~ pattern 0"]),
+         ["where one of these passes its prefilter: /error/", "slot 0 = line ~ pattern 0"]),
         ("/error/ {\n}\n", ["never: it can change nothing"]),
         ("counter c\nint(\"x\")\n/error/ {\n  c++\n}\n", ["or the residue fails", "Residue"]),
         ("log_filter \"/a\", \"/b\"\n", ["Sources: /a, /b"]),

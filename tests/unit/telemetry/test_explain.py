@@ -22,16 +22,28 @@ COUNT = "counter n\n/{}/ {{\n  n++\n}}\n"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (COUNT.format("zebra (\\d+)"), ["one of its gates", "gate 'zebra '", "engine scan, else PCRE2; captures 0"]),
-        (COUNT.format("zebra"), ["gates: 1 literals, found by a vector scan (without AVX2, by Hyperscan)"]),
-        (COUNT.format("q[0-9]z"), ["gates: 0 literals and 1 regular expressions, found by Hyperscan"]),
-        (COUNT.format("zebra"), ["found by its gate, and lets lines through to the program: not tried by itself"]),
+        (
+            COUNT.format("zebra (\\d+)"),
+            ["one of its prefilters", "prefilter 'zebra '", "engine scan, else PCRE2; captures 0"],
+        ),
+        (
+            COUNT.format("zebra"),
+            ["prefilter: 1 literals, found by the multi-literal matcher (without AVX2, by Hyperscan)"],
+        ),
+        (COUNT.format("q[0-9]z"), ["prefilter: 0 literals and 1 regular expressions, found by Hyperscan"]),
+        (COUNT.format("zebra"), ["found by its prefilter, and lets lines through to the program: not tried by itself"]),
         (COUNT.format("^\\S+ \\S+$"), ["runs on every line: line 3", "no literal: tried on", "hint: put fixed"]),
         (COUNT.format("$"), ["runs on every line", "matches every line: not tried at all"]),
-        (COUNT.format("(a*)*foo"), ["gate 'foo'", "engine RE2", "hint: a repeated part can match nothing"]),
+        (COUNT.format("(a*)*foo"), ["prefilter 'foo'", "engine RE2", "hint: a repeated part can match nothing"]),
         (COUNT.format("x.*y.*z=q"), ["RE2 on long lines", "hint: repeats can share text"]),
-        ("counter n\n/foobar/ {\n} else {\n  n++\n}\n", ["line 4 changes", "found by its gate: not tried by itself"]),
-        ("counter n\n/foo\\d/ {\n} else {\n  n++\n}\n", ["runs on every line: line 4", "tried where its gate opens"]),
+        (
+            "counter n\n/foobar/ {\n} else {\n  n++\n}\n",
+            ["line 4 changes", "found by its prefilter: not tried by itself"],
+        ),
+        (
+            "counter n\n/foo\\d/ {\n} else {\n  n++\n}\n",
+            ["runs on every line: line 4", "tried on lines that pass its prefilter"],
+        ),
         ("counter n\n/ xyz: (\\S+)/ {\n  $1 =~ /^q/ {\n    n++\n  }\n}\n", ["a text of the program's own"]),
         ("/foobar/ {\n}\n", ["never runs: it can change nothing"]),
         (
