@@ -15,7 +15,6 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import mutate
@@ -161,7 +160,7 @@ class Service(logging.Handler):
         self.errors: list[str] = []
         machine = Machine("counter c by k\n/(\\S+)/ {\n  c[$1]++\n}\n")
         machine.feed(b"a\nb\n\xff\n")
-        site = sites.make_site(view=partial(View, machine.store))
+        site = sites.site_of(functools.partial(View, machine.store))
         directory = tempfile.mkdtemp(prefix="nativemtail-fuzz-")
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         self.path = f"{directory}/socket"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,7 +102,12 @@ class Sources:
 
 
 def make_site(view: View | None = None, **options: Any) -> Site:
-    """The site; `options` take the place of its own."""
+    """The site; `options` take the place of its own, and `view` is what each page shows."""
     shown = view or View()
+    return site_of(lambda: shown, **options)
+
+
+def site_of(view: Callable[[], Any], **options: Any) -> Site:
+    """A site that makes a view for each page."""
     own = SelfMetrics(programs=Programs(), sources=Sources())
-    return Site(**{"view": lambda: shown, "own": own, "host_name": "vm", "addresses": lambda: ["[::]:3903"], **options})
+    return Site(**{"view": view, "own": own, "host_name": "vm", "addresses": lambda: ["[::]:3903"], **options})

@@ -108,7 +108,7 @@ def test_strangers(place: Place) -> None:
         *("--trusted_hosts", "192.0.2.1", "--unix_socket", str(place.root / "http")),
     )
     daemon.wait_log("for 192.0.2.1 only (--trusted_hosts allows others)")
-    daemon.wait_log("lets in")
+    daemon.wait_log("admits")
     daemon.address = str(place.root / "http")
     wait_until(lambda: daemon.ask("/-/ready")[0] == 200)
     by_path = daemon.address
