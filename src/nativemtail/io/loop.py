@@ -1,8 +1,8 @@
-"""The tail thread's loop: one epoll, timers, and a queue of readers that take turns.
+"""The event loop: one epoll, timers, and a queue of readers that take turns.
 
-Everything that reads runs in this one thread, so no source needs a lock, and a slow engine holds back all of them.
-Handlers of events only note that there is something: it is read when its source has its turn, so that no source starves
-another however many peers it has.
+All sources are read in one thread (a daemon's tail thread, one-shot's main thread), so none needs a lock, and a slow
+engine holds back all of them.  Handlers of events only queue the reader, which reads when it has its turn: no source
+starves another however many peers it has.
 """
 
 from __future__ import annotations

@@ -218,6 +218,19 @@ def test_a_refused_port_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
         Server(lambda request: plain(200, "")).listen_unix("/nowhere/s")
 
 
+def test_all_addresses_of_a_host_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(host: str, port: str, **hints: object) -> list[tuple[object, ...]]:
+        assert host == "several.example"
+        addresses = ("203.0.113.9", "127.0.0.1")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, int(port))) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    server = Server(lambda request: plain(200, ""))
+    server.listen_tcp("several.example", "0")
+    assert server.addresses()[0].startswith("127.0.0.1:")
+    server.stop()
+
+
 def test_unix_socket_beside_tcp(serve: Serve, tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     server = Server(lambda request: plain(200, "hello"), trusted=TrustedHosts.parse([]))
