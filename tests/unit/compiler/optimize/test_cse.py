@@ -1,13 +1,10 @@
-"""Values are computed once, texts of integers not turned to numbers, registers used again."""
+"""Values are computed once, and texts of integers are not turned to numbers."""
 
 from __future__ import annotations
 
 import pytest
-from paths import ROOT
 
-from nativemtail.compiler import CompileError, compile_program
-from nativemtail.compiler.opcodes import OPS
-from nativemtail.compiler.optimize.flow import reads, successors
+from nativemtail.compiler import compile_program
 from nativemtail.compiler.program import Instr
 
 
@@ -48,41 +45,3 @@ def test_an_integer_that_is_a_number_too_is_parsed_once() -> None:
 )
 def test_only_what_is_known_on_all_ways_is_shared(text: str, captures: int) -> None:
     assert count(text, "CAPSM") == captures
-
-
-def test_registers_are_used_again_after_their_last_use() -> None:
-    program = compile_program("p.mtail", b"gauge g by k\n" + b'g["x"] = 1 + g["y"] * 2\n' * 200)
-    assert program.registers < 10
-
-
-def unwritten(code: list[Instr]) -> list[Instr]:
-    """Instructions that may read a register that was not written since the beginning of the line."""
-    written: dict[int, set[int] | None] = {0: set()}
-    found = []
-    for at, instr in enumerate(code):
-        known = written.get(at)
-        if known is None:
-            continue
-        if not known.issuperset(reads(instr)):
-            found.append(instr)
-        after = known | {instr.a} if OPS[instr.op].writes else known
-        for to in successors(code, at):
-            before = written.get(to)
-            written[to] = set(after) if before is None else before & after
-    return found
-
-
-PROGRAMS = sorted([*ROOT.glob("examples/*.mtail"), *ROOT.glob("tests/conformance/cases/**/*.mtail")])
-
-
-def test_what_is_read_has_been_written() -> None:
-    compiled = 0
-    for path in PROGRAMS:
-        try:
-            program = compile_program(path.name, path.read_bytes())
-        except CompileError:
-            continue
-        compiled += 1
-        assert not unwritten(program.code), path
-        assert not unwritten(program.begin), path
-    assert compiled > 200
