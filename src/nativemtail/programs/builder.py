@@ -54,6 +54,7 @@ class Builder:
         self._place = os.path.abspath(settings.path)
         self._cache = cache.Cache(settings.cache_directory, is_wanted=settings.is_cache_wanted)
         self._known = self._read()
+        self._unkept: tuple[list[Program], Tables, Plan] | None = None
 
     def compile(self, name: str, text: bytes) -> Program:
         """Raises CompileError."""
@@ -77,7 +78,7 @@ class Builder:
 
             tables = plan.build(programs)
             built = self._plan(tables)
-            self._remember([program for program, _ in programs], tables, built)
+            self._unkept = [program for program, _ in programs], tables, built
         self._known = None
         for warning in built.warnings:
             log.warning("%s", warning)
@@ -88,7 +89,12 @@ class Builder:
 
     # --- the cache: whatever goes wrong with it, what was to be had from it is made anew ---------------------------
 
-    def _remember(self, programs: Sequence[Program], tables: Tables, built: Plan) -> None:
+    def keep(self, plan: Plan) -> None:
+        """Have the cache give this plan at the next start, if it was built last and did not come from there."""
+        if self._unkept is None or self._unkept[2] is not plan:
+            return
+        programs, tables, built = self._unkept
+        self._unkept = None
         try:
             data = serialize.dump(programs, tables, built.database())
             self._cache.put(self._place, repr(self._settings.limits), data)

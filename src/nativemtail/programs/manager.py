@@ -49,10 +49,13 @@ class Programs:
         compile: Compile,
         build: Build,
         *,
+        keep: Callable[[Plan], None] = lambda plan: None,
         about_to_run: Callable[[list[Metric]], dict[str, list[str]]] | None = None,
         doubt_filter: Callable[[str], str] = lambda name: "",
     ) -> None:
-        """`about_to_run` gets the metrics of all programs, before those of a change run, and gives warnings by program.
+        """`keep` gets the plans that run.
+
+        `about_to_run` gets the metrics of all programs, before those of a change run; it gives warnings by program.
 
         `doubt_filter` says what is wrong with a name of a log_filter, if anything.
         """
@@ -63,6 +66,7 @@ class Programs:
         self.status: dict[str, ProgramState] = {}
         self._compile = compile
         self._build = build
+        self._keep = keep
         self._about_to_run = about_to_run
         self._running: dict[str, Loaded] = {}
         self._planned = False
@@ -272,6 +276,7 @@ class Programs:
         self.engine.exchange(change.plan, change.replaced, change.added, pairs)
         self._running = change.running
         self._planned = True
+        self._keep(change.plan)
         for name in change.unloaded:
             status = self.status[name]
             status.running = False
@@ -292,4 +297,11 @@ def open_programs(
 ) -> Programs:
     """The programs that the settings name, not loaded yet; the other two are as for `Programs`."""
     builder = Builder(settings)
-    return Programs(settings.path, builder.compile, builder.build, about_to_run=about_to_run, doubt_filter=doubt_filter)
+    return Programs(
+        settings.path,
+        builder.compile,
+        builder.build,
+        keep=builder.keep,
+        about_to_run=about_to_run,
+        doubt_filter=doubt_filter,
+    )

@@ -11,7 +11,9 @@ import pytest
 from nativemtail import compiler
 from nativemtail._render import Page
 from nativemtail.app.config import program_settings
+from nativemtail.compiler import plan
 from nativemtail.options import Options
+from nativemtail.programs import cache
 from nativemtail.programs.manager import Programs, open_programs
 
 ONE = b"counter a by k\n/(\\w+)=/ {\n  a[$1]++\n}\n"
@@ -141,6 +143,43 @@ def test_notes_and_errors_are_told_at_every_start(
         assert "capture group reference `unused'" in caplog.text
         assert "compile failed for wrong.mtail" in caplog.text
         assert programs.names == ["one.mtail", "two.mtail"]
+
+
+@pytest.mark.parametrize("wrong", [1, 2, 5])
+def test_only_plans_that_run_are_kept(
+    wrong: int, progs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilations: Compilations
+) -> None:
+    """To find out which programs cannot be planned, many plans are made and dropped."""
+    kept = []
+    real_put, real_plan = cache.Cache.put, plan.build
+
+    def put(self: cache.Cache, place: str, question: str, body: bytes) -> None:
+        kept.append(body)
+        real_put(self, place, question, body)
+
+    def build(programs: Any) -> Any:
+        if any(program.name.startswith("wrong") for program, _ in programs):
+            raise ValueError("too large")
+        return real_plan(programs)
+
+    monkeypatch.setattr(cache.Cache, "put", put)
+    monkeypatch.setattr(plan, "build", build)
+    for number in range(wrong):
+        (progs / f"wrong{number}.mtail").write_bytes(ONE)
+        (progs / f"right{number}.mtail").write_bytes(ONE)
+    programs = open_programs(program_settings(Options(progs=str(progs), cache_dir=str(tmp_path / "cache"))))
+    programs.load(strict=False)
+    assert len(programs.names) == 2 + wrong
+    assert len(kept) == 1
+    for number in range(wrong):
+        (progs / f"wrong{number}.mtail").unlink()
+    (progs / "right0.mtail").write_bytes(ONE + b"# changed\n")
+    programs.reload()
+    assert len(kept) == 2
+    compilations.take()
+    start(progs, tmp_path)
+    assert not compilations.take()
+    assert len(kept) == 2
 
 
 def test_a_database_of_another_machine_is_compiled_anew(
