@@ -78,3 +78,6 @@ def left_out(
     metrics: Iterable[Metric], *, emit_prog_label: bool = ..., prefix: str = ..., reserved: frozenset[str] = ...
 ) -> dict[Metric, str]:
     """Those that Prometheus' page cannot have, and why; `reserved` as for `Page.prometheus`."""
+
+def number(value: float) -> str:
+    """Go's shortest `%g`: scientific when the exponent is below -4 or above 5 (spec runtime.md §2.4)."""

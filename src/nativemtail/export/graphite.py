@@ -6,8 +6,9 @@ import math
 import socket
 from typing import TYPE_CHECKING
 
+from nativemtail._render import number
 from nativemtail.export import names, transport
-from nativemtail.export.textformat import encode, exported, flat_names, is_number, joined, number, time_text, value_text
+from nativemtail.export.textformat import encode, exported, flat_names, is_number, joined, time_text, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from nativemtail._core import BUCKETS, COUNTER, STRING
 from nativemtail.export.textformat import exported
 from nativemtail.export.transport import PushError, WriteError, left
 
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from nativemtail._render import View
     from nativemtail.export.transport import Budget
 
-COUNTER = 1
-STRING, BUCKETS = 2, 3
-"""`Metric.kind` and `Metric.type`."""
 BATCH = 2000
 """Points in a request: gRPC servers take 4 MiB by default."""
 

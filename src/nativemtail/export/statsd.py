@@ -9,8 +9,9 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from nativemtail._core import GAUGE, TIMER
+from nativemtail._render import number
 from nativemtail.export import names, transport
-from nativemtail.export.textformat import encode, exported, flat_names, is_number, number, value_text
+from nativemtail.export.textformat import encode, exported, flat_names, is_number, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

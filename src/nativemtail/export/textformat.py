@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from nativemtail._core import TEXT
+from nativemtail._render import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,18 +23,6 @@ _NUMBER = re.compile(rb"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 def exported(snapshot: Snapshot | View, *, text: bool) -> Iterator[Metric]:
     """The metrics that an output may show: none that is hidden, text metrics only if `text`."""
     return (m for m in snapshot.metrics() if not m.hidden and (text or m.kind != TEXT))
-
-
-def number(value: float) -> str:
-    """Go's shortest `%g`: scientific when the exponent is below -4 or above 5 (spec runtime.md §2.4)."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    if value == 0 or 1e-4 <= abs(value) < 1e6:
-        return repr(value).removesuffix(".0")
-    mantissa, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
-    return f"{mantissa}e{int(exponent):+03d}"
 
 
 def value_text(row: Row) -> str:

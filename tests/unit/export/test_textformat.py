@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nativemtail.export.textformat import encode, flat_names, number, time_text, value_text
+from nativemtail._render import number
+from nativemtail.export.textformat import encode, flat_names, time_text, value_text
 
 
 @pytest.mark.parametrize(
