@@ -27,7 +27,7 @@ cdef struct Events:             # of one piece: line << 32 | factor, in the orde
 cdef struct Scan:               # one block on its way
     RunState* rs
     const Gates* gates
-    StoreLock* lock
+    TicketLock* lock
     const uint64_t* allowed
     const char* base            # of the piece at hand
     size_t n                    # its length
@@ -356,7 +356,7 @@ cdef void early_match(Scan* s, size_t line, Early* early) noexcept nogil:
             labels[i].n = early.ov[2 * ahead.groups[i] + 1] - first
         early.key += labels[i].n
     early.h = hash_keys(labels, ahead.group_n).h
-    ahead_cell(ahead.metric, early.h)
+    prefetch_cell(ahead.metric, early.h)
 
 
 cdef void look_ahead(Scan* s, size_t line) noexcept nogil:
@@ -371,10 +371,10 @@ cdef void look_ahead(Scan* s, size_t line) noexcept nogil:
         early_match(s, line + AHEAD_MATCH, early)
     early = &pattern.early[(serial + AHEAD_DATUM) % EARLY]
     if early.serial == serial + AHEAD_DATUM and early.matched:
-        early.slot = ahead_datum(ahead.metric, early.h)
+        early.slot = prefetch_datum(ahead.metric, early.h)
     early = &pattern.early[(serial + AHEAD_KEY) % EARLY]
     if early.serial == serial + AHEAD_KEY and early.matched:
-        ahead_key(ahead.metric, early.slot, early.key)
+        prefetch_key(ahead.metric, early.slot, early.key)
 
 
 cdef const Ahead* worth_ahead(Scan* s) noexcept nogil:
@@ -493,7 +493,7 @@ cdef class Engine:
     cdef Events events
     cdef uint32_t* ends         # room for a piece that is all newlines
     cdef uint32_t* loud         # likewise
-    cdef StoreLock* turn        # held while a block runs, and while plans and sources change; fair
+    cdef TicketLock* turn        # held while a block runs, and while plans and sources change; fair
     cdef dict past_lines        # of programs, from plans before this one
     cdef dict past_faults
     cdef dict past_times
@@ -1015,4 +1015,4 @@ cdef double bits_to_float(int64_t bits):
 cdef str number_error(bint integer, int rc, bytes text, int64_t base):
     cdef Buf out = Buf(NULL, 0, 0, False)
     put_number_error(&out, b"ParseInt" if integer else b"ParseFloat", rc, text, len(text), base)
-    return take(&out).decode("utf-8", "replace")
+    return buf_bytes(&out).decode("utf-8", "replace")

@@ -18,7 +18,7 @@
 
 // First come, first served: who releases and asks again stands behind those who wait, so neither the engine nor a
 // reader that works in slices can starve the other.
-class StoreLock {
+class TicketLock {
     std::mutex guard;
     std::condition_variable turn;
     uint64_t next = 0;

@@ -39,12 +39,12 @@ cdef extern from "core/relaxed.hpp" nogil:
     void nm_add[T](T* p, T more) noexcept
 
 cdef extern from "core/store.hpp" nogil:
-    cppclass StoreLock:
+    cppclass TicketLock:
         void acquire() noexcept
         void release() noexcept
         bint wanted() noexcept
-    StoreLock* nm_new_lock "nm_new<StoreLock>" () noexcept
-    void nm_delete_lock "nm_delete<StoreLock>" (StoreLock* lock) noexcept
+    TicketLock* nm_new_lock "nm_new<TicketLock>" () noexcept
+    void nm_delete_lock "nm_delete<TicketLock>" (TicketLock* lock) noexcept
     uint64_t nm_hash(uint64_t state, const uint64_t* seed, const char* p, size_t n, uint64_t* seen) noexcept
     bint nm_same(const char* p, const char* q, size_t n) noexcept
     void nm_prefetch(const void* p, size_t n) noexcept

@@ -114,7 +114,7 @@ cdef class Division:
         cdef Metric metric
         cdef Family family
         cdef Snapshot part
-        cdef Take take
+        cdef Selection selection
         for metric in self.family.metrics:
             slots += <size_t>nm_load(&metric.table.slabs) * SLAB
         step = max(slots // TRIED, <size_t>1)
@@ -122,9 +122,9 @@ cdef class Division:
         step += step > 1 and step % 2 == 0
         part = open_part(self.store, self.family.metrics)
         for i in range(part.table.n):
-            memset(&take, 0, sizeof(Take))
-            take.step, take.rows, take.bytes = step, NO_SLOT, SIZE_MAX
-            fill_part(part, i, &take)
+            memset(&selection, 0, sizeof(Selection))
+            selection.step, selection.rows, selection.bytes = step, NO_SLOT, SIZE_MAX
+            fill_part(part, i, &selection)
         family = Family(part, self.family.name, part.members, self.prog, self.form)
         family.sort([], False)
         for i in range(family.count):
@@ -191,14 +191,14 @@ cdef class Division:
         cdef bytearray cells
         cdef Metric metric
         cdef size_t i
-        cdef Take take
+        cdef Selection selection
         for i in range(part.table.n):
             cells = self.cells[i]
-            memset(&take, 0, sizeof(Take))
-            take.step, take.rows, take.bytes, take.bucket = 1, NO_SLOT, SIZE_MAX, number
-            take.cell = <const uint16_t*><char*>cells
-            take.cells = <size_t>len(cells) // 2
-            fill_part(part, i, &take)
+            memset(&selection, 0, sizeof(Selection))
+            selection.step, selection.rows, selection.bytes, selection.bucket = 1, NO_SLOT, SIZE_MAX, number
+            selection.cell = <const uint16_t*><char*>cells
+            selection.cells = <size_t>len(cells) // 2
+            fill_part(part, i, &selection)
             metric, dropped = self.drops[i]
             if metric is not part.members[i] or dropped != nm_load(&metric.table.drops):
                 member = &self.family.members[i]

@@ -127,7 +127,7 @@ cdef class Family:
         cdef size_t i
         cdef size_t n = len(self.metrics)
         cdef size_t filled = 0
-        cdef size_t twin = self.count
+        cdef size_t duplicate = self.count
         cdef size_t start
         cdef bint good
         self.samples = <Sample*>malloc((self.count if self.count else 1) * sizeof(Sample))
@@ -141,17 +141,17 @@ cdef class Family:
                 start = filled
                 filled = list_samples(self.members, n, &i, self.samples, filled)
                 good = filled - start < 2 or push_span(&stack, start, filled, 0, 0)
-                good = good and sort_spans(self.members, self.samples, spare, &stack, &twin)
+                good = good and sort_spans(self.members, self.samples, spare, &stack, &duplicate)
             free(spare)
             buf_free(&stack)
         if not good:
             raise MemoryError
-        if twin < self.count:
+        if duplicate < self.count:
             if strict:
-                raise ValueError(f"collected metric {self._describe(twin)} was collected before with the same name "
+                raise ValueError(f"collected metric {self._describe(duplicate)} was collected before with the same name "
                                  "and label values")
-            warnings.append(self._shadowed(twin))
-            self.count = drop_twins(self.samples, self.count)
+            warnings.append(self._shadowed(duplicate))
+            self.count = drop_duplicates(self.samples, self.count)
         return 0
 
     def _shadowed(self, size_t at):

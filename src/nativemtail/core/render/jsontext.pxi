@@ -58,4 +58,4 @@ cdef bytes json_bytes(text):
     cdef bytes raw = as_bytes(text)
     memset(&b, 0, sizeof(Buf))
     put_json(&b, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
-    return take(&b)
+    return buf_bytes(&b)

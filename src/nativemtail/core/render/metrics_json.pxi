@@ -68,7 +68,7 @@ cdef bytes family_samples_json(Family family, bint scalar, bint keyed):
                               &family.members[family.samples[0].mark // 16].view.rows[family.samples[0].slot])
         else:
             write_plain_samples(&out, family.members, family.samples, family.count, keyed)
-    return take(&out)
+    return buf_bytes(&out)
 
 
 cdef tuple json_frame(Family family, bint keyed):

@@ -12,7 +12,7 @@ cdef enum:
     SPLITTER_LEAST = 256
     NO_BUCKET = 0xFFFF
 
-cdef struct Take:           # which rows of a metric to copy
+cdef struct Selection:           # which rows of a metric to copy
     size_t slot             # where to go on
     size_t step             # every so many slots
     size_t rows             # at most
@@ -49,29 +49,31 @@ cdef size_t row_bytes(MetricTable* m, const Datum* d) noexcept nogil:
     return n
 
 
-cdef bint take_turn(SnapMetric* view, size_t* cap, Take* take) noexcept nogil:
+cdef bint copy_turn(SnapMetric* view, size_t* cap, Selection* selection) noexcept nogil:
     """Copy rows for one turn at the lock; false without memory."""
     cdef MetricTable* m = view.m
     cdef size_t slots = <size_t>m.slabs * SLAB
-    cdef size_t end = take.slot + TURN_SLOTS * take.step
+    cdef size_t end = selection.slot + TURN_SLOTS * selection.step
     cdef size_t copied = 0
     cdef size_t slot
     cdef size_t n
     cdef Datum* d
     cdef Datum* moved
-    if take.cell == NULL and cap[0] == 0 and m.count:
-        view.rows = <Datum*>malloc(min(take.rows, <size_t>m.count) // take.step * sizeof(Datum) + sizeof(Datum))
+    if selection.cell == NULL and cap[0] == 0 and m.count:
+        n = min(selection.rows, <size_t>m.count) // selection.step + 1
+        view.rows = <Datum*>malloc(n * sizeof(Datum))
         if view.rows == NULL:
             return False
-        cap[0] = min(take.rows, <size_t>m.count) // take.step + 1
-    while take.slot < slots and take.slot < end and copied < SLICE and view.count < take.rows and take.bytes:
-        slot = take.slot
-        if take.cell != NULL:
-            slot = nm_find16(take.cell, take.bucket, slot, min(take.cells, end))
-            if slot == min(take.cells, end):
-                take.slot = end if take.cells > end else slots
+        cap[0] = n
+    end = min(end, slots)
+    while selection.slot < end and copied < SLICE and view.count < selection.rows and selection.bytes:
+        slot = selection.slot
+        if selection.cell != NULL:
+            slot = nm_find16(selection.cell, selection.bucket, slot, min(selection.cells, end))
+            if slot == min(selection.cells, end):
+                selection.slot = end if selection.cells > end else slots
                 break
-        take.slot = slot + take.step
+        selection.slot = slot + selection.step
         if slot % SLAB >= slab_size(m) or m.slab[slot // SLAB].p == NULL:
             continue
         d = m.slab[slot // SLAB].p + slot % SLAB
@@ -87,28 +89,28 @@ cdef bint take_turn(SnapMetric* view, size_t* cap, Take* take) noexcept nogil:
         view.rows[view.count] = d[0]
         view.count += 1
         copied += sizeof(Datum)
-        if take.bytes != SIZE_MAX:
-            take.bytes -= min(take.bytes, row_bytes(m, d))
-    take.done = take.slot >= slots
+        if selection.bytes != SIZE_MAX:
+            selection.bytes -= min(selection.bytes, row_bytes(m, d))
+    selection.done = selection.slot >= slots
     return True
 
 
-cdef bint take_rows(StoreTable* store, SnapMetric* view, Take* take) noexcept nogil:
+cdef bint copy_rows(StoreTable* store, SnapMetric* view, Selection* selection) noexcept nogil:
     """Copy rows into an empty view, in order of their slots; false without memory."""
     cdef size_t cap = 0
     cdef bint good = True
     cdef uint32_t i
     view.count = 0
-    take.done = False
-    store.taking.acquire()
-    while good and not take.done and view.count < take.rows and take.bytes:
+    selection.done = False
+    store.snapshot_lock.acquire()
+    while good and not selection.done and view.count < selection.rows and selection.bytes:
         store.lock.acquire()
-        good = take_turn(view, &cap, take)
+        good = copy_turn(view, &cap, selection)
         if view.m.type == TYPE_STRING or view.m.type == TYPE_BUCKETS:
             store.epoch += 1        # what these rows point to is not to be changed from now on
             store.watched = store.epoch
         store.lock.release()
-    store.taking.release()
+    store.snapshot_lock.release()
     view.head = 0 if view.count else NO_SLOT
     for i in range(view.count):
         view.rows[i].next = i + 1 if i + 1 < view.count else NO_SLOT
@@ -134,12 +136,12 @@ cdef Snapshot open_part(Store owner, list metrics):
     return part
 
 
-cdef int fill_part(Snapshot part, size_t i, Take* take) except -1:
+cdef int fill_part(Snapshot part, size_t i, Selection* selection) except -1:
     cdef StoreTable* store = part.store
     cdef SnapMetric* view = &part.table.metric[i]
     cdef bint good
     with nogil:
-        good = take_rows(store, view, take)
+        good = copy_rows(store, view, selection)
     if not good:
         raise MemoryError
     return 0

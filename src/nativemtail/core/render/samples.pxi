@@ -164,7 +164,7 @@ cdef void write_samples(Buf* b, Member* members, Sample* s, size_t n, const Styl
     cdef size_t i
     memset(&scratch, 0, sizeof(Buf))
     for i in range(n):
-        fetch_ahead(members, s, i, n)
+        prefetch_samples(members, s, i, n)
         member = &members[s[i].mark // 16]
         d = &member.view.rows[s[i].slot]
         if member.view.m.type == TYPE_BUCKETS:

@@ -1,12 +1,12 @@
 # The samples of a family, and their order.
 #
-# They are sorted without comparing whole keys: by 8 bytes of the first label at a time, equal ones by the next 8 and then
-# by the next label, each round a radix sort.
+# They are sorted without comparing whole keys: by 8 bytes of the first label at a time, equal ones by the next 8 and
+# then by the next label, each round a radix sort.
 
 cdef enum:
     FEW = 48                # samples up to which an insertion sort is used
     MORE = 9                # `rest` of a label value that goes on behind the 8 bytes looked at
-    TWIN = 15               # of a sample that has the labels of the one before it
+    DUPLICATE = 15               # of a sample that has the labels of the one before it
 
 cdef enum:
     FORM_TEXT = 0
@@ -53,7 +53,7 @@ cdef enum:
     KEY_NEAR = 64
 
 
-cdef inline void fetch_ahead(Member* members, const Sample* s, size_t i, size_t n) noexcept nogil:
+cdef inline void prefetch_samples(Member* members, const Sample* s, size_t i, size_t n) noexcept nogil:
     if i + AHEAD_ROW < n:
         nm_prefetch(&members[s[i + AHEAD_ROW].mark // 16].view.rows[s[i + AHEAD_ROW].slot], sizeof(Datum))
     if i + AHEAD_LABELS < n:
@@ -65,7 +65,7 @@ cdef void load_words(Member* members, Sample* s, size_t n, uint32_t label, size_
     cdef uint32_t place
     cdef Str value
     for i in range(n):
-        fetch_ahead(members, s, i, n)
+        prefetch_samples(members, s, i, n)
         place = s[i].mark // 16
         value = label_of(&members[place], s[i].slot, label)
         s[i].word = nm_sort_word(value.p + offset, value.n - offset)
@@ -142,30 +142,30 @@ cdef bint push_span(Buf* stack, size_t low, size_t high, uint32_t label, size_t 
     return not stack.failed
 
 
-cdef size_t mark_twins(Member* members, Sample* s, size_t low, size_t high) noexcept nogil:
+cdef size_t mark_duplicates(Member* members, Sample* s, size_t low, size_t high) noexcept nogil:
     """Of samples that agree in all values: those whose label names agree with the one before; the first, or `high`."""
     cdef size_t first = high
     cdef size_t i
     for i in range(low + 1, high):
         if members[s[i].mark // 16].shape == members[s[i - 1].mark // 16].shape:
             first = min(first, i)
-            s[i].mark |= TWIN
+            s[i].mark |= DUPLICATE
     return first
 
 
-cdef size_t drop_twins(Sample* s, size_t n) noexcept nogil:
+cdef size_t drop_duplicates(Sample* s, size_t n) noexcept nogil:
     """How many are left."""
     cdef size_t kept = 0
     cdef size_t i
     for i in range(n):
-        if s[i].mark % 16 != TWIN:
+        if s[i].mark % 16 != DUPLICATE:
             s[kept] = s[i]
             kept += 1
     return kept
 
 
-cdef bint sort_spans(Member* members, Sample* s, Sample* spare, Buf* stack, size_t* twin) noexcept nogil:
-    """Sort what lies on the stack, stably; `twin` becomes the first duplicate found.  False without memory."""
+cdef bint sort_spans(Member* members, Sample* s, Sample* spare, Buf* stack, size_t* duplicate) noexcept nogil:
+    """Sort what lies on the stack, stably; `duplicate` becomes the first duplicate found.  False without memory."""
     cdef Span span
     cdef size_t low
     cdef size_t high
@@ -175,9 +175,9 @@ cdef bint sort_spans(Member* members, Sample* s, Sample* spare, Buf* stack, size
         memcpy(&span, stack.p + stack.n, sizeof(Span))
         first = &members[s[span.low].mark // 16]
         if span.label == first.nlabels:
-            low = mark_twins(members, s, span.low, span.high)
+            low = mark_duplicates(members, s, span.low, span.high)
             if low < span.high:
-                twin[0] = min(twin[0], low)
+                duplicate[0] = min(duplicate[0], low)
             continue
         load_words(members, s + span.low, span.high - span.low, span.label, span.offset)
         if span.high - span.low <= FEW:

@@ -1,7 +1,7 @@
 # Pages of any size in bounded memory.
 #
 # A page that is small is made of one snapshot, so it shows one instant.  A larger one is made of parts: each is a small
-# snapshot of its own, which is gone before the next one is taken, so nothing waits in graves while a slow peer reads.
+# snapshot of its own, which is gone before the next one is taken, so no memory is retained while a slow peer reads.
 # A label set is copied under the lock, so no part of a line is in it.  What comes and goes while a page is made may be
 # on it or not.
 #
@@ -97,16 +97,16 @@ cdef class View:
 
     def rows(self, Metric metric not None):
         cdef Snapshot part
-        cdef Take take
+        cdef Selection selection
         if self.whole is not None:
             yield from self.whole.rows(metric)
             return
-        memset(&take, 0, sizeof(Take))
-        take.step = 1
-        while not take.done:
-            take.rows, take.bytes = LIST_ROWS, self.piece
+        memset(&selection, 0, sizeof(Selection))
+        selection.step = 1
+        while not selection.done:
+            selection.rows, selection.bytes = LIST_ROWS, self.piece
             part = open_part(self.store, [metric])
-            fill_part(part, 0, &take)
+            fill_part(part, 0, &selection)
             rows = list(part.rows(part.members[0]))
             part = None
             yield from rows
@@ -180,7 +180,7 @@ cdef class View:
         cdef Metric metric
         cdef Snapshot part
         cdef Output out = Output()
-        cdef Take take
+        cdef Selection selection
         cdef bytes separator = b"[" + pad(1)
         cdef list metrics
         if self.whole is not None:
@@ -195,12 +195,12 @@ cdef class View:
             put_text(&out.b, separator + head)
             separator = b"," + pad(1)
             between = opening
-            memset(&take, 0, sizeof(Take))
-            take.step = 1
-            while not take.done:
-                take.rows, take.bytes = PART_ROWS, self.piece // 2
+            memset(&selection, 0, sizeof(Selection))
+            selection.step = 1
+            while not selection.done:
+                selection.rows, selection.bytes = PART_ROWS, self.piece // 2
                 part = open_part(self.store, [metric])
-                fill_part(part, 0, &take)
+                fill_part(part, 0, &selection)
                 if part.table.metric[0].count:
                     put_text(&out.b, between)
                     between = b","
@@ -222,11 +222,11 @@ cdef class View:
     cdef Family _whole(self, Family family, bint prog, int form):
         cdef Snapshot part = open_part(self.store, family.metrics)
         cdef size_t i
-        cdef Take take
+        cdef Selection selection
         for i in range(part.table.n):
-            memset(&take, 0, sizeof(Take))
-            take.step, take.rows, take.bytes = 1, NO_SLOT, SIZE_MAX
-            fill_part(part, i, &take)
+            memset(&selection, 0, sizeof(Selection))
+            selection.step, selection.rows, selection.bytes = 1, NO_SLOT, SIZE_MAX
+            fill_part(part, i, &selection)
         return in_order(Family(part, family.name, part.members, prog, form), self.warnings)
 
     def _sorted(self, Family family, bint prog, int form):

@@ -9,26 +9,26 @@ cdef void value_retire(MetricTable* m, Datum* d) noexcept nogil:
 
 cdef void metric_drop(MetricTable* m, Datum* d) noexcept nogil:
     """Remove a label set."""
-    touch(m, d.slot)
+    copy_before_write(m, d.slot)
     if m.nkeys:
         key_labels(m, d.key, m.repaired)
         index_remove(m, hash_labels(m, m.repaired), d.slot)
     if m.limit > 0:
         heap_remove(m, d.heap)
     if d.prev != NO_SLOT:
-        touch(m, d.prev)
+        copy_before_write(m, d.prev)
         datum_at(m, d.prev).next = d.next
     else:
         m.head = d.next
     if d.next != NO_SLOT:
-        touch(m, d.next)
+        copy_before_write(m, d.next)
         datum_at(m, d.next).prev = d.prev
     else:
         m.tail = d.prev
     m.expiring -= d.expiry > 0
     value_retire(m, d)
     retire(m, d.key, key_cost(m, d.key))
-    slot_give(m, d.slot)
+    slot_free(m, d.slot)
     nm_add(&m.count, <uint32_t>-1)
     nm_add(&m.drops, <uint64_t>1)
     if m.mask > 63 and m.count < m.mask // 8:
@@ -40,7 +40,7 @@ cdef void datum_link(MetricTable* m, Datum* d) noexcept nogil:
     d.prev = m.tail
     d.next = NO_SLOT
     if m.tail != NO_SLOT:
-        touch(m, m.tail)
+        copy_before_write(m, m.tail)
         datum_at(m, m.tail).next = d.slot
     else:
         m.head = d.slot
@@ -69,8 +69,8 @@ cdef Datum* datum_make(MetricTable* m, const Str* labels, uint32_t hashed, int64
     if key == NULL:
         return NULL
     account(m, key_cost(m, key), 0)
-    slot = slot_take(m)
-    touch(m, slot)
+    slot = slot_allocate(m)
+    copy_before_write(m, slot)
     d = datum_at(m, slot)
     d.key = key
     d.v.i = 0
@@ -170,7 +170,7 @@ cdef bint metric_expire(MetricTable* m, const Str* labels, int64_t expiry) noexc
     cdef Datum* d = metric_find(m, labels)
     if d == NULL:
         return False
-    touch(m, d.slot)
+    copy_before_write(m, d.slot)
     m.expiring += (expiry > 0) - (d.expiry > 0)
     d.expiry = expiry
     return True
@@ -184,7 +184,7 @@ cdef void heap_lift(MetricTable* m, Datum* d) noexcept nogil:
 
 
 cdef inline void datum_stamp(MetricTable* m, Datum* d, int64_t time) noexcept nogil:
-    """After touch()."""
+    """After copy_before_write()."""
     d.time = time
     if m.limit > 0 and time < m.heap[d.heap].time:
         heap_lift(m, d)
@@ -192,19 +192,19 @@ cdef inline void datum_stamp(MetricTable* m, Datum* d, int64_t time) noexcept no
 
 cdef inline void datum_add_int(MetricTable* m, Datum* d, int64_t delta, int64_t time) noexcept nogil:
     """Add, modulo 2**64."""
-    touch(m, d.slot)
+    copy_before_write(m, d.slot)
     d.v.i = <int64_t>(<uint64_t>d.v.i + <uint64_t>delta)
     datum_stamp(m, d, time)
 
 
 cdef inline void datum_set_int(MetricTable* m, Datum* d, int64_t value, int64_t time) noexcept nogil:
-    touch(m, d.slot)
+    copy_before_write(m, d.slot)
     d.v.i = value
     datum_stamp(m, d, time)
 
 
 cdef inline void datum_set_float(MetricTable* m, Datum* d, double value, int64_t time) noexcept nogil:
-    touch(m, d.slot)
+    copy_before_write(m, d.slot)
     d.v.f = value
     datum_stamp(m, d, time)
 
@@ -217,7 +217,7 @@ cdef bint text_write(MetricTable* m, Datum* d, size_t keep, Str s) noexcept nogi
     cdef size_t cap = n * 2 if keep else n
     if n > MAX_DATA or (keep and s.n and is_refused(m)):
         return False
-    if old == NULL or n > old.cap or old.cap // 4 > n + 64 or is_watched(m, old.epoch):
+    if old == NULL or n > old.cap or old.cap // 4 > n + 64 or snapshot_sees(m, old.epoch):
         new = <Text*>malloc(text_size(<uint32_t>cap))
         if new == NULL:
             return False
@@ -238,7 +238,7 @@ cdef bint text_write(MetricTable* m, Datum* d, size_t keep, Str s) noexcept nogi
 
 cdef bint datum_set_text(MetricTable* m, Datum* d, Str s, int64_t time) noexcept nogil:
     """False, and nothing done, without memory."""
-    touch(m, d.slot)
+    copy_before_write(m, d.slot)
     if not text_write(m, d, 0, s):
         return False
     datum_stamp(m, d, time)
@@ -247,7 +247,7 @@ cdef bint datum_set_text(MetricTable* m, Datum* d, Str s, int64_t time) noexcept
 
 cdef bint datum_append_text(MetricTable* m, Datum* d, Str s, int64_t time) noexcept nogil:
     """False, and nothing done, without memory or over its limit (counted)."""
-    touch(m, d.slot)
+    copy_before_write(m, d.slot)
     if not text_write(m, d, datum_text(d).n, s):
         return False
     datum_stamp(m, d, time)
@@ -287,8 +287,8 @@ cdef bint hist_own(MetricTable* m, Datum* d) noexcept nogil:
 cdef inline bint datum_observe(MetricTable* m, Datum* d, double v, int64_t time) noexcept nogil:
     """One observation (spec runtime.md §5.1); false, and nothing done, without memory."""
     cdef Hist* h
-    touch(m, d.slot)
-    if is_watched(m, d.v.h.epoch) and not hist_own(m, d):
+    copy_before_write(m, d.slot)
+    if snapshot_sees(m, d.v.h.epoch) and not hist_own(m, d):
         return False
     h = d.v.h
     h.total += 1

@@ -83,12 +83,12 @@ cdef enum:
     NEAR_CELLS = 4          # cells of the index that are looked at ahead of time
 
 
-cdef inline void ahead_cell(MetricTable* m, uint32_t hashed) noexcept nogil:
+cdef inline void prefetch_cell(MetricTable* m, uint32_t hashed) noexcept nogil:
     if m.index != NULL:
         nm_prefetch(&m.index[hashed & m.mask], NEAR_CELLS * sizeof(uint64_t))
 
 
-cdef inline uint32_t ahead_datum(MetricTable* m, uint32_t hashed) noexcept nogil:
+cdef inline uint32_t prefetch_datum(MetricTable* m, uint32_t hashed) noexcept nogil:
     """The slot that the hash leads to first; NO_SLOT if there is none."""
     cdef uint32_t i, slot
     cdef uint64_t cell
@@ -105,7 +105,7 @@ cdef inline uint32_t ahead_datum(MetricTable* m, uint32_t hashed) noexcept nogil
     return NO_SLOT
 
 
-cdef inline void ahead_key(MetricTable* m, uint32_t slot, size_t n) noexcept nogil:
+cdef inline void prefetch_key(MetricTable* m, uint32_t slot, size_t n) noexcept nogil:
     if slot != NO_SLOT and slot // SLAB < m.slabs and m.slab[slot // SLAB].p != NULL:
         nm_prefetch(datum_at(m, slot).key, n)
 
@@ -148,7 +148,7 @@ cdef void index_add(MetricTable* m, uint32_t hashed, uint32_t slot) noexcept nog
 
 
 cdef void index_remove(MetricTable* m, uint32_t hashed, uint32_t slot) noexcept nogil:
-    """Take the cell out and close the gap."""
+    """Selection the cell out and close the gap."""
     cdef uint64_t cell = <uint64_t>hashed << 32 | (slot + 1)
     cdef uint32_t gap = hashed & m.mask
     cdef uint32_t i

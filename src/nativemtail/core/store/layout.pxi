@@ -12,13 +12,15 @@
 #
 # Readers.  Everything here runs under the lock of the store, which the engine holds while it scans and hands over at
 # the end of a line when somebody waits.  A snapshot fixes an instant under the lock, then copies the slabs in slices of
-# SLICE bytes, each in its own turn at the lock.  Whoever is about to change a slab that is not copied yet copies it
-# first (`touch`), so the copy is of that instant, no part of a line is in it, and the engine never waits for more than
-# a slice however many series there are.  (With 1,000,000 series all slices take 20 to 50 ms, one 0.3 to 0.5 ms.)
-# Pages of large stores are made of small snapshots, one after another (render/view.pxi).
+# SLICE bytes, each in its own turn at the lock.  Slabs are copied on write: whoever is about to change one that is not
+# copied yet copies it first (`copy_before_write`).  So the copy is of that instant, no part of a line is in it, and the
+# engine never waits for more than a slice however many series there are.  (With 1,000,000 series all slices take 20 to
+# 50 ms, one 0.3 to 0.5 ms.)  Pages of large stores are made of small snapshots, one after another (render/view.pxi).
+#
 # Only slots are copied.  What they point to is left alone while a snapshot may see it: keys are never changed; texts
 # and histograms carry the store's `epoch` of their making, and one that is older than the newest snapshot is replaced,
-# not changed.  What is dropped meanwhile waits in `graves` until the snapshots that may see it are gone.
+# not changed.  What is dropped meanwhile is retired, and reclaimed when the snapshots that may see it are gone
+# (epoch-based reclamation).
 
 cdef enum:
     SLAB = 64               # slots of a slab; a metric without keys has one slot only
@@ -59,25 +61,25 @@ cdef struct SnapTable:
     SnapTable* newer
     bint linked             # among the store's snapshots: what its rows point to stays
 
-cdef struct Grave:
+cdef struct Retired:
     void* p
     uint64_t epoch
     uint32_t cost
     bint table              # `p` is a whole MetricTable
 
 cdef struct StoreTable:
-    StoreLock* lock
-    StoreLock* taking       # one snapshot, collection or exchange of metrics at a time; taken before `lock`
+    TicketLock* lock
+    TicketLock* snapshot_lock       # one snapshot, collection or exchange of metrics at a time; taken before `lock`
     size_t users            # Store and Metric objects that point here
     uint64_t epoch          # counts the moments at which rows were copied
     uint64_t watched        # the last of them; what was made before it may be in a snapshot
     SnapTable* oldest       # snapshots alive
     SnapTable* newest
-    Grave* grave            # in order of epoch, from `grave_first` on
-    size_t grave_first
-    size_t grave_n
-    size_t grave_cap
-    size_t memory           # bytes of the tables in the store, and of graves
+    Retired* retired            # in order of epoch, from `retired_first` on
+    size_t retired_first
+    size_t retired_n
+    size_t retired_cap
+    size_t memory           # bytes of the tables in the store, and of retired memory
     size_t limit            # of `memory`; 0: none
     uint64_t refused        # label sets and texts
     uint64_t over           # times that `memory` came above `limit`
@@ -118,7 +120,7 @@ cdef struct Hashed:         # label values, hashed
     uint64_t seen           # all their bytes, or-ed together eight by eight
 
 
-cdef inline bint lock_wanted(StoreLock* lock) noexcept nogil:
+cdef inline bint lock_wanted(TicketLock* lock) noexcept nogil:
     """Somebody waits: release and acquire, which lets them in first."""
     return lock.wanted()
 

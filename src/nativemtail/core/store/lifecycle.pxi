@@ -114,25 +114,25 @@ cdef void uncount(MetricTable* m) noexcept nogil:
         nm_add(&m.store.memory, <size_t>0 - m.memory)
 
 
-cdef void free_graves(Grave* grave, size_t n) noexcept nogil:
+cdef void reclaim(Retired* retired, size_t n) noexcept nogil:
     cdef size_t i
     for i in range(n):
-        if grave[i].table:
-            table_free(<MetricTable*>grave[i].p)
+        if retired[i].table:
+            table_free(<MetricTable*>retired[i].p)
         else:
-            free(grave[i].p)
-    free(grave)
+            free(retired[i].p)
+    free(retired)
 
 
 cdef void store_release(StoreTable* store) noexcept nogil:
     """One user less (the GIL guards the count)."""
-    cdef Grave* grave
+    cdef Retired* retired
     cdef size_t n = 0
     store.users -= 1
     if store.users == 0:
-        grave = exhume(store, &n)
-        free_graves(grave, n)
-        free(store.grave)
+        retired = reclaimable(store, &n)
+        reclaim(retired, n)
+        free(store.retired)
         nm_delete_lock(store.lock)
-        nm_delete_lock(store.taking)
+        nm_delete_lock(store.snapshot_lock)
         free(store)

@@ -25,7 +25,7 @@ cdef void collector_back() noexcept:
 
 cdef void acquire(StoreTable* store) noexcept:
     with nogil:
-        store.taking.acquire()
+        store.snapshot_lock.acquire()
         store.lock.acquire()
     collector_off()
 
@@ -37,4 +37,4 @@ cdef void release(StoreTable* store) noexcept:
 
 cdef inline void unlock(StoreTable* store) noexcept:
     store.lock.release()
-    store.taking.release()
+    store.snapshot_lock.release()

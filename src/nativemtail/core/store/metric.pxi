@@ -88,7 +88,7 @@ cdef class Metric:
     def __dealloc__(self):
         cdef MetricTable* m = self.table
         cdef StoreTable* store
-        cdef bint buried = False
+        cdef bint deferred = False
         if m == NULL:
             return
         store = m.store
@@ -97,11 +97,11 @@ cdef class Metric:
                 store.lock.acquire()
                 uncount(m)
                 # Data that came here from another metric may be in a snapshot that does not know this one.
-                buried = store.newest != NULL
-                if buried:
-                    bury(store, m, <uint32_t>min(m.memory, <size_t>0xFFFFFFFF), True)
+                deferred = store.newest != NULL
+                if deferred:
+                    add_retired(store, m, <uint32_t>min(m.memory, <size_t>0xFFFFFFFF), True)
                 store.lock.release()
-        if not buried:
+        if not deferred:
             table_free(m)
         if store != NULL:
             store_release(store)

@@ -6,29 +6,29 @@ cdef inline void account(MetricTable* m, size_t more, size_t less) noexcept nogi
         nm_add(&m.store.memory, more - less)
 
 
-cdef inline bint is_watched(MetricTable* m, uint64_t epoch) noexcept nogil:
+cdef inline bint snapshot_sees(MetricTable* m, uint64_t epoch) noexcept nogil:
     """A snapshot that is alive may see what was made in `epoch`."""
     return m.store != NULL and m.store.newest != NULL and epoch < m.store.watched
 
 
-cdef bint bury(StoreTable* store, void* p, uint32_t cost, bint table) noexcept nogil:
+cdef bint add_retired(StoreTable* store, void* p, uint32_t cost, bint table) noexcept nogil:
     cdef size_t cap
-    cdef Grave* moved
-    cdef Grave* grave
-    if store.grave_n == store.grave_cap:
-        cap = store.grave_cap * 2 if store.grave_cap else 256
-        moved = <Grave*>realloc(store.grave, cap * sizeof(Grave))
+    cdef Retired* moved
+    cdef Retired* retired
+    if store.retired_n == store.retired_cap:
+        cap = store.retired_cap * 2 if store.retired_cap else 256
+        moved = <Retired*>realloc(store.retired, cap * sizeof(Retired))
         if moved == NULL:
             return False
-        store.grave = moved
-        store.grave_cap = cap
-    grave = &store.grave[store.grave_n]
-    grave.p = p
-    grave.epoch = store.epoch
-    grave.cost = cost
-    grave.table = table
-    store.grave_n += 1
-    nm_add(&store.memory, cost + sizeof(Grave))
+        store.retired = moved
+        store.retired_cap = cap
+    retired = &store.retired[store.retired_n]
+    retired.p = p
+    retired.epoch = store.epoch
+    retired.cost = cost
+    retired.table = table
+    store.retired_n += 1
+    nm_add(&store.memory, cost + sizeof(Retired))
     return True
 
 
@@ -38,35 +38,35 @@ cdef void retire(MetricTable* m, void* p, size_t cost) noexcept nogil:
     if m.store == NULL or m.store.newest == NULL:
         free(p)
     else:
-        bury(m.store, p, <uint32_t>min(cost, <size_t>0xFFFFFFFF), False)
+        add_retired(m.store, p, <uint32_t>min(cost, <size_t>0xFFFFFFFF), False)
 
 
-cdef Grave* exhume(StoreTable* store, size_t* n) noexcept nogil:
-    """Take out the graves that no snapshot sees any more; the caller frees them, and the array, without the lock."""
-    cdef size_t first = store.grave_first
+cdef Retired* reclaimable(StoreTable* store, size_t* n) noexcept nogil:
+    """Take out what no snapshot sees any more; the caller frees it, and the array, without the lock."""
+    cdef size_t first = store.retired_first
     cdef size_t end = first
     cdef size_t i
-    cdef Grave* out
-    while end < store.grave_n and (store.oldest == NULL or store.grave[end].epoch < store.oldest.epoch):
+    cdef Retired* out
+    while end < store.retired_n and (store.oldest == NULL or store.retired[end].epoch < store.oldest.epoch):
         end += 1
     n[0] = end - first
     if end == first:
         return NULL
-    if end == store.grave_n and first == 0:
-        out = store.grave
-        store.grave = NULL
-        store.grave_n = store.grave_cap = 0
+    if end == store.retired_n and first == 0:
+        out = store.retired
+        store.retired = NULL
+        store.retired_n = store.retired_cap = 0
     else:
-        out = <Grave*>malloc((end - first) * sizeof(Grave))
+        out = <Retired*>malloc((end - first) * sizeof(Retired))
         if out == NULL:
             n[0] = 0
             return NULL
-        memcpy(out, store.grave + first, (end - first) * sizeof(Grave))
-        store.grave_first = end
-        if end * 2 >= store.grave_n:
-            memmove(store.grave, store.grave + end, (store.grave_n - end) * sizeof(Grave))
-            store.grave_n -= end
-            store.grave_first = 0
+        memcpy(out, store.retired + first, (end - first) * sizeof(Retired))
+        store.retired_first = end
+        if end * 2 >= store.retired_n:
+            memmove(store.retired, store.retired + end, (store.retired_n - end) * sizeof(Retired))
+            store.retired_n -= end
+            store.retired_first = 0
     for i in range(n[0]):
-        nm_add(&store.memory, <size_t>0 - (out[i].cost + sizeof(Grave)))
+        nm_add(&store.memory, <size_t>0 - (out[i].cost + sizeof(Retired)))
     return out

@@ -68,7 +68,7 @@ cdef void snapshot_copy(StoreTable* store, SnapTable* snap) noexcept nogil:
     for i in range(snap.n):
         view = &snap.metric[i]
         for number in range(view.slabs):
-            save_slab(view.m, number)
+            copy_slab(view.m, number)
             copied += slab_size(view.m) * sizeof(Datum) if view.m.nkeys else 4 * sizeof(Datum)
             if copied >= SLICE:
                 store.lock.release()
@@ -89,7 +89,7 @@ cdef void snapshot_unlink(StoreTable* store, SnapTable* snap) noexcept nogil:
 
 
 cdef void snapshot_free(StoreTable* store, SnapTable* snap) noexcept nogil:
-    cdef Grave* grave
+    cdef Retired* retired
     cdef size_t n = 0
     cdef size_t i
     if snap.linked:
@@ -97,9 +97,9 @@ cdef void snapshot_free(StoreTable* store, SnapTable* snap) noexcept nogil:
         for i in range(snap.n):
             view_end(&snap.metric[i])
         snapshot_unlink(store, snap)
-        grave = exhume(store, &n)
+        retired = reclaimable(store, &n)
         store.lock.release()
-        free_graves(grave, n)
+        reclaim(retired, n)
     for i in range(snap.n):
         free(snap.metric[i].rows)
     free(snap.metric)

@@ -55,8 +55,8 @@ cdef class Store:
             raise MemoryError
         self.table.users = 1
         self.table.lock = nm_new_lock()
-        self.table.taking = nm_new_lock()
-        if self.table.lock == NULL or self.table.taking == NULL:
+        self.table.snapshot_lock = nm_new_lock()
+        if self.table.lock == NULL or self.table.snapshot_lock == NULL:
             raise MemoryError
 
     def __dealloc__(self):
@@ -155,11 +155,11 @@ cdef class Store:
         cdef StoreTable* store = self.table
         cdef uint64_t gone = 0
         with nogil:
-            store.taking.acquire()
+            store.snapshot_lock.acquire()
         try:
             for metric in self.metrics():
                 with nogil:
                     gone += table_gc(store, metric.table, now)
         finally:
-            store.taking.release()
+            store.snapshot_lock.release()
         return gone

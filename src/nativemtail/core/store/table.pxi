@@ -1,6 +1,6 @@
 # Slots of a metric's slabs, and the keys of its label sets: label values, each behind its length (a byte, or 255 and 4 bytes).
 
-cdef void save_slab(MetricTable* m, uint32_t number) noexcept nogil:
+cdef void copy_slab(MetricTable* m, uint32_t number) noexcept nogil:
     """Copy a slab to the snapshot that is being taken, unless that is done."""
     cdef SnapMetric* view = m.saving
     cdef uint32_t size = slab_size(m)
@@ -12,10 +12,10 @@ cdef void save_slab(MetricTable* m, uint32_t number) noexcept nogil:
             memcpy(view.rows + <size_t>number * SLAB, m.slab[number].p, size * sizeof(Datum))
 
 
-cdef inline void touch(MetricTable* m, uint32_t slot) noexcept nogil:
+cdef inline void copy_before_write(MetricTable* m, uint32_t slot) noexcept nogil:
     """To be called before a Datum changes."""
     if m.saving != NULL:
-        save_slab(m, slot // SLAB)
+        copy_slab(m, slot // SLAB)
 
 
 cdef bint slab_more(MetricTable* m) noexcept nogil:
@@ -41,7 +41,7 @@ cdef bint slab_more(MetricTable* m) noexcept nogil:
         nm_add(&m.slabs, <uint32_t>1)
     slab = &m.slab[m.room]
     if slab.p == NULL:
-        touch(m, m.room * SLAB)
+        copy_before_write(m, m.room * SLAB)
         # Zeroed: a snapshot copies slots that were never used too.
         slab.p = <Datum*>calloc(slab_size(m), sizeof(Datum))
         if slab.p == NULL:
@@ -50,7 +50,7 @@ cdef bint slab_more(MetricTable* m) noexcept nogil:
     return True
 
 
-cdef uint32_t slot_take(MetricTable* m) noexcept nogil:
+cdef uint32_t slot_allocate(MetricTable* m) noexcept nogil:
     """A slot of the slab in front, after slab_more()."""
     cdef uint32_t number = m.room
     cdef Slab* slab = &m.slab[number]
@@ -68,7 +68,7 @@ cdef uint32_t slot_take(MetricTable* m) noexcept nogil:
     return number * SLAB + i
 
 
-cdef void slot_give(MetricTable* m, uint32_t slot) noexcept nogil:
+cdef void slot_free(MetricTable* m, uint32_t slot) noexcept nogil:
     """Back to its slab; the slot has been touched."""
     cdef uint32_t number = slot // SLAB
     cdef Slab* slab = &m.slab[number]

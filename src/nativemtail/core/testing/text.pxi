@@ -31,7 +31,7 @@ def _test_parse_float(bytes text):
 def _test_number_error(bytes function, int rc, bytes text, int64_t base=10) -> bytes:
     cdef Buf b = Buf(NULL, 0, 0, False)
     put_number_error(&b, function, rc, text, len(text), base)
-    return take(&b)
+    return buf_bytes(&b)
 
 
 def _test_ascii(bytes text) -> bool:
@@ -48,19 +48,19 @@ def _test_repair(bytes text) -> tuple[bytes, list[int]]:
     utf8_repair(&b, text, len(text), &map)
     offsets = [(<uint32_t*>map.p)[i] for i in range(map.n // sizeof(uint32_t))]
     buf_free(&map)
-    return take(&b), offsets
+    return buf_bytes(&b), offsets
 
 
 def _test_lower(bytes text) -> bytes:
     cdef Buf b = Buf(NULL, 0, 0, False)
     to_lower(&b, text, len(text))
-    return take(&b)
+    return buf_bytes(&b)
 
 
 def _test_quote(bytes text) -> bytes:
     cdef Buf b = Buf(NULL, 0, 0, False)
     quote(&b, text, len(text))
-    return take(&b)
+    return buf_bytes(&b)
 
 
 def _test_subst(bytes old, bytes new, bytes text, size_t limit=1 << 20) -> bytes | None:
@@ -69,7 +69,7 @@ def _test_subst(bytes old, bytes new, bytes text, size_t limit=1 << 20) -> bytes
     if b.failed:
         buf_free(&b)
         return None
-    return take(&b)
+    return buf_bytes(&b)
 
 
 def _test_layout_check(bytes layout) -> bool:
@@ -86,7 +86,7 @@ def _test_time(bytes layout, bytes text, TimeZone zone, bint patch_year=False, i
     if time_parse(layout, len(layout), text, len(text), &zone.zone, patch_year, now, &out, &err) == TIME_OK:
         return out.sec, out.nsec
     put_time_error(&b, layout, len(layout), text, len(text), &err)
-    return take(&b)
+    return buf_bytes(&b)
 
 
 def _test_time_speed(bytes layout, bytes text, TimeZone zone, bint patch_year, int64_t now, int rounds) -> int:

@@ -5,7 +5,7 @@ cdef bytes as_bytes(text):
     return text if isinstance(text, bytes) else (<str?>text).encode("utf-8", "surrogateescape")
 
 
-cdef bytes take(Buf* b):
+cdef bytes buf_bytes(Buf* b):
     """The content; frees the buffer."""
     cdef bytes text
     try:
@@ -22,7 +22,7 @@ cdef bytes quoted(bytes text):
     cdef Buf b
     memset(&b, 0, sizeof(Buf))
     quote(&b, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-    return take(&b)
+    return buf_bytes(&b)
 
 
 cdef str quoted_str(text):
@@ -33,7 +33,7 @@ cdef bytes repaired(bytes text):
     cdef Buf b
     memset(&b, 0, sizeof(Buf))
     utf8_repair(&b, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), NULL)
-    return take(&b)
+    return buf_bytes(&b)
 
 
 cdef bytes g_text(double v):
