@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0
-"""So many run-time errors of each program are logged in so many seconds, the rest as a number."""
+"""At most LOGGED_FAULTS run-time errors of each program are logged in FAULT_PERIOD seconds, the rest as a number."""
 
 LIMITS = ("open_files", "watches", "events", "partial_memory")
 

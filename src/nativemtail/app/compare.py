@@ -84,7 +84,7 @@ _LE = "Prometheus refuses mtail's /metrics for a histogram with a key le, here i
 
 
 def compare(theirs: str, ours: str, patience: float = 0.0) -> Report:
-    """Take both pages until they are equal, for so many seconds at most.  Raises CompareError.
+    """Fetch both pages until they are equal, for at most `patience` seconds.  Raises CompareError.
 
     Both are URLs, or a host and a port; the name of a page after them does no harm.
     """
@@ -227,7 +227,7 @@ def _is_lowest(identity: Identity, before: Any, theirs: Any, after: Any) -> bool
 
 
 def _with_lowest(value: Any, more: int) -> Any:
-    """A histogram with so many more in its first range."""
+    """The histogram with `more` added to its first range."""
     count, total, ranges = value
     first = min((bound for bound, _ in ranges), key=float)
     return count, total, tuple((bound, n + more * (bound == first)) for bound, n in ranges)

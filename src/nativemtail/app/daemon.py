@@ -52,7 +52,7 @@ COLLECT_SECONDS = 1.0
 LAST_BLOCK_SECONDS = 2.0
 """Longest time that the tail thread gets for the block that it is at when the time for draining is over."""
 SHOWN_LEFT = 10
-"""So many logs that were not read to their end are named."""
+"""At most this many logs that were not read to their end are named."""
 SWITCH_SECONDS = 0.0005
 """Longest time that a compiling thread keeps the tail thread from Python."""
 
@@ -171,7 +171,7 @@ class Daemon:
         systemd.ready()
 
     def _start_threads(self) -> None:
-        """All that there will be: later there may be none to be had."""
+        """Start all threads now: later the system may refuse new ones."""
         try:
             self.reloader.start()
             self.tail.start()
@@ -191,7 +191,7 @@ class Daemon:
         if service.unix:
             path, mode = service.unix
             self.server.listen_unix(path, mode)
-            log.info("HTTP on %s, for users whom its mode %04o admits", path, mode)
+            log.info("HTTP on %s, for those whom its mode %04o lets in", path, mode)
 
     def _load(self) -> None:
         if not _can_jit():
@@ -202,7 +202,7 @@ class Daemon:
         self.reloader.load()
 
     def _limit_memory(self) -> None:
-        """Leave to the label sets what the process does not need by itself."""
+        """Limit the series to what the process does not need otherwise."""
         limit = self.service.memory_limit
         if not limit:
             return
@@ -359,7 +359,7 @@ class Heartbeat:
 
 
 def _in_time(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | None:
-    """What `ask` returns, if it does not hang and there is a thread to be had."""
+    """What `ask` returns; None if it hangs, or if no thread can be started."""
     answers: list[Counter[str]] = []
     asking = threading.Thread(target=lambda: answers.append(ask()), name="left", daemon=True)
     try:
@@ -380,7 +380,7 @@ def _can_jit() -> bool:
 
 
 def _quit(number: int, frame: object) -> NoReturn:
-    """SIGQUIT: show where every thread is, as Go programs do; even if nobody reads it."""
+    """SIGQUIT: show where every thread is, as Go programs do; without waiting for a reader."""
     with open(os.memfd_create("threads"), "r+b", buffering=0) as shown:
         faulthandler.dump_traceback(shown)
         shown.seek(0)

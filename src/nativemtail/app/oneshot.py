@@ -18,7 +18,7 @@ from nativemtail.programs.manager import Programs
 log = logging.getLogger(__name__)
 
 LOGGED_FAULTS = 100
-"""So many run-time errors of each program are logged one by one, the rest as a number."""
+"""Run-time errors that are logged one by one for each program; the rest is logged as a number."""
 
 
 class OutputError(Exception):

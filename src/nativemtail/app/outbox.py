@@ -18,7 +18,7 @@ LIMIT = 1024 * 1024
 PATIENCE = 1.0
 """Seconds that the end of the process waits for messages to be written."""
 _ATOMIC = 512
-"""A pipe that is writable takes so many bytes without having its writer wait (POSIX; 4096 on Linux)."""
+"""Bytes that a writable pipe accepts without blocking (POSIX; 4096 on Linux)."""
 
 
 class Target(Protocol):
@@ -28,7 +28,7 @@ class Target(Protocol):
         """All of `data`.  Raises OSError."""
 
     def apology(self, count: int) -> bytes:
-        """The message that says that so many messages were dropped."""
+        """The message that says how many messages were dropped."""
 
 
 class Outbox:
@@ -55,7 +55,7 @@ class Outbox:
                 self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all is written, but not for ever; and not again if it was in vain."""
+        """Wait until all is written, at most PATIENCE seconds; not at all after a wait that timed out."""
         with self._changed:
             patience = 0.0 if self._hopeless else PATIENCE
             self._hopeless = not self._changed.wait_for(lambda: not self._waiting, patience)

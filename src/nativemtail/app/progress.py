@@ -26,7 +26,7 @@ class Progress:
         return time.monotonic() >= self._next
 
     def show(self, done: int, lines: int) -> None:
-        """`done` of the total bytes and so many lines have been read."""
+        """How many bytes of the total, and how many lines, have been read."""
         now = time.monotonic()
         self._next = now + INTERVAL
         self._write(CLEAR + describe(done, self._total, lines, now - self._start))

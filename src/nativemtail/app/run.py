@@ -1,4 +1,4 @@
-"""From flags to a run: messages, settings, then the daemon or what ends by itself."""
+"""From flags to a run: messages, settings, then the daemon, one-shot, or loading programs only."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ SUCCESS, FAILURE, WRONG_FLAGS, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 
 def occupy_closed_descriptors() -> None:
-    """Keep descriptors 0 to 2 from becoming files of ours where they are closed; to use them stays an error."""
+    """Open descriptors 0 to 2 if they are closed, so that none of our files gets their numbers; using them fails."""
     for fd in range(3):
         try:
             os.fstat(fd)

@@ -43,7 +43,7 @@ def alive() -> None:
 
 
 def watchdog_seconds() -> float | None:
-    """Within so many seconds systemd wants to hear `alive`; None if it does not care."""
+    """The interval within which systemd expects `alive`; None if its watchdog is off."""
     text = os.environ.get("WATCHDOG_USEC", "")
     if not text.isdecimal() or not int(text) or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None

@@ -1,6 +1,6 @@
 """One page of metrics out of two: the user's, rendered by the store, and the process's own.
 
-The own ones come as prometheus-client's families.  Whoever asks may put a prefix before every name and choose
+The own ones come as prometheus-client's families.  A request may put a prefix before every name and choose
 families by name; names are those of the page, in the text format 0.0.4.
 """
 

@@ -57,7 +57,7 @@ def fits_graphite(name: bytes) -> bool:
 
 
 class LeftOut:
-    """Counts what a peer cannot be sent, and says of each reason when it is met first."""
+    """Counts what a peer cannot be sent, and logs each reason once."""
 
     def __init__(self, peer: str) -> None:
         self._peer = peer

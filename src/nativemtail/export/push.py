@@ -1,6 +1,6 @@
 """The schedule of pushes (spec metrics-export.md §7.2; row `push-lock`).
 
-Every target has a thread of its own, so that a peer that is down, slow or silent holds up nobody.  Nothing is queued:
+Every target has a thread of its own, so that a peer that is down, slow or silent delays no other.  Nothing is queued:
 what a peer missed it gets, as it is by then, at the next push.
 """
 

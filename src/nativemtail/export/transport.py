@@ -134,7 +134,7 @@ def stream(
 
 
 class Stream:
-    """Sends entries in order and reads what the peer says, lest that fills the peer's buffers and stops it.
+    """Sends entries in order and reads what the peer says, so that the peer does not block on a full send buffer.
 
     `sent` is told how many entries went out, `heard` what the peer said.
     """

@@ -111,7 +111,7 @@ class Server:
         self._start_rendering()
 
     def _start_rendering(self) -> None:
-        """Have the pool's threads now: at a request there may be none to be had.  Raises RuntimeError without one."""
+        """Start the pool's threads now: later the system may refuse them.  Raises RuntimeError if it gives none."""
         all_there = threading.Event()
         try:
             for _ in range(self.limits.render_threads):

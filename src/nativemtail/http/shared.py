@@ -215,7 +215,7 @@ class Pages:
         return True
 
     async def _room(self, page: _Page) -> None:
-        """Wait until the next piece may be made, or nobody wants it any more."""
+        """Wait until the next piece may be made, or no reader is left."""
         while page.readers:
             if page.held >= self._limits.window_bytes:
                 if any(not reader.is_behind() for reader in page.readers):
@@ -251,7 +251,7 @@ class Pages:
             self.trim(page)
 
     def _forget(self, page: _Page) -> None:
-        """Let nobody join any more."""
+        """Accept no further readers."""
         if self._fresh.get(page.key) is page:
             del self._fresh[page.key]
 

@@ -87,7 +87,7 @@ class Builder:
     def _plan(self, tables: Tables, database: bytes = b"") -> Plan:
         return Plan(tables, zone=self._zone, patch_year=self._settings.patch_year, database=database)
 
-    # --- the cache: whatever goes wrong with it, what was to be had from it is made anew ---------------------------
+    # --- the cache: if anything goes wrong with it, programs are compiled and planned again ---------------------------
 
     def keep(self, plan: Plan) -> None:
         """Have the cache give this plan at the next start, if it was built last and did not come from there."""

@@ -37,7 +37,7 @@ class Loaded:
 
 
 def cannot_compile(name: str, error: Exception) -> str:
-    """What is said of a program that is left out; any error but CompileError and LoadError is a defect of ours."""
+    """The message for a program that is left out; any error but CompileError and LoadError is a bug of nativemtail."""
     if isinstance(error, LoadError):
         return str(error)
     if not isinstance(error, CompileError):

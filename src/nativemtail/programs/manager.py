@@ -1,7 +1,7 @@
 """The programs of a directory or file: loading, reloading, and the swap of what runs (spec runtime.md §6, §4).
 
 A change is made in two steps.  `prepare` does what takes long beside the running engine: compile, build the plan, run
-the begin blocks.  `commit` carries the data over and swaps; whoever scans must call it, between two blocks.
+the begin blocks.  `commit` carries the data over and swaps, between two blocks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nativemtail.telemetry.model import ProgramState
 log = logging.getLogger(__name__)
 
 GONE_KEPT = 1000
-"""Of so many programs that are there no more something is known; the counts of others vanish."""
+"""Deleted programs whose state and counts are kept."""
 
 
 @dataclass(slots=True)
