@@ -155,6 +155,10 @@ class ArchiveReader:
         return False
 
     @property
+    def must_be_opened(self) -> bool:
+        return False
+
+    @property
     def is_untouched(self) -> bool:
         return not self._lines.bytes_read
 

@@ -127,6 +127,11 @@ class FileReader:
         """Whether it is not open, and there is nothing to open it for."""
         return False
 
+    @property
+    def must_be_opened(self) -> bool:
+        """Whether it was set aside, and something was written to it since."""
+        return not self.closed and not self.is_open and self.news
+
     def set_aside(self) -> bool:
         """Close the file until there is something to read; whether that can be done, as it will be found again."""
         if self._fd < 0 or self._copies or self._from_copy or not self._can_be_found():

@@ -32,6 +32,8 @@ class Generation(Protocol):
     @property
     def is_idle(self) -> bool: ...
     @property
+    def must_be_opened(self) -> bool: ...
+    @property
     def is_untouched(self) -> bool: ...
     def drain(self) -> Iterator[None]: ...
 
@@ -117,7 +119,8 @@ class Lineage:
                 return True
             if first is reader:
                 return False
-            is_done = first.closed or first.eof or first.is_idle or first.offset >= self._ends[first]
+            is_at_end = first.eof or first.is_idle or first.offset >= self._ends[first]
+            is_done = first.closed or (is_at_end and not first.must_be_opened)
             if not is_done or self._line[1] is self.gap:  # what came between is found by the one before it
                 return True
             self.remove(first)

@@ -199,7 +199,7 @@ def test_a_name_without_a_number_has_no_scheme() -> None:
 
 def test_two_paths_do_not_wait_for_each_other() -> None:
     class Reader:
-        fd, closed, eof, is_idle, offset, is_untouched = -1, False, False, False, 0, False
+        fd, closed, eof, is_idle, offset, is_untouched, must_be_opened = -1, False, False, False, 0, False, False
         lineage: Lineage | None = None
 
     one, two = Reader(), Reader()
@@ -208,3 +208,21 @@ def test_two_paths_do_not_wait_for_each_other() -> None:
         for reader in readers:
             lineage.append(reader)  # type: ignore[arg-type]
     assert not (here.waits(two) and there.waits(one))  # type: ignore[arg-type]
+
+
+def test_what_was_set_aside_is_waited_for() -> None:
+    """It was idle when it was renamed, and then somebody wrote to it."""
+
+    class Reader:
+        fd, closed, eof, offset, is_untouched = -1, False, True, 7, False
+        lineage: Lineage | None = None
+        is_idle, must_be_opened = True, False
+
+    lineage = Lineage()
+    before, after = Reader(), Reader()
+    lineage.append(before)  # type: ignore[arg-type]
+    lineage.append(after)  # type: ignore[arg-type]
+    before.is_idle, before.must_be_opened = False, True
+    assert lineage.waits(after)  # type: ignore[arg-type]
+    before.must_be_opened = False
+    assert not lineage.waits(after)  # type: ignore[arg-type]
