@@ -12,7 +12,7 @@ import stat
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from nativemtail.io.content import START, Content
 from nativemtail.io.generations import Made, birth, newer
@@ -29,10 +29,7 @@ _RENAMES = 0.001
 
 
 class FileReader:
-    """Follows one inode.  The owner decides when it ends and under which `sources` its lines count.
-
-    `on_stale` is called when the file's server no longer knows it (ESTALE), `on_error` for other read errors.
-    """
+    """Follows one inode.  The owner decides when it ends and under which `sources` its lines count."""
 
     __slots__ = (
         "_begun",
@@ -49,7 +46,6 @@ class FileReader:
         "_lines",
         "_listings",
         "_oldest_copy",
-        "_on_error",
         "_rewritten",
         "_seen_copies",
         "_wanted",
@@ -76,11 +72,9 @@ class FileReader:
         fd: int,
         who: Identity,
         offset: int,
-        on_error: Callable[[FileReader, OSError], None],
     ) -> None:
         self._context = context
         self._listings = listings
-        self._on_error = on_error
         self.path = path
         self.offset = offset
         self._fd = fd
@@ -229,7 +223,7 @@ class FileReader:
             self.news = False
         except OSError as error:
             self.eof = error.errno not in LATER
-            self._on_error(self, error)
+            self._fail(error)
             return False
         if self._rewritten:
             self._start_over()
@@ -549,6 +543,10 @@ class FileReader:
                     copy.close()
                     moved = True
         return opened, moved
+
+    def _fail(self, error: OSError) -> None:
+        """Reading failed with an error that `turn` caught."""
+        raise error
 
     def _open_again(self) -> int:
         """A descriptor of the file that was set aside.  Raises OSError."""

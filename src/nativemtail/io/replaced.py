@@ -67,6 +67,10 @@ class Doubt:
             return True
         return False if time.monotonic() > self._until else None
 
+    def take_over(self, fd: int) -> int:
+        """It is the same log: from where the file of `fd` is to be read."""
+        return take_over(self.before, fd)
+
 
 def take_over(before: FileReader, fd: int) -> int:
     """Leave to the file of `fd` what it has of `before`: from where it is to be read."""

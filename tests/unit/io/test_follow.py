@@ -970,7 +970,7 @@ def test_a_file_watch_by_name_that_is_anothers(log: Path, monkeypatch: pytest.Mo
         return real(self, str(other) if path == str(log) else path, mask)
 
     monkeypatch.setattr(watch.Watcher, "add", add)
-    monkeypatch.setattr("nativemtail.io.discover.stands_for", lambda path, who: path != str(log))
+    monkeypatch.setattr("nativemtail.io.filewatches.stands_for", lambda path, who: path != str(log))
     for path in (log, other):
         path.touch()
     with Rig(log.parent / "*.log", settings=replace(QUICK, sweep=60.0)) as rig:

@@ -1,0 +1,155 @@
+"""Files that are named as rotated copies of a followed log: what they hold tells whether they are.
+
+A copy is settling while it is made: what it holds then was or will be counted by the log's own reader.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from nativemtail.io.content import START, recognise
+from nativemtail.io.followed import Copy, Followed
+from nativemtail.io.loop import Loop
+from nativemtail.io.position import Position, identity
+from nativemtail.io.sources import Settings
+from nativemtail.io.table import Table
+from nativemtail.io.timers import Timers
+
+_TICK = 0.25
+_LIMIT = 60.0
+_WANTED = 1.0
+"""So many seconds a truncated log may want a copy."""
+_SURE = 4096
+"""What is shorter may begin alike by chance."""
+
+
+class Copies:
+    def __init__(self, loop: Loop, timers: Timers, table: Table, settings: Settings) -> None:
+        self._loop = loop
+        self._timers = timers
+        self._table = table
+        self._settings = settings
+        self._settling: dict[Followed, float] = {}
+        self._written: dict[str, Followed] = {}
+        self.must_decide = False
+        """At the stop, what is in doubt is decided at once."""
+
+    def __contains__(self, copy: object) -> bool:
+        """Whether it is settling."""
+        return copy in self._settling
+
+    def begin(self, copy: Followed) -> None:
+        """It is named as a copy: see what it holds before anything is read."""
+        copy.copy = Copy.UNDECIDED
+        copy.judged = -1
+        copy.last_data = time.monotonic()
+        self._settling[copy] = time.monotonic() + _LIMIT
+        self._timers.every("settle", _TICK, self._settle)
+
+    def forget(self, copy: Followed) -> None:
+        self._settling.pop(copy, None)
+
+    def becomes_log(self, copy: Followed) -> None:
+        """It is a log of its own, read from its beginning."""
+        self._settling.pop(copy, None)
+        copy.copy = Copy.NO
+        copy.rewind()
+
+    def is_own(self, copy: Followed) -> bool:
+        """Whether a file is no copy, by what it holds now; then it is read from its beginning."""
+        size = os.fstat(copy.fd).st_size
+        if copy.copy is Copy.BEING_MADE or size in (0, copy.judged):
+            return False
+        copy.judged = size
+        content = recognise(os.pread(copy.fd, START, 0))
+        if self._is_counted(copy) or (content is not None and not content.encoding):
+            if size >= _SURE or not self._is_being_made(copy):
+                copy.copy = Copy.BEING_MADE
+            return False
+        waiting = [log for log in self._table.readers_of_bases(copy.path) if log.may_want_copies()]
+        is_early = time.monotonic() < self._settling.get(copy, 0.0) - _LIMIT + _WANTED
+        if waiting and is_early and not self.must_decide:
+            for log in waiting:
+                self._loop.queue(log)
+            copy.judged = -1
+            return False
+        self.becomes_log(copy)
+        return True
+
+    def claim(self, log: Followed, fd: int) -> bool:
+        """Whether `log`, which was truncated, may read the copy: not if that is or was read as a file of its own."""
+        info = os.fstat(fd)
+        who = identity(info)
+        reader = self._table.readers.get(who)
+        left = self._table.left.get(who)
+        if isinstance(reader, Followed) and not reader.is_copy:
+            return False
+        if left is not None and left.fits(fd):
+            return False
+        end = Position.of(fd, info.st_size)
+        self._table.remember(who, end)
+        for source in log.sources[:1]:
+            self._table.note_past(source.name, end)
+        return True
+
+    # Writers that are done
+
+    @property
+    def has_written(self) -> bool:
+        return bool(self._written)
+
+    def written(self, path: str) -> None:
+        """A writer of `path` is done: with what is there now, unless an event that waits gives the name to another."""
+        reader = self._table.file_at(path)
+        if reader is not None and reader.is_settling:
+            self._written[path] = reader
+
+    def renamed(self, path: str) -> None:
+        """The name stands for something else now."""
+        self._written.pop(path, None)
+
+    def lost_events(self) -> None:
+        self._written.clear()
+
+    def settle_written(self, changed: set[str]) -> None:
+        """What was written is complete, but for names that have `changed` since."""
+        for path in [path for path in self._written if path not in changed]:
+            copy = self._written.pop(path, None)  # settling one may come back here
+            if copy is not None and copy in self._settling:
+                self._settled(copy)
+
+    def _settle(self) -> bool:
+        now = time.monotonic()
+        for copy, limit in list(self._settling.items()):
+            if copy.turn():
+                self._loop.queue(copy)
+            is_quiet = copy.copy is Copy.BEING_MADE and now - copy.last_data >= self._settings.flush
+            if copy in self._settling and (is_quiet or now >= limit) and not self._is_being_made(copy):
+                self._settled(copy, is_late=True)
+        return bool(self._settling)
+
+    def _settled(self, copy: Followed, is_late: bool = False) -> None:
+        """If the copy is complete, what it holds was counted, and what comes from now on is new."""
+        if copy.turn():
+            self._loop.queue(copy)
+        if copy.copy is Copy.BEING_MADE or (is_late and os.fstat(copy.fd).st_size):
+            copy.copy = Copy.COUNTED
+            self._settling.pop(copy, None)
+
+    def _is_counted(self, copy: Followed) -> bool:
+        """Whether `copy` holds what is or will be read by the reader of the file that it is named after."""
+        table = self._table
+        left = table.left.get(copy.identity)
+        is_claimed = left is not None and left.offset in (copy.offset, copy.judged) and left.fits(copy.fd)
+        bases = table.bases(copy.path)
+        drained = (reader for base in bases for reader in table.generations.get(base, ()) if reader is not copy)
+        return (
+            is_claimed
+            or any(log.is_copied_in(copy.fd) for log in table.readers_of_bases(copy.path))
+            or any(reader.is_copied_in(copy.fd) for reader in drained)
+            or any(position.fits(copy.fd) for position in table.past_of_copy(copy))
+        )
+
+    def _is_being_made(self, copy: Followed) -> bool:
+        return any(log.is_being_copied(copy.fd) for log in self._table.readers_of_bases(copy.path))

@@ -1,0 +1,242 @@
+"""A regular file that is followed, and the paths that name it."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from nativemtail.io.descriptors import Descriptors, stands_for
+from nativemtail.io.follow import FileReader
+from nativemtail.io.listing import Listings
+from nativemtail.io.position import Identity, identity
+from nativemtail.io.replaced import Doubt
+from nativemtail.io.sources import Context, Source
+
+
+class State(enum.Enum):
+    """Where the file of a log is."""
+
+    FOLLOWING = "at its path"
+    DRAINING = "renamed or deleted: read until nobody writes to it any more"
+    CLOSED = "not read any more"
+
+
+class Copy(enum.Enum):
+    """Whether a file that is named as a rotated copy of a log is one."""
+
+    NO = "a log of its own"
+    UNDECIDED = "what it holds so far does not tell"
+    BEING_MADE = "it holds what was counted, and may not be complete"
+    COUNTED = "it held what was counted; what comes from now on is new"
+
+
+UNSETTLED = frozenset({Copy.UNDECIDED, Copy.BEING_MADE})
+
+
+class Owner(Protocol):
+    """Who knows the other logs, the names of files and what happens to them."""
+
+    descriptors: Descriptors
+
+    def is_own(self, file: Followed) -> bool:
+        """Whether a file in doubt is no copy, by what it holds now; then it is read from its beginning."""
+
+    def claim(self, file: Followed, fd: int) -> bool:
+        """Whether `file`, which was truncated, may read the copy of `fd`: it is not read as a file of its own."""
+
+    def catch_up(self) -> bool:
+        """Handle the events that are waiting; whether those were all."""
+
+    def find(self, file: Followed) -> int:
+        """Open a file that was set aside.  Raises OSError: ESTALE if it is gone."""
+
+    def lost(self, file: Followed) -> None:
+        """Its descriptor stands for another file."""
+
+    def rewritten(self, file: Followed) -> None:
+        """It was truncated."""
+
+    def read_failed(self, file: Followed, error: OSError) -> None:
+        """It could not be read."""
+
+
+class LogPath:
+    """A path that is followed, and what reads it at present."""
+
+    __slots__ = ("path", "reader", "source")
+
+    def __init__(self, path: str, source: Source) -> None:
+        self.path = path
+        self.source = source
+        self.reader: Reader | None = None
+
+
+class Reader(Protocol):
+    """What reads a file that has paths."""
+
+    identity: Identity
+    path: str
+
+    def turn(self) -> bool: ...
+    def drain(self) -> Iterator[None]: ...
+    def close(self) -> None: ...
+
+
+class Followed(FileReader):
+    """Reads a file under its paths' sources; while it is drained, under the source of the path that it had last."""
+
+    __slots__ = (
+        "copy",
+        "doubt",
+        "drained_as",
+        "heirs",
+        "judged",
+        "name",
+        "owner",
+        "paths",
+        "state",
+        "was_rotated",
+        "watch",
+    )
+
+    def __init__(
+        self, owner: Owner, context: Context, listings: Listings, path: str, fd: int, who: Identity, offset: int
+    ) -> None:
+        super().__init__(context, listings, path, fd, who, offset)
+        self.owner = owner
+        self.state = State.FOLLOWING
+        self.copy = Copy.NO
+        self.paths: list[LogPath] = []
+        self.heirs: list[str] = []
+        """Paths that name it too, and wait until none of `paths` does."""
+        self.drained_as: Source | None = None
+        self.was_rotated = False
+        """It was at a path that is another file's now."""
+        self.doubt: Doubt | None = None
+        """It may be the same log as the one before; nothing is read until that is known."""
+        self.judged = -1
+        """Its size when it was compared with what it may be a copy of."""
+        self.watch = -1
+        self.name = path
+        """What it was last seen to be called."""
+
+    @property
+    def is_copy(self) -> bool:
+        return self.copy is not Copy.NO
+
+    @property
+    def is_settling(self) -> bool:
+        return self.copy in UNSETTLED
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it was set aside, and the kernel would have told if there was something to read."""
+        return not self.is_open and not self.news and self.watch >= 0
+
+    @property
+    def names(self) -> list[str]:
+        """What it may be called."""
+        return [self.name, *(owner.path for owner in self.paths)]
+
+    def begin_draining(self, source: Source) -> None:
+        """It lost its path: what is still written to it counts under `source`."""
+        self.state = State.DRAINING
+        self.drained_as = source
+        self.sources = [source]
+
+    def end_draining(self) -> Source | None:
+        """It is followed under its paths again, if it has some; the source that it does not need any more."""
+        if self.state is State.DRAINING:
+            self.state = State.FOLLOWING
+        source, self.drained_as = self.drained_as, None
+        return source
+
+    def count_under_paths(self) -> None:
+        """Unless it is drained, its lines count under the names of its paths."""
+        if self.state is not State.DRAINING:
+            self.sources = [owner.source for owner in self.paths]
+
+    def turn(self) -> bool:
+        if self.state is State.CLOSED or self.is_idle:
+            return False
+        if self.is_open:
+            self.owner.descriptors.used(self)
+        if not self.decide():
+            return False
+        if self.has_copies or not self.is_settling or self.owner.is_own(self):
+            return super().turn()
+        if self.skip_to_end():
+            self.last_data = time.monotonic()
+        return False
+
+    def decide(self, at_once: bool = False) -> bool:
+        """Whether it is known, or must be, if it is the same log as the one before: it goes on there, then."""
+        doubt = self.doubt
+        if doubt is None:
+            return True
+        is_same: bool | None = False
+        with contextlib.suppress(OSError):
+            is_same = doubt.is_same_log(self.fd)
+        if is_same is None and not at_once:
+            return False
+        self.doubt = None
+        if is_same:
+            self.go_to(doubt.take_over(self.fd))
+        return True
+
+    def drain(self) -> Iterator[None]:
+        self.decide(at_once=True)
+        if self.is_idle:
+            self.finish()
+        else:
+            yield from super().drain()
+
+    def close(self) -> None:
+        super().close()
+        self.state = State.CLOSED
+
+    def lose(self) -> None:
+        super().lose()
+        self.owner.descriptors.forget(self)
+        self.owner.lost(self)
+
+    def is_same(self, fd: int) -> bool:
+        return identity(os.fstat(fd)) == self.identity
+
+    def is_continued_by(self, fd: int) -> bool:
+        """Whether it is the file of `fd`: who has no descriptor may lose the inode, and then it becomes another's."""
+        info = os.fstat(fd)
+        if identity(info) != self.identity or info.st_size < self.offset:
+            return False
+        return not self.position.length or self.position.fits(fd)
+
+    def _has_changed(self) -> bool:
+        return self.watch < 0 and not self.is_same(self.fd)
+
+    def _open_again(self) -> int:
+        return self.owner.find(self)
+
+    def _can_be_found(self) -> bool:
+        # What is drained and must be polled would have to be opened again at once.
+        may_close = not self.is_settling and not (self.state is State.DRAINING and self.watch < 0)
+        return may_close and any(stands_for(name, self.identity) for name in self.names)
+
+    def _start_over(self) -> None:
+        super()._start_over()
+        self.owner.rewritten(self)
+
+    def _look_around(self) -> None:
+        self.owner.catch_up()
+
+    def _is_in_place(self) -> bool:
+        return self.state is not State.DRAINING
+
+    def _claim(self, fd: int) -> bool:
+        return self.owner.claim(self, fd)
+
+    def _fail(self, error: OSError) -> None:
+        self.owner.read_failed(self, error)

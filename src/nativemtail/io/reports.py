@@ -1,0 +1,67 @@
+"""What is said about logs that cannot be followed as they should: once in a message, and on the status page."""
+
+from __future__ import annotations
+
+import logging
+
+from nativemtail.io import doubts
+from nativemtail.io.bounded import trim
+from nativemtail.io.patterns import Glob
+from nativemtail.io.sources import Counters
+
+_MOST = 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Reports:
+    """Belongs to the loop's thread, but for `problems`."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._reported: dict[tuple[str, str], None] = {}
+        self._patterns: dict[str, str] = {}
+        self._paths: dict[str, str] = {}
+
+    def problems(self) -> dict[str, str]:
+        """What is wrong, by pattern or path; may be called from any thread."""
+        return self._patterns | self._paths
+
+    def once(self, subject: str, kind: str, text: str, *values: object) -> None:
+        """Log a warning of this kind about `subject`, unless that was done."""
+        if (subject, kind) not in self._reported:
+            self._reported[subject, kind] = None
+            trim(self._reported, _MOST)
+            _log.warning(text, *values)
+
+    def limit(self, limit: str, text: str, *values: object) -> None:
+        """A limit of the system was hit: count it."""
+        self._counters.limits_total[limit] += 1
+        self.once(limit, "limit", text, *values)
+
+    def path_problem(self, path: str, text: str) -> None:
+        self._paths[path] = text
+        trim(self._paths, _MOST)
+
+    def path_is_gone(self, path: str) -> None:
+        self._paths.pop(path, None)
+
+    def path_is_open(self, path: str) -> None:
+        """If it fails again, that is said again."""
+        self._reported.pop((path, "open"), None)
+        self._paths.pop(path, None)
+
+    def pattern_is_found(self, glob: Glob, path: str) -> None:
+        """If all that was wrong is that nothing matched, that is no more if `path` does."""
+        known = self._patterns.get(glob.pattern)
+        if known and known == doubts.of_matches(glob, ()) and glob.matches(path):
+            del self._patterns[glob.pattern]
+
+    def pattern_problem(self, pattern: str, text: str, is_told: bool) -> None:
+        """`text` is empty if all is right."""
+        if not text:
+            self._patterns.pop(pattern, None)
+            return
+        self._patterns[pattern] = text
+        if is_told:
+            self.once(pattern, "pattern", "%s: %s", pattern, text)

@@ -1,0 +1,113 @@
+"""Which files are read and under which paths, and where logs stood that are read no more."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from nativemtail.io.bounded import trim
+from nativemtail.io.followed import Followed, LogPath, Reader
+from nativemtail.io.generations import is_generation
+from nativemtail.io.pathtree import PathTree
+from nativemtail.io.position import Identity, Position
+from nativemtail.io.sources import Context, Source
+
+REMEMBERED = 65_536
+"""So many files that are no longer read are remembered with the position that was reached."""
+
+_PAST = 8
+
+
+class Table:
+    """Belongs to the loop's thread, but `paths` may be copied by others."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.paths: dict[str, LogPath] = {}
+        """The paths that match a pattern."""
+        self.tree = PathTree()
+        """The same."""
+        self.readers: dict[Identity, Reader] = {}
+        self.rotated: dict[str, Followed] = {}
+        """By path: the file that was there last and is drained."""
+        self.generations: dict[str, dict[Followed, None]] = {}
+        """By path: all files that were there and are drained."""
+        self.left: dict[Identity, Position] = {}
+        """Files that are read no more."""
+        self._past: dict[str, deque[Position]] = {}
+
+    @property
+    def past_names(self) -> list[str]:
+        """The names under which a log stood somewhere."""
+        return list(self._past)
+
+    def add_path(self, path: str, source: Source) -> LogPath:
+        known = self.paths[path] = LogPath(path, source)
+        self.tree.add(path)
+        return known
+
+    def remove_path(self, path: str) -> LogPath | None:
+        known = self.paths.pop(path, None)
+        if known is not None:
+            self.tree.discard(path)
+        return known
+
+    def reader_at(self, path: str) -> Reader | None:
+        """What reads the file at a path."""
+        known = self.paths.get(path)
+        return known.reader if known is not None else None
+
+    def file_at(self, path: str) -> Followed | None:
+        """What reads the file at a path, if that is a regular one that is followed."""
+        reader = self.reader_at(path)
+        return reader if isinstance(reader, Followed) else None
+
+    def before(self, path: str) -> Followed | None:
+        """What was read at `path` last."""
+        before = self.reader_at(path) or self.rotated.get(path)
+        return before if isinstance(before, Followed) else None
+
+    def is_known(self, path: str) -> bool:
+        return path in self.paths or path in self.rotated
+
+    def remember(self, who: Identity, position: Position) -> None:
+        """The file is read no more, or elsewhere, up to there."""
+        self.left[who] = position
+        trim(self.left, REMEMBERED)
+
+    def note_past(self, name: str, position: Position) -> None:
+        """A log stood there: what holds this is a copy of what was counted."""
+        self._past.setdefault(name, deque(maxlen=_PAST)).append(position)
+        trim(self._past, REMEMBERED // _PAST)
+
+    def past(self, name: str) -> Iterator[Position]:
+        """Where logs of that name stood."""
+        return iter(self._past.get(name, ()))
+
+    def bases(self, path: str) -> list[str]:
+        """The followed paths that make `path` when `.…` or `-…` is added."""
+        start = path.rfind("/") + 2
+        bases = (path[:at] for at in range(start, len(path)) if path[at] in ".-")
+        return [base for base in bases if self._context.is_held(base)]
+
+    def is_named_as_copy(self, path: str) -> bool:
+        return bool(self.bases(path))
+
+    def readers_of_bases(self, path: str) -> Iterator[Followed]:
+        """What reads the files that `path` is named after, or read them last."""
+        for base in self.bases(path):
+            for reader in (self.reader_at(base), self.rotated.get(base)):
+                if isinstance(reader, Followed) and reader.path != path:
+                    yield reader
+
+    def past_of_copy(self, copy: Followed) -> Iterator[Position]:
+        """Where logs stood that `copy` may be a copy of; one that a backup restored is a copy of what it was."""
+        path = copy.path
+        bases = self.bases(path)
+        for base in bases:
+            yield from self.past(base)
+        if any(is_generation(base, path) for base in bases):
+            yield copy.before_truncation
+            yield from self.past(path)
+            if path in self.rotated:
+                yield self.rotated[path].position

@@ -1,0 +1,27 @@
+"""Things that are done again and again, as long as there is need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nativemtail.io.loop import Loop
+
+
+class Timers:
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._running: set[str] = set()
+
+    def every(self, what: str, interval: float, action: Callable[[], bool]) -> None:
+        """Do `action` regularly until it says that there is no more need; once however often it is asked for."""
+        if what in self._running:
+            return
+        self._running.add(what)
+
+        def tick() -> None:
+            if action():
+                self._loop.after(interval, tick)
+            else:
+                self._running.discard(what)
+
+        self._loop.after(interval, tick)
