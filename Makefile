@@ -184,6 +184,7 @@ build/coverage/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 	mkdir -p build/coverage/tree
 	cp -r src setup.py pyproject.toml README.md LICENSE licenses build/coverage/tree
 	find build/coverage/tree -name '*.so' -delete -o -name '*.cpp' -delete
+	find build/coverage/tree/src/nativemtail/core -type d -exec touch {}/__init__.py \;  # Cython.Coverage looks in packages
 	cd build/coverage/tree && NATIVEMTAIL_COVERAGE=1 NATIVEMTAIL_TESTING=1 $(CURDIR)/$(PY) setup.py --quiet build_ext --inplace
 	@touch $@
 

@@ -13,6 +13,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+SLOW = {"property", "project", "system"}
+"""Folders that `make quick` leaves out: thousands of examples, linters and what pages show, processes."""
 LONG = {"slow", "soak", "interop", "differential"}
 """Markers of tests that may take minutes on a busy machine."""
 
@@ -24,10 +26,10 @@ os.environ["XDG_CACHE_HOME"] = _CACHES
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of folders and files that have a marker's name, so that `-m "not interop"` leaves them out."""
     for item in items:
-        for marker in ("differential", "interop"):
-            if marker in item.path.parts:
-                item.add_marker(marker)
-        if "system" in item.path.parts:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in ("differential", "interop"):
+            item.add_marker(folder)
+        if folder in SLOW:
             item.add_marker("slow")
         if item.path.stem in ("test_soak", "test_short_soak"):
             item.add_marker("soak")
