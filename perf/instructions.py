@@ -41,11 +41,11 @@ WORKLOADS = {"apache": "apache", "syslog": "syslog", "json": "json", "lines": "a
 Counts = dict[str, dict[str, int]]
 """Instructions by workload and stage."""
 
-NATIVE = {"chain": "match", "literal": "match", "index": "scan", "seek": "gates"}
+NATIVE = {"onepass": "match", "literal": "match", "index": "run", "skip": "run", "teddy": "prefilter"}
 """Stages of the functions in core/*.hpp, by the first word of their names."""
 
 LIBRARIES = {
-    "libhs": "gates",
+    "libhs": "prefilter",
     "libpcre2": "match",
     "libre2": "match",
     "???": "match",

@@ -3,12 +3,8 @@
 
     text, time        leaves: bytes, numbers, UTF-8; time zones, strptime
     store             metrics and their label sets
-    replace, match    all matches in a text in linear time; captures
-    search            one pattern, for texts that are no lines
-    interp            the interpreter of the action tables
-    teddy             literals found by a vector scan
-    plan, state       the tables of all programs; what changes while one engine runs them
-    engine            blocks, gates and the engine
+    match             one pattern, one text: which engine, captures, replacing; many literals at once
+    run               plan (what does not change), state (what does), the interpreter, the prefilter, the engine
     watcher           a thread that gets hold of new files
 """
 
@@ -40,12 +36,27 @@ include "core/store/metric.pxi"
 include "core/store/snapshot.pxi"
 include "core/store/store.pxi"
 include "core/memory.pxi"
-include "core/replace.pxi"
-include "core/match.pxi"
-include "core/search.pxi"
-include "core/interp.pxi"
-include "core/teddy.pxi"
-include "core/plan.pxi"
-include "core/state.pxi"
-include "core/engine.pxi"
+include "core/match/strategy.pxi"
+include "core/match/automaton.pxi"
+include "core/match/teddy.pxi"
+include "core/run/sample.pxi"
+include "core/match/pattern.pxi"
+include "core/match/subject.pxi"
+include "core/match/match.pxi"
+include "core/match/replace.pxi"
+include "core/match/search.pxi"
+include "core/run/clock.pxi"
+include "core/run/arena.pxi"
+include "core/run/faults.pxi"
+include "core/run/plan.pxi"
+include "core/run/state.pxi"
+include "core/run/arithmetic.pxi"
+include "core/run/matching.pxi"
+include "core/run/interp.pxi"
+include "core/run/piece.pxi"
+include "core/run/guards.pxi"
+include "core/run/lookahead.pxi"
+include "core/run/profile.pxi"
+include "core/run/prefilter.pxi"
+include "core/run/engine.pxi"
 include "core/watcher.pxi"

@@ -52,8 +52,8 @@ def test_a_stage_that_grew_is_named(instructions: ModuleType) -> None:
 def test_calls_count_for_the_callee_alone(instructions: ModuleType, tmp_path: Path) -> None:
     part = tmp_path / "out"
     part.write_text(
-        "events: Ir\n\nob=(1) /x/_core.cpython-311-x86_64-linux-gnu.so\nfn=(1) __pyx_f_11nativemtail_5_core_run\n"
+        "events: Ir\n\nob=(1) /x/_core.cpython-311-x86_64-linux-gnu.so\nfn=(1) __pyx_f_11nativemtail_5_core_run_code\n"
         "0 40\ncob=(2) /usr/lib/libpcre2-8.so.0\ncfn=(2) pcre2_jit_match_8\ncalls=3 0\n0 900\n+1 2\n\n"
         "ob=(2)\nfn=(2)\n0 300\nob=(3) ???\nfn=(3) 0x0000\n* 600\n"
     )
-    assert instructions.count(part, instructions.stages()) == {"interp": 42, "match": 900}
+    assert instructions.count(part, instructions.stages()) == {"run": 42, "match": 900}

@@ -167,7 +167,7 @@ def test_other_programs_change_nothing(number: int) -> None:
 @FEW
 @given(BATCHES, st.lists(st.integers(0, 400), min_size=8, max_size=8))
 def test_blocks_after_which_gates_rest(batch: list[Case], shares: list[int]) -> None:
-    """Blocks of many lines, some of which let the engine go without gates for a while (engine.pxi)."""
+    """Blocks of many lines, some of which let the engine go without gates for a while (run/prefilter.pxi)."""
     programs, lines = loaded(*batch)
     matching = (lines * 400)[:400]
     blocks = [joined(matching[:share] + [b"nothing of interest"] * (400 - share)) for share in shares]

@@ -33,7 +33,7 @@ SETS = 50
 LINES = 20_000
 """Of a set."""
 BLOCK = 255
-"""Lines; after larger blocks that match too often gates rest (engine.pxi)."""
+"""Lines; after larger blocks that match too often gates rest (run/prefilter.pxi)."""
 
 MATCHES = 40
 """Texts that are made for a pattern; every third is a near miss."""

@@ -67,7 +67,7 @@ class PatternFlag(IntFlag):
     """Its form for RE2 passes the characters in front of a match itself."""
 
 
-class ChainCode(IntEnum):
+class OnePassCode(IntEnum):
     """Operations of the one-pass matcher (compiler/regex/onepass/, core/onepass.hpp)."""
 
     FIXED = 0
@@ -89,7 +89,7 @@ NO_SLOT = 255
 
 
 class Automaton(IntEnum):
-    """States of the automaton that replaces matches (compiler/regex/automaton.py, core/replace.pxi)."""
+    """States of the automaton that replaces matches (compiler/regex/automaton.py, core/match/automaton.pxi)."""
 
     CHAR = 0
     SPLIT = 1
@@ -154,8 +154,8 @@ INSTR = Struct(
     ("int32_t", "d"),
     ("int32_t", "e"),
 )
-CHAIN_OP = Struct(
-    "ChainOp",
+ONEPASS_OP = Struct(
+    "OnePassOp",
     "one operation of the one-pass matcher",
     ("uint8_t", "code"),
     ("uint8_t", "slot"),
@@ -191,7 +191,7 @@ LAYOUT_STEP = Struct(
     ("uint32_t", "literal"),
     ("uint32_t", "element"),
 )
-STRUCTS = (INSTR, CHAIN_OP, AUTOMATON_STATE, LAYOUT_HEADER, LAYOUT_STEP)
+STRUCTS = (INSTR, ONEPASS_OP, AUTOMATON_STATE, LAYOUT_HEADER, LAYOUT_STEP)
 
 
 def _enums() -> dict[str, dict[str, int]]:
@@ -229,6 +229,6 @@ def hpp() -> str:
         lines += [f"    {kind} {name};" for kind, name in layout.fields]
         lines += ["};", f"static_assert(sizeof({layout.name}) == {layout.size});"]
         lines += [f"static_assert(offsetof({layout.name}, {name}) == {at});" for name, at in layout.offsets().items()]
-    codes = ", ".join(f"k{op.name.capitalize()} = {int(op)}" for op in ChainCode)
+    codes = ", ".join(f"k{op.name.capitalize()} = {int(op)}" for op in OnePassCode)
     lines += ["", f"enum : uint8_t {{ {codes} }};", f"constexpr uint8_t kNoSlot = {NO_SLOT};"]
     return "\n".join([*lines, "", "}  // namespace nm", ""])

@@ -87,61 +87,61 @@ inline void sort_words(uint64_t *words, size_t n) noexcept { std::sort(words, wo
 
 inline int lowest_bit(uint64_t word) noexcept { return __builtin_ctzll(word); }
 
-struct Moment {  // a time that lines begin with, and the byte behind it
+struct TimestampMemo {  // a time that lines begin with, and the byte behind it
     uint8_t least[48];
     uint8_t more[48];  // how much larger a byte may be: the digits of the seconds may be others
     size_t n;          // 0: there is none
 };
 
 // `seconds`: where two digits are that may be any from 00 to 59; 0: nowhere.  False if p[0..n) is too long.
-inline bool moment_set(Moment *moment, const char *p, size_t n, size_t seconds) noexcept {
-    if (n > sizeof moment->least) return false;
-    std::memset(moment->least, 0, sizeof moment->least);
-    std::memset(moment->more, 0xFF, sizeof moment->more);
-    std::memcpy(moment->least, p, n);
-    std::memset(moment->more, 0, n);
+inline bool timestamp_set(TimestampMemo *memo, const char *p, size_t n, size_t seconds) noexcept {
+    if (n > sizeof memo->least) return false;
+    std::memset(memo->least, 0, sizeof memo->least);
+    std::memset(memo->more, 0xFF, sizeof memo->more);
+    std::memcpy(memo->least, p, n);
+    std::memset(memo->more, 0, n);
     if (seconds) {
-        std::memset(moment->least + seconds, '0', 2);
-        moment->more[seconds] = 5;
-        moment->more[seconds + 1] = 9;
+        std::memset(memo->least + seconds, '0', 2);
+        memo->more[seconds] = 5;
+        memo->more[seconds + 1] = 9;
     }
-    moment->n = n;
+    memo->n = n;
     return true;
 }
 
 // Whether p, which has so many bytes, begins with it.
-inline bool moment_is(const Moment &moment, const char *p) noexcept {
-    for (size_t i = 0; i < moment.n; i++)
-        if (uint8_t(p[i] - moment.least[i]) > moment.more[i]) return false;
+inline bool timestamp_is(const TimestampMemo &memo, const char *p) noexcept {
+    for (size_t i = 0; i < memo.n; i++)
+        if (uint8_t(p[i] - memo.least[i]) > memo.more[i]) return false;
     return true;
 }
 
 #if defined(__x86_64__)
-inline bool moment_is_16(const Moment &moment, size_t at, const char *p) noexcept {
-    const __m128i least = _mm_loadu_si128(reinterpret_cast<const __m128i *>(moment.least + at));
-    const __m128i more = _mm_loadu_si128(reinterpret_cast<const __m128i *>(moment.more + at));
+inline bool timestamp_is_16(const TimestampMemo &memo, size_t at, const char *p) noexcept {
+    const __m128i least = _mm_loadu_si128(reinterpret_cast<const __m128i *>(memo.least + at));
+    const __m128i more = _mm_loadu_si128(reinterpret_cast<const __m128i *>(memo.more + at));
     const __m128i found = _mm_sub_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p + at)), least);
     return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(found, more), found)) == 0xFFFF;
 }
 
-// As moment_is(), where 48 bytes may be read.
-inline bool moment_is_wide(const Moment &moment, const char *p) noexcept {
-    if (!moment_is_16(moment, 0, p)) return false;
-    return moment.n <= 16 || (moment_is_16(moment, 16, p) && moment_is_16(moment, 32, p));
+// As timestamp_is(), where 48 bytes may be read.
+inline bool timestamp_is_wide(const TimestampMemo &memo, const char *p) noexcept {
+    if (!timestamp_is_16(memo, 0, p)) return false;
+    return memo.n <= 16 || (timestamp_is_16(memo, 16, p) && timestamp_is_16(memo, 32, p));
 }
 #else
-inline bool moment_is_wide(const Moment &moment, const char *p) noexcept { return moment_is(moment, p); }
+inline bool timestamp_is_wide(const TimestampMemo &memo, const char *p) noexcept { return timestamp_is(memo, p); }
 #endif
 
-// The first line from `line` on that does not begin with the moment; the block is base[0..n).
-inline size_t skip_moments(const char *base, size_t n, const uint32_t *ends, size_t line, size_t lines,
-                           const Moment &moment) noexcept {
+// The first line from `line` on that does not begin with the memo; the block is base[0..n).
+inline size_t skip_timestamps(const char *base, size_t n, const uint32_t *ends, size_t line, size_t lines,
+                              const TimestampMemo &memo) noexcept {
     const char *at = base + (line ? ends[line - 1] + size_t{1} : 0);
-    const char *const wide = n < sizeof moment.least ? base : base + n - sizeof moment.least;
+    const char *const wide = n < sizeof memo.least ? base : base + n - sizeof memo.least;
     for (; line < lines; line++) {
         const char *end = base + ends[line];
-        if (size_t(end - at) < moment.n) break;
-        if (!(at < wide ? moment_is_wide(moment, at) : moment_is(moment, at))) break;
+        if (size_t(end - at) < memo.n) break;
+        if (!(at < wide ? timestamp_is_wide(memo, at) : timestamp_is(memo, at))) break;
         at = end + 1;
     }
     return line;

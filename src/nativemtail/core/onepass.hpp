@@ -13,7 +13,7 @@
 
 namespace nm {
 
-// Of a ChainOp (compiler/abi.py):
+// Of a OnePassOp (compiler/abi.py):
 //   slot      gets the position when the operation's own part is done; kNoSlot: none
 //   then      gets the position when the literal behind it is, too, but `behind` characters before
 //   n         length of the literal behind the operation, at most 16; of kLast and kFirst, which have found it: so many
@@ -22,30 +22,31 @@ namespace nm {
 //   target    operation to go on with; of kLast and kFirst the length of the literal that they look for
 //   table, literal    offsets in the pool
 
-struct Chain {
-    const ChainOp *ops;  // nullptr: the pattern is none
+struct OnePass {
+    const OnePassOp *ops;  // nullptr: the pattern is none
     const uint8_t *pool;
-    uint32_t seek;   // length of the literal that a match begins with, at the pool's start; 0: only at the start
-    uint32_t known;  // characters of it that the operations begin behind
-    uint32_t sure;   // a failure up to this operation means that there is no match from here
-    bool optional;   // some groups may be unset
+    uint32_t
+        prefix_length;  // length of the literal that a match begins with, at the pool's start; 0: only at the start
+    uint32_t known;     // characters of it that the operations begin behind
+    uint32_t sure;      // a failure up to this operation means that there is no match from here
+    bool optional;      // some groups may be unset
 };
 
-// How often a chain was asked, and how often it could not say.
-struct ChainTrial {
+// How often a pattern was tried, and how often it could not say.
+struct OnePassTrial {
     uint64_t tried;
     uint64_t undecided;
 };
 
 constexpr size_t kUnset = SIZE_MAX;
-constexpr uint64_t kTrial = 64;  // texts after which a chain that mostly gives up is not asked again
+constexpr uint64_t kTrial = 64;  // texts after which a pattern that mostly gives up is not tried again
 
 #if defined(__x86_64__)
 
 constexpr int kChoices = 8;  // that are open at once
-constexpr int kStarts = 16;  // places where a match may begin that are tried before the chain gives up
+constexpr int kStarts = 16;  // places where a match may begin that are tried before it gives up
 
-struct ChainText {
+struct Subject {
     const char *p;
     const char *end;
     const char *wide;  // up to here 32 bytes may be read
@@ -112,7 +113,7 @@ NM_ALWAYS bool fits_word(const uint8_t *word, const char *at, size_t n, const ch
 
 // The first place from `at` to `last` where the literal of n bytes, at most 16 (`word` as for fits_word()), stands, all
 // of it within the text; null: nowhere.
-NM_AVX2 const char *literal_first(const uint8_t *word, size_t n, const ChainText &text, const char *at,
+NM_AVX2 const char *literal_first(const uint8_t *word, size_t n, const Subject &text, const char *at,
                                   const char *last) noexcept {
     if (size_t(text.end - at) < n) return nullptr;
     if (last > text.end - n) last = text.end - n;
@@ -134,7 +135,7 @@ NM_AVX2 const char *literal_first(const uint8_t *word, size_t n, const ChainText
 }
 
 // The last such place.
-NM_AVX2 const char *literal_last(const uint8_t *word, size_t n, const ChainText &text, const char *at,
+NM_AVX2 const char *literal_last(const uint8_t *word, size_t n, const Subject &text, const char *at,
                                  const char *last) noexcept {
     if (size_t(text.end - at) < n) return nullptr;
     if (last > text.end - n) last = text.end - n;
@@ -159,19 +160,20 @@ NM_AVX2 const char *literal_last(const uint8_t *word, size_t n, const ChainText 
     return nullptr;
 }
 
-// Run the chain for a match from `start`: 1 matched, 0 not, -1 undecided.  `pairs` 0: nothing is written to `ov`.
-NM_ALWAYS int chain_from(const Chain &chain, const ChainText &text, const char *start, size_t *ov, int pairs) noexcept {
-    const uint8_t *const pool = chain.pool;
+// Run the operations for a match from `start`: 1 matched, 0 not, -1 undecided.  `pairs` 0: nothing is written to `ov`.
+NM_ALWAYS int onepass_from(const OnePass &pattern, const Subject &text, const char *start, size_t *ov,
+                           int pairs) noexcept {
+    const uint8_t *const pool = pattern.pool;
     const char *const base = text.p;
     const char *const end = text.end;
     const char *const wide = text.wide;
-    const ChainOp *op = chain.ops;
-    const ChainOp *choice[kChoices];
+    const OnePassOp *op = pattern.ops;
+    const OnePassOp *choice[kChoices];
     const char *kept[kChoices];
     int open = 0;
-    const char *at = start + chain.known;
+    const char *at = start + pattern.known;
     const char *to;
-    if (chain.optional)
+    if (pattern.optional)
         for (int i = 0; i < 2 * pairs; i++) ov[i] = kUnset;
     for (;; op++) {
         switch (op->code) {
@@ -220,7 +222,7 @@ NM_ALWAYS int chain_from(const Chain &chain, const ChainText &text, const char *
             continue;
         case kJump:
             open--;
-            op = chain.ops + op->target - 1;
+            op = pattern.ops + op->target - 1;
             continue;
         case kEnd:
             if (at != end) goto fail;
@@ -245,23 +247,23 @@ NM_ALWAYS int chain_from(const Chain &chain, const ChainText &text, const char *
         if (op->then != kNoSlot) ov[op->then] = size_t(at - base) - op->behind;
         continue;
     fail:
-        if (size_t(op - chain.ops) > chain.sure) return -1;
+        if (size_t(op - pattern.ops) > pattern.sure) return -1;
         if (!open) return 0;
         open--;
         at = kept[open];
         op = choice[open];
         for (uint32_t slot = op->least; slot < op->most; slot++) ov[slot] = kUnset;
-        op = chain.ops + op->target - 1;
+        op = pattern.ops + op->target - 1;
     }
 }
 
-NM_AVX2 int chain_search(const Chain &chain, const ChainText &text, size_t *ov, int pairs) noexcept {
+NM_AVX2 int onepass_search(const OnePass &pattern, const Subject &text, size_t *ov, int pairs) noexcept {
     const char *at = text.p;
     for (int starts = 0; starts < kStarts; starts++) {
-        if (chain.seek) at = literal_first(chain.pool, chain.seek, text, at, text.end);
+        if (pattern.prefix_length) at = literal_first(pattern.pool, pattern.prefix_length, text, at, text.end);
         if (!at) return 0;
-        const int rc = chain_from(chain, text, at, ov, pairs);
-        if (rc || !chain.seek) return rc;
+        const int rc = onepass_from(pattern, text, at, ov, pairs);
+        if (rc || !pattern.prefix_length) return rc;
         at++;
     }
     return -1;
@@ -271,7 +273,7 @@ NM_AVX2 int chain_search(const Chain &chain, const ChainText &text, size_t *ov, 
 #undef NM_ALWAYS
 #endif
 
-inline bool chains_work() noexcept {
+inline bool onepass_works() noexcept {
 #if defined(__x86_64__)
     static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
     return has_avx2;
@@ -280,20 +282,20 @@ inline bool chains_work() noexcept {
 #endif
 }
 
-// Match an ASCII text of n bytes, of which `room` ≥ n may be read, if chains_work(): 1 matched, 0 not, -1 ask PCRE2.
+// Match an ASCII text of n bytes, of which `room` ≥ n may be read, if onepass_works(): 1 matched, 0 not, -1 ask PCRE2.
 // `ov` gets `pairs` pairs of offsets.
-inline int chain_match(const Chain &chain, const char *p, size_t n, size_t room, size_t *ov, int pairs) noexcept {
+inline int onepass_match(const OnePass &pattern, const char *p, size_t n, size_t room, size_t *ov, int pairs) noexcept {
 #if defined(__x86_64__)
-    const ChainText text{p, p + n, room >= 32 ? p + room - 32 : nullptr};
-    return chain_search(chain, text, ov, pairs);
+    const Subject text{p, p + n, room >= 32 ? p + room - 32 : nullptr};
+    return onepass_search(pattern, text, ov, pairs);
 #else
-    (void)chain, (void)p, (void)n, (void)room, (void)ov, (void)pairs;
+    (void)pattern, (void)p, (void)n, (void)room, (void)ov, (void)pairs;
     return -1;
 #endif
 }
 
-// Counts a result of chain_match(); false: the chain gives up so often that PCRE2 is better asked at once.
-inline bool chain_pays(ChainTrial *trial, int rc) noexcept {
+// Counts a result of onepass_match(); false: it gives up so often that PCRE2 is better asked at once.
+inline bool onepass_pays(OnePassTrial *trial, int rc) noexcept {
     trial->tried++;
     return rc >= 0 || ++trial->undecided < kTrial || trial->undecided <= trial->tried / 4;
 }

@@ -19,7 +19,7 @@ struct Needle {  // a literal, from where its window leads
     const char *text;
     uint32_t n;
     uint32_t before;  // bytes of it up to the end of the window
-    uint32_t factor;
+    uint32_t literal;
     uint32_t caseless;  // then the text is in lower case
     uint64_t word;      // the last eight of these bytes at most, the last one uppermost
     uint64_t mask;      // and which of their bits say something
@@ -43,57 +43,57 @@ inline void needle_finish(Needle *needle) noexcept {
 
 constexpr int kTestedMost = 7;
 
-struct SeekSlot {  // of the table of windows, what its key leads to
+struct TeddyCell {  // of the table of windows, what its key leads to
     uint32_t first;
     uint32_t count;
 };
 
-struct Seeker {
+struct Teddy {
     uint8_t low[kTestedMost][16];  // nibble → buckets that have a byte with it so many places before the last
     uint8_t high[16];              // likewise of the last byte
     uint32_t tested;               // bytes: six or seven
     uint64_t masks[8];             // of a bucket: which of the eight bytes are its windows'
     uint64_t fold;                 // set in all bytes that are looked up: 0x20 where case may not matter
     uint64_t *keys;                // a window's bytes, the last one uppermost; 0: nothing; NULL: there is no scan
-    SeekSlot *slots;
+    TeddyCell *cells;
     Needle *needles;
-    uint64_t factor;  // that makes a slot of a key
-    uint32_t shift;   // 64 - the logarithm of the number of slots
+    uint64_t factor;  // that makes a cell of a key
+    uint32_t shift;   // 64 - the logarithm of the number of cells
 };
 
-using OnFound = int (*)(unsigned factor, unsigned long long, unsigned long long to, unsigned, void *data);
+using OnFound = int (*)(unsigned literal, unsigned long long, unsigned long long to, unsigned, void *data);
 
-inline size_t seek_slot(const Seeker &s, uint64_t key) noexcept { return key * s.factor >> s.shift; }
+inline size_t teddy_cell(const Teddy &s, uint64_t key) noexcept { return key * s.factor >> s.shift; }
 
-// Another odd number, for another order of the slots.
-inline void seek_reorder(Seeker *s) noexcept {
+// Another odd number, for another order of the cells.
+inline void teddy_reorder(Teddy *s) noexcept {
     s->factor = s->factor ? s->factor * UINT64_C(6364136223846793005) + 2 : UINT64_C(0x9E3779B97F4A7C15);
 }
 
 // Enters a window with `count` needles from `first` on; false if another one is in its place.
-inline bool seek_enter(Seeker *s, uint64_t key, uint32_t first, uint32_t count) noexcept {
-    const size_t at = seek_slot(*s, key);
+inline bool teddy_enter(Teddy *s, uint64_t key, uint32_t first, uint32_t count) noexcept {
+    const size_t at = teddy_cell(*s, key);
     if (s->keys[at]) return false;
     s->keys[at] = key;
-    s->slots[at] = {first, count};
+    s->cells[at] = {first, count};
     return true;
 }
 
 #if defined(__x86_64__)
 
-inline bool seek_works() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"); }
+inline bool teddy_works() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"); }
 
-constexpr size_t kHits = 1024;   // places that are looked up together
-constexpr size_t kSparse = 512;  // bytes to a place that is looked up
+constexpr size_t kCandidates = 1024;  // places that are looked up together
+constexpr size_t kSparse = 512;       // bytes to a place that is looked up
 
-struct Hits {  // places with open buckets: line (or one shortly before) << 40 | offset << 8 | buckets
-    uint64_t list[kHits + 64];
+struct Candidates {  // places with open buckets: line (or one shortly before) << 40 | offset << 8 | buckets
+    uint64_t list[kCandidates + 64];
     size_t n;
     size_t total;
 };
 
 // `room` bytes may be read, as many as the needle has at least.
-inline bool stands_at(const Needle &needle, const char *at, size_t room) noexcept {
+inline bool is_at(const Needle &needle, const char *at, size_t room) noexcept {
     if (!needle.caseless && needle.n <= 16 && room >= 16) return nm_fits(needle.head, at);
     if (!needle.caseless) return nm_same(at, needle.text, needle.n);
     for (uint32_t i = 0; i < needle.n; i++) {
@@ -113,47 +113,48 @@ inline uint64_t last_eight(const char *p, size_t end) noexcept {
     return word;
 }
 
-// Tells of the literals that the window in this slot, which ends at the place of the hit, leads to.
-inline bool compare(const Seeker &s, const char *p, size_t n, const uint32_t *ends, size_t lines, uint64_t hit,
-                    size_t slot, OnFound on_found, void *data) noexcept {
-    const size_t end = (hit >> 8 & UINT32_MAX) + 1;
-    size_t line = hit >> 40;
-    const Needle *needle = s.needles + s.slots[slot].first;
+// Tells of the literals that the window in this cell, which ends at the place of the candidate, leads to.
+inline bool compare(const Teddy &s, const char *p, size_t n, const uint32_t *ends, size_t lines, uint64_t candidate,
+                    size_t cell, OnFound on_found, void *data) noexcept {
+    const size_t end = (candidate >> 8 & UINT32_MAX) + 1;
+    size_t line = candidate >> 40;
+    const Needle *needle = s.needles + s.cells[cell].first;
     const uint64_t word = last_eight(p, end);
-    for (uint32_t i = s.slots[slot].count; i; i--, needle++) {
+    for (uint32_t i = s.cells[cell].count; i; i--, needle++) {
         if ((word & needle->mask) != needle->word) continue;
         if (end < needle->before || end - needle->before + needle->n > n) continue;
         const size_t start = end - needle->before;
-        if (!stands_at(*needle, p + start, n - start)) continue;
+        if (!is_at(*needle, p + start, n - start)) continue;
         line +=
             line < lines && ends[line] < end;  // most often none or one line ends before it, which no branch foresees
         while (line < lines && ends[line] < end) line++;
-        if (on_found(needle->factor, 0, line, 0, data)) return false;
+        if (on_found(needle->literal, 0, line, 0, data)) return false;
     }
     return true;
 }
 
-// Looks up the places that were hit, without a branch that depends on what is there; false if `on_found` wants no more.
-inline bool look_up(const Seeker &s, const char *p, size_t n, const uint32_t *ends, size_t lines, Hits *hits,
+// Looks up the places that were candidate, without a branch that depends on what is there; false if `on_found` wants no
+// more.
+inline bool confirm(const Teddy &s, const char *p, size_t n, const uint32_t *ends, size_t lines, Candidates *candidates,
                     OnFound on_found, void *data) noexcept {
-    uint64_t found[8 * (kHits + 64)];  // number of the hit << 32 | slot
+    uint64_t found[8 * (kCandidates + 64)];  // number of the candidate << 32 | cell
     size_t count = 0;
-    for (size_t i = 0; i < hits->n; i++) {
-        const size_t end = (hits->list[i] >> 8 & UINT32_MAX) + 1;
+    for (size_t i = 0; i < candidates->n; i++) {
+        const size_t end = (candidates->list[i] >> 8 & UINT32_MAX) + 1;
         const uint64_t word = last_eight(p, end) | s.fold;
-        uint32_t buckets = hits->list[i] & 255;
+        uint32_t buckets = candidates->list[i] & 255;
         do {
             const uint64_t key = word & s.masks[__builtin_ctz(buckets)];
-            const size_t slot = seek_slot(s, key);
-            found[count] = uint64_t{i} << 32 | slot;
-            count += s.keys[slot] == key;
+            const size_t cell = teddy_cell(s, key);
+            found[count] = uint64_t{i} << 32 | cell;
+            count += s.keys[cell] == key;
             buckets &= buckets - 1;
         } while (buckets);
     }
-    hits->total += hits->n;
-    hits->n = 0;
+    candidates->total += candidates->n;
+    candidates->n = 0;
     for (size_t i = 0; i < count; i++)
-        if (!compare(s, p, n, ends, lines, hits->list[found[i] >> 32], found[i] & UINT32_MAX, on_found, data))
+        if (!compare(s, p, n, ends, lines, candidates->list[found[i] >> 32], found[i] & UINT32_MAX, on_found, data))
             return false;
     return true;
 }
@@ -166,7 +167,7 @@ __attribute__((target("avx2"), always_inline)) inline __m256i in_both_lanes(cons
     return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(table)));
 }
 
-__attribute__((target("avx2"), always_inline)) inline Nibbles load_nibbles(const Seeker &s, int tested) noexcept {
+__attribute__((target("avx2"), always_inline)) inline Nibbles load_nibbles(const Teddy &s, int tested) noexcept {
     Nibbles nibbles;
     nibbles.high = in_both_lanes(s.high);
     for (int i = 0; i < tested; i++) nibbles.low[i] = in_both_lanes(s.low[i]);
@@ -191,30 +192,31 @@ __attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const
 }
 
 // Out of the way of the ASCII blocks, whose tables stay in registers.
-__attribute__((target("avx2"), noinline)) inline void open_wide(const Seeker &s, const char *bytes,
+__attribute__((target("avx2"), noinline)) inline void open_wide(const Teddy &s, const char *bytes,
                                                                 __m256i open[2]) noexcept {
     const Nibbles nibbles = load_nibbles(s, kTestedMost);
     open[0] = open_buckets<true>(nibbles, bytes, int(s.tested));
     open[1] = open_buckets<true>(nibbles, bytes + 32, int(s.tested));
 }
 
-// Adds the places of 64 that are hit.  `dense`: there are up to two, but how many no branch foresees.
+// Adds the places of 64 that are candidate.  `dense`: there are up to two, but how many no branch foresees.
 template <bool dense>
-__attribute__((target("avx2,bmi"), always_inline)) inline void note_hits(uint64_t hit, size_t at, size_t line,
-                                                                         const __m256i open[2], Hits *hits) noexcept {
-    if (!dense && !hit) return;
+__attribute__((target("avx2,bmi"), always_inline)) inline void note_candidates(uint64_t candidate, size_t at,
+                                                                               size_t line, const __m256i open[2],
+                                                                               Candidates *candidates) noexcept {
+    if (!dense && !candidate) return;
     alignas(32) uint8_t buckets[64];
     _mm256_store_si256(reinterpret_cast<__m256i *>(buckets), open[0]);
     _mm256_store_si256(reinterpret_cast<__m256i *>(buckets + 32), open[1]);
     const uint64_t first = uint64_t{line} << 40 | uint64_t{at} << 8;
-    for (int i = 0; dense && i < 2; i++, hit &= hit - 1) {
-        const uint64_t place = __builtin_ctzll(hit | UINT64_C(1) << 63);
-        hits->list[hits->n] = first + (place << 8) + buckets[place];
-        hits->n += hit != 0;
+    for (int i = 0; dense && i < 2; i++, candidate &= candidate - 1) {
+        const uint64_t place = __builtin_ctzll(candidate | UINT64_C(1) << 63);
+        candidates->list[candidates->n] = first + (place << 8) + buckets[place];
+        candidates->n += candidate != 0;
     }
-    for (; hit; hit &= hit - 1) {
-        const uint64_t place = __builtin_ctzll(hit);
-        hits->list[hits->n++] = first + (place << 8) + buckets[place];
+    for (; candidate; candidate &= candidate - 1) {
+        const uint64_t place = __builtin_ctzll(candidate);
+        candidates->list[candidates->n++] = first + (place << 8) + buckets[place];
     }
 }
 
@@ -228,18 +230,18 @@ inline const char *at_edge(const char *p, size_t at, size_t n, char *room) noexc
 }
 
 // Finds line ends as index_lines() does, and calls `on_found` with the number of each literal in p[0..n) and that of
-// the line that it is on, in the order of lines, for a literal twice perhaps.  How many line ends; `looked_up` gets the
+// the line that it is on, in the order of lines, for a literal twice perhaps.  How many line ends; `confirmed` gets the
 // number of places that were looked up, SIZE_MAX when `on_found` wanted no more.  n is below 2³², the lines are below
 // 2²⁴.
 template <int tested, bool dense>
-__attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, const char *p, size_t n, uint32_t *ends,
-                                                            bool *ascii, OnFound on_found, void *data,
-                                                            size_t *looked_up) noexcept {
+__attribute__((target("avx2,bmi"))) inline size_t teddy_some(const Teddy &s, const char *p, size_t n, uint32_t *ends,
+                                                             bool *ascii, OnFound on_found, void *data,
+                                                             size_t *confirmed) noexcept {
     const Nibbles nibbles = load_nibbles(s, tested);
     const __m256i none = _mm256_setzero_si256(), newline = _mm256_set1_epi8('\n');
     char edge[8 + 64];
-    Hits hits;
-    hits.n = hits.total = 0;
+    Candidates candidates;
+    candidates.n = candidates.total = 0;
     size_t lines = 0;
     bool more = true;
     int wide = 0, any_wide = 0;
@@ -261,36 +263,36 @@ __attribute__((target("avx2,bmi"))) inline size_t seek_some(const Seeker &s, con
             any_wide = 1;
             open_wide(s, bytes, open);
         }
-        const uint32_t near_hit = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[0], none)));
-        const uint32_t far_hit = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[1], none)));
-        uint64_t hit = uint64_t{far_hit} << 32 | near_hit;
-        if (n - at < 64) hit &= (UINT64_C(1) << (n - at)) - 1;
-        note_hits<dense>(hit, at, line, open, &hits);
-        if (hits.n < kHits) continue;
-        more = more && look_up(s, p, n, ends, lines, &hits, on_found, data);
-        hits.n = 0;
+        const uint32_t near_candidates = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[0], none)));
+        const uint32_t far_candidates = ~uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open[1], none)));
+        uint64_t candidate = uint64_t{far_candidates} << 32 | near_candidates;
+        if (n - at < 64) candidate &= (UINT64_C(1) << (n - at)) - 1;
+        note_candidates<dense>(candidate, at, line, open, &candidates);
+        if (candidates.n < kCandidates) continue;
+        more = more && confirm(s, p, n, ends, lines, &candidates, on_found, data);
+        candidates.n = 0;
     }
-    more = more && look_up(s, p, n, ends, lines, &hits, on_found, data);
+    more = more && confirm(s, p, n, ends, lines, &candidates, on_found, data);
     *ascii = !any_wide;
-    *looked_up = more ? hits.total : SIZE_MAX;
+    *confirmed = more ? candidates.total : SIZE_MAX;
     return lines;
 }
 
-// `looked_up` has what the last call set it to.
-inline size_t seek_lines(const Seeker &s, const char *p, size_t n, uint32_t *ends, bool *ascii, OnFound on_found,
-                         void *data, size_t *looked_up) noexcept {
-    const bool dense = *looked_up > n / kSparse;
-    const auto some = s.tested == 6 ? dense ? seek_some<6, true> : seek_some<6, false>
-                      : dense       ? seek_some<7, true>
-                                    : seek_some<7, false>;
-    return some(s, p, n, ends, ascii, on_found, data, looked_up);
+// `confirmed` has what the last call set it to.
+inline size_t teddy_lines(const Teddy &s, const char *p, size_t n, uint32_t *ends, bool *ascii, OnFound on_found,
+                          void *data, size_t *confirmed) noexcept {
+    const bool dense = *confirmed > n / kSparse;
+    const auto some = s.tested == 6 ? dense ? teddy_some<6, true> : teddy_some<6, false>
+                      : dense       ? teddy_some<7, true>
+                                    : teddy_some<7, false>;
+    return some(s, p, n, ends, ascii, on_found, data, confirmed);
 }
 
 #else
 
-inline bool seek_works() noexcept { return false; }
+inline bool teddy_works() noexcept { return false; }
 
-inline size_t seek_lines(const Seeker &, const char *, size_t, uint32_t *, bool *, OnFound, void *, size_t *) noexcept {
+inline size_t teddy_lines(const Teddy &, const char *, size_t, uint32_t *, bool *, OnFound, void *, size_t *) noexcept {
     return 0;
 }
 

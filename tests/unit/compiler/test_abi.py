@@ -61,5 +61,5 @@ def test_a_layout_that_the_compiler_sees_otherwise_does_not_compile(tmp_path):
 
 def test_packing_follows_the_fields():
     assert abi.INSTR.size == 16
-    assert abi.CHAIN_OP.offsets()["literal"] == 12
+    assert abi.ONEPASS_OP.offsets()["literal"] == 12
     assert abi.LAYOUT_STEP.pack(1, 2, 0, 3, 4) == bytes([1, 2, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0])

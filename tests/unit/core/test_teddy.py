@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nativemtail._core_testing import _test_seek
+from nativemtail._core_testing import _test_teddy
 
 from nativemtail.compiler.prefilter import teddy
 from nativemtail.compiler.prefilter.select import hyperscan_literal
@@ -42,7 +42,7 @@ def check(factors: list[LiteralSpec], text: bytes, monkeypatch: pytest.MonkeyPat
     found = teddy.teddy(factors)
     assert found is not None
     for dense in (False, True):
-        ends, ascii, events, looked_up = _test_seek(found, factors, text, dense)
+        ends, ascii, events, looked_up = _test_teddy(found, factors, text, dense)
         assert ends == [at for at, byte in enumerate(text) if byte == 10]
         assert ascii == text.isascii()
         assert set(events) == expected(factors, text)
@@ -96,7 +96,7 @@ def test_hundreds_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
     check(factors, text, monkeypatch)
     found = teddy.teddy(factors)
     assert found is not None
-    assert _test_seek(found, factors, text, False)[2] == [(number, number // 100) for number in range(0, 600, 100)]
+    assert _test_teddy(found, factors, text, False)[2] == [(number, number // 100) for number in range(0, 600, 100)]
 
 
 def test_literals_that_no_eight_bytes_tell_apart_are_left_to_hyperscan() -> None:

@@ -1,4 +1,4 @@
-"""Patterns as automata that core/replace.pxi runs, for texts on which finding match after match would not be linear.
+"""Patterns as automata (core/match/automaton.pxi), for texts where finding match after match would not be linear.
 
 A state is {op, x, y}: CHAR takes a character of class x and goes on to y; SPLIT goes to x or, if no match comes of
 that, to y; ASSERT goes to y where assertion x holds; MATCH is the end.

@@ -7,12 +7,12 @@ cdef extern from "core/lines.hpp" namespace "nm" nogil:
     ctypedef bint CBool "bool"
     size_t index_lines(const char* p, size_t n, uint32_t* ends, CBool* ascii) noexcept
     const char* find_newline(const char* at, const char* end) noexcept
-    ctypedef struct Moment:
+    ctypedef struct TimestampMemo:
         size_t n
-    bint moment_set(Moment* moment, const char* p, size_t n, size_t seconds) noexcept
-    bint moment_is(const Moment& moment, const char* p) noexcept
-    size_t skip_moments(const char* base, size_t n, const uint32_t* ends, size_t line, size_t lines,
-                        const Moment& moment) noexcept
+    bint timestamp_set(TimestampMemo* memo, const char* p, size_t n, size_t seconds) noexcept
+    bint timestamp_is(const TimestampMemo& memo, const char* p) noexcept
+    size_t skip_timestamps(const char* base, size_t n, const uint32_t* ends, size_t line, size_t lines,
+                        const TimestampMemo& memo) noexcept
     void sort_words(uint64_t* words, size_t n) noexcept
     int lowest_bit(uint64_t word) noexcept
 
@@ -24,42 +24,42 @@ cdef extern from "core/teddy.hpp" namespace "nm" nogil:
         const char* text
         uint32_t n
         uint32_t before
-        uint32_t factor
+        uint32_t literal
         uint32_t caseless
-    ctypedef struct SeekSlot:
+    ctypedef struct TeddyCell:
         pass
-    ctypedef struct Seeker:
+    ctypedef struct Teddy:
         uint8_t low[112]
         uint8_t high[16]
         uint32_t tested
         uint64_t masks[8]
         uint64_t fold
         uint64_t* keys
-        SeekSlot* slots
+        TeddyCell* cells
         Needle* needles
         uint64_t factor
         uint32_t shift
     void needle_finish(Needle* needle) noexcept
-    bint seek_works() noexcept
-    void seek_reorder(Seeker* s) noexcept
-    bint seek_enter(Seeker* s, uint64_t key, uint32_t first, uint32_t count) noexcept
-    size_t seek_lines(const Seeker& s, const char* p, size_t n, uint32_t* ends, CBool* ascii,
-                      match_event_handler on_found, void* data, size_t* looked_up) noexcept
+    bint teddy_works() noexcept
+    void teddy_reorder(Teddy* s) noexcept
+    bint teddy_enter(Teddy* s, uint64_t key, uint32_t first, uint32_t count) noexcept
+    size_t teddy_lines(const Teddy& s, const char* p, size_t n, uint32_t* ends, CBool* ascii,
+                      match_event_handler on_found, void* data, size_t* confirmed) noexcept
 
 cdef extern from "core/onepass.hpp" namespace "nm" nogil:
-    ctypedef struct Chain:
-        const ChainOp* ops
+    ctypedef struct OnePass:
+        const OnePassOp* ops
         const uint8_t* pool
-        uint32_t seek
+        uint32_t prefix_length
         uint32_t known
         uint32_t sure
         CBool optional
-    ctypedef struct ChainTrial:
+    ctypedef struct OnePassTrial:
         uint64_t tried
         uint64_t undecided
-    bint chains_work() noexcept
-    int chain_match(const Chain& chain, const char* p, size_t n, size_t room, size_t* ov, int pairs) noexcept
-    bint chain_pays(ChainTrial* trial, int rc) noexcept
+    bint onepass_works() noexcept
+    int onepass_match(const OnePass& pattern, const char* p, size_t n, size_t room, size_t* ov, int pairs) noexcept
+    bint onepass_pays(OnePassTrial* trial, int rc) noexcept
 
 cdef extern from "core/regex.hpp" namespace "nm" nogil:
     void* re2_compile(const char* text, size_t n) noexcept

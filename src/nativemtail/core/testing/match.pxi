@@ -6,51 +6,51 @@ def _test_take_time():
     slow_ticks = 1 << 60
 
 
-cdef int note_found(unsigned int factor, unsigned long long start, unsigned long long to, unsigned int flags,
+cdef int note_found(unsigned int literal, unsigned long long start, unsigned long long to, unsigned int flags,
                     void* data) noexcept nogil:
     """A literal on line `to`."""
-    cdef uint64_t event = to << 32 | factor
+    cdef uint64_t event = to << 32 | literal
     buf_put(<Buf*>data, <const char*>&event, sizeof(event))
     return 0
 
 
-def _test_seek(seek, list factors, bytes text, bint dense):
-    """Line ends, whether all is ASCII, and (factor, line) of what was found; None where there is no such scan."""
-    cdef Seeker s
+def _test_teddy(tables, list literals, bytes text, bint dense):
+    """Line ends, whether all is ASCII, and (literal, line) of what was found; None where there is no such scan."""
+    cdef Teddy s
     cdef Buf found = Buf(NULL, 0, 0, False)
     cdef CBool ascii = True
-    cdef size_t looked_up = SIZE_MAX if dense else 0
+    cdef size_t confirmed = SIZE_MAX if dense else 0
     cdef size_t lines
     cdef uint32_t* ends = <uint32_t*>zeroed(len(text) + 1, sizeof(uint32_t))
     cdef list kept = []
-    memset(&s, 0, sizeof(Seeker))
+    memset(&s, 0, sizeof(Teddy))
     try:
-        if not seeker_make(&s, seek, factors, kept):
+        if not teddy_make(&s, tables, literals, kept):
             return None
-        lines = seek_lines(s, text, len(text), ends, &ascii, note_found, &found, &looked_up)
+        lines = teddy_lines(s, text, len(text), ends, &ascii, note_found, &found, &confirmed)
         events = [(<uint32_t>(<uint64_t*>found.p)[i], (<uint64_t*>found.p)[i] >> 32) for i in range(found.n // 8)]
-        return [ends[i] for i in range(lines)], bool(ascii), events, looked_up
+        return [ends[i] for i in range(lines)], bool(ascii), events, confirmed
     finally:
-        seeker_free(&s)
+        teddy_free(&s)
         buf_free(&found)
         free(ends)
 
 
-def _test_chain(chain, bytes text, int pairs, size_t n):
+def _test_onepass(tables, bytes text, int pairs, size_t n):
     """Match text[:n], with leave to read all of `text`: (1 matched, 0 not, -1 undecided; offsets)."""
-    cdef Chain c
+    cdef OnePass c
     cdef size_t* ov
-    cdef bytes ops = chain.ops
-    cdef bytes pool = chain.pool
-    memset(&c, 0, sizeof(Chain))
-    c.ops = <const ChainOp*><const char*>ops
+    cdef bytes ops = tables.ops
+    cdef bytes pool = tables.pool
+    memset(&c, 0, sizeof(OnePass))
+    c.ops = <const OnePassOp*><const char*>ops
     c.pool = <const uint8_t*><const char*>pool
-    c.seek = chain.prefix_length
-    c.known = chain.known
-    c.sure = chain.sure
-    c.optional = chain.optional
+    c.prefix_length = tables.prefix_length
+    c.known = tables.known
+    c.sure = tables.sure
+    c.optional = tables.optional
     ov = <size_t*>zeroed(2 * pairs, sizeof(size_t))
-    rc = chain_match(c, text, n, len(text), ov, pairs)
+    rc = onepass_match(c, text, n, len(text), ov, pairs)
     found = [(None if ov[2 * i] == <size_t>-1 else (ov[2 * i], ov[2 * i + 1])) for i in range(pairs)]
     free(ov)
     return rc, found

@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nativemtail._core_testing import _test_chain
+from nativemtail._core_testing import _test_onepass
 
 from nativemtail.compiler.regex.onepass import OnePass, onepass
 from nativemtail.compiler.regex.parser import parse
@@ -53,7 +53,7 @@ Lines = st.one_of(
 
 def matched(found: OnePass, line: str, groups: int, behind: bytes = b"") -> tuple[int, list[tuple[int, int] | None]]:
     text = line.encode()
-    rc, pairs = _test_chain(found, text + behind, groups + 1, len(text))
+    rc, pairs = _test_onepass(found, text + behind, groups + 1, len(text))
     return rc, pairs
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from nativemtail.compiler.abi import CHAIN_OP, NO_SLOT, ChainCode
+from nativemtail.compiler.abi import NO_SLOT, ONEPASS_OP, OnePassCode
 from nativemtail.compiler.regex.onepass.follow import apart, following, given_back
 from nativemtail.compiler.regex.onepass.items import (
     ANY_NUMBER,
@@ -24,7 +24,7 @@ from nativemtail.compiler.regex.onepass.items import (
 )
 from nativemtail.compiler.tables import OnePass
 
-_MOVES = (ChainCode.FIXED, ChainCode.RUN, ChainCode.LAST, ChainCode.FIRST, ChainCode.ESCAPED)
+_MOVES = (OnePassCode.FIXED, OnePassCode.RUN, OnePassCode.LAST, OnePassCode.FIRST, OnePassCode.ESCAPED)
 
 _MAX_OPS = 96
 _MAX_DEPTH = 8
@@ -64,16 +64,16 @@ class Assembler:
         self._known, done, marks = known(items, len(prefix))
         self._place(marks, self._known)
         self._emit(items[done:] if self._known else items, [], 0)
-        self._add(_Op(ChainCode.DONE))
+        self._add(_Op(OnePassCode.DONE))
         choices = [item for item in items if isinstance(item, Choice)]
         self._optional = any(isinstance(item, Mark) for item in walk(choices))
 
     def result(self) -> OnePass:
         for op in self._ops:
-            if op.code == ChainCode.RUN and op.most == ANY_NUMBER and not op.back:
-                op.code = ChainCode.SPAN
+            if op.code == OnePassCode.RUN and op.most == ANY_NUMBER and not op.back:
+                op.code = OnePassCode.SPAN
         packed = b"".join(
-            CHAIN_OP.pack(
+            ONEPASS_OP.pack(
                 op.code, op.slot, op.then, op.behind, op.n, op.back, op.target, op.table, op.literal, op.least, op.most
             )
             for op in self._ops
@@ -114,9 +114,9 @@ class Assembler:
                 case Escaped():
                     self._escaped(item, [*items[at + 1 :], *after])
                 case End():
-                    self._add(_Op(ChainCode.END))
+                    self._add(_Op(OnePassCode.END))
                 case Word():
-                    self._add(_Op(ChainCode.WORD))
+                    self._add(_Op(OnePassCode.WORD))
                 case Choice():
                     self._choice(item, [*items[at + 1 :], *after], depth)
             at += 1
@@ -130,7 +130,7 @@ class Assembler:
         elif last is not None and last.then == NO_SLOT and last.code in _MOVES:
             last.then, last.behind = slot, behind
         else:
-            self._add(_Op(ChainCode.SAVE, then=slot, behind=behind))
+            self._add(_Op(OnePassCode.SAVE, then=slot, behind=behind))
 
     def _place(self, marks: list[tuple[int, int]], width: int) -> None:
         """Marks in the `width` characters that the position has just gone by: slot, and characters before it."""
@@ -149,7 +149,7 @@ class Assembler:
         proven = self._sure != len(self._ops) - 1
         joins = (
             last is not None
-            and last.code in (ChainCode.RUN, ChainCode.ESCAPED)
+            and last.code in (OnePassCode.RUN, OnePassCode.ESCAPED)
             and not last.n
             and proven
             and _is_one(items[at])
@@ -169,13 +169,13 @@ class Assembler:
         if not sets and not marks:  # a set that is not made of two ranges
             item = items[at]
             assert isinstance(item, Run)
-            self._add(_Op(ChainCode.RUN, table=self._table(_nibbles(item.chars)), least=item.least, most=item.most))
+            self._add(_Op(OnePassCode.RUN, table=self._table(_nibbles(item.chars)), least=item.least, most=item.most))
             return at + 1
         if joins and last is not None:
             last.n = last.behind = len(sets)  # a mark that is there already is before the literal
             last.literal = self._table(_word(bytes(chars.bit_length() - 1 for chars in sets)))
         else:
-            self._add(_Op(ChainCode.FIXED, table=self._table(_lanes(sets)), most=len(sets)))
+            self._add(_Op(OnePassCode.FIXED, table=self._table(_lanes(sets)), most=len(sets)))
         self._place(marks, len(sets))
         return at
 
@@ -187,12 +187,12 @@ class Assembler:
         if back is not None:
             if back > 255:
                 raise Unfit
-            self._add(_Op(ChainCode.RUN, table=table, least=item.least, most=item.most, back=back))
+            self._add(_Op(OnePassCode.RUN, table=table, least=item.least, most=item.most, back=back))
             return 0
         text = literal(rest)
         done = 0
         if text:
-            code = ChainCode.FIRST if item.lazy else ChainCode.LAST
+            code = OnePassCode.FIRST if item.lazy else OnePassCode.LAST
             op = self._add(_Op(code, table=table, least=item.least, most=item.most, target=len(text)))
             op.literal = self._table(_word(text))
             op.n, done, marks = known(here, len(text))
@@ -201,14 +201,14 @@ class Assembler:
         elif item.lazy or (item.most == ANY_NUMBER and not following(rest)[0] & ~item.chars):
             raise Unfit  # the first choice never comes through
         else:
-            self._add(_Op(ChainCode.RUN, table=table, least=item.least, most=item.most))
+            self._add(_Op(OnePassCode.RUN, table=table, least=item.least, most=item.most))
             self._unsure()
         return done
 
     def _escaped(self, item: Escaped, rest: list[Item]) -> None:
         chars, empty = following(rest)
         table = self._table(_nibbles(item.chars) + _nibbles(item.escaped))
-        self._add(_Op(ChainCode.ESCAPED, table=table, most=item.escape))
+        self._add(_Op(OnePassCode.ESCAPED, table=table, most=item.escape))
         if not empty and chars & (item.chars | 1 << item.escape):
             self._unsure()
 
@@ -221,9 +221,9 @@ class Assembler:
             if number == len(item.branches) - 1:
                 self._emit(branch, rest, depth)
                 break
-            attempt = self._add(_Op(ChainCode.TRY, least=min(slots, default=0), most=max(slots, default=-1) + 1))
+            attempt = self._add(_Op(OnePassCode.TRY, least=min(slots, default=0), most=max(slots, default=-1) + 1))
             self._emit(branch, rest, depth + 1)
-            jumps.append(self._add(_Op(ChainCode.JUMP)))
+            jumps.append(self._add(_Op(OnePassCode.JUMP)))
             others = ([*other, *rest] for other in item.branches[number + 1 :])
             if not following(rest)[1] and not all(apart(branch, other) for other in others):
                 self._unsure()

@@ -67,7 +67,7 @@ cdef bint holds(int32_t assertion, const char* text, size_t n, size_t at) noexce
 
 cdef inline bint is_inside(Walk* w, size_t at) noexcept nogil:
     """Whether `at` is inside a character."""
-    return at < w.n and (<uint8_t> w.text[at] & 0xC0) == 0x80
+    return at < w.n and (<uint8_t>w.text[at] & 0xC0) == 0x80
 
 
 cdef void live_at(Walk* w, size_t at, const uint8_t* behind, uint8_t* live) noexcept nogil:
@@ -94,7 +94,7 @@ cdef void live_at(Walk* w, size_t at, const uint8_t* behind, uint8_t* live) noex
             state = &a.states[a.sources[k]]
             if not live[a.sources[k]] and (state.op == AUTOMATON_SPLIT or holds(state.x, w.text, w.n, at)):
                 live[a.sources[k]] = True
-                w.stack[top] = <int32_t> a.sources[k]
+                w.stack[top] = <int32_t>a.sources[k]
                 top += 1
 
 
@@ -125,13 +125,13 @@ cdef bint walk_begin(Walk* w, const Automaton* a, const char* text, size_t n, si
     w.text = text
     w.n = n
     w.stretch = SIZE_MAX
-    if stretches > MAX_KEPT // <size_t> a.n:
+    if stretches > MAX_KEPT // <size_t>a.n:
         return False
-    w.bounds = <uint8_t*> calloc(stretches, a.n)
-    w.near = <uint8_t*> malloc(<size_t> (STRETCH + 1) * a.n)
-    w.stack = <int32_t*> malloc(<size_t> (2 * a.n + 2) * sizeof(int32_t))
-    w.seen = <uint32_t*> calloc(a.n, sizeof(uint32_t))
-    w.scratch = live = <uint8_t*> calloc(2, a.n)
+    w.bounds = <uint8_t*>calloc(stretches, a.n)
+    w.near = <uint8_t*>malloc(<size_t>(STRETCH + 1) * a.n)
+    w.stack = <int32_t*>malloc(<size_t>(2 * a.n + 2) * sizeof(int32_t))
+    w.seen = <uint32_t*>calloc(a.n, sizeof(uint32_t))
+    w.scratch = live = <uint8_t*>calloc(2, a.n)
     if w.bounds == NULL or w.near == NULL or w.stack == NULL or w.seen == NULL or live == NULL:
         walk_end(w)
         return False

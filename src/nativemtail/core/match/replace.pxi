@@ -1,0 +1,63 @@
+# Replacing all matches in a text, in time linear in the text (automaton.pxi).
+
+cdef enum:                  # the automaton is used when searches for matches may have gone over
+    SEARCHED_LEAST = 262144     # so many bytes
+    SEARCHED_TIMES = 64         # and so many times the text's length
+    SEARCHED_MOST = 67108864    # without an automaton it is given up beyond this
+
+
+cdef void substitute(Matcher* m, PatternState* p, Subject* s, Str new, Buf* out, size_t limit) noexcept nogil:
+    """Every leftmost-first match replaced by `new` literally; an empty match right behind a match is none.
+
+    `limit` bounds what may be in `out`: beyond it, and without memory, `out.failed` is set.
+    """
+    cdef const char* text
+    cdef size_t n, at = 0, copied = 0, width
+    cdef size_t* ov = p.scratch
+    cdef size_t searched = 0
+    cdef const Automaton* automaton = &p.pattern.texts.automaton
+    cdef Walk walk
+    cdef bint walking = False
+    cdef int rc = 1
+    if s.state == TEXT_UNKNOWN and not subject_examine(s):
+        out.failed = True
+        return
+    text = s.p
+    n = s.n
+    if s.state == TEXT_REPAIRED:
+        text = s.fixed.p
+        n = s.fixed.n
+    while at <= n and out.n <= limit and not out.failed:
+        if not walking and searched > SEARCHED_LEAST + SEARCHED_TIMES * n:
+            walking = automaton.states != NULL and walk_begin(&walk, automaton, text, n, at)
+            if not walking and searched > SEARCHED_MOST:
+                out.failed = True
+                break
+        if walking:
+            rc = walk_next(&walk, at, ov)
+        else:
+            rc = match_at(m, p, s, at, ov)
+            searched += n - at
+        if rc != 1:
+            break
+        put_origin(s, out, copied, ov[0])
+        if ov[1] > copied or ov[0] == 0:
+            buf_put(out, new.p, new.n)
+        copied = ov[1]
+        width = 1
+        while at + width < n and (<unsigned char>text[at + width] & 0xC0) == 0x80:
+            width += 1
+        at = at + width if at + width > ov[1] else ov[1]
+    if walking:
+        walk_end(&walk)
+    put_origin(s, out, copied, n)
+    if rc < 0 or out.n > limit:
+        out.failed = True
+
+
+cdef void put_origin(Subject* s, Buf* out, size_t first, size_t last) noexcept nogil:
+    """The subject's own bytes between two offsets into its (repaired) text."""
+    if s.state == TEXT_REPAIRED:
+        first = subject_origin(s, first)
+        last = subject_origin(s, last)
+    buf_put(out, s.p + first, last - first)

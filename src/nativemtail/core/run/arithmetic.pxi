@@ -1,0 +1,75 @@
+# Numbers and texts as programs compute and compare them (spec runtime.md §2).
+
+
+cdef inline int64_t wrap_add(int64_t a, int64_t b) noexcept nogil:
+    return <int64_t>(<uint64_t>a + <uint64_t>b)
+
+
+cdef inline int64_t wrap_sub(int64_t a, int64_t b) noexcept nogil:
+    return <int64_t>(<uint64_t>a - <uint64_t>b)
+
+
+cdef inline int64_t wrap_mul(int64_t a, int64_t b) noexcept nogil:
+    return <int64_t>(<uint64_t>a * <uint64_t>b)
+
+
+cdef inline int64_t divide(int64_t a, int64_t b) noexcept nogil:
+    return wrap_sub(0, a) if b == -1 else a / b
+
+
+cdef inline int64_t modulo(int64_t a, int64_t b) noexcept nogil:
+    return 0 if b == -1 else a % b
+
+
+cdef inline int64_t power(int64_t a, int64_t b) noexcept nogil:
+    """Through doubles, truncated; out of range as on amd64 (runtime.md §2.5)."""
+    cdef double x = nm_power(<double>a, <double>b)
+    if x >= -9223372036854775808.0 and x < 9223372036854775808.0:
+        return <int64_t>x
+    return INT64_MIN
+
+
+cdef inline int64_t shift_left(int64_t a, int64_t b) noexcept nogil:
+    return 0 if b >= 64 else <int64_t>(<uint64_t>a << b)
+
+
+cdef inline int64_t shift_right(int64_t a, int64_t b) noexcept nogil:
+    return a >> (63 if b >= 64 else b)
+
+
+cdef inline int compare_text(Str a, Str b) noexcept nogil:
+    cdef size_t n = a.n if a.n < b.n else b.n
+    cdef int order = memcmp(a.p, b.p, n) if n else 0
+    if order:
+        return order
+    return (a.n > b.n) - (a.n < b.n)
+
+
+cdef enum:
+    UNORDERED = 2               # one is NaN
+    INCOMPARABLE = 3
+
+
+cdef inline int compare_guessing(Str a, Str b, double* left) noexcept nogil:
+    """-1, 0 or 1: as numbers if `a` is one, else as texts."""
+    cdef double right
+    cdef int order
+    if parse_float(a.p, a.n, left) != 0:
+        order = compare_text(a, b)
+        return (order > 0) - (order < 0)
+    if parse_float(b.p, b.n, &right) != 0:
+        return INCOMPARABLE
+    if left[0] != left[0] or right != right:
+        return UNORDERED
+    return (left[0] > right) - (left[0] < right)
+
+
+cdef inline bint is_int_text(Str text) noexcept nogil:
+    """Whether a number would be written just so: at most 18 digits, and no needless zero in front."""
+    cdef size_t i
+    if text.n - 1 >= 18 or (text.p[0] == 48 and text.n > 1):
+        return False
+    for i in range(text.n):
+        if <uint8_t>(text.p[i] - 48) > 9:
+            return False
+    return True

@@ -1,0 +1,131 @@
+# The wall clock, the time register that strptime and settime set, and what is remembered of times that were parsed.
+
+cdef enum:
+    EPOCH_NS = 900000000000         # a quarter of an hour: in every zone the year begins with one
+    TIME_MEMO = 40                  # bytes of a time that is remembered
+
+cdef struct TimeLayout:
+    Str text
+    Str steps
+
+cdef struct TimeMemo:               # of one layout, for all programs that have it
+    const TimeLayout* layout
+    char text[TIME_MEMO]            # the last text that was parsed, and its instant
+    size_t n
+    uint64_t epoch
+    Time time
+    size_t seconds                  # where its last two bytes are the seconds of a minute without leaps; 0: nowhere
+
+cdef struct Clock:
+    bint is_set                     # the time register
+    Time time                       # its content
+    int64_t time_ns
+    int64_t now                     # nanoseconds; grows with every write, so that newer writes have later times
+    uint64_t epoch                  # changes when results of strptime may change: a new year
+    const Zone* zone
+    bint patch_year
+    TimeError error
+
+
+cdef void clock_advance(Clock* clock) noexcept nogil:
+    """Take the wall clock for what follows; never behind what was already given out."""
+    cdef timespec now
+    cdef int64_t ns
+    clock_gettime(CLOCK_REALTIME, &now)
+    ns = <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+    if ns // EPOCH_NS != clock.now // EPOCH_NS:
+        clock.epoch += 1
+    if ns > clock.now:
+        clock.now = ns
+
+
+cdef inline int64_t write_time(Clock* clock) noexcept nogil:
+    """Of a write: the time register, else the wall clock."""
+    if clock.is_set:
+        return clock.time_ns
+    clock.now += 1
+    return clock.now
+
+
+cdef void set_time(Clock* clock, int64_t seconds) noexcept nogil:
+    clock.time.sec = seconds
+    clock.time.nsec = 0
+    clock.time_ns = time_to_ns_saturated(clock.time)
+    clock.is_set = True
+
+
+cdef inline bint ends_with_seconds(Str layout, Str text) noexcept nogil:
+    """Whether the text's last two bytes are its seconds; the time may have a fraction that its layout lacks."""
+    return layout.n > 3 and memcmp(layout.p + layout.n - 3, b":05", 3) == 0 and text.p[text.n - 3] == 58
+
+
+cdef inline int two_digits(const char* p) noexcept nogil:
+    """Their value, or 100 if that is no second of a minute."""
+    cdef uint8_t tens = <uint8_t>(p[0] - 48), ones = <uint8_t>(p[1] - 48)
+    return 10 * tens + ones if tens < 6 and ones < 10 else 100
+
+
+cdef inline int parse_anew(Clock* clock, const TimeLayout* layout, Str text, Time* time) noexcept nogil:
+    return time_parse(<const uint8_t*>layout.steps.p, layout.steps.n, text.p, text.n, clock.zone, clock.patch_year,
+                      clock.now // 1000000000, time, &clock.error)
+
+
+cdef bint is_steady(Clock* clock, TimeMemo* memo) noexcept nogil:
+    """Whether the minute of the memo has 60 seconds one after the other: no change of the zone's offset is in it."""
+    cdef Str text
+    cdef Time first, last
+    cdef char copy[TIME_MEMO]
+    text.p = copy
+    text.n = memo.n
+    memcpy(copy, memo.text, text.n)
+    memcpy(copy + text.n - 2, b"00", 2)
+    if parse_anew(clock, memo.layout, text, &first) != 0:
+        return False
+    memcpy(copy + text.n - 2, b"59", 2)
+    return parse_anew(clock, memo.layout, text, &last) == 0 and last.sec - first.sec == 59 and first.nsec == last.nsec
+
+
+cdef inline bint is_remembered(Clock* clock, TimeMemo* memo, Str text) noexcept nogil:
+    """Set the time register from the memo, if the text is the same, or another second of that minute.
+
+    The memo cannot be seen: the same text with the same layout in the same epoch is the same instant.
+    """
+    cdef int second
+    if text.n != memo.n or memo.epoch != clock.epoch or not text.n:
+        return False
+    if memo.seconds:
+        second = two_digits(text.p + memo.seconds)
+        if second == 100 or not nm_same(text.p, memo.text, memo.seconds):
+            return False
+        clock.time.sec = memo.time.sec + second - two_digits(memo.text + memo.seconds)
+        clock.time.nsec = memo.time.nsec
+        return True
+    if memcmp(text.p, memo.text, text.n) != 0:
+        return False
+    clock.time = memo.time
+    return True
+
+
+cdef void remember(Clock* clock, TimeMemo* memo, Str text) noexcept nogil:
+    """That the text is the time in the time register."""
+    memcpy(memo.text, text.p, text.n)
+    memo.n = text.n
+    memo.epoch = clock.epoch
+    memo.time = clock.time
+    memo.seconds = 0
+    if text.n > 8 and ends_with_seconds(memo.layout.text, text) and is_steady(clock, memo):
+        memo.seconds = text.n - 2
+
+
+cdef int parse_time(Clock* clock, TimeMemo* memo, Str text) noexcept nogil:
+    """Set the time register; not 0 on failure, with the cause in clock.error."""
+    cdef int rc
+    if not is_remembered(clock, memo, text):
+        rc = parse_anew(clock, memo.layout, text, &clock.time)
+        if rc != 0:
+            return rc
+        if text.n <= TIME_MEMO:
+            remember(clock, memo, text)
+    clock.time_ns = time_to_ns_saturated(clock.time)
+    clock.is_set = True
+    return 0

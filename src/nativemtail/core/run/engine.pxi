@@ -1,0 +1,379 @@
+# The engine: takes blocks of lines from sources and runs a plan over them.  Its lock is held for a block, and for each
+# change of plan or sources; the store's for what changes metrics, counts and errors of the plan.
+
+cdef enum:
+    PIECE = 1024 * 1024         # bytes of a block that are worked on at once, and the rest of the last line in them
+
+cdef struct Source:             # a source of lines, by number
+    uint64_t* allowed           # programs whose log_filter lets it through, as words; NULL: ask again
+
+
+cdef size_t piece_length(const char* base, const char* end) noexcept nogil:
+    """Of the next whole lines."""
+    cdef size_t n = end - base
+    if n > PIECE:
+        n = find_newline(base + PIECE - 1, end) - base
+        n += base + n < end
+    return n
+
+
+cdef class Engine:
+    """Runs a plan over blocks of lines, writing to the metrics that the plan names."""
+
+    cdef Run running            # None: no plan yet
+    cdef Run prepared           # of the plan that is to run next, if its initialisation has run
+    cdef Source* sources
+    cdef int source_n
+    cdef list source_names      # bytes by number, None where forgotten
+    cdef dict source_numbers    # the other way round
+    cdef list free_sources      # numbers of what is forgotten
+    cdef Store store
+    cdef Events events
+    cdef uint32_t* ends         # room for a piece that is all newlines
+    cdef uint32_t* must_run     # likewise
+    cdef TicketLock* turn        # held while a block runs, and while plans and sources change; fair
+    cdef dict past_lines        # of programs, from plans before this one
+    cdef dict past_faults
+    cdef dict past_times
+    cdef dict past_last         # the last error of each program
+    cdef list kept_faults       # of such plans, not fetched yet
+    cdef dict more_faults
+    cdef int64_t total
+
+    def __cinit__(self, Store store):
+        self.store = store
+        self.source_names = []
+        self.past_lines = {}
+        self.past_faults = {}
+        self.past_times = {}
+        self.past_last = {}
+        self.source_numbers = {}
+        self.free_sources = []
+        self.kept_faults = []
+        self.more_faults = {}
+        self.turn = nm_new_lock()
+        self.ends = <uint32_t*>malloc((PIECE + 1) * sizeof(uint32_t))
+        self.must_run = <uint32_t*>malloc((PIECE + 1) * sizeof(uint32_t))
+        if self.turn == NULL or self.ends == NULL or self.must_run == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        cdef int i
+        nm_delete_lock(self.turn)
+        free(self.ends)
+        free(self.must_run)
+        free(self.events.list)
+        for i in range(self.source_n):
+            free(self.sources[i].allowed)
+        free(self.sources)
+
+    # --- plans ---------------------------------------------------------------------------------------------
+
+    def swap(self, Plan plan not None):
+        """Make `plan` the running one, between two blocks."""
+        self.exchange(plan, (), ())
+
+    def exchange(self, Plan plan not None, old, new, inherit=()):
+        """`Store.replace` and `swap` between the same two blocks; raises what `Store.replace` raises."""
+        self._wait_for_turn()
+        try:
+            if old or new or inherit:
+                self.store.replace(old, new, inherit)
+            self._swap(plan)
+        finally:
+            self.turn.release()
+
+    cdef void _wait_for_turn(self) noexcept:
+        with nogil:
+            self.turn.acquire()
+
+    cdef _swap(self, Plan plan):
+        cdef Run run = self._run_of(plan)
+        if run is self.running:  # it starts anew
+            run = Run(plan)
+        self._fold_counts()
+        if self.running is not None:
+            run.state.clock.now = max(run.state.clock.now, self.running.state.clock.now)
+        self.running = run
+        self.prepared = None
+        for i in range(self.source_n):
+            free(self.sources[i].allowed)
+            self.sources[i].allowed = NULL
+
+    cdef Run _run_of(self, Plan plan):
+        """The running one, the prepared one, or a new one."""
+        for run in (self.running, self.prepared):
+            if run is not None and (<Run>run).plan is plan:
+                return run
+        return Run(plan)
+
+    cdef _fold_counts(self):
+        """Keep what the running plan has counted, which nobody else knows."""
+        if self.running is None:
+            return
+        past = self.program_lines(), self.program_faults(), self.program_times()
+        self.past_last = self.last_faults()
+        self.kept_faults, self.more_faults = self.faults()
+        # Readers of the counts hold no lock: no Python code may run in between.
+        self.past_lines, self.past_faults, self.past_times = past
+
+    def begin(self, Plan plan not None, int program):
+        """Run the `begin` blocks of a program once (spec successor.md §2.3); `plan` runs already, or next."""
+        cdef Run run
+        if not 0 <= program < plan.tables.prog_n:
+            raise ValueError("no such program")
+        self._wait_for_turn()
+        try:
+            run = self._run_of(plan)
+            if run is not self.running:
+                self.prepared = run
+            self._run_begin(&run.state, &run.state.progs[program])
+        finally:
+            self.turn.release()
+
+    cdef _run_begin(self, RunState* rs, ProgState* prog):
+        rs.source = prog.prog.name
+        rs.serial += 1
+        rs.prefiltered = False
+        clock_advance(&rs.clock)
+        subject_set(&rs.line, b"<init>", 6)
+        with nogil:
+            self.store.table.lock.acquire()
+            run_code(rs, prog, prog.prog.begin, False)
+            arena_reset(&rs.arena, False)
+            self.store.table.lock.release()
+
+    # --- sources -------------------------------------------------------------------------------------------
+
+    def open(self, str name not None):
+        """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
+        text = name.encode("utf-8", "surrogateescape")
+        self._wait_for_turn()
+        try:
+            if text not in self.source_numbers:
+                number = self.free_sources.pop() if self.free_sources else self._new_source()
+                self.source_names[number] = text
+                self.source_numbers[text] = number
+            return self.source_numbers[text]
+        finally:
+            self.turn.release()
+
+    cdef int _new_source(self) except -1:
+        cdef Source* grown = <Source*>realloc(self.sources, (self.source_n + 1) * sizeof(Source))
+        if grown == NULL:
+            raise MemoryError()
+        self.sources = grown
+        memset(&self.sources[self.source_n], 0, sizeof(Source))
+        self.source_names.append(None)
+        self.source_n += 1
+        return self.source_n - 1
+
+    def close(self, int source):
+        """Give the number of a source back."""
+        self._wait_for_turn()
+        try:
+            self._check_source(source)
+            free(self.sources[source].allowed)
+            self.sources[source].allowed = NULL
+            del self.source_numbers[self.source_names[source]]
+            self.source_names[source] = None
+            self.free_sources.append(source)
+        finally:
+            self.turn.release()
+
+    cdef int _check_source(self, int source) except -1:
+        if source < 0 or source >= self.source_n or self.source_names[source] is None:
+            raise ValueError(f"no source has the number {source}")
+        return 0
+
+    cdef _allow(self, int number):
+        """Work out which programs listen to a source (spec successor.md §2.1)."""
+        cdef Plan plan = self.running.plan
+        cdef uint64_t* allowed = <uint64_t*>zeroed(plan.tables.prefilter.words, sizeof(uint64_t))
+        name = self.source_names[number].decode("utf-8", "surrogateescape")
+        for i, names in enumerate(plan.filters):
+            if names is None or name in names:
+                allowed[i // 64] |= <uint64_t>1 << (i % 64)
+        self.sources[number].allowed = allowed
+
+    # --- lines ---------------------------------------------------------------------------------------------
+
+    def scan(self, int source, block, Py_ssize_t start=0, Py_ssize_t end=-1):
+        """Run every program over the lines in block[start:end]; the number of lines.
+
+        Lines end at `\\n`, one `\\r` before it is dropped; the last line may lack its end.
+        """
+        cdef Py_buffer view
+        PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
+        try:
+            if end < 0:
+                end = view.len
+            if not 0 <= start <= end <= view.len or end - start > 0x7FFFFFFF:
+                raise ValueError("no such part of the block")
+            self._wait_for_turn()
+            try:
+                return self._scan_block(source, <const char*>view.buf + start, end - start)
+            finally:
+                self.turn.release()
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef _scan_block(self, int source, const char* block, Py_ssize_t n):
+        cdef Piece s
+        cdef int64_t lines
+        self._check_source(source)
+        if self.running is None:
+            raise ValueError("no plan")
+        if n == 0:
+            return 0
+        if self.sources[source].allowed == NULL:
+            self._allow(source)
+        name = self.source_names[source]
+        memset(&s, 0, sizeof(Piece))
+        s.rs = &self.running.state
+        s.rs.source = borrow(name)
+        clock_advance(&s.rs.clock)
+        s.prefilter = &s.rs.tables.prefilter
+        s.lock = self.store.table.lock
+        s.allowed = self.sources[source].allowed
+        s.base = block
+        s.ends = self.ends
+        s.must_run = self.must_run
+        with nogil:
+            lines = self._scan(&s, block + n)
+        self.total += lines
+        return lines
+
+    cdef int64_t _scan(self, Piece* s, const char* end) noexcept nogil:
+        """Piece by piece."""
+        cdef RunState* rs = s.rs
+        cdef int64_t lines = 0
+        cdef int i
+        cdef int64_t start = thread_ns()
+        cdef bint prefiltered = s.prefilter.usable and rs.back_off == 0
+        rs.passed = rs.stopped = 0
+        while s.base < end:
+            rs.prefiltered = prefiltered
+            s.n = piece_length(s.base, end)
+            index_piece(s, &self.events)
+            s.lookahead = worth_lookahead(s)
+            if rs.tables.prog_n:
+                run_piece(s, &self.events)
+            lines += <int64_t>s.lines
+            s.base += s.n
+        for i in range(rs.tables.prog_n):
+            if s.allowed[i >> 6] >> (i & 63) & 1:
+                nm_add(&rs.progs[i].lines, lines)
+        weigh_prefilter(s, lines)
+        nm_add(&rs.scan_ns, thread_ns() - start)
+        nm_add(&rs.lines, lines)
+        return lines
+
+    # --- what happened -------------------------------------------------------------------------------------
+
+    def lines_total(self):
+        return self.total
+
+    def program_lines(self):
+        """Lines handed to each program after its filter, since the engine was made."""
+        return self._counts(self.past_lines, False)
+
+    def program_faults(self):
+        """Run-time errors of each program since the engine was made."""
+        return self._counts(self.past_faults, True)
+
+    def forget_programs(self, names):
+        """Drop the counts of programs that run no more, see _core.pyi."""
+        for past in (self.past_lines, self.past_faults, self.past_times, self.past_last):
+            for name in names:
+                past.pop(name, None)
+
+    def program_times(self):
+        """A sample of the run times per line of each program, see _core.pyi."""
+        cdef Run run = self.running
+        cdef ProgState* prog
+        times = dict(self.past_times)
+        if run is not None:
+            for i, name in enumerate(run.plan.names):
+                prog = &run.state.progs[i]
+                counts, seconds = times.get(name, ([0] * TIME_RANGES, 0.0))
+                now = [before + nm_load(&prog.times[k]) for k, before in enumerate(counts)]
+                if any(now):
+                    times[name] = now, seconds + nm_load(&prog.time_ns) / 1e9
+        return times
+
+    def profile(self):
+        """What the running plan cost so far, see _core.pyi."""
+        if self.running is None:
+            return Profile(0, 0.0, 0.0, 0.0, {}, {})
+        return profile_of(self.running, self.store.table.lock)
+
+    cdef dict _counts(self, dict past, bint faults):
+        cdef Run run = self.running
+        cdef dict counts = dict(past)
+        if run is not None:
+            for i, name in enumerate(run.plan.names):
+                now = nm_load(&run.state.progs[i].faults.n) if faults else nm_load(&run.state.progs[i].lines)
+                counts[name] = counts.get(name, 0) + now
+        return counts
+
+    def faults(self):
+        """Run-time errors since the last call: the first hundred of each program, and how many more each had."""
+        cdef Run run = self.running
+        cdef list kept = self.kept_faults
+        cdef dict more = self.more_faults
+        cdef FaultBatch* batches
+        cdef FaultBatch* batch
+        cdef int i
+        self.kept_faults, self.more_faults = [], {}
+        if run is None:
+            return kept, more
+        room = {name: FAULTS_KEPT for name in run.plan.names}
+        for fault in kept:
+            room[fault.program] = room.get(fault.program, FAULTS_KEPT) - 1
+        batches = <FaultBatch*>zeroed(run.state.tables.prog_n, sizeof(FaultBatch))
+        try:
+            with nogil:
+                self.store.table.lock.acquire()
+                for i in range(run.state.tables.prog_n):
+                    faults_fetch(&run.state.progs[i].faults, &batches[i])
+                self.store.table.lock.release()
+            for i in range(run.state.tables.prog_n):
+                name = run.plan.names[i]
+                batch = &batches[i]
+                count = min(batch.kept_n, room[name])
+                if batch.n > count:
+                    more[name] = more.get(name, 0) + batch.n - count
+                for k in range(count):
+                    kept.append(make_fault(name, run.plan.lines[i], &batch.kept[k]))
+        finally:
+            for i in range(run.state.tables.prog_n):
+                faults_free(batches[i].kept)
+            free(batches)
+        return kept, more
+
+    def last_faults(self):
+        """The last run-time error of each program that had one."""
+        cdef Run run = self.running
+        cdef FaultRecord* last
+        cdef int i
+        cdef dict faults = dict(self.past_last)
+        if run is None:
+            return faults
+        last = <FaultRecord*>zeroed(run.state.tables.prog_n, sizeof(FaultRecord))
+        try:
+            with nogil:
+                self.store.table.lock.acquire()
+                for i in range(run.state.tables.prog_n):
+                    if run.state.progs[i].faults.last.text != NULL:
+                        fault_copy(&last[i], &run.state.progs[i].faults.last)
+                self.store.table.lock.release()
+            for i in range(run.state.tables.prog_n):
+                name = run.plan.names[i]
+                if last[i].text != NULL:
+                    faults[name] = make_fault(name, run.plan.lines[i], &last[i])
+        finally:
+            for i in range(run.state.tables.prog_n):
+                fault_free(&last[i])
+            free(last)
+        return faults

@@ -1,0 +1,119 @@
+# Guard slices: skipping a program is right only if running it could have changed nothing, and not even failed, which
+# would be counted.  So what may fail of it is run without effect on lines that the prefilter skips, once for all
+# programs that share it; where it fails the programs run (compiler/prefilter/guards.py).
+#
+# Most slices only parse a time at the start of the line.  A plain scan finds that, and the last good one is remembered:
+# a line that begins with it, or with another second of its minute, passes.
+
+
+cdef bint find_timestamp(const Guard* guard, const char* p, size_t n, size_t* length) noexcept nogil:
+    """Find the time's extent; false when bytes beyond ASCII leave it open.  SIZE_MAX: it is not there."""
+    cdef size_t at = 0, first
+    cdef uint64_t bits
+    cdef uint8_t c
+    cdef int i
+    for i in range(guard.run_n):
+        first = at
+        while at < n and at - first < guard.runs[i].most:
+            c = <uint8_t>p[at]
+            if c >= 0x80:
+                return False
+            bits = guard.runs[i].high if c & 64 else guard.runs[i].low
+            if not bits >> (c & 63) & 1:
+                break
+            at += 1
+        if at - first < guard.runs[i].least:
+            length[0] = SIZE_MAX
+            return True
+    length[0] = at
+    return at == n or <uint8_t>p[at] < 0x80
+
+
+cdef bint parse_timestamp(RunState* rs, int number, const char* p, size_t n) noexcept nogil:
+    cdef const Guard* guard = &rs.tables.prefilter.guards[number]
+    cdef GuardState* state = &rs.guards[number]
+    cdef TimeMemo* memo = state.slice.memos[0]
+    cdef size_t length, seconds
+    cdef Str text
+    if not find_timestamp(guard, p, n, &length):
+        return False
+    if length == SIZE_MAX:
+        return True
+    text.p = p
+    text.n = length
+    if parse_time(&rs.clock, memo, text) != 0:
+        return False
+    if 3 <= length < n:
+        seconds = length - 2 if not guard.by_digit and ends_with_seconds(memo.layout.text, text) else 0
+        if timestamp_set(&state.timestamp, p, length + 1, seconds):
+            state.epoch = rs.clock.epoch
+    return True
+
+
+cdef inline bint passes_guard(RunState* rs, int number, const char* p, size_t n) noexcept nogil:
+    """Whether the slice does not fail on the line, as far as the time at its start tells."""
+    cdef GuardState* state = &rs.guards[number]
+    if rs.tables.prefilter.guards[number].run_n == 0:
+        return False
+    if (state.timestamp.n and n >= state.timestamp.n and state.epoch == rs.clock.epoch
+            and timestamp_is(state.timestamp, p)):
+        return True
+    return parse_timestamp(rs, number, p, n)
+
+
+cdef inline bint is_skippable(Piece* s, size_t line) noexcept nogil:
+    """Whether a line without a required literal needs no further look."""
+    cdef size_t first = line_start(s, line)
+    cdef int i
+    if s.prefilter.any_always:
+        return False
+    for i in range(s.prefilter.guard_n):
+        if not passes_guard(s.rs, i, s.base + first, line_length(s, first, s.ends[line])):
+            return False
+    return True
+
+
+cdef inline size_t pass_over(Piece* s, size_t line) noexcept nogil:
+    """Past the lines that are quickly seen to be skippable."""
+    cdef GuardState* state = s.rs.guards
+    if (s.prefilter.any_always or s.prefilter.guard_n != 1 or not s.prefilter.guards.run_n or state.timestamp.n == 0
+            or state.epoch != s.rs.clock.epoch):
+        return line
+    return skip_timestamps(s.base, s.n, s.ends, line, s.lines, state.timestamp)
+
+
+cdef void find_must_run(Piece* s) noexcept nogil:
+    """Note the lines that some program must see whether they have a literal or not, or may have to.
+
+    Needs no lock: it changes only what the engine remembers of times.
+    """
+    cdef size_t line = 0
+    s.must_run_n = 0
+    if not s.prefilter.must_run:
+        return
+    while line < s.lines:
+        if not is_skippable(s, line):
+            s.must_run[s.must_run_n] = <uint32_t>line
+            s.must_run_n += 1
+        line = pass_over(s, line + 1)
+
+
+cdef void run_guards(Piece* s, const char* first, size_t n) noexcept nogil:
+    """Choose the programs that might fail on the line though nothing else of them concerns it."""
+    cdef RunState* rs = s.rs
+    cdef const Prefilter* f = s.prefilter
+    cdef const uint64_t* programs
+    cdef ProgState* slice
+    cdef uint64_t undecided
+    cdef uint32_t word
+    cdef int i
+    for i in range(f.guard_n):
+        programs = f.guards[i].programs
+        undecided = 0
+        for word in range(f.words):
+            undecided |= programs[word] & s.allowed[word] & ~rs.chosen[word]
+        if undecided and not passes_guard(rs, i, first, n):
+            slice = &rs.guards[i].slice
+            if not run_code(rs, slice, slice.prog.code, True):
+                for word in range(f.words):
+                    rs.chosen[word] |= programs[word]

@@ -1,0 +1,474 @@
+# The interpreter: one program's instructions run over one line.
+#
+# Code has no loops, so a line costs at most the length of the program.  `run_code` only chooses; what an instruction
+# does stands in an inline function above it, by family.  Those that can fail return False and say how in a Failure.
+
+cdef struct Failure:
+    FaultRecord record
+    Str operand
+
+
+cdef bint fail(Failure* failure, int code) noexcept nogil:
+    memset(failure, 0, sizeof(Failure))
+    failure.record.code = code
+    return False
+
+
+cdef bint fail_with(Failure* failure, int code, Str operand) noexcept nogil:
+    fail(failure, code)
+    failure.operand = operand
+    return False
+
+
+cdef bint fail_conversion(Failure* failure, int code, Str operand, bint wrapped) noexcept nogil:
+    """`wrapped`: of a conversion that the program asked for."""
+    fail_with(failure, code, operand)
+    failure.record.wrapped = wrapped
+    return False
+
+
+cdef bint fail_numbers(Failure* failure, int code, int64_t x, int64_t y) noexcept nogil:
+    fail(failure, code)
+    failure.record.x = x
+    failure.record.y = y
+    return False
+
+
+# --- patterns and captures -----------------------------------------------------------------------------------------
+
+cdef inline void note_captures(Captures* slot, uint64_t serial, const char* base, size_t* ov) noexcept nogil:
+    slot.serial = serial
+    slot.base = base
+    slot.ov = ov
+
+
+cdef inline int match_text(RunState* rs, PatternState* p, Captures* slot, Str text) noexcept nogil:
+    """Match another text than the line."""
+    cdef int rc
+    subject_set(&rs.other, text.p, text.n)
+    rc = match_subject(&rs.matcher, p, &rs.other, slot.own)
+    if rc == 1:
+        note_captures(slot, rs.serial, text.p, slot.own)
+    return rc
+
+
+cdef inline bint capture(RunState* rs, Captures* slots, const Instr* i, Str* text, Failure* failure) noexcept nogil:
+    """The text of a group of a pattern that may not have matched."""
+    cdef Captures* slot = &slots[i.b]
+    if slot.serial != rs.serial:
+        return fail_numbers(failure, FAULT_NO_MATCH, i.b, 0)
+    text[0] = captured(slot, i.c)
+    return True
+
+
+cdef inline bint read_int(Str text, int64_t base, bint wrapped, int64_t* out, Failure* failure) noexcept nogil:
+    cdef int rc = parse_int(text.p, text.n, base, out)
+    if rc == 0:
+        return True
+    fail_conversion(failure, FAULT_INT_SYNTAX + rc - 1, text, wrapped)
+    failure.record.x = base
+    return False
+
+
+cdef inline bint read_float(Str text, bint wrapped, double* out, Failure* failure) noexcept nogil:
+    cdef int rc = parse_float(text.p, text.n, out)
+    return rc == 0 or fail_conversion(failure, FAULT_FLOAT_SYNTAX + rc - 1, text, wrapped)
+
+
+cdef inline bint read_base(RunState* rs, const Instr* i, Failure* failure) noexcept nogil:
+    """A text to an integer in a base that the program gives."""
+    cdef int64_t base = rs.regs[i.c].i
+    if base <= 0 or base >= 2147483647:
+        return fail_numbers(failure, FAULT_BASE_RANGE, base, 0)
+    return read_int(rs.regs[i.b].s, base, False, &rs.regs[i.a].i, failure)
+
+
+cdef inline bint canonical_int(RunState* rs, Str text, Str* out, Failure* failure) noexcept nogil:
+    """An integer's text as it would be written."""
+    cdef char number[32]
+    cdef int64_t value = 0
+    if is_int_text(text):
+        out[0] = text
+        return True
+    if not read_int(text, 10, False, &value, failure):
+        return False
+    return arena_copy(&rs.arena, out, number, fmt_int(value, number)) or fail(failure, FAULT_MEMORY)
+
+
+# --- numbers and texts ---------------------------------------------------------------------------------------------
+
+cdef bint text_of(RunState* rs, const Instr* i, Failure* failure) noexcept nogil:
+    """A number as text."""
+    cdef char number[32]
+    cdef size_t n
+    if i.op == OP_I2S:
+        n = fmt_int(rs.regs[i.b].i, number)
+    elif i.op == OP_F2S:
+        n = fmt_g(rs.regs[i.b].f, number)
+    else:
+        n = fmt_G(rs.regs[i.b].f, number)
+    return arena_copy(&rs.arena, &rs.regs[i.a].s, number, n) or fail(failure, FAULT_MEMORY)
+
+
+cdef inline bint divide_ints(const Instr* i, Reg* r, Failure* failure) noexcept nogil:
+    cdef int64_t x = r[i.b].i, y = r[i.c].i
+    if y == 0:
+        return fail_numbers(failure, FAULT_DIVIDE, x, y)
+    r[i.a].i = divide(x, y) if i.op == OP_DIVI else modulo(x, y)
+    return True
+
+
+cdef inline bint shift_int(const Instr* i, Reg* r, Failure* failure) noexcept nogil:
+    cdef int64_t by = r[i.c].i
+    if by < 0 or by >= 2147483647:
+        return fail_numbers(failure, FAULT_SHIFT, 0, by)
+    r[i.a].i = shift_left(r[i.b].i, by) if i.op == OP_SHLI else shift_right(r[i.b].i, by)
+    return True
+
+
+cdef bint make_text(RunState* rs, const Instr* i, Failure* failure) noexcept nogil:
+    """A text from others."""
+    cdef Reg* r = &rs.regs[i.b]
+    cdef Buf* out = &rs.arena.text
+    buf_clear(out)
+    if i.op == OP_LOWER:
+        to_lower(out, r.s.p, r.s.n)
+    elif i.op == OP_SUBST:
+        subst(out, r[0].s, r[1].s, r[2].s, MAX_TEXT)
+    else:
+        subject_set(&rs.other, r[1].s.p, r[1].s.n)
+        substitute(&rs.matcher, &rs.patterns[i.d], &rs.other, r[0].s, out, MAX_TEXT)
+    return arena_made(&rs.arena, &rs.regs[i.a].s) or fail(failure, FAULT_MEMORY)
+
+
+cdef bint compare_either(const Instr* i, Reg* r, Failure* failure) noexcept nogil:
+    """Texts as numbers if the left one is one."""
+    cdef double left = 0
+    cdef int64_t bits
+    cdef int order = compare_guessing(r[i.b].s, r[i.c].s, &left)
+    if order == INCOMPARABLE:
+        memcpy(&bits, &left, sizeof(double))
+        fail_with(failure, FAULT_COMPARE, r[i.c].s)
+        failure.record.x = bits
+        return False
+    r[i.a].i = order == (-1 if i.op == OP_LTN else 1 if i.op == OP_GTN else 0)
+    return True
+
+
+# --- metrics -------------------------------------------------------------------------------------------------------
+
+cdef inline void add_one(RunState* rs, const Prog* prog, const Instr* i, Reg* r, int64_t one) noexcept nogil:
+    cdef Datum* datum = r[i.b].datum
+    datum_add_int(prog.metrics[i.d], datum, one, write_time(&rs.clock))
+    r[i.a].i = datum.v.i
+
+
+cdef bint set_text(RunState* rs, const Prog* prog, const Instr* i, Failure* failure) noexcept nogil:
+    return (datum_set_text(prog.metrics[i.d], rs.regs[i.a].datum, rs.regs[i.b].s, write_time(&rs.clock))
+            or fail(failure, FAULT_MEMORY))
+
+
+cdef bint get_text(RunState* rs, const Instr* i, Failure* failure) noexcept nogil:
+    cdef Str text = datum_text(rs.regs[i.b].datum)
+    return arena_copy(&rs.arena, &rs.regs[i.a].s, text.p, text.n) or fail(failure, FAULT_MEMORY)
+
+
+cdef bint expire(RunState* rs, const Prog* prog, const Instr* i, Failure* failure) noexcept nogil:
+    """The label values of a missing datum, Go-quoted, are the error's operand."""
+    cdef Reg* keys = &rs.regs[i.b]
+    cdef Buf* out = &rs.arena.text
+    cdef Str text
+    cdef int k
+    if metric_expire(prog.metrics[i.d], <Str*>keys, prog.ints[i.e]):
+        return True
+    buf_clear(out)
+    for k in range(i.c):
+        if k:
+            buf_char(out, 32)
+        quote(out, keys[k].s.p, min(keys[k].s.n, <size_t>FAULT_TEXT))
+        if out.n > FAULT_TEXT:
+            break
+    text.p = out.p
+    text.n = 0 if out.failed else out.n
+    return fail_with(failure, FAULT_NO_DATUM, text)
+
+
+# --- time ----------------------------------------------------------------------------------------------------------
+
+cdef bint fail_time(RunState* rs, const TimeLayout* layout, Str text, Failure* failure) noexcept nogil:
+    """Go's text of a failed parse is the error's operand."""
+    cdef Buf* out = &rs.arena.text
+    cdef TimeError error = rs.clock.error
+    cdef size_t n = min(text.n, <size_t>FAULT_TEXT)
+    cdef Str operand
+    error.at = min(error.at, n)
+    buf_clear(out)
+    buf_text(out, b"strptime (")
+    buf_put(out, layout.text.p, layout.text.n)
+    buf_text(out, b", ")
+    buf_put(out, text.p, n)
+    buf_text(out, b", ")
+    buf_put(out, rs.tables.zone_name.p, rs.tables.zone_name.n)
+    buf_text(out, b") failed: ")
+    put_time_error(out, <const uint8_t*>layout.steps.p, layout.steps.n, text.p, n, &error)
+    operand.p = out.p
+    operand.n = 0 if out.failed else out.n
+    return fail_with(failure, FAULT_TIME, operand)
+
+
+cdef inline bint read_time(RunState* rs, ProgState* state, const Instr* i, Failure* failure) noexcept nogil:
+    cdef TimeMemo* memo = state.memos[i.d]
+    return (parse_time(&rs.clock, memo, rs.regs[i.a].s) == 0
+            or fail_time(rs, memo.layout, rs.regs[i.a].s, failure))
+
+
+# --- the choice ----------------------------------------------------------------------------------------------------
+
+cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) noexcept nogil:
+    """Run `code` (of the program) over the line in `rs`.  Stops at END, true, or at the first run-time error, false.
+
+    `dry`: the error is not counted; `code` is a guard slice, which writes nothing.
+    """
+    cdef const Prog* prog = state.prog
+    cdef Captures* slots = state.slots
+    cdef Reg* r = rs.regs
+    cdef const Instr* i = code
+    cdef const Instr* at = code
+    cdef PatternState* pattern
+    cdef Datum* datum
+    cdef Str text
+    cdef bint matched = False, may_match
+    cdef Failure failure
+    cdef int op, rc
+    cdef Hashed hashed
+    hashed.h = 0
+    hashed.seen = 0
+    rs.clock.is_set = False
+    while True:
+        i = at
+        at += 1
+        op = i.op
+        # --- control
+        if op == OP_END:
+            return True
+        elif op == OP_JMP:
+            at = code + i.d
+        elif op == OP_JF:
+            if r[i.a].i == 0:
+                at = code + i.d
+        elif op == OP_JT:
+            if r[i.a].i != 0:
+                at = code + i.d
+        elif op == OP_JMATCHED:
+            if matched:
+                at = code + i.d
+        elif op == OP_SETM:
+            matched = i.a
+        elif op == OP_FAIL:
+            fail_with(&failure, FAULT_STATIC, prog.strings[i.d])
+            break
+        # --- patterns
+        elif op == OP_MATCH:
+            pattern = &rs.patterns[i.d]
+            may_match = is_candidate(rs, pattern)
+            while not may_match and code[i.e].op == OP_MATCH:  # most often several do not, one after the other
+                i = code + i.e
+                pattern = &rs.patterns[i.d]
+                may_match = is_candidate(rs, pattern)
+            rc = match_line(rs, pattern) if may_match else 0
+            if rc == 1:
+                at = i + 1
+                note_captures(&slots[i.a], rs.serial, rs.line.p, pattern.ov)
+            elif rc == 0:
+                at = code + i.e
+            else:
+                fail(&failure, FAULT_MEMORY)
+                break
+        elif op == OP_MATCHS:
+            rc = match_text(rs, &rs.patterns[i.d], &slots[i.a], r[i.b].s)
+            if rc == 0:
+                at = code + i.e
+            elif rc < 0:
+                fail(&failure, FAULT_MEMORY)
+                break
+        elif op == OP_DEFINED:
+            r[i.a].i = slots[i.b].serial == rs.serial and slots[i.b].ov[2 * i.c] != <size_t> -1
+        # --- captures
+        elif op == OP_CAPSM:
+            r[i.a].s = captured(&slots[i.b], i.c)
+            if at.op == OP_STRPTIME:  # as in most decorators: one choice less
+                i = at
+                at += 1
+                if not read_time(rs, state, i, &failure):
+                    break
+        elif op == OP_CAPS:
+            if not capture(rs, slots, i, &r[i.a].s, &failure):
+                break
+        elif op == OP_CAPI or op == OP_CAPIM:
+            if not capture(rs, slots, i, &text, &failure) or not read_int(text, 10, False, &r[i.a].i, &failure):
+                break
+        elif op == OP_CAPIS:
+            if not capture(rs, slots, i, &text, &failure) or not canonical_int(rs, text, &r[i.a].s, &failure):
+                break
+        elif op == OP_CAPF or op == OP_CAPFM:
+            if not capture(rs, slots, i, &text, &failure) or not read_float(text, False, &r[i.a].f, &failure):
+                break
+        # --- constants
+        elif op == OP_LDI:
+            r[i.a].i = prog.ints[i.d]
+        elif op == OP_LDF:
+            r[i.a].f = prog.floats[i.d]
+        elif op == OP_LDS:
+            r[i.a].s = prog.strings[i.d]
+        elif op == OP_MOV:
+            r[i.a] = r[i.b]
+        # --- conversions
+        elif op == OP_I2F:
+            r[i.a].f = <double>r[i.b].i
+        elif op == OP_I2S or op == OP_F2S or op == OP_F2SG:
+            if not text_of(rs, i, &failure):
+                break
+        elif op == OP_S2I:
+            if not read_int(r[i.b].s, 10, i.c, &r[i.a].i, &failure):
+                break
+        elif op == OP_S2F:
+            if not read_float(r[i.b].s, i.c, &r[i.a].f, &failure):
+                break
+        elif op == OP_STRTOL:
+            if not read_base(rs, i, &failure):
+                break
+        # --- integers
+        elif op == OP_ADDI:
+            r[i.a].i = wrap_add(r[i.b].i, r[i.c].i)
+        elif op == OP_SUBI:
+            r[i.a].i = wrap_sub(r[i.b].i, r[i.c].i)
+        elif op == OP_MULI:
+            r[i.a].i = wrap_mul(r[i.b].i, r[i.c].i)
+        elif op == OP_DIVI or op == OP_MODI:
+            if not divide_ints(i, r, &failure):
+                break
+        elif op == OP_POWI:
+            r[i.a].i = power(r[i.b].i, r[i.c].i)
+        elif op == OP_SHLI or op == OP_SHRI:
+            if not shift_int(i, r, &failure):
+                break
+        elif op == OP_ANDI:
+            r[i.a].i = r[i.b].i & r[i.c].i
+        elif op == OP_ORI:
+            r[i.a].i = r[i.b].i | r[i.c].i
+        elif op == OP_XORI:
+            r[i.a].i = r[i.b].i ^ r[i.c].i
+        elif op == OP_NOTI:
+            r[i.a].i = ~r[i.b].i
+        elif op == OP_NOTB:
+            r[i.a].i = r[i.b].i == 0
+        # --- floats
+        elif op == OP_ADDF:
+            r[i.a].f = r[i.b].f + r[i.c].f
+        elif op == OP_SUBF:
+            r[i.a].f = r[i.b].f - r[i.c].f
+        elif op == OP_MULF:
+            r[i.a].f = r[i.b].f * r[i.c].f
+        elif op == OP_DIVF:
+            r[i.a].f = r[i.b].f / r[i.c].f
+        elif op == OP_MODF:
+            r[i.a].f = fmod(r[i.b].f, r[i.c].f)
+        elif op == OP_POWF:
+            r[i.a].f = nm_power(r[i.b].f, r[i.c].f)
+        # --- texts
+        elif op == OP_CAT:
+            if not arena_join(&rs.arena, &r[i.a].s, r[i.b].s, r[i.c].s):
+                fail(&failure, FAULT_MEMORY)
+                break
+        elif op == OP_LEN:
+            r[i.a].i = <int64_t>r[i.b].s.n
+        elif op == OP_LOWER or op == OP_SUBST or op == OP_SUBSTRE:
+            if not make_text(rs, i, &failure):
+                break
+        elif op == OP_FNAME:
+            r[i.a].s = rs.source
+        # --- comparisons
+        elif op == OP_LTI:
+            r[i.a].i = r[i.b].i < r[i.c].i
+        elif op == OP_GTI:
+            r[i.a].i = r[i.b].i > r[i.c].i
+        elif op == OP_EQI:
+            r[i.a].i = r[i.b].i == r[i.c].i
+        elif op == OP_LTF:
+            r[i.a].i = r[i.b].f < r[i.c].f
+        elif op == OP_GTF:
+            r[i.a].i = r[i.b].f > r[i.c].f
+        elif op == OP_EQF:
+            r[i.a].i = r[i.b].f == r[i.c].f
+        elif op == OP_LTS:
+            r[i.a].i = compare_text(r[i.b].s, r[i.c].s) < 0
+        elif op == OP_GTS:
+            r[i.a].i = compare_text(r[i.b].s, r[i.c].s) > 0
+        elif op == OP_EQS:
+            r[i.a].i = r[i.b].s.n == r[i.c].s.n and compare_text(r[i.b].s, r[i.c].s) == 0
+        elif op == OP_LTN or op == OP_GTN or op == OP_EQN:
+            if not compare_either(i, r, &failure):
+                break
+        # --- metrics
+        elif op == OP_DATUM:
+            rs.clock.now += 1
+            if not i.e:
+                hashed = hash_keys(<Str*>&r[i.b], i.c)
+            datum = metric_get_hashed(prog.metrics[i.d], <Str*>&r[i.b], hashed, rs.clock.now)
+            if datum == NULL:
+                fail(&failure, FAULT_MEMORY)
+                break
+            r[i.a].datum = datum
+            if at.op == OP_INC:  # as most often: one choice less
+                i = at
+                at += 1
+                add_one(rs, prog, i, r, 1)
+        elif op == OP_GETI:
+            r[i.a].i = r[i.b].datum.v.i
+        elif op == OP_GETF:
+            r[i.a].f = r[i.b].datum.v.f
+        elif op == OP_GETS:
+            if not get_text(rs, i, &failure):
+                break
+        elif op == OP_INC:
+            add_one(rs, prog, i, r, 1)
+        elif op == OP_DEC:
+            add_one(rs, prog, i, r, -1)
+        elif op == OP_INCBY:
+            datum_add_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, write_time(&rs.clock))
+        elif op == OP_SETI:
+            datum_set_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, write_time(&rs.clock))
+        elif op == OP_SETF:
+            datum_set_float(prog.metrics[i.d], r[i.a].datum, r[i.b].f, write_time(&rs.clock))
+        elif op == OP_SETS:
+            if not set_text(rs, prog, i, &failure):
+                break
+        elif op == OP_OBSERVE:
+            datum_observe(prog.metrics[i.d], r[i.a].datum, r[i.b].f, write_time(&rs.clock))
+        elif op == OP_DEL:
+            metric_del(prog.metrics[i.d], <Str*>&r[i.b])
+        elif op == OP_EXPIRE:
+            if not expire(rs, prog, i, &failure):
+                break
+        # --- time
+        elif op == OP_SETTIME:
+            set_time(&rs.clock, r[i.a].i)
+        elif op == OP_STRPTIME:
+            if not read_time(rs, state, i, &failure):
+                break
+        elif op == OP_TSTAMP:
+            r[i.a].i = rs.clock.time.sec if rs.clock.is_set else rs.clock.now // 1000000000
+        else:
+            return True
+    if not dry:
+        failure.record.pc = <int32_t>(i - code)
+        failure.record.begin = code == prog.begin
+        note_fault(rs, state, &failure)
+    return False
+
+
+cdef void note_fault(RunState* rs, ProgState* state, const Failure* failure) noexcept nogil:
+    cdef Str line
+    line.p = rs.line.p
+    line.n = rs.line.n
+    faults_add(&state.faults, &failure.record, failure.operand, line, rs.source)

@@ -1,0 +1,165 @@
+# What changes while lines run: one RunState for each engine, and for each plan that it runs.  A plan has none of it.
+
+cdef enum:
+    TIME_RANGES = 11            # of run times: 20 µs, 40 µs, … 10.24 ms, and more
+
+cdef union Reg:
+    int64_t i
+    double f
+    Str s
+    Datum* datum
+
+cdef struct Captures:           # what one occurrence of a pattern matched
+    uint64_t serial             # the line that it is about
+    const char* base
+    size_t* ov
+    size_t* own                 # for matches of other texts than the line
+
+cdef struct ProgState:          # of one program, since the plan began to run
+    const Prog* prog
+    Captures* slots
+    TimeMemo** memos            # of its layouts
+    int64_t lines               # handed to it
+    int64_t runs                # lines that it ran on
+    uint32_t unsampled          # runs to go until one is timed
+    FaultLog faults
+    int64_t times[TIME_RANGES]  # timed runs by how long they took, see profile.pxi
+    int64_t time_ns             # and all of them together
+    Timed timed                 # likewise, but by the thread's clock, and without the first, which compiles regexes
+
+cdef struct GuardState:
+    ProgState slice
+    TimestampMemo timestamp     # the last time that was good at the start of a line, and others of its minute
+    uint64_t epoch              # the clock's, when that was
+
+cdef struct RunState:
+    const PlanTables* tables
+    Reg* regs
+    PatternState* patterns      # by the plan's numbers, as are the next three
+    ProgState* progs
+    GuardState* guards
+    TimeMemo* memos
+    uint64_t* chosen            # programs to run on the line, as words
+    bint prefiltered            # the candidates of the piece are known
+    bint ascii                  # all bytes of the piece are
+    Matcher matcher
+    Subject line
+    Subject other               # subject of =~ and subst
+    Str source
+    uint64_t serial             # number of the line
+    Clock clock
+    Arena arena
+    hs_scratch_t* scratch
+    int64_t passed              # patterns in this block whose literals were asked for, and found
+    int64_t stopped             # and were not
+    int back_off                # blocks to go without the prefilter
+    int by_hyperscan            # pieces to go without the multi-literal matcher
+    size_t confirmed            # positions of the last piece that it had to confirm
+    int64_t lines               # that were seen, how long that took in all, and in the prefilter
+    int64_t scan_ns
+    int64_t prefilter_ns
+
+
+@cython.final
+@cython.internal
+cdef class Run:
+    """A plan, and the state in which one engine runs it."""
+
+    cdef Plan plan
+    cdef RunState state
+
+    def __cinit__(self, Plan plan not None):
+        cdef const PlanTables* tables = &plan.tables
+        cdef RunState* rs = &self.state
+        self.plan = plan
+        rs.tables = tables
+        rs.regs = <Reg*>zeroed(tables.registers + 4, sizeof(Reg))
+        rs.chosen = <uint64_t*>zeroed(tables.prefilter.words, sizeof(uint64_t))
+        rs.memos = <TimeMemo*>zeroed(tables.layout_n, sizeof(TimeMemo))
+        rs.patterns = <PatternState*>zeroed_lines(tables.pattern_n, sizeof(PatternState))
+        rs.progs = <ProgState*>zeroed(tables.prog_n, sizeof(ProgState))
+        rs.guards = <GuardState*>zeroed(tables.prefilter.guard_n, sizeof(GuardState))
+        rs.clock.zone = tables.zone
+        rs.clock.patch_year = tables.patch_year
+        if not run_state_fill(rs) or matcher_init(&rs.matcher, tables.allow_jit) != 0:
+            raise MemoryError()
+        if tables.prefilter.usable and hs_alloc_scratch(tables.prefilter.database, &rs.scratch) != HS_SUCCESS:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        run_state_free(&self.state)
+
+
+cdef bint run_state_fill(RunState* rs) noexcept nogil:
+    """False without memory."""
+    cdef const PlanTables* tables = rs.tables
+    cdef int i
+    for i in range(tables.layout_n):
+        rs.memos[i].layout = &tables.layouts[i]
+    for i in range(tables.pattern_n):
+        if not pattern_state_init(&rs.patterns[i], &tables.patterns[i]):
+            return False
+    for i in range(tables.lookahead_n):
+        if not pattern_early_init(&rs.patterns[tables.lookaheads[i].pattern]):
+            return False
+    for i in range(tables.prog_n):
+        if not prog_state_init(&rs.progs[i], &tables.progs[i], rs.memos):
+            return False
+    for i in range(tables.prefilter.guard_n):
+        if not prog_state_init(&rs.guards[i].slice, &tables.prefilter.guards[i].slice, rs.memos):
+            return False
+    return True
+
+
+cdef void run_state_free(RunState* rs) noexcept nogil:
+    cdef const PlanTables* tables = rs.tables
+    cdef int i
+    if rs.patterns != NULL:
+        for i in range(tables.pattern_n):
+            pattern_state_free(&rs.patterns[i])
+    if rs.progs != NULL:
+        for i in range(tables.prog_n):
+            prog_state_free(&rs.progs[i])
+    if rs.guards != NULL:
+        for i in range(tables.prefilter.guard_n):
+            prog_state_free(&rs.guards[i].slice)
+    free(rs.patterns)
+    free(rs.progs)
+    free(rs.guards)
+    free(rs.memos)
+    free(rs.chosen)
+    free(rs.regs)
+    matcher_free(&rs.matcher)
+    subject_free(&rs.line)
+    subject_free(&rs.other)
+    arena_free(&rs.arena)
+    if rs.scratch != NULL:
+        hs_free_scratch(rs.scratch)
+
+
+cdef bint prog_state_init(ProgState* state, const Prog* prog, TimeMemo* memos) noexcept nogil:
+    cdef int i
+    state.prog = prog
+    state.memos = <TimeMemo**>calloc(prog.layout_n + 1, sizeof(TimeMemo*))
+    state.slots = <Captures*>calloc(prog.slot_n + 1, sizeof(Captures))
+    if state.memos == NULL or state.slots == NULL:
+        return False
+    for i in range(prog.layout_n):
+        state.memos[i] = &memos[prog.layouts[i]]
+    for i in range(prog.slot_n):
+        if prog.slot_pairs[i]:
+            state.slots[i].own = <size_t*>calloc(2 * prog.slot_pairs[i], sizeof(size_t))
+            if state.slots[i].own == NULL:
+                return False
+    return True
+
+
+cdef void prog_state_free(ProgState* state) noexcept nogil:
+    cdef int i
+    if state.slots != NULL:
+        for i in range(state.prog.slot_n):
+            free(state.slots[i].own)
+    free(state.slots)
+    free(state.memos)
+    faults_free(state.faults.kept)
+    fault_free(&state.faults.last)
