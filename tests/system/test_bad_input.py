@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -328,3 +331,20 @@ def test_a_machine_without_memory(counting: Path) -> None:
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.endswith(b"out of memory\n")
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, gzip.compress, lzma.compress], ids=["bzip2", "gzip", "xz"])
+@pytest.mark.parametrize("place", ["middle", "checksum", "cut short"])
+def test_what_is_before_the_damage_counts(counting: Path, pack: Callable[[bytes], bytes], place: str) -> None:
+    """As with zcat, bzcat and xzcat: then an error, and status 1."""
+    packed = bytearray(pack(b"".join(b"line %d\n" % number for number in range(500_000))))
+    if place == "cut short":
+        del packed[len(packed) // 2 :]
+    else:
+        packed[len(packed) // 2 if place == "middle" else -6] ^= 0x55
+    (counting / "damaged").write_bytes(packed)
+    done = run("--progs", "progs", "--logs", "damaged")
+    assert done.returncode == 1
+    assert b"damaged: " in done.stderr
+    [metric] = json.loads(done.stdout)["lines"]
+    assert 0 < metric["LabelValues"][0]["Value"]["Value"] <= 500_001
