@@ -233,7 +233,7 @@ counter %s by k
 
 @MANY
 @given(st.lists(st.tuples(st.sampled_from(STAMPS), st.sampled_from(RESTS)), max_size=30))
-def test_residues_fail_as_the_programs_would(parts: list[tuple[str, str]]) -> None:
+def test_guard_slices_fail_as_the_programs_would(parts: list[tuple[str, str]]) -> None:
     lines = [f"{date} {rest}".encode() for date, rest in parts]
     words = {"p000": "alpha", "p001": "beta", "p002": "delta"}
     texts = {f"{name}.mtail": STAMPED % (name, word, name) for name, word in words.items()}

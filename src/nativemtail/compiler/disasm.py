@@ -51,7 +51,7 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
             yield from (listing(at, instr) for at, instr in enumerate(code))
     found = guards.program_guard(program, plan.costs(program))
     if found is not None and found.slice:
-        yield "Residue"
+        yield "Guard slice"
         yield from (listing(at, instr) for at, instr in enumerate(found.slice))
 
 
@@ -61,8 +61,8 @@ def _gate(spec: ProgramSpec, tables: Tables) -> str:
     if not spec.triggers:
         return "never: it can change nothing"
     texts = sorted(tables.patterns[number].text.decode("utf-8", "replace") for number in spec.triggers)
-    residue = ", or the residue fails" if tables.guard_slices else ""
-    return "where one of these passes its prefilter: " + "  ".join(f"/{text}/" for text in texts) + residue
+    guard = ", or the guard slice fails" if tables.guard_slices else ""
+    return "where one of these passes its prefilter: " + "  ".join(f"/{text}/" for text in texts) + guard
 
 
 def engine(pattern: PatternSpec) -> str:

@@ -1,4 +1,4 @@
-// Chains: patterns that a plain scan of an ASCII text can match (compiler/regex/onepass/ makes them).
+// The one-pass matcher: matches ASCII texts against the operations that compiler/regex/onepass/ makes of a pattern.
 #pragma once
 #include <cstddef>
 #include <cstdint>

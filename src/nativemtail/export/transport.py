@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 PIECE = 64 * 1024
 """Bytes that a stream gathers before it sends them."""
-LINGER = 1.0
+DRAIN_SECONDS = 1.0
 """Seconds that a finished stream waits for the peer to close: then everything has arrived."""
 
 
@@ -168,7 +168,7 @@ class Stream:
         self._flush()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
-        patience = min(self._deadline, time.monotonic() + LINGER)
+        patience = min(self._deadline, time.monotonic() + DRAIN_SECONDS)
         with contextlib.suppress(TimeoutError):
             if not self._speaks:
                 self._wait_until_taken(patience)

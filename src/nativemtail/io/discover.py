@@ -278,8 +278,8 @@ class Discovery:
         """Whether the file of `path` is read under a name that it still has: `path` waits until that is gone."""
         for owner in reader.paths:
             if owner.path != path and stands_for(owner.path, reader.identity):
-                if path not in reader.heirs:
-                    reader.heirs.append(path)
+                if path not in reader.successors:
+                    reader.successors.append(path)
                 if not _is_rotated_name(path, owner.path):
                     text = "%s is the same file as %s: it is read once, under that name"
                     self._reports.once(path, "name", text, path, owner.path)
@@ -300,9 +300,9 @@ class Discovery:
                 reader.count_under_paths()
                 return
             self._linger(reader, path.source.name)
-            heirs, reader.heirs = reader.heirs, []
-            for heir in heirs:
-                self.look(heir)
+            successors, reader.successors = reader.successors, []
+            for successor in successors:
+                self.look(successor)
 
     def _gone(self, path: str) -> None:
         self._pending.pop(path, None)
@@ -502,7 +502,7 @@ class Discovery:
                 " LimitNOFILE= of the unit, or ulimit -n, allows more open files",
                 reader.path,
             )
-        again = [*(path.path for path in reader.paths), *reader.heirs]
+        again = [*(path.path for path in reader.paths), *reader.successors]
         for path in list(reader.paths):
             path.reader = None
         reader.paths.clear()

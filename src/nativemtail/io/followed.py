@@ -93,12 +93,12 @@ class Followed(FileReader):
         "copy",
         "doubt",
         "drained_as",
-        "heirs",
         "judged",
         "name",
         "owner",
         "paths",
         "state",
+        "successors",
         "was_rotated",
         "watch",
     )
@@ -111,7 +111,7 @@ class Followed(FileReader):
         self.state = State.FOLLOWING
         self.copy = Copy.NO
         self.paths: list[LogPath] = []
-        self.heirs: list[str] = []
+        self.successors: list[str] = []
         """Paths that name it too, and wait until none of `paths` does."""
         self.drained_as: Source | None = None
         self.was_rotated = False

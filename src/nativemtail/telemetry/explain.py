@@ -100,10 +100,10 @@ def _verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
         return "never runs: it can change nothing"
     number = tables.programs.index(spec)
     text = "runs on lines that pass one of its prefilters"
-    residues = [residue for residue in tables.guard_slices if number in residue.programs]
-    if any(residue.runs for residue in residues):
+    slices = [each for each in tables.guard_slices if number in each.programs]
+    if any(each.runs for each in slices):
         return f"{text}, or the time at the start of the line is wrong"
-    return f"{text}, or code fails that is tried on every line" if residues else text
+    return f"{text}, or code fails that is tried on every line" if slices else text
 
 
 def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profile | None = None) -> str:

@@ -15,7 +15,7 @@ from nativemtail.compiler.disasm import dump
         ("counter c\n/error/ {\n  c++\n}\n",
          ["where one of these passes its prefilter: /error/", "slot 0 = line ~ pattern 0"]),
         ("/error/ {\n}\n", ["never: it can change nothing"]),
-        ("counter c\nint(\"x\")\n/error/ {\n  c++\n}\n", ["or the residue fails", "Residue"]),
+        ("counter c\nint(\"x\")\n/error/ {\n  c++\n}\n", ["or the guard slice fails", "Guard slice"]),
         ("log_filter \"/a\", \"/b\"\n", ["Sources: /a, /b"]),
         ("gauge g\nbegin {\n  g = 7\n}\n", ["Begin", "datum "]),
         ("gauge g\ngauge h\ng = 7\nh = 2.5\n", ["Integers\n        0 7\nFloats\n        0 2.5\nCode"]),

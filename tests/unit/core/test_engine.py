@@ -295,7 +295,7 @@ def test_times_that_are_nearly_the_last_one_are_told_apart(pattern: str, layout:
         (f'counter c\n/^{TIME} / {{\n  strptime($t, "Jan _2 15:04:05")\n  /never/ {{\n    c++\n  }}\n}}\n', LINE),
         ("counter c\n/$/ {\n  c++\n}\n", b"x\n"),
     ],
-    ids=["no candidates", "residues", "each line runs"],
+    ids=["no candidates", "guard slices", "each line runs"],
 )
 def test_readers_do_not_wait_for_the_end_of_a_block(program: str, line: bytes) -> None:
     machine = Machine(program)

@@ -196,7 +196,7 @@ class StoreMachine(RuleBasedStateMachine):
             begun.get(self.labels(raw), now)
         self.store.replace([self.metric], [new], [(new, self.metric)])
         self.metric, self.model = new, Model(self.model.type, limit, {**begun.data, **self.model.data})
-        # Old label sets come first, in their order; those of the new program alone behind them.
+        # Old label sets come first, in order; those of the new program alone after them.
         old = [labels for labels in self.model.data if labels not in begun.data]
         order = [row[0] for row in shown(self.store, new)]
         assert set(order) == set(self.model.data)

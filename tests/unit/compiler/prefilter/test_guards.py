@@ -23,7 +23,7 @@ def compiled(text: str, name: str = "p.mtail") -> Program:
 
 
 @pytest.mark.parametrize(
-    ("text", "patterns", "residue"),
+    ("text", "patterns", "slice_"),
     [
         pytest.param("counter c\n/error/ {\n  c++\n}\n", ["error"], False, id="one pattern"),
         pytest.param("counter c\nc++\n", None, False, id="no condition"),
@@ -43,7 +43,7 @@ def compiled(text: str, name: str = "p.mtail") -> Program:
         pytest.param(STAMPED + "counter c\n@stamped {\n  /error/ {\n    c++\n  }\n}\n", ["error"], True, id="strptime"),
     ],
 )  # fmt: skip
-def test_guard(text: str, patterns: list[str] | None, residue: bool) -> None:
+def test_guard(text: str, patterns: list[str] | None, slice_: bool) -> None:
     program = compiled(text)
     guard = program_guard(program, plan.costs(program))
     if patterns is None:
@@ -51,10 +51,10 @@ def test_guard(text: str, patterns: list[str] | None, residue: bool) -> None:
         return
     assert guard is not None
     assert sorted(program.patterns[number].decode() for number in guard.patterns) == patterns
-    assert bool(guard.slice) == residue
+    assert bool(guard.slice) == slice_
 
 
-def test_programs_with_the_same_decorator_share_a_residue() -> None:
+def test_programs_with_the_same_decorator_share_a_guard_slice() -> None:
     texts = [
         STAMPED + f"counter c{word}\n@stamped {{\n  /{word}/ {{\n    c{word}++\n  }}\n}}\n"
         for word in ("error", "fatal")
@@ -62,5 +62,5 @@ def test_programs_with_the_same_decorator_share_a_residue() -> None:
     other = STAMPED.replace("Jan _2", "Jan 2") + "counter o\n@stamped {\n  /warning/ {\n    o++\n  }\n}\n"
     programs = [compiled(text, f"{number}.mtail") for number, text in enumerate([*texts, other])]
     tables = plan.build([(program, []) for program in programs])
-    assert sorted(residue.programs for residue in tables.guard_slices) == [[0, 1], [2]]
+    assert sorted(each.programs for each in tables.guard_slices) == [[0, 1], [2]]
     assert tables.always == []
