@@ -118,6 +118,13 @@ class Search:
     def __call__(self, text: bytes) -> bool:
         """`text` is valid UTF-8."""
 
+def match_engine(flags: int, captures: int, prefiltered: bool, onepass: bool, n: int) -> tuple[str, str]:
+    """Which engine tries a pattern first on an ASCII line of `n` bytes, and which if that cannot say.
+
+    "none", "one-pass", "PCRE2" or "RE2"; the arguments are as in `compiler.tables.PatternSpec`, `prefiltered` where one
+    of its required literals was found.
+    """
+
 class TimeZone:
     """A `nativemtail.programs.zones.Zone` in C."""
 
