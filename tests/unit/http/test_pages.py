@@ -221,3 +221,12 @@ def test_favicon() -> None:
     assert (reserved, kind, count, width, height, bits) == (0, 1, 1, 32, 32, 32)
     assert pages.FAVICON[offset:].startswith(b"\x89PNG")
     assert len(pages.FAVICON) == offset + size
+
+
+def test_a_run_time_error_reads_as_in_the_log() -> None:
+    fault = Fault("a.mtail", "division by zero", 3, "/var/log/x", b"a\tb\x1b\xff")
+    assert pages.fault_text(fault) == str(fault)
+    assert "\nError occurred, originating in a.mtail at line 3\n" in str(fault)
+    long = pages.fault_text(Fault("a.mtail", "m", 3, "/x", b"x" * 1_000_000))
+    assert len(long) < 20_000
+    assert long.endswith("…")
