@@ -1,7 +1,7 @@
 """Builds nativemtail._core and _render: Cython over Hyperscan, PCRE2 and RE2, which pkg-config finds.
 
 NATIVEMTAIL_SANITIZE=address,undefined builds them for debugging under these sanitizers, NATIVEMTAIL_DEBUG=1 with bounds
-checks and symbols, NATIVEMTAIL_COVERAGE=1 with a trace of the lines that run.  NATIVEMTAIL_TESTING=1 also builds
+checks and symbols, NATIVEMTAIL_COVERAGE=1 with gcov's counts of Cython lines.  NATIVEMTAIL_TESTING=1 also builds
 _core_testing, which only tests need.
 """
 
@@ -102,13 +102,14 @@ class BuildCore(build_ext):
         ]
         link_flags = ["-Wl,--as-needed", *pkg_config("--libs")]
         sanitizers = os.environ.get("NATIVEMTAIL_SANITIZE")
+        counted = bool(os.environ.get("NATIVEMTAIL_COVERAGE"))
         directives = DIRECTIVES
         if os.environ.get("NATIVEMTAIL_DEBUG"):
             directives = DIRECTIVES | {"boundscheck": True, "initializedcheck": True}
             compile_flags += ["-O0", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-U_FORTIFY_SOURCE"]
-        elif os.environ.get("NATIVEMTAIL_COVERAGE"):
-            directives = DIRECTIVES | {"linetrace": True}
-            compile_flags += ["-O0", "-g0", "-DCYTHON_TRACE_NOGIL=1"]
+        elif counted:
+            compile_flags += ["-O0", "--coverage", "-fprofile-update=atomic"]
+            link_flags += ["--coverage"]
         elif sanitizers:
             compile_flags += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
             compile_flags += ["-O1", "-g", "-U_FORTIFY_SOURCE"]
@@ -118,7 +119,9 @@ class BuildCore(build_ext):
                 link_flags += [f"-fsanitize={sanitizers}"]
         else:
             compile_flags += ["-O3", "-g0", "-fno-plt"]
-        native = cythonize(stale, compiler_directives=directives, include_path=["src"], force=self.force)
+        native = cythonize(
+            stale, compiler_directives=directives, include_path=["src"], force=self.force, emit_linenums=counted
+        )
         for ext, made in zip(stale, native, strict=True):
             ext.sources = made.sources
             ext.extra_compile_args = compile_flags
