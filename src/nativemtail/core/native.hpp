@@ -1,6 +1,5 @@
 // What the core needs from C++ and the CPU that Cython cannot say: vector code, <charconv>, CPython's character tables.
-#ifndef NATIVEMTAIL_NATIVE_HPP
-#define NATIVEMTAIL_NATIVE_HPP
+#pragma once
 
 #include <Python.h>
 
@@ -153,5 +152,3 @@ static inline uint64_t nm_ticks() {
 // Simple (one to one) lower case and "may be shown as it is", from CPython's tables, which need no GIL.
 static inline uint32_t nm_lower(uint32_t rune) { return Py_UNICODE_TOLOWER(rune); }
 static inline bool nm_printable(uint32_t rune) { return Py_UNICODE_ISPRINTABLE(rune); }
-
-#endif

@@ -1,6 +1,5 @@
 // What the store needs from C++: a lock that is fair, and a keyed hash of short byte strings.
-#ifndef NATIVEMTAIL_STORE_HPP
-#define NATIVEMTAIL_STORE_HPP
+#pragma once
 
 #include <atomic>
 #include <condition_variable>
@@ -112,5 +111,3 @@ static inline uint64_t nm_sort_word(const char *p, size_t n) {
     for (size_t i = 0; i < n; i++) v |= static_cast<uint64_t>(static_cast<uint8_t>(p[i])) << (56 - 8 * i);
     return v;
 }
-
-#endif
