@@ -15,11 +15,9 @@ PACKAGE = ROOT / "src" / "nativemtail"
 LONGEST_FUNCTION = 60
 
 OF_SEVERAL_MODULES = {
-    "io/test_copies.py": "what is read from files beside a log, and what is not",
     "io/test_drain.py": "what a stop reads, with every kind of source",
     "io/test_fuse.py": "file systems that exchange open files; needs bindfs",
     "io/test_many_logs.py": "the cost of many logs that rotate at once",
-    "io/test_rotation.py": "another process rotates as fast as it can",
     "io/test_suffixes.py": "logs that are named like rotated files of another log",
     "io/test_until_end.py": "one-shot: every reader until its end",
 }
