@@ -273,9 +273,11 @@ def test_pushes(own: SelfMetrics) -> None:
     assert samples["push_latency_bucket", "statsd", "0.25"] == 0
 
 
-def test_unknown_export_counter(own: SelfMetrics) -> None:
-    with pytest.raises(KeyError):
-        own.exports.add("nothing")
+def test_a_new_export_counter_is_shown_from_its_first_count(own: SelfMetrics) -> None:
+    assert "influx_export_total" not in own.exports.counts()
+    own.exports.add("influx_export_total", 2)
+    assert own.exports.counts()["influx_export_total"] == 2
+    assert own.exports.counts()["graphite_export_total"] == 0
 
 
 def test_latency_edges() -> None:
