@@ -1,4 +1,4 @@
-"""Compressed files in the daemon: read as text, but for what they hold of logs that were read already.
+"""Compressed files in the daemon: decompressed and read, except for text that was already counted from a plain log.
 
 A compressor writes such a file from its beginning to its end, so nothing is read before it is whole.  Then its text is
 compared with where logs stood (`Position`): what is before the furthest place that fits was counted.
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 _DECODED = frozenset({GZIP, ZSTANDARD, XZ, BZIP2})
 _PATIENCE = 30.0
-"""So many seconds without a change, and a file that ends early is damaged."""
+"""A truncated file that has not changed for this many seconds is treated as damaged."""
 _FRESH = 1_000_000_000
-"""What was written so many nanoseconds ago is not being written."""
+"""A file last written this many nanoseconds ago is no longer being written."""
 _ENOUGH = 64
-"""So many bytes alike are no accident."""
+"""Equal runs of at least this many bytes are not a coincidence."""
 
 _log = logging.getLogger(__name__)
 
 
 def is_archive(path: str, fd: int) -> bool:
-    """Whether the file of `fd` is compressed, or is about to be by its name."""
+    """Whether the file open as `fd` is compressed, or, if still empty, has a name that says it will be."""
     start = os.pread(fd, START, 0)
     return recognise(start) in _DECODED or (path.endswith(COMPRESSED) and is_undecided(start))
 
 
 class Comparison:
-    """Compares text that comes in pieces with places where logs stood."""
+    """Compares text that arrives in pieces with the positions that logs were read up to."""
 
     def __init__(self, counted: Iterable[Counted]) -> None:
         self._wanted = sorted(counted, key=lambda each: each.position.offset, reverse=True)
@@ -52,16 +52,16 @@ class Comparison:
         self._tail = b""
         self.total = 0
         self.best: Counted | None = None
-        """The furthest place that fits."""
+        """The furthest position that matches."""
 
     @property
     def is_over(self) -> bool:
-        """Whether all places have been passed."""
+        """Whether all positions have been passed."""
         return not self._wanted
 
     @property
     def position(self) -> Position:
-        """Where the text ends that was seen."""
+        """The end of the text seen so far."""
         tail, head = self._tail, self._head
         if 0 in tail:
             return Position(self.total)
@@ -83,7 +83,7 @@ class Comparison:
 
 
 class Stage(enum.Enum):
-    """The life of an archive that is read."""
+    """The stages of reading an archive."""
 
     WAITING = "it may still be written"
     COMPARING = "which part of it was counted?"
@@ -92,26 +92,26 @@ class Stage(enum.Enum):
 
 
 class Owner(Protocol):
-    """Who knows the logs."""
+    """Gives access to the followed logs."""
 
     def counted(self, archive: ArchiveReader) -> list[Counted]:
-        """Where logs stood that it may have the text of."""
+        """Positions reached in logs that the archive may be a copy of."""
 
     def is_held(self, archive: ArchiveReader, end: Position) -> bool:
-        """Whether a log that is read has all of its text, which ends like this."""
+        """Whether a log being read contains all of its text; `end` is where that text ends."""
 
     def finished(self, archive: ArchiveReader) -> None:
-        """It was read, or what it holds is no news."""
+        """It has been read, or contains nothing new."""
 
     def open_again(self, archive: ArchiveReader) -> int:
-        """A descriptor of the file, which was set aside.  Raises OSError."""
+        """Reopen the file, which was closed to save descriptors; its descriptor.  Raises OSError."""
 
     def no_archive(self, archive: ArchiveReader) -> None:
-        """It turned out to hold something else than its name says."""
+        """It turned out not to be compressed, despite its name."""
 
 
 class ArchiveReader:
-    """Reads one compressed file, whose lines count under `source`; `not_before`: what is older is history."""
+    """Reads one compressed file; its lines count under `source`.  Files older than `not_before` are not delivered."""
 
     def __init__(
         self, owner: Owner, context: Context, source: Source, path: str, fd: int, who: Identity, not_before: int
@@ -127,9 +127,9 @@ class ArchiveReader:
         self.eof = False
         self.lineage: Lineage | None = None
         self.position = Position(0)
-        """The end of the text that was seen of it."""
+        """The end of the text decoded so far."""
         self.raw = Position(0)
-        """Its end as it is on disk, once it is done."""
+        """Its end on disk, once it is done."""
         self._not_before = not_before
         self._seen = (-1, -1)
         self._tried = (-1, -1)
@@ -164,13 +164,13 @@ class ArchiveReader:
 
     @property
     def offset(self) -> int:
-        """Bytes of the file that have been dealt with."""
+        """Bytes of the file that have been processed."""
         if self.stage is Stage.DONE:
             return max(0, self._seen[0])
         return min(self._decoder.position, self._seen[0] - 1) if self.stage is Stage.READING else 0
 
     def turn(self) -> bool:
-        """Read or compare a block; whether there may be more at once."""
+        """Read or compare a block; whether more may be available right away."""
         if self.closed or self.stage is Stage.DONE:
             return False
         if self.lineage is not None and self.lineage.waits(self):
@@ -188,30 +188,30 @@ class ArchiveReader:
             return False
 
     def drain(self) -> Iterator[None]:
-        """Read it if it is whole."""
+        """Read it if it is complete."""
         self.lineage = None
         self._is_last_chance = True
         while self.turn():
             yield
 
     def give_up(self) -> Iterator[tuple[str, int]]:
-        """Leave what `drain` did not come to: the log's name, and how many bytes of the file."""
+        """Give up what `drain` did not reach: the log's name, and how many bytes of the file."""
         yield self.source.name, max(0, os.fstat(self.fd).st_size - self.offset) if self.is_open else 0
 
     def pass_over(self) -> None:
-        """What is there now is history."""
+        """Skip what the file contains now."""
         info = os.fstat(self._fd)
         self._seen = info.st_size, info.st_mtime_ns
         self._be_done()
 
     def look(self, info: os.stat_result, fd: int) -> None:
-        """`fd` is the file opened once more: read on if it has changed since it was done."""
+        """Read on if the file has changed since it was done; `fd` is a new descriptor of it."""
         if self.stage is not Stage.DONE or self._seen == (info.st_size, info.st_mtime_ns):
             os.close(fd)
             return
         self._fd = fd
         size = self._seen[0]
-        # What was appended whole can be read alone.
+        # A member that was appended complete can be decoded by itself.
         is_whole = info.st_size > size and recognise(os.pread(fd, START, size)) in _DECODED
         self._begin = size if is_whole else 0
         self._delivered = 0
@@ -232,7 +232,7 @@ class ArchiveReader:
             self._fd = -1
 
     def set_aside(self) -> bool:
-        """Close the file as long as nothing was read of it."""
+        """Close the file, if nothing has been read from it yet."""
         if self.stage is not Stage.WAITING or self._fd < 0:
             return False
         os.close(self._fd)
@@ -247,7 +247,7 @@ class ArchiveReader:
         if seen != self._seen:
             self._seen = seen
             self._changed = time.monotonic()
-            # Compressors give their files the times of what they compressed, at the end.
+            # When they are done, compressors set the file's times to those of the original.
             if not self._is_last_chance and time.time_ns() - info.st_mtime_ns < _FRESH:
                 return False
         is_late = self._is_last_chance or time.monotonic() - self._changed >= _PATIENCE
@@ -326,7 +326,7 @@ class ArchiveReader:
         return count
 
     def _ends_early(self, error: Truncated) -> bool:
-        """It is being written; if nobody has done so for long, what there is of it is all."""
+        """The file is still being written; if it has not changed for a long time, treat it as ended."""
         if time.monotonic() - self._changed >= _PATIENCE:
             return self._is_damaged(error)
         if self.stage is Stage.READING:
@@ -337,7 +337,7 @@ class ArchiveReader:
         return False
 
     def _is_damaged(self, error: Corrupt) -> bool:
-        """What is before the damage is text."""
+        """Deliver the text before the damage."""
         if self.stage is Stage.COMPARING:
             self._start(self._text.best.position.offset if self._text.best is not None else 0)
             return True

@@ -24,7 +24,7 @@ _MAX_PLAIN = 1024
 
 
 class Archives:
-    """Reads compressed files, a few at a time.  `look` is called for a path whose file turned out to be none."""
+    """Reads compressed files, a few at a time.  Calls `look` for a path whose file turns out not to be compressed."""
 
     def __init__(
         self,
@@ -48,13 +48,13 @@ class Archives:
         self._plain: dict[Identity, None] = {}
 
     def is_plain(self, who: Identity) -> bool:
-        """Whether a file turned out to be no archive, whatever its name says."""
+        """Whether a file turned out not to be compressed, despite its name."""
         return who in self._plain
 
     def open(
         self, path: str, fd: int, info: os.stat_result, not_before: int, is_history: bool, log: str = ""
     ) -> ArchiveReader:
-        """A reader of a compressed file that is at `path`, or was at `log`, whose lines it has then."""
+        """A reader of a compressed file at `path`; if it was once at `log`, its lines count under that name."""
         source = self._context.hold(log or path)
         reader = ArchiveReader(self, self._context, source, path, fd, identity(info), not_before)
         self._archives[reader] = []
@@ -78,7 +78,7 @@ class Archives:
         self._leave(reader)
 
     def check(self, reader: ArchiveReader, path: str, info: os.stat_result) -> None:
-        """The same file as before: was it written to?  Raises OSError."""
+        """Check whether the file, which is the same as before, was written to.  Raises OSError."""
         if reader.stage is Stage.DONE and reader.has_changed(info):
             reader.look(info, self._opener(path))
             self._begin(reader)
@@ -142,7 +142,7 @@ class Archives:
         self._take_turns()
 
     def _take_turns(self) -> bool:
-        """A few at a time, so that not all of them are open."""
+        """Queue a few at a time, to bound the number of open files."""
         for reader in islice(self._unread, _AT_ONCE):
             self._loop.queue(reader)
         return bool(self._unread)
@@ -153,7 +153,7 @@ class Archives:
             self.close(archive)
 
     def _compared_with(self, archive: ArchiveReader) -> set[str]:
-        """The logs that `archive` may hold a copy of: those that it is named after, or all if there are few."""
+        """The logs that `archive` may be a copy of: those that it is named after, or all if there are few."""
         start = archive.path.rfind("/") + 2
         names = {archive.path[:at] for at in range(start, len(archive.path)) if archive.path[at] in ".-"}
         names |= {archive.path, archive.source.name}
@@ -164,12 +164,12 @@ class Archives:
         return names
 
     def _readers_of(self, names: set[str]) -> Iterator[Followed]:
-        """What reads, or goes on reading, logs of these names."""
+        """The readers of logs of these names, including those being drained."""
         found: dict[Followed, None] = {}
         for name in names:
             table = self._table
             for reader in (table.reader_at(name), table.rotated.get(name), *table.generations.get(name, ())):
-                # What is a copy itself and was never read tells nothing: the log it was copied from does.
+                # A copy that was never read is no evidence; the log that it was copied from is.
                 if isinstance(reader, Followed) and not (reader.is_copy and reader.is_untouched):
                     found[reader] = None
         return iter(found)

@@ -1,4 +1,4 @@
-"""What changed: the events of all watched files and directories, in order."""
+"""inotify events of all watched files and directories, in order."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nativemtail.io.watch import Event, Watcher
 
 class Observer(Protocol):
     def note(self, event: Event) -> None:
-        """An event was read; it is handled later."""
+        """Called when an event is read, before it is handled."""
 
 
 class Changes:
     """One inotify instance.  Observers see each event when it is read; `take` gives those that are to be handled.
 
-    Belongs to one thread.  Before `start`, and where inotify is not to be had, nothing can be watched.
+    Belongs to one thread.  Before `start`, and where inotify is not available, nothing can be watched.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Changes:
         self._waiting: list[Event] = []
         self._is_due = False
         self.is_all = True
-        """Whether the last `take` gave all that had happened."""
+        """Whether the last `take` returned everything that had happened by then."""
 
     @property
     def is_on(self) -> bool:
@@ -43,11 +43,11 @@ class Changes:
         self._observers.append(observer)
 
     def handled_by(self, handle: Callable[[], None]) -> None:
-        """The loop calls `handle` when there is something to `take`; without it only observers learn of events."""
+        """Have the loop call `handle` when there are events to `take`; until then only observers see events."""
         self._handle = handle
 
     def start(self, loop: Loop | None = None) -> None:
-        """Watch from now on.  OSError."""
+        """Start watching.  Raises OSError."""
         if self._watcher is None:
             self._watcher = Watcher()
             self._loop = loop
@@ -63,22 +63,22 @@ class Changes:
             self._watcher = None
 
     def take(self) -> list[Event]:
-        """The events that were not taken yet; the caller closes their descriptors.  See `is_all`."""
+        """The events since the last call; the caller closes their descriptors.  See `is_all`."""
         self._read()
         events, self._waiting = self._waiting, []
         return events
 
     def catch_up(self) -> None:
-        """Let the observers see all that has happened up to now."""
+        """Show the observers everything that has happened so far."""
         self._read()
         while not self.is_all:
             self._read()
         if self._waiting and self._loop is not None and not self._is_due:
-            self._is_due = True  # the descriptor no longer tells of them
+            self._is_due = True  # they have been read, so the descriptor no longer wakes the loop for them
             self._loop.after(0, self._deliver)
 
     def watch_directory(self, path: str, mask: int = watch.DIRECTORY_EVENTS) -> int:
-        """The number of a watch, which as many have to give back as asked for it.  OSError."""
+        """The number of a watch, which is reference-counted: unwatch once for each call.  Raises OSError."""
         if self._watcher is None:
             raise OSError
         number = self._watcher.add(path, mask | watch.MASK_ADD)
@@ -93,13 +93,13 @@ class Changes:
                 self.unwatch_file(number)
 
     def open_new(self, number: int, directory: str, pieces: list[str]) -> None:
-        """Give the events of new names with these pieces a descriptor, as far as possible."""
+        """Where possible, attach a descriptor to events of new names that contain these pieces."""
         if self._watcher is not None:
             with contextlib.suppress(OSError):
                 self._watcher.open_new(number, directory, pieces)
 
     def watch_open(self, fd: int) -> int:
-        """The number of a watch of an open file.  OSError: FileNotFoundError without /proc."""
+        """The number of a watch of an open file.  Raises OSError: FileNotFoundError without /proc."""
         if self._watcher is None:
             raise OSError
         return self._watcher.add_fd(fd, watch.FILE_EVENTS)

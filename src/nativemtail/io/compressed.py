@@ -1,4 +1,4 @@
-"""Decoding of compressed files, piece by piece: never more than one read's worth is held, whatever the ratio.
+"""Incremental decoding of compressed files: memory stays bounded by one read, whatever the compression ratio.
 
 When a file is damaged, everything up to the damage is given before `Corrupt` is raised.
 """
@@ -54,7 +54,7 @@ def decoder(content: Content, raw: io.RawIOBase) -> Decoder:
 
 
 class _MembersDecoder:
-    """A file of members, one after another, that each begin with `magic`; zeros after each are padding."""
+    """A sequence of members that each begin with `magic`; zeros after a member are padding."""
 
     def __init__(self, raw: io.RawIOBase, name: str, magic: bytes) -> None:
         self.position = 0
@@ -76,11 +76,11 @@ class _MembersDecoder:
         raise Corrupt(self._error)
 
     def _begin(self) -> None:
-        """A member begins with the input."""
+        """Begin a member at the start of the input."""
         raise NotImplementedError
 
     def _decode(self, limit: int) -> bytes:
-        """What comes out next, at most `limit` bytes; sets `_error`, or clears `_inside` at the end of the member."""
+        """The next decoded bytes, at most `limit`; sets `_error`, or clears `_inside` at the end of the member."""
         raise NotImplementedError
 
     def _fill(self) -> bool:
@@ -138,7 +138,7 @@ class GzipDecoder(_MembersDecoder):
 
 
 def _salvage(member: zlib._Decompress, data: bytes, limit: int) -> bytes:
-    """What comes out before the error; zlib throws away the output of a call that fails."""
+    """The output before the error; zlib discards the output of a call that fails."""
     output = bytearray()
     try:
         for at in range(len(data)):
@@ -149,7 +149,7 @@ def _salvage(member: zlib._Decompress, data: bytes, limit: int) -> bytes:
 
 
 class _Stream(Protocol):
-    """What the decompressors of `lzma` and `bz2` have in common."""
+    """The common interface of the decompressors of `lzma` and `bz2`."""
 
     @property
     def eof(self) -> bool: ...
@@ -178,8 +178,8 @@ def _bzip2(raw: io.RawIOBase) -> StreamsDecoder:
 class StreamsDecoder(_MembersDecoder):
     """An xz or bzip2 file, whose members are called streams.
 
-    Their libraries throw away the output of a call that fails, and cannot copy their state: a damaged stream is decoded
-    once more, and byte by byte where it failed.
+    Their libraries discard the output of a call that fails, and cannot copy their state: a damaged stream is decoded
+    again from its start, byte by byte around the failure.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class StreamsDecoder(_MembersDecoder):
         return output
 
     def _salvage(self, limit: int) -> bytes:
-        """What comes before the damage and was not given yet."""
+        """The output before the damage that was not returned yet."""
         output = bytearray()
         stream = self._make()
         seen = 0
@@ -277,11 +277,11 @@ class ZstdDecoder:
         return count
 
     def _step(self) -> bool:
-        """Decode the next part of the file; whether there was one."""
+        """Decode the next part of the file; False at its end."""
         if self._frame is None:
             return self._next_frame()
         if self._last_block:
-            # In a step of its own: a wrong checksum must not lose the output of the last block.
+            # A separate step: a wrong checksum must not lose the output of the last block.
             if self._checksum:
                 self._feed(self._take(4))
             self._frame = None
@@ -314,7 +314,7 @@ class ZstdDecoder:
 
     def _begin(self, start: bytes) -> None:
         start += self._take(1)
-        # frame_header_size looks at the descriptor only, but wants as many bytes as a header can have.
+        # frame_header_size reads only the descriptor, but requires as many bytes as the largest header.
         size = self._library.frame_header_size(start.ljust(18, b"\0"))
         header = start + self._take(size - len(start))
         self._checksum = bool(header[4] & 4)
@@ -347,7 +347,7 @@ class GrowingZstdDecoder(ZstdDecoder):
         return self._frame is None and not self._output
 
     def readinto(self, target: memoryview) -> int:
-        """0 when there is no whole block yet.  Raises Corrupt for what more bytes cannot mend."""
+        """0 when there is no complete block yet.  Raises Corrupt for errors that more bytes cannot cure."""
         while not self._output:
             start = self.position
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 START = 16
-"""So many bytes decide."""
+"""Number of leading bytes that are examined."""
 
 
 class Content(NamedTuple):
@@ -18,7 +18,7 @@ class Content(NamedTuple):
 
 _UTF8 = Content("UTF-8", "utf-8", 3)
 UNMARKED_UTF16 = Content("UTF-16 without a byte order mark", "ascii")
-"""It is not decoded, as it may be something else; lines are delivered as they are."""
+"""Not decoded, because it may be something else: its lines are delivered unchanged."""
 GZIP, ZSTANDARD, XZ, BZIP2 = Content("gzip"), Content("Zstandard"), Content("xz"), Content("bzip2")
 
 _MAGIC: dict[bytes, Content] = {
@@ -46,12 +46,12 @@ _LONGEST_FIRST = sorted(_MAGIC, key=len, reverse=True)
 
 
 def recognise(start: bytes) -> Content | None:
-    """What a log is that begins so; None for plain text."""
+    """The kind of log that begins with `start`; None for plain text."""
     return next((_MAGIC[magic] for magic in _LONGEST_FIRST if start.startswith(magic)), None)
 
 
 def is_unmarked_utf16(start: bytes) -> bool:
-    """Whether a log that begins so has nearly every second byte zero, and none of the others."""
+    """Whether nearly every second byte of `start` is zero, and none of the others."""
     halves = start[:START:2], start[1:START:2]
     return len(start) >= START and any(
         0 not in one and 4 * other.count(0) >= 3 * len(other) for one, other in (halves, halves[::-1])
@@ -59,5 +59,5 @@ def is_unmarked_utf16(start: bytes) -> bool:
 
 
 def is_undecided(start: bytes) -> bool:
-    """Whether more bytes may make it something else."""
+    """Whether more bytes could still change what `recognise` returns."""
     return any(len(start) < len(magic) and magic.startswith(start) for magic in _MAGIC)

@@ -1,6 +1,6 @@
-"""Files that are named as rotated copies of a followed log: what they hold tells whether they are.
+"""Files named like rotated copies of a followed log; their content decides whether they are copies.
 
-A copy is settling while it is made: what it holds then was or will be counted by the log's own reader.
+A copy is settling while it is being made: what it contains then is counted by the log's own reader.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from nativemtail.io.timers import Timers
 _TICK = 0.25
 _LIMIT = 60.0
 _WANTED = 1.0
-"""So many seconds a truncated log may want a copy."""
+"""For this many seconds a truncated log may need text from a copy."""
 _SURE = 4096
-"""What is shorter may begin alike by chance."""
+"""Shorter files may begin alike by chance."""
 
 
 class Copies:
@@ -33,14 +33,14 @@ class Copies:
         self._settling: dict[Followed, float] = {}
         self._written: dict[str, Followed] = {}
         self.must_decide = False
-        """At the stop, what is in doubt is decided at once."""
+        """While stopping, undecided files are decided at once."""
 
     def __contains__(self, copy: object) -> bool:
-        """Whether it is settling."""
+        """Whether `copy` is settling."""
         return copy in self._settling
 
     def begin(self, copy: Followed) -> None:
-        """It is named as a copy: see what it holds before anything is read."""
+        """Examine the content of a file that is named as a copy, before any of it is delivered."""
         copy.copy = Copy.UNDECIDED
         copy.judged = -1
         copy.last_data = time.monotonic()
@@ -51,13 +51,13 @@ class Copies:
         self._settling.pop(copy, None)
 
     def becomes_log(self, copy: Followed) -> None:
-        """It is a log of its own, read from its beginning."""
+        """Read it from its beginning, as a log of its own."""
         self._settling.pop(copy, None)
         copy.copy = Copy.NO
         copy.rewind()
 
     def is_own(self, copy: Followed) -> bool:
-        """Whether a file is no copy, by what it holds now; then it is read from its beginning."""
+        """Whether its present content shows that it is not a copy; it is then read from its beginning."""
         size = os.fstat(copy.fd).st_size
         if copy.copy is Copy.BEING_MADE or size in (0, copy.judged):
             return False
@@ -78,7 +78,7 @@ class Copies:
         return True
 
     def claim(self, log: Followed, fd: int) -> bool:
-        """Whether `log`, which was truncated, may read the copy: not if that is or was read as a file of its own."""
+        """Whether `log`, which was truncated, may read the copy: not if the copy is or was read as a log of its own."""
         info = os.fstat(fd)
         who = identity(info)
         reader = self._table.readers.get(who)
@@ -93,29 +93,29 @@ class Copies:
             self._table.note_past(source.name, end)
         return True
 
-    # Writers that are done
+    # Finished writers
 
     @property
     def has_written(self) -> bool:
         return bool(self._written)
 
     def written(self, path: str) -> None:
-        """A writer of `path` is done: with what is there now, unless an event that waits gives the name to another."""
+        """A writer of `path` closed it; with a pending event for that name it may have been an earlier file there."""
         reader = self._table.file_at(path)
         if reader is not None and reader.is_settling:
             self._written[path] = reader
 
     def renamed(self, path: str) -> None:
-        """The name stands for something else now."""
+        """The name now belongs to another file."""
         self._written.pop(path, None)
 
     def lost_events(self) -> None:
         self._written.clear()
 
     def settle_written(self, changed: set[str]) -> None:
-        """What was written is complete, but for names that have `changed` since."""
+        """Treat closed files as complete, except those whose names have `changed` since."""
         for path in [path for path in self._written if path not in changed]:
-            copy = self._written.pop(path, None)  # settling one may come back here
+            copy = self._written.pop(path, None)  # settling a copy may call this again
             if copy is not None and copy in self._settling:
                 self._settled(copy)
 
@@ -130,7 +130,7 @@ class Copies:
         return bool(self._settling)
 
     def _settled(self, copy: Followed, is_late: bool = False) -> None:
-        """If the copy is complete, what it holds was counted, and what comes from now on is new."""
+        """If the copy is complete, its content was counted; only what is appended from now on is new."""
         if copy.turn():
             self._loop.queue(copy)
         if copy.copy is Copy.BEING_MADE or (is_late and os.fstat(copy.fd).st_size):
@@ -138,7 +138,7 @@ class Copies:
             self._settling.pop(copy, None)
 
     def _is_counted(self, copy: Followed) -> bool:
-        """Whether `copy` holds what is or will be read by the reader of the file that it is named after."""
+        """Whether the content of `copy` is or will be counted by the reader of the log that it is named after."""
         table = self._table
         left = table.left.get(copy.identity)
         is_claimed = left is not None and left.offset in (copy.offset, copy.judged) and left.fits(copy.fd)

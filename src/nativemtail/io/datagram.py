@@ -1,6 +1,6 @@
-"""Sockets that datagrams are sent to: udp and unixgram (spec inputs.md §7).
+"""Datagram sockets that receive logs: udp and unixgram (spec inputs.md §7).
 
-One that is read until its end ends with an empty datagram.
+With `until_end`, an empty datagram ends the source.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class DatagramListener:
         return more and not self.ended
 
     def drain(self) -> Iterator[None]:
-        """Read what has arrived by now, though more may go on coming."""
+        """Read what has arrived by now, even if more keeps arriving."""
         left = self._meminfo()[_MEMINFO_QUEUED] // _LEAST_CHARGE + _UNIX_QUEUE
         while left > 0 and (taken := self._receive()):
             left -= taken
@@ -85,7 +85,7 @@ class DatagramListener:
         self._drained = True
 
     def give_up(self) -> Iterator[tuple[str, int]]:
-        """Leave what `drain` did not come to; the name of the source and at least how many bytes: the next datagram."""
+        """Give up what `drain` did not reach: the source's name, and at least how many bytes (the next datagram)."""
         yield self.source.name, 0 if self._drained else waiting(self._socket.fileno())
 
     def close(self) -> None:
@@ -179,5 +179,5 @@ def _enlarge(sock: socket.socket, size: int) -> None:
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
     except OSError:
-        # Without CAP_NET_ADMIN as much as net.core.rmem_max allows.
+        # SO_RCVBUFFORCE needs CAP_NET_ADMIN; otherwise net.core.rmem_max is the limit.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)

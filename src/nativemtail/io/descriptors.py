@@ -1,4 +1,4 @@
-"""A bounded number of open files for any number of logs: those that have been idle longest are closed.
+"""Bounds the number of open files, however many logs there are: those that have been idle longest are closed.
 
 A log that gave up its descriptor keeps its position, its fingerprint and its watch.  It is opened again, by its
 identity, when there is something to read.
@@ -19,18 +19,18 @@ OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _UNDER_WAY = 1024
 _REST = 10
-"""A directory is listed again only after so many times as long as listing it took."""
+"""Before a directory is listed again, this many times the duration of the last listing must pass."""
 
 
 class Holder(Protocol):
-    """Who has a descriptor and can do without."""
+    """Has a descriptor, and can release it."""
 
     def set_aside(self) -> bool:
-        """Close it; False if it could not be opened again."""
+        """Close the file; False if that is refused because it could not be opened again."""
 
 
 class Descriptors:
-    """Those that are open, the least recently used first; beyond `limit` these are set aside."""
+    """The holders of open descriptors in LRU order; beyond `limit` the least recently used are set aside."""
 
     def __init__(self, limit: int) -> None:
         self._limit = max(1, limit)
@@ -38,7 +38,7 @@ class Descriptors:
         self.set_aside = 0
 
     def used(self, holder: Holder) -> None:
-        """`holder` has a descriptor, and needs it now."""
+        """`holder` is using its descriptor now."""
         self._held[holder] = None
         self._held.move_to_end(holder)
 
@@ -46,7 +46,7 @@ class Descriptors:
         self._held.pop(holder, None)
 
     def open(self, name: str) -> int:
-        """As os.open, at the expense of others if need be."""
+        """Like os.open for reading, but sets others aside if descriptors run out."""
         while len(self._held) >= self._limit and self._make_room():
             pass
         while True:
@@ -68,13 +68,13 @@ class Descriptors:
 
 
 class Inodes:
-    """Finds files in directories by identity, however they are called by now."""
+    """Finds files in directories by identity, whatever their current name."""
 
     def __init__(self) -> None:
         self._tables: OrderedDict[str, tuple[dict[int, str], float, float]] = OrderedDict()
 
     def find(self, directory: str, who: Identity) -> str | None:
-        """The path of a file; None if it is not there.  Raises BlockingIOError if it is too early to look again."""
+        """The path of a file; None if it is not in the directory.  Raises BlockingIOError if it was listed just now."""
         table, made, rest = self._tables.get(directory, ({}, 0.0, 0.0))
         name = table.get(who[1])
         if name is not None and stands_for(os.path.join(directory, name), who):
@@ -120,7 +120,7 @@ def open_as(names: Iterable[str], fits: Callable[[int], bool], opener: Callable[
 
 class Named(Protocol):
     name: str
-    """What it was last seen to be called."""
+    """The last known name."""
 
 
 class Renames:

@@ -1,4 +1,4 @@
-"""The watched directories: which of them matter to which patterns, and where links lead."""
+"""The watched directories: which patterns need them, and where symbolic links lead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nativemtail.io.reports import Reports
 
 
 class Pattern:
-    """A glob and the globs of the directories on its way."""
+    """A glob, and the globs of its parent directories."""
 
     def __init__(self, glob: Glob) -> None:
         self.glob = glob
@@ -25,10 +25,10 @@ class Pattern:
         self.folders = [Glob("/" + "/".join(parts[:depth])) for depth in range(1, len(parts))]
         self.polled = False
         self.places: list[str] = []
-        """What decides where the links among its directories lead."""
+        """The paths that decide where symbolic links among its directories lead."""
 
     def directories(self) -> Iterator[tuple[str, Glob]]:
-        """The directories that exist on the way, each with the glob of what matters in it."""
+        """The existing directories along the pattern, each with the glob of the entries that matter."""
         inner = [*self.folders, self.glob]
         yield "/", inner[0]
         for folder, matters in zip(self.folders, inner[1:], strict=True):
@@ -38,7 +38,7 @@ class Pattern:
 
 
 class Directory:
-    """A watched directory: which names in it matter to which patterns."""
+    """A watched directory, and the patterns that its entries may match."""
 
     __slots__ = ("files", "folders", "identity", "path", "watch")
 
@@ -51,9 +51,9 @@ class Directory:
 
 
 class Directories:
-    """By path, and by the number of the watch that directories with several paths share.
+    """Watched directories by path, and by watch number, which several paths of one directory share.
 
-    `replaced` is called with the path of a directory that turned out to be another one than before.
+    Calls `replaced` with the path when another directory has taken the place of a watched one.
     """
 
     def __init__(self, changes: Changes, reports: Reports, replaced: Callable[[str], None]) -> None:
@@ -68,19 +68,19 @@ class Directories:
         self._ways: dict[str, dict[Pattern, None]] = {}
 
     def of(self, event: watch.Event) -> list[Directory]:
-        """Where the event happened."""
+        """The directories in which the event happened."""
         return list(self._by_watch.get(event.watch, ()))
 
     def links_to(self, path: str) -> list[str]:
-        """The paths that are links, on the way of which `path` is."""
+        """The symbolic links whose resolution passes through `path`."""
         return list(self._links.get(path, ()))
 
     def ways_through(self, path: str) -> dict[Pattern, None]:
-        """The patterns with a link to a directory on the way of which `path` is."""
+        """The patterns with a directory link whose resolution passes through `path`."""
         return self._ways.get(path, {})
 
     def watch(self, path: str) -> Directory | None:
-        """The directory that is there; None if it cannot be watched."""
+        """Watch the directory at `path`; None if that is not possible."""
         known = self._by_path.get(path)
         if not self._changes.is_on or (known is not None and stands_for(path, known.identity)):
             return known
@@ -90,7 +90,7 @@ class Directories:
         if watch.is_remote(path):
             return None
         try:
-            who = identity(os.stat(path))  # first: what comes to its place meanwhile is another one's
+            who = identity(os.stat(path))  # before the watch, so that a directory that replaces it meanwhile is noticed
             number = self._changes.watch_directory(path)
         except OSError as error:
             if error.errno == errno.ENOSPC:
@@ -102,11 +102,11 @@ class Directories:
         return directory
 
     def unwatch(self, gone: Directory) -> None:
-        """It was deleted, moved or unmounted, and with it those below."""
+        """Drop a directory that was deleted, moved or unmounted, and all below it."""
         for path in [gone.path, *self._tree.below(gone.path)]:
             directory = self._by_path.pop(path, None)
             if directory is None:
-                continue  # told of more than once
+                continue  # there may be several events for one
             self._tree.discard(path)
             sharing = self._by_watch.get(directory.watch, [])
             if directory in sharing:
@@ -116,7 +116,7 @@ class Directories:
             self._changes.unwatch_directory(directory.watch)
 
     def watch_pattern(self, pattern: Pattern) -> Iterator[tuple[str, Glob]]:
-        """Watch the directories of a pattern as they are now; each is given with the glob of what matters in it."""
+        """Watch the directories that a pattern has now; yields each with the glob of the entries that matter."""
         pattern.polled = False
         if self._changes.is_on:
             self._watch_ways(pattern)
@@ -132,10 +132,10 @@ class Directories:
                 directory.folders[matters] = pattern
 
     def watch_links(self, path: str) -> None:
-        """Watch where the symbolic links of a path lead, as a change there changes the path's file."""
+        """Watch the targets of a path's symbolic links, because a change there changes which file the path names."""
         self._unwatch_links(path)
         if not os.path.islink(path):
-            return  # of its directories `_watch_ways` takes care
+            return  # `_watch_ways` watches links among its directories
         hops = self._hops[path] = self._watch_places(path)
         for place in hops:
             self._links.setdefault(place, set()).add(path)
@@ -151,7 +151,7 @@ class Directories:
                 self._links.pop(hop, None)
 
     def _watch_ways(self, pattern: Pattern) -> None:
-        """Watch where the links among the directories of a pattern lead."""
+        """Watch the targets of symbolic links among the directories of a pattern."""
         for place in pattern.places:
             self._ways.get(place, {}).pop(pattern, None)
             if not self._ways.get(place):

@@ -1,4 +1,4 @@
-"""What is wrong with a log pattern, in words that say what to do."""
+"""Explains what is wrong with a log pattern and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WILD = frozenset("*?[\\")
 
 
 def of_text(glob: Glob) -> str:
-    """What can be told from the pattern alone; empty if it is all right."""
+    """Problems visible in the pattern alone; empty if there are none."""
     if "**" in glob.pattern.split("/"):
         return "** stands for one directory, as * does: give a pattern for each depth"
     return ""
@@ -28,7 +28,7 @@ def of_matches(glob: Glob, paths: Iterable[str]) -> str:
 
 
 def of_filter(name: str, specs: Iterable[LogSpec]) -> str:
-    """Why a program's log_filter lets no log through by `name`; empty if it may."""
+    """Why the name `name` in a program's log_filter cannot match any log; empty if it can."""
     specs = list(specs)
     for spec in specs:
         try:
@@ -42,14 +42,14 @@ def of_filter(name: str, specs: Iterable[LogSpec]) -> str:
 
 
 def of_directory(path: str, name: str) -> str:
-    """Why the names of a directory that match `name`, a part of a pattern, cannot be found; empty if they can."""
+    """Why the entries of a directory cannot be matched with `name`, a component of a pattern; empty if they can."""
     if os.access(path, os.X_OK | (os.R_OK if _WILD.intersection(name) else 0)):
         return ""
     return f"the directory {path} may not be searched: allow it to the user of nativemtail"
 
 
 def of_directories(glob: Glob) -> Iterator[str]:
-    """The directories on the way that cannot be searched."""
+    """Problems with parent directories that cannot be searched."""
     parts = glob.pattern.split("/")[1:]
     for depth, name in enumerate(parts):
         paths = Glob("/" + "/".join(parts[:depth])).expand() if depth else ["/"]

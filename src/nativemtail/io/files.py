@@ -21,7 +21,7 @@ from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Source
 
 Ignore = Callable[[str], object]
-"""Takes a base name; returns something true if files of that name are not read."""
+"""Takes a base name; returns a true value if files of that name are to be ignored."""
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +38,9 @@ class Found(NamedTuple):
 
 
 def find(globs: Iterable[Glob], ignore: Ignore | None) -> Iterator[Found]:
-    """Every readable file once, under the name that comes first in the order of the patterns.
+    """Every readable file once, under its first name in the order of the patterns.
 
-    Why a path without wildcards cannot be read is logged as an error, as it may be mistyped.
+    A path without wildcards that cannot be read is logged as an error, since it may be mistyped.
     """
     seen: set[str] = set()
     names: dict[tuple[int, int], str] = {}
@@ -64,7 +64,7 @@ def find(globs: Iterable[Glob], ignore: Ignore | None) -> Iterator[Found]:
 
 
 def classify(path: str, ignore: Ignore | None, level: int) -> Found | None:
-    """What `path` is, or None when it is not to be read: gone, a directory, ignored, neither file nor named pipe."""
+    """What `path` is; None if it is not to be read: missing, a directory, ignored, neither file nor named pipe."""
     try:
         status = os.stat(path)
     except OSError as error:
@@ -82,10 +82,10 @@ def classify(path: str, ignore: Ignore | None, level: int) -> Found | None:
 
 
 class WholeFile:
-    """A regular file that is read once, from its beginning to its end; decoded if its first bytes say how."""
+    """A regular file that is read once from beginning to end; compressed ones are decoded."""
 
     def __init__(self, context: Context, source: Source, path: str) -> None:
-        """Raises OSError, and `Corrupt` if nothing can decode it."""
+        """Raises OSError, and `Corrupt` if there is no decoder for it."""
         self._context = context
         self._source = source
         self._lines = source.line_reader()
@@ -107,7 +107,7 @@ class WholeFile:
         return max(0, os.fstat(self._raw.fileno()).st_size - self.used)
 
     def turn(self) -> bool:
-        """Read a block; whether there may be more.  Raises OSError, and `Corrupt` once all in front was delivered."""
+        """Read a block; whether there may be more.  Raises OSError; `Corrupt` after the text before the damage."""
         before = self._lines.bytes_read
         readinto = self._decoder.readinto if self._decoder else self._raw.readinto
         more: int | None = 0
@@ -129,7 +129,7 @@ class WholeFile:
 
 
 class FilesToEnd:
-    """Files that are read one after the other, each to its end."""
+    """Files that are read one after another, each to its end."""
 
     def __init__(self, context: Context, loop: Loop, files: Iterable[Found]) -> None:
         self._context = context
@@ -138,7 +138,7 @@ class FilesToEnd:
         self._file: WholeFile | None = None
         self._used = 0
         self.size = sum(found.status.st_size for found in self._coming)
-        """Bytes of all files, as they were found."""
+        """Total size of all files in bytes, when they were found."""
         loop.queue(self)
 
     @property
@@ -151,7 +151,7 @@ class FilesToEnd:
 
     @property
     def used(self) -> int:
-        """Bytes of all files that have been read."""
+        """Bytes read so far, over all files."""
         return self._used + (self._file.used if self._file is not None else 0)
 
     def turn(self) -> bool:
@@ -176,7 +176,7 @@ class FilesToEnd:
         self._sources.clear()
 
     def _read(self, path: str) -> bool:
-        """Read a block of the file that is next; whether there may be more."""
+        """Read a block of the current file; whether there may be more."""
         try:
             if self._file is None:
                 self._sources.append(self._context.hold(path))
@@ -199,7 +199,7 @@ class FilesToEnd:
 
 
 def _decoder(path: str, raw: io.FileIO) -> Decoder | None:
-    """What decodes the file; None if it is not compressed.  Raises `Corrupt` if it cannot be decoded."""
+    """The decoder for the file; None if it is not compressed.  Raises `Corrupt` if it cannot be decoded."""
     start = os.pread(raw.fileno(), START, 0)
     content = recognise(start)
     if content is not None and not content.encoding:

@@ -1,4 +1,4 @@
-"""Which files inotify tells of; the others are polled."""
+"""Watches followed files with inotify, and polls those that cannot be watched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nativemtail.io.timers import Timers
 
 
 class FileWatches:
-    """`look` compares what is at a path with what is known of it, every `interval` seconds where that is needed."""
+    """Calls `look` for the path of each polled file every `interval` seconds."""
 
     def __init__(
         self, changes: Changes, reports: Reports, timers: Timers, interval: float, look: Callable[[str], None]
@@ -28,11 +28,11 @@ class FileWatches:
         self._polled: dict[Followed, None] = {}
 
     def of(self, event: watch.Event) -> Followed | None:
-        """Whose file the event is about."""
+        """The reader of the file that the event is about."""
         return self._watched.get(event.watch)
 
     def add(self, reader: Followed) -> None:
-        """Learn of what is written to the file."""
+        """Watch the file for writes, or poll it."""
         if self._changes.is_on and not watch.is_remote(reader.fd):
             try:
                 reader.watch = self._watch_inode(reader)
@@ -59,7 +59,7 @@ class FileWatches:
         reader.watch = -1
 
     def forget(self, reader: Followed) -> None:
-        """It is closed."""
+        """Stop watching a file that was closed."""
         self.remove(reader)
         self._polled.pop(reader, None)
 

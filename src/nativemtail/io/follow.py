@@ -1,6 +1,6 @@
-"""Regular files: reading on as they grow, and noticing that they were truncated (spec inputs.md §3).
+"""Regular files: reading them as they grow, and noticing truncation (spec inputs.md §3).
 
-A `FileReader` belongs to an inode, not to a path: who renames a file does not change what has been read of it.
+A `FileReader` belongs to an inode, not to a path: renaming a file does not change how far it has been read.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class FileReader:
         self.eof = False
         self.modified = -1
         self.news = False
-        """Somebody says that there is something to read; matters while the file is not open."""
+        """Set when an event reports new data; matters while the file is not open."""
         self.last_data = time.monotonic()
         self.last_data_wall = time.time_ns()
         self._lines = LineReader(self._to_sources, context.settings.max_line_length, self._tell)
@@ -97,7 +97,7 @@ class FileReader:
         self._from_copy = False
         self._seen_copies: dict[tuple[int, ...], None] = {}
         self.copied_last: Made | None = None
-        """The newest rotated file that is known: those that are newer may be copies of what nobody read."""
+        """The newest known rotated file: newer ones may be copies of text that was never read."""
         self.before_truncation = Position(0)
         self._end = -1
         self.lineage: Lineage | None = None
@@ -107,7 +107,7 @@ class FileReader:
 
     @property
     def fd(self) -> int:
-        """The open file; one that was set aside is opened again, which raises OSError if it is nowhere to be found."""
+        """The open file; one that was set aside is opened again, which raises OSError if it cannot be found."""
         if self._fd < 0:
             self._fd = self._open_again()
         return self._fd
@@ -118,16 +118,16 @@ class FileReader:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is not open, and there is nothing to open it for."""
+        """Whether it is not open, and there is no reason to open it."""
         return False
 
     @property
     def must_be_opened(self) -> bool:
-        """Whether it was set aside, and something was written to it since."""
+        """Whether it was set aside and has been written to since."""
         return not self.closed and not self.is_open and self.news
 
     def set_aside(self) -> bool:
-        """Close the file until there is something to read; whether that can be done, as it will be found again."""
+        """Close the file until there is something to read.  False, and kept open, if it might not be found again."""
         if self._fd < 0 or self._copies or self._from_copy or not self._can_be_found():
             return False
         with contextlib.suppress(OSError):
@@ -147,11 +147,11 @@ class FileReader:
         return self._lines.pending
 
     def is_copied_in(self, fd: int) -> bool:
-        """Whether the file of `fd` has what was read of this one last, last before its truncation, or will be read."""
+        """Whether the file open as `fd` is a copy of this one as it is now, or as it was before its truncation."""
         return self.holds(fd) or self.before_truncation.fits(fd) or (self.position.fits(fd) and not self._is_intact())
 
     def counted(self) -> list[Counted]:
-        """The places up to which its text was counted, or will be because this reader goes on."""
+        """The positions up to which its text was counted, or will be by this reader."""
         found = [Counted(self.before_truncation)]
         with contextlib.suppress(OSError):
             if self.is_open and (not self.offset or self.position.fits(self.fd)):
@@ -161,25 +161,25 @@ class FileReader:
         return [*found, Counted(self.position)]
 
     def may_want_copies(self) -> bool:
-        """Whether it was truncated, and perhaps has not looked for copies yet."""
+        """Whether it was truncated and may not have looked for copies yet."""
         return self._catching_up or not self._is_intact()
 
     def _is_intact(self) -> bool:
-        """Whether the file still has what was read of it: then another one that has it, and more, is no copy."""
+        """Whether the file still contains what was read; then a longer file with the same beginning is not a copy."""
         try:
             return self.position.fits(self.fd)
         except OSError:
             return False
 
     def is_being_copied(self, fd: int) -> bool:
-        """Whether the file of `fd` may be a copy that still lacks something of this one."""
+        """Whether the file open as `fd` may be an incomplete copy of this one."""
         try:
             return os.fstat(fd).st_size < os.fstat(self.fd).st_size and self.holds(fd)
         except OSError:
             return False
 
     def holds(self, fd: int) -> bool:
-        """Whether the file has what that of `fd` has by now."""
+        """Whether the file contains what the file open as `fd` contains now."""
         try:
             return _is_held_by(self.fd, fd)
         except OSError:
@@ -196,23 +196,23 @@ class FileReader:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nothing was read yet."""
+        """Whether nothing has been read yet."""
         return not self._lines.bytes_read
 
     def expect_copy(self) -> None:
-        """A copy may be in the making: of a file that nothing was read of yet, a truncation could not be noticed."""
+        """A copy may be being made; if nothing was read yet, the truncation after it could not be noticed otherwise."""
         if not self.offset and self.is_untouched and not self._catching_up:
             self._catching_up = True
-            # It was empty when it was opened, so copies from before are of what it held before.
+            # It was empty when it was opened, so older copies are of earlier content.
             self._oldest_copy = self.last_data_wall
 
     @property
     def has_copies(self) -> bool:
-        """Whether copies of what it held before a truncation are yet to be read."""
+        """Whether copies of its content before a truncation are still to be read."""
         return bool(self._copies)
 
     def turn(self) -> bool:
-        """Read once; whether there may be more at once."""
+        """Read once; whether more may be available right away."""
         if self.closed or self._waits():
             return not self.closed
         try:
@@ -235,7 +235,7 @@ class FileReader:
         return more
 
     def drain(self) -> Iterator[None]:
-        """Read block by block to the end that the file has now, then deliver the unterminated rest."""
+        """Read block by block to the present end of the file, then deliver the unterminated last line."""
         if self.closed:
             return
         self.lineage = None
@@ -248,7 +248,7 @@ class FileReader:
         self.finish()
 
     def give_up(self) -> int:
-        """Leave what `drain` did not come to; how many bytes that is."""
+        """Give up what `drain` did not reach; the number of bytes."""
         if self.closed or self.is_idle:
             return 0
         left = sum(copy.size - copy.offset for copy in self._copies)
@@ -262,12 +262,12 @@ class FileReader:
         return left
 
     def finish(self) -> None:
-        """Deliver the unterminated last line; what follows begins another."""
+        """Deliver the unterminated last line; the next byte begins a new one."""
         self._lines.finish()
         self._count(0)
 
     def skip_to_end(self) -> bool:
-        """Pass over all that is there; whether it was anything."""
+        """Skip to the end of the file; whether that skipped anything."""
         size = os.fstat(self.fd).st_size
         if size == self.offset:
             return False
@@ -276,20 +276,20 @@ class FileReader:
         return True
 
     def leave_line(self) -> int:
-        """Drop the unterminated last line, as somebody else reads it; its length."""
+        """Drop the unterminated last line, because another reader will read it; its length."""
         length = self.pending
         self._lines.drop()
         return length
 
     def is_held_by(self, fd: int) -> bool:
-        """Whether the file of `fd` has all that this one has by now."""
+        """Whether the file open as `fd` contains all that this one contains now."""
         try:
             return _is_held_by(fd, self.fd)
         except OSError:
             return False
 
     def lose(self) -> None:
-        """Close the file: it has to be found again."""
+        """Close the file, so that it has to be found again by identity."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -300,10 +300,10 @@ class FileReader:
         try:
             return os.fstat(self.fd).st_nlink > 0
         except OSError:
-            return False  # it was set aside, and is nowhere to be found
+            return False  # it was set aside and cannot be found
 
     def reopen(self, fd: int) -> None:
-        """Go on with a fresh descriptor of the same file."""
+        """Continue with a new descriptor of the same file."""
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = fd
@@ -341,7 +341,7 @@ class FileReader:
     def _read(self) -> int:
         is_first = self._catching_up or (not self.offset and self.is_untouched)
         if is_first and not self._copies:
-            # While nothing was read of the file itself, another truncation could not be noticed.
+            # As long as nothing was read of the file itself, another truncation could not be noticed.
             self._begun = os.pread(self.fd, TAIL, self.offset)
             self._look_around()
             if self._catching_up:
@@ -358,14 +358,14 @@ class FileReader:
         if count:
             self._catching_up = False
             self._begun = b""
-            # Not when a copy is read: others may be made meanwhile.
+            # Not updated while a copy is read: other copies may be made meanwhile.
             self.last_data_wall = now
             if self._lines.is_refused:
                 self._stand_at(Position.of(self.fd, max(self.offset, os.fstat(self.fd).st_size)))
         return count or 0
 
     def _pass_hole(self) -> int:
-        """Go on after a hole at the offset, which counts as NULs before a line; its length."""
+        """Skip a hole at the offset, which counts as NULs before a line; its length."""
         start: int = self.offset
         try:
             end = os.lseek(self.fd, start, os.SEEK_DATA)
@@ -378,7 +378,7 @@ class FileReader:
         return end - start
 
     def _begin_lines(self) -> None:
-        """What is read next is at the offset."""
+        """Tell the line reader that the next bytes are at the offset."""
         start = b""
         if self.offset:
             with contextlib.suppress(OSError):
@@ -402,7 +402,7 @@ class FileReader:
         return count or 0
 
     def _read_first(self, target: memoryview) -> int:
-        """Read, unless the file was truncated since copies were looked for: there is one more by now."""
+        """Read, unless the file was truncated after the search for copies: there is then one more copy."""
         start = self.position
         count = self._read_into(target)
         begun = self._begun
@@ -413,11 +413,11 @@ class FileReader:
         return 0
 
     def _read_into(self, target: memoryview) -> int:
-        """Read from the offset on, and in the same call the bytes before it: are they still the same?"""
+        """Read from the offset on; the same call reads the bytes before it, to verify that they are unchanged."""
         self._wanted = len(target)
         length = self._length
         with memoryview(self._context.buffer.before) as tail, tail[:length] as before:
-            # Before too: what a stale descriptor reads stays in the cache, and others would take it for theirs.
+            # Checked before reading too: data read by a stale descriptor stays in the page cache, for others to see.
             count = 0 if self._has_changed() else os.preadv(self.fd, [before, target], self.offset - length) - length
             if self._has_changed():
                 self.lose()
@@ -433,7 +433,7 @@ class FileReader:
         return count
 
     def _remember(self, before: memoryview, new: memoryview) -> None:
-        """Note what is now before the offset."""
+        """Record checksums of the bytes that are now before the offset."""
         if self._head == self.offset < TAIL:
             more = new[: TAIL - self._head]
             self._head_checksum = zlib.crc32(more, self._head_checksum)
@@ -450,7 +450,7 @@ class FileReader:
         self._head_checksum = position.head_checksum
 
     def _start_over(self) -> None:
-        """The file was truncated, perhaps written anew: what a copy of it kept comes first, then it from its start."""
+        """After a truncation: first read what a copy preserved, then the file from its beginning."""
         self._rewritten = False
         for source in self.sources:
             self._context.counters.file_truncates_total[source.name] += 1
@@ -463,18 +463,18 @@ class FileReader:
             self.finish()
         start = 0
         with contextlib.suppress(OSError):
-            # A writer that does not append leaves a hole before what it goes on writing.
+            # A writer without O_APPEND continues at its old offset, which leaves a hole.
             start = os.lseek(self.fd, 0, os.SEEK_DATA)
         self._stand_at(Position(start))
         if not copied:
             self._begin_lines()
 
     def _find_copies(self) -> list[_Copy]:
-        """Copies that were made of this file before its truncation, with what was not read of it yet.
+        """Copies that were made of this file before its truncation, and contain text that was not read yet.
 
-        One must hold, before the offset, the bytes that were read there.  Rotated files that are newer than it
-        are truncations that went by unseen: they are taken whole.  So are those that are newer than the last copy if
-        nothing was read since.  Whatever else lies there is of no concern.
+        The first must contain, before the offset, the bytes that were read there.  Rotated files that are newer than it
+        come from truncations that were not noticed: they are read from their beginning.  So are those newer than the
+        last known copy if nothing was read since.  Other files are ignored.
         """
         position = self.position
         new, last = self._open_siblings()
@@ -505,7 +505,7 @@ class FileReader:
         return found
 
     def _open_siblings(self) -> tuple[list[_Copy], str | None]:
-        """What may be copies, in the order in which they were written; what the last copy that is known is called."""
+        """Possible copies in the order in which they were written; the name of the last known copy."""
         opened: list[tuple[_Copy, os.stat_result]] = []
         last: str | None = None
         for _ in range(_LISTINGS):
@@ -516,11 +516,11 @@ class FileReader:
             again, _ = self._new_siblings()
             if not moved and _names(siblings) == _names(again):
                 break
-            time.sleep(_RENAMES)  # copies are being renamed, one after the other: none may be missed
+            time.sleep(_RENAMES)  # copies are being renamed, one after another: none may be missed
         found: list[_Copy] = []
         for copy, info in sorted(opened, key=lambda pair: pair[1].st_mtime_ns):
             if not copy.size or self.holds(copy.fd):
-                # A copy of what the file holds now, perhaps not complete: the next truncation may need it.
+                # A copy of the present content, perhaps incomplete: the next truncation may need it.
                 copy.close()
             else:
                 self._seen_copies[_version(info)] = None
@@ -528,7 +528,7 @@ class FileReader:
         return found, last
 
     def _opened(self, siblings: list[tuple[str, os.stat_result]]) -> tuple[list[tuple[_Copy, os.stat_result]], bool]:
-        """Those that can be opened, and whether some no longer are where they were seen."""
+        """Those that can be opened, and whether some are no longer where they were seen."""
         opened: list[tuple[_Copy, os.stat_result]] = []
         moved = False
         for path, info in siblings:
@@ -557,24 +557,24 @@ class FileReader:
         return False
 
     def _has_changed(self) -> bool:
-        """Whether the descriptor stands for another file by now, as it may where a server renames."""
+        """Whether the descriptor now refers to another file, which can happen when a file server renames files."""
         return False
 
     def _look_around(self) -> None:
-        """Learn what happened to the names of files: it may close this one."""
+        """Handle pending events about file names, which may close this reader."""
 
     def _is_in_place(self) -> bool:
-        """Whether the file still is at its path, so that new copies there are copies of it."""
+        """Whether the file is still at its path, so that new copies there are copies of it."""
         return True
 
     def _claim(self, fd: int) -> bool:
-        """Whether a copy may be read here, and not elsewhere."""
+        """Whether this reader may read the copy, because no other reader does."""
         return True
 
     def _new_siblings(self) -> tuple[list[tuple[str, os.stat_result]], str | None]:
         """Files named like this one plus a suffix, changed since it was last read, and not looked at before.
 
-        And the name of the last copy that is known.
+        Also returns the name of the last known copy.
         """
         while len(self._seen_copies) > _MAX_SEEN:
             del self._seen_copies[next(iter(self._seen_copies))]
@@ -584,7 +584,7 @@ class FileReader:
             try:
                 siblings = list(self._siblings())
             except FileNotFoundError:
-                time.sleep(_RENAMES)  # a name that is being changed
+                time.sleep(_RENAMES)  # a file is being renamed
             except OSError:
                 break
             else:
@@ -596,7 +596,7 @@ class FileReader:
         return found, last
 
     def _siblings(self) -> Iterator[tuple[str, os.stat_result]]:
-        """What has a name like this file's plus a suffix.  Raises FileNotFoundError if one has just gone."""
+        """Files named like this one plus a suffix.  Raises FileNotFoundError if one has just disappeared."""
         directory, base = os.path.split(self.path)
         for name in self._listings.beginning_with(directory, base + ".", base + "-"):
             path = os.path.join(directory, name)
@@ -618,7 +618,7 @@ def _names(siblings: list[tuple[str, os.stat_result]]) -> set[tuple[str, Identit
 
 
 def _is_held_by(file: int, copy: int) -> bool:
-    """Whether a file holds what its copy holds, as far as it was made: both begin alike, and where the copy ends."""
+    """Whether a file contains what an incomplete copy contains: compares the beginning and the end of the copy."""
     try:
         size = os.fstat(copy).st_size
         places = (0, max(0, size - TAIL))
@@ -632,7 +632,7 @@ def _at(fd: int, place: int, size: int) -> bytes:
 
 
 class _Copy:
-    """A copy of a truncated file, to be read from `offset` to its end.  Raises OSError when it can't be opened."""
+    """A copy of a truncated file, to be read from `offset` to its end.  Raises OSError if it cannot be opened."""
 
     def __init__(self, path: str, info: os.stat_result) -> None:
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

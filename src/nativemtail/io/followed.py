@@ -18,44 +18,44 @@ from nativemtail.io.sources import Context, Source
 
 
 class State(enum.Enum):
-    """Where the file of a log is."""
+    """The state of a followed file."""
 
     FOLLOWING = "at its path"
-    DRAINING = "renamed or deleted: read until nobody writes to it any more"
-    CLOSED = "not read any more"
+    DRAINING = "renamed or deleted: read until writes stop"
+    CLOSED = "no longer read"
 
 
 class Copy(enum.Enum):
-    """Whether a file that is named as a rotated copy of a log is one."""
+    """Whether a file named like a rotated copy of a log is one."""
 
     NO = "a log of its own"
-    UNDECIDED = "what it holds so far does not tell"
-    BEING_MADE = "it holds what was counted, and may not be complete"
-    COUNTED = "it held what was counted; what comes from now on is new"
+    UNDECIDED = "its content so far does not show"
+    BEING_MADE = "its content was counted, but it may be incomplete"
+    COUNTED = "its content was counted; what is appended from now on is new"
 
 
 UNSETTLED = frozenset({Copy.UNDECIDED, Copy.BEING_MADE})
 
 
 class Owner(Protocol):
-    """Who knows the other logs, the names of files and what happens to them."""
+    """Gives access to the other logs, and to events about file names."""
 
     descriptors: Descriptors
 
     def is_own(self, file: Followed) -> bool:
-        """Whether a file in doubt is no copy, by what it holds now; then it is read from its beginning."""
+        """Whether its present content shows that a file is not a copy; it is then read from its beginning."""
 
     def claim(self, file: Followed, fd: int) -> bool:
-        """Whether `file`, which was truncated, may read the copy of `fd`: it is not read as a file of its own."""
+        """Whether `file`, which was truncated, may read the copy open as `fd`: not if that is a log of its own."""
 
     def catch_up(self) -> bool:
-        """Handle the events that are waiting; whether those were all."""
+        """Handle pending events; whether those were all."""
 
     def find(self, file: Followed) -> int:
         """Open a file that was set aside.  Raises OSError: ESTALE if it is gone."""
 
     def lost(self, file: Followed) -> None:
-        """Its descriptor stands for another file."""
+        """Its descriptor refers to another file."""
 
     def rewritten(self, file: Followed) -> None:
         """It was truncated."""
@@ -65,7 +65,7 @@ class Owner(Protocol):
 
 
 class LogPath:
-    """A path that is followed, and what reads it at present."""
+    """A followed path, and its current reader."""
 
     __slots__ = ("path", "reader", "source")
 
@@ -76,7 +76,7 @@ class LogPath:
 
 
 class Reader(Protocol):
-    """What reads a file that has paths."""
+    """Reads a file that has paths."""
 
     identity: Identity
     path: str
@@ -87,7 +87,7 @@ class Reader(Protocol):
 
 
 class Followed(FileReader):
-    """Reads a file under its paths' sources; while it is drained, under the source of the path that it had last."""
+    """A file whose lines count under its paths' sources; while it drains, under the source of its last path."""
 
     __slots__ = (
         "copy",
@@ -112,17 +112,17 @@ class Followed(FileReader):
         self.copy = Copy.NO
         self.paths: list[LogPath] = []
         self.successors: list[str] = []
-        """Paths that name it too, and wait until none of `paths` does."""
+        """Further paths that name it, to be followed when none of `paths` does any more."""
         self.drained_as: Source | None = None
         self.was_rotated = False
-        """It was at a path that is another file's now."""
+        """Whether it was at a path that now names another file."""
         self.doubt: Doubt | None = None
-        """It may be the same log as the one before; nothing is read until that is known."""
+        """Set while it may be the previous log, saved by an editor; nothing is read until that is decided."""
         self.judged = -1
-        """Its size when it was compared with what it may be a copy of."""
+        """Its size when it was last compared with what it may be a copy of."""
         self.watch = -1
         self.name = path
-        """What it was last seen to be called."""
+        """The last known name."""
 
     @property
     def is_copy(self) -> bool:
@@ -134,29 +134,29 @@ class Followed(FileReader):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it was set aside, and the kernel would have told if there was something to read."""
+        """Whether it was set aside and its watch has reported nothing to read."""
         return not self.is_open and not self.news and self.watch >= 0
 
     @property
     def names(self) -> list[str]:
-        """What it may be called."""
+        """Possible names."""
         return [self.name, *(owner.path for owner in self.paths)]
 
     def begin_draining(self, source: Source) -> None:
-        """It lost its path: what is still written to it counts under `source`."""
+        """Drain a file that lost its path: what is still written to it counts under `source`."""
         self.state = State.DRAINING
         self.drained_as = source
         self.sources = [source]
 
     def end_draining(self) -> Source | None:
-        """It is followed under its paths again, if it has some; the source that it does not need any more."""
+        """Follow it under its paths again, if it has any; returns the source that it no longer needs."""
         if self.state is State.DRAINING:
             self.state = State.FOLLOWING
         source, self.drained_as = self.drained_as, None
         return source
 
     def count_under_paths(self) -> None:
-        """Unless it is drained, its lines count under the names of its paths."""
+        """Count its lines under the names of its paths, unless it is being drained."""
         if self.state is not State.DRAINING:
             self.sources = [owner.source for owner in self.paths]
 
@@ -174,7 +174,7 @@ class Followed(FileReader):
         return False
 
     def decide(self, at_once: bool = False) -> bool:
-        """Whether it is known, or must be, if it is the same log as the one before: it goes on there, then."""
+        """Decide whether it is the previous log, and if so continue at its position.  False if that is still open."""
         doubt = self.doubt
         if doubt is None:
             return True
@@ -208,7 +208,7 @@ class Followed(FileReader):
         return identity(os.fstat(fd)) == self.identity
 
     def is_continued_by(self, fd: int) -> bool:
-        """Whether it is the file of `fd`: who has no descriptor may lose the inode, and then it becomes another's."""
+        """Whether it is the file open as `fd`: while it is not open, its inode may be freed and reused."""
         info = os.fstat(fd)
         if identity(info) != self.identity or info.st_size < self.offset:
             return False
@@ -221,7 +221,7 @@ class Followed(FileReader):
         return self.owner.find(self)
 
     def _can_be_found(self) -> bool:
-        # What is drained and must be polled would have to be opened again at once.
+        # A file that is drained and polled would have to be reopened right away.
         may_close = not self.is_settling and not (self.state is State.DRAINING and self.watch < 0)
         return may_close and any(stands_for(name, self.identity) for name in self.names)
 

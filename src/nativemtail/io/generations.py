@@ -1,8 +1,8 @@
-"""The names of rotated files: which of a directory follow one another, and which are newer than a given one.
+"""The names of rotated files: how they are ordered, and which are newer than a given one.
 
-`app.log.3` is older than `app.log.2`, as numbers of up to three digits are shifted, unless the times of the files say
-that they count up; `app.log-20261130` is older than `app.log-20261201`.  Only names of one scheme are compared: those
-that differ in their numbers alone.
+`app.log.3` is older than `app.log.2`, because numbers of up to three digits are shifted, unless the times of the files
+show that they count up; `app.log-20261130` is older than `app.log-20261201`.  Only names of one scheme are compared:
+those that differ only in their numbers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 COMPRESSED = (".gz", ".zst", ".xz", ".bz2")
-"""What is added to the name of a file that is compressed."""
+"""Suffixes that compressors add."""
 
 _NUMBER = r"[0-9a-f]{16,}|\d+"
-"""A decimal one, or a stamp as svlogd and multilog write it."""
+"""A decimal number, or a time stamp as svlogd and multilog write it."""
 
 _DIGITS = re.compile(_NUMBER)
 _GENERATION = re.compile(r"[.-]\d[\dTZ:._-]*")
@@ -40,7 +40,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Scheme:
-    """How the rotated files of a log are named: all begin with `start`, and have numbers in the same places."""
+    """How the rotated files of a log are named: all begin with `start` and have numbers in the same places."""
 
     __slots__ = ("_end", "_is_shifted", "_is_short", "_texts", "start")
 
@@ -53,7 +53,7 @@ class Scheme:
 
     @classmethod
     def of(cls, base: str, name: str) -> Scheme | None:
-        """The scheme by which `name` was made of `base`, both names in one directory; None when there is none."""
+        """The scheme by which `name` was derived from `base`, both in one directory; None if there is none."""
         start = _shared(base, name)
         if any(text[start : start + 1].isdigit() for text in (base, name)):
             while 0 < start < len(base) and name[start - 1].isdigit():
@@ -67,12 +67,12 @@ class Scheme:
         scheme = cls(name[:start], middle, name[end:])
         latest, earlier = scheme.age(base), scheme.age(name)
         if latest is not None and earlier is not None:
-            scheme._is_short = False  # the numbers alone tell
+            scheme._is_short = False  # no need to look at times
             scheme._is_shifted ^= latest < earlier
         return scheme
 
     def heed(self, names: list[str], changed: Callable[[str], int]) -> None:
-        """Short numbers may be shifted or count up: see when the files of `names` changed.  0 if that is unknown."""
+        """Decide by modification times whether short numbers are shifted or count up; `changed` gives 0 if unknown."""
         if not self._is_short:
             return
         aged = sorted((age, name) for name in names if (age := self.age(name)) is not None)
@@ -82,7 +82,7 @@ class Scheme:
             self._is_shifted = not self._is_shifted
 
     def age(self, name: str) -> tuple[int, ...] | None:
-        """The older, the smaller; None for a name of another scheme."""
+        """A sort key, smaller for older files; None for a name of another scheme."""
         middle = name[len(self.start) : len(name) - len(self._end)]
         if not name.startswith(self.start) or not name.endswith(self._end):
             return None
@@ -93,32 +93,32 @@ class Scheme:
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters they have in common at their beginnings."""
+    """The length of the common prefix."""
     pairs = zip(one, other, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def plain(name: str) -> str:
-    """What a file is called before it is compressed."""
+    """The name without the suffix of a compressor."""
     return next((name.removesuffix(end) for end in COMPRESSED if name.endswith(end)), name)
 
 
 def is_generation(base: str, name: str) -> bool:
-    """Whether `name` is `base` with a number or a date."""
+    """Whether `name` is `base` plus a number or a date."""
     return name.startswith(base) and _GENERATION.fullmatch(name, len(base)) is not None
 
 
 def starts(base: str, anchor: str | None) -> tuple[str, ...]:
-    """What all names that `newer` gives begin with one of."""
+    """The prefixes, one of which every name that `newer` returns begins with."""
     scheme = Scheme.of(base, anchor) if anchor is not None else None
     return (scheme.start,) if scheme is not None else (base + ".", base + "-")
 
 
 def newer(names: list[str], base: str, anchor: str | None, changed: Callable[[str], int] | None = None) -> list[str]:
-    """Those of `names` that became rotated files of `base` after `anchor` did, oldest first.
+    """The rotated files of `base` among `names` that are newer than `anchor`, oldest first.
 
-    Without an anchor, which then was deleted as the oldest: all that are named as its first rotated file is.  `changed`
-    tells when the file of a name was last written.
+    Without an anchor, all that follow the scheme of the first rotated file.  `changed` gives the time when the file of
+    a name was last written.
     """
     like = anchor or next((name for name in names if is_generation(base, name)), None)
     scheme = Scheme.of(base, like) if like is not None else None
@@ -136,7 +136,7 @@ def newer(names: list[str], base: str, anchor: str | None, changed: Callable[[st
 
 
 def last_change(directory: str, name: str) -> int:
-    """When a file was last written; 0 if it is not there."""
+    """When a file was last written; 0 if it does not exist."""
     try:
         return os.lstat(os.path.join(directory, name)).st_mtime_ns
     except OSError:
@@ -144,18 +144,18 @@ def last_change(directory: str, name: str) -> int:
 
 
 def age_of(path: str | None, base: str, anchor: str | None) -> tuple[int, ...]:
-    """The age that the name of a path tells; nothing if it tells none."""
+    """The sort key of a path's name; empty if it has none."""
     scheme = Scheme.of(base, anchor) if anchor is not None else None
     return (scheme.age(os.path.basename(path)) or ()) if scheme is not None and path is not None else ()
 
 
 def birth(fd: int) -> int:
-    """When the file of `fd` was made, in nanoseconds; 0 where the file system does not say."""
+    """When the file open as `fd` was created, in nanoseconds; 0 where the file system does not record it."""
     return _birth(fd, "")
 
 
 def text_age(fd: int, name: str | None) -> int:
-    """When the text in the file of `fd` was begun: what is compressed is younger, but keeps the time of writing."""
+    """When the text in a file was begun.  A compressed file is created later, but keeps the modification time."""
     if name is None or not name.endswith(COMPRESSED):
         return birth(fd)
     return min(birth(fd), os.fstat(fd).st_mtime_ns)
@@ -172,7 +172,7 @@ def _birth(fd: int, path: str) -> int:
 
 
 class Made(NamedTuple):
-    """Which file it is, also when inodes are used again."""
+    """The identity of a file, unambiguous even when inodes are reused."""
 
     device: int
     inode: int
@@ -190,7 +190,7 @@ class Made(NamedTuple):
         return cls(info.st_dev, info.st_ino, _birth(_AT_FDCWD, path))
 
     def is_at(self, path: str, info: os.stat_result) -> bool:
-        """Whether it is the file at `path`, of which `info` tells."""
+        """Whether it is the file at `path`; `info` is that path's status."""
         return (info.st_dev, info.st_ino) == self[:2] and _birth(_AT_FDCWD, path) == self.birth
 
 

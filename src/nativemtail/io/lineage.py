@@ -1,4 +1,4 @@
-"""The generations of one path, which are read one after the other, oldest first."""
+"""The generations of one path, read one after another, oldest first."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Protocol
 from nativemtail.io.position import Identity
 
 LATER = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE})
-"""Errors that say that a file can be opened later."""
+"""Errors after which opening a file may succeed later."""
 
 
 class Generation(Protocol):
-    """What reads one of the files that were at a path, compressed or not."""
+    """The reader of one of the files that were at a path, compressed or not."""
 
     eof: bool
-    """Everything that is there was delivered."""
+    """Everything in the file so far was delivered."""
     closed: bool
     lineage: Lineage | None
     identity: Identity
@@ -41,8 +41,8 @@ class Generation(Protocol):
 class Lineage:
     """Readers of the files that were at one path, in the order in which they were there.
 
-    One delivers nothing until those before it have delivered what they held when it was put after them.  As long
-    as there is a `gap`, generations may be missing before it: it and those after it wait.
+    Each delivers nothing until those before it have delivered what they contained when it was added.  As long as there
+    is a `gap`, generations may be missing before it: it and those after it wait.
     """
 
     __slots__ = ("_ends", "_line", "gap")
@@ -59,22 +59,22 @@ class Lineage:
         return iter(self._line.copy())
 
     def ready(self) -> list[Generation]:
-        """Those before the gap, oldest first."""
+        """The readers before the gap, oldest first."""
         return self._line[: self._line.index(self.gap)] if self.gap in self._line else self._line.copy()
 
     @property
     def before_gap(self) -> Generation | None:
-        """The last one that is known to have been at the path before the gap."""
+        """The last reader before the gap."""
         at = self._line.index(self.gap) if self.gap in self._line else 0
         return self._line[at - 1] if at else None
 
     @property
     def behind_gap(self) -> int:
-        """How many there are after the gap."""
+        """The number of readers from the gap on."""
         return len(self._line) - self._line.index(self.gap) if self.gap in self._line else 0
 
     def append(self, reader: Generation) -> None:
-        """`reader` is at the path now."""
+        """Add the reader of the file that is at the path now."""
         self._take(reader)
         if self._line:
             last = self._line[-1]
@@ -85,7 +85,7 @@ class Lineage:
         self._ends[reader] = 0
 
     def insert(self, reader: Generation) -> None:
-        """`reader` was at the path before the one that is there now, which lets it go first if it still can."""
+        """Insert the reader of an earlier file before the current one, if nothing was read of that yet."""
         if self._line and self._line[-1].is_untouched:
             self._take(reader)
             if self.gap is self._line[-1]:
@@ -102,7 +102,7 @@ class Lineage:
         reader.lineage = None
 
     def close_gap(self, age: Callable[[Generation], Any], last: Generation | None = None) -> None:
-        """Nothing is missing any more, or only after `last`: put what came between in order."""
+        """Sort the generations that were found; none is missing any more, or only after `last`."""
         if self.gap in self._line:
             at = self._line.index(self.gap)
             self._line[at:] = sorted(self._line[at:], key=age)
@@ -112,7 +112,7 @@ class Lineage:
         self.gap = None
 
     def waits(self, reader: Generation) -> bool:
-        """Whether it is not the turn of `reader`."""
+        """Whether `reader` must wait for earlier generations."""
         while reader in self._ends:
             first = self._line[0]
             if self.gap is first:
@@ -121,13 +121,13 @@ class Lineage:
                 return False
             is_at_end = first.eof or first.is_idle or first.offset >= self._ends[first]
             is_done = first.closed or (is_at_end and not first.must_be_opened)
-            if not is_done or self._line[1] is self.gap:  # what came between is found by the one before it
+            if not is_done or self._line[1] is self.gap:  # finding the missing ones requires the one before them
                 return True
             self.remove(first)
         return False
 
     def _take(self, reader: Generation) -> None:
-        """Of one lineage at a time: two that wait in each other's would wait for ever."""
+        """Move `reader` here: a reader in two lineages could cause a deadlock."""
         if reader.lineage is not None:
             reader.lineage.remove(reader)
         reader.lineage = self

@@ -1,10 +1,10 @@
-"""Block assembly: what is read from a source becomes blocks of whole lines, without a copy of their bytes.
+"""Assembles blocks of whole lines from what is read, without copying their bytes.
 
 A `Buffer` is the memory that reads go into; all sources of one thread share it.  A `LineReader` is the state of one
-source: the line that is not complete yet.  A block is valid until the next read into the same buffer.
+source: its incomplete line.  A block is valid until the next read into the same buffer.
 
-NULs before a line are dropped: holes that a writer left which does not append, or blocks that a power cut left
-empty.  Text in UTF-16 or UTF-32 is decoded and a byte order mark dropped, if the reader is told where a file begins.
+NULs before a line are dropped: they are holes left by a writer without O_APPEND, or blocks lost in a power failure.
+Text in UTF-16 or UTF-32 is decoded and a byte order mark dropped, if the reader is told where a file begins.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from nativemtail.io.content import START, UNMARKED_UTF16, Content, is_undecided,
 from nativemtail.io.position import TAIL
 
 Emit = Callable[[bytearray, int, int], int]
-"""Takes whole lines: block, start and end; gives the number of lines.  The last line may lack its newline."""
+"""Takes whole lines (block, start, end) and returns their number.  The last line may lack its newline."""
 
 ReadInto = Callable[[memoryview], int | None]
-"""Fills the memory from its beginning; 0 at the end of input, None when nothing is there now."""
+"""Reads into the memory; the number of bytes, 0 at the end of input, None if nothing is available now."""
 
 Tell = Callable[[Content | None], None]
-"""Called when the first bytes come of a log that is no plain text."""
+"""Called with the kind of content once the first bytes of a log show it; None is plain text."""
 
 READ_SIZE = 512 * 1024
 MAX_LINE_LENGTH = 1024 * 1024
@@ -33,7 +33,7 @@ MIN_MAX_LINE_LENGTH = 1024
 class Buffer:
     """Memory for one read and the incomplete line before it; grows to `MAX_LINE_LENGTH + READ_SIZE` at most.
 
-    `before` is memory for the bytes before the read, which tell whether a file still is what it was.
+    `before` is memory for the bytes before the read, which show whether a file was rewritten.
     """
 
     __slots__ = ("before", "data")
@@ -44,15 +44,15 @@ class Buffer:
 
     def reserve(self, size: int) -> None:
         if len(self.data) < size:
-            # A new object rather than a resized one: somebody may still hold a view of the old.
+            # A new object, because there may still be views of the old one.
             self.data = bytearray(size)
 
 
 class LineReader:
     """Cuts the bytes of one source into blocks of whole lines (spec inputs.md §4).
 
-    A line longer than `max_line_length` bytes is delivered cut to that length as soon as that much of it is there;
-    the rest up to its newline is skipped and the line counted in `cut_lines`.  What is compressed is not delivered.
+    A line longer than `max_line_length` bytes is cut to that length, delivered as soon as it exceeds it, and counted in
+    `cut_lines`; the rest up to its newline is skipped.  Compressed content is not delivered.
     """
 
     __slots__ = (
@@ -80,7 +80,7 @@ class LineReader:
         self._emit = emit
         self._tell = tell
         self._max = max_line_length
-        # No longer than the limit: then only the first line to end in a read can be beyond it.
+        # At most the limit: then only the first line that ends in a read can exceed it.
         self._read_size = min(READ_SIZE, max_line_length)
         self._rest = bytearray()
         self._skipping = False
@@ -88,9 +88,9 @@ class LineReader:
         self.lines = 0
         self.cut_lines = 0
         self.nuls = 0
-        """NULs before lines, which were dropped."""
+        """NULs dropped before lines."""
         self._taken = 0, 0
-        # What follows is for logs that are no plain text, and for their first bytes as long as these do not tell.
+        # For logs that are not plain text, and for first bytes that do not yet show what a log is:
         self._is_plain = True
         self._start: bytes | None = None
         self._beginning = b""
@@ -106,19 +106,19 @@ class LineReader:
 
     @property
     def is_refused(self) -> bool:
-        """Whether what is read is compressed, and therefore not delivered."""
+        """Whether the content is compressed, and therefore not delivered."""
         return self._content is not None and not self._content.encoding
 
     def new_counts(self) -> tuple[int, int]:
-        """By how much `cut_lines` and `nuls` have grown since the last call."""
+        """The increases of `cut_lines` and `nuls` since the last call."""
         cut, nuls = self._taken
         self._taken = self.cut_lines, self.nuls
         return self.cut_lines - cut, self.nuls - nuls
 
     def begin(self, start: bytes = b"", offset: int = 0) -> None:
-        """What is read next is at `offset` of a log that begins with `start`; at 0 that is yet to be seen."""
+        """The next bytes are at `offset` of a log that begins with `start`, which is not needed at offset 0."""
         if offset and not start.strip(b"\0"):
-            return  # a hole is where the beginning was, or nobody knows: it goes on as before
+            return  # the beginning is a hole or unknown: nothing new is learned
         self._content = self._decoder = None
         self._start = None if offset else b""
         if offset and (content := recognise(start)):
@@ -127,7 +127,7 @@ class LineReader:
         self._beginning = start
 
     def read(self, buffer: Buffer, readinto: ReadInto) -> int | None:
-        """Read once and deliver the lines that are complete; what `readinto` returned."""
+        """Read once and deliver the complete lines; returns what `readinto` returned."""
         head = len(self._rest)
         buffer.reserve(head + self._read_size)
         with memoryview(buffer.data) as view, view[head : head + self._read_size] as target:
@@ -141,7 +141,7 @@ class LineReader:
         return count
 
     def pass_nuls(self, count: int) -> bool:
-        """Whether that many NULs, which come next, belong to no line that is delivered: then they need not be read."""
+        """Count the next `count` NULs as dropped without reading them; False if they must be read."""
         if self._rest or not self._is_plain:
             return False
         if not self._skipping:
@@ -150,7 +150,7 @@ class LineReader:
         return True
 
     def finish(self) -> None:
-        """Deliver the incomplete line, if there is one: the source has ended, or its next byte begins a line."""
+        """Deliver the incomplete line, if any: the source has ended, or its next byte begins a line."""
         if self._start:
             text = self._first(self._start)
             self._rest += text.lstrip(b"\0")
@@ -161,11 +161,11 @@ class LineReader:
         self._skipping = False
 
     def drop(self) -> None:
-        """Forget the incomplete line: nobody will read its end."""
+        """Discard the incomplete line, whose end will not be read."""
         self._rest = bytearray()
 
     def _deliver(self, data: bytearray, head: int, end: int) -> None:
-        """New bytes are in data[head:end]; data[:head] is room for the incomplete line."""
+        """New bytes are in data[head:end]; data[:head] is reserved for the incomplete line."""
         if data.find(0, head, end) >= 0:
             end = self._drop_nuls(data, head, end)
         start = 0
@@ -195,7 +195,7 @@ class LineReader:
         return end
 
     def _complete(self, data: bytearray, start: int, head: int, last: int) -> int:
-        """Put the incomplete line before its end; where the block of whole lines begins."""
+        """Copy the incomplete line to the front of the block; returns where the whole lines begin."""
         if not self._rest:
             return start
         data[: len(self._rest)] = self._rest
@@ -207,7 +207,7 @@ class LineReader:
         return first + 1
 
     def _keep(self, data: bytearray, start: int, end: int) -> None:
-        """data[start:end] is without newline: it goes after the incomplete line."""
+        """Append data[start:end], which has no newline, to the incomplete line."""
         self._rest += memoryview(data)[start:end]
         if len(self._rest) > self._max:
             self._cut(self._rest)
@@ -218,10 +218,10 @@ class LineReader:
         self.lines += self._emit(line, 0, self._max)
         self.cut_lines += 1
 
-    # What is no plain text, or may turn out so
+    # Content that is not plain text, or may turn out not to be
 
     def _text_of(self, data: bytes) -> bytes:
-        """The text that the next bytes stand for."""
+        """The next bytes, decoded."""
         if self._start is None:
             self._see(data)
             return self._decode(data)
@@ -229,7 +229,7 @@ class LineReader:
         return b"" if is_undecided(self._start) else self._first(self._start)
 
     def _first(self, start: bytes) -> bytes:
-        """The text that the first bytes stand for, now that they tell what the log is."""
+        """The first bytes, decoded, now that they show what the log is."""
         self._start = None
         seen = start
         content = recognise(start)
@@ -240,7 +240,7 @@ class LineReader:
         return self._decode(start)
 
     def _see(self, data: bytes) -> None:
-        """Look at the first bytes of plain text for what has no mark."""
+        """Examine the first bytes of plain text for UTF-16 without a byte order mark."""
         if self._content is not None:
             return
         self._beginning += data[: START - len(self._beginning)]
@@ -255,7 +255,7 @@ class LineReader:
         self._told = False
         if content.encoding:
             self._decoder = codecs.getincrementaldecoder(content.encoding)("replace")
-            # The mark is as long as a unit: one that was begun before the offset is lost.
+            # The mark is one code unit long: a unit that begins before the offset is lost.
             self._odd = -offset % content.mark
 
     def _decode(self, data: bytes) -> bytes:
@@ -270,7 +270,7 @@ class LineReader:
         return self._decoder.decode(data[odd:]).encode("utf-8", "replace")
 
     def _deliver_text(self, buffer: Buffer, text: bytes) -> None:
-        """In pieces that are no longer than a read."""
+        """Deliver text in pieces no longer than a read."""
         for at in range(0, len(text), self._read_size):
             piece = text[at : at + self._read_size]
             head = len(self._rest)

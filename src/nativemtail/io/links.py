@@ -1,4 +1,4 @@
-"""The links on the way of a path: where a change makes it stand for something else."""
+"""The symbolic links in a path: the places where a change makes it name another file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _MAX_LINKS = 40
 
 
 def places(path: str) -> list[str]:
-    """Every place, in real directories, that decides what an absolute path leads to, from its first link on.
+    """Every directory entry that decides what an absolute path resolves to, from its first symbolic link on.
 
-    These are the links, what they lead to, and the directories on the way there; none if there is no link.  Links in a
-    circle are followed until one comes again.
+    These are the links, their targets, and the directories in between; empty if there is no link.  Cyclic links are
+    followed until one repeats.
     """
     found: dict[str, None] = {}
     rest = [part for part in reversed(path.split("/")) if part]

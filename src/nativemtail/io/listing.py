@@ -1,4 +1,4 @@
-"""Names in directories, kept up to date by the kernel's events: many logs of one directory share one listing."""
+"""Directory listings, kept up to date by inotify and shared by the many logs of a directory."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from nativemtail.io import watch
 from nativemtail.io.changes import Changes
 
 MAX_NAMES = 1_000_000
-"""So many names are kept in all."""
+"""Maximum number of names kept in all listings."""
 
 _MAX_DIRECTORIES = 512
 _CLOCK_GRAIN = 20_000_000
-"""Nanoseconds in which a directory may change twice and keep its time."""
+"""Within this many nanoseconds a directory can change twice without a change of its mtime."""
 
 
 class _Listing:
-    """The sorted names of a directory; `watch` is negative if no events come for it."""
+    """The sorted names of a directory; `watch` is negative if it is not watched."""
 
     def __init__(self, directory: str, number: int) -> None:
         self.watch = number
         self.made = time.monotonic()
         changed = os.stat(directory).st_mtime_ns
         self.unchanged = changed if time.time_ns() - changed > _CLOCK_GRAIN else None
-        """It counts as long as this is the directory's time, if no events come."""
+        """The directory's mtime as long as which an unwatched listing is valid."""
         self.names = sorted(os.listdir(directory))
 
     def is_good(self, changed: int, since: float) -> bool:
@@ -52,7 +52,7 @@ class _Listing:
 
 
 class Listings:
-    """Belongs to one thread.  Directories that `changes` cannot watch are listed anew when their times have changed."""
+    """Belongs to one thread.  Directories that `changes` cannot watch are listed again when their mtime changes."""
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
@@ -61,7 +61,7 @@ class Listings:
         self._watches: dict[int, _Listing] = {}
 
     def beginning_with(self, directory: str, *starts: str, since: float = math.inf) -> list[str]:
-        """The names in a directory that begin with one of `starts`, as they are now or were after `since`.
+        """The names in a directory that begin with one of `starts`, as of now or of some time after `since`.
 
         `since` is a time of the monotonic clock.  Raises OSError.
         """
@@ -96,13 +96,13 @@ class Listings:
         if not watch.is_remote(directory):
             with contextlib.suppress(OSError):
                 number = self._changes.watch_directory(directory)
-        listing = _Listing(directory, number)  # after the watch: what changes meanwhile is told
+        listing = _Listing(directory, number)  # after the watch, so that no change is missed
         if number >= 0:
             self._watches[number] = listing
         return listing
 
     def _trim(self) -> None:
-        """Forget those that were not asked for longest, but for the last one."""
+        """Drop the least recently used listings, but never the last one."""
         total = sum(len(listing.names) for listing in self._listings.values())
         while len(self._listings) > 1 and (len(self._listings) > _MAX_DIRECTORIES or total > MAX_NAMES):
             total -= self._drop()

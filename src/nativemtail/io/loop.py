@@ -1,8 +1,8 @@
-"""The event loop: one epoll, timers, and a queue of readers that take turns.
+"""The event loop: one epoll instance, timers, and a queue of readers that take turns.
 
 All sources are read in one thread (a daemon's tail thread, one-shot's main thread), so none needs a lock, and a slow
-engine holds back all of them.  Handlers of events only queue the reader, which reads when it has its turn: no source
-starves another however many peers it has.
+engine holds back all of them.  Event handlers only queue the reader, which reads in its turn: no source starves
+another, however many peers it has.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 SLICE = 0.01
-"""Seconds that a turn of a source with many peers takes, and little more."""
+"""A turn of a source with many peers takes little more than this many seconds."""
 
 Handler = Callable[[int], None]
 
@@ -27,11 +27,11 @@ class Reader(Protocol):
     """Something that reads a bounded amount at a time."""
 
     def turn(self) -> bool:
-        """Read once; whether there may be more at once."""
+        """Read once; whether more may be available right away."""
 
 
 def in_turns(works: Iterable[Iterator[None]]) -> Iterator[None]:
-    """One step of each, again and again, until all are done."""
+    """Advance each in turn until all are exhausted."""
     left = deque(works)
     while left:
         work = left.popleft()
@@ -51,14 +51,15 @@ class Loop:
         self._handlers: dict[int, Handler] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self._queue: OrderedDict[Reader, None] = OrderedDict()  # a dict's first entry is slow to find, if many went
+        # Not a dict, whose first entry is slow to find after many deletions.
+        self._queue: OrderedDict[Reader, None] = OrderedDict()
         # Re-entrant: a signal handler may interrupt its own thread here.
         self._closing = threading.RLock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.add(self._wake, self._woken)
 
     def add(self, fd: int, handler: Handler) -> None:
-        """Call `handler(events)` when `fd` is readable or hung up.  PermissionError where that can't be waited for."""
+        """Call `handler(events)` when `fd` is readable or hung up.  Raises PermissionError if epoll refuses it."""
         self._epoll.register(fd, select.EPOLLIN)
         self._handlers[fd] = handler
 
@@ -70,7 +71,7 @@ class Loop:
         heapq.heappush(self._timers, (time.monotonic() + delay, next(self._numbers), callback))
 
     def queue(self, reader: Reader) -> None:
-        """Give `reader` turns until it has nothing more."""
+        """Give `reader` turns until it has nothing more to read."""
         self._queue.setdefault(reader)
 
     def wake(self) -> None:
@@ -79,9 +80,9 @@ class Loop:
                 os.eventfd_write(self._wake, 1)
 
     def run_once(self) -> None:
-        """Wait for something to happen, unless readers are queued; handle it, then give one reader a turn.
+        """Wait for events, unless readers are queued; handle them, then give one reader a turn.
 
-        A single turn between two looks at events: a rotated file must be opened before it is rotated again.
+        Only one turn between checks for events: a rotated file must be opened before it is rotated again.
         """
         for fd, events in self._epoll.poll(self._wait()):
             handler = self._handlers.get(fd)

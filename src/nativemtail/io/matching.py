@@ -1,4 +1,4 @@
-"""The patterns of logs: their directories are watched, and what matches is looked at."""
+"""Expands the log patterns: watches their directories and reports the paths that match."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nativemtail.io.timers import Timers
 
 
 class Matching:
-    """`found` is called with each path that matches, whenever a pattern is expanded."""
+    """Calls `found` with each path that matches, whenever a pattern is expanded."""
 
     def __init__(
         self,
@@ -48,16 +48,16 @@ class Matching:
         return any(pattern.glob.matches(path) for pattern in self._patterns)
 
     def is_found(self, path: str) -> None:
-        """No pattern that it matches waits any more."""
+        """Clear the problem "no file matches" of all patterns that `path` matches."""
         for pattern in self._patterns:
             self._reports.pattern_is_found(pattern.glob, path)
 
     def must_expand(self, patterns: Iterable[Pattern] | None = None) -> None:
-        """Directories of these patterns, or of all, may have come or gone."""
+        """Schedule these patterns, or all, for expansion: their directories may have changed."""
         self._dirty.update(dict.fromkeys(self._patterns if patterns is None else patterns))
 
     def expand_soon(self) -> None:
-        """At most half of the time goes into it: it costs as much as there are directories, however few changed."""
+        """Expand soon, but spend at most half of the time on it: the cost grows with the number of all directories."""
         if self._dirty and not self._is_due:
             self._is_due = True
             self._loop.after(max(0.0, self._rests_until - time.monotonic()), self._expand_later)
@@ -75,7 +75,7 @@ class Matching:
         self._rests_until = 2 * time.monotonic() - began
 
     def _expand(self, pattern: Pattern) -> None:
-        """Watch the directories of a pattern as they are now, and look at what matches."""
+        """Watch the directories that a pattern has now, and report the paths that match."""
         blocked = ""
         for directory, matters in self._directories.watch_pattern(pattern):
             blocked = blocked or doubts.of_directory(directory, matters.pattern.rpartition("/")[2])
@@ -84,7 +84,7 @@ class Matching:
             self._found(path)
         nothing = doubts.of_matches(pattern.glob, matches)
         doubt = doubts.of_text(pattern.glob) or blocked or nothing
-        # Later, nothing may match in the middle of a rotation.
+        # After the start, a pattern may match nothing for a moment during a rotation.
         self._reports.pattern_problem(pattern.glob.pattern, doubt, self._is_starting or doubt is not nothing)
         if pattern.polled:
             self._timers.every("patterns", self._interval, self._poll)

@@ -6,7 +6,7 @@ import re
 
 
 class OctetFraming:
-    """Turns `LENGTH SP MESSAGE` frames into lines, as bytes come; a stream that does not begin like one stays as it is.
+    """Turns `LENGTH SP MESSAGE` frames into lines, incrementally; other streams pass unchanged.
 
     A stream is octet-counted if it begins with a length, a space and a syslog priority.  A frame that does not end in
     a newline gets one; newlines within a frame separate lines.  After a malformed length the rest is taken as lines.
@@ -26,7 +26,7 @@ class OctetFraming:
         self._left = 0
 
     def decode(self, data: bytes) -> bytes:
-        """The lines in the next bytes of the stream; parts of them may come later."""
+        """The lines in the next bytes of the stream, as far as they are complete."""
         if self._counting is None:
             data = self._held + data
             self._held = b""
@@ -37,7 +37,7 @@ class OctetFraming:
         return self._frames(data) if self._counting else data
 
     def end(self) -> bytes:
-        """What was held back, at the end of the stream."""
+        """The bytes still held back at the end of the stream."""
         held, self._held = self._held, b""
         return b"" if self._counting else held
 
@@ -66,7 +66,7 @@ class OctetFraming:
         return b"".join(out)
 
     def _whole_frames(self, data: bytes, at: int, out: list[bytes]) -> int:
-        """Append the frames that are complete, as most are, to `out`; returns where the next one begins."""
+        """Fast path: append frames that are complete in `data` to `out`; returns where the next one begins."""
         while head := self._HEAD.match(data, at):
             begin = head.end()
             end = begin + int(head[1])
@@ -79,7 +79,7 @@ class OctetFraming:
         return at
 
     def _length(self, data: bytes, at: int) -> tuple[int, bool]:
-        """Read a frame's length, or the part of it that is there; where the data go on and whether it is malformed."""
+        """Parse a frame's length, or as much as is there; the next offset, and whether the length is malformed."""
         if not self._held:
             while at < len(data) and data[at] in b"\n\r\0":
                 at += 1

@@ -1,4 +1,4 @@
-"""A set of absolute paths that finds those below a directory without visiting all others."""
+"""A set of absolute paths that can list those below a directory without visiting all others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 class PathTree:
-    """Adding, removing and finding cost as much as the paths are deep."""
+    """Adding, removing and finding take time proportional to the depth of the path."""
 
     __slots__ = ("_children", "_paths")
 

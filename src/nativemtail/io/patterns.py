@@ -13,7 +13,7 @@ SEGMENTS_SCHEME = "zstd"
 STDIN_NAMES = frozenset({"-", "/dev/stdin"})
 
 MAX_ALTERNATIVES = 1000
-"""So many patterns may be written as one with braces."""
+"""Maximum number of patterns that one pattern with braces may expand to."""
 
 _FILE_PREFIX = "file://"
 _SCHEMES = STREAM_SCHEMES | DATAGRAM_SCHEMES | {SEGMENTS_SCHEME, "file"}
@@ -29,7 +29,7 @@ class BadPattern(ValueError):
 
 
 class BadSource(ValueError):
-    """An element of `-logs` that ends the start-up."""
+    """An invalid element of `-logs`; the daemon does not start."""
 
 
 class LogSpec(NamedTuple):
@@ -46,7 +46,7 @@ class LogSpec(NamedTuple):
 
 
 def parse_logs(values: Iterable[str]) -> list[LogSpec]:
-    """Classify the elements, given already split at commas; equal ones once, order kept.
+    """Classify the elements, which are already split at commas; without duplicates, in order.
 
     Raises `BadSource` for a socket without an address, for segments without a directory, and for unknown schemes.
     """
@@ -54,7 +54,7 @@ def parse_logs(values: Iterable[str]) -> list[LogSpec]:
 
 
 def alternatives(text: str) -> list[str]:
-    """What `{a,b}` in a pattern stands for, each written out.  Raises BadSource if it is too much."""
+    """Expand `{a,b}` in a pattern.  Raises BadSource beyond MAX_ALTERNATIVES."""
     ready: list[str] = []
     todo = [text]
     while todo:
@@ -73,7 +73,7 @@ def alternatives(text: str) -> list[str]:
 
 
 def _first_braces(text: str) -> tuple[int, list[int], int] | None:
-    """Where the first braces with a comma begin, their commas, and where they end."""
+    """The positions of the first brace pair with a comma: opening brace, commas, closing brace."""
     opened: list[tuple[int, list[int]]] = []
     found: list[tuple[int, list[int], int]] = []
     escaped = False
@@ -142,14 +142,14 @@ class _Class(NamedTuple):
 _STAR = None
 _ANY = _Class(True, ())
 Token = str | _Class | None
-"""Of a path component: a character, a class, or `_STAR`."""
+"""Part of a path component: a character, a class, or `_STAR`."""
 
 
 class Glob:
     """A path pattern with the rules of Go's filepath.Match and filepath.Glob.
 
-    `*` any characters but `/`, `?` one of them, `[a-z]`, `[^…]`, `\\` takes the next character as it is; a leading dot
-    is nothing special.  Raises `BadPattern`.
+    `*` matches any characters but `/`, `?` one of them, `[a-z]` and `[^…]` a class; `\\` escapes the next character; a
+    leading dot is not special.  Raises `BadPattern`.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -159,7 +159,7 @@ class Glob:
 
     @property
     def root(self) -> str:
-        """The deepest directory above everything that can match; needs no globbing to find."""
+        """The deepest directory that contains everything that can match: the part before the first wildcard."""
         plain: list[str] = []
         for part in self._parts[:-1]:
             if not isinstance(part, str):
@@ -169,7 +169,7 @@ class Glob:
 
     @property
     def last(self) -> list[str]:
-        """The parts of the file names that match which are in all of them, in their order: those between wildcards."""
+        """The literal pieces between the wildcards of the last component, in order."""
         part = self._parts[-1]
         if isinstance(part, str):
             return [part]
@@ -187,7 +187,7 @@ class Glob:
         return len(names) == len(self._parts) and all(map(_part_matches, self._parts, names))
 
     def expand(self) -> list[str]:
-        """The existing paths that match, sorted within each directory; unreadable directories are passed over."""
+        """The existing paths that match, sorted within each directory; unreadable directories are skipped."""
         found = [""]
         for part in self._parts[1:]:
             if isinstance(part, str):

@@ -15,10 +15,10 @@ class Peer(Protocol):
     """An open connection."""
 
     address: str
-    """What counts as one peer: see `address_of`.  Empty for Unix sockets, which have no limit of their own."""
+    """The key of the per-address limit, see `address_of`.  Empty for Unix sockets, which have no such limit."""
 
     def make_room(self) -> None:
-        """Read what is there; if that ends no line, close the connection and call `Peers.remove`."""
+        """Read what has arrived; if that completes no line, close the connection and call `Peers.remove`."""
 
 
 class Peers:
@@ -39,7 +39,7 @@ class Peers:
             if not self._evict(self._silent.get(address)):
                 return False
         while self._of.total() >= self.most:
-            # The oldest of the address that has most: one with many connections cannot drive out those with few.
+            # Evict from the address with the most connections, so that it cannot displace those with few.
             if not self._evict(max(self._silent.values(), key=len, default=None)):
                 return False
         return True
@@ -64,7 +64,7 @@ class Peers:
 
     @staticmethod
     def _evict(silent: dict[Peer, None] | None) -> bool:
-        """Whether there was one; by now it has sent a line or is closed."""
+        """Give the oldest silent peer a last chance to send a line, else close it; False if there is none."""
         if not silent:
             return False
         next(iter(silent)).make_room()
@@ -72,7 +72,7 @@ class Peers:
 
 
 def address_of(name: object) -> str:
-    """The host of a socket's name; of IPv6 the network of 64 bits, which one host may have all addresses of."""
+    """The host of a socket's name; for IPv6 its /64 network, because one host may own all addresses of it."""
     if not isinstance(name, tuple):
         return ""
     address = ipaddress.ip_address(str(name[0]).partition("%")[0])

@@ -1,6 +1,6 @@
 """Named pipes and standard input (spec inputs.md §5).
 
-A pipe that is read until its end ends with its writers, once one of them has written something.
+With `until_end`, a pipe ends when its writers have closed it after at least one of them has written something.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_pipe(path: str) -> int:
-    """A descriptor that waits for no writer.  Raises OSError, also when the path names something else by now."""
+    """Open without waiting for a writer.  Raises OSError, also if the path is no longer a pipe."""
     fd = os.open(path, _OPEN_FLAGS)
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         os.close(fd)
@@ -44,7 +44,7 @@ def check_stdin(name: str, fd: int = 0) -> None:
 
 
 def waiting(fd: int) -> int:
-    """Bytes that can be read at once, of a datagram socket those of the next datagram."""
+    """Bytes that can be read without waiting; for a datagram socket, the size of the next datagram."""
     with contextlib.suppress(OSError):
         info = os.fstat(fd)
         if stat.S_ISREG(info.st_mode):
@@ -56,7 +56,7 @@ def waiting(fd: int) -> int:
 
 
 class _PipeReader:
-    """Reads a descriptor that is readable when it has its turn: one read, so that a busy writer starves nobody."""
+    """Reads a descriptor, one read a turn, so that a busy writer does not starve other sources."""
 
     def __init__(self, context: Context, loop: Loop, source: Source, fd: int) -> None:
         self._context = context
@@ -93,7 +93,7 @@ class _PipeReader:
         self._context.release(self.source)
 
     def _read(self) -> int | None:
-        """Bytes read and delivered; 0 at the end of input or of what can be read, None when there is nothing now."""
+        """Bytes read and delivered; 0 at the end of input or on an error, None if nothing is available now."""
         try:
             count = self._lines.read(self._context.buffer, self._read_into)
         except OSError as error:
@@ -119,7 +119,7 @@ class _PipeReader:
         return bool(poll.poll(0))
 
     def drain(self) -> Iterator[None]:
-        """Read what is there now, then deliver the unterminated line."""
+        """Read what is available now, then deliver the unterminated line."""
         if self.ended:
             return
         self._left = waiting(self.fd)
@@ -130,7 +130,7 @@ class _PipeReader:
         self.finish()
 
     def give_up(self) -> Iterator[tuple[str, int]]:
-        """Leave what `drain` did not come to; the name of the source and how many bytes."""
+        """Give up what `drain` did not reach: the source's name, and how many bytes."""
         left = self._left if self._left >= 0 or self.ended else waiting(self.fd)
         if left > 0:
             self._lines.drop()
@@ -139,10 +139,10 @@ class _PipeReader:
 
 
 class FifoReader(_PipeReader):
-    """A named pipe.  It stays open over its writers' coming and going; the end of the last one ends the line.
+    """A named pipe.  It stays open while writers come and go; when the last one closes, its line ends.
 
-    `on_end` is called when the path no longer names this pipe, when it was retired and its last writer went, and with
-    `until_end` when the writers are gone that have written something.
+    `on_end` is called when the path no longer names this pipe, when it was retired and its last writer closed it, and
+    with `until_end` when writers have written something and all have closed it.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class FifoReader(_PipeReader):
         return False
 
     def retire(self) -> None:
-        """The path is gone or another file's: read what is there, until the last writer has closed."""
+        """The path no longer names the pipe: read until the last writer has closed it."""
         self._retired = True
         self._read_once()
 
@@ -199,7 +199,7 @@ class FifoReader(_PipeReader):
             self._on_end(self)
 
     def _renew(self) -> bool:
-        """Exchange the descriptor, which reports its hang-up for ever; new before old, or the pipe loses its bytes."""
+        """Replace the descriptor, which would report its hang-up forever; open before closing, to keep the data."""
         try:
             fd = open_pipe(self.path)
         except OSError:
@@ -217,7 +217,7 @@ class FifoReader(_PipeReader):
 class StdinReader(_PipeReader):
     """Standard input, whatever it is: a pipe, a terminal, a socket, or a file (row `stdin-end`).
 
-    The descriptor is shared with other processes, so it is not made non-blocking: it is read once when it is readable.
+    The descriptor is shared with other processes, so it must stay blocking: it is read once each time it is readable.
     """
 
     def __init__(self, context: Context, loop: Loop, source: Source, fd: int = 0) -> None:
@@ -226,7 +226,7 @@ class StdinReader(_PipeReader):
         try:
             loop.add(fd, self.ready)
         except PermissionError:
-            # A file, which cannot be waited for but is always readable.
+            # epoll cannot wait for a regular file, which is always readable.
             self._waitable = False
             loop.queue(self)
 

@@ -1,4 +1,4 @@
-"""Which file it is, and where in it reading stands: offset and checksums tell whether it still is what was read."""
+"""File identity and reading position: checksums before the offset show whether a file was rewritten."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Identity = tuple[int, int]
 """Device and inode."""
 
 TAIL = 1024
-"""Bytes before the reading position that tell whether a file still is what it was."""
+"""Number of bytes before the reading position that are checksummed."""
 
 
 def identity(info: os.stat_result) -> Identity:
@@ -21,7 +21,7 @@ def identity(info: os.stat_result) -> Identity:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where reading stands: the offset, and checksums of the `length` bytes before it and of the file's `head`."""
+    """The offset read up to, with checksums of the `length` bytes before it and of the first `head` bytes."""
 
     offset: int
     length: int = 0
@@ -31,7 +31,7 @@ class Position:
 
     @classmethod
     def of(cls, fd: int, offset: int) -> Position:
-        """The position `offset` as the file is now."""
+        """The position `offset` in the file's present content."""
         length = min(TAIL, offset)
         with contextlib.suppress(OSError):
             before = os.pread(fd, length, offset - length)
@@ -41,7 +41,7 @@ class Position:
         return cls(offset)
 
     def fits(self, fd: int) -> bool:
-        """Whether a file begins, and has before the offset, as what was read; False when that is unknown."""
+        """Whether a file's beginning and the bytes before the offset match the checksums; False if unknown."""
         if not self.length:
             return False
         try:
@@ -54,12 +54,12 @@ class Position:
 
 
 class Counted(NamedTuple):
-    """Where a log stood whose text may be in another file; `is_read_on`: its reader reads what comes after it, too."""
+    """A position in a log whose text may be in another file; `is_read_on`: its reader will also read what follows."""
 
     position: Position
     is_read_on: bool = False
 
 
 def is_telling(before: bytes | bytearray | memoryview) -> bool:
-    """NULs may be a hole that a late write has yet to fill: they tell nothing."""
+    """Whether bytes can identify a file: NULs cannot, as they may be a hole that a late write fills."""
     return 0 not in before

@@ -1,4 +1,4 @@
-"""A log that was replaced by a longer copy of itself, as rsync and editors do: reading goes on where it stood."""
+"""A log that was replaced by a longer copy of itself, as rsync and editors do: reading continues at its position."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _BACKUP = "~"
 
 
 def goes_on(before: FileReader, fd: int, info: os.stat_result, is_moved: bool | None) -> bool:
-    """Whether the file of `fd`, which replaced that of `before`, begins with all that was read of it.
+    """Whether the file open as `fd`, which replaced that of `before`, begins with all that was read of it.
 
-    That says nothing of a file that was created in its place and may be written with the same lines again.  While the
-    old one still exists, the new one must have come in one piece.  `is_moved` is None if nobody saw how it came.
+    That proves nothing for a file created in its place, to which the same lines may be written again.  While the old
+    one still exists, the new one must have been renamed into place.  `is_moved` is None if that was not seen.
     """
     position = before.position
     if is_moved is False or not position.offset or info.st_size < position.offset or not position.fits(fd):
@@ -30,10 +30,10 @@ def goes_on(before: FileReader, fd: int, info: os.stat_result, is_moved: bool | 
 
 
 class Doubt:
-    """Whether a file that was created under a log's name is the log as an editor saves it, or the next log.
+    """Decides whether a file created under a log's name is the same log saved by an editor, or the next log.
 
-    An editor renames the log, writes all of it anew, and then deletes the old one or leaves it as `NAME~`.  The next
-    log may begin like the last: it is waited for as long as it does, but not longer than an editor takes.
+    An editor renames the log, writes all of it to a new file, and then deletes the old one or keeps it as `NAME~`.  The
+    next log may begin like the last: the decision waits as long as both are alike, but not longer than an editor takes.
     """
 
     __slots__ = ("_until", "before")
@@ -44,14 +44,14 @@ class Doubt:
 
     @classmethod
     def of(cls, path: str, before: FileReader) -> Doubt | None:
-        """If the file of `before` was renamed from `path`, which names another one now."""
+        """A doubt, if the file of `before` was renamed from `path`, which now names another one."""
         if not before.offset or not before.is_open:
             return None
         name = last_name_of(before.fd)
         return cls(before) if name is not None and name != os.path.realpath(path) else None
 
     def is_same_log(self, fd: int) -> bool | None:
-        """Whether the file of `fd` is the log that was there before; None if that remains to be seen."""
+        """Whether the file open as `fd` is the previous log; None if that is not decided yet."""
         before, position = self.before, self.before.position
         if not before.is_open:
             return False
@@ -59,7 +59,7 @@ class Doubt:
         is_whole = new.st_size >= position.offset
         is_alike = position.fits(fd) if is_whole else not new.st_size or before.holds(fd)
         if not is_alike:
-            # It may have grown beyond the old one while they were compared.
+            # It may have grown past the old one during the comparison.
             return None if not is_whole and os.fstat(fd).st_size >= position.offset else False
         if not old.st_nlink:
             return is_whole and new.st_mtime_ns <= old.st_ctime_ns  # it was written before the old one was deleted
@@ -68,12 +68,12 @@ class Doubt:
         return False if time.monotonic() > self._until else None
 
     def take_over(self, fd: int) -> int:
-        """It is the same log: from where the file of `fd` is to be read."""
+        """Continue the log in the file open as `fd`; the offset to read from."""
         return take_over(self.before, fd)
 
 
 def take_over(before: FileReader, fd: int) -> int:
-    """Leave to the file of `fd` what it has of `before`: from where it is to be read."""
+    """Let the file open as `fd` continue `before`; the offset to read from."""
     offset = before.offset - before.leave_line()
     if before.is_open and before.is_held_by(fd):
         before.skip_to_end()
@@ -81,7 +81,7 @@ def take_over(before: FileReader, fd: int) -> int:
 
 
 def _is_telling(fd: int, offset: int) -> bool:
-    """Whether what is before the offset is unlikely to be written twice."""
+    """Whether the bytes before the offset are unlikely to be written twice."""
     length = min(TAIL, offset)
     lines = os.pread(fd, length, offset - length).split(b"\n")
     return length >= _TELLING and 2 * len(set(lines)) > len(lines)

@@ -1,4 +1,4 @@
-"""What is said about logs that cannot be followed as they should: once in a message, and on the status page."""
+"""Reports problems with following logs: once in a message, and on the status page."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Reports:
         return self._patterns | self._paths
 
     def once(self, subject: str, kind: str, text: str, *values: object) -> None:
-        """Log a warning of this kind about `subject`, unless that was done."""
+        """Log a warning of this kind about `subject`, unless that has been done."""
         if (subject, kind) not in self._reported:
             self._reported[subject, kind] = None
             trim(self._reported, _MOST)
             _log.warning(text, *values)
 
     def limit(self, limit: str, text: str, *values: object) -> None:
-        """A limit of the system was hit: count it."""
+        """Count that a limit of the system was hit, and log it once."""
         self._counters.limits_total[limit] += 1
         self.once(limit, "limit", text, *values)
 
@@ -47,18 +47,18 @@ class Reports:
         self._paths.pop(path, None)
 
     def path_is_open(self, path: str) -> None:
-        """If it fails again, that is said again."""
+        """The path can be opened: clear its problem, and log it again if it recurs."""
         self._reported.pop((path, "open"), None)
         self._paths.pop(path, None)
 
     def pattern_is_found(self, glob: Glob, path: str) -> None:
-        """If all that was wrong is that nothing matched, that is no more if `path` does."""
+        """Clear the problem of a pattern if it was only that nothing matched, and `path` does."""
         known = self._patterns.get(glob.pattern)
         if known and known == doubts.of_matches(glob, ()) and glob.matches(path):
             del self._patterns[glob.pattern]
 
     def pattern_problem(self, pattern: str, text: str, is_told: bool) -> None:
-        """`text` is empty if all is right."""
+        """Set the problem of a pattern; an empty `text` clears it."""
         if not text:
             self._patterns.pop(pattern, None)
             return

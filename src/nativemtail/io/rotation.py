@@ -1,4 +1,4 @@
-"""Files that were renamed or deleted: they are drained, and the names that they get are kept track of."""
+"""Drains files that were renamed or deleted, and tracks their new names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rotation:
         self._unproven: dict[str, str] = {}
 
     def __contains__(self, reader: object) -> bool:
-        """Whether it is drained."""
+        """Whether `reader` is being drained."""
         return reader in self._draining
 
     def __bool__(self) -> bool:
@@ -41,7 +41,7 @@ class Rotation:
         return iter(list(self._draining))
 
     def begin(self, reader: Followed, name: str) -> None:
-        """Drain what was at the path `name`."""
+        """Drain the file that was at the path `name`."""
         reader.was_rotated = True
         reader.decide(at_once=True)
         if reader.drained_as is None:
@@ -54,7 +54,7 @@ class Rotation:
         self._loop.queue(reader)
 
     def due(self) -> Iterator[Followed]:
-        """Let unterminated lines count that nobody has completed; those that nobody has written to for long."""
+        """Deliver unterminated lines that have waited for `flush` seconds; yields files not written to for `linger`."""
         settings = self._context.settings
         now = time.monotonic()
         for reader in list(self._draining):
@@ -70,8 +70,8 @@ class Rotation:
                 yield reader
 
     def end(self, reader: Followed) -> None:
-        """It is followed under its paths from now on."""
-        if not reader.has_copies:  # or its last line may go on there
+        """Stop draining a file that is followed under its paths from now on."""
+        if not reader.has_copies:  # in which its last line may continue
             reader.finish()
         if reader.drained_as is not None:
             self._table.note_past(reader.drained_as.name, reader.position)
@@ -81,7 +81,7 @@ class Rotation:
         self._release(reader, source)
 
     def forget(self, reader: Followed) -> None:
-        """It is closed."""
+        """Forget a reader that was closed."""
         self._renames.forget(reader)
         self._release(reader, self._leave(reader))
 
@@ -104,11 +104,11 @@ class Rotation:
 
     @property
     def is_unproven(self) -> bool:
-        """Whether files were renamed from followed paths that perhaps nobody reads."""
+        """Whether files that may not be read yet were renamed from followed paths."""
         return bool(self._unproven)
 
     def note(self, path: str, event: watch.Event, matches: bool) -> None:
-        """Keep track of the names that the file of a followed path gets."""
+        """Track the new names of files that were at followed paths."""
         origin = self._origins.pop(path, "")
         self._unproven.pop(path, None)
         if event.mask & watch.MOVED_FROM:
@@ -129,7 +129,7 @@ class Rotation:
         self._unproven.clear()
 
     def open_unproven(self) -> list[tuple[str, str, int]]:
-        """Name, path that it had, and descriptor of those that still have their names."""
+        """Open the unproven files: name, former path, and descriptor of each that still exists."""
         opened: list[tuple[str, str, int]] = []
         for path, origin in self._unproven.items():
             with contextlib.suppress(OSError):
@@ -137,7 +137,7 @@ class Rotation:
         return opened
 
     def proven(self, paths: Iterable[str]) -> None:
-        """It is known what has these names."""
+        """The files with these names are known and read, if they have to be."""
         for path in paths:
             self._unproven.pop(path, None)
 

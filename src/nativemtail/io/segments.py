@@ -1,8 +1,8 @@
 """A directory of Zstandard segments, as KumoMTA writes its logs: `zstd:///var/log/kumomta`.
 
-The writer opens one segment after another, flushes blocks to it, and takes its write permission away when it is
-finished.  Names sort by age; names that begin with a dot are ignored.  All segments are one source.  Read until
-its end, it is the segments that are there, those that are still being written as far as they go.
+The writer opens one segment after another, flushes blocks to it, and removes its write permission when it is finished.
+Names sort by age; names that begin with a dot are ignored.  All segments are one source.  With `until_end`, only the
+segments that exist are read, as far as they have been written.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from nativemtail.io.patterns import LogSpec
 from nativemtail.io.sources import Context, Source
 
 MAX_OPEN = 64
-"""Segments that are open at once; more wait.  The oldest that was not written to for `ABANDONED` seconds is closed: its
-writer has crashed."""
+"""Maximum number of open segments; more wait.  The oldest that was not written to for `ABANDONED` seconds is closed, as
+its writer must have crashed."""
 ABANDONED = 60.0
 
 _EVENTS = watch.DIRECTORY_EVENTS | watch.MODIFY
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """An entry of the directory; another one may have the same name later."""
+    """A directory entry; the inode tells it from a later one of the same name."""
 
     name: str
     inode: int
@@ -84,10 +84,10 @@ class _Segment:
 
 
 class SegmentDirectory:
-    """Follows the segments in `directory`, which may come into being later.  Belongs to the loop's thread.
+    """Follows the segments in `directory`, which may be created later.  Belongs to the loop's thread.
 
-    Of what is there at the start nothing is delivered (row `new-file`), unless it is read until its end; later
-    segments are read from their beginning.
+    What exists at the start is not delivered (row `new-file`), except with `until_end`; later segments are read from
+    their beginning.
     """
 
     reading = 1
@@ -114,7 +114,7 @@ class SegmentDirectory:
         self.ended = False
 
     def start(self) -> None:
-        """Take note of what is there."""
+        """Record the segments that exist."""
         if self._until_end:
             self._look()
             self._loop.queue(self)
@@ -142,7 +142,7 @@ class SegmentDirectory:
         self._fill()
         for entry, segment in list(self._open.items()):
             if self._open.get(entry) is not segment:
-                continue  # given up for others meanwhile
+                continue  # closed meanwhile, in favour of others
             finished = is_finished(segment.status())
             if self._read(entry, segment):
                 return True
@@ -166,7 +166,7 @@ class SegmentDirectory:
         self._drained = True
 
     def give_up(self) -> Iterator[tuple[str, int]]:
-        """Leave what `drain` did not come to; the name of the source and how many bytes, as they are on disk."""
+        """Give up what `drain` did not reach: the source's name, and how many (compressed) bytes."""
         if not self._drained:
             yield self.source.name, self._leave()
 
@@ -207,7 +207,7 @@ class SegmentDirectory:
             self._waiting = sorted([*self._waiting, *new])
 
     def _fill(self) -> None:
-        """Open what waits, oldest first."""
+        """Open waiting segments, oldest first."""
         while self._waiting:
             if len(self._open) >= MAX_OPEN and not self._give_up_one():
                 return
@@ -235,7 +235,7 @@ class SegmentDirectory:
         self._context.counters.log_opens_total[self.source.name] += 1
 
     def _read(self, entry: Entry, segment: _Segment) -> bool:
-        """Whether there was something."""
+        """Read once; whether there was something to read."""
         counters, name = self._context.counters, self.source.name
         try:
             count = segment.lines.read(self._context.buffer, segment.decoder.readinto) or 0
@@ -279,13 +279,13 @@ class SegmentDirectory:
     # Waking
 
     def _sweep(self) -> None:
-        """List the directory now and then, in case inotify has missed something."""
+        """List the directory from time to time, in case inotify has missed something."""
         self._look()
         self._loop.queue(self)
         self._loop.after(self._context.settings.sweep, self._sweep)
 
     def _find(self) -> None:
-        """Watch the directory; as long as that cannot be done, look often."""
+        """Watch the directory; as long as that is not possible, poll it."""
         self._changes.unwatch_directory(self._watch)
         self._watch = -1
         if not watch.is_remote(self._directory):
@@ -297,12 +297,12 @@ class SegmentDirectory:
             self._loop.after(self._context.settings.poll_interval, self._find)
 
     def note(self, event: watch.Event) -> None:
-        """Look, in the loop, at what changed."""
+        """Handle the change later, in the loop."""
         is_overflow = bool(event.mask & watch.OVERFLOW)
         if event.watch != self._watch and not is_overflow:
             return
         if not event.name and event.mask & _LOST:
-            # What gets this name next is another directory.
+            # A directory of this name that appears later is another one.
             self._watch = -1
             self._loop.after(0, self._find)
         elif event.mask & watch.NEW_ENTRY or is_overflow:

@@ -14,17 +14,17 @@ from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
 _log = logging.getLogger(__name__)
 
 GONE_NAMES = 1000
-"""The counters of at most this many sources that are closed are kept."""
+"""Counters are kept for at most this many closed sources."""
 
 
 class Sink(Protocol):
-    """Takes lines, as the engine does.  All calls come from the thread that reads."""
+    """Receives lines, like the engine.  All calls come from the reading thread."""
 
     def open(self, name: str) -> int:
-        """The number of the source that `getfilename()` calls `name`."""
+        """Open the source that `getfilename()` calls `name`; its number."""
 
     def scan(self, source: int, block: bytearray, start: int, end: int) -> int:
-        """Run over the lines in block[start:end]; how many.  The last one may lack its newline."""
+        """Process the lines in block[start:end]; their number.  The last one may lack its newline."""
 
     def close(self, source: int) -> None:
         """No more lines of this source."""
@@ -38,11 +38,11 @@ class SourceError(Exception):
 class Settings:
     """Times are in seconds, sizes in bytes.
 
-    `inotify` False polls everything.  `linger`: so long without a write, and a rotated file is left.  `flush`: so long
-    without a write, and its unterminated last line counts as one.  `sweep`: how often everything is looked at again
-    where inotify works.  `max_clients`: connections of all stream sources, half of them from one address; fewer where
-    few files may be open.  `ignore` tells base names that are not read.  `drain`: longest time to read on after the
-    stop.  `socket_mode`: of Unix sockets.
+    `inotify` False polls everything.  `linger`: a rotated file is closed after this time without a write; `flush`: its
+    unterminated last line is delivered after this time without a write.  `sweep`: interval at which everything is
+    checked even where inotify works.  `max_clients`: connections of all stream sources, at most half of them from one
+    address; fewer if the limit of open files is low.  `ignore` selects base names that are not read.  `drain`: longest
+    time to continue reading after the stop.  `socket_mode`: access mode of Unix sockets.
     """
 
     poll_interval: float = 0.25
@@ -77,12 +77,12 @@ class Counters:
     lines_cut_total: Counter[str] = field(default_factory=Counter)
     """Lines cut to `max_line_length`."""
     nuls_total: Counter[str] = field(default_factory=Counter)
-    """NULs before lines, which were dropped."""
+    """NULs dropped before lines."""
     connections_total: Counter[str] = field(default_factory=Counter)
     connections_refused_total: Counter[str] = field(default_factory=Counter)
-    """Connections beyond `max_clients`, or beyond the share of their address."""
+    """Connections refused because of `max_clients`, or because of the limit of one address."""
     connections_dropped_total: Counter[str] = field(default_factory=Counter)
-    """Connections that never sent a whole line and were closed to make room for others."""
+    """Connections that never sent a whole line and were closed in favour of new ones."""
     datagrams_total: Counter[str] = field(default_factory=Counter)
     datagrams_cut_total: Counter[str] = field(default_factory=Counter)
     datagrams_dropped_total: Counter[str] = field(default_factory=Counter)
@@ -92,7 +92,7 @@ class Counters:
     _gone: dict[str, None] = field(default_factory=dict)
 
     def count_lines(self, lines: LineReader, *names: str) -> None:
-        """Add what `lines` has cut and dropped since the last time."""
+        """Add what `lines` has cut and dropped since the last call."""
         cut, nuls = lines.new_counts()
         if cut or nuls:
             for name in names:
@@ -100,7 +100,7 @@ class Counters:
                 self.nuls_total[name] += nuls
 
     def by_source(self) -> dict[str, Counter[str]]:
-        """What is shown of each source, by the field of `telemetry.model.SourceState`."""
+        """The counters shown for each source, by field of `telemetry.model.SourceState`."""
         return {
             "lines": self.log_lines_total,
             "bytes": self.log_bytes_total,
@@ -132,7 +132,7 @@ _DECOMPRESS = "decompress it first, or leave it out with -ignore_filename_regex_
 
 
 class Context:
-    """What every reader works with: the settings, the counters, sources by name, the memory that reads go into."""
+    """What all readers share: the settings, the counters, the sources by name, and the read buffer."""
 
     def __init__(self, sink: Sink, settings: Settings) -> None:
         self._sink = sink
@@ -140,11 +140,11 @@ class Context:
         self.settings = settings
         self.counters = Counters()
         self.buffer = Buffer()
-        # At once what a line of the greatest length needs: untouched pages cost nothing.
+        # Reserve enough for the longest line right away: untouched pages cost nothing.
         self.buffer.reserve(settings.max_line_length + READ_SIZE)
 
     def is_held(self, name: str) -> bool:
-        """Whether there is a source of that name."""
+        """Whether a source of that name is open."""
         return name in self._sources
 
     def sources(self) -> dict[str, Source]:
@@ -152,7 +152,7 @@ class Context:
         return self._sources.copy()
 
     def hold(self, name: str) -> Source:
-        """The source of that name, opened in the sink unless it is; `release` it as often as it was held."""
+        """The source of that name, opened in the sink if necessary; each call needs a matching `release`."""
         source = self._sources.get(name)
         if source is None:
             source = self._sources[name] = Source(self, self._sink, name)
@@ -169,7 +169,7 @@ class Context:
 
 
 class Source:
-    """A name that lines are counted under; several readers may deliver to it one after another."""
+    """A name that lines count under; several readers may deliver to it one after another."""
 
     __slots__ = ("_context", "_sink", "_told", "holders", "name", "number", "problem")
 
@@ -180,11 +180,11 @@ class Source:
         self.number = sink.open(name)
         self.holders = 0
         self.problem = ""
-        """Why what is read is not read, or in vain; empty if there is nothing wrong with it."""
+        """Why the log is not read, or cannot match any pattern; empty if nothing is wrong."""
         self._told: set[Content] = set()
 
     def deliver(self, block: bytearray, start: int, end: int) -> int:
-        """Give whole lines to the sink; how many."""
+        """Give whole lines to the sink; their number."""
         lines = self._sink.scan(self.number, block, start, end)
         self._context.counters.log_lines_total[self.name] += lines
         return lines
@@ -193,12 +193,12 @@ class Source:
         return LineReader(self.deliver, self._context.settings.max_line_length, self.tell)
 
     def failed(self, text: str) -> None:
-        """Something could not be read."""
+        """Count and log a failed read."""
         self._context.counters.log_errors_total[self.name] += 1
         _log.error("%s", text)
 
     def tell(self, content: Content | None) -> None:
-        """What a log under this name is, None for plain text; what is not read, or in vain, is said once."""
+        """Record the kind of content of a log, None for plain text; a problem with it is logged once."""
         self.problem = ""
         if content is None:
             return

@@ -1,6 +1,6 @@
-"""Sockets that streams of logs are sent to: tcp and unix (spec inputs.md §6).
+"""Stream sockets that receive logs: tcp and unix (spec inputs.md §6).
 
-One that is read until its end takes a single connection, and ends with it.
+With `until_end`, a source accepts a single connection and ends with it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Connection:
         self._listener.has_input(self)
 
     def read(self) -> int | None:
-        """Read once: how many bytes, 0 at the end of the connection, None when there are none now."""
+        """Read once: the number of bytes, 0 at the end of the connection, None if none are available now."""
         count: int | None
         try:
             count = self._receive()
@@ -67,7 +67,7 @@ class _Connection:
             self._listener.drop(self)
 
     def drain(self, more: int) -> Iterator[None]:
-        """Read what has arrived, and at most `more` bytes that come meanwhile; then deliver the unterminated line."""
+        """Read what has arrived, and at most `more` bytes that arrive meanwhile; then deliver the unterminated line."""
         self._left = waiting(self.fileno())
         room = self._left + more
         while room > 0 and (count := self.read()):
@@ -78,7 +78,7 @@ class _Connection:
         self.finish()
 
     def give_up(self) -> int:
-        """Leave what `drain` did not come to; how many bytes that is."""
+        """Give up what `drain` did not reach; the number of bytes."""
         left = self._left if self._left >= 0 else waiting(self.fileno())
         if left > 0:
             self.lines.drop()
@@ -124,7 +124,7 @@ def _put(target: memoryview, data: bytes) -> int:
 
 
 class StreamListener:
-    """A listening tcp or unix socket and its connections, which share the turns of the listener."""
+    """A listening tcp or unix socket and its connections, which share the listener's turns."""
 
     def __init__(self, context: Context, loop: Loop, spec: LogSpec, peers: Peers, *, until_end: bool = False) -> None:
         self.context = context
@@ -139,7 +139,7 @@ class StreamListener:
         self._partial = 0
         self._warned: dict[str, float] = {}
         self.address: object = self._socket.getsockname()
-        """As the system has it, with the port that was chosen for port 0."""
+        """The address as bound, with the port that was chosen for port 0."""
         self.ended = False
         self._until_end = until_end
         loop.add(self._socket.fileno(), self._on_connect)
@@ -154,7 +154,7 @@ class StreamListener:
         self._loop.queue(self)
 
     def turn(self) -> bool:
-        """Read from the connections that have something, one after the other, for about `SLICE` seconds."""
+        """Read from the connections that have input, one after another, for about `SLICE` seconds."""
         end = time.monotonic() + SLICE
         while self._ready and time.monotonic() < end:
             connection = next(iter(self._ready))
@@ -172,7 +172,7 @@ class StreamListener:
         self.ended = self._until_end
 
     def drop(self, connection: _Connection) -> None:
-        """Close a connection that never sent a whole line, to make room for another."""
+        """Close a connection that never sent a whole line, so that another can be accepted."""
         self.context.counters.connections_dropped_total[self.source.name] += 1
         self._warn(
             "dropped", "closing a connection from %s that has sent no line: there are too many", connection.address
@@ -197,14 +197,14 @@ class StreamListener:
         connection.counted = lines.pending
 
     def drain(self) -> Iterator[None]:
-        """Accept the connections that wait, read what has arrived, deliver the unterminated lines."""
+        """Accept pending connections, read what has arrived, deliver the unterminated lines."""
         self._accept(net.BACKLOG)
         connections = list(self._connections)
-        share = _IN_FLIGHT // max(1, len(connections))  # so that draining ends though the peers go on sending
+        share = _IN_FLIGHT // max(1, len(connections))  # so that draining ends even if the peers keep sending
         yield from in_turns(connection.drain(share) for connection in connections)
 
     def give_up(self) -> Iterator[tuple[str, int]]:
-        """Leave what `drain` did not come to; the name of the source and how many bytes."""
+        """Give up what `drain` did not reach: the source's name, and how many bytes."""
         yield self.source.name, sum(connection.give_up() for connection in self._connections)
 
     def close(self) -> None:
@@ -233,7 +233,7 @@ class StreamListener:
             self._admit(peer, address_of(name))
 
     def _accept_failed(self, error: OSError) -> None:
-        """Without descriptors, stop accepting for a while; other errors mean that the peer has disconnected."""
+        """If descriptors have run out, stop accepting for a while; other errors mean that the peer disconnected."""
         self.context.counters.log_errors_total[self.source.name] += 1
         if error.errno in _NO_DESCRIPTORS:
             self.context.counters.limits_total["open_files"] += 1
@@ -273,7 +273,7 @@ class StreamListener:
         self.context.counters.log_closes_total[self.source.name] += 1
 
     def _warn(self, what: str, text: str, *values: object) -> None:
-        """Log a warning, the same one at most once in `_SILENCE` seconds."""
+        """Log a warning, at most one of each kind in `_SILENCE` seconds."""
         now = time.monotonic()
         if now >= self._warned.get(what, 0.0):
             self._warned[what] = now + _SILENCE

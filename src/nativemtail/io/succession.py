@@ -1,4 +1,4 @@
-"""Which files were at a path between two that were seen there: after a gap, the directory tells."""
+"""Finds the files that were at a path between two that were seen there, by listing the directory."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from nativemtail.io.loop import Loop
 from nativemtail.io.position import Identity
 
 OPEN_AHEAD = 64
-"""So many generations of a path are opened before the first of them is read; the others are found later."""
+"""At most this many generations of a path are opened before the first is read; more are found later."""
 
 UNKNOWN = 1 << 30
-"""More files may have come to the path than were seen."""
+"""The number of files that came to a path is unknown: there may be more than were seen."""
 
 _LISTINGS = 20
 _QUIET = 2
@@ -38,14 +38,14 @@ _PATIENCE = 0.1
 _DONE = object()
 _FEW = 64
 _AT_ONCE = 2048
-"""So many gaps share a listing; the loop goes on in between."""
+"""At most this many gaps are resolved together, sharing listings, before the loop continues."""
 
 
 class Succession:
-    """The lineages of the paths whose files were replaced.
+    """Keeps the lineages of the paths whose files were replaced.
 
-    `catch_up` handles the events that wait and tells whether those were all.  `adopt` makes a reader of an open file
-    that was at a path, or closes it and gives None if it is or was read already.
+    `catch_up` handles pending events and returns whether those were all.  `adopt` makes a reader of an open file that
+    was at a path; if the file is or was already read, it closes it and returns None.
     """
 
     def __init__(
@@ -70,15 +70,15 @@ class Succession:
         self._open: dict[str, float] = {}
 
     def arrived(self, path: str) -> None:
-        """An event told that the name was given to a file."""
+        """An event reported that a file got this name."""
         self._arrivals[path] = self._arrivals.get(path, 0) + 1
 
     def lost_events(self, paths: Iterable[str]) -> None:
-        """Any of these names may have been given to any number of files."""
+        """Any number of files may have had these names."""
         self._arrivals.update(dict.fromkeys(paths, UNKNOWN))
 
     def begins(self, path: str, reader: Generation) -> None:
-        """A file was found at a path that had none: if others were renamed from it unseen, they come first."""
+        """A file was found at a path that had none: others that were renamed from it unseen are read first."""
         self._arrivals.pop(path, None)
         if reader.is_untouched and not reader.offset:
             lineage = self._lineages[path] = Lineage()
@@ -86,7 +86,7 @@ class Succession:
             self._begin_gap(path, lineage, reader)
 
     def succeeds(self, path: str, before: Generation, reader: Generation) -> None:
-        """`reader` reads what is at the path now, `before` what was there when it was last seen."""
+        """`reader` reads the file at the path now, `before` the one that was last seen there."""
         lineage = self._lineages.setdefault(path, Lineage())
         if before.lineage is not lineage:
             lineage.append(before)
@@ -100,13 +100,13 @@ class Succession:
             self._loop.after(0, self.resolve)
 
     def came_between(self, path: str, reader: Generation) -> None:
-        """`reader` reads a file that was at the path before the one that is there now."""
+        """`reader` reads a file that was at the path before the present one."""
         lineage = self._lineages.get(path)
         if lineage is not None:
             lineage.insert(reader)
 
     def resolve(self) -> None:
-        """Look for what came between, and let the generations be read."""
+        """Find the missing generations, and let those after them be read."""
         if not self._open:
             return
         is_all = self._catch_up()
@@ -118,7 +118,7 @@ class Succession:
                 arrivals = self._arrivals.pop(path, 0 if is_all else UNKNOWN)
                 gaps.append(self._close_gap(path, self._lineages[path], arrivals))
         while gaps:
-            self._since = time.monotonic()  # one listing of a directory does for all
+            self._since = time.monotonic()  # so that all gaps share one listing of a directory
             gaps = [gap for gap in gaps if next(gap, _DONE) is not _DONE]
             if gaps:
                 time.sleep(_RENAMES)
@@ -127,7 +127,7 @@ class Succession:
             self._loop.after(0 if not is_all else _AGAIN, self.resolve)
 
     def _forget(self) -> None:
-        """Lineages that have come to their ends; not each time, as there may be many."""
+        """Forget completed lineages; only when their number has doubled, as there may be many."""
         if len(self._lineages) >= self._forget_at:
             for path, lineage in list(self._lineages.items()):
                 if len(lineage) < 2 and path not in self._open:
@@ -171,7 +171,7 @@ class Succession:
         self._arrivals[path] = UNKNOWN
 
     def _base(self, path: str, lineage: Lineage) -> str:
-        """What rotated files are named after: the path, or the file that a link leads to."""
+        """The path that rotated files are named after: the path itself, or the target of a link."""
         if os.path.islink(path):
             for reader in reversed(list(lineage)):
                 if reader.is_open:
@@ -181,10 +181,10 @@ class Succession:
     def _find(
         self, path: str, base: str, anchor: str | None, lineage: Lineage, arrivals: int
     ) -> Generator[None, None, Generation | None]:
-        """Adopt what the directory has of the gap; the last one, if there is more of it.
+        """Adopt the missing generations in the directory; returns the last one if there are more than may be open.
 
-        Names that are being shifted may be missed: it is looked again until nothing is new and nothing has moved.  So
-        that many searches share a listing, each waits at a `yield` for the next.
+        A listing may miss files that are being renamed: it is repeated until nothing is new and nothing has moved.
+        Each search waits at a `yield` for the next listing, which all searches share.
         """
         before = lineage.before_gap
         assert before is not None
@@ -222,17 +222,17 @@ class Succession:
         return None
 
     def _newer(self, directory: str, base: str, anchor: str | None, before: Generation) -> dict[str, int]:
-        """Rotated files that came after `before`, oldest first, with their inodes: 0 for those that have just gone."""
+        """Rotated files newer than `before`, oldest first, with their inodes: 0 for those that just disappeared."""
         now = name_of(before.fd)
         like = os.path.basename(now) if now is not None and os.path.dirname(now) == directory else None
-        if like is None or like == base:  # another link of it may be there
+        if like is None or like == base:  # a hard link may have the rotated name
             names = [name for name in self._names(directory, base, None) if is_generation(base, plain(name))]
             here = (name for name in names if _inode(directory, name) == before.identity[1])
             like = next(here, os.path.basename(anchor) if anchor is not None else None)
         like = plain(like) if like is not None else None
         called: dict[str, str] = {}
         for name in self._names(directory, base, like):
-            called.setdefault(plain(name), name)  # while it is compressed, there are both
+            called.setdefault(plain(name), name)  # during compression both names exist
         names = newer(list(called), base, like, lambda name: last_change(directory, called.get(name, name)))
         found = {called[name]: inode for name in names if (inode := _inode(directory, called[name])) is not None}
         return found if name_of(before.fd) == now else {**found, base: 0}  # it was renamed meanwhile
@@ -246,7 +246,7 @@ class Succession:
             return []
 
     def _opened(self, path: str, inode: int) -> int | None:
-        """The file at `path`, if it still is that one."""
+        """Open the file at `path`, if it still is that inode."""
         try:
             fd = self._opener(path)
         except OSError as error:
@@ -260,7 +260,7 @@ class Succession:
 
 
 def _inode(directory: str, name: str) -> int | None:
-    """0 if there is no such name any more; None for a directory."""
+    """The inode of a name: 0 if it no longer exists, None for a directory."""
     try:
         info = os.lstat(os.path.join(directory, name))
     except OSError:
@@ -269,14 +269,14 @@ def _inode(directory: str, name: str) -> int | None:
 
 
 def _like(lineage: Lineage, base: str) -> str | None:
-    """What a rotated file is called, compressed or not."""
+    """The name of some rotated file of the lineage, without the suffix of a compressor."""
     paths = (name_of(reader.fd) for reader in lineage if reader.is_open)
     names = (plain(os.path.basename(path)) for path in paths if path is not None)
     return next((name for name in names if is_generation(base, name)), None)
 
 
 def _age(reader: Generation, base: str, like: str | None) -> tuple[int, bool, tuple[int, ...]]:
-    """By birth, and where clocks or file systems do not tell by name."""
+    """A sort key: by time of creation, then by name where clocks or file systems do not decide."""
     try:
         name = name_of(reader.fd)
         plainly = plain(name) if name is not None else None

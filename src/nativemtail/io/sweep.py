@@ -1,4 +1,4 @@
-"""Looking at every followed path again, for what inotify missed: memory-mapped writes, links of links."""
+"""Periodically checks every followed path for changes that inotify misses: memory-mapped writes, links of links."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from itertools import islice
 from nativemtail.io.loop import Loop
 
 STEP = 64
-"""So many paths are looked at in a row."""
+"""Number of paths that are checked without a pause."""
 
 _PAUSE = 0.005
 
 
 class Sweep:
-    """`look` is called for each of `paths`, a few at a time, and `finish` at the end."""
+    """Calls `look` for each of `paths`, a few at a time, and `finish` at the end."""
 
     def __init__(
         self, loop: Loop, paths: Iterable[str], look: Callable[[str], None], finish: Callable[[], None]
@@ -37,7 +37,7 @@ class Sweep:
         self._loop.after(interval, sweep)
 
     def begin(self) -> None:
-        """If a sweep is going on, there is one more after it."""
+        """Start a sweep; if one is running, another one follows it."""
         self._is_wanted = True
         if not self.is_running:
             self.is_running = True

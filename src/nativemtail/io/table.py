@@ -1,4 +1,4 @@
-"""Which files are read and under which paths, and where logs stood that are read no more."""
+"""Which files are read under which paths, and the positions of logs that are no longer read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nativemtail.io.position import Identity, Position
 from nativemtail.io.sources import Context, Source
 
 REMEMBERED = 65_536
-"""So many files that are no longer read are remembered with the position that was reached."""
+"""The positions of at most this many files that are no longer read are remembered."""
 
 _PAST = 8
 
@@ -29,16 +29,16 @@ class Table:
         """The same."""
         self.readers: dict[Identity, Reader] = {}
         self.rotated: dict[str, Followed] = {}
-        """By path: the file that was there last and is drained."""
+        """By path: the last file that was there and is being drained."""
         self.generations: dict[str, dict[Followed, None]] = {}
-        """By path: all files that were there and are drained."""
+        """By path: all files that were there and are being drained."""
         self.left: dict[Identity, Position] = {}
-        """Files that are read no more."""
+        """The positions of files that are no longer read."""
         self._past: dict[str, deque[Position]] = {}
 
     @property
     def past_names(self) -> list[str]:
-        """The names under which a log stood somewhere."""
+        """The names of logs with past positions."""
         return list(self._past)
 
     def add_path(self, path: str, source: Source) -> LogPath:
@@ -53,17 +53,17 @@ class Table:
         return known
 
     def reader_at(self, path: str) -> Reader | None:
-        """What reads the file at a path."""
+        """The reader of the file at a path."""
         known = self.paths.get(path)
         return known.reader if known is not None else None
 
     def file_at(self, path: str) -> Followed | None:
-        """What reads the file at a path, if that is a regular one that is followed."""
+        """The reader of the file at a path, if it is a regular one that is followed."""
         reader = self.reader_at(path)
         return reader if isinstance(reader, Followed) else None
 
     def before(self, path: str) -> Followed | None:
-        """What was read at `path` last."""
+        """The reader of the file that was last at `path`."""
         before = self.reader_at(path) or self.rotated.get(path)
         return before if isinstance(before, Followed) else None
 
@@ -71,21 +71,21 @@ class Table:
         return path in self.paths or path in self.rotated
 
     def remember(self, who: Identity, position: Position) -> None:
-        """The file is read no more, or elsewhere, up to there."""
+        """Remember how far a file was read that is no longer read."""
         self.left[who] = position
         trim(self.left, REMEMBERED)
 
     def note_past(self, name: str, position: Position) -> None:
-        """A log stood there: what holds this is a copy of what was counted."""
+        """Remember a past position of a log: a file that matches it is a copy of text that was counted."""
         self._past.setdefault(name, deque(maxlen=_PAST)).append(position)
         trim(self._past, REMEMBERED // _PAST)
 
     def past(self, name: str) -> Iterator[Position]:
-        """Where logs of that name stood."""
+        """Past positions of logs of that name."""
         return iter(self._past.get(name, ()))
 
     def bases(self, path: str) -> list[str]:
-        """The followed paths that make `path` when `.…` or `-…` is added."""
+        """The followed paths that `path` extends by `.…` or `-…`."""
         start = path.rfind("/") + 2
         bases = (path[:at] for at in range(start, len(path)) if path[at] in ".-")
         return [base for base in bases if self._context.is_held(base)]
@@ -94,14 +94,14 @@ class Table:
         return bool(self.bases(path))
 
     def readers_of_bases(self, path: str) -> Iterator[Followed]:
-        """What reads the files that `path` is named after, or read them last."""
+        """The present or last readers of the files that `path` is named after."""
         for base in self.bases(path):
             for reader in (self.reader_at(base), self.rotated.get(base)):
                 if isinstance(reader, Followed) and reader.path != path:
                     yield reader
 
     def past_of_copy(self, copy: Followed) -> Iterator[Position]:
-        """Where logs stood that `copy` may be a copy of; one that a backup restored is a copy of what it was."""
+        """Past positions of logs that `copy` may be a copy of, including its own: a backup may have restored it."""
         path = copy.path
         bases = self.bases(path)
         for base in bases:

@@ -1,7 +1,7 @@
-"""All sources that `-logs` names, in one loop: until it is stopped, or until their ends.
+"""Reads all sources that `-logs` names in one loop, until it is stopped or until their ends.
 
-A daemon calls `Tailer.open` in the main thread (what can't be opened ends the start-up there), `run` in a thread of its
-own, `stop` from anywhere.  The limits are in `Settings` (sources.py), what was hit in `Counters`.
+A daemon calls `Tailer.open` in the main thread (a source that cannot be opened ends the start-up), `run` in a thread of
+its own, `stop` from any thread.  The limits are in `Settings` (sources.py); `Counters` counts how often they were hit.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ _log = logging.getLogger(__name__)
 
 
 class Input(Protocol):
-    """What an element of `-logs` stands for, or all paths together.  It reads when its turn comes in the loop."""
+    """The source or sources of an element of `-logs`, or of all paths together.  It reads when it has its turn."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether there will be no more input."""
 
     @property
     def reading(self) -> int:
         """How many sources are being read."""
 
     def drain(self) -> Iterator[None]:
-        """Read block by block what is there now, and deliver what is unterminated."""
+        """Read block by block what is available now, and deliver unterminated lines."""
 
     def give_up(self) -> Iterable[tuple[str, int]]:
-        """Leave what `drain` did not come to; names of sources and how many bytes of them."""
+        """Give up what `drain` did not reach: names of sources, and how many bytes of each."""
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source as a page shows it; `offset`, `size` and `lag` (bytes up to the end) are None but for files."""
+    """One source as pages show it; `offset`, `size` and `lag` (bytes up to the end) are None except for files."""
 
     name: str
     lines: int
@@ -72,7 +72,7 @@ class SourceStatus:
 class Tailer:
     """Reads the sources `specs` and gives their lines to `sink`, whose methods are called in the thread that reads.
 
-    A sink that takes its time holds back files, pipes and streams; datagrams wait in the kernel's buffer.
+    A slow sink holds back files, pipes and streams; datagrams wait in the kernel's buffer.
     With `until_end` each source ends: files and segments where they end now, pipes with their writers, streams with
     their first connection, datagrams with an empty one.
     """
@@ -92,9 +92,9 @@ class Tailer:
         self._bad_patterns: dict[str, str] = {}
         self._stopping = False
         self.beats = 0
-        """Grows while `run` makes progress; also when there is nothing to do, if it is nudged."""
+        """Increases while `run` makes progress, and with each `nudge` when it is idle."""
         self.unread: Counter[str] = Counter()
-        """Bytes by source that were there at the stop and were not read, once `run` has returned."""
+        """Unread bytes by source that existed at the stop; complete once `run` has returned."""
 
     @property
     def counters(self) -> Counters:
@@ -113,21 +113,21 @@ class Tailer:
 
     @property
     def size(self) -> int | None:
-        """Bytes that will have been read at the end; None where that cannot be known."""
+        """Total bytes to read until the end; None if unknown."""
         return self._files.size if self._files is not None and self._inputs == [self._files] else None
 
     @property
     def used(self) -> int:
-        """Bytes of `size` that have been read; where that is not known, bytes in all."""
+        """Bytes of `size` read so far; without a `size`, all bytes read so far."""
         if self.size is not None and self._files is not None:
             return self._files.used
         return self.counters.log_bytes_total.total()
 
     def open(self) -> None:
-        """Bind the sockets and open the files that are there: to be read from their ends on, or until them.
+        """Bind the sockets and open the existing files, to be read from their ends on or (`until_end`) up to them.
 
-        Raises `SourceError` for a socket that cannot be had, and for a standard input unless it is read `until_end`;
-        all others are closed again.
+        Raises `SourceError` for a socket that cannot be bound, and for unreadable standard input unless `until_end`;
+        what was opened is then closed again.
         """
         limit = _raise_file_limit()
         peers = Peers(min(self._context.settings.max_clients, limit // _CLIENTS_PART))
@@ -152,7 +152,7 @@ class Tailer:
                 segments.start()
 
     def _listen(self, peers: Peers) -> None:
-        """Open standard input and sockets, before files are looked for, so that peers need not wait."""
+        """Open standard input and sockets; done before the search for files, so that peers need not wait."""
         has_stdin = False
         for spec in self._specs:
             if spec.kind == "stdin" and not has_stdin:
@@ -182,7 +182,7 @@ class Tailer:
         self._refused.append(source)
 
     def _open_files(self, globs: Iterable[Glob]) -> None:
-        """Open what the patterns match now, to be read until its end."""
+        """Open the files that match now, to be read to their ends."""
         files = []
         for found in find(globs, self._context.settings.ignore):
             if found.is_fifo:
@@ -204,7 +204,7 @@ class Tailer:
             self._inputs.append(reader)
 
     def run(self) -> None:
-        """Read until `stop`, or until nothing is left to be read; then read the rests, close, remove socket files."""
+        """Read until `stop`, or until nothing is left to read; then drain, close, and remove socket files."""
         try:
             for _ in self.turns():
                 pass
@@ -213,32 +213,32 @@ class Tailer:
             self.close()
 
     def turns(self) -> Iterator[None]:
-        """Read until `stop`, or until nothing is left to be read; a step is a block, or what was waited for."""
+        """Read until `stop`, or until nothing is left to read; each step handles events and gives one turn."""
         while not self._stopping and not all(entry.ended for entry in self._inputs):
             self._loop.run_once()
             self.beats += 1
             yield
 
     def stop(self) -> None:
-        """Have `run` finish; from any thread or a signal handler, and more than once."""
+        """Make `run` finish; may be called from any thread or signal handler, repeatedly."""
         self._stopping = True
         self._loop.wake()
 
     def nudge(self) -> None:
-        """Have an idle `run` go round once; from any thread."""
+        """Make an idle `run` go around its loop once; from any thread."""
         self._loop.wake()
 
     def status(self) -> list[SourceStatus]:
-        """Every source; from any thread."""
+        """The status of every source; from any thread."""
         files = {path: (offset, who) for path, offset, who in self._discovery.followed()} if self._discovery else {}
         return [self._status_of(name, files.get(name)) for name in sorted(self._context.sources())]
 
     def behind(self) -> Counter[str]:
-        """Bytes of each file that are not read yet; from any thread."""
+        """Unread bytes of each file; from any thread."""
         return +Counter({status.name: status.lag or 0 for status in self.status()})
 
     def problems(self) -> dict[str, str]:
-        """What is not read, and why, by pattern or path; from any thread."""
+        """Why something is not read, by pattern or path; from any thread."""
         found = {name: source.problem for name, source in self._context.sources().items() if source.problem}
         return self._bad_patterns | (self._discovery.problems() if self._discovery is not None else {}) | found
 
@@ -267,7 +267,7 @@ class Tailer:
                     self._bad_patterns[spec.name] = str(error)
 
     def _drain(self) -> None:
-        """Read what is there, a block of each source in turn, as long as the settings allow."""
+        """Read what is available, a block of each source in turn, for at most the `drain` time."""
         deadline = time.monotonic() + self._context.settings.drain
         for _ in in_turns(entry.drain() for entry in self._inputs if not entry.ended):
             self.beats += 1
@@ -276,7 +276,7 @@ class Tailer:
                 break
 
     def give_up(self) -> None:
-        """Stop reading: deliver unterminated lines that are complete as far as is known, count the rest in `unread`."""
+        """Stop reading: count unread bytes in `unread`, and deliver unterminated lines of what was read completely."""
         for entry in self._inputs:
             for name, left in entry.give_up() if not entry.ended else ():
                 self.unread[name] += left

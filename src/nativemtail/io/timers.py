@@ -1,4 +1,4 @@
-"""Things that are done again and again, as long as there is need."""
+"""Recurring actions, repeated as long as they are needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Timers:
         self._running: set[str] = set()
 
     def every(self, what: str, interval: float, action: Callable[[], bool]) -> None:
-        """Do `action` regularly until it says that there is no more need; once however often it is asked for."""
+        """Call `action` every `interval` seconds until it returns False; a second request for `what` is ignored."""
         if what in self._running:
             return
         self._running.add(what)

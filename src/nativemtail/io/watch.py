@@ -1,4 +1,4 @@
-"""inotify, and the question whether it can be relied on for a directory or file."""
+"""inotify, and whether it can be relied on for a directory or file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ MASK_ADD = 0x20000000
 ISDIR = 0x40000000
 
 NEW_ENTRY = CREATE | MOVED_TO | MOVED_FROM | DELETE
-"""After one of these a name stands for something else."""
+"""Events after which a name refers to another file, or to none."""
 
 FILE_EVENTS = MODIFY | ATTRIB | MOVE_SELF | DELETE_SELF
 DIRECTORY_EVENTS = CREATE | MOVED_FROM | MOVED_TO | DELETE | ATTRIB | CLOSE_WRITE | DELETE_SELF | MOVE_SELF | ONLYDIR
 
 MANY = 4096
-"""If `Watcher.read` gives fewer events than this, nothing else has happened up to now."""
+"""If `Watcher.read` returns fewer events than this, there were no more."""
 
 _REMOTE = frozenset(
     {
@@ -55,9 +55,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Event(NamedTuple):
-    """What happened: `watch` as `Watcher.add` gave it, `name` the directory entry or empty.
+    """An inotify event: `watch` as `Watcher.add` returned it, `name` of the directory entry or empty.
 
-    `fd` is open (O_PATH) on what had the name when it appeared, if it was to be opened, else -1.
+    `fd` is an O_PATH descriptor of the file that had the name when it appeared, if that was requested, else -1.
     """
 
     watch: int
@@ -68,7 +68,7 @@ class Event(NamedTuple):
 
 
 class Watcher:
-    """An inotify instance; `fileno()` is readable when there are events.  OSError when no more instances can be had."""
+    """An inotify instance; `fileno()` is readable when there are events.  Raises OSError if there are too many."""
 
     def __init__(self, *, thread: bool = True) -> None:
         self._native = FileWatcher(thread=thread)
@@ -81,19 +81,19 @@ class Watcher:
         return self._native.add(path, mask)
 
     def add_fd(self, fd: int, mask: int) -> int:
-        """Watch the very inode that `fd` is open on, whatever its name is by now.  FileNotFoundError without /proc."""
+        """Watch the inode that `fd` refers to, whatever its name is now.  Raises FileNotFoundError without /proc."""
         return self.add(f"/proc/self/fd/{fd}", mask)
 
     def remove(self, watch: int) -> None:
-        """Stop watching; a watch that the kernel has dropped already is no error."""
+        """Stop watching; it is no error if the kernel has already dropped the watch."""
         self._native.remove(watch)
 
     def open_new(self, watch: int, directory: str, pieces: list[str]) -> None:
-        """Open what appears in a watched directory under a name that `pieces` let through (Glob.last).  OSError."""
+        """Open what appears in a watched directory under a name that contains `pieces` (Glob.last).  Raises OSError."""
         self._native.open_new(watch, directory, pieces)
 
     def read(self) -> list[Event]:
-        """The events that are there now, a bounded number of them."""
+        """The pending events, up to a bounded number."""
         return [Event._make(event) for event in self._native.read(MANY)]
 
     def close(self) -> None:
@@ -101,9 +101,9 @@ class Watcher:
 
 
 def is_remote(path: str | int) -> bool:
-    """Whether a path, or the file of a descriptor, is on a file system that is written to behind this kernel's back.
+    """Whether a path or descriptor is on a file system where other hosts write without local inotify events.
 
-    False when nobody knows.
+    False if unknown.
     """
     space = ctypes.create_string_buffer(512)
     if _libc.fstatfs(path, space) if isinstance(path, int) else _libc.statfs(os.fsencode(path), space):
