@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nativemtail.compiler import ast
 
     Trace = Callable[[str, ast.Block], None]
-    """Called with the name of a stage and the tree that it left; from "checked" on the tree has types."""
+    """Called after each stage with its name and the resulting tree; from "checked" on the tree has types."""
 
 __all__ = ["CompileError", "Options", "Program", "compile_program"]
 
@@ -50,7 +50,7 @@ def compile_program(name: str, source: bytes, options: Options | None = None, tr
     trace("checked", root)
     root = fold.fold(name, root)
     trace("folded again", root)
-    with checker.recursion_room():  # decorators are written out within each other
+    with checker.recursion_room():  # decorators are expanded inside each other
         program, failures = codegen.generate(name, root)
     program.source = source
     program.notes = list(dict.fromkeys(f"{position}: {note}" if position else note for position, note in notes))

@@ -1,4 +1,4 @@
-"""What Python and the native code share: numbers and struct layouts, once.
+"""Numbers and struct layouts that Python and the native code share, defined once.
 
 The compiler reads them here; `setup.py` writes `core/abi.pxi` (for Cython) and `core/abi.hpp` (for C++) from `pxi()`
 and `hpp()`, so that the two sides cannot drift apart.  The instruction set is in opcodes.py.
@@ -34,7 +34,7 @@ class Struct:
 
 
 class MetricKind(IntEnum):
-    """Kinds of metrics, as in the JSON form (spec metrics-export.md §2.1)."""
+    """Kinds of metrics, numbered as in the JSON form (spec metrics-export.md §2.1)."""
 
     COUNTER = 1
     GAUGE = 2
@@ -44,7 +44,7 @@ class MetricKind(IntEnum):
 
 
 class ValueType(IntEnum):
-    """Types of values, likewise."""
+    """Types of values, numbered as in the JSON form."""
 
     INT = 0
     FLOAT = 1
@@ -53,18 +53,18 @@ class ValueType(IntEnum):
 
 
 class PatternFlag(IntFlag):
-    """Facts about a pattern."""
+    """Flags: facts about a pattern."""
 
     PCRE2 = 1
     """PCRE2 gives Go's captures."""
     LINEAR = 2
-    """And its backtracking is linear in the line."""
+    """PCRE2 gives Go's captures, and its backtracking is linear in the line."""
     ALWAYS = 4
-    """It matches every line."""
+    """The pattern matches every line."""
     LITERAL = 8
-    """It is one literal, the one that the prefilter looks for."""
+    """The pattern is a single literal, the one that the prefilter searches for."""
     STEPPED = 16
-    """Its form for RE2 passes the characters in front of a match itself."""
+    """The form for RE2 itself consumes the characters before a match."""
 
 
 class OnePassCode(IntEnum):
@@ -85,7 +85,7 @@ class OnePassCode(IntEnum):
 
 
 NO_SLOT = 255
-"""Of a one-pass operation that saves no position."""
+"""The slot of a one-pass operation that saves no position."""
 
 
 class Automaton(IntEnum):
@@ -98,7 +98,7 @@ class Automaton(IntEnum):
 
 
 class Assertion(IntEnum):
-    """What an ASSERT state asserts."""
+    """The assertions of ASSERT states."""
 
     BEGIN_TEXT = 0
     END_TEXT = 1
@@ -109,7 +109,7 @@ class Assertion(IntEnum):
 
 
 class LayoutOp(IntEnum):
-    """What a step of a time layout reads (compiler/timelayout.py, core/time/elements.pxi)."""
+    """The elements that a step of a time layout reads (compiler/timelayout.py, core/time/elements.pxi)."""
 
     END = 0
     YEAR4 = 1

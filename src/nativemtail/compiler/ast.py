@@ -156,7 +156,7 @@ class Conv(Expr):
 
 
 def children(expr: Expr) -> list[Expr]:
-    """The expressions directly below an expression, left to right."""
+    """The direct sub-expressions, left to right."""
     match expr:
         case Binary():
             return [expr.lhs, expr.rhs]

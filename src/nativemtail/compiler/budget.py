@@ -1,4 +1,4 @@
-"""How much time and room the patterns of one program may take.
+"""Limits the time and memory that the patterns of one program may take.
 
 A pattern of a kilobyte can take a fifth of a second to analyse, and be a megabyte in the form that an engine takes; a
 program can have thousands.  Without a bound one program would keep all others from being loaded.
@@ -7,13 +7,13 @@ program can have thousands.  Without a bound one program would keep all others f
 from __future__ import annotations
 
 SECONDS = 10.0
-"""Of processor time, for reading a program's patterns, and as much for planning how to run them."""
+"""CPU time for parsing a program's patterns, and the same again for planning how to run them."""
 BYTES = 256 << 20
-"""Of patterns as the engines take them."""
+"""Total size of the patterns in the engines' forms."""
 
 
 class Spent:
-    """What the patterns of a program have taken so far."""
+    """What the patterns of a program have used so far."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -24,7 +24,7 @@ class Spent:
         """The pattern that took longest."""
 
     def add(self, pattern: bytes, seconds: float, size: int = 0) -> bool:
-        """Whether all is still within the bounds."""
+        """Whether the budget is not exceeded yet."""
         self.count += 1
         self.seconds += seconds
         self.bytes += size
@@ -33,7 +33,7 @@ class Spent:
         return self.seconds <= SECONDS and self.bytes <= BYTES
 
     def error(self) -> str:
-        """What is wrong with the program, at the worst pattern."""
+        """The error for the program, at its most expensive pattern."""
         took = f"{SECONDS:g} seconds" if self.seconds > SECONDS else f"{BYTES >> 20} MiB"
         shown = self.worst.decode("utf-8", "backslashreplace")
         shown = shown if len(shown) <= 60 else f"{shown[:60]}…"

@@ -1,4 +1,4 @@
-"""The builtins of the language, once: the lexer reserves the names, the checker takes the signatures from here.
+"""The single table of builtins: the lexer reserves the names, the checker uses the signatures.
 
 A builtin with an `opcode` is a single instruction, and needs nothing else in the compiler.
 """

@@ -66,7 +66,7 @@ def _gate(spec: ProgramSpec, tables: Tables) -> str:
 
 
 def engine(pattern: PatternSpec) -> str:
-    """What makes the captures; a scan (regex/onepass/) is tried first on ASCII text."""
+    """The engine that finds captures, after the one-pass matcher (regex/onepass/) on ASCII text."""
     if pattern.flags & PatternFlag.ALWAYS:
         return "none (matches every line)"
     library = "PCRE2" if pattern.flags & PatternFlag.LINEAR else "PCRE2, RE2 on long lines"
@@ -83,7 +83,7 @@ def gate(text: bytes) -> str:
 
 
 def listing(at: int, instr: Instr) -> str:
-    """One instruction: number, name, meaning with its operands filled in, source line."""
+    """One instruction: number, name, description with its operands filled in, source line."""
     values = {"a": instr.a, "b": instr.b, "c": instr.c, "d": instr.d, "e": instr.e}
     operands = _FIELD.sub(lambda m: f"{m[1]}{values[m[2]] + int(m[3] or 0)}", OPS[instr.op].operands)
     return f" {at:8} {instr.op:8} {operands:48} line {instr.line}"

@@ -9,9 +9,9 @@ from nativemtail.gotext import go_quote
 
 
 def dump(root: ast.Block, *, types: bool = False) -> str:
-    """One node a line, nested by two spaces; `types` adds the type of each expression after checking.
+    """One node per line, indented by two spaces; `types` adds the type of each expression after checking.
 
-    Works without recursion: the tree of a program that is yet to be checked may be of any depth.
+    Not recursive, because the tree of a program that has not been checked may be arbitrarily deep.
     """
     lines: list[str] = []
     stack: list[tuple[int, ast.Node | None]] = [(0, root)]
@@ -37,7 +37,7 @@ def _head(node: ast.Node, types: bool) -> str:
 
 
 def _detail(node: ast.Node) -> str:
-    """What a node has besides other nodes."""
+    """The fields of a node that are not nodes."""
     if isinstance(node, (ast.Id, ast.ConstDecl, ast.DecoDecl, ast.DecoUse, ast.Call)):
         return go_quote(node.name)
     if isinstance(node, (ast.Binary, ast.Unary)):

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nativemtail.compiler.ast import Position
 
 MAX_ERRORS = 1000
-"""Of a program that are shown; a file that is no program could give one for each byte."""
+"""Errors shown per program; a file that is no program could give one for each byte."""
 
 
 class CompileError(Exception):
@@ -27,8 +27,8 @@ class CompileError(Exception):
 
 
 def internal(program: str, error: Exception) -> CompileError:
-    """What a defect of ours is to the program that met it: an error at what was being compiled, as far as is known."""
-    from nativemtail.compiler import ast  # not needed by a start from the cache
+    """Report an internal error as a compile error, at the node that was being compiled if that is known."""
+    from nativemtail.compiler import ast  # imported late: a start from the cache does not need it
 
     at = None
     frame = error.__traceback__

@@ -23,13 +23,13 @@ def _truncate(value: float) -> int:
 
 
 def _divide(a: int, b: int) -> int:
-    """Towards zero."""
+    """Integer division that truncates towards zero."""
     quotient = abs(a) // abs(b)
     return quotient if (a < 0) == (b < 0) else -quotient
 
 
 def _power(a: float, b: float) -> float:
-    """As `nm_power` in core/native.hpp does it when the program runs."""
+    """The same computation as `nm_power` in core/native.hpp at run time."""
     size = abs(b)
     if not math.isfinite(a) or not math.isfinite(b) or a in (0, 1) or size >= 2.0**63:
         return _c_power(a, b)
@@ -132,7 +132,7 @@ class _Folder:
             node.args[:] = map(self.value, node.args)
 
     def value(self, node: ast.Expr) -> ast.Expr:
-        """`node`, or the literal that it amounts to."""
+        """`node`, or the literal that it evaluates to."""
         if not isinstance(node, ast.Binary) or node.op not in _INT:
             return node
         a, b = node.lhs, node.rhs
@@ -161,7 +161,7 @@ def _children(node: ast.Expr) -> list[ast.Expr]:
 
 
 def fold(name: str, root: ast.Block) -> ast.Block:
-    """Fold the expressions of `root` in place, but for those of `del`, as mtail does.
+    """Fold the expressions of `root` in place, except those of `del`, as mtail does.
 
     Raises CompileError for a division of two literals by zero.
     """

@@ -1,4 +1,4 @@
-"""What layout of the reference time an author may have meant by one of strftime's, or by an example of a time."""
+"""Suggests a layout of Go's reference time for a layout written for strftime, or as an example of a time."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _EXAMPLES = [
 
 
 def is_strftime(layout: str) -> bool:
-    """Whether the layout has something in it that strftime would take for a part of a time."""
+    """Whether the layout contains a conversion of strftime."""
     return any(found[1] in _STRFTIME and found[1] != "%" for found in _DIRECTIVE.finditer(layout))
 
 
 def has_underscore(layout: str) -> bool:
-    """Whether it has a `_` that does not mean the blank before a day."""
+    """Whether it has a `_` other than the one that pads a day."""
     return "_" in re.sub(r"__?2(?!006)", "", layout)
 
 
 def suggestion(layout: str) -> str | None:
-    """A layout that can be used, if there is a likely one."""
+    """A usable layout that the author probably meant, if there is one."""
     if is_strftime(layout):
         if any(found[1] not in _STRFTIME for found in _DIRECTIVE.finditer(layout)):
             return None

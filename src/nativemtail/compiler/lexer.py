@@ -28,7 +28,7 @@ OPERATORS: dict[bytes, str] = {
     b"=~": "MATCH", b"!~": "NOT_MATCH",
     b"{": "LCURLY", b"}": "RCURLY", b"(": "LPAREN", b")": "RPAREN", b"[": "LSQUARE", b"]": "RSQUARE", b",": "COMMA",
 }  # fmt: skip
-"""Spelling to the name that messages use."""
+"""Spelling to the token name in messages."""
 
 _END_MARK = "\u2424"
 _END_BYTES = _END_MARK.encode()
@@ -64,7 +64,7 @@ codecs.register_error("replace-each-byte", _replace_each_byte)
 
 
 class Token(NamedTuple):
-    """`kind` is the name that messages use; `value` the text or number; of an `INVALID` token, its error."""
+    """`kind` is the token name in messages; `value` the text or number, or the error of an `INVALID` token."""
 
     kind: str
     value: str | bytes | int | float
@@ -72,7 +72,7 @@ class Token(NamedTuple):
 
 
 def decode(raw: bytes) -> str:
-    """UTF-8 as Go reads it: every byte that is not part of a character is one U+FFFD."""
+    """Decode UTF-8 as Go does: every byte that is not part of a character becomes U+FFFD."""
     return raw.decode("utf-8", "replace-each-byte")
 
 
@@ -121,13 +121,13 @@ class Lexer:
         self._at = 0
         self._line = 1
         self._origin = 0
-        """Offset of column 1; moves along where mtail gives a swallowed newline no width."""
+        """Offset of column 1; adjusted where mtail counts a consumed newline as having no width."""
         self._comment_end = -1
         self._comment_column = 0
         self._has_end_mark = _END_BYTES in source
 
     def next(self) -> Token:
-        """The next token; `$end` for ever once the text is used up."""
+        """The next token; at the end of the text `$end`, any number of times."""
         while True:
             match = _TOKEN.match(self._source, self._at)
             if match is None:
@@ -182,7 +182,7 @@ class Lexer:
         return Position(self._name, self._line, first, self._at - self._origin)
 
     def _swallow(self) -> None:
-        """Pass over the character that ended a literal early; it has no width and counts no line."""
+        """Skip the character that ended a literal early; it counts neither as a column nor as a line."""
         if self._source.startswith(b"\n", self._at):
             self._at += 1
             self._origin += 1
@@ -233,7 +233,7 @@ class Lexer:
         return Token("CAPREF" if not text or text.isdecimal() else "CAPREF_NAMED", text, pos)
 
     def _extend_word(self) -> None:
-        """Take letters, digits and underscores beyond ASCII, too."""
+        """Extend a word by letters, digits and underscores, including non-ASCII ones."""
         while self._at < len(self._source) and self._source[self._at] >= 0x80:
             char, width = self._rune()
             if not (char.isalpha() or char.isdecimal()):
@@ -260,7 +260,7 @@ class Lexer:
         return self._at < len(self._source) and self._source[self._at] in choices
 
     def _number(self, start: int) -> Token:
-        """Scan on from the first digits or point (§2.6) and evaluate."""
+        """Scan the rest of a number after its first digits or point (§2.6), and evaluate it."""
         source = self._source
         fractional = source[start] == ord(".")
         self._digits()
@@ -358,7 +358,7 @@ class Lexer:
             return "\ufffd", 1
 
     def _unusual(self) -> Token | None:
-        """End of text, white space beyond ASCII (None), letters beyond ASCII, or a character of no use."""
+        """End of text, non-ASCII white space (None), non-ASCII letters, or an invalid character."""
         source = self._source
         while self._at < len(source) and source[self._at] in b" \t\r\v\f":
             self._at += 1

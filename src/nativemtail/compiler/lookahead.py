@@ -1,4 +1,4 @@
-"""Look-ahead: the series that a program wants if its first pattern matches.
+"""Look-ahead: the series that a program looks up if its first pattern matches.
 
 The engine matches that pattern on a few candidate lines in advance, looks the series up by the texts of its groups, and
 has their memory fetched into the cache before the program gets there.
@@ -13,7 +13,7 @@ from nativemtail.compiler.program import Instr
 
 
 def series(code: Sequence[Instr]) -> list[tuple[int, tuple[int, ...]]]:
-    """Metrics that are looked up straight after the first pattern, with the groups of it that are the label values."""
+    """Metrics that are looked up right after the first pattern, with the groups that give the label values."""
     first = code[0]
     if first.op != "MATCH" or first.d != 0:
         return []

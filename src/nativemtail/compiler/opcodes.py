@@ -1,4 +1,4 @@
-"""The instruction set of the action tables, once: the code generator, the dump and the C core all read it here.
+"""The instruction set, defined once for the code generator, the dump and the native interpreter.
 
 An instruction is {op, a, b, c: u16; d, e: i32}.  `a` is mostly the destination register; registers are untagged
 64-bit integers, doubles, byte strings or data, and the code generator knows which.  The native code gets the numbers
@@ -12,20 +12,20 @@ from typing import NamedTuple
 
 
 class Effect(IntEnum):
-    """What running an instruction can change that outlives the line."""
+    """The lasting effect of an instruction: what it can change beyond the current line."""
 
     NONE = 0
     FAULT = 1
-    """Nothing but the count of run-time errors: it may fail."""
+    """It may fail, which counts a run-time error."""
     STORE = 2
-    """Metrics."""
+    """It changes metrics."""
 
 
 class Op(NamedTuple):
     number: int
     name: str
     operands: str
-    """How to read a, b, c, d, e in a dump; a letter left out is unused."""
+    """The description in dumps, with a, b, c, d, e for the operands; a letter that is missing is unused."""
     effect: Effect
 
     @property
@@ -149,11 +149,11 @@ OPS = _parse(_TABLE)
 NAMES = list(OPS)
 
 JUMPS = frozenset(["JMP", "JF", "JT", "JMATCHED"])
-"""They go to d."""
+"""Jumps to d."""
 MATCHES = frozenset(["MATCH", "MATCHS"])
-"""They go to e when there is no match."""
+"""Jumps to e if there is no match."""
 CAPTURES = frozenset(["CAPS", "CAPI", "CAPF", "CAPIS", "CAPSM", "CAPIM", "CAPFM", "DEFINED"])
-"""They read slot b."""
+"""Reads of slot b."""
 
 POOLS = {
     "LDI": ("d", "ints"), "LDF": ("d", "floats"), "LDS": ("d", "strings"), "FAIL": ("d", "strings"),

@@ -1,4 +1,4 @@
-"""Programs as the engine takes them: packed instructions, with numbers of patterns that all programs share."""
+"""Packs programs for the engine: binary instructions, with patterns numbered across all programs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Packer:
         self._numbers: Mapping[bytes, int] = {spec.text: number for number, spec in enumerate(shared)}
 
     def patterns(self, program: Program) -> list[int]:
-        """The numbers that the program's patterns have among those of all programs."""
+        """The program's patterns as numbers among those of all programs."""
         return [self._numbers[text] for text in program.patterns]
 
     def pack(self, program: Program, metrics: Sequence[object], triggers: frozenset[int] | None) -> ProgramSpec:
-        """`metrics`: what its declarations stand for, in their order; `triggers`: numbers among all patterns."""
+        """`metrics`: the metrics of its declarations, in their order; `triggers`: numbers among all patterns."""
         patterns = self.patterns(program)
         return ProgramSpec(
             name=program.name,
@@ -51,14 +51,14 @@ def _lines(code: Sequence[Instr]) -> bytes:
 
 
 def _pack(code: Sequence[Instr], patterns: Sequence[int]) -> bytes:
-    """`patterns`: the numbers that the program's patterns have among those of all programs."""
+    """`patterns`: the program's patterns as numbers among those of all programs."""
     return b"".join(
         INSTR.pack(OPS[i.op].number, i.a, i.b, i.c, patterns[i.d] if i.op in PATTERN_OPS else i.d, i.e) for i in code
     )
 
 
 def _slot_pairs(program: Program, given: Sequence[int]) -> list[int]:
-    """`given`: how many pairs a match of each pattern gives, whichever program wants them."""
+    """`given`: pairs of offsets that a match of each pattern yields, the most that any program reads."""
     pairs = [0] * program.slots
     for instr in (*program.code, *program.begin):
         if instr.op == "MATCHS":

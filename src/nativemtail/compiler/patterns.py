@@ -1,4 +1,4 @@
-"""The patterns of all programs, each text once: facts about it, and the forms that the engines take."""
+"""The patterns of all programs, deduplicated by text: facts about each, and its form for each engine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from nativemtail.compiler.tables import PatternSpec
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a pattern's text alone."""
+    """What follows from a pattern's text alone."""
 
     flags: int
     required: frozenset[RequiredLiteral] | None
-    """Of which each match contains one; None where there are none that are worth looking for."""
+    """Required literals: each match contains one of them; None if none are worth searching for."""
     seconds: float
-    """Processor time that finding this out took."""
+    """CPU time of the analysis."""
 
 
 @lru_cache(maxsize=16384)
@@ -51,9 +51,9 @@ def facts(text: bytes) -> Facts:
 
 
 def shared(programs: Sequence[Program]) -> list[PatternSpec]:
-    """Each pattern of the programs once.
+    """Collect the patterns of the programs, each once.
 
-    Raises CompileError for a program whose patterns take too long.
+    Raises CompileError for a program whose patterns exceed the budget.
     """
     captures: dict[bytes, int] = {}
     replaced: set[bytes] = set()

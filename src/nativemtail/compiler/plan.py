@@ -1,4 +1,4 @@
-"""All loaded programs → the tables that the engine runs: patterns shared over programs, prefilter, packed code.
+"""All loaded programs → the tables that the engine runs: patterns shared by all programs, prefilter, packed code.
 
 Nothing here touches the runtime; `_core.Plan` takes `Tables` as it is.
 """
@@ -16,20 +16,21 @@ from nativemtail.compiler.program import Program
 from nativemtail.compiler.tables import GuardSlice, ProgramSpec, Tables
 
 FEW = 8
-"""Programs with up to this many patterns get no prefilter for each: trying them on the few candidates costs less."""
+"""If a program has at most this many patterns besides its triggers, only the triggers are prefiltered: trying the
+others on the few candidate lines costs less."""
 
 
 def build(programs: Iterable[tuple[Program, Sequence[object]]]) -> Tables:
-    """Tables for programs, each with the metrics that its declarations stand for, in their order.
+    """Build the tables for programs, each given with the metrics of its declarations, in their order.
 
-    Raises CompileError for a program whose patterns take too long.
+    Raises CompileError for a program whose patterns exceed the budget.
     """
     loaded = list(programs)
     specs = patterns.shared([program for program, _ in loaded])
     packer = Packer(specs)
     packed: list[ProgramSpec] = []
     slices: dict[Hashable, GuardSlice] = {}
-    sought: set[int] = set()  # patterns whose required literals are looked for
+    sought: set[int] = set()  # patterns whose required literals are searched for
     for at, (program, metrics) in enumerate(loaded):
         numbers = packer.patterns(program)
         matched = {numbers[instr.d] for instr in program.code if instr.op == "MATCH"}
@@ -68,6 +69,6 @@ def _required(text: bytes) -> frozenset[RequiredLiteral] | None:
 
 
 def _identity(part: ProgramSpec) -> Hashable:
-    """Equal for guard slices that do the same."""
+    """A key that is equal for guard slices that do the same."""
     pools = part.ints, part.floats, part.strings, part.layouts, part.patterns
     return part.code, repr(pools)

@@ -1,4 +1,4 @@
-"""What the compiler yields for one program: typed instructions over registers, constants and declarations."""
+"""The compiler's result for one program: typed instructions over registers, constants and declarations."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Program:
     patterns: list[bytes] = field(default_factory=list)
     """Texts of the patterns, each once."""
     captures: list[int] = field(default_factory=list)
-    """For each pattern the highest group that is read, -1 if only whether it matches."""
+    """For each pattern the highest group that is read; -1: only whether it matches."""
     registers: int = 0
     slots: int = 0
-    """Occurrences of patterns; each has match results of its own."""
+    """Number of slots: occurrences of patterns, each with its own match."""
     log_filter: frozenset[str] | None = None
     notes: list[str] = field(default_factory=list)
-    """What its author may want to know, with positions."""
+    """Notes for the author, with positions."""
     warnings: list[str] = field(default_factory=list)
-    """What is hardly what its author means, with positions and remedies."""
+    """Warnings about likely mistakes, with positions and remedies."""

@@ -1,7 +1,7 @@
-"""What a compilation gave, as bytes and back, so that a start need not compile again.
+"""Serialises compiled programs and their tables, so that a start need not compile them again.
 
-The form is `marshal`'s, of tuples without names: it belongs to one version of these files and of Python, and nothing
-but a text that this process's user has written may be read (`cache.py` sees to both).
+The form is `marshal` of tuples without names.  It is valid for one version of these files and of Python only, and must
+not be read from a file that another user could have written; `cache.py` ensures both.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from nativemtail.compiler.tables import (
 )
 
 Key = tuple[str, bytes]
-"""Name and text of a program: all that its compiled form depends on, but for versions and options."""
+"""Name and text of a program, which determine its compiled form together with versions and options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Programs that were compiled, and the tables that were built of some of them, not decoded yet."""
+    """Compiled programs, and the tables built from some of them, which are decoded on demand."""
 
     programs: dict[Key, Any]
     planned: tuple[Key, ...]
     """The programs of `tables`, in load order."""
     tables: Any
     database: bytes
-    """Hyperscan's, serialized."""
+    """Hyperscan's database, serialised."""
 
     def program(self, key: Key) -> Program | None:
         row = self.programs.get(key)
@@ -53,19 +53,19 @@ def key(program: Program) -> Key:
 
 
 def dump(programs: Sequence[Program], tables: Tables, database: bytes) -> bytes:
-    """For `load`, all of a plan."""
+    """Serialise a plan for `load`."""
     rows = {key(program): _plain(program) for program in programs}
     return marshal.dumps((rows, tuple(map(key, programs)), _plain(tables), database))
 
 
 def load(data: bytes) -> Stored:
-    """What `dump` gave.  Raises ValueError, EOFError or TypeError for anything else, as far as it notices."""
+    """Read what `dump` returned.  Raises ValueError, EOFError or TypeError if it notices that it is something else."""
     programs, planned, tables, database = marshal.loads(data)
     return Stored(programs, planned, tables, database)
 
 
 def _plain(value: Any) -> Any:
-    """Nested tuples and lists instead of classes, without the metrics of programs, which are not the compiler's."""
+    """Nested tuples and lists instead of classes, without the programs' metrics, which belong to the caller."""
     if isinstance(value, ProgramSpec):
         value = replace(value, metrics=[])
     if is_dataclass(value):

@@ -12,7 +12,7 @@ from nativemtail.compiler.types import NONE, Type
 
 
 class Kind(Enum):
-    """What a symbol names; the values are the words of error messages."""
+    """The kinds of symbols; the values are used in error messages."""
 
     VAR = "variable"
     CONST = "named pattern constant"
@@ -22,14 +22,14 @@ class Kind(Enum):
 
 @dataclass(slots=True, eq=False)
 class Usage:
-    """Whether a declaration was referred to; the number and the name of a capture group share one."""
+    """Whether a declaration was used; shared by the number and the name of a capture group."""
 
     seen: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Symbol:
-    """A declared name; `pos` is where."""
+    """A name declared at `pos`."""
 
     kind: Kind
     name: str
@@ -62,34 +62,34 @@ class DecoSymbol(Symbol):
     decl: ast.DecoDecl = field(kw_only=True)
     complete: bool = False
     next_scope: Scope | None = None
-    """The scope at its `next`."""
+    """The scope at its `next`, which code inside a use of the decorator sees."""
 
 
 @dataclass(slots=True, eq=False)
 class GroupSymbol(Symbol):
-    """`$1` or `$name`.  A number follows to later patterns of its scope, a name stays."""
+    """`$1` or `$name`.  A later pattern of the scope redefines numbers, but not names."""
 
     pattern: ast.Pattern = field(kw_only=True)
     group: int = 0
     label: str = ""
-    """What the note on an unused group calls it."""
+    """How the note on an unused group names it."""
 
 
 FREE_STEPS = 100
 MAX_STEPS = 2_000_000
-"""Scopes beyond the first `FREE_STEPS` that all lookups of a program together may pass.
+"""Limit for the scopes that all lookups of a program visit, not counting the first `FREE_STEPS` of each lookup.
 
-Decorators of decorators could make each lookup pass thousands.
+With decorators inside decorators each lookup could visit thousands.
 """
 
 
 class TooComplex(Exception):
-    """The lookups of a program took more than `MAX_STEPS`."""
+    """The lookups of a program exceeded `MAX_STEPS`."""
 
 
 @dataclass(slots=True)
 class Effort:
-    """What looking names up has cost so far."""
+    """The cost of lookups so far."""
 
     steps: int = 0
 
@@ -105,8 +105,8 @@ def _key(name: str, kind: Kind) -> str:
 class Scope:
     """A table of names, in which those of capture groups begin with `$`.
 
-    Lookup goes outwards, through `prefill` (a decorator's scope at `next`) before `parent`.  There a capture group that
-    has a name is known by its name alone, as in mtail.
+    Lookup goes outwards, through `prefill` (a decorator's scope at `next`) before `parent`.  There, as in mtail, a
+    named capture group can be found by its name only, not by its number.
     """
 
     __slots__ = ("effort", "parent", "prefill", "table")
@@ -118,12 +118,12 @@ class Scope:
         self.table: dict[str, Symbol] = {}
 
     def insert(self, symbol: Symbol) -> Symbol | None:
-        """Add `symbol` unless its name is taken in this very scope; then the symbol that has it."""
+        """Add `symbol`; if its name is taken in this scope, returns the symbol that has it instead."""
         present = self.table.setdefault(_key(symbol.name, symbol.kind), symbol)
         return None if present is symbol else present
 
     def lookup(self, name: str, kind: Kind) -> Symbol | None:
-        """The nearest symbol of that kind, which counts as used from now on.  Raises TooComplex."""
+        """Look up the nearest symbol of that kind and mark it as used.  Raises TooComplex."""
         key = _key(name, kind)
         for scope, prefilled in self._outwards():
             symbol = scope.table.get(key)
@@ -133,7 +133,7 @@ class Scope:
         return None
 
     def _outwards(self) -> Iterator[tuple[Scope, bool]]:
-        """The scopes, and whether they are seen through a decorator."""
+        """This scope and the outer ones, each with whether it is visible through a decorator."""
         waiting: list[Scope] = []
         seen: set[int] = set()
         scope: Scope | None = self

@@ -1,4 +1,4 @@
-"""What the engine takes: all loaded programs as packed code, patterns and prefilter.  `plan.py` makes it."""
+"""The engine's input: all loaded programs as packed code, patterns and prefilter.  Built by `plan.py`."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Automaton:
-    """Packed for the core, numbers with 32 bits; the first state is at `start`."""
+    """An automaton packed for the core, with 32-bit numbers; the first state is `start`."""
 
     states: bytes
     start: int
     classes: bytes
-    """Where the ranges of each class begin, and after the last one where they end."""
+    """By class: index of its first range; then the total."""
     ranges: bytes
-    """First and last character of each."""
+    """First and last character of each range."""
     edges: bytes
-    """Where `sources` begins for each state, and after the last one where it ends."""
+    """By state: index of its first entry in `sources`; then the total."""
     sources: bytes
-    """The SPLIT and ASSERT states that go to it."""
+    """The SPLIT and ASSERT states that lead to each state."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnePass:
-    """What the one-pass matcher needs: packed operations, and the tables that they point into."""
+    """A pattern for the one-pass matcher: packed operations, and the pool that they point into."""
 
     ops: bytes
     pool: bytes
     prefix_length: int
-    """Length of the literal, first in the pool, that a match begins with; 0: it begins at the start of the text."""
+    """Length of the literal at the pool's start that begins each match; 0: matches begin at the start of the text."""
     known: int
     """Characters of it that the operations begin after."""
     sure: int
-    """A failure of an operation up to this one means that there is no match from here."""
+    """A failure at or before this operation proves that no match begins here."""
     optional: bool
     """Some group may take no part in a match."""
 
@@ -47,11 +47,11 @@ class PatternSpec:
     captures: int
     """The highest group that any program reads; -1: only whether it matches."""
     prefiltered: bool
-    """Whether it is only tried on lines with one of its required literals."""
+    """Whether it is tried only on lines with one of its required literals."""
     automaton: Automaton | None
-    """For patterns whose matches are replaced; None also where it would be too large."""
+    """For patterns that `subst` replaces; None otherwise, or if it would be too large."""
     onepass: OnePass | None
-    """How to match it in ASCII texts without PCRE2."""
+    """For ASCII texts; None: not a one-pass pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +59,36 @@ class LiteralSpec:
     """A required literal, or a short byte pattern in place of one."""
 
     expression: bytes
-    """For Hyperscan."""
+    """The expression for Hyperscan."""
     caseless: bool
     literal: bytes | None
     """The text itself; None for a byte pattern."""
     patterns: list[int]
-    """Numbers of those that are tried on a line with it."""
+    """Numbers of the patterns that are tried on a line with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Bytes that the multi-literal matcher confirms, and the literals that they lead to."""
+    """A window: bytes that the multi-literal matcher looks up at a candidate, and the literals that have them."""
 
     text: bytes
-    """At most eight, with the bits of `Teddy.fold` set in each."""
+    """At most eight bytes, each with the bits of `Teddy.fold` set."""
     needles: list[tuple[int, int]]
     """Numbers of required literals, and where in the literal the window ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Teddy:
-    """What the multi-literal matcher (core/teddy.hpp) needs to find all required literals without Hyperscan."""
+    """Tables with which the multi-literal matcher (core/teddy.hpp) finds all required literals without Hyperscan."""
 
     low: bytes
-    """For each of six or seven neighbouring bytes, the last one first, 16 bytes: low nibble → buckets, as bits."""
+    """16 bytes for each of six or seven neighbouring bytes, the last one first: low nibble → bit set of buckets."""
     high: bytes
-    """Likewise 16 bytes for the high nibble of the last."""
+    """16 bytes for the last byte: high nibble → bit set of buckets."""
     lengths: bytes
-    """Bytes of the windows of each bucket."""
+    """Length of the windows of each bucket."""
     fold: int
-    """0x20 where upper and lower case are confirmed as one, else 0."""
+    """0x20 if case is ignored in windows, else 0."""
     windows: list[Window]
 
 
@@ -97,7 +97,7 @@ class ProgramSpec:
     name: str
     code: bytes
     lines: bytes
-    """Of each instruction the program's line, with 32 bits."""
+    """The source line of each instruction, as 32-bit numbers."""
     begin: bytes
     begin_lines: bytes
     ints: list[int]
@@ -105,21 +105,21 @@ class ProgramSpec:
     strings: list[bytes]
     layouts: list[tuple[bytes, bytes]]
     metrics: list[object]
-    """What `_core` keeps the data in; the compiler only passes them on."""
+    """The `_core.Metric` of each declaration; the compiler only passes them on."""
     patterns: list[int]
     slot_pairs: list[int]
-    """Per slot the pairs of offsets that a match of other text than the line needs, 0 for matches of the line."""
+    """By slot: pairs of offsets that a match of a text other than the line needs; 0 if it matches lines."""
     registers: int
     log_filter: frozenset[str] | None
     triggers: frozenset[int] | None
-    """Numbers of the patterns of which one must match for the program to run; None: it runs on every line."""
+    """Triggers: numbers of the patterns of which one must match; None: the program runs on every line."""
     lookahead: list[tuple[int, tuple[int, ...]]]
-    """Series that it wants on each line that its first pattern matches: the metric, and the pattern's groups."""
+    """Series that it looks up if its first pattern matches: the metric, and the groups that are the label values."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardSlice:
-    """Code that is run without effect on lines that the prefilter skips: if it fails, `programs` run there."""
+    """A guard slice: code that is run dry on lines that the prefilter skips.  If it fails, `programs` are run."""
 
     code: ProgramSpec
     programs: list[int]
@@ -137,4 +137,4 @@ class Tables:
     """Numbers of the programs that run on every line."""
     guard_slices: list[GuardSlice]
     teddy: Teddy | None
-    """How the multi-literal matcher finds the literals; None where Hyperscan is as fast."""
+    """Tables of the multi-literal matcher; None if Hyperscan is as fast."""

@@ -75,7 +75,7 @@ _ELEMENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step with the bytes of the layout that it covers."""
+    """A step, with the bytes of the layout that it covers."""
 
     op: Op
     flags: int
@@ -111,14 +111,14 @@ def _encode(layout: str | bytes) -> bytes:
 
 
 def compile_layout(layout: str | bytes) -> bytes:
-    """The parse steps of a Go reference-time layout; every text is one (spec runtime.md §3)."""
+    """Compile a Go reference-time layout to parse steps; every text is a valid layout (spec runtime.md §3)."""
     raw = _encode(layout)
     packed = [LAYOUT_STEP.pack(s.op, s.flags, 0, len(s.literal), len(s.element)) for s in _steps(raw)]
     return LAYOUT_HEADER.pack(len(packed), len(raw)) + b"".join(packed) + raw
 
 
 def elements(layout: str | bytes) -> list[Op]:
-    """What the layout reads, in order."""
+    """The elements that the layout reads, in order."""
     return [step.op for step in _steps(_encode(layout)) if step.op is not Op.END]
 
 
@@ -159,7 +159,7 @@ _WORDS = {
 
 
 class _Trial:
-    """A text that a layout is tried on; of the date only what can make it impossible is kept."""
+    """A text that a layout is tried on.  Of the date, it keeps only what can make it invalid."""
 
     def __init__(self, text: bytes) -> None:
         self.rest = text

@@ -24,7 +24,7 @@ class Base(Type):
 
 
 class Variable(Type):
-    """A type not known yet; once bound it stands for `bound`, for ever."""
+    """A type variable; once bound, it always stands for `bound`."""
 
     __slots__ = ("bound", "number")
     _numbers = count()
@@ -91,11 +91,11 @@ _LUB: dict[frozenset[Type], Base] = {
 
 
 def resolve(t: Type) -> Type:
-    """What `t` stands for: a type that is no variable, or the unbound variable."""
+    """The type that `t` stands for, or the variable at the end of its chain if that is unbound."""
     end = t
     while isinstance(end, Variable) and end.bound is not None:
         end = end.bound
-    while isinstance(t, Variable) and t.bound is not None:  # the next time it is one step
+    while isinstance(t, Variable) and t.bound is not None:  # path compression
         t.bound, t = end, t.bound
     return end
 

@@ -1,5 +1,5 @@
-"""What compiles, as it does in mtail, and is hardly what its author means: text in a number, fractions that are lost,
-layouts that read no time, statements that fail on every line.
+"""Warnings about code that compiles, as in mtail, but hardly does what its author means: text stored in a number, lost
+fractions, layouts that can read no time, statements that fail on every line.
 
 Each warning has a place and, on its second line, a remedy.
 """
@@ -15,7 +15,7 @@ from nativemtail.compiler.types import FLOAT, INT, STRING, Type, resolve
 Warnings = list[tuple[Position, str]]
 
 MAX_WARNINGS = 50
-"""Of a program that are shown."""
+"""Warnings shown per program."""
 
 _NUMBERS = frozenset(("counter", "gauge", "timer"))
 _FAILURES = (
@@ -36,11 +36,11 @@ _FAILURES = (
         "Do not read it, add to it or count it up.",
     ),
 )
-"""The beginnings of run-time errors, the same in other words, and what to do."""
+"""Beginning of a run-time error to its explanation and remedy."""
 
 
 def warnings(root: ast.Block, source: bytes, failures: Warnings) -> list[str]:
-    """The warnings of a program that compiled, by place; `failures` are the statements that can only fail."""
+    """The warnings of a compiled program, sorted by position; `failures` are the statements that always fail."""
     looker = _Looker(source.split(b"\n"))
     expressions = list(_expressions(root))
     looker.fractions = any(_reads_fractions(expr) for expr in expressions)
@@ -96,7 +96,7 @@ def _bare(expr: ast.Expr) -> ast.Expr:
 
 
 def _flow(expr: ast.Expr) -> Iterator[ast.Binary]:
-    """The calculations whose results the value of `expr` is made of."""
+    """The arithmetic operations that contribute to the value of `expr`."""
     left = [expr]
     while left:
         expr = _bare(left.pop())
@@ -108,7 +108,7 @@ def _flow(expr: ast.Expr) -> Iterator[ast.Binary]:
 
 
 def _reads_fractions(expr: ast.Expr) -> bool:
-    """Whether it is a `strptime` whose layout has fractions of a second."""
+    """Whether it is a `strptime` whose layout reads fractions of a second."""
     layout = _layout(expr)
     fractions = (timelayout.Op.FRACTION, timelayout.Op.OPTIONAL_FRACTION)
     return layout is not None and any(op in fractions for op in timelayout.elements(layout.value))
@@ -131,16 +131,16 @@ class _Looker:
         self.fractions = False
         """Whether some `strptime` reads fractions of a second."""
         self.texts: set[int] = set()
-        """Ids of the metrics of which it was said that they hold text."""
+        """Ids of the metrics for which the warning about text was given."""
 
     def warn(self, place: Position, text: str, remedy: str) -> None:
         self.found.append((place, f"{text}\n\t{remedy}"))
 
     def shown(self, expr: ast.Expr) -> str:
-        """The expression as it is written, as far as it is on one line."""
+        """The source text of the expression, on its first line only."""
         line = self.lines[expr.pos.line - 1] if 0 < expr.pos.line <= len(self.lines) else b""
         end = expr.pos.end
-        while line[end : end + 1] in (b"]", b")") and _is_open(line[expr.pos.start - 1 : end]):  # spans leave them out
+        while line[end : end + 1] in (b"]", b")") and _is_open(line[expr.pos.start - 1 : end]):  # not in spans
             end += 1
         return line[expr.pos.start - 1 : end].decode("utf-8", "replace")[:80]
 
@@ -166,7 +166,7 @@ class _Looker:
             self.differences(decl, expr.rhs)
 
     def text(self, decl: ast.VarDecl, value: ast.Expr) -> None:
-        """A number that is a text is exported as 0."""
+        """Warn about a metric that holds text: it is exported as 0."""
         value = _bare(value)
         if id(decl) in self.texts or _type(value) is not STRING:
             return
@@ -181,7 +181,7 @@ class _Looker:
         )
 
     def divisions(self, value: ast.Expr) -> None:
-        """A quotient of Ints has no fraction, wherever it goes afterwards."""
+        """Warn about a quotient of Ints: it has no fraction, even if it is stored in a Float."""
         for part in _flow(value):
             if part.op == "/" and _type(part) is INT:
                 divisor = _bare(part.rhs)
@@ -192,7 +192,7 @@ class _Looker:
                 self.warn(part.pos, text, f"Divide by {float_}.")
 
     def differences(self, decl: ast.VarDecl, value: ast.Expr) -> None:
-        """`timestamp()` counts whole seconds."""
+        """Warn about `timestamp()` where fractions are parsed: it gives whole seconds."""
         fine = any(bound % 1 for bound in decl.buckets or ())
         if not (fine or self.fractions):
             return
@@ -216,7 +216,7 @@ class _Looker:
             self.unreadable(layout)
 
     def unreadable(self, layout: ast.StringLit) -> None:
-        from nativemtail.compiler import layouthints  # of no use to most programs
+        from nativemtail.compiler import layouthints  # imported late: few programs need it
 
         written = layout.value.decode("utf-8", "replace")
         if timelayout.elements(layout.value) and not layouthints.is_strftime(written):

@@ -22,7 +22,7 @@ _FRAMES_PER_NODE = 5
 
 @contextmanager
 def recursion_room(depth: int = MAX_DEPTH) -> Iterator[None]:
-    """Let Python recurse as deep as a tree of `depth` levels needs."""
+    """Raise Python's recursion limit to what a tree of `depth` levels needs."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, 1000 + min(depth, MAX_DEPTH) * _FRAMES_PER_NODE))
     try:
@@ -32,7 +32,7 @@ def recursion_room(depth: int = MAX_DEPTH) -> Iterator[None]:
 
 
 def check(name: str, root: ast.Block, limits: Limits) -> list[tuple[Position | None, str]]:
-    """Decorate the tree; the notes on capture groups that are never used.  Raises CompileError with all errors."""
+    """Decorate the tree; returns notes on unused capture groups.  Raises CompileError with all errors."""
     context = Context(limits)
     patterns = Patterns(context)
     statements = Statements(context, patterns)

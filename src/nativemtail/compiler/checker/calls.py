@@ -1,4 +1,4 @@
-"""Calls of builtins: their signatures, and what these do not say (spec language.md §6)."""
+"""Calls of builtins: signatures, and rules beyond signatures (spec language.md §6)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HINT_LAYOUT = "\n\tRefer to the documentation at https://golang.org/pkg/time/#p
 
 
 class Calls:
-    """`expr` checks an argument at a depth, and gives the node that takes its place."""
+    """`expr` checks an argument at a depth, and returns the node that replaces it."""
 
     def __init__(self, context: Context, patterns: Patterns, expr: Callable[[ast.Expr, int], ast.Expr]) -> None:
         self.context = context
@@ -46,7 +46,7 @@ class Calls:
         self._special(node)
 
     def _argument(self, call: ast.Call, arg: ast.Expr, depth: int) -> ast.Expr:
-        """The pattern that `subst` replaces declares no groups."""
+        """Check a call of `subst` with a pattern, whose groups are not declared."""
         if call.name == "subst" and arg is call.args[0]:
             if isinstance(arg, ast.Id) and self.context.is_constant(arg):
                 arg = ast.Pattern(arg.pos, [arg])
@@ -55,7 +55,7 @@ class Calls:
         return self._expr(arg, depth)
 
     def _special(self, node: ast.Call) -> None:
-        """What the signature does not say."""
+        """Check the rules beyond the signature."""
         last = node.args[-1] if node.args else None
         if last is None:
             return
@@ -77,7 +77,7 @@ class Calls:
 
 
 def _meant(layout: str) -> str:
-    from nativemtail.compiler import layouthints  # of no use to a program without errors
+    from nativemtail.compiler import layouthints  # imported late: only for programs with errors
 
     meant = layouthints.suggestion(layout)
     if meant:

@@ -1,4 +1,4 @@
-"""What all parts of the checker share: bounds, errors, the scope that is being checked."""
+"""State that all parts of the checker share: bounds, errors, the current scope."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nativemtail.compiler.symbols import ConstSymbol, GroupSymbol, Kind, Scope, 
 from nativemtail.compiler.types import Type, resolve
 
 ERROR = types.Base("type error")
-"""The type of what was reported already; silences follow-ups."""
+"""The type of an expression with a reported error; suppresses follow-up errors."""
 
 DEFAULT_LENGTH = 1024
 DEFAULT_DEPTH = 100
@@ -25,11 +25,11 @@ class Limits(Protocol):
 
     @property
     def max_regexp_length(self) -> int:
-        """Bytes of a whole pattern."""
+        """Limit for a whole pattern, in bytes."""
 
     @property
     def max_recursion_depth(self) -> int:
-        """Levels of the tree."""
+        """Limit for the depth of the tree."""
 
 
 class Context:
@@ -40,7 +40,7 @@ class Context:
         self.notes: list[tuple[Position | None, str]] = []
         self.scope = Scope()
         self.begins = 0
-        """How many `begin` blocks are open."""
+        """Nesting of `begin` blocks."""
         self.current: Position | None = None
         """The latest statement."""
         self.deep_reported = False
@@ -49,7 +49,7 @@ class Context:
         self.errors.append((pos, text))
 
     def too_deep(self, pos: Position, depth: int) -> bool:
-        """Whether the tree has more levels than it may; that is reported once."""
+        """Whether the tree is too deep; reported once."""
         if depth <= min(self.max_depth, MAX_DEPTH):
             return False
         if not self.deep_reported:
@@ -63,7 +63,7 @@ class Context:
 
     @contextmanager
     def inside(self, prefill: Scope | None = None) -> Iterator[Scope]:
-        """A scope in the current one; reports what was declared in it and never used."""
+        """A scope inside the current one; at its end, reports names declared in it and never used."""
         scope = self.scope = Scope(self.scope, prefill)
         yield scope
         assert scope.parent is not None

@@ -22,10 +22,10 @@ class Expressions:
         self.patterns = patterns
         self.calls = Calls(context, patterns, self.expr)
         self.caprefs: list[tuple[ast.Capref, GroupSymbol]] = []
-        """With the symbols whose group they mean once every scope is complete."""
+        """Uses of groups that are resolved when every scope is complete, with their symbols."""
 
     def expr(self, node: ast.Expr, depth: int) -> ast.Expr:
-        """Check `node`; the node that takes its place."""
+        """Check `node`; returns the node that replaces it."""
         if isinstance(node, ast.Pattern):
             return self.patterns.pattern(node, depth)
         if self.context.too_deep(node.pos, depth):
@@ -55,7 +55,7 @@ class Expressions:
         return self._indexed(ast.Index(node.pos, node, []), depth)
 
     def _indexed(self, node: ast.Index, depth: int) -> ast.Expr:
-        """A metric with its keys; a constant stays one, whatever keys it is given."""
+        """A metric with keys; a constant remains one even if it is given keys."""
         node.type = ERROR
         if self.context.too_deep(merge_all(node.keys), depth + 1):
             return node
@@ -143,7 +143,7 @@ class Expressions:
                 self._fixed_operands(node, type_of(node.lhs), type_of(node.rhs), depth)
 
     def _fixed_operands(self, node: ast.Binary, left: Type, right: Type, depth: int) -> None:
-        """Operators that want one given type, and convert at run time."""
+        """Operators whose operands must have one given type; they are converted at run time."""
         op = operator_name(node.op)
         if node.op in _BITWISE:
             if not (unify(INT, left) and unify(INT, right)):
@@ -156,7 +156,7 @@ class Expressions:
             self.context.error(node.pos, text)
         elif resolve(right) is not PATTERN:
             literal = ast.RegexLit(node.rhs.pos, b"".join(self.patterns.pieces(node.rhs)))
-            if literal.text:  # else it matches everything and declares nothing
+            if literal.text:  # an empty one matches everything and declares nothing
                 node.rhs = self.patterns.pattern(ast.Pattern(literal.pos, [literal]), depth + 1)
 
     def _assignment(self, node: ast.Binary) -> None:
@@ -174,7 +174,7 @@ class Expressions:
             unify(node.type, bound)
 
     def _common(self, node: ast.Binary) -> Type:
-        """Give both operands their least upper bound."""
+        """Convert both operands to their least upper bound."""
         if failed(node.lhs) or failed(node.rhs):
             return ERROR
         left, right = type_of(node.lhs), type_of(node.rhs)

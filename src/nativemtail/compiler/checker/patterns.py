@@ -1,4 +1,4 @@
-"""Patterns: their text, put together from constants, and their capture groups."""
+"""Patterns: their text, concatenated from constants, and their capture groups."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from nativemtail.compiler.symbols import ConstSymbol, GroupSymbol, Kind, Symbol,
 from nativemtail.compiler.types import BY_NAME, NONE, PATTERN, Type
 
 _LENGTH_CAP = (1 << 63) - 1
-"""Constants made of constants can double in length with every line."""
+"""Bound on pattern text: constants made of constants can double in length with every line."""
 
 _HINT_LENGTH = "\n\tExcessively long patterns are likely to cause compilation and runtime performance problems."
 
 
 class TooExpensive(Exception):
-    """The patterns of the program take too long."""
+    """The patterns of the program exceed the budget."""
 
 
 class _Regex(NamedTuple):
-    """What the checker needs to know of a pattern's text."""
+    """What the checker needs to know about a pattern's text."""
 
     error: str
     groups: list[Type]
@@ -38,11 +38,11 @@ class Patterns:
         self.context = context
         self.spent = budget.Spent()
         self.places: dict[bytes, Position] = {}
-        """Where each pattern is first."""
+        """The first occurrence of each pattern."""
         self._known: dict[bytes, _Regex] = {}
 
     def concatenation_too_deep(self, pattern: ast.Pattern, depth: int) -> bool:
-        """Each `+` of a concatenation is a node whose left side is the next one."""
+        """Check the depth of mtail's tree, where each `+` is a node whose left side is the `+` before it."""
         room = self.context.room(depth)
         parts = len(pattern.parts)
         return parts > room and self.context.too_deep(merge_all(pattern.parts[: max(1, parts - room)]), depth + parts)
@@ -80,7 +80,7 @@ class Patterns:
         return symbol.length or None, symbol.decl.text
 
     def pattern(self, pattern: ast.Pattern, depth: int, declares: bool = True) -> ast.Pattern:
-        """A use of a pattern; `declares`: its groups become visible in the current scope."""
+        """Check a use of a pattern; `declares`: its groups become visible in the current scope."""
         if self.context.too_deep(pattern.pos, depth) or self.concatenation_too_deep(pattern, depth):
             pattern.type = ERROR
             return pattern
@@ -115,7 +115,7 @@ class Patterns:
             except RegexError as error:
                 self._known[text] = _Regex(str(error), [], [])
             else:
-                # A group that simplifying removes (`(a){0}`) does not exist for mtail; its type is None.
+                # A group that simplification removes, as in `(a){0}`, does not exist in mtail; its type is None.
                 groups = [BY_NAME[name] for name in captypes.group_types(node)]
                 names = [n if t is not NONE else None for n, t in zip(tree.group_names(node), groups, strict=False)]
                 self._known[text] = _Regex("", [NONE, *groups], [None, *names])
@@ -145,7 +145,7 @@ class Patterns:
         self.context.error(pattern.pos, text)
 
     def pieces(self, expr: ast.Expr) -> Iterator[bytes]:
-        """What mtail uses as the pattern where an expression is none: its literals, however deep, joined."""
+        """The pattern that mtail makes of an expression that is not one: all literals in it, concatenated."""
         match expr:
             case ast.StringLit():
                 yield expr.value

@@ -89,7 +89,7 @@ class Statements:
     def _settle(self, cond: ast.Expr) -> ast.Expr:
         """Decide whether names joined by `+` that begin a condition are a pattern or a sum (successor.md §2.4).
 
-        What follows a pattern is one logical expression; a sum is the first of a left-associative chain.
+        After a pattern comes one logical expression; a sum is the first operand of a left-associative chain.
         """
         chain: list[ast.Binary] = []
         first = cond
@@ -169,7 +169,7 @@ class Statements:
             self.context.error(target.pos, f"Cannot delete this.{hint}")
 
     def finish(self) -> None:
-        """Bind what could only be known once every scope was complete."""
+        """Bind the capture groups that can be resolved only when every scope is complete."""
         for capref, symbol in self.expressions.caprefs:
             capref.pattern, capref.group = symbol.pattern, symbol.group
         for var in self._vars:

@@ -18,7 +18,7 @@ MAX_OPERAND = 0xFFFF
 
 
 def generate(name: str, root: ast.Block) -> tuple[Program, list[tuple[ast.Position, str]]]:
-    """Code for the checked tree `root`, and the places that can only fail, with their run-time errors.
+    """Code for the checked tree `root`, and the statements that always fail, with their run-time errors.
 
     Raises CompileError with the errors of spec language.md §9.4.
     """

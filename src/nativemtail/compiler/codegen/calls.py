@@ -13,7 +13,7 @@ from nativemtail.compiler.types import STRING
 
 
 class Calls:
-    """`value` makes code for an argument."""
+    """`value` generates an argument."""
 
     def __init__(self, out: Emitter, slots: Slots, conditions: Conditions, value: Callable[[ast.Expr], Value]) -> None:
         self._out = out
@@ -42,7 +42,7 @@ class Calls:
         return self._instruction(builtin, args) if builtin.opcode else self._builtins[expr.name](expr, args)
 
     def convert(self, node: ast.Expr, operand: ast.Expr, value: Value, prefix: str = "") -> Value:
-        """`value` of `operand` converted to the type of `node`; `prefix` begins the error where that is impossible."""
+        """Convert the `value` of `operand` to the type of `node`; `prefix` begins the error if that is impossible."""
         out = self._out
         register, kind = value
         source, target = type_name(operand.type), type_name(node.type)
@@ -128,7 +128,7 @@ class Calls:
 
 
 def _needs_none(call: ast.Call, at: int) -> bool:
-    """Whether a call can do without a value of an argument: conversions refuse its type, `subst` works on a pattern."""
+    """Whether an argument may lack a value: conversions report its type, and `subst` takes a pattern."""
     if call.name == "subst":
         return at == 0 and isinstance(call.args[0], ast.Pattern)
     return call.name in ("bool", "int", "float", "string")

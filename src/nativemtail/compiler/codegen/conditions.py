@@ -1,4 +1,4 @@
-"""Conditions as jumps: `&&` and `||` decide by where the code goes on, not by a value."""
+"""Conditions as jumps (short-circuit code): `&&` and `||` do not compute a value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Matched = frozenset[int]
 
 
 class Conditions:
-    """`value` makes code for an operand that is no condition itself."""
+    """`value` generates an operand that is not itself a condition."""
 
     def __init__(self, out: Emitter, slots: Slots, value: Callable[[ast.Expr], Value]) -> None:
         self._out = out
@@ -21,7 +21,7 @@ class Conditions:
         self._value = value
 
     def jump(self, expr: ast.Expr, target: int, *, when: bool, or_operand: bool = False) -> Matched:
-        """Go to `target` if `expr` is `when`, else go on."""
+        """Jump to `target` if `expr` is `when`, else fall through."""
         if isinstance(expr, ast.Conv) and isinstance(expr.operand, ast.Pattern):
             return self.jump(expr.operand, target, when=when, or_operand=or_operand)
         if isinstance(expr, ast.Call) and expr.name == "bool" and len(expr.args) == 1:
@@ -47,7 +47,7 @@ class Conditions:
         return frozenset()
 
     def boolean(self, expr: ast.Expr) -> Value:
-        """The condition as a value."""
+        """Generate the condition as a value in a register."""
         out = self._out
         register = out.registers()
         if_false = out.label()

@@ -1,4 +1,4 @@
-"""Declarations of metrics: the metric of the program that each makes."""
+"""Declarations of metrics: creates the program's metrics, each once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nativemtail.compiler.program import MetricDecl
 class Declarations:
     def __init__(self, out: Emitter) -> None:
         self._out = out
-        self._numbers: dict[int, int | None] = {}  # id of a declaration → metric, None where it failed
+        self._numbers: dict[int, int | None] = {}  # id of a declaration → metric; None: it had an error
         self._same: dict[tuple[object, ...], int] = {}
 
     def declare(self, decl: ast.VarDecl) -> None:
@@ -35,7 +35,7 @@ class Declarations:
         self._numbers[id(decl)] = self._number(metric)
 
     def metric(self, target: ast.Index) -> int | None:
-        """The number of the metric that is indexed; None with an error where there is none."""
+        """The number of the indexed metric; None, with an error reported, if it is not a metric."""
         base = target.base
         if not isinstance(base, ast.Id) or not isinstance(base.symbol, ast.VarDecl):
             return None
@@ -59,9 +59,9 @@ class Declarations:
         return True
 
     def _number(self, metric: MetricDecl) -> int:
-        """Equal declarations are one metric whose position and limit are the later one's (successor.md §3.3).
+        """Equal declarations make one metric, with the position and limit of the later one (successor.md §3.3).
 
-        Not hidden ones: they are in no output, and each is a variable of its own, in each use of a decorator too.
+        Hidden ones are not merged: they are not exported, and each is a separate variable, also per use of a decorator.
         """
         metrics = self._out.program.metrics
         number = fresh = len(metrics)

@@ -1,7 +1,7 @@
-"""Where code is written to: instructions, labels, registers, constants, and the errors found on the way.
+"""The output of the code generator: instructions, labels, registers, constants, and errors.
 
-mtail's machine has a stack of tagged values; here the tag of every value is known when the code is made (`Kind`), so
-registers carry none, and what mtail finds out at run time (a Float stored into an Int) becomes a FAIL here.
+mtail's machine has a stack of tagged values.  Here the `Kind` of every value is known at compile time, so
+registers carry no tags, and errors that mtail detects at run time, such as storing a Float into an Int, become a FAIL.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.program import Instr, Program
 
 MAX_CODE = 1_000_000
-"""Decorators that use decorators can multiply; a program with more instructions than this is refused."""
+"""Limit for a program's instructions, because nested decorators can multiply them."""
 
 ICE = "Internal compiler error, aborting compilation: "
 UNDERFLOW = "panic in thread at instr: index out of range [-1]"
-"""mtail's run-time error where a value is wanted and its stack is empty."""
+"""mtail's run-time error if it needs a value and its stack is empty."""
 
 SUFFIX = {"Int": "I", "Float": "F", "String": "S"}
-"""How instructions on values of a type end."""
+"""The suffix of instructions on values of a type."""
 
 _Constant = TypeVar("_Constant", int, float, bytes)
 
 
 class Kind(Enum):
-    """What a register holds.  LEN is the result of `len()`: an integer that is neither true nor false (§2.2)."""
+    """The kind of value in a register.  LEN is the result of `len()`: an integer, but neither true nor false (§2.2)."""
 
     INT = "int64"
     LEN = "int"
@@ -46,16 +46,16 @@ def type_name(type_: types.Type | None) -> str:
 
 
 class Emitter:
-    """Writes the code of one program.  Each value gets a register of its own; `optimize` packs them afterwards."""
+    """Emits the code of one program.  Each value gets a new register; `optimize` allocates them afterwards."""
 
     def __init__(self, name: str) -> None:
         self.program = Program(name)
         self.errors: list[tuple[ast.Position | None, str]] = []
         self.failures: list[tuple[ast.Position, str]] = []
-        """Statements that can only fail when they run, with their run-time errors."""
+        """Statements that always fail when they run, with their run-time errors."""
         self.code: list[Instr] = self.program.code
         self.labels: list[int] = []
-        """For each label the instruction after it."""
+        """By label: the number of the instruction that follows it."""
         self.pos = ast.NOWHERE
         """Of the current statement."""
         self._next_register = 0
@@ -70,16 +70,16 @@ class Emitter:
         self.code.append(Instr(op, a, b, c, d, e, self.pos.line))
 
     def label(self) -> int:
-        """A new label, which jumps may go to before it is placed."""
+        """A new label; jumps may refer to it before it is placed."""
         self.labels.append(-1)
         return len(self.labels) - 1
 
     def place(self, label: int) -> None:
-        """Put the label before the next instruction."""
+        """Place the label before the next instruction."""
         self.labels[label] = len(self.code)
 
     def resolve(self, offset: int = 0) -> None:
-        """Replace the labels in the code by the numbers of instructions, `offset` added."""
+        """Replace labels by instruction numbers plus `offset`."""
         for instr in self.code:
             if instr.op in ("JMP", "JF", "JT", "JMATCHED"):
                 instr.d = self.labels[instr.d] + offset
@@ -89,13 +89,13 @@ class Emitter:
     # --- registers and constants -------------------------------------------------------------------------
 
     def registers(self, count: int = 1) -> int:
-        """The first of `count` new registers in a row."""
+        """Allocate `count` consecutive registers; returns the first."""
         first = self._next_register
         self._next_register += count
         return first
 
     def constant(self, pool: list[_Constant], value: _Constant) -> int:
-        """The number of `value` in a pool of the program, which it enters once."""
+        """The number of `value` in a constant pool of the program; adds it if missing."""
         key = (id(pool), repr(value))
         if key not in self._constants:
             self._constants[key] = len(pool)
@@ -108,14 +108,14 @@ class Emitter:
     def string(self, text: bytes) -> int:
         return self.constant(self.program.strings, text)
 
-    # --- what goes wrong ---------------------------------------------------------------------------------
+    # --- errors ------------------------------------------------------------------------------------------
 
     def ice(self, node: ast.Node, text: str) -> None:
-        """An error that mtail's code generator reports (spec language.md §9.4)."""
+        """Report an error of mtail's code generator (spec language.md §9.4)."""
         self.errors.append((node.pos, ICE + text))
 
     def fail(self, message: str) -> None:
-        """Code that ends the line with a run-time error."""
+        """Emit a FAIL: it ends the line with a run-time error."""
         self.failures.append((self.pos, message))
         self.emit("FAIL", d=self.string(message.encode()))
 

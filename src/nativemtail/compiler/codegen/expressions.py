@@ -46,7 +46,7 @@ class Expressions:
                 return self.conditions.boolean(expr)
             case ast.Conv():
                 return self._calls.convert(expr, expr.operand, self.value(expr.operand), "internal error: ")
-        # a pattern where a value is wanted: nothing comes of it, as in mtail
+        # a pattern used as a value gives none, as in mtail
         return self._out.registers(), Kind.NOTHING
 
     def _load(self, op: str, kind: Kind, constant: int) -> Value:

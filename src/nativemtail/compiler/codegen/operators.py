@@ -1,4 +1,4 @@
-"""Arithmetic, bits and comparisons."""
+"""Operators: arithmetic, bits and comparisons."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ TOKEN = {"=": 57398, "+": 57381, "-": 57380, "*": 57379, "%": 57378, "/": 57377,
 
 _ARITHMETIC = {"+": "ADD", "-": "SUB", "*": "MUL", "/": "DIV", "%": "MOD", "**": "POW"}
 _BITS = {"&": "ANDI", "|": "ORI", "^": "XORI", "<<": "SHLI", ">>": "SHRI"}
-# operator → (instruction, whether its negation is meant): NaN makes <=, >= and != true (runtime.md §2.5)
+# operator → (instruction, whether to negate its result): so <=, >= and != are true for NaN (runtime.md §2.5)
 COMPARE = {"<": ("LT", False), ">": ("GT", False), "==": ("EQ", False),
            ">=": ("LT", True), "<=": ("GT", True), "!=": ("EQ", True)}  # fmt: skip
 
 
 def three(out: Emitter, op: str, kind: Kind, left: Value, right: Value, convert: Callable[[int, Kind], int]) -> Value:
-    """`op` of two operands; the right one is converted first, as it comes off mtail's stack first."""
+    """`op` on two operands; the right one is converted first, because mtail pops it first."""
     b = convert(*right)
     a = convert(*left)
     register = out.registers()
@@ -71,10 +71,10 @@ def _comparison(out: Emitter, expr: ast.Binary, left: Value, right: Value) -> Va
 
 
 def _guesses_numbers(lhs: ast.Expr) -> bool:
-    """Whether a comparison with this text on its left is mtail's untyped one, which takes texts for numbers if it can.
+    """Whether a comparison with this text on its left is mtail's untyped one, which compares as numbers if it can.
 
-    It is where mtail's type of the left side is not String itself but stands for it: calls and sums of texts that
-    begin with one, metrics that are not declared as text, series with keys.
+    That is so if mtail's type of the left side is a variable bound to String, not String itself: for calls, sums of
+    texts that begin with one, metrics that are not declared as text, and series with keys.
     """
     if isinstance(lhs, ast.Binary):
         while isinstance(lhs, ast.Binary) and not isinstance(lhs.rhs, ast.Conv):

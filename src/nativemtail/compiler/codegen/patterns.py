@@ -1,4 +1,4 @@
-"""Uses of patterns: which slot keeps what a use has matched, and which groups of it are read.
+"""Uses of patterns: the slot that holds the match of each use, and the groups of it that are read.
 
 Each occurrence of a pattern has match results of its own, a *slot*; equal texts are one pattern of the program.
 """
@@ -15,12 +15,12 @@ class Slots:
         self._latest: dict[int, int] = {}  # id of a use → its latest slot
         self._patterns: dict[int, int] = {}  # slot → number of its pattern
         self._groups: list[int] = []  # the highest group of each slot that is read
-        self._awaited: set[int] = set()  # ids of uses that were referred to before their place
+        self._awaited: set[int] = set()  # ids of uses whose groups were read before the use itself was compiled
         self.matched: frozenset[int] = frozenset()
-        """Slots that have surely matched at the current place."""
+        """Slots that are proven to have matched at the current instruction."""
 
     def match(self, use: ast.Expr, text: bytes) -> tuple[int, int]:
-        """Slot and number of a pattern at the place where it is matched."""
+        """Allocate the slot for a match; returns the slot and the number of the pattern."""
         program = self._out.program
         number = self._out.constant(program.patterns, text)
         if number == len(program.captures):
@@ -44,17 +44,17 @@ class Slots:
         return slot
 
     def read(self, slot: int, group: int) -> None:
-        """Note that a group of a slot is read."""
+        """Record that a group of a slot is read."""
         self._groups[slot] = max(self._groups[slot], group)
 
     def renew(self, expr: ast.Expr) -> None:
-        """A decorator's condition that is generated again gets slots of its own."""
+        """Code of a decorator that is generated again gets new slots."""
         self._latest.pop(id(expr), None)
         for child in ast.children(expr):
             self.renew(child)
 
     def finish(self) -> None:
-        """Tell the program how many slots it has, and which groups of its patterns are read."""
+        """Store in the program how many slots it has, and which groups of its patterns are read."""
         program = self._out.program
         program.slots = len(self._groups)
         for slot, number in self._patterns.items():

@@ -1,4 +1,4 @@
-"""Statements, with decorators written out where they are used."""
+"""Statements; decorators are expanded where they are used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nativemtail.compiler.errors import CompileError
 
 
 class Statements:
-    """Raises LeftoverWanted where `keeps_leftovers` must be true."""
+    """Raises LeftoverWanted if the program needs `keeps_leftovers`."""
 
     def __init__(self, out: Emitter, keeps_leftovers: bool) -> None:
         self._out = out
@@ -20,10 +20,10 @@ class Statements:
         self._declarations = Declarations(out)
         self._leftovers = Leftovers(out, keeps_leftovers)
         self._expressions = Expressions(out, self.slots, self._declarations, self._leftovers)
-        self._uses: list[ast.DecoUse] = []  # of decorators, within each other
+        self._uses: list[ast.DecoUse] = []  # of decorators that are being expanded, innermost last
 
     def program(self, root: ast.Block) -> None:
-        """The whole program.  Raises CompileError."""
+        """Generate the whole program.  Raises CompileError."""
         try:
             self._block(root)
         except RecursionError:
@@ -56,7 +56,7 @@ class Statements:
             case ast.LogFilter():
                 program = self._out.program
                 program.log_filter = (program.log_filter or frozenset()) | frozenset(stmt.names)
-            case _:  # Definitions make no code: decorators are written out, constants are part of patterns.
+            case _:  # Definitions make no code: decorators are expanded at their uses, constants are parts of patterns.
                 pass
 
     def _expression(self, expr: ast.Expr) -> None:

@@ -12,9 +12,9 @@ from nativemtail.compiler.codegen.operators import TOKEN, three
 
 
 class LeftoverWanted(Exception):
-    """A key is a pattern, for which mtail takes what earlier statements left on its stack.
+    """A key is a pattern, for which mtail takes the value that earlier statements left on its stack.
 
-    It is rare, so that code is generated without keeping such values first, and again with them when this is raised.
+    As this is rare, code is first generated without keeping such values, and again with them if this is raised.
     """
 
 
@@ -27,7 +27,7 @@ class Leftovers:
         self.values: list[Value] = []
 
     def leave(self, register: int, kind: Kind) -> None:
-        """Keep the value of a statement."""
+        """Record the value that a statement leaves on mtail's stack."""
         if self._kept and kind is not Kind.NOTHING:
             copy = self._out.registers()
             self._out.emit("MOV", copy, register)
@@ -46,7 +46,7 @@ class Leftovers:
 
 
 class Variables:
-    """`value` makes code for a key or for what is stored."""
+    """`value` generates a key, or a value to store."""
 
     def __init__(
         self, out: Emitter, declarations: Declarations, leftovers: Leftovers, value: Callable[[ast.Expr], Value]
@@ -58,7 +58,7 @@ class Variables:
         self._lookups: dict[int, tuple[int, int, int]] = {}  # register of a datum → operands of its DATUM
 
     def keys(self, target: ast.Index) -> int | None:
-        """The texts of the keys in consecutive registers; None where one of them has no value."""
+        """Load the keys as texts into consecutive registers; None if one of them has no value."""
         out = self._out
         values = [(key, self._value(key)) for key in target.keys]
         pushed = [(key, value) for key, value in values if value[1] is not Kind.NOTHING]
@@ -76,7 +76,7 @@ class Variables:
         return first
 
     def read(self, target: ast.Index, node: ast.Expr) -> Value:
-        """The value of a series; `node` has the type that is wanted."""
+        """Read the value of a series, as the type of `node`."""
         out = self._out
         datum = self._datum(target)
         register = out.registers()
@@ -126,7 +126,7 @@ class Variables:
         if datum is None or not self._storable(expr, text, value):
             return
         if any(instr.op == "DATUM" for instr in out.code[found:]):
-            # another lookup may have evicted what the left side found (deviation limit-write)
+            # evaluating the right side may have evicted the series (deviation limit-write)
             datum = self._found_again(datum)
         if old is not None:
             op, convert = ("ADDF", out.as_float) if text == "Float" else ("CAT", out.as_string)
@@ -146,8 +146,8 @@ class Variables:
         return True
 
     def _old_value(self, target: ast.Index, datum: int, text: str, start: int) -> Value:
-        """What is added to; `start` is where the code for the left side begins."""
-        # mtail evaluates the left side twice here, which shows when a key counts
+        """The value that `+=` adds to; `start` is the first instruction of the left side."""
+        # mtail evaluates the left side twice here, which is visible if a key has side effects
         twice = any(instr.op in ("INC", "DEC") for instr in self._out.code[start:])
         again = self._datum(target) if twice else datum
         register = self._out.registers()
@@ -171,7 +171,7 @@ class Variables:
             out.emit("SETS", datum, out.as_string(*value), d=metric)
 
     def _datum(self, target: ast.Index) -> int | None:
-        """A register with the series that the keys name."""
+        """Look up the series that the keys name; returns its register."""
         keys = self.keys(target)
         number = self._declarations.metric(target)
         if keys is None or number is None:
@@ -182,7 +182,7 @@ class Variables:
         return register
 
     def _found_again(self, datum: int) -> int:
-        """Look the series of a register up once more; its keys are not evaluated again."""
+        """Look up the series of a register again, without evaluating its keys again."""
         register = self._out.registers()
         self._out.emit("DATUM", register, *self._lookups[datum])
         return register

@@ -11,13 +11,13 @@ from nativemtail.compiler.program import Instr
 
 
 def optimized(code: list[Instr]) -> tuple[list[Instr], int]:
-    """An equivalent of `code`, and how many registers it needs."""
+    """Equivalent code, and how many registers it needs."""
     code, registers = allocated(sunk(without_unused_values(shared(code))))
     return _hashed_once(without_dead_code(code)), registers
 
 
 def _hashed_once(code: list[Instr]) -> list[Instr]:
-    """Tell each DATUM whether it has no keys, or those of the last one that had any, whose hash is known then."""
+    """Mark each DATUM that has no keys, or the same keys as the last one that had any, so that their hash is reused."""
     keys: range | None = None
     jumped_to = targets(code)
     for at, instr in enumerate(code):

@@ -1,8 +1,8 @@
 """Common-subexpression elimination and sinking.
 
-The code generator computes a value for every use, in a register of its own.  `shared` replaces what has been computed
-before, on every way that leads to a place, by a copy; `sunk` has values computed straight into the registers that they
-would be copied to.
+The code generator computes a value for every use, in a new register.  `shared` replaces a computation by a copy if its
+value has been computed already on every path to it; `sunk` computes values directly in the registers that they would be
+copied to.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from nativemtail.compiler.optimize.flow import (
 from nativemtail.compiler.program import Instr
 
 _VARYING = frozenset(["GETI", "GETF", "GETS", "TSTAMP", "FNAME", "DEFINED"])
-"""They may give another value the second time, or cost nothing."""
+"""Not shared: a second run may give another value, or costs nothing."""
 
 
 def shared(code: Sequence[Instr]) -> list[Instr]:
-    """Copies instead of values that are there already, and those read instead of their copies."""
+    """Replaces computations of known values by copies, and reads of copies by reads of the original."""
     return list(_Sharing(code).run())
 
 
@@ -38,11 +38,11 @@ class _Sharing:
     def __init__(self, code: Sequence[Instr]) -> None:
         self.code = code
         self.once = {register for register, count in definitions(code).items() if count == 1}
-        self.same: dict[int, int] = {}  # copy → register that was first
-        self.known: dict[Hashable, int] = {}  # value → register that has it here
-        self.order: list[Hashable] = []  # of `known`
-        self.kept: dict[int, int] = {}  # target of a jump → how much of `order` is known on all ways to it
-        self.matches: Counter[int] = Counter()  # of slots, so far
+        self.same: dict[int, int] = {}  # copy → its original
+        self.known: dict[Hashable, int] = {}  # value → register that holds it here
+        self.order: list[Hashable] = []  # of insertion into `known`
+        self.kept: dict[int, int] = {}  # jump target → length of the prefix of `order` that is known on all paths to it
+        self.matches: Counter[int] = Counter()  # by slot, so far
 
     def run(self) -> Iterator[Instr]:
         falls = True
@@ -104,9 +104,9 @@ class _Sharing:
 
 
 def sunk(code: Sequence[Instr]) -> list[Instr]:
-    """Values computed straight into the registers that they would be copied to.
+    """Compute values directly in the registers that they would be copied to.
 
-    Numbers that are only wanted as text are not turned into numbers first.
+    Captures that are used only as text are not converted to numbers first.
     """
     code = [instr.copy() for instr in code]
     defined = definitions(code)

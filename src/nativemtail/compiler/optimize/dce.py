@@ -1,4 +1,4 @@
-"""Dead-code elimination: unreachable instructions, values that nobody reads, tests whose outcome makes no difference.
+"""Dead-code elimination: unreachable instructions, unused values, tests whose outcome makes no difference.
 
 Jumps only go forward, so one pass from the end sees every use of a register before its definition.
 """
@@ -13,7 +13,7 @@ from nativemtail.compiler.program import Instr
 
 
 def without_dead_code(code: list[Instr], failing: Collection[int] = ()) -> list[Instr]:
-    """An equivalent of `code`, on the assumption that no pattern of `failing` matches the line."""
+    """Equivalent code, on the assumption that no pattern of `failing` matches the line."""
     code = [Instr("JMP", d=i.e, line=i.line) if i.op == "MATCH" and i.d in failing else i for i in code]
     while True:
         shorter = without(code, [not needed for needed in _needed(code)])
@@ -23,7 +23,7 @@ def without_dead_code(code: list[Instr], failing: Collection[int] = ()) -> list[
 
 
 def without_unused_values(code: Sequence[Instr]) -> list[Instr]:
-    """The code without values that nobody reads, in any branch; a quick pass before `without_dead_code`."""
+    """The code without values that are not read in any branch; a quick pass before `without_dead_code`."""
     used = uses(code)
     gone = [False] * len(code)
     for at in range(len(code) - 1, -1, -1):
@@ -54,9 +54,9 @@ def _needed(code: list[Instr]) -> bytearray:
         if needed[at] and (instr.op in JUMPS or instr.op in MATCHES)
     }
     live = 0  # the registers whose values are read from here on, as bits
-    live_at: dict[int, int] = {}  # the same where jumps go
+    live_at: dict[int, int] = {}  # the same at the targets of jumps
     slots: set[int] = set()
-    target = list(range(len(code) + 1))  # where a jump to an instruction ends up in the end
+    target = list(range(len(code) + 1))  # final target of a jump to each instruction
     for at in range(len(code) - 1, -1, -1):
         instr = code[at]
         if not needed[at]:
@@ -66,7 +66,7 @@ def _needed(code: list[Instr]) -> bytearray:
         if at + 1 not in following:
             live = 0
         for to in following:
-            if to != at + 1 and live_at[to] != live:  # equal ones stay one object
+            if to != at + 1 and live_at[to] != live:  # equal sets share an object
                 live |= live_at[to]
         if _idle(code, at, target, live, slots, is_asked):
             needed[at] = False
@@ -91,7 +91,7 @@ def _reads(instr: Instr) -> int:
 
 
 def _idle(code: list[Instr], at: int, target: list[int], live: int, slots: set[int], matched_is_asked: bool) -> bool:
-    """Whether nothing is different without the instruction, given what is needed after it."""
+    """Whether the instruction can be dropped, given what is needed after it."""
     instr = code[at]
     op = OPS[instr.op]
     if instr.op == "SETM":

@@ -1,4 +1,4 @@
-"""Where code goes, and which registers an instruction reads and writes.
+"""Control flow, and the registers that an instruction reads and writes.
 
 Jumps only go forward, so the order of the instructions is that of execution.
 """
@@ -48,7 +48,7 @@ def successors(code: Sequence[Instr], at: int) -> list[int]:
 
 
 def targets(code: Sequence[Instr]) -> set[int]:
-    """Where jumps go."""
+    """The targets of jumps."""
     return {instr.d for instr in code if instr.op in JUMPS} | {instr.e for instr in code if instr.op in MATCHES}
 
 
@@ -63,7 +63,7 @@ def uses(code: Sequence[Instr]) -> Counter[int]:
 
 
 def with_reads(instr: Instr, other: Mapping[int, int]) -> Instr:
-    """A copy that reads other registers, where `other` has them."""
+    """A copy that reads the registers in `other` instead of their keys."""
     moved = instr.copy()
     for letter in READS[instr.op]:
         register = getattr(instr, letter)
@@ -72,7 +72,7 @@ def with_reads(instr: Instr, other: Mapping[int, int]) -> Instr:
 
 
 def without(code: Sequence[Instr], gone: Sequence[bool]) -> list[Instr]:
-    """The code without the instructions that are `gone`; those that stay are only copied where jumps change."""
+    """The code without the instructions in `gone`; the others are copied only if their jumps change."""
     place = [0]
     for is_gone in gone:
         place.append(place[-1] + (not is_gone))

@@ -1,4 +1,4 @@
-"""Register allocation: a register is used again after the last use of its value."""
+"""Register allocation: a register is reused after the last use of its value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nativemtail.compiler.program import Instr
 
 
 def allocated(code: Sequence[Instr]) -> tuple[list[Instr], int]:
-    """The same code with few registers, and how many it needs.  Those that are read in a row stay side by side."""
+    """The code with registers reallocated, and how many it needs.  Rows of registers stay consecutive."""
     begin: dict[int, int] = {}
     end: dict[int, int] = {}
     rows: set[tuple[int, int]] = set()
@@ -41,7 +41,7 @@ def allocated(code: Sequence[Instr]) -> tuple[list[Instr], int]:
 
 
 def _groups(registers: Sequence[int], rows: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """Registers that must stay side by side, the others alone; both arguments are sorted."""
+    """Group the registers that must stay consecutive, the others alone; both arguments are sorted."""
     group: list[int] = []
     last = -1
     left = list(reversed(rows))

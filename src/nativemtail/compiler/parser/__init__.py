@@ -1,9 +1,9 @@
 """Tokens to the syntax tree (spec language.md §3, successor.md §2.1, §2.3, §2.4).
 
-Recursive descent whose two kinds of nesting, blocks and expressions, are kept on explicit stacks, so that no program
-can exhaust Python's.  Positions are those that mtail prints.  It remembers one place in the text, the *mark*, for all
-constructs that begin with a keyword, a builtin or a slash; so a construct that contains another one is reported at
-the inner one.
+Recursive descent, but the two kinds of nesting, blocks and expressions, are kept on explicit stacks, so that no program
+can exhaust Python's stack.  Positions are those that mtail prints.  mtail keeps a single position, the *mark*, for all
+constructs that begin with a keyword, a builtin or a slash; so a construct that contains another one is reported at the
+position of the inner one.
 """
 
 from __future__ import annotations

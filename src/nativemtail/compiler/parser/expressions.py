@@ -1,4 +1,4 @@
-"""Expressions: operator precedence with a stack of what is unfinished, so that no program can exhaust Python's."""
+"""Expressions: operator precedence with an explicit stack, so that no program can exhaust Python's stack."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BINARY: dict[str, tuple[int, str]] = {
 _LOGICAL = 1
 _MATCH = {"MATCH": "=~", "NOT_MATCH": "!~"}
 
-# How much of the grammar an operand has used up: what may follow depends on it.
+# The shape of an operand decides which operators may follow it.
 PRIMARY, POSTFIX, NEGATION, OPERATION, MATCHED = range(5)
 
 
 @dataclass(slots=True)
 class _Pending:
-    """What an expression's inner part waits for: an operator's right side, a bracket's end, or the statement."""
+    """A stack entry: an unfinished operator, an open bracket, or the statement around the expression."""
 
     kind: str
     level: int = 0
@@ -43,23 +43,23 @@ _ENDS = {
     "call": ("RPAREN or COMMA", "RPAREN"),
     "index": ("RSQUARE or COMMA", "RSQUARE"),
 }
-"""Bracket to what messages expect after an operand in it, and the token that ends it."""
+"""Bracket to the tokens that messages expect after an operand in it, and the token that ends it."""
 
 _LITERALS = frozenset(("CAPREF", "CAPREF_NAMED", "STRING", "INTLITERAL", "FLOATLITERAL"))
 OPERAND_STARTS = _LITERALS | {"BUILTIN", "LPAREN", "ID", "NOT"}
 
 
 class ExpressionParser:
-    """Reads expressions from `tokens`; what is unfinished waits on a stack."""
+    """Parses expressions from `tokens`; unfinished ones are on a stack."""
 
     def __init__(self, tokens: Tokens, postfix: bool = False) -> None:
-        """`postfix`: outside of brackets only postfix operators are allowed."""
+        """`postfix`: outside brackets, allow postfix operators only."""
         self.p = tokens
         self.postfix = postfix
         self.stack = [_Pending("base")]
 
     def run(self, names: Sequence[ast.Expr] = (), open_plus: bool = False) -> tuple[ast.Expr, int]:
-        """One expression and its shape; `names`, joined by `+`, have been read, and a further `+` if `open_plus`."""
+        """An expression and its shape; `names` joined by `+` were consumed before, and one more `+` if `open_plus`."""
         expr, shape = self.first(names, open_plus), PRIMARY
         while True:
             if shape == PRIMARY and not isinstance(expr, ast.Pattern):
@@ -85,7 +85,7 @@ class ExpressionParser:
         return self.operand() if open_plus else self.indexed(names[-1])
 
     def operand(self) -> ast.Expr:
-        """Open what precedes the next operand, and read it: a primary, or a pattern as an argument."""
+        """Push what precedes the next operand, and parse the operand: a primary, or a pattern as an argument."""
         p = self.p
         while True:
             kind, top = p.tok.kind, self.stack[-1].kind
@@ -123,7 +123,7 @@ class ExpressionParser:
         return ast.Capref(pos, value, kind == "CAPREF_NAMED")
 
     def call(self) -> ast.Call | None:
-        """A call without arguments; None after having opened one with arguments."""
+        """A call without arguments; None if it has arguments, after pushing it."""
         p = self.p
         p.set_mark()
         name = str(p.tok.value)
@@ -141,14 +141,14 @@ class ExpressionParser:
         self.p.advance()
 
     def indexed(self, expr: ast.Expr) -> ast.Expr:
-        """`expr`, or the first operand of the index that follows it."""
+        """`expr`, or, if an index follows, the first operand in it."""
         if self.p.tok.kind != "LSQUARE":
             return expr
         self.open_index(expr)
         return self.operand()
 
     def close(self, expr: ast.Expr) -> ast.Expr:
-        """End the innermost bracket with `expr`, or go on to its next argument; the next primary."""
+        """Close the innermost bracket after `expr`, or go on to its next argument; returns the next primary."""
         p, top = self.p, self.stack[-1]
         expecting, end = _ENDS[top.kind]
         if top.kind != "paren":
@@ -168,7 +168,7 @@ class ExpressionParser:
         return expr
 
     def tighten(self, expr: ast.Expr) -> tuple[ast.Expr, int]:
-        """Apply to a primary what binds tighter than binary operators."""
+        """Apply the postfix operators to a primary."""
         p, shape = self.p, PRIMARY
         if self.stack[-1].kind == "match":
             return self.matched(self.stack.pop(), expr)
@@ -187,7 +187,7 @@ class ExpressionParser:
         return ast.Binary(merge(match.lhs.pos, rhs.pos), match.op, match.lhs, rhs), MATCHED
 
     def operator(self, expr: ast.Expr, shape: int) -> bool:
-        """Whether a binary operator follows; if so it waits on the stack for its right side."""
+        """Push the binary operator that follows, if there is one; whether there was."""
         p, top, kind = self.p, self.stack[-1], self.p.tok.kind
         if isinstance(expr, ast.Pattern) and top.kind != "base":
             return False
@@ -208,7 +208,7 @@ class ExpressionParser:
         return True
 
     def right_side(self) -> tuple[ast.Expr, int]:
-        """The operand after a binary operator; a concatenation is only possible after a match operator."""
+        """Parse the operand after a binary operator; only after a match operator it may be a concatenated pattern."""
         p = self.p
         if self.stack[-1].kind != "match":
             return self.operand(), PRIMARY
@@ -224,7 +224,7 @@ class ExpressionParser:
         return self.matched(self.stack.pop(), p.concatenation([name]))
 
     def reduce(self, expr: ast.Expr, shape: int, level: int) -> tuple[ast.Expr, int]:
-        """Complete the waiting operators that bind at least as tight as `level`."""
+        """Reduce the operators on the stack that bind at least as tightly as `level`."""
         while self.stack[-1].kind == "binary" and self.stack[-1].level >= level:
             top = self.stack.pop()
             assert top.lhs is not None

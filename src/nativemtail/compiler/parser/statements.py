@@ -37,20 +37,20 @@ class _Open:
     truth: ast.Block | None = None
     stmts: list[ast.Stmt] = field(default_factory=list)
     next_words: int | None = None
-    """Of a decorator: the union words that are visible at its `next`."""
+    """In a decorator: the contextual keywords that are names at its `next`, as bits."""
 
 
 _UNION_WORDS = {"begin": 1, "log_filter": 2}
-"""Words that are keywords at the start of a statement unless a metric or constant of that name is visible."""
+"""Contextual keywords: at the start of a statement, unless a metric or constant of that name is visible."""
 
 
 class Parser(Tokens):
     def __init__(self, name: str, source: bytes) -> None:
         super().__init__(name, source)
         self.words = 0
-        """Bits of the union words that are visible as names."""
+        """The contextual keywords that are visible as names, as bits."""
         self.decorators: dict[str, int] = {}
-        """Decorator to the union words that its `next` makes visible."""
+        """Decorator to the contextual keywords that are names at its `next`, as bits."""
         self.open: list[_Open] = [_Open("root", NOWHERE, 0)]
 
     def parse(self) -> ast.Block:
@@ -235,7 +235,7 @@ class Parser(Tokens):
         return items
 
     def pattern_condition(self, pattern: ast.Pattern) -> None:
-        """A condition that begins with a pattern, up to its `{`."""
+        """Parse a condition that begins with a pattern, up to its `{`."""
         cond: ast.Expr = pattern
         if self.tok.kind in ("AND", "OR"):
             op = BINARY[self.tok.kind][1]

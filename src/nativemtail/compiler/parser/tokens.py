@@ -1,4 +1,4 @@
-"""The tokens that the parser pulls, and what of the grammar needs no more than them: names and patterns."""
+"""The parser's token stream, and the simplest rules of the grammar: names and patterns."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nativemtail.compiler.lexer import Lexer, Token
 
 
 class Tokens:
-    """One token of look-ahead, and the errors so far; a syntax error raises CompileError with all of them."""
+    """Tokens with one token of look-ahead.  A syntax error raises CompileError with all errors so far."""
 
     def __init__(self, name: str, source: bytes) -> None:
         self.name = name
         self.lexer = Lexer(name, source)
         self.errors: list[tuple[Position | None, str]] = []
         self.mark = NOWHERE
-        """Where the latest construct began that mtail reports at the innermost one of its kind."""
+        """The *mark* (parser/__init__.py): where the latest construct began that sets it."""
         self.tok = Token("$end", b"", NOWHERE)
         self.advance()
 
@@ -37,7 +37,7 @@ class Tokens:
         self.fail(f"unexpected {self.tok.kind}" + (f", expecting {expecting}" if expecting else ""))
 
     def expect(self, *kinds: str, expecting: str = "") -> Token:
-        """The current token, which must be one of `kinds`; goes on to the next."""
+        """Consume the current token, which must be one of `kinds`, and return it."""
         token = self.tok
         if token.kind not in kinds:
             self.unexpected(expecting or " or ".join(kinds))
@@ -52,7 +52,7 @@ class Tokens:
             self.advance()
 
     def concatenation(self, parts: list[ast.RegexLit | ast.Id]) -> ast.Pattern:
-        """The fragments from the current token on, appended to `parts`; `+` has been passed if there are any."""
+        """Append the pattern fragments from here on to `parts`; if it has some already, a `+` was just consumed."""
         while True:
             if self.tok.kind == "DIV":
                 parts.append(self.regex())

@@ -1,10 +1,10 @@
-"""How often bytes, texts and words occur in log lines, to choose what the prefilter looks for.
+"""How often bytes, texts and words occur in log lines, to choose what the prefilter searches for.
 
 The figures are rounded estimates, made by hand from the formats that programs are written for: access logs of web
-servers, traditional syslog, application logs with levels.  They need not be exact.  They decide which part of a pattern
-is looked for, never what matches, and the engine goes without a prefilter while too many lines pass it.
+servers, traditional syslog, application logs with levels.  They need not be exact: they decide which part of a pattern
+is searched for, never what matches, and the engine backs off from the prefilter while too many lines pass it.
 
-They were held against the sixteen samples of LogHub (github.com/logpai/loghub), two thousand lines each, all of the
+They were compared with the sixteen samples of LogHub (github.com/logpai/loghub), two thousand lines each, all of the
 same weight.  Of the 67 characters that make up a thousandth of the text or more there, 62 are within a factor of two of
 the figures here, which are 97 % of the text; `/` is four times rarer there.  `: ` is on 64 % of the lines (60 % here),
 ` INFO ` on 29 (30), `error` on 6 (6), `sshd[` on 6 (5).  LogHub has no access logs, and so few of what they consist of.
@@ -36,7 +36,7 @@ FREQUENT = {
     b"connect": 0.1, b"kernel: ": 0.05, b"systemd[1]: ": 0.05, b"]: ": 0.5, b" (": 0.3,
     b") ": 0.2, b", ": 0.3, b"id=": 0.1, b"=": 0.4, b'"': 0.4, b"/": 0.6,
 }  # fmt: skip
-"""Texts, and the fraction of lines that has them."""
+"""Texts, and the fraction of lines that contain them."""
 
 WORDS = """
 accepted access account action active added address agent alert allowed already application association attempt audit
@@ -56,11 +56,11 @@ state stats status stop stopped stopping storage stream string success successfu
 temporary test thread time timeout to token transaction transfer type unable unit unix unknown update updated url
 usage user using valid value verify version volume waiting warn warning was watch web will with without worker write
 """
-"""What logs talk about."""
+"""Words that are frequent in logs."""
 
 
 def _parts(texts: dict[bytes, float]) -> dict[bytes, float]:
-    """Any part of a text is in as many lines at least."""
+    """Parts of these texts to the fraction of lines that contain them, which is at least that of the text."""
     found: dict[bytes, float] = {}
     for text, fraction in sorted(texts.items(), key=lambda item: item[1]):
         for start in range(len(text)):
@@ -74,11 +74,11 @@ _PARTS_LOWER = _parts({text.lower(): fraction for text, fraction in sorted(FREQU
 TAG = re.compile(rb" ?[A-Za-z][\w./-]*\[")
 """The name of a service as syslog writes it before a process id, or the end of such a name."""
 TAGGED = 0.05
-"""The fraction of lines that a service is expected to write in a log for which there is a program about it."""
+"""The fraction of lines that a service is expected to write, given that there is a program for it."""
 
 
 def known_frequency(text: bytes, caseless: bool) -> float:
-    """The fraction of lines that have the text, if it is part of one that is known to be frequent; else 0."""
+    """The fraction of lines that contain the text, if it is part of a known frequent one; else 0."""
     found = (_PARTS_LOWER if caseless else _PARTS).get(text, 0.0)
     return max(found, TAGGED) if TAG.fullmatch(text) else found
 

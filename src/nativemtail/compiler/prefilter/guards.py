@@ -1,13 +1,13 @@
-"""What must be on a line for a program to be able to change anything.
+"""Guards: the patterns of which a line must match one for a program to change anything, and guard slices.
 
 The prefilter may skip a program on a line only where running it could have changed nothing: no metric, no time of a
 series, no counted error.  That is decided on the instructions, by reachability: assume that none of a set of patterns
 matches, walk every other branch, and see whether an instruction that changes a metric can still be reached.
 
-What can still be reached may fail, though: the strptime of a syslog prefix, say.  Those instructions are the program's
-*guard slice* (in the sense of program slicing).  It is run without effect on the lines that the prefilter would skip,
-once for all programs that have the same one, and only if it fails the programs are run.  If it does no more than parse
-a time at the start of the line, a plain scan finds that time, and the last one that was good is remembered.
+Instructions that can still be reached may fail, however, for example the strptime of a syslog prefix.  They are the
+program's *guard slice* (in the sense of program slicing).  It is run dry, that is without effect, on the lines that
+the prefilter skips, once for all programs that share it, and only if it fails are these programs run.  If it merely
+parses a time at the start of the line, a plain scan finds that time, and a memo holds the last one that parsed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from nativemtail.compiler.regex.parser import parse
 
 _STORES = frozenset(op.name for op in OPS.values() if op.effect is Effect.STORE)
 _TRIES = 64
-"""Patterns of a guard for which something better is looked for."""
+"""Limit for the patterns of a guard that are tried when searching for a cheaper one."""
 _RARE = 0.01
-"""Below this fraction of lines one guard is as good as another, by what is known without the log."""
+"""Guards that are expected on fewer lines than this count as equal: without the log, estimates are no better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Guard:
 
     patterns: frozenset[int]
     slice: list[Instr]
-    """What can still fail; empty when nothing can."""
+    """The guard slice: the instructions that can still fail; empty if none can."""
 
 
 def reach(code: Sequence[Instr], failing: Collection[int]) -> frozenset[int] | None:
     """Walk `code` on the assumption that no pattern of `failing` matches the line.
 
-    The patterns of `failing` that the walk relied on; None where a metric can be changed all the same.
+    Returns the patterns of `failing` that the walk relied on, or None if a metric can still be changed.
     """
     seen = bytearray(len(code))
     todo = [0]
@@ -63,17 +63,17 @@ def reach(code: Sequence[Instr], failing: Collection[int]) -> frozenset[int] | N
 
 
 def first_unguarded(program: Program, failing: Collection[int]) -> int:
-    """The line of the first instruction that changes a metric though no pattern of `failing` matches."""
+    """The line of the first instruction that can change a metric although no pattern of `failing` matches."""
     code = without_dead_code(program.code, failing)
     return next(instr.line for instr in code if instr.op in _STORES)
 
 
 def program_guard(program: Program, costs: Mapping[int, float]) -> Guard | None:
-    """The cheapest guard that was found for `program`; None: it must run on every line.
+    """The cheapest guard found for `program`; None: it must run on every line.
 
-    `costs` has, for each pattern with a prefilter, the fraction of lines that is expected to pass it.  The patterns
-    around the others most often name a service, which writes much that the program does not look at, so the innermost
-    ones are taken as long as they are rare.
+    `costs` has, for each pattern with a prefilter, the fraction of lines that is expected to pass it.  Outer patterns
+    usually name a service, which also writes much that the program ignores, so the innermost patterns are preferred
+    as long as they are rare.
     """
     patterns = reach(program.code, costs)
     if patterns is None:
@@ -98,7 +98,7 @@ def _cost(patterns: Collection[int], costs: Mapping[int, float]) -> float:
 
 
 def isolated(program: Program, code: Sequence[Instr]) -> Program:
-    """A guard slice as a program, without what the rest needs; the same for the same slice of another program."""
+    """A guard slice as a program without anything that it does not use, so that equal slices give equal programs."""
     part = Program(program.name, registers=program.registers)
     slots: dict[int, int] = {}
     places: dict[tuple[str, int], int] = {}
@@ -124,7 +124,7 @@ def isolated(program: Program, code: Sequence[Instr]) -> Program:
 
 
 def leading_time(part: Program) -> list[tuple[int, int, int]] | None:
-    """The runs of characters that make up the time, if all that a guard slice does is to parse the start of the line.
+    """The runs of characters that make up the time, if a guard slice only parses the start of the line.
 
     For each the ASCII set as bits, the least and the most number (0xFFFFFFFF: any).
     """

@@ -1,8 +1,9 @@
-"""What a line must contain for a pattern to match it: a few literals, or short regular expressions over bytes.
+"""Extracts the required literals of a pattern: texts, or short regular expressions over bytes, of which every matching
+line contains one.
 
-Every part of a pattern is described by the strings that it matches, or that its matches begin and end with, as
-sequences of byte sets.  Where neighbours meet, their strings are joined; of all the sets of strings found, one of which
-each match must contain, the one that fewest log lines are expected to contain is taken.
+Each part of a pattern is described by the strings that it matches, or that its matches begin and end with, as sequences
+of byte sets.  Strings of adjacent parts are concatenated.  Of all sets of strings such that each match must contain one
+of the set, the one is chosen that the fewest log lines are expected to contain.
 
 Lines are bytes without newlines, valid UTF-8 or not.  An invalid byte matches as U+FFFD, so sets with U+FFFD in them
 stand for unknown text here.
@@ -22,27 +23,27 @@ from nativemtail.compiler.regex.ucd import Ranges
 
 MAX_LITERALS = 64
 USELESS = 0.6
-"""A set of literals that more than this fraction of lines is expected to contain is not worth looking for."""
+"""A set of literals expected on more than this fraction of lines is not worth searching for."""
 
 _MAX_LENGTH = 24
 _MAX_COPIES = 12
 _MAX_OTHERS = 64
 _WEAK = 0.02
 _SHORT = 3
-"""A literal in more lines than `_WEAK` and no longer than this is replaced by a byte pattern that is rarer."""
+"""A literal expected on more than `_WEAK` of the lines and no longer than this gives way to a rarer byte pattern."""
 _MAX_EXPANSION = 8
 _MAX_REGEX = 12
 _LEAST_LITERAL = 6
-"""Bytes that are left of a literal at least."""
+"""The least number of bytes that a literal is shortened to."""
 _NO_DIGITS = bytes(byte for byte in range(256) if byte not in b"0123456789")
 _LITERAL_EFFORT, _REGEX_EFFORT = 1e-4, 1e-3
-"""What looking for one more literal costs, as a fraction of lines."""
+"""The cost of searching for one more literal, expressed as a fraction of lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequiredLiteral:
-    """Bytes to find in a line: `text` itself, in either case of ASCII letters if `caseless` (then in lower case); or,
-    if `regex`, a regular expression of byte sets in the syntax that Hyperscan, RE2 and Python have in common.
+    """Bytes to find in a line: `text`, in either case of ASCII letters if `caseless` (then it is in lower case); or, if
+    `regex`, a regular expression of byte sets, in the syntax that Hyperscan, RE2 and Python have in common.
 
     `cost` is the expected fraction of log lines that contain it.
     """
@@ -100,7 +101,7 @@ _LETTERS = sum(1 << byte for byte in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 
 
 class _Set(NamedTuple):
-    """Literals of which one must be there, and the fraction of lines that has one, plus the effort of looking."""
+    """Literals of which a match has at least one; `cost`: fraction of lines with one, plus the cost of searching."""
 
     literals: frozenset[RequiredLiteral]
     cost: float
@@ -108,10 +109,10 @@ class _Set(NamedTuple):
 
 
 class _Strings(NamedTuple):
-    """What is known of the strings that a part matches.
+    """What is known about the strings that a part matches.
 
-    `exact`: all of them are known, and `heads` and `tails` are they.  Otherwise each begins with one of `heads` and
-    ends with one of `tails`.  `inside`: the best literals found within it so far.
+    `exact`: all of them are known, and `heads` and `tails` both list them.  Otherwise each begins with one of `heads`
+    and ends with one of `tails`.  `inside`: the best literals found within it so far.
     """
 
     exact: bool
@@ -126,14 +127,14 @@ _UNKNOWN = _Strings(False, _NOTHING, _NOTHING, None)
 
 
 def _exactly(strings: tuple[_String, ...]) -> _Strings:
-    """These strings and no others, unless they are too many or too long to be carried on."""
+    """Exactly these strings, unless they are too many or too long to keep."""
     if len(strings) <= MAX_LITERALS and all(len(string) <= _MAX_LENGTH for string in strings):
         return _Strings(True, strings, strings, None)
     return _cut(_Strings(False, strings, strings, _evaluated(strings)))
 
 
 def _cut(known: _Strings) -> _Strings:
-    """Heads and tails shortened, and given up when too many."""
+    """Shorten heads and tails, and drop them if there are too many."""
     heads = tuple(dict.fromkeys(string[:_MAX_LENGTH] for string in known.heads))
     tails = tuple(dict.fromkeys(string[-_MAX_LENGTH:] for string in known.tails))
     return known._replace(
@@ -173,7 +174,7 @@ def _of_literal(node: tree.Literal) -> _Strings:
 
 @lru_cache(maxsize=512)
 def _of_class(ranges: Ranges) -> _Strings:
-    """The encodings of the characters of a set; unknown text when they are many."""
+    """The encodings of the characters of a set; unknown text if there are many."""
     others: list[int] = []
     ascii_part = 0
     for low, high in ranges:
@@ -197,7 +198,7 @@ def _of_class(ranges: Ranges) -> _Strings:
 
 
 def _in_turn(parts: Iterable[_Strings]) -> _Strings:
-    """Parts one after the other: `heads` and `tails` grow while what they join is known in full."""
+    """Concatenate parts: `heads` and `tails` grow as long as the adjacent parts are exact."""
     whole = _ZERO_WIDTH
     for part in parts:
         whole = _joined(whole, part)
@@ -274,7 +275,7 @@ def _sum(sets: list[_Set | None]) -> _Set | None:
 
 
 def _evaluated(strings: tuple[_String, ...]) -> _Set | None:
-    """The literals to look for when one of the strings must be there."""
+    """The literals to search for if a match has one of these strings."""
     if () in strings:
         return None
     members: set[RequiredLiteral] = set()
@@ -297,7 +298,7 @@ def _as_set(members: set[RequiredLiteral]) -> _Set | None:
 
 
 def _implies(literal: RequiredLiteral, other: RequiredLiteral) -> bool:
-    """Whether a line with `literal` always has `other` too, which then makes it superfluous."""
+    """Whether a line with `literal` always has `other` too, so that searching for `other` suffices."""
     if literal.regex or other.regex or literal == other or (literal.caseless and not other.caseless):
         return False
     text = literal.text.lower() if other.caseless else literal.text
@@ -306,7 +307,7 @@ def _implies(literal: RequiredLiteral, other: RequiredLiteral) -> bool:
 
 @lru_cache(maxsize=1024)
 def _literals_for(string: _String) -> tuple[RequiredLiteral, ...] | None:
-    """The literals to look for when this string must be there: a literal, a few literals, or a regular expression."""
+    """The literals to search for if a match has this string: one, a few, or a regular expression."""
     literals = _literals_in(string)
     rarest = min(literals, key=lambda found: found[2], default=None)
     if all(cost > _WEAK and end - start <= _SHORT for start, end, cost in literals):
@@ -331,7 +332,7 @@ def _literal(window: _String, cost: float) -> RequiredLiteral:
 
 
 def _expanded(window: _String, cost: float) -> tuple[RequiredLiteral, ...]:
-    """All the literals that the window can be when they are few, else a regular expression."""
+    """All literals that the window stands for if they are few, else a regular expression."""
     expansion = 1
     for choices in window:
         expansion *= _MAX_EXPANSION + 1 if choices & _OPTIONAL else len(_members(choices))
@@ -377,7 +378,7 @@ def _members(choices: _Bytes) -> tuple[int, ...]:
 
 
 def _without_wide_ends(string: _String) -> _String:
-    """The string without ends that exclude few lines, cut to a bounded width."""
+    """The string trimmed of ends that exclude few lines, and cut to a bounded width."""
     start, end = 0, len(string)
     while start < end and (_mass(string[start]) > 0.3 or string[start] & _OPTIONAL):
         start += 1
@@ -402,7 +403,7 @@ def _hex(byte: int) -> str:
     return chr(byte) if byte < 0x80 and chr(byte).isalnum() else f"\\x{byte:02x}"
 
 
-# --- how often lines have them -----------------------------------------------------------------------------------
+# --- expected frequencies ----------------------------------------------------------------------------------------
 
 _DIGIT_BYTES = frozenset(b"0123456789")
 _TIME_BYTES = frozenset(b"0123456789:-/ ")
@@ -419,7 +420,7 @@ def _is_digits(choices: _Bytes) -> bool:
 
 
 def _frequency(window: _String) -> float:
-    """The expected number of times a line has the string; a letter after a letter is less of a surprise."""
+    """The expected number of occurrences per line.  A letter is more likely after a letter."""
     expected = float(LINE)
     before = 0
     for choices in window:
@@ -436,7 +437,7 @@ def _frequency(window: _String) -> float:
 
 
 def _frequency_beside(string: _String, literals: list[tuple[int, int, float]]) -> float:
-    """How often the string is expected, as a frequent literal has its usual neighbours.  Times are everywhere."""
+    """The expected frequency of the string where it is part of a frequent text.  Timestamps are on every line."""
     if all(_TIME_BYTES.issuperset(_members(choices)) for choices in string):
         return 0.5
     likely = 0.0

@@ -1,4 +1,4 @@
-"""Which required literals the prefilter looks for, and which patterns are tried where one is found."""
+"""Selects the required literals that the prefilter searches for, and the patterns to try where one is found."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ def cost(required: Iterable[RequiredLiteral]) -> float:
 
 
 def _cost(literal: RequiredLiteral) -> float:
-    """Digits and punctuation alone are most often a time."""
+    """Digits and punctuation alone: usually a time, which is on every line."""
     return max(literal.cost, 0.75) if literal.regex and _NO_LETTERS.fullmatch(literal.text) else literal.cost
 
 
 def worthwhile(required: Required) -> Required:
-    """The required literals, unless too many lines have one."""
+    """The required literals, unless they are expected on too many lines."""
     return None if required is None or cost(required) > WORTHLESS else required
 
 
 class Selection(NamedTuple):
     literals: list[LiteralSpec]
-    """To look for, each with the patterns that are tried where it is found."""
+    """The literals to search for, each with the patterns to try where it is found."""
     prefiltered: frozenset[int]
-    """Numbers of the patterns that are tried nowhere else."""
+    """Numbers of the patterns that are tried only there."""
 
 
 def select(required: Sequence[Required], sought: Iterable[int]) -> Selection:
-    """`required` are the literals of all patterns, `sought` the numbers of those whose literals must be found.
+    """`required` are the literals of all patterns, `sought` the patterns whose literals must be searched for.
 
-    Other patterns gain by it if all of their literals happen to be among them.
+    Another pattern also has a prefilter if all of its literals happen to be searched for anyway.
     """
     found = frozenset[RequiredLiteral]().union(*(required[number] or () for number in sought))
     patterns: dict[RequiredLiteral, list[int]] = {}

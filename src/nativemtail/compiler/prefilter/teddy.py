@@ -1,9 +1,10 @@
 """The tables of the multi-literal matcher: rare bytes of the required literals, in eight buckets.
 
-The matcher (core/teddy.hpp) works in the manner of Hyperscan's Teddy.  It tests six or seven neighbouring bytes at all
-places at once; a place is a candidate of a bucket where each byte has a low nibble that some literal of the bucket has
-there, and the last byte such a high nibble too.  Literals with such bytes in common therefore belong into one bucket.
-At a candidate the last eight bytes, the *window*, are looked up; if some literals have them, these are compared.
+The matcher (core/teddy.hpp) works in the manner of Hyperscan's Teddy.  At every position it
+tests six or seven neighbouring bytes.  A position is a candidate for a bucket if each byte has a low nibble that some
+literal of the bucket has there, and the last byte has such a high nibble too.  So literals that share such nibbles
+belong in one bucket.  At a candidate the last eight bytes, the *window*, are looked up, and the literals that contain
+this window are compared.
 """
 
 from __future__ import annotations
@@ -19,32 +20,32 @@ from nativemtail.compiler.tables import LiteralSpec, Teddy, Window
 
 BUCKETS = 8
 LONGEST = 8
-"""Bytes of a window, which ends with those that are tested."""
+"""Length of a window; its last bytes are those that are tested."""
 MOST_LITERALS = 4096
 MOST_LOOKUPS = 6.0
-"""Expected candidates of a line; with more, Hyperscan is as fast."""
+"""Limit for the expected candidates per line; with more, Hyperscan is as fast."""
 MOST_FOUND = 1.0
-"""Expected windows of a line that are found; likewise."""
+"""Limit for the expected windows found per line, for the same reason."""
 
 FEW = 64
-"""Literals for which seven bytes are tested; for more six, which leave more places to choose from."""
+"""Up to this many literals seven bytes are tested; for more, six, which leave more choice of positions."""
 
 MOST_SHARED = 64
-"""Literals of one window, all of which are compared where it is found."""
+"""Limit for the literals of one window, as all of them are compared where it is found."""
 
 _ENDS = 3
-"""Places in a literal that are tried in every bucket."""
+"""Positions of a literal for which every bucket is tried."""
 _COMPARED = 8.0
-"""What comparing literals costs, where confirming a candidate costs 1."""
+"""Cost of comparing literals, relative to looking up a candidate's window."""
 _ANY = 0xFFFF
 
 
 _Nibbles = tuple[tuple[int, int], ...]
-"""For each of the tested bytes the low and the high nibbles that a bucket has there, as bits."""
+"""A bucket: for each tested byte the sets of its low and high nibbles, as bits."""
 
 
 class _Grams:
-    """The pieces of WORDS that are as long as what is tested, by place and nibble, as bits."""
+    """The pieces of WORDS of the tested length, by position and nibble, as bits."""
 
     def __init__(self, tested: int) -> None:
         text = WORDS.replace("\n", " ").encode()
@@ -85,7 +86,7 @@ class _Bucket:
 
 
 class _Place:
-    """Where a literal is looked for, and for which others, which have the same window in them."""
+    """Where the window of a literal is, and which other literals contain the same window."""
 
     __slots__ = ("bucket", "caseless", "end", "needles", "text")
 
@@ -105,7 +106,7 @@ class _Place:
 
 
 def teddy(literals: Sequence[LiteralSpec]) -> Teddy | None:
-    """The tables for these literals; None if some are byte patterns, or if too many candidates are expected."""
+    """The tables for these literals; None if one is a byte pattern, or too many candidates are expected."""
     if not literals or len(literals) > MOST_LITERALS or any(spec.literal is None for spec in literals):
         return None
     texts = [spec.literal or b"" for spec in literals]
@@ -135,7 +136,7 @@ def teddy(literals: Sequence[LiteralSpec]) -> Teddy | None:
 
 
 def _known_place(places: dict[tuple[bytes, bool], _Place], text: bytes, caseless: bool) -> _Place | None:
-    """One where this literal is found as well."""
+    """A window already chosen that this literal contains too."""
     lower = text.lower()
     for end in range(1, len(text) + 1):
         for start in range(max(0, end - LONGEST), end):
@@ -152,7 +153,7 @@ def _window(text: bytes, end: int) -> bytes:
 
 
 def _best_place(buckets: list[_Bucket], text: bytes, caseless: bool, ends: list[int]) -> tuple[_Bucket, int]:
-    """The literal's bucket, and at which of `ends` the window ends; at a late one if there is."""
+    """The literal's bucket, and which of `ends` is the end of its window; preferably a late one."""
     tested = len(buckets[0].nibbles)
     late = [end for end in ends if end >= tested] or ends[-1:]
     alone = sorted((_frequency(text, end, tested, caseless), end) for end in late)
@@ -179,7 +180,7 @@ def _frequency(text: bytes, end: int, tested: int, caseless: bool) -> float:
 
 @lru_cache(maxsize=4096)
 def _expected(text: bytes, caseless: bool) -> float:
-    """The fraction of lines that have the text; what is frequent makes its usual neighbours so."""
+    """The fraction of lines that contain the text, taking frequent texts around it into account."""
     likely = 0.0
     tag = TAG.search(text)
     for known, fraction in ((tag[0], TAGGED), *FREQUENT.items()) if tag else FREQUENT.items():
@@ -215,7 +216,7 @@ def _cases(byte: int, caseless: bool) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4096)
 def _lookups(nibbles: _Nibbles) -> float:
-    """Places of a line where all tested bytes have such nibbles."""
+    """Expected positions per line where all tested bytes have such nibbles."""
     by_chance = LINE * prod(_mass(low, high) for low, high in nibbles)
     return by_chance + _GRAM * _grams(len(nibbles)).candidates(nibbles)
 
@@ -228,7 +229,7 @@ def _mass(low: int, high: int) -> float:
 
 
 def _row(buckets: list[_Bucket], place: int, part: int) -> bytes:
-    """The table for the low (0) or the high (1) nibbles at one of the tested places."""
+    """The table for the low (0) or high (1) nibbles of one of the tested bytes."""
     return bytes(
         sum(1 << at for at, bucket in enumerate(buckets) if bucket.nibbles[place][part] >> nibble & 1)
         for nibble in range(16)
@@ -236,7 +237,7 @@ def _row(buckets: list[_Bucket], place: int, part: int) -> bytes:
 
 
 def _windows(places: list[_Place], texts: list[bytes], fold: int) -> list[Window]:
-    """Equal windows are one, whatever buckets they are of."""
+    """Merge equal windows, even of different buckets."""
     windows: dict[bytes, list[tuple[int, int]]] = {}
     for place in places:
         text = bytes(byte | fold for byte in place.window[-place.bucket.length :])

@@ -1,6 +1,6 @@
-"""Facts about a pattern that decide which engine may run it, and whether it needs running at all.
+"""Facts about a pattern that decide which engine may run it, and whether it has to be run at all.
 
-All take trees as `parse` gives them.
+All functions take trees as `parse` gives them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from nativemtail.compiler.regex.ucd import Ranges
 _ASSERTIONS = (tree.BeginLine, tree.EndLine, tree.BeginText, tree.EndText, tree.WordBoundary, tree.NoWordBoundary)
 
 _NEVER = 1 << 40
-"""The length of what can't match."""
+"""The length of a part that cannot match."""
 
 _MOST_POSITIONS = 400
-"""Beyond this many characters in the unfolded pattern `linear` gives up: the constant factor would be too large."""
+"""Limit for the characters of the unfolded pattern in `linear`, whose constant factor would be too large beyond it."""
 
 
 def same_in_pcre2(node: tree.Node) -> bool:
@@ -39,8 +39,8 @@ def same_in_re2(node: tree.Node) -> bool:
 def start_optimizable(node: tree.Node) -> bool:
     """Whether PCRE2's JIT may look for the first characters of a match.
 
-    The JIT of releases before 10.43 then misses matches of patterns such as `(a|)b*a` (PCRE2Project/pcre2#336): with an
-    alternative that can match the empty text, unless the pattern is tried at the start of the text only.
+    If not, the JIT of releases before 10.43 misses matches, as of `(a|)b*a` (PCRE2Project/pcre2#336).  Affected are
+    patterns with an alternative that can match the empty text, unless they are tried only at the start of the text.
     """
     alternations = [part for part in tree.postorder(node) if isinstance(part, tree.Alternate)]
     if not alternations or anchored(node):
@@ -94,7 +94,7 @@ _EMPTY_ANYWHERE, _EMPTY_AT_START, _EMPTY_AT_END, _WHOLE = 1, 2, 4, 8
 
 
 def always_matches(node: tree.Node) -> bool:
-    """Whether the pattern is seen to match every text without newlines: ``, `^`, `$`, `.*`, `^(.*)$`, `x*` …"""
+    """Whether the pattern provably matches every text without newlines: ``, `^`, `$`, `.*`, `^(.*)$`, `x*` …"""
     ways: dict[int, int] = {}
     for part in tree.postorder(node):
         ways[id(part)] = _ways(part, [ways[id(sub)] for sub in tree.children(part)])
@@ -221,7 +221,7 @@ _NO_CHARS = _Chars(0, ())
 
 
 class _Path(NamedTuple):
-    """A part whose way through any text the next character decides, at each point.
+    """A part for which the next character decides at each point how to go on.
 
     `first` can begin a match of it; `more` can follow one when it goes on.
     """
@@ -237,10 +237,10 @@ _STAY = _Path(True, _NO_CHARS, _NO_CHARS)
 def linear(node: tree.Node) -> bool:
     """Whether PCRE2's backtracking is sure to take time linear in the length of the text, over all starting points.
 
-    True when the pattern is deterministic (at each point the next character decides) and anchored; anchored, and
-    deterministic but for one loop over a class, after which it is as the next; or not anchored but such that a match
-    can't be begun many times over one stretch of text: without unbounded loops, or with a character before the
-    first of them that none of them matches.  What can't fail at the end, such as `.*`, does not count.
+    True in three cases.  The pattern is anchored and deterministic, that is, the next character always decides how to
+    go on.  Or it is anchored and deterministic except for one loop over a class, and the rest is as in the third case.
+    Or a match cannot begin many times within one stretch of text: there are no unbounded loops, or the first of them
+    comes after a character that none of them matches.  An end that cannot fail, such as `.*`, is ignored.
     """
     if _positions(node) > _MOST_POSITIONS:
         return False
@@ -254,14 +254,14 @@ def linear(node: tree.Node) -> bool:
     for i, item in enumerate(items):
         after = _after(passed, item, paths)
         if after is None:
-            # What comes after the loop is then tried at each point of the stretch that the loop covers.
+            # The rest is then tried at each point of the text that the loop matches.
             return i > 0 and _char_loop(items[i - 1]) and _restartable(items[i:], paths)
         passed = after
     return True
 
 
 def _positions(node: tree.Node) -> int:
-    """How many parts the pattern has once repetitions are written out, literals counted by character."""
+    """The number of parts after expanding repetitions, counting literals by character."""
     counts: dict[int, int] = {}
     for part in tree.postorder(node):
         own = len(part.runes) if isinstance(part, tree.Literal) else 1
@@ -271,7 +271,7 @@ def _positions(node: tree.Node) -> int:
 
 
 def _flattened(node: tree.Node) -> list[tree.Node]:
-    """The parts that follow each other, whether grouped or not; literals by character."""
+    """The parts of a sequence, with groups flattened and literals split into characters."""
     items: list[tree.Node] = []
     stack = [node]
     while stack:
@@ -340,7 +340,7 @@ def _after(passed: _Path, item: tree.Node, paths: dict[int, _Path | None]) -> _P
 
 
 def _paths(node: tree.Node) -> dict[int, _Path | None]:
-    """The paths of all parts; None where the next character does not always decide."""
+    """The paths of all parts; None if the next character does not always decide."""
     paths: dict[int, _Path | None] = {}
     for part in tree.postorder(node):
         below = []
@@ -377,7 +377,7 @@ def _path(node: tree.Node, below: list[_Path]) -> _Path | None:
 
 
 def _own_path(node: tree.Node) -> _Path:
-    """The path of a part that has no parts."""
+    """The path of a leaf."""
     if isinstance(node, (*_ASSERTIONS, tree.Empty)):
         return _STAY
     chars = _chars_of(tree.Literal(node.runes[0], node.fold) if isinstance(node, tree.Literal) else node)
@@ -405,7 +405,7 @@ def _choice(paths: list[_Path]) -> _Path | None:
 
 
 def _chars_of(node: tree.Node) -> list[_Chars]:
-    """The sets of the characters that a leaf matches one after the other."""
+    """The sets of the successive characters that a leaf matches."""
     if isinstance(node, tree.Literal):
         return [_chars(tree.char_ranges(tree.Literal(rune, node.fold))) for rune in node.runes]
     return [_chars(tree.char_ranges(node))] if isinstance(node, (tree.Class, tree.Any, tree.AnyNotNL)) else []

@@ -1,7 +1,7 @@
-"""Patterns as automata (core/match/automaton.pxi), for texts where finding match after match would not be linear.
+"""Patterns as automata (core/match/automaton.pxi), for texts in which finding all matches one by one is not linear.
 
-A state is {op, x, y}: CHAR takes a character of class x and goes on to y; SPLIT goes to x or, if no match comes of
-that, to y; ASSERT goes to y where assertion x holds; MATCH is the end.
+A state is {op, x, y}: CHAR matches a character of class x and goes to y; SPLIT goes to x or, if that leads to no match,
+to y; ASSERT goes to y if assertion x holds; MATCH is the end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ASSERTIONS: dict[type[tree.Node], Assertion] = {
     tree.NoWordBoundary: Assertion.NO_WORD,
 }
 MAX_STATES = 1000
-"""Each character of a text takes time for each state."""
+"""The time per character of a text is proportional to the number of states."""
 
 
 class _TooLarge(Exception):

@@ -1,4 +1,4 @@
-"""The type of a capture group, judged from the characters that its pattern can match (spec language.md §5.4)."""
+"""The type of a capture group, inferred from the characters that its pattern can match (spec language.md §5.4)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def group_types(node: tree.Node) -> list[str]:
     """`Int`, `Float` or `String` for groups 1, 2, … of a parsed pattern.
 
     Groups under `{0}` count as absent: the list ends with the last group that is there, and has `None` for others.
-    Judged is the pattern as `simplify` would leave it, without writing its repetitions out.
+    The types are those of the pattern after `simplify`, but its repetitions are not expanded for that.
     """
     contents: dict[int, _Content] = {}
     types: dict[int, str] = {}
@@ -40,7 +40,7 @@ def _parts(node: tree.Node) -> tuple[tree.Node, ...]:
 
 
 def _simple(node: tree.Node) -> tree.Node:
-    """What is left of `x{1}`."""
+    """`x` for `x{1}`, as `simplify` leaves it."""
     while isinstance(node, tree.Repeat) and node.min == node.max == 1:
         node = node.sub
     return node
@@ -50,7 +50,7 @@ def _content(node: tree.Node, contents: dict[int, _Content]) -> _Content:
     if isinstance(node, tree.Literal):
         return _of_text(node.runes)
     if isinstance(node, tree.Class):
-        # Any range of more than twelve characters has one that is no part of a number.
+        # Any range of more than twelve characters has one that cannot be part of a number.
         if any(high - low > 12 for low, high in node.ranges):
             return _UNKNOWN
         return _of_text("".join(chr(rune) for low, high in node.ranges for rune in range(low, high + 1)))

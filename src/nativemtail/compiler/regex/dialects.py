@@ -1,8 +1,8 @@
-"""Syntax tree → the pattern languages of the engines that run it.
+"""Syntax tree → the pattern syntax of each engine.
 
-Only constructs that mean the same there as in Go are written: explicit classes, `\\A` and `\\z`, case folding spelled
-out where it leaves ASCII.  Output is pure ASCII.  Groups keep their numbers, names are dropped.  All three take trees
-as `parse` gives them; after `simplify` one group may stand in several places, which would change the numbers.
+Only constructs that mean the same in the engine as in Go are used: explicit classes, `\\A` and `\\z`, case folding
+spelled out where it leaves ASCII.  Output is pure ASCII.  Groups keep their numbers, names are dropped.  All three take
+trees from `parse`; `simplify` may copy a group to several places, which would change the numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nativemtail.compiler.regex.ucd import Ranges
 
 _ASCII: Ranges = ((0, 0x7F),)
 _SCALARS: Ranges = ((0, 0xD7FF), (0xE000, ucd.MAX_RUNE))
-"""What text can hold: no surrogates, which only `\\x{D800}` and the like can name."""
+"""The characters that text can contain: no surrogates, although `\\x{D800}` can name them."""
 
 _COMMON: dict[type[tree.Node], str] = {
     tree.Empty: "(?:)",
@@ -38,8 +38,8 @@ def to_pcre2(node: tree.Node, utf: bool, captures: int | None = None) -> bytes:
 def to_re2(node: tree.Node, captures: int | None = None) -> bytes:
     """For RE2 (C++) with its default options, UTF-8.
 
-    Where RE2 would find something inside a character (`same_in_re2`) whole characters are passed first: the text is to
-    be matched at its start, and all groups are one further back.
+    Where RE2 could match inside a character (`same_in_re2`), the result begins by consuming whole characters: match it
+    at the start of the text; all group numbers are one higher.
     """
     written = _written(node, _RE2, captures)
     return written if same_in_re2(node) else b"(?s:.)*?(" + written + b")"
@@ -56,7 +56,7 @@ def to_hyperscan(node: tree.Node) -> bytes:
 
 
 class _Dialect:
-    """How one engine writes the parts that differ."""
+    """An engine's syntax where engines differ."""
 
     def __init__(self, alphabet: Ranges, nothing: str, begin_line: str, end_line: str) -> None:
         self.alphabet = alphabet

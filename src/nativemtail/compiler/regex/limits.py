@@ -1,4 +1,4 @@
-"""Go's bounds on a pattern: copies by counted repetitions, height, compiled size, ranges in classes."""
+"""Go's limits on a pattern: copies by counted repetitions, height, compiled size, ranges in classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_HEIGHT = 1000
 MAX_SIZE = (128 << 20) // 40
 """Instructions of the compiled form, as Go counts them."""
 MAX_RANGES = 1 << 21
-"""Over all classes of a pattern; Go allows eight times as many."""
+"""Limit for the ranges in all classes of a pattern; Go allows eight times as many."""
 
 UNLIMITED = 1000
 """A pattern shorter than this can't reach any of the limits on height, size and ranges."""

@@ -1,4 +1,4 @@
-"""A cache of what was made of patterns, bounded by its size.
+"""A cache of results by pattern, bounded by their size.
 
 Counting entries is not enough: a pattern of a kilobyte with classes such as `[\\pL…]` can have a tree of megabytes.
 """
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def remembered(most: int, weigh: Callable[[T], int]) -> Callable[[Callable[[bytes], T]], Callable[[bytes], T]]:
-    """Keep the results of a function of a text while all together weigh no more than `most`; the oldest go first."""
+    """Cache the results of a function of a text, up to a total weight of `most`; the oldest are evicted first."""
 
     def decorated(make: Callable[[bytes], T]) -> Callable[[bytes], T]:
         kept: dict[bytes, tuple[T, int]] = {}

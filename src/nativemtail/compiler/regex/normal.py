@@ -1,7 +1,7 @@
 """Go's normal forms of sequences and alternatives (spec language.md §8).
 
-They matter because the types of capture groups are read off the tree (§5.4): neighbouring characters become one
-literal, alternatives of single characters one class, common prefixes of alternatives are taken out.
+They matter because types of capture groups are derived from the tree (§5.4).  Adjacent characters become one literal,
+alternatives of single characters one class, and common prefixes of alternatives are factored out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def named_any(node: tree.Node) -> tree.Node:
 
 
 def union_of_chars(nodes: list[tree.Node]) -> tree.Node:
-    """One node for several that each match one character."""
+    """Merge nodes that each match one character into one."""
     first = nodes[0]
     if isinstance(first, tree.Literal) and all(
         isinstance(node, tree.Literal) and node.runes == first.runes and node.modes == first.modes for node in nodes
@@ -80,7 +80,7 @@ _Factoring = Generator[list[tree.Node], tree.Node, tree.Node]
 
 
 def alternation(alternatives: list[tree.Node]) -> _Factoring:
-    """Two or more alternatives as one node: common prefixes taken out, single characters and empties merged."""
+    """Two or more alternatives as one node: common prefixes factored out, single characters and empties merged."""
     flat: list[tree.Node] = []
     for node in alternatives:
         if isinstance(node, tree.Alternate):

@@ -24,23 +24,23 @@ _ASSERTIONS: dict[str, Callable[[], tree.Node]] = {
 }
 
 MOST_BYTES = 32 << 20
-"""Of trees that are kept for the next use of the pattern."""
+"""Limit for the cached trees, in bytes."""
 
 
 def weight(node: tree.Node) -> int:
-    """About how many bytes the tree takes."""
+    """Approximate size of the tree in bytes."""
     parts = tree.postorder(node)
     return 100 * len(parts) + sum(16 * len(part.ranges) for part in parts if isinstance(part, tree.Class))
 
 
 @remembered(MOST_BYTES, weight)
 def parse(text: bytes) -> tree.Node:
-    """The tree of a pattern.  Raises `RegexError`."""
+    """Parse a pattern.  Raises `RegexError`."""
     return _Parser(text.decode("utf-8", "surrogateescape")).parse()
 
 
 class _Group:
-    """An open parenthesis: what was parsed since then, and what to return to at its end."""
+    """An open parenthesis: what was parsed inside it so far, and the state to restore at its end."""
 
     __slots__ = ("alternatives", "index", "items", "modes", "name")
 
@@ -53,7 +53,7 @@ class _Group:
 
 
 class _Parser(Scanner):
-    """Reads a pattern from left to right; groups that are still open are kept on a stack of its own."""
+    """Parses a pattern from left to right, with an explicit stack of open groups."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -79,7 +79,7 @@ class _Parser(Scanner):
             raise RegexError("missing closing )", text)
         return self.alternation()
 
-    # What each special character does; the result is whether it was a repetition.
+    # Handlers of the special characters; they return whether it was a repetition.
 
     def parenthesis(self) -> bool:
         if self.text.startswith("(?", self.pos):
@@ -235,7 +235,7 @@ class _Parser(Scanner):
     # Building the tree.
 
     def characters(self, runes: str) -> None:
-        """Literal text, its last character on its own since a repetition may follow."""
+        """Add literal text; its last character is a separate node, because a repetition may follow."""
         fold = bool(self.modes & tree.FOLD)
         if fold:
             runes = runes.upper() if runes.isascii() else "".join(chr(ucd.orbit(ord(rune))[0]) for rune in runes)
@@ -254,7 +254,7 @@ class _Parser(Scanner):
         return node
 
     def end_alternative(self) -> None:
-        """What was parsed since the last `|` becomes an alternative; single characters join the one before."""
+        """Make an alternative of what was parsed since the last `|`; single characters merge with the one before."""
         node = normal.concatenation(self.top.items)
         self.top.items = []
         alternatives = self.top.alternatives

@@ -1,8 +1,8 @@
-"""Groups whose extent a plain scan of the line finds: fixed beginnings such as the date of a syslog line.
+"""Leading groups whose extent a plain scan of the line finds, such as the date of a syslog line.
 
-If a pattern is anchored, begins with a group of single-character parts, and at each part the next character alone
-decides whether it goes on, then every match of the pattern on a line has that group at the same place, whatever
-follows.  So the group's text is known without running the pattern, should it match at all.
+Assume that a pattern is anchored, begins with a group of single-character parts, and for each part the next character
+decides whether it goes on.  Then every match on a line has that group at the same place, whatever follows.  So if the
+pattern matches at all, the group's text is known without running it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from nativemtail.compiler.regex.ucd import Ranges
 
 
 class Run(NamedTuple):
-    """Between `least` and `most` (None: any number of) characters of a set, as many as there are."""
+    """A greedy run of `least` to `most` (None: any number) characters of a set."""
 
     ranges: Ranges
     least: int
@@ -26,7 +26,7 @@ class Run(NamedTuple):
 
 
 def leading_group(node: tree.Node, group: int) -> list[Run] | None:
-    """The runs that make up the group at the beginning of every match; None when a scan cannot tell its extent."""
+    """The runs of the group that begins every match; None if a scan cannot find its extent."""
     parts = list(node.subs) if isinstance(node, tree.Concat) else [node]
     if len(parts) < 2 or not isinstance(parts[0], tree.BeginText):
         return None
@@ -81,7 +81,7 @@ def _decided(runs: list[Run], rest: list[tree.Node]) -> bool:
 
 
 def _following(runs: list[Run], rest: list[tree.Node]) -> Ranges | None:
-    """The characters that can come next; None when not known."""
+    """The characters that can come next; None if unknown."""
     chars: list[tuple[int, int]] = []
     for run in runs:
         chars += run.ranges

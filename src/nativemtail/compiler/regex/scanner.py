@@ -1,6 +1,6 @@
 """The characters of a pattern's text: escape sequences, classes, sets with names.
 
-Invalid bytes stand in the text as the lone surrogates U+DC80 to U+DCFF, which valid UTF-8 cannot give.
+Invalid bytes are represented by the lone surrogates U+DC80 to U+DCFF, which valid UTF-8 cannot contain.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _POSIX = {
 
 
 class Scanner:
-    """Reads `text` from `pos` on, with the modes that hold there."""
+    """Reads `text` from `pos` on, under the current modes."""
 
     def __init__(self, text: str) -> None:
         self.text = text

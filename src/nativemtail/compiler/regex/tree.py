@@ -1,7 +1,7 @@
 """The syntax tree of a pattern, walks over it, and its printed form.
 
-Trees are walked without recursion: one may be as deep as Go allows, and `simplify` shares nodes, so that a tree is in
-truth a directed acyclic graph whose unfolded size may be large.
+Trees are walked without recursion, as they may be as deep as Go allows.  `simplify` shares nodes, so a tree is really a
+directed acyclic graph, whose unfolded size may be large.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Empty(Node):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Literal(Node):
-    """One or more characters; when `fold`, each is the least of those that it equals without regard to case.
+    """One or more characters; if `fold`, case is ignored, and each is the least of the equivalent characters.
 
-    `modes` are those at its place; two single characters that differ in them do not merge into one.
+    `modes` are those in force there; single characters with different modes are not merged.
     """
 
     runes: str
@@ -145,7 +145,7 @@ def children(node: Node) -> tuple[Node, ...]:
     return ()
 
 
-@lru_cache(maxsize=64)  # a pattern's analyses follow each other
+@lru_cache(maxsize=64)  # the analyses of a pattern run one after another
 def postorder(root: Node, parts: Callable[[Node], tuple[Node, ...]] = children) -> tuple[Node, ...]:
     """Every distinct node of the tree, children before parents, leftmost first; `parts` gives what is below a node."""
     order: list[Node] = []
@@ -169,7 +169,7 @@ def postorder(root: Node, parts: Callable[[Node], tuple[Node, ...]] = children) 
 def on_heap(
     task: Generator[_Request, _Answer, _Answer], begin: Callable[[_Request], Generator[_Request, _Answer, _Answer]]
 ) -> _Answer:
-    """What `task` returns; what it yields is answered by a task that `begin` makes: recursion without the stack."""
+    """Run `task` and return its result; whatever it yields is computed by a task from `begin`: stackless recursion."""
     tasks = [task]
     answer: _Answer | None = None
     while tasks:
@@ -279,7 +279,7 @@ def _print_repetition(node: Star | Plus | Quest | Repeat) -> list[Node | str]:
 
 
 def operator(node: Star | Plus | Quest | Repeat) -> str:
-    """The repetition operator, as all dialects write it."""
+    """The repetition operator, which is the same in all dialects."""
     if isinstance(node, Repeat):
         most = "" if node.max is None else str(node.max)
         text = f"{{{node.min}}}" if node.min == node.max else f"{{{node.min},{most}}}"

@@ -71,9 +71,9 @@ _CATEGORY_ALIASES = {
 
 
 def union(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Any ranges, in any order, as a set."""
+    """A set from ranges in any order, which may overlap."""
     merged: list[tuple[int, int]] = []
-    for each in sorted(ranges):  # of which most stay as they are, the same objects
+    for each in sorted(ranges):  # most are kept as the same objects
         lo, hi = each
         if merged and lo <= merged[-1][1] + 1:
             if hi > merged[-1][1]:
@@ -126,7 +126,7 @@ def meet(a: Ranges, b: Ranges) -> bool:
 
 @lru_cache(maxsize=1024)
 def ascii_bits(ranges: Ranges) -> int:
-    """The ASCII characters among them, a bit for each."""
+    """The ASCII characters of the set, as bits."""
     bits = 0
     for low, high in ranges:
         if low < 0x80:
@@ -175,7 +175,7 @@ _ASCII_ORBITS = tuple(_ascii_orbit(rune) for rune in range(0x80))
 
 
 def _simple_fold(rune: int) -> int:
-    """Simple case folding.  Python has the full one, which agrees wherever it gives a single character."""
+    """Simple case folding.  Python's is the full one, which agrees where it gives a single character."""
     folded = chr(rune).casefold()
     if len(folded) == 1:
         return ord(folded)

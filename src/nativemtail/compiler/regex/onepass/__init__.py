@@ -1,10 +1,9 @@
 """Patterns that can be matched in one pass: sequences of literals, runs of characters, options and escapes.
 
-Most patterns of log lines are such: at each part the next characters alone tell how far it goes.  The one-pass matcher
-(core/onepass.hpp) takes the first choice of Go's order everywhere: the longest run, the first alternative.  If it
-succeeds it has found Go's match, whatever the pattern.  If it fails, that means "no match" only as long as no other
-choice could have succeeded; after the first part for which that is not proven, a failure decides nothing, and a
-backtracking matcher is tried.
+Most patterns for log lines are of this kind: in each part the next characters decide how far it goes.  The one-pass
+matcher (core/onepass.hpp) always takes Go's first choice: the longest run, the first alternative.  If it succeeds, it
+has found Go's match, whatever the pattern.  A failure means that there is no match only if no other choice could have
+succeeded.  After the first part for which that is not proven, a failure is undecided, and another engine is tried.
 
 It is for ASCII text only.
 """

@@ -1,4 +1,4 @@
-"""Items to the operations of the one-pass matcher, and the tables that they point into."""
+"""Translates items to operations of the one-pass matcher, and the pool that these point into."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _MOVES = (OnePassCode.FIXED, OnePassCode.RUN, OnePassCode.LAST, OnePassCode.FIRS
 _MAX_OPS = 96
 _MAX_DEPTH = 8
 _LITERAL = 16
-"""Characters of a literal after a run."""
+"""Limit for a literal after a run, in characters."""
 
 
 @dataclass(slots=True)
 class _Op:
     """One operation.
 
-    When its own part is done, `slot` gets the position; then comes a literal of `n` characters, perhaps none, and
-    `then` gets the position `behind` characters before its end.
+    After its own part, the offset slot `slot` is set to the position.  Then a literal of `n` characters (maybe none)
+    follows, and `then` is set to `behind` characters before its end.
     """
 
     code: int
@@ -88,7 +88,7 @@ class Assembler:
         return op
 
     def _unsure(self) -> None:
-        """Other choices than that of the last operation might do, too."""
+        """From here on, a choice other than that of the last operation might succeed, too."""
         if self._sure is None:
             self._sure = len(self._ops) - 1
 
@@ -99,7 +99,7 @@ class Assembler:
         return self._tables[data]
 
     def _emit(self, items: list[Item], after: list[Item], depth: int) -> None:
-        """Operations for `items`, which `after` follows."""
+        """Emit operations for `items`, which are followed by `after`."""
         at = 0
         while at < len(items):
             item = items[at]
@@ -133,16 +133,16 @@ class Assembler:
             self._add(_Op(OnePassCode.SAVE, then=slot, behind=behind))
 
     def _place(self, marks: list[tuple[int, int]], width: int) -> None:
-        """Marks in the `width` characters that the position has just gone by: slot, and characters before it."""
+        """Emit the marks in the `width` characters just consumed, given as slot and distance back."""
         for slot, before in marks:
             self._mark(slot, width - before)
 
     def _last(self) -> _Op | None:
-        """The operation that is always the one before."""
+        """The operation that always runs just before, if there is exactly one."""
         return self._ops[-1] if len(self._ops) > self._joint else None
 
     def _fixed(self, items: list[Item], at: int) -> int:
-        """One operation for as many single characters as it takes; where the items go on."""
+        """Emit one operation for as many single characters as fit; returns the index of the next item."""
         sets: list[int] = []
         marks: list[tuple[int, int]] = []
         last = self._last()
@@ -166,13 +166,13 @@ class Assembler:
             else:
                 break
             at += 1
-        if not sets and not marks:  # a set that is not made of two ranges
+        if not sets and not marks:  # a set that needs more than two ranges
             item = items[at]
             assert isinstance(item, Run)
             self._add(_Op(OnePassCode.RUN, table=self._table(_nibbles(item.chars)), least=item.least, most=item.most))
             return at + 1
         if joins and last is not None:
-            last.n = last.behind = len(sets)  # a mark that is there already is before the literal
+            last.n = last.behind = len(sets)  # an existing mark is before the literal
             last.literal = self._table(_word(bytes(chars.bit_length() - 1 for chars in sets)))
         else:
             self._add(_Op(OnePassCode.FIXED, table=self._table(_lanes(sets)), most=len(sets)))
@@ -180,7 +180,7 @@ class Assembler:
         return at
 
     def _run(self, item: Run, here: list[Item], after: list[Item]) -> int:
-        """Operations for a run that `here` and then `after` follow; how many items of `here` they cover as well."""
+        """Emit operations for a run followed by `here`, then `after`; returns how many items of `here` they cover."""
         rest = [*here, *after]
         table = self._table(_nibbles(item.chars))
         back = 0 if item.exact else given_back(item, rest)
@@ -199,7 +199,7 @@ class Assembler:
             self._unsure()
             self._place(marks, op.n)
         elif item.lazy or (item.most == ANY_NUMBER and not following(rest)[0] & ~item.chars):
-            raise Unfit  # the first choice never comes through
+            raise Unfit  # the first choice never succeeds
         else:
             self._add(_Op(OnePassCode.RUN, table=table, least=item.least, most=item.most))
             self._unsure()
@@ -234,7 +234,7 @@ class Assembler:
 
 
 def _is_one(item: Item) -> bool:
-    """Whether it matches one text only."""
+    """Whether it matches a single text."""
     return isinstance(item, Run) and item.exact and not item.chars & (item.chars - 1)
 
 
@@ -258,7 +258,7 @@ def _two_ranges(chars: int) -> list[tuple[int, int]] | None:
 
 
 def _lanes(sets: list[int]) -> bytes:
-    """For each place the first characters of two ranges, and how much further they go."""
+    """For each position the first characters of two ranges, and their widths."""
     rows = zip(*map(_lane, sets), strict=True)
     return b"".join(bytes(row).ljust(WIDTH, filling) for row, filling in zip(rows, (b"\0", b"\xff") * 2, strict=True))
 
@@ -273,5 +273,5 @@ def _lane(chars: int) -> tuple[int, int, int, int]:
 
 @lru_cache(maxsize=1024)
 def _nibbles(chars: int) -> bytes:
-    """For each low half of a character the high halves with which it is in the set, as bits."""
+    """A nibble table: for each low nibble, the bit set of high nibbles with which it is in the set."""
     return bytes(sum((chars >> (16 * high + low) & 1) << high for high in range(8)) for low in range(16))

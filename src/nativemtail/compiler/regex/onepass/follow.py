@@ -1,4 +1,4 @@
-"""What may come next in a match: whether the next characters decide how far an item goes."""
+"""FOLLOW sets: whether the next characters decide how far an item goes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nativemtail.compiler.regex.onepass.items import (
 )
 
 _END_OF_TEXT = 1 << 128
-"""Stands for the end of the text beside the 128 characters of a set."""
+"""The bit for the end of the text, after those for 128 characters."""
 
 
 def following(items: Sequence[Item]) -> tuple[int, bool]:
-    """The characters with which a match of `items` may begin, and whether it may also be empty before more text."""
+    """The characters that can begin a match of `items`, and whether it can also be empty before more text."""
     chars = 0
     for item in items:
         match item:
@@ -47,7 +47,7 @@ def following(items: Sequence[Item]) -> tuple[int, bool]:
 
 
 def _prefix(items: Sequence[Item]) -> list[int]:
-    """The sets that the first characters of every match are in, as far as they are known."""
+    """The sets of the first characters of every match, as far as they are known."""
     sets: list[int] = []
     for at, item in enumerate(items):
         if isinstance(item, Mark):
@@ -66,12 +66,12 @@ def _prefix(items: Sequence[Item]) -> list[int]:
 
 
 def apart(one: Sequence[Item], other: Sequence[Item]) -> bool:
-    """Whether what begins with a match of one does not begin with a match of the other."""
+    """Whether no text begins with a match of both."""
     return any(not a & b for a, b in zip(_prefix(one), _prefix(other), strict=False))
 
 
 def given_back(run: Run, rest: Sequence[Item]) -> int | None:
-    """How many of the characters that a run could take every match leaves to `rest`; None when that is not certain."""
+    """How many characters that the run could match are left to `rest` in every match; None if that varies."""
     chars, empty = following(rest)
     if not chars & run.chars and not empty:
         return 0
@@ -95,7 +95,7 @@ def given_back(run: Run, rest: Sequence[Item]) -> int | None:
 
 
 def _takes_over(run: Run, rest: Sequence[Item]) -> bool:
-    """Whether a run comes next that would take all that is given back to it, and leaves nothing itself."""
+    """Whether the next item is a run that would match all that is given back, and gives nothing back itself."""
     for at, item in enumerate(rest):
         if isinstance(item, Mark):
             continue

@@ -1,4 +1,4 @@
-"""A pattern as a sequence of items: runs of characters, choices, escapes, marks where groups begin and end."""
+"""A pattern as a sequence of items: runs of characters, choices, escapes, and marks at the ends of groups."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nativemtail.compiler.regex.ucd import ascii_bits
 
 ANY_NUMBER = 0xFFFFFFFF
 WIDTH = 16
-"""Characters that one operation compares."""
+"""Limit for the characters that one operation compares."""
 
 _MAX_COPIES = 8
 _MAX_ITEMS = 512
@@ -20,7 +20,7 @@ _MAX_BRANCHES = 24
 
 
 class Mark(NamedTuple):
-    """The position is the slot's."""
+    """Set the offset slot to the position."""
 
     slot: int
 
@@ -47,7 +47,7 @@ class Escaped(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The first of these that matches."""
+    """The first alternative that matches."""
 
     branches: list[list[Item]]
 
@@ -177,7 +177,7 @@ def walk(items: Sequence[Item]) -> Iterator[Item]:
 
 
 def literal(items: Sequence[Item]) -> bytes:
-    """The characters that follow for certain, if each is one only."""
+    """The literal that must follow, as far as it is certain."""
     text = b""
     for item in items:
         if isinstance(item, (Mark, Word)):
@@ -191,9 +191,9 @@ def literal(items: Sequence[Item]) -> bytes:
 
 
 def known(items: Sequence[Item], width: int) -> tuple[int, int, list[tuple[int, int]]]:
-    """How many of the `width` characters that are known to be here whole items stand for, and how many items those are.
+    """How many of the next `width` characters, which are known, are covered by whole items, and by how many items.
 
-    And the marks among them: slot, and characters before it.
+    Also the marks among these items: slot, and characters before it.
     """
     count = 0
     marks: list[tuple[int, int]] = []
