@@ -1,4 +1,4 @@
-# inotify, read by a thread of its own: core/watcher.hpp.
+# FileWatcher: the Python class around core/watcher.hpp.
 
 import os as _os
 

@@ -1,17 +1,17 @@
 # All matches of a pattern in a text, in time linear in the text.
 #
-# Finding one match after the other is not: `a.*z|a` looks for a z up to the end of the text behind each a.  So when a
-# search has gone over a text too often (`substitute`), the rest is done with the pattern as an automaton
-# (compiler/regex/automaton.py).  A pass from the end finds out, for each character, the states from which a match can
-# still be reached; a walk from the start then takes the first choice that leads to one and never turns back.
-# What the first pass finds is kept for one stretch of the text at a time, and beyond it only at their boundaries.
+# Searching for one match after another can be quadratic: `a.*z|a` looks for a z up to the end of the text after each a.
+# So when the searches have read a text too many times (`substitute`), the rest is done with the pattern's automaton
+# (compiler/regex/automaton.py).  A backward pass computes for each character the live states, from which a match can
+# still be reached.  A forward walk then takes the first choice that leads to a live state, without backtracking.  To
+# bound memory, live states are kept at the ends of stretches only, and recomputed for one stretch at a time.
 
 cdef enum:
-    STRETCH = 512               # bytes of text whose states are kept
-    MAX_KEPT = 268435456        # bytes for what is kept at boundaries
+    STRETCH = 512               # bytes of text whose live states are recomputed at once
+    MAX_KEPT = 268435456        # bytes for the live states at the ends of stretches
 
 cdef struct Automaton:
-    const AutomatonState* states         # NULL: none, the pattern is too large
+    const AutomatonState* states         # NULL: the pattern is too large for one
     int32_t n
     int32_t start
     const uint32_t* classes
@@ -23,12 +23,12 @@ cdef struct Walk:
     const Automaton* a
     const char* text
     size_t n
-    uint8_t* bounds             # the living states at each multiple of STRETCH
-    uint8_t* near               # those at each place of one stretch, and of its end
-    size_t stretch              # which one; SIZE_MAX: none yet
-    uint8_t* scratch            # the living states at two places
+    uint8_t* bounds             # the live states at each multiple of STRETCH
+    uint8_t* near               # those at each place of one stretch, including its end
+    size_t stretch              # number of that stretch; SIZE_MAX: none yet
+    uint8_t* scratch            # the live states at two neighbouring places
     int32_t* stack
-    uint32_t* seen              # by state: the walk's step that came by
+    uint32_t* seen              # by state: the last step of the walk that visited it
     uint32_t step
 
 
@@ -71,7 +71,7 @@ cdef inline bint is_inside(Walk* w, size_t at) noexcept nogil:
 
 
 cdef void live_at(Walk* w, size_t at, const uint8_t* behind, uint8_t* live) noexcept nogil:
-    """The states from which a match can be reached at `at`, given those behind the character that is there."""
+    """Compute the live states at `at`, given those after the character there."""
     cdef const Automaton* a = w.a
     cdef const AutomatonState* state
     cdef uint32_t rune = 0, k
@@ -99,7 +99,7 @@ cdef void live_at(Walk* w, size_t at, const uint8_t* behind, uint8_t* live) noex
 
 
 cdef void back_over(Walk* w, size_t first, size_t last, uint8_t* live, uint8_t* kept) noexcept nogil:
-    """From the states at `last` to those at `first`, in `live`; `kept`, unless NULL, gets those at all between."""
+    """Take `live` from the states at `last` back to those at `first`; `kept`, unless NULL, gets those in between."""
     cdef size_t at = last
     cdef size_t n = w.a.n
     cdef uint8_t* behind = live + n
@@ -115,7 +115,7 @@ cdef void back_over(Walk* w, size_t first, size_t last, uint8_t* live, uint8_t* 
 
 
 cdef bint walk_begin(Walk* w, const Automaton* a, const char* text, size_t n, size_t first) noexcept nogil:
-    """Look at text[first:n] from its end; false without memory."""
+    """Run the backward pass over text[first:n]; false without memory."""
     cdef size_t stretches = n // STRETCH + 2
     cdef size_t number = n // STRETCH
     cdef uint8_t* live
@@ -156,7 +156,7 @@ cdef void walk_end(Walk* w) noexcept nogil:
 
 
 cdef uint8_t* walk_live(Walk* w, size_t at) noexcept nogil:
-    """The living states at `at`, of whose stretch all are worked out now."""
+    """The live states at `at`; recomputes its stretch if it is another one."""
     cdef size_t n = w.a.n
     cdef size_t number = at // STRETCH
     cdef size_t first = number * STRETCH
@@ -170,7 +170,7 @@ cdef uint8_t* walk_live(Walk* w, size_t at) noexcept nogil:
 
 
 cdef int32_t next_leaf(Walk* w, int32_t state, size_t at, const uint8_t* live) noexcept nogil:
-    """The CHAR or MATCH that the best way to a match goes through, from a living state."""
+    """The CHAR or MATCH state that the preferred path to a match reaches first from a live state."""
     cdef const AutomatonState* s
     cdef int32_t top = 1
     w.step += 1
@@ -193,7 +193,7 @@ cdef int32_t next_leaf(Walk* w, int32_t state, size_t at, const uint8_t* live) n
 
 
 cdef bint walk_next(Walk* w, size_t at, size_t* ov) noexcept nogil:
-    """The first match at or behind `at`, the start of a character."""
+    """The first match that begins at or after `at`, which is the start of a character."""
     cdef int32_t state = w.a.start
     while not walk_live(w, at)[state] or is_inside(w, at):
         at += 1

@@ -1,19 +1,19 @@
 # Matching a pattern, by the engine that strategy.pxi chooses.
 
 cdef enum:
-    MATCH_LIMIT = 2000      # PCRE2's limit for a match, beside STEPS_PER_BYTE
+    MATCH_LIMIT = 2000      # constant part of PCRE2's match limit; STEPS_PER_BYTE is added per byte
     STEPS_PER_BYTE = 8
-    SLOW_TICKS = 60000      # PCRE2's limit holds for each place where a match may begin, so that in all a match may
-    SLOW_TICKS_PER_BYTE = 300   # take far longer: one that takes more than this is slow
-    HITS_WINDOW = 10000     # matches after which a hit is forgotten; a process that is interrupted seems slow, too
+    SLOW_TICKS = 60000      # PCRE2 applies its limit to each starting position, so a search as a whole may take
+    SLOW_TICKS_PER_BYTE = 300   # far longer: one that takes more ticks than this counts as slow
+    HITS_WINDOW = 10000     # matches after which hits expire, since an interrupted process looks slow too
 
 slow_ticks = SLOW_TICKS
 
-cdef struct Matcher:        # what matching needs besides the pattern; one per engine
+cdef struct Matcher:        # state that all patterns of an engine share
     pcre2_match_context* context
     pcre2_jit_stack* stack
     int jit                 # whether JIT may be used
-    bint onepass            # likewise the one-pass matcher
+    bint onepass            # whether the one-pass matcher may be used
     int64_t searches        # by PCRE2 of patterns that are not proven linear
     int64_t limit_hits
     int64_t re2_runs
@@ -41,7 +41,7 @@ cdef void matcher_free(Matcher* m) noexcept nogil:
 
 
 cdef void note_hit(Matcher* m, PatternState* p) noexcept nogil:
-    """PCRE2 was slow or reached its limit; results do not depend on it."""
+    """Count that PCRE2 was slow or reached its limit.  It changes which engine is used, not the result."""
     if p.hits < HITS_TO_DEMOTE and m.searches - p.last_hit > HITS_WINDOW:
         p.hits = 0
     p.hits += 1
@@ -50,7 +50,7 @@ cdef void note_hit(Matcher* m, PatternState* p) noexcept nogil:
 
 cdef int match_pcre2(Matcher* m, PatternState* p, Form* form, const Str* source, uint32_t options, const char* text,
                      size_t n, size_t start, size_t* ov) noexcept nogil:
-    """1 matched, 0 not, -1 PCRE2 cannot say."""
+    """1 matched, 0 no match, -1 undecided: try RE2."""
     cdef int rc
     cdef uint64_t begun
     if form.state == FORM_NEW and form_prepare(form, source, options, p.pattern.pairs) != FORM_READY:
@@ -75,7 +75,7 @@ cdef int match_pcre2(Matcher* m, PatternState* p, Form* form, const Str* source,
 
 
 cdef inline int match_onepass(Matcher* m, PatternState* p, Subject* s, size_t* ov) noexcept nogil:
-    """An ASCII subject: 1, 0, or -1 where that is not possible or cannot say."""
+    """Match an ASCII subject: 1, 0, or -1 where the one-pass matcher is not used or cannot decide."""
     cdef int rc
     if not m.onepass or not p.onepass:
         return -1
@@ -100,7 +100,7 @@ cdef int match_at(Matcher* m, PatternState* p, Subject* s, size_t start, size_t*
 
 
 cdef int match_search(Matcher* m, PatternState* p, Subject* s, size_t start, size_t* ov) noexcept nogil:
-    """Likewise, of a subject that was examined, and not in one pass."""
+    """The same without the one-pass matcher; the subject has been examined."""
     cdef const char* text = s.p
     cdef size_t n = s.n
     cdef int rc = -1

@@ -1,29 +1,29 @@
-# A pattern: what does not change is the plan's, what does is each engine's.
+# A pattern: `Pattern` is the immutable part in the plan, `PatternState` the part that each engine has.
 #
-# A pattern has three forms (compiler/regex/dialects.py): bytes for ASCII subjects, UTF for others, and RE2's.  They are
-# compiled with their first match; most patterns of a plan never need one.
+# A pattern has three forms (compiler/regex/dialects.py): bytes for ASCII subjects, UTF for others, and RE2's.  Each is
+# compiled at its first match, because most are never used.
 
 cdef enum:
     FORM_NEW = 0            # not compiled yet
     FORM_READY = 1
-    FORM_NONE = 2           # cannot be had: use RE2
+    FORM_NONE = 2           # does not compile: use RE2
 
 cdef enum:
-    WARM_UP = 4             # matches before the first that is timed: the first compiles
-    EARLY = 8               # lines that a pattern may be matched ahead (run/lookahead.pxi); a power of two
+    WARM_UP = 4             # matches before the first that is timed, because the first one compiles
+    EARLY = 8               # matches that look-ahead may keep (run/lookahead.pxi); a power of two
 
-cdef struct Programs:       # some of 64
+cdef struct Programs:       # a word of a bit set of programs
     uint32_t word
     uint64_t mask
 
-cdef struct PatternTexts:   # what is seldom read
+cdef struct PatternTexts:   # apart, because it is seldom read
     Str bytes               # the three forms
     Str utf
     Str re2
     Automaton automaton     # for replacing
 
-cdef struct Pattern:        # what does not change; one cache line
-    OnePass onepass         # how to match it in ASCII texts without PCRE2; no operations: not at all
+cdef struct Pattern:        # fits one cache line
+    OnePass onepass         # for ASCII texts; no operations: not a one-pass pattern
     int flags
     int pairs               # capture offsets wanted, group 0 included; 0: only whether it matches
     const Programs* triggers    # programs that run where it matches
@@ -36,40 +36,40 @@ cdef struct Form:
     pcre2_match_data* data
     int state
 
-cdef struct EarlyMatch:     # of a line that is to come
+cdef struct EarlyMatch:     # made by look-ahead for a later line
     uint64_t serial         # its number
     int matched
-    uint32_t h              # hash of the label values that will be asked for
-    uint32_t slot           # where they probably are
-    size_t key              # bytes of their key, about
+    uint32_t h              # hash of the label values that will be looked up
+    uint32_t slot           # where their series probably is
+    size_t key              # approximate length of their key
     size_t* ov
 
-cdef struct PatternState:   # three cache lines, the first with what each line of the log asks for
-    uint64_t serial         # the line that `matched` and `ov` are about
+cdef struct PatternState:   # three cache lines; the first has all that is used on every line
+    uint64_t serial         # the line that `matched` and `ov` belong to
     uint64_t found_on       # the last line with one of its required literals
     size_t* ov              # pairs of offsets into the line
     const Pattern* pattern
-    EarlyMatch* early       # by line number, modulo EARLY; NULL: never matched ahead
+    EarlyMatch* early       # by line number modulo EARLY; NULL: no look-ahead
     int64_t tried           # lines that it was matched against
-    int64_t matches         # and those that it matched
-    uint32_t untimed        # matches to go until one is timed
+    int64_t matches         # lines that it matched
+    uint32_t untimed        # matches left before one is timed
     int8_t matched
-    uint8_t prefiltered     # as the pattern has it, so that one that is not tried costs one cache line
+    uint8_t prefiltered     # copied from the pattern, so that skipping it touches one cache line only
     uint8_t onepass         # whether the one-pass matcher is used
     Form bytes
     Form utf
     void* re2
     int re2_state
     int hits                # times that PCRE2 was slow or reached its limit
-    int64_t last_hit        # when, as Matcher.searches
+    int64_t last_hit        # Matcher.searches at the last of them
     OnePassTrial trial
     Timed timed             # a sample of those that were tried
-    size_t* scratch         # as many offsets for matches of other texts
-    uint64_t unused         # fills the line
+    size_t* scratch         # offsets for matches of texts other than the line
+    uint64_t unused         # pads to whole cache lines
 
 
 cdef pcre2_code* form_compile(const Str* text, uint32_t options) noexcept nogil:
-    """Without JIT, which comes with the first use; NULL: cannot be had."""
+    """Compile without JIT; NULL on failure."""
     cdef int error = 0
     cdef size_t offset = 0
     return pcre2_compile(<const unsigned char*>text.p, text.n, options, &error, &offset, NULL)
@@ -107,7 +107,7 @@ cdef bint pattern_try(const Pattern* p) noexcept nogil:
 
 
 cdef bint pattern_state_init(PatternState* p, const Pattern* pattern) noexcept nogil:
-    """False without memory; pattern_state_free() is due in either case."""
+    """False without memory; pattern_state_free() must be called in either case."""
     p.pattern = pattern
     p.prefiltered = pattern.prefiltered
     p.onepass = pattern.onepass.ops != NULL
@@ -146,7 +146,7 @@ cdef void pattern_state_free(PatternState* p) noexcept nogil:
 
 
 cdef bint pattern_re2(PatternState* p) noexcept nogil:
-    """Have the RE2 form ready; false when there is no memory for it."""
+    """Compile the RE2 form unless that is done; false without memory."""
     if p.re2_state == FORM_NEW:
         p.re2 = re2_compile(p.pattern.texts.re2.p, p.pattern.texts.re2.n)
         p.re2_state = FORM_READY if p.re2 != NULL else FORM_NONE

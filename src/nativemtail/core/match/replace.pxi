@@ -1,15 +1,15 @@
 # Replacing all matches in a text, in time linear in the text (automaton.pxi).
 
-cdef enum:                  # the automaton is used when searches for matches may have gone over
-    SEARCHED_LEAST = 262144     # so many bytes
-    SEARCHED_TIMES = 64         # and so many times the text's length
-    SEARCHED_MOST = 67108864    # without an automaton it is given up beyond this
+cdef enum:                  # the automaton takes over once the searches may have read
+    SEARCHED_LEAST = 262144     # this many bytes,
+    SEARCHED_TIMES = 64         # and this many times the text
+    SEARCHED_MOST = 67108864    # limit in bytes if there is no automaton
 
 
 cdef void substitute(Matcher* m, PatternState* p, Subject* s, Str new, Buf* out, size_t limit) noexcept nogil:
-    """Every leftmost-first match replaced by `new` literally; an empty match right behind a match is none.
+    """Replace every leftmost-first match by `new`, literally; an empty match right after a match does not count.
 
-    `limit` bounds what may be in `out`: beyond it, and without memory, `out.failed` is set.
+    `limit` is the most bytes that `out` may have; beyond it, or without memory, `out.failed` is set.
     """
     cdef const char* text
     cdef size_t n, at = 0, copied = 0, width

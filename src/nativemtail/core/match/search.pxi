@@ -1,9 +1,9 @@
-# A pattern on its own, for texts that are no lines of logs.
+# Search: a single pattern for texts other than log lines, such as the names of logs.
 
 cdef class Search:
     """Whether a pattern matches anywhere in a text, by RE2: in time linear in the text, whatever the pattern.
 
-    `pattern` is what `to_re2` gives; `stepped`: it passes the characters in front of the match itself.  Raises
+    `pattern` is what `to_re2` gives; `stepped`: the pattern itself consumes the characters before the match.  Raises
     ValueError for a pattern that RE2 does not take.
     """
 

@@ -1,10 +1,10 @@
-# Which engine matches a pattern.  All give Go's matches; they differ in what they cost.
+# Chooses the engine that matches a pattern.  All engines give Go's matches; they differ in cost.
 #
-# - none: the pattern matches every line, or its required literal, which was found, is all of it;
-# - one-pass (onepass.hpp): ASCII texts, patterns at each part of which the next characters alone tell how far it goes;
-# - PCRE2's JIT: where it gives Go's captures, and backtracking is bounded: proven linear, or a short line of a pattern
-#   that has not been slow;
-# - RE2: everything else, and where the one before could not say.
+# - none: the pattern matches every line, or is nothing but its required literal, which was found;
+# - one-pass (onepass.hpp): ASCII texts, if in each part of the pattern the next characters decide how far it goes;
+# - PCRE2's JIT: if it gives Go's captures and backtracking is bounded, that is, the pattern is proven linear, or the
+#   line is short and the pattern has not been slow;
+# - RE2: everything else, and lines on which the engine before could not decide.
 
 cdef enum MatchEngine:
     ENGINE_NONE
@@ -13,8 +13,8 @@ cdef enum MatchEngine:
     ENGINE_RE2
 
 cdef enum:
-    LONG_LINE = 1024        # bytes from which on only proven-linear patterns run in PCRE2
-    HITS_TO_DEMOTE = 8      # a pattern that was slow or reached PCRE2's limit so often starts with RE2
+    LONG_LINE = 1024        # from this many bytes on PCRE2 runs only proven-linear patterns
+    HITS_TO_DEMOTE = 8      # a pattern that hit PCRE2's limit, or was slow, this often starts with RE2
 
 
 cdef inline bint needs_no_match(int flags, int pairs, bint found) noexcept nogil:
@@ -23,14 +23,14 @@ cdef inline bint needs_no_match(int flags, int pairs, bint found) noexcept nogil
 
 
 cdef inline MatchEngine search_engine(int flags, size_t n, int hits) noexcept nogil:
-    """For a text of n bytes on which the one-pass matcher was not tried or could not say."""
+    """The engine for a text of n bytes that the one-pass matcher did not decide."""
     if flags & PATTERN_PCRE2 and (flags & PATTERN_LINEAR or (n < LONG_LINE and hits < HITS_TO_DEMOTE)):
         return ENGINE_PCRE2
     return ENGINE_RE2
 
 
 def match_engine(int flags, int captures, bint prefiltered, bint onepass, size_t n):
-    """The first engine that is tried on an ASCII line of n bytes, and on it if that cannot say, see _core.pyi."""
+    """The first engine for an ASCII line of n bytes, and the next if that cannot decide, see _core.pyi."""
     names = {ENGINE_PCRE2: "PCRE2", ENGINE_RE2: "RE2"}
     search = names[search_engine(flags, n, 0)]
     if needs_no_match(flags, captures + 1, prefiltered):

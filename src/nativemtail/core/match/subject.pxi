@@ -1,7 +1,7 @@
-# A text to match in: what its bytes are, and its repaired form.  Invalid UTF-8 becomes U+FFFD before it is matched, as
-# Go reads it, and the offsets are mapped back.
+# Subject: a text to match in.  Invalid UTF-8 is replaced by U+FFFD before matching, as Go reads it, and the offsets
+# found are mapped back to the original bytes.
 
-cdef enum:                  # what is known of its bytes
+cdef enum:                  # what is known about the bytes
     TEXT_UNKNOWN = 0
     TEXT_ASCII = 1
     TEXT_UTF8 = 2
@@ -10,10 +10,10 @@ cdef enum:                  # what is known of its bytes
 cdef struct Subject:
     const char* p
     size_t n
-    size_t room             # bytes that may be read, `n` at least
+    size_t room             # readable bytes from p, at least n
     int state
     Buf fixed               # the repaired text, if state is TEXT_REPAIRED
-    Buf origin              # and for each offset into it the offset into the subject, as uint32_t
+    Buf origin              # for each offset into `fixed`, the offset into the subject, as uint32_t
 
 
 cdef inline void subject_set(Subject* s, const char* p, size_t n) noexcept nogil:
@@ -39,7 +39,7 @@ cdef inline size_t subject_origin(Subject* s, size_t offset) noexcept nogil:
 
 
 cdef bint subject_examine(Subject* s) noexcept nogil:
-    """Find out what the bytes are; false when there is no memory."""
+    """Classify the bytes and repair them if need be; false without memory."""
     if is_ascii(s.p, s.n):
         s.state = TEXT_ASCII
     elif is_utf8(s.p, s.n):

@@ -1,8 +1,8 @@
 # The tables of the multi-literal matcher (core/teddy.hpp), from what compiler/prefilter/teddy.py computed.
 
 cdef enum:
-    CELLS_MOST = 65536          # of the table of windows
-    CELLS_TRIES = 16            # multipliers that are tried before the table is made larger
+    CELLS_MOST = 65536          # largest table of windows
+    CELLS_TRIES = 16            # multipliers to try before the table is doubled
 
 cdef bint teddy_make(Teddy* s, tables, list literals, list kept) except -1:
     """Fill `s`, which must be empty; texts of literals are kept alive by `kept`.  False without AVX2."""
@@ -26,7 +26,7 @@ cdef bint teddy_make(Teddy* s, tables, list literals, list kept) except -1:
 
 
 cdef bint teddy_place(Teddy* s, list windows) except -1:
-    """Find a table in which no two windows have the same cell; False if there is none."""
+    """Find a table in which no two windows collide; False if there is none."""
     cdef size_t cells = 256
     cdef int attempt
     s.shift = 56

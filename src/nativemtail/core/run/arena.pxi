@@ -1,4 +1,4 @@
-# Texts that a program makes for one line, in chunks that are forgotten with it.
+# The arena: memory for the texts that programs make for one line, reset after it.
 
 cdef enum:
     ARENA_CHUNK = 64 * 1024
@@ -13,7 +13,7 @@ cdef struct Chunk:
 cdef struct Arena:
     Chunk* chunks                   # the current one first
     size_t n                        # bytes of all
-    Buf text                        # a text in the making
+    Buf text                        # the text being built
 
 
 cdef char* arena_get(Arena* arena, size_t n) noexcept nogil:
@@ -39,7 +39,7 @@ cdef char* arena_get(Arena* arena, size_t n) noexcept nogil:
 
 
 cdef void arena_reset(Arena* arena, bint everything) noexcept nogil:
-    """Forget all texts; one chunk is kept for the next line."""
+    """Drop all texts.  Keeps one chunk for the next line unless `everything`."""
     cdef Chunk* chunk = arena.chunks
     cdef Chunk* next
     while chunk != NULL and (everything or chunk.next != NULL):
@@ -69,7 +69,7 @@ cdef bint arena_copy(Arena* arena, Str* out, const char* p, size_t n) noexcept n
 
 
 cdef bint arena_made(Arena* arena, Str* out) noexcept nogil:
-    """The text in the making."""
+    """Copy the text that was built into the arena; false if it is too long."""
     if arena.text.failed or arena.text.n > MAX_TEXT:
         buf_free(&arena.text)
         return False

@@ -22,7 +22,7 @@ cdef inline int64_t modulo(int64_t a, int64_t b) noexcept nogil:
 
 
 cdef inline int64_t power(int64_t a, int64_t b) noexcept nogil:
-    """Through doubles, truncated; out of range as on amd64 (runtime.md §2.5)."""
+    """Computed in doubles and truncated; out of range gives what amd64 gives (runtime.md §2.5)."""
     cdef double x = nm_power(<double>a, <double>b)
     if x >= -9223372036854775808.0 and x < 9223372036854775808.0:
         return <int64_t>x
@@ -51,7 +51,7 @@ cdef enum:
 
 
 cdef inline int compare_guessing(Str a, Str b, double* left) noexcept nogil:
-    """-1, 0 or 1: as numbers if `a` is one, else as texts."""
+    """-1, 0 or 1: compared as numbers if `a` is one, else as texts; `left` gets the number."""
     cdef double right
     cdef int order
     if parse_float(a.p, a.n, left) != 0:
@@ -65,7 +65,7 @@ cdef inline int compare_guessing(Str a, Str b, double* left) noexcept nogil:
 
 
 cdef inline bint is_int_text(Str text) noexcept nogil:
-    """Whether a number would be written just so: at most 18 digits, and no needless zero in front."""
+    """Whether this is the canonical text of a number: at most 18 digits, no leading zero."""
     cdef size_t i
     if text.n - 1 >= 18 or (text.p[0] == 48 and text.n > 1):
         return False

@@ -1,34 +1,34 @@
-# The wall clock, the time register that strptime and settime set, and what is remembered of times that were parsed.
+# The wall clock, the time register that strptime and settime set, and the timestamp memos.
 
 cdef enum:
-    EPOCH_NS = 900000000000         # a quarter of an hour: in every zone the year begins with one
-    TIME_MEMO = 40                  # bytes of a time that is remembered
+    EPOCH_NS = 900000000000         # 15 minutes: in every zone a year begins at a multiple of them
+    TIME_MEMO = 40                  # longest text that a memo keeps, in bytes
 
 cdef struct TimeLayout:
     Str text
     Str steps
 
-cdef struct TimeMemo:               # of one layout, for all programs that have it
+cdef struct TimeMemo:               # timestamp memo of a layout, shared by all programs that use it
     const TimeLayout* layout
     char text[TIME_MEMO]            # the last text that was parsed, and its instant
     size_t n
     uint64_t epoch
     Time time
-    size_t seconds                  # where its last two bytes are the seconds of a minute without leaps; 0: nowhere
+    size_t seconds                  # offset of the last two bytes if any second of that minute may replace them; 0: no
 
 cdef struct Clock:
     bint is_set                     # the time register
     Time time                       # its content
     int64_t time_ns
-    int64_t now                     # nanoseconds; grows with every write, so that newer writes have later times
-    uint64_t epoch                  # changes when results of strptime may change: a new year
+    int64_t now                     # nanoseconds; advanced by each write, so that no two have the same time
+    uint64_t epoch                  # changes when strptime may give other results, as in a new year
     const Zone* zone
     bint patch_year
     TimeError error
 
 
 cdef void clock_advance(Clock* clock) noexcept nogil:
-    """Take the wall clock for what follows; never behind what was already given out."""
+    """Read the wall clock; `now` never goes back."""
     cdef timespec now
     cdef int64_t ns
     clock_gettime(CLOCK_REALTIME, &now)
@@ -40,7 +40,7 @@ cdef void clock_advance(Clock* clock) noexcept nogil:
 
 
 cdef inline int64_t write_time(Clock* clock) noexcept nogil:
-    """Of a write: the time register, else the wall clock."""
+    """The time of a write: the time register if set, else the wall clock."""
     if clock.is_set:
         return clock.time_ns
     clock.now += 1
@@ -55,12 +55,12 @@ cdef void set_time(Clock* clock, int64_t seconds) noexcept nogil:
 
 
 cdef inline bint ends_with_seconds(Str layout, Str text) noexcept nogil:
-    """Whether the text's last two bytes are its seconds; the time may have a fraction that its layout lacks."""
+    """Whether the text ends in its seconds.  They may be followed by a fraction that the layout does not mention."""
     return layout.n > 3 and memcmp(layout.p + layout.n - 3, b":05", 3) == 0 and text.p[text.n - 3] == 58
 
 
 cdef inline int two_digits(const char* p) noexcept nogil:
-    """Their value, or 100 if that is no second of a minute."""
+    """Their value, or 100 if they are not from 00 to 59."""
     cdef uint8_t tens = <uint8_t>(p[0] - 48), ones = <uint8_t>(p[1] - 48)
     return 10 * tens + ones if tens < 6 and ones < 10 else 100
 
@@ -71,7 +71,7 @@ cdef inline int parse_anew(Clock* clock, const TimeLayout* layout, Str text, Tim
 
 
 cdef bint is_steady(Clock* clock, TimeMemo* memo) noexcept nogil:
-    """Whether the minute of the memo has 60 seconds one after the other: no change of the zone's offset is in it."""
+    """Whether the memo's minute has 60 consecutive seconds, that is, the zone's offset does not change in it."""
     cdef Str text
     cdef Time first, last
     cdef char copy[TIME_MEMO]
@@ -86,9 +86,9 @@ cdef bint is_steady(Clock* clock, TimeMemo* memo) noexcept nogil:
 
 
 cdef inline bint is_remembered(Clock* clock, TimeMemo* memo, Str text) noexcept nogil:
-    """Set the time register from the memo, if the text is the same, or another second of that minute.
+    """Set the time register from the memo if the text is the same, or another second of that minute.
 
-    The memo cannot be seen: the same text with the same layout in the same epoch is the same instant.
+    The memo changes no result: within an epoch, a text and a layout always give the same instant.
     """
     cdef int second
     if text.n != memo.n or memo.epoch != clock.epoch or not text.n:
@@ -107,7 +107,7 @@ cdef inline bint is_remembered(Clock* clock, TimeMemo* memo, Str text) noexcept 
 
 
 cdef void remember(Clock* clock, TimeMemo* memo, Str text) noexcept nogil:
-    """That the text is the time in the time register."""
+    """Make the memo say that the text means the instant in the time register."""
     memcpy(memo.text, text.p, text.n)
     memo.n = text.n
     memo.epoch = clock.epoch

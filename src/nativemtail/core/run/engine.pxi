@@ -1,15 +1,16 @@
-# The engine: takes blocks of lines from sources and runs a plan over them.  Its lock is held for a block, and for each
-# change of plan or sources; the store's for what changes metrics, counts and errors of the plan.
+# The engine: takes blocks of lines from sources and runs a plan over them.  Two locks are taken: the engine's (`turn`)
+# for a whole block or a change of plan or sources; within it the store's, while metrics, counts and errors change, with
+# hand-over to readers between lines.
 
 cdef enum:
-    PIECE = 1024 * 1024         # bytes of a block that are worked on at once, and the rest of the last line in them
+    PIECE = 1024 * 1024         # bytes of a block that are processed at once; the last line is completed
 
 cdef struct Source:             # a source of lines, by number
-    uint64_t* allowed           # programs whose log_filter lets it through, as words; NULL: ask again
+    uint64_t* allowed           # bit set of the programs whose log_filter accepts it; NULL: not computed
 
 
 cdef size_t piece_length(const char* base, const char* end) noexcept nogil:
-    """Of the next whole lines."""
+    """Bytes of the next piece, which ends at the end of a line."""
     cdef size_t n = end - base
     if n > PIECE:
         n = find_newline(base + PIECE - 1, end) - base
@@ -21,22 +22,22 @@ cdef class Engine:
     """Runs a plan over blocks of lines, writing to the metrics that the plan names."""
 
     cdef Run running            # None: no plan yet
-    cdef Run prepared           # of the plan that is to run next, if its initialisation has run
+    cdef Run prepared           # of the next plan, if one of its `begin` blocks has run already
     cdef Source* sources
     cdef int source_n
-    cdef list source_names      # bytes by number, None where forgotten
-    cdef dict source_numbers    # the other way round
-    cdef list free_sources      # numbers of what is forgotten
+    cdef list source_names      # bytes by number; None: closed
+    cdef dict source_numbers    # number by name
+    cdef list free_sources      # numbers of closed sources, for reuse
     cdef Store store
     cdef Events events
-    cdef uint32_t* ends         # room for a piece that is all newlines
+    cdef uint32_t* ends         # large enough for a piece of newlines only
     cdef uint32_t* must_run     # likewise
-    cdef TicketLock* turn        # held while a block runs, and while plans and sources change; fair
-    cdef dict past_lines        # of programs, from plans before this one
+    cdef TicketLock* turn        # see above; FIFO
+    cdef dict past_lines        # by program: totals of the plans that ran before
     cdef dict past_faults
     cdef dict past_times
     cdef dict past_last         # the last error of each program
-    cdef list kept_faults       # of such plans, not fetched yet
+    cdef list kept_faults       # errors of these plans that have not been fetched
     cdef dict more_faults
     cdef int64_t total
 
@@ -89,7 +90,7 @@ cdef class Engine:
 
     cdef _swap(self, Plan plan):
         cdef Run run = self._run_of(plan)
-        if run is self.running:  # it starts anew
+        if run is self.running:  # swapping in the same plan resets its state
             run = Run(plan)
         self._fold_counts()
         if self.running is not None:
@@ -108,7 +109,7 @@ cdef class Engine:
         return Run(plan)
 
     cdef _fold_counts(self):
-        """Keep what the running plan has counted, which nobody else knows."""
+        """Add the running plan's counts to the totals before its state is dropped."""
         if self.running is None:
             return
         past = self.program_lines(), self.program_faults(), self.program_times()
@@ -169,7 +170,7 @@ cdef class Engine:
         return self.source_n - 1
 
     def close(self, int source):
-        """Give the number of a source back."""
+        """Release the number of a source for reuse."""
         self._wait_for_turn()
         try:
             self._check_source(source)
@@ -187,7 +188,7 @@ cdef class Engine:
         return 0
 
     cdef _allow(self, int number):
-        """Work out which programs listen to a source (spec successor.md §2.1)."""
+        """Compute which programs read a source (spec successor.md §2.1)."""
         cdef Plan plan = self.running.plan
         cdef uint64_t* allowed = <uint64_t*>zeroed(plan.tables.prefilter.words, sizeof(uint64_t))
         name = self.source_names[number].decode("utf-8", "surrogateescape")
@@ -245,7 +246,7 @@ cdef class Engine:
         return lines
 
     cdef int64_t _scan(self, Piece* s, const char* end) noexcept nogil:
-        """Piece by piece."""
+        """Scan the block in pieces."""
         cdef RunState* rs = s.rs
         cdef int64_t lines = 0
         cdef int i
@@ -269,7 +270,7 @@ cdef class Engine:
         nm_add(&rs.lines, lines)
         return lines
 
-    # --- what happened -------------------------------------------------------------------------------------
+    # --- counts and errors ----------------------------------------------------------------------------------
 
     def lines_total(self):
         return self.total
@@ -283,7 +284,7 @@ cdef class Engine:
         return self._counts(self.past_faults, True)
 
     def forget_programs(self, names):
-        """Drop the counts of programs that run no more, see _core.pyi."""
+        """Drop the counts of programs that no longer run, see _core.pyi."""
         for past in (self.past_lines, self.past_faults, self.past_times, self.past_last):
             for name in names:
                 past.pop(name, None)

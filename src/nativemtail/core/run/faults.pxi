@@ -1,13 +1,13 @@
-# Run-time errors (spec runtime.md §4): raw records while lines run, texts when Python fetches them.
+# Run-time errors (spec runtime.md §4): recorded raw while lines run, formatted when Python fetches them.
 
 cdef enum:
     FAULTS_KEPT = 100               # run-time errors kept per program until they are fetched
     FAULT_TEXT = 4096               # bytes kept of each text in one
 
-cdef struct FaultRecord:            # as raw as it can be
+cdef struct FaultRecord:            # not formatted yet
     int code
     int32_t pc
-    bint begin                      # in the initialisation
+    bint begin                      # in a `begin` block
     bint wrapped
     int64_t x
     int64_t y
@@ -18,12 +18,12 @@ cdef struct FaultRecord:            # as raw as it can be
 
 cdef struct FaultLog:               # of one program
     uint64_t n
-    uint64_t fetched                # of these
+    uint64_t fetched                # how many of the `n` were fetched
     FaultRecord* kept               # FAULTS_KEPT of them, or NULL
     int kept_n
     FaultRecord last
 
-cdef struct FaultBatch:             # those since the last time
+cdef struct FaultBatch:             # errors since the last fetch
     FaultRecord* kept
     int kept_n
     uint64_t n
@@ -63,7 +63,7 @@ cdef void fault_keep(FaultRecord* record, const FaultRecord* what, Str operand, 
 
 
 cdef void fault_copy(FaultRecord* copy, const FaultRecord* record) noexcept nogil:
-    """Into an empty one, which stays empty without memory."""
+    """Fill an empty record; it stays empty if memory runs out."""
     cdef size_t n = <size_t>record.operand_n + record.input_n + record.source_n
     cdef char* text = <char*>malloc(n + 1)
     if text != NULL:
@@ -73,7 +73,7 @@ cdef void fault_copy(FaultRecord* copy, const FaultRecord* record) noexcept nogi
 
 
 cdef void faults_add(FaultLog* log, const FaultRecord* what, Str operand, Str input, Str source) noexcept nogil:
-    """Count an error and keep what its text needs."""
+    """Count an error and keep what formatting it needs."""
     nm_add(&log.n, <uint64_t>1)
     fault_keep(&log.last, what, operand, input, source)
     if log.kept == NULL:
@@ -111,7 +111,7 @@ class Fault:
 
 
 cdef make_fault(str program, lines, const FaultRecord* record):
-    """`lines`: of each instruction of the code and of the initialisation its line."""
+    """`lines`: the source lines of the instructions, of the code and of `begin`."""
     cdef bytes text = record.text[: record.operand_n + record.input_n + record.source_n]
     cdef bytes numbers = lines[1 if record.begin else 0]
     operand = text[: record.operand_n]

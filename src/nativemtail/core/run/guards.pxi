@@ -1,13 +1,14 @@
-# Guard slices: skipping a program is right only if running it could have changed nothing, and not even failed, which
-# would be counted.  So what may fail of it is run without effect on lines that the prefilter skips, once for all
-# programs that share it; where it fails the programs run (compiler/prefilter/guards.py).
+# Guard slices.  A program may be skipped on a line only if running it would change nothing, and would not fail either,
+# because failures are counted.  So the part of it that can fail, its guard slice, is run dry on the lines that the
+# prefilter skips, once for all programs that share the slice.  Where it fails, those programs are run
+# (compiler/prefilter/guards.py).
 #
-# Most slices only parse a time at the start of the line.  A plain scan finds that, and the last good one is remembered:
-# a line that begins with it, or with another second of its minute, passes.
+# Most slices only parse a time at the start of the line.  A plain scan finds that time, and a memo keeps the last one
+# that parsed: a line that begins with the same time, or with another second of that minute, needs no dry run.
 
 
 cdef bint find_timestamp(const Guard* guard, const char* p, size_t n, size_t* length) noexcept nogil:
-    """Find the time's extent; false when bytes beyond ASCII leave it open.  SIZE_MAX: it is not there."""
+    """Find where the time ends; SIZE_MAX: there is none.  False if non-ASCII bytes leave that undecided."""
     cdef size_t at = 0, first
     cdef uint64_t bits
     cdef uint8_t c
@@ -51,7 +52,7 @@ cdef bint parse_timestamp(RunState* rs, int number, const char* p, size_t n) noe
 
 
 cdef inline bint passes_guard(RunState* rs, int number, const char* p, size_t n) noexcept nogil:
-    """Whether the slice does not fail on the line, as far as the time at its start tells."""
+    """Whether the time at the start of the line proves that the slice does not fail."""
     cdef GuardState* state = &rs.guards[number]
     if rs.tables.prefilter.guards[number].run_n == 0:
         return False
@@ -62,7 +63,7 @@ cdef inline bint passes_guard(RunState* rs, int number, const char* p, size_t n)
 
 
 cdef inline bint is_skippable(Piece* s, size_t line) noexcept nogil:
-    """Whether a line without a required literal needs no further look."""
+    """Whether a line without a required literal is skippable."""
     cdef size_t first = line_start(s, line)
     cdef int i
     if s.prefilter.any_always:
@@ -74,7 +75,7 @@ cdef inline bint is_skippable(Piece* s, size_t line) noexcept nogil:
 
 
 cdef inline size_t pass_over(Piece* s, size_t line) noexcept nogil:
-    """Past the lines that are quickly seen to be skippable."""
+    """The next line that the timestamp memo does not prove skippable."""
     cdef GuardState* state = s.rs.guards
     if (s.prefilter.any_always or s.prefilter.guard_n != 1 or not s.prefilter.guards.run_n or state.timestamp.n == 0
             or state.epoch != s.rs.clock.epoch):
@@ -83,9 +84,9 @@ cdef inline size_t pass_over(Piece* s, size_t line) noexcept nogil:
 
 
 cdef void find_must_run(Piece* s) noexcept nogil:
-    """Note the lines that some program must see whether they have a literal or not, or may have to.
+    """List the must-run lines: those that some program has to see, or may have to, without a required literal.
 
-    Needs no lock: it changes only what the engine remembers of times.
+    Called before the store's lock is taken, as it changes nothing but timestamp memos.
     """
     cdef size_t line = 0
     s.must_run_n = 0
@@ -99,7 +100,7 @@ cdef void find_must_run(Piece* s) noexcept nogil:
 
 
 cdef void run_guards(Piece* s, const char* first, size_t n) noexcept nogil:
-    """Choose the programs that might fail on the line though nothing else of them concerns it."""
+    """Select the programs whose guard slice fails on the line."""
     cdef RunState* rs = s.rs
     cdef const Prefilter* f = s.prefilter
     cdef const uint64_t* programs

@@ -1,7 +1,7 @@
 # The interpreter: one program's instructions run over one line.
 #
-# Code has no loops, so a line costs at most the length of the program.  `run_code` only chooses; what an instruction
-# does stands in an inline function above it, by family.  Those that can fail return False and say how in a Failure.
+# Code has no loops, so a line costs at most the length of the program.  `run_code` only dispatches; the instructions
+# are inline functions above it, by family.  Those that can fail return False and describe the error in a Failure.
 
 cdef struct Failure:
     FaultRecord record
@@ -21,7 +21,7 @@ cdef bint fail_with(Failure* failure, int code, Str operand) noexcept nogil:
 
 
 cdef bint fail_conversion(Failure* failure, int code, Str operand, bint wrapped) noexcept nogil:
-    """`wrapped`: of a conversion that the program asked for."""
+    """`wrapped`: the program asked for the conversion, and mtail wraps the error then."""
     fail_with(failure, code, operand)
     failure.record.wrapped = wrapped
     return False
@@ -43,7 +43,7 @@ cdef inline void note_captures(Captures* slot, uint64_t serial, const char* base
 
 
 cdef inline int match_text(RunState* rs, PatternState* p, Captures* slot, Str text) noexcept nogil:
-    """Match another text than the line."""
+    """Match a text other than the line."""
     cdef int rc
     subject_set(&rs.other, text.p, text.n)
     rc = match_subject(&rs.matcher, p, &rs.other, slot.own)
@@ -76,7 +76,7 @@ cdef inline bint read_float(Str text, bint wrapped, double* out, Failure* failur
 
 
 cdef inline bint read_base(RunState* rs, const Instr* i, Failure* failure) noexcept nogil:
-    """A text to an integer in a base that the program gives."""
+    """Convert text to an integer in the program's base."""
     cdef int64_t base = rs.regs[i.c].i
     if base <= 0 or base >= 2147483647:
         return fail_numbers(failure, FAULT_BASE_RANGE, base, 0)
@@ -84,7 +84,7 @@ cdef inline bint read_base(RunState* rs, const Instr* i, Failure* failure) noexc
 
 
 cdef inline bint canonical_int(RunState* rs, Str text, Str* out, Failure* failure) noexcept nogil:
-    """An integer's text as it would be written."""
+    """A captured integer as text in canonical form."""
     cdef char number[32]
     cdef int64_t value = 0
     if is_int_text(text):
@@ -98,7 +98,7 @@ cdef inline bint canonical_int(RunState* rs, Str text, Str* out, Failure* failur
 # --- numbers and texts ---------------------------------------------------------------------------------------------
 
 cdef bint text_of(RunState* rs, const Instr* i, Failure* failure) noexcept nogil:
-    """A number as text."""
+    """Convert a number to text."""
     cdef char number[32]
     cdef size_t n
     if i.op == OP_I2S:
@@ -127,7 +127,7 @@ cdef inline bint shift_int(const Instr* i, Reg* r, Failure* failure) noexcept no
 
 
 cdef bint make_text(RunState* rs, const Instr* i, Failure* failure) noexcept nogil:
-    """A text from others."""
+    """Make a text from other texts."""
     cdef Reg* r = &rs.regs[i.b]
     cdef Buf* out = &rs.arena.text
     buf_clear(out)
@@ -142,7 +142,7 @@ cdef bint make_text(RunState* rs, const Instr* i, Failure* failure) noexcept nog
 
 
 cdef bint compare_either(const Instr* i, Reg* r, Failure* failure) noexcept nogil:
-    """Texts as numbers if the left one is one."""
+    """Compare as numbers if the left text is a number, else as texts."""
     cdef double left = 0
     cdef int64_t bits
     cdef int order = compare_guessing(r[i.b].s, r[i.c].s, &left)
@@ -222,12 +222,12 @@ cdef inline bint read_time(RunState* rs, ProgState* state, const Instr* i, Failu
             or fail_time(rs, memo.layout, rs.regs[i.a].s, failure))
 
 
-# --- the choice ----------------------------------------------------------------------------------------------------
+# --- dispatch ------------------------------------------------------------------------------------------------------
 
 cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) noexcept nogil:
     """Run `code` (of the program) over the line in `rs`.  Stops at END, true, or at the first run-time error, false.
 
-    `dry`: the error is not counted; `code` is a guard slice, which writes nothing.
+    `dry`: a dry run of a guard slice, which writes nothing and whose error is not counted.
     """
     cdef const Prog* prog = state.prog
     cdef Captures* slots = state.slots
@@ -271,7 +271,7 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
         elif op == OP_MATCH:
             pattern = &rs.patterns[i.d]
             may_match = is_candidate(rs, pattern)
-            while not may_match and code[i.e].op == OP_MATCH:  # most often several do not, one after the other
+            while not may_match and code[i.e].op == OP_MATCH:  # usually several in a row cannot match
                 i = code + i.e
                 pattern = &rs.patterns[i.d]
                 may_match = is_candidate(rs, pattern)
@@ -296,7 +296,7 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
         # --- captures
         elif op == OP_CAPSM:
             r[i.a].s = captured(&slots[i.b], i.c)
-            if at.op == OP_STRPTIME:  # as in most decorators: one choice less
+            if at.op == OP_STRPTIME:  # usual in decorators: saves a dispatch
                 i = at
                 at += 1
                 if not read_time(rs, state, i, &failure):
@@ -419,7 +419,7 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
                 fail(&failure, FAULT_MEMORY)
                 break
             r[i.a].datum = datum
-            if at.op == OP_INC:  # as most often: one choice less
+            if at.op == OP_INC:  # the usual write: saves a dispatch
                 i = at
                 at += 1
                 add_one(rs, prog, i, r, 1)

@@ -1,15 +1,15 @@
-# Look-ahead: on metrics with many series most of a line's time is waiting for memory, so each line's pattern is matched
-# some lines before its turn, and what it will need of the store is prefetched in three steps.
+# Look-ahead: with many series, most of a line's time is spent waiting for memory.  So each line's pattern is matched a
+# few lines early, and the parts of the store that it will need are prefetched in three steps.
 
 cdef enum:
-    MANY_SERIES = 4096          # series that do not all stay in the processor's nearer caches
-    AHEAD_MATCH = 6             # lines that a pattern is matched ahead, and the steps of looking its series up
+    MANY_SERIES = 4096          # more series than that do not fit the processor's inner caches
+    AHEAD_MATCH = 6             # lines by which a pattern is matched early, and the lookup steps run early
     AHEAD_DATUM = 4
     AHEAD_KEY = 2
 
 
 cdef const Lookahead* worth_lookahead(Piece* s) noexcept nogil:
-    """For the metric with most series, if it has enough of them."""
+    """The look-ahead of the metric with the most series, if there are enough of them."""
     cdef const Lookahead* all = s.rs.tables.lookaheads
     cdef const Lookahead* best = NULL
     cdef uint32_t most = MANY_SERIES
@@ -26,7 +26,7 @@ cdef const Lookahead* worth_lookahead(Piece* s) noexcept nogil:
 
 
 cdef void match_early(Piece* s, size_t line, EarlyMatch* early) noexcept nogil:
-    """Match a line ahead of its turn and begin to look its series up."""
+    """Match a line early and prefetch the index cell of its series."""
     cdef const Lookahead* ahead = s.lookahead
     cdef PatternState* pattern = &s.rs.patterns[ahead.pattern]
     cdef size_t start = line_start(s, line)

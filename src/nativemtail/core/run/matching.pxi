@@ -1,8 +1,8 @@
-# Matching the line: once for all programs that have the pattern, and not at all where the prefilter says so.
+# Matching the line: once for all programs that share the pattern, and not at all if the prefilter excludes it.
 
 
 cdef inline bint is_candidate(RunState* rs, PatternState* p) noexcept nogil:
-    """Whether the pattern may match the line, as far as its required literals tell."""
+    """Whether the line has one of the pattern's required literals, if it has any."""
     if not rs.prefiltered or not p.prefiltered:
         return True
     if p.found_on != rs.serial:
@@ -13,7 +13,7 @@ cdef inline bint is_candidate(RunState* rs, PatternState* p) noexcept nogil:
 
 
 cdef inline bint take_early_match(PatternState* p, uint64_t serial) noexcept nogil:
-    """Make the match that was made ahead of time the line's, if there is one."""
+    """Use the result of the look-ahead for this line, if there is one."""
     cdef EarlyMatch* early = &p.early[serial % EARLY]
     if early.serial != serial:
         return False
@@ -61,7 +61,7 @@ cdef inline int match_line(RunState* rs, PatternState* p) noexcept nogil:
 
 
 cdef inline Str captured(Captures* slot, int group) noexcept nogil:
-    """The text of a group; empty where it took no part."""
+    """The text of a group; empty if it took no part in the match."""
     cdef Str text
     cdef size_t first = slot.ov[2 * group]
     text.p = slot.base

@@ -1,17 +1,17 @@
-# A piece of a block on its way through the engine.
+# The part of a block that the engine processes at once, with the indexes made of it.
 
 cdef struct Piece:
     RunState* rs
     const Prefilter* prefilter
     TicketLock* lock
-    const uint64_t* allowed     # programs that listen to the source, as words
+    const uint64_t* allowed     # bit set of the programs that read the source
     const char* base
     size_t n                    # its length
     uint32_t* ends              # where its lines end
     size_t lines
-    uint32_t* must_run          # lines that may matter without a literal
+    uint32_t* must_run          # lines that some program may have to see without a literal
     size_t must_run_n
-    const Lookahead* lookahead  # what to look up ahead of time; NULL: nothing
+    const Lookahead* lookahead  # NULL: no look-ahead
     uint64_t locked             # when the store's lock was taken, as nm_ticks()
     int64_t program_runs        # of the block
 
@@ -21,5 +21,5 @@ cdef inline size_t line_start(Piece* s, size_t line) noexcept nogil:
 
 
 cdef inline size_t line_length(Piece* s, size_t start, size_t end) noexcept nogil:
-    """Of a line that ends at `end`, without the carriage return before its newline."""
+    """Length of a line that ends at `end`, without a carriage return before the newline."""
     return end - start - (end > start and end < s.n and s.base[end - 1] == 13)

@@ -2,7 +2,7 @@
 # changes while lines run is in state.pxi, so that engines in several threads may share a plan.
 
 cdef enum:
-    MAX_LOOKAHEAD_KEYS = 16     # label values of a series that is looked up ahead of time
+    MAX_LOOKAHEAD_KEYS = 16     # label values of a series that look-ahead can handle
 
 cdef struct Prog:               # one program's code, or a guard slice
     Str name
@@ -16,36 +16,36 @@ cdef struct Prog:               # one program's code, or a guard slice
     const int32_t* layouts      # numbers of the plan's
     int32_t layout_n
     MetricTable** metrics       # the store's, which changes
-    const int32_t* slot_pairs   # offsets that each occurrence of a pattern needs for other texts than the line
+    const int32_t* slot_pairs   # by slot: pairs of offsets for matches of texts other than the line
     int32_t slot_n
 
-cdef struct CharRun:            # as many characters of an ASCII set as there are, within bounds
-    uint64_t low                # the set's characters below 64
-    uint64_t high               # and the others
+cdef struct CharRun:            # a greedy run of characters of an ASCII set, within bounds
+    uint64_t low                # bit set of the characters below 64
+    uint64_t high               # and of 64 to 127
     uint32_t least
     uint32_t most
 
-cdef struct Guard:              # what must be run on lines that the prefilter skips (compiler/prefilter/guards.py)
+cdef struct Guard:              # what is run dry on lines that the prefilter skips (compiler/prefilter/guards.py)
     Prog slice                  # its code, which writes nothing
-    const uint64_t* programs    # those that run where it fails, as words
-    const CharRun* runs         # the time at the start of the line, if the slice does no more than parse it
-    int run_n                   # 0: it does more
-    bint by_digit               # the time's extent may depend on which digits are there
+    const uint64_t* programs    # bit set of the programs to run if it fails
+    const CharRun* runs         # of the time at the start of the line, if parsing it is all that the slice does
+    int run_n                   # 0: the slice does more
+    bint by_digit               # the values of digits may decide where the time ends
 
-cdef struct Prefilter:          # which lines concern which programs
+cdef struct Prefilter:          # selects the programs that a line may concern
     hs_database_t* database     # of all required literals
-    Teddy teddy                 # finds the same, if it has keys
+    Teddy teddy                 # finds the same literals; no keys: not used
     const uint32_t* first       # literal → the first of its patterns; one more cell than literals
     const int32_t* patterns
-    uint32_t words              # of bits, one for each program
-    const uint64_t* always      # programs that run on every line, as words
+    uint32_t words              # 64-bit words of a bit set of programs
+    const uint64_t* always      # bit set of the programs that run on every line
     const Guard* guards
     int guard_n
     bint any_always
-    bint must_run               # whether there are lines without a literal that some program must see
+    bint must_run               # whether lines without a literal may be must-run
     bint usable
 
-cdef struct Lookahead:          # a series that a program wants on each line that its first pattern matches
+cdef struct Lookahead:          # a series that a program looks up whenever its first pattern matches
     int32_t program
     int32_t pattern
     MetricTable* metric
@@ -73,8 +73,8 @@ cdef class Plan:
     """Immutable tables that engines read, see _core.pyi."""
 
     cdef PlanTables tables
-    cdef list kept              # what the C tables are, and point into
-    cdef list filters           # per program: names of the sources it listens to, or None
+    cdef list kept              # objects that own the memory of the C tables
+    cdef list filters           # per program: names of the sources it reads, or None
     cdef readonly tuple names   # of the programs
     cdef list texts             # of the patterns
     cdef list lines             # per program: lines of code, lines of begin
@@ -113,7 +113,7 @@ cdef class Plan:
         return borrow(text)
 
     cdef void* room(self, size_t count, size_t size) except NULL:
-        """Zeros that live as long as the plan, from the start of a cache line on."""
+        """Zeroed memory that lives as long as the plan; starts at a cache line."""
         memory = bytearray(count * size + CACHE_LINE)
         self.kept.append(memory)
         return <void*>(<size_t> <char*> <bytearray>memory + CACHE_LINE - 1 & -CACHE_LINE)
@@ -231,7 +231,7 @@ cdef class Plan:
         prog.floats = floats
         prog.strings = strings
         prog.metrics = metrics
-        # Programs that have the same layout share what is remembered of it.
+        # Programs with the same layout share its timestamp memo.
         prog.layouts = self.numbers([layouts.setdefault(layout, len(layouts)) for layout in spec.layouts])
         prog.layout_n = <int32_t>len(spec.layouts)
         prog.slot_pairs = self.numbers(list(spec.slot_pairs))
@@ -285,7 +285,7 @@ cdef class Plan:
         f.patterns = self.numbers(patterns)
 
     cdef dict _triggers(self, list specs):
-        """For each pattern that triggers programs which ones, by words."""
+        """For each trigger, the programs that it selects, in words of 64."""
         cdef dict words
         cdef dict triggers = {}
         for program, spec in enumerate(specs):
@@ -328,7 +328,7 @@ cdef class Plan:
                 message = "out of memory" if error == NULL else error.message.decode("utf-8", "replace")
                 if error != NULL:
                     hs_free_compile_error(error)
-                raise ValueError(f"Hyperscan cannot compile the gates: {message}")
+                raise ValueError(f"Hyperscan cannot compile the prefilter: {message}")
         finally:
             free(texts)
             free(flags)

@@ -1,13 +1,12 @@
-# Prefilter: a whole piece is searched for the required literals of all programs' patterns, and only lines with one, or
-# that some program must see, are looked at one by one.  All of it runs without the GIL, the programs with the store's
-# lock.
+# Prefilter: a piece is searched once for the required literals of all patterns.  Only lines with a literal, and
+# must-run lines, are then processed one by one.  All of this runs without the GIL; programs run under the store's lock.
 
 cdef enum:
-    WORTH_LINES = 256           # lines that a block must have to tell whether the prefilter pays
-    BACK_OFF = 32               # blocks that run without it when it did not
+    WORTH_LINES = 256           # smaller blocks do not count when judging whether the prefilter pays
+    BACK_OFF = 32               # blocks that run without the prefilter after it did not pay (back-off)
     CROWDED = 24                # bytes for each position to confirm, below which Hyperscan is at least as fast
     MAX_EVENTS = 1 << 20        # of one piece; a piece with more runs without the prefilter
-    TURN_TICKS = 300000         # about a tenth of a millisecond that lines run before a waiting reader is let in
+    TURN_TICKS = 300000         # about 0.1 ms: how long the lock is kept while a reader waits
 
 cdef struct Events:             # of one piece: line << 32 | literal, in the order of lines
     uint64_t* list
@@ -21,7 +20,7 @@ cdef struct Events:             # of one piece: line << 32 | literal, in the ord
 
 cdef int note_event(unsigned int literal, unsigned long long start, unsigned long long to, unsigned int flags,
                     void* data) noexcept nogil:
-    """`literal` was found, by Hyperscan ending before offset `to`, by Teddy on line `to`.  Not 0 stops: too many."""
+    """Note an event.  `to`: from Hyperscan the offset after it, from Teddy the line.  Not 0 stops the search."""
     cdef Events* e = <Events*>data
     cdef uint64_t event = to << 32 | literal
     if e.n == e.cap and not events_grow(e):
@@ -47,7 +46,7 @@ cdef bint events_grow(Events* e) noexcept nogil:
 
 
 cdef bint find_by_hyperscan(Piece* s, Events* e) noexcept nogil:
-    """Events with offsets; false when there are too many to keep."""
+    """Find events with Hyperscan, and turn offsets into lines; false if there are too many to keep."""
     if hs_scan(s.prefilter.database, s.base, <unsigned int>s.n, 0, s.rs.scratch, note_event, e) != HS_SUCCESS:
         return False
     if e.unordered:  # Hyperscan promises no order
@@ -91,7 +90,7 @@ cdef void index_piece(Piece* s, Events* e) noexcept nogil:
 
 
 cdef void weigh_prefilter(Piece* s, int64_t lines) noexcept nogil:
-    """Go without it for a while when it let most lines, programs and patterns through."""
+    """Back off for BACK_OFF blocks if most lines, programs and patterns passed the prefilter."""
     cdef RunState* rs = s.rs
     if rs.back_off > 0:
         rs.back_off -= 1
@@ -111,7 +110,7 @@ cdef inline void let_readers_in(Piece* s) noexcept nogil:
 
 
 cdef inline void note_found(Piece* s, uint32_t literal) noexcept nogil:
-    """On the next line, for all patterns that require it."""
+    """Note for all patterns that require the literal that the next line has it."""
     cdef const Prefilter* f = s.prefilter
     cdef uint32_t i
     for i in range(f.first[literal], f.first[literal + 1]):
@@ -119,7 +118,7 @@ cdef inline void note_found(Piece* s, uint32_t literal) noexcept nogil:
 
 
 cdef inline void choose_programs(Piece* s, const uint64_t* event, size_t events) noexcept nogil:
-    """Those of which a trigger matches the line, or may; the matches are kept for them."""
+    """Select the programs of which a trigger matches, or may match, the line; the matches are kept for them."""
     cdef const Prefilter* f = s.prefilter
     cdef const Pattern* pattern
     cdef PatternState* state
@@ -148,7 +147,7 @@ cdef inline void run_program(Piece* s, ProgState* prog) noexcept nogil:
 
 
 cdef void run_line(Piece* s, size_t line, const uint64_t* event, size_t events, bint must_run) noexcept nogil:
-    """Run over a line the programs that its events, or its having to be run, select; without a prefilter, all."""
+    """Run on a line the programs that its events or guard slices select; without the prefilter, all."""
     cdef RunState* rs = s.rs
     cdef const Prefilter* f = s.prefilter
     cdef uint64_t todo
@@ -179,7 +178,7 @@ cdef void run_line(Piece* s, size_t line, const uint64_t* event, size_t events, 
 
 
 cdef inline void prefetch_candidate(Piece* s, uint64_t event) noexcept nogil:
-    """The next one's text, and the first pattern that requires its literal."""
+    """Prefetch the next candidate's text, and the first pattern that requires its literal."""
     cdef const Prefilter* f = s.prefilter
     cdef int32_t number = f.patterns[f.first[<uint32_t>event]]
     nm_prefetch(s.base + line_start(s, event >> 32), CACHE_LINE)
@@ -188,7 +187,7 @@ cdef inline void prefetch_candidate(Piece* s, uint64_t event) noexcept nogil:
 
 
 cdef void run_candidates(Piece* s, Events* e) noexcept nogil:
-    """Run over the lines that have events, or must be run."""
+    """Process the candidate lines and the must-run lines, in order."""
     cdef size_t line, i = 0, k = 0, first
     cdef bint must_run
     while i < e.n or k < s.must_run_n:
@@ -209,7 +208,10 @@ cdef void run_candidates(Piece* s, Events* e) noexcept nogil:
 
 
 cdef void run_piece(Piece* s, Events* e) noexcept nogil:
-    """With the store's lock, which goes to waiting readers between two lines."""
+    """Process a piece under the store's lock, which waiting readers get between two lines.
+
+    Must-run lines are searched for first, so that readers need not wait for that.
+    """
     cdef size_t line
     if s.rs.prefiltered:
         find_must_run(s)

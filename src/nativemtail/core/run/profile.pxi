@@ -1,11 +1,11 @@
-# What programs and patterns cost: kept all the time, from samples.
+# What programs and patterns cost, estimated from samples; always on.
 
 cdef enum:
-    FIRST_RANGE_NS = 20000      # of run times; each further range is twice as wide
-    TRIMMED = 4                 # samples beyond which the longest does not count
+    FIRST_RANGE_NS = 20000      # end of the first range of run times; each further one is twice as wide
+    TRIMMED = 4                 # with more samples than this, the longest is left out
 
-cdef int64_t CLOCK_NS = 10000   # what a clock adds to each time that is measured
-cdef int64_t CLOCKS_NS = 10000  # what both do in run_timed()
+cdef int64_t CLOCK_NS = 10000   # overhead that one clock adds to a measured time
+cdef int64_t CLOCKS_NS = 10000  # overhead of both clocks in run_timed()
 
 
 cdef time_clocks():
@@ -40,7 +40,7 @@ cdef void run_timed(RunState* rs, ProgState* prog) noexcept nogil:
     prog.unsampled = until_next_sample(start)
 
 
-cdef struct Spent:              # by a program, or on a pattern
+cdef struct Spent:              # what a program or a pattern has cost
     int64_t lines
     int64_t runs
     int64_t matches
@@ -48,7 +48,7 @@ cdef struct Spent:              # by a program, or on a pattern
 
 
 cdef void note_spent(RunState* rs, Spent* spent) noexcept nogil:
-    """Of the programs, then of the patterns; under the store's lock."""
+    """Copy the costs of the programs, then of the patterns; under the store's lock."""
     cdef int i
     for i in range(rs.tables.prog_n):
         spent[0] = Spent(nm_load(&rs.progs[i].lines), rs.progs[i].runs, -1, rs.progs[i].timed)
@@ -59,7 +59,7 @@ cdef void note_spent(RunState* rs, Spent* spent) noexcept nogil:
 
 
 cdef double estimated(const Timed* timed, int64_t clock_ns, int64_t runs):
-    """Seconds of all runs, from a sample of them; the longest of it may have met an interrupt or a page fault."""
+    """Seconds of all runs, from a sample.  The longest is left out, as it may include an interrupt or a page fault."""
     cdef int64_t n = timed.n
     cdef int64_t ns = timed.ns
     if n > TRIMMED:
@@ -69,7 +69,7 @@ cdef double estimated(const Timed* timed, int64_t clock_ns, int64_t runs):
 
 
 cdef double fit(costs, double room):
-    """Shrink estimates so that all together take no longer than they can have taken; how long that is."""
+    """Scale estimates down so that their sum is at most `room` seconds; the sum."""
     cdef double seconds = sum([cost.seconds for cost in costs])
     if seconds > room:
         for cost in costs:
@@ -78,7 +78,7 @@ cdef double fit(costs, double room):
 
 
 class Cost:
-    """Of a program or a pattern, see _core.pyi."""
+    """What a program or a pattern cost, see _core.pyi."""
 
     __slots__ = ("lines", "matches", "runs", "samples", "seconds")
 
@@ -105,7 +105,7 @@ class Profile:
 
 
 cdef dict costs_of(names, const Spent* spent, int64_t clock_ns, int64_t lines):
-    """`lines`: how many there were at least.  They are counted when their block is through, runs at once."""
+    """`lines` is a lower bound: lines are counted at the end of their block, runs at once."""
     cdef dict costs = {}
     for name in names:
         took = estimated(&spent.timed, clock_ns, spent.runs)
@@ -116,7 +116,7 @@ cdef dict costs_of(names, const Spent* spent, int64_t clock_ns, int64_t lines):
 
 
 cdef profile_of(Run run, TicketLock* lock):
-    """What the run cost so far; `lock`: under which it runs."""
+    """What the run cost so far; `lock` is the store's."""
     cdef RunState* rs = &run.state
     cdef Spent* spent = <Spent*>zeroed(rs.tables.prog_n + rs.tables.pattern_n, sizeof(Spent))
     cdef int64_t lines

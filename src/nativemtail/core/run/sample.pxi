@@ -1,8 +1,8 @@
-# Samples of what is done for every line: clocks, and when to look at one.
+# Sampling what is done for every line: the clocks, and how often to read them.
 
 cdef enum:
-    SAMPLE_LEAST = 192              # runs between two that are timed: this many and up to SAMPLE_MORE more, so that
-    SAMPLE_MORE = 127               # no rhythm of the log is met
+    SAMPLE_LEAST = 192              # runs between two that are timed: this many plus 0 to SAMPLE_MORE, so that
+    SAMPLE_MORE = 127               # sampling does not fall in step with the log
 
 
 cdef int64_t monotonic_ns() noexcept nogil:

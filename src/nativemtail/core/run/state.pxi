@@ -1,7 +1,7 @@
-# What changes while lines run: one RunState for each engine, and for each plan that it runs.  A plan has none of it.
+# Everything that changes while lines run: one RunState per engine and plan.  The plan itself stays unchanged.
 
 cdef enum:
-    TIME_RANGES = 11            # of run times: 20 µs, 40 µs, … 10.24 ms, and more
+    TIME_RANGES = 11            # of run times, up to 20 µs, 40 µs, … 10.24 ms, and above
 
 cdef union Reg:
     int64_t i
@@ -10,38 +10,38 @@ cdef union Reg:
     Datum* datum
 
 cdef struct Captures:           # what one occurrence of a pattern matched
-    uint64_t serial             # the line that it is about
+    uint64_t serial             # number of the line matched
     const char* base
     size_t* ov
-    size_t* own                 # for matches of other texts than the line
+    size_t* own                 # offsets for matches of texts other than the line
 
-cdef struct ProgState:          # of one program, since the plan began to run
+cdef struct ProgState:          # of one program since the plan was started
     const Prog* prog
     Captures* slots
-    TimeMemo** memos            # of its layouts
-    int64_t lines               # handed to it
+    TimeMemo** memos            # by layout of the program
+    int64_t lines               # that the program was given
     int64_t runs                # lines that it ran on
-    uint32_t unsampled          # runs to go until one is timed
+    uint32_t unsampled          # runs left before one is timed
     FaultLog faults
     int64_t times[TIME_RANGES]  # timed runs by how long they took, see profile.pxi
-    int64_t time_ns             # and all of them together
-    Timed timed                 # likewise, but by the thread's clock, and without the first, which compiles regexes
+    int64_t time_ns             # their sum
+    Timed timed                 # the same by the thread's CPU clock, without the first run, which compiles regexes
 
 cdef struct GuardState:
     ProgState slice
-    TimestampMemo timestamp     # the last time that was good at the start of a line, and others of its minute
-    uint64_t epoch              # the clock's, when that was
+    TimestampMemo timestamp     # the last time at the start of a line that parsed, any second of its minute
+    uint64_t epoch              # Clock.epoch when it was parsed
 
 cdef struct RunState:
     const PlanTables* tables
     Reg* regs
-    PatternState* patterns      # by the plan's numbers, as are the next three
+    PatternState* patterns      # this and the next three are indexed by the plan's numbers
     ProgState* progs
     GuardState* guards
     TimeMemo* memos
-    uint64_t* chosen            # programs to run on the line, as words
-    bint prefiltered            # the candidates of the piece are known
-    bint ascii                  # all bytes of the piece are
+    uint64_t* chosen            # bit set of the programs to run on the line
+    bint prefiltered            # the piece was searched for required literals
+    bint ascii                  # the whole piece is ASCII
     Matcher matcher
     Subject line
     Subject other               # subject of =~ and subst
@@ -50,12 +50,12 @@ cdef struct RunState:
     Clock clock
     Arena arena
     hs_scratch_t* scratch
-    int64_t passed              # patterns in this block whose literals were asked for, and found
-    int64_t stopped             # and were not
-    int back_off                # blocks to go without the prefilter
-    int by_hyperscan            # pieces to go without the multi-literal matcher
-    size_t confirmed            # positions of the last piece that it had to confirm
-    int64_t lines               # that were seen, how long that took in all, and in the prefilter
+    int64_t passed              # tests of a pattern's literals in this block that found one
+    int64_t stopped             # and that found none
+    int back_off                # blocks still to run without the prefilter
+    int by_hyperscan            # pieces still to search with Hyperscan instead of the multi-literal matcher
+    size_t confirmed            # candidate positions that it had in the last piece
+    int64_t lines               # lines scanned; the time for that in all, and in the prefilter
     int64_t scan_ns
     int64_t prefilter_ns
 
