@@ -8,6 +8,8 @@
 #include <emmintrin.h>
 #endif
 
+namespace nm {
+
 static inline uint64_t nm_load8(const char *p) {
     uint64_t v;
     std::memcpy(&v, p, 8);
@@ -30,8 +32,7 @@ static inline bool nm_same(const char *p, const char *q, size_t n) {
 }
 
 #if defined(__x86_64__)
-// Whether the 16 bytes at p are those of `word`, as far as the mask behind them says; without a branch for their
-// number.
+// Whether the 16 bytes at p equal those at `word` under the mask that follows them.  Branch-free in the length.
 static inline bool nm_fits(const void *word, const char *p) {
     const __m128i *wanted = static_cast<const __m128i *>(word);
     const __m128i here =
@@ -39,3 +40,5 @@ static inline bool nm_fits(const void *word, const char *p) {
     return _mm_movemask_epi8(_mm_cmpeq_epi8(here, _mm_loadu_si128(wanted))) == 0xFFFF;
 }
 #endif
+
+}  // namespace nm

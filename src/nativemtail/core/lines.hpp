@@ -13,8 +13,8 @@
 
 namespace nm {
 
-// Offsets of the newlines in p[at..n), n below 2³², go to `ends` from `count` on, which has room for them; how many
-// there are then.  `ascii` is cleared when there is a byte above 0x7F.
+// Appends the offsets of the newlines in p[at..n), n below 2³², to the `count` ones in `ends`, which is large enough;
+// returns the new count.  `ascii` is cleared if there is a byte above 0x7F.
 inline size_t index_rest(const char *p, size_t at, size_t n, uint32_t *ends, size_t count, bool *ascii) noexcept {
     for (; at < n; at++) {
         if (p[at] == '\n') ends[count++] = uint32_t(at);
@@ -25,8 +25,8 @@ inline size_t index_rest(const char *p, size_t at, size_t n, uint32_t *ends, siz
 
 #if defined(__x86_64__)
 inline size_t note_newlines(uint64_t newlines, size_t at, uint32_t *ends, size_t count) noexcept {
-    ends[count] = uint32_t(at + __builtin_ctzll(newlines | UINT64_C(1) << 63));  // most often there is one or none,
-    count += newlines != 0;                                                      // which no branch foresees
+    ends[count] = uint32_t(at + __builtin_ctzll(newlines | UINT64_C(1) << 63));  // usually one or none, in no order
+    count += newlines != 0;                                                      // that a branch could predict
     for (newlines &= newlines - 1; newlines; newlines &= newlines - 1)
         ends[count++] = uint32_t(at + __builtin_ctzll(newlines));
     return count;
@@ -67,7 +67,7 @@ inline size_t index_sse2(const char *p, size_t n, uint32_t *ends, bool *ascii) n
 }
 #endif
 
-// Offsets of the newlines in p[0..n); whether all bytes are ASCII.
+// Stores the offsets of the newlines in p[0..n) and whether all bytes are ASCII; returns how many newlines.
 inline size_t index_lines(const char *p, size_t n, uint32_t *ends, bool *ascii) noexcept {
 #if defined(__x86_64__)
     static const bool has_avx2 = __builtin_cpu_supports("avx2");
@@ -87,13 +87,13 @@ inline void sort_words(uint64_t *words, size_t n) noexcept { std::sort(words, wo
 
 inline int lowest_bit(uint64_t word) noexcept { return __builtin_ctzll(word); }
 
-struct TimestampMemo {  // a time that lines begin with, and the byte behind it
+struct TimestampMemo {  // a time that lines begin with, and the byte after it
     uint8_t least[48];
-    uint8_t more[48];  // how much larger a byte may be: the digits of the seconds may be others
-    size_t n;          // 0: there is none
+    uint8_t more[48];  // by how much each byte may be larger, which lets the seconds vary
+    size_t n;          // 0: empty
 };
 
-// `seconds`: where two digits are that may be any from 00 to 59; 0: nowhere.  False if p[0..n) is too long.
+// `seconds`: offset of two digits that may vary from 00 to 59; 0: none.  False if p[0..n) is too long.
 inline bool timestamp_set(TimestampMemo *memo, const char *p, size_t n, size_t seconds) noexcept {
     if (n > sizeof memo->least) return false;
     std::memset(memo->least, 0, sizeof memo->least);
@@ -109,7 +109,7 @@ inline bool timestamp_set(TimestampMemo *memo, const char *p, size_t n, size_t s
     return true;
 }
 
-// Whether p, which has so many bytes, begins with it.
+// Whether p, which has at least as many bytes, begins with the memo.
 inline bool timestamp_is(const TimestampMemo &memo, const char *p) noexcept {
     for (size_t i = 0; i < memo.n; i++)
         if (uint8_t(p[i] - memo.least[i]) > memo.more[i]) return false;
@@ -124,7 +124,7 @@ inline bool timestamp_is_16(const TimestampMemo &memo, size_t at, const char *p)
     return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(found, more), found)) == 0xFFFF;
 }
 
-// As timestamp_is(), where 48 bytes may be read.
+// timestamp_is() for p with at least 48 readable bytes.
 inline bool timestamp_is_wide(const TimestampMemo &memo, const char *p) noexcept {
     if (!timestamp_is_16(memo, 0, p)) return false;
     return memo.n <= 16 || (timestamp_is_16(memo, 16, p) && timestamp_is_16(memo, 32, p));
@@ -133,7 +133,7 @@ inline bool timestamp_is_wide(const TimestampMemo &memo, const char *p) noexcept
 inline bool timestamp_is_wide(const TimestampMemo &memo, const char *p) noexcept { return timestamp_is(memo, p); }
 #endif
 
-// The first line from `line` on that does not begin with the memo; the block is base[0..n).
+// The first line from `line` on that does not begin with the memo, in the block base[0..n).
 inline size_t skip_timestamps(const char *base, size_t n, const uint32_t *ends, size_t line, size_t lines,
                               const TimestampMemo &memo) noexcept {
     const char *at = base + (line ? ends[line - 1] + size_t{1} : 0);

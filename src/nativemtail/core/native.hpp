@@ -1,4 +1,4 @@
-// What the core needs from C++ and the CPU that Cython cannot say: vector code, <charconv>, CPython's character tables.
+// What Cython cannot express: vector code, <charconv>, the processor's clock, CPython's character tables.
 #pragma once
 
 #include <Python.h>
@@ -21,7 +21,9 @@
 #error "a C++17 library with std::to_chars for double is needed (GCC 11 or newer)"
 #endif
 
-// Length of the longest prefix of p[0..n) that has no byte above 0x7F, rounded down to the width looked at in one go.
+namespace nm {
+
+// Length of the longest prefix of p[0..n) that has no byte above 0x7F, rounded down to the width of a vector.
 static inline size_t nm_ascii_blocks(const char *p, size_t n) {
     size_t i = 0;
 #if defined(__AVX2__)
@@ -73,7 +75,7 @@ static inline size_t nm_int_text(int64_t v, char *out) {
     return static_cast<size_t>(std::to_chars(out, out + 24, v).ptr - out);
 }
 
-// 0: all of p[0..n) read, 1: not a number, 2: out of range.  Unsigned text; `hex` has no 0x in front.
+// 0: all of p[0..n) was read, 1: not a number, 2: out of range.  The text has no sign and, if `hex`, no 0x.
 static inline int nm_read_double(const char *p, size_t n, bool hex, double *out) {
     std::from_chars_result end =
         std::from_chars(p, p + n, *out, hex ? std::chars_format::hex : std::chars_format::general);
@@ -81,8 +83,8 @@ static inline int nm_read_double(const char *p, size_t n, bool hex, double *out)
     return end.ec == std::errc() && end.ptr == p + n ? 0 : 1;
 }
 
-// Digits with at most one point among them, if that is all and 2⁵³ or less without the point: then a division of two
-// exact doubles rounds as it should.  False: another way must be found.
+// Fast path for digits with at most one point, if they are 2⁵³ or less without the point: then both operands of the
+// division are exact, so it rounds correctly.  False: not such a text.
 static inline bool nm_plain_double(const char *p, size_t n, double *out) {
     static const double kTens[] = {1e0, 1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7, 1e8,
                                    1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16};
@@ -140,7 +142,7 @@ static inline double nm_power(double x, double y) {
     return y < 0 ? std::ldexp(1 / product, -scale) : std::ldexp(product, scale);
 }
 
-// A clock that costs next to nothing: some thousand million ticks in a second.
+// A very cheap clock, with some 10⁹ ticks in a second.
 static inline uint64_t nm_ticks() {
 #if defined(__SSE2__)
     return __rdtsc();
@@ -149,6 +151,8 @@ static inline uint64_t nm_ticks() {
 #endif
 }
 
-// Simple (one to one) lower case and "may be shown as it is", from CPython's tables, which need no GIL.
+// Simple (one-to-one) lower case, and whether a character is printable, from CPython's tables, which need no GIL.
 static inline uint32_t nm_lower(uint32_t rune) { return Py_UNICODE_TOLOWER(rune); }
 static inline bool nm_printable(uint32_t rune) { return Py_UNICODE_ISPRINTABLE(rune); }
+
+}  // namespace nm

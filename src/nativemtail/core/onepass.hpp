@@ -14,60 +14,60 @@
 namespace nm {
 
 // Of a OnePassOp (compiler/abi.py):
-//   slot      gets the position when the operation's own part is done; kNoSlot: none
-//   then      gets the position when the literal behind it is, too, but `behind` characters before
-//   n         length of the literal behind the operation, at most 16; of kLast and kFirst, which have found it: so many
-//             characters of it are gone by
-//   back      characters that a run leaves to what follows
-//   target    operation to go on with; of kLast and kFirst the length of the literal that they look for
+//   slot      offset slot set to the position after the operation's own part; kNoSlot: none
+//   then      offset slot set to `behind` characters before the end of the literal that follows; kNoSlot: none
+//   n         length of the literal that follows the operation, at most 16; for kLast and kFirst, which search for
+//             that literal: how many of its characters are consumed
+//   back      characters at the end of a run that are left to what follows
+//   target    next operation of a jump or choice; for kLast and kFirst: length of the literal that they search for
 //   table, literal    offsets in the pool
 
 struct OnePass {
-    const OnePassOp *ops;  // nullptr: the pattern is none
+    const OnePassOp *ops;  // nullptr: not a one-pass pattern
     const uint8_t *pool;
     uint32_t
-        prefix_length;  // length of the literal that a match begins with, at the pool's start; 0: only at the start
-    uint32_t known;     // characters of it that the operations begin behind
-    uint32_t sure;      // a failure up to this operation means that there is no match from here
-    bool optional;      // some groups may be unset
+        prefix_length;  // of the literal (at the pool's start) that begins a match; 0: matches at the text's start only
+    uint32_t known;     // characters of it after which the operations begin
+    uint32_t sure;      // a failure at or before this operation proves that no match begins here
+    bool optional;      // some groups may take no part in a match
 };
 
-// How often a pattern was tried, and how often it could not say.
+// How often a pattern was tried, and how often that was undecided.
 struct OnePassTrial {
     uint64_t tried;
     uint64_t undecided;
 };
 
 constexpr size_t kUnset = SIZE_MAX;
-constexpr uint64_t kTrial = 64;  // texts after which a pattern that mostly gives up is not tried again
+constexpr uint64_t kTrial = 64;  // texts after which a pattern that is mostly undecided is no longer tried
 
 #if defined(__x86_64__)
 
-constexpr int kChoices = 8;  // that are open at once
-constexpr int kStarts = 16;  // places where a match may begin that are tried before it gives up
+constexpr int kChoices = 8;  // limit of open choices
+constexpr int kStarts = 16;  // starting positions to try before giving up as undecided
 
 struct Subject {
     const char *p;
     const char *end;
-    const char *wide;  // up to here 32 bytes may be read
+    const char *wide;  // 32 bytes may be read from any position below this one
 };
 
 #define NM_AVX2 __attribute__((target("avx2,bmi"))) inline
 #define NM_ALWAYS __attribute__((target("avx2,bmi"), always_inline)) inline
 
-// For a high nibble its bit in a nibble table's rows.
+// The bit of a high nibble in the rows of a nibble table.
 alignas(32) constexpr uint8_t kColumns[32] = {1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0,
                                               1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0};
 
-// Whether the set of a nibble table has the byte.
+// Whether the byte is in the set of a nibble table.
 inline bool has_byte(const uint8_t *table, uint8_t c) noexcept { return c < 0x80 && table[c & 15] >> (c >> 4) & 1; }
 
 inline bool is_word(char c) noexcept {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
 }
 
-// The first place from `at` to `end` whose byte is not in the set, or `end`.  A shuffle takes the low nibble of an
-// ASCII byte as it is; what is behind the text may be none.
+// The first position from `at` to `end` whose byte is not in the set, or `end`.  For an ASCII byte a shuffle indexes
+// by its low nibble without a mask; bytes after the text need not be ASCII.
 NM_ALWAYS const char *run_end(const uint8_t *nibbles, const char *at, const char *end, const char *wide) noexcept {
     const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(nibbles)));
     const __m256i bits = _mm256_load_si256(reinterpret_cast<const __m256i *>(kColumns));
@@ -88,7 +88,7 @@ NM_ALWAYS const char *run_end(const uint8_t *nibbles, const char *at, const char
     return at;
 }
 
-// Whether each of `n` bytes, at most 16, is in one of the two ranges of its place.
+// Whether each of `n` bytes, at most 16, is in one of the two ranges for its position.
 NM_ALWAYS bool fits_fixed(const uint8_t *lanes, const char *at, size_t n, const char *wide) noexcept {
     if (at <= wide) {
         const __m128i *row = reinterpret_cast<const __m128i *>(lanes);
@@ -106,13 +106,13 @@ NM_ALWAYS bool fits_fixed(const uint8_t *lanes, const char *at, size_t n, const 
     return true;
 }
 
-// Whether a literal of n bytes, at most 16, stands here; in the pool it is filled up, then comes the mask of its bytes.
+// Whether the text here is a literal of n bytes, at most 16.  The pool has it padded to 16, followed by its mask.
 NM_ALWAYS bool fits_word(const uint8_t *word, const char *at, size_t n, const char *wide) noexcept {
     return at <= wide ? nm_fits(word, at) : std::memcmp(at, word, n) == 0;
 }
 
-// The first place from `at` to `last` where the literal of n bytes, at most 16 (`word` as for fits_word()), stands, all
-// of it within the text; null: nowhere.
+// The first position from `at` to `last` of the literal of n bytes, at most 16 (`word` as for fits_word()), that is
+// wholly within the text; null: none.
 NM_AVX2 const char *literal_first(const uint8_t *word, size_t n, const Subject &text, const char *at,
                                   const char *last) noexcept {
     if (size_t(text.end - at) < n) return nullptr;
@@ -134,7 +134,7 @@ NM_AVX2 const char *literal_first(const uint8_t *word, size_t n, const Subject &
     return nullptr;
 }
 
-// The last such place.
+// The last such position.
 NM_AVX2 const char *literal_last(const uint8_t *word, size_t n, const Subject &text, const char *at,
                                  const char *last) noexcept {
     if (size_t(text.end - at) < n) return nullptr;
@@ -142,7 +142,7 @@ NM_AVX2 const char *literal_last(const uint8_t *word, size_t n, const Subject &t
     if (last < at) return nullptr;
     const __m256i head = _mm256_set1_epi8(char(word[0]));
     const __m256i tail = _mm256_set1_epi8(char(word[n - 1]));
-    const char *end = last + 1;  // what is behind it has been looked at
+    const char *end = last + 1;  // positions from here on have been checked
     for (; end - at >= 32; end -= 32) {
         const char *p = end - 32;
         const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p));
@@ -177,7 +177,7 @@ NM_ALWAYS int onepass_from(const OnePass &pattern, const Subject &text, const ch
         for (int i = 0; i < 2 * pairs; i++) ov[i] = kUnset;
     for (;; op++) {
         switch (op->code) {
-        case kSpan:  // a run of any length that leaves nothing to what follows
+        case kSpan:  // a run of any length that keeps all that it matched
             to = run_end(pool + op->table, at, end, wide);
             if (size_t(to - at) < op->least) goto fail;
             at = to;
@@ -282,8 +282,8 @@ inline bool onepass_works() noexcept {
 #endif
 }
 
-// Match an ASCII text of n bytes, of which `room` ≥ n may be read, if onepass_works(): 1 matched, 0 not, -1 ask PCRE2.
-// `ov` gets `pairs` pairs of offsets.
+// Match an ASCII text of n bytes, with `room` ≥ n readable bytes; needs onepass_works().  1 matched, 0 no match, -1
+// undecided.  `ov` gets `pairs` pairs of offsets.
 inline int onepass_match(const OnePass &pattern, const char *p, size_t n, size_t room, size_t *ov, int pairs) noexcept {
 #if defined(__x86_64__)
     const Subject text{p, p + n, room >= 32 ? p + room - 32 : nullptr};
@@ -294,7 +294,7 @@ inline int onepass_match(const OnePass &pattern, const char *p, size_t n, size_t
 #endif
 }
 
-// Counts a result of onepass_match(); false: it gives up so often that PCRE2 is better asked at once.
+// Counts a result of onepass_match(); false: it is undecided so often that trying it does not pay.
 inline bool onepass_pays(OnePassTrial *trial, int rc) noexcept {
     trial->tried++;
     return rc >= 0 || ++trial->undecided < kTrial || trial->undecided <= trial->tried / 4;

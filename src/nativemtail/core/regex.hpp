@@ -1,4 +1,4 @@
-// RE2 and PCRE2 as the core sees them: C-like calls that never throw and never print.
+// RE2 behind C-like functions that never throw or print, and the configured headers of PCRE2 and Hyperscan.
 #pragma once
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <hs.h>
@@ -29,8 +29,8 @@ inline void *re2_compile(const char *text, size_t n) noexcept {
 inline void re2_free(void *re) noexcept { delete static_cast<re2::RE2 *>(re); }
 
 // Offsets of the first `pairs` groups into `ov` (two each, SIZE_MAX where a group took no part).
-// 1: matched, 0: not, -1: out of memory.  `stepped`: the pattern passes what is in front of the match, which is its
-// first group.
+// 1: matched, 0: not, -1: out of memory.  `stepped`: the pattern consumes what precedes the match, which is
+// its first group.
 inline int re2_match(const void *re, const char *s, size_t n, size_t start, size_t *ov, int pairs,
                      bool stepped) noexcept {
     try {

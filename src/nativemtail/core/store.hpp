@@ -1,4 +1,4 @@
-// What the store needs from C++: a lock that is fair, and a keyed hash of short byte strings.
+// What the store needs from C++: a fair lock, a keyed hash of short byte strings, prefetching, vectorised search.
 #pragma once
 
 #include <atomic>
@@ -15,8 +15,10 @@
 
 #include "bytes.hpp"
 
-// First come, first served: who releases and asks again stands behind those who wait, so neither the engine nor a
-// reader that works in slices can starve the other.
+namespace nm {
+
+// Threads are served in the order in which they came.  A thread that releases the lock and acquires it again queues
+// behind those that wait, so neither the engine nor a reader that works in slices can starve the other.
 class TicketLock {
     std::mutex guard;
     std::condition_variable turn;
@@ -49,11 +51,11 @@ class TicketLock {
 template <class T> static inline T *nm_new() { return new (std::nothrow) T(); }
 template <class T> static inline void nm_delete(T *p) { delete p; }
 
-// Have the memory from p to p + n near; no more than two lines of the cache.
+// Prefetch p[0..n), which must span at most two cache lines.
 static inline void nm_prefetch(const void *p, size_t n) {
     __builtin_prefetch(p);
     __builtin_prefetch(static_cast<const char *>(p) + n - 1);
-    asm volatile("");  // GCC takes a function that only prefetches for one without effect, and drops its calls
+    asm volatile("");  // without this GCC treats the function as free of effects and drops its calls
 }
 
 static inline uint64_t nm_fold(uint64_t a, uint64_t b) {
@@ -61,7 +63,7 @@ static inline uint64_t nm_fold(uint64_t a, uint64_t b) {
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
-// The hash of p[0..n) on top of `state`; every byte read is or-ed into `seen`, so its high bits tell of non-ASCII.
+// Continues the hash `state` with p[0..n).  Every byte read is or-ed into `seen`, so its high bits reveal non-ASCII.
 static inline uint64_t nm_hash(uint64_t state, const uint64_t *seed, const char *p, size_t n, uint64_t *seen) {
     uint64_t a, b;
     const size_t length = n;
@@ -90,7 +92,7 @@ static inline uint64_t nm_hash(uint64_t state, const uint64_t *seed, const char 
     return nm_fold(state ^ seed[2], length ^ seed[3]);
 }
 
-// Where `value` is in p[from..end), or `end`.
+// The index of `value` in p[from..end), or `end`.
 static inline size_t nm_find16(const uint16_t *p, uint16_t value, size_t from, size_t end) {
 #ifdef __SSE2__
     const __m128i wanted = _mm_set1_epi16(static_cast<short>(value));
@@ -104,10 +106,12 @@ static inline size_t nm_find16(const uint16_t *p, uint16_t value, size_t from, s
     return from < end ? from : end;
 }
 
-// Bytes p[0..n) as a number that sorts like them, zeros behind a short end.
+// The first 8 bytes of p[0..n) as a number that sorts as they do, padded with zeros.
 static inline uint64_t nm_sort_word(const char *p, size_t n) {
     uint64_t v = 0;
     if (n >= 8) return __builtin_bswap64(nm_load8(p));
     for (size_t i = 0; i < n; i++) v |= static_cast<uint64_t>(static_cast<uint8_t>(p[i])) << (56 - 8 * i);
     return v;
 }
+
+}  // namespace nm

@@ -1,7 +1,8 @@
-// Many literals in one vector scan of a block, exactly: faster than Hyperscan where compiler/prefilter/teddy.py finds
-// bytes of them that are rare.  Six or seven neighbouring bytes are tested at all places at once, by their low nibbles
-// and the last one's high nibble, in eight buckets of literals (after Hyperscan's Teddy); where a bucket is open, up to
-// eight bytes that end there are looked up.
+// The multi-literal matcher, after Hyperscan's Teddy: finds many literals in one vectorised pass over a block, exactly.
+// It is faster than Hyperscan if the literals have rare bytes (compiler/prefilter/teddy.py chooses them).  At every
+// position six or seven neighbouring bytes are tested, by their low nibbles and the last one's high nibble, against
+// eight buckets of literals.  A position that passes for some bucket is a candidate.  To confirm it, the up to eight
+// bytes that end there, its window, are looked up in a table, and the literals of that window are compared.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,18 +16,18 @@
 
 namespace nm {
 
-struct Needle {  // a literal, from where its window leads
+struct Needle {  // a literal, with what is needed to compare it at a window
     const char *text;
     uint32_t n;
-    uint32_t before;  // bytes of it up to the end of the window
+    uint32_t before;  // bytes of it before the end of the window
     uint32_t literal;
-    uint32_t caseless;  // then the text is in lower case
-    uint64_t word;      // the last eight of these bytes at most, the last one uppermost
-    uint64_t mask;      // and which of their bits say something
-    char head[32];      // the text's first 16 bytes, filled up, and the mask of those that it has
+    uint32_t caseless;  // if so, the text is in lower case
+    uint64_t word;      // the last eight of these bytes, the last one most significant
+    uint64_t mask;      // which bits of `word` count
+    char head[32];      // the text's first 16 bytes, zero-padded, then a mask of those that it has
 };
 
-// Fills in what follows from the rest.
+// Computes the derived fields.
 inline void needle_finish(Needle *needle) noexcept {
     const size_t n = needle->n < 16 ? needle->n : 16;
     std::memset(needle->head, 0, sizeof needle->head);
@@ -43,21 +44,21 @@ inline void needle_finish(Needle *needle) noexcept {
 
 constexpr int kTestedMost = 7;
 
-struct TeddyCell {  // of the table of windows, what its key leads to
+struct TeddyCell {  // the needles of a window: which are first, and how many
     uint32_t first;
     uint32_t count;
 };
 
 struct Teddy {
-    uint8_t low[kTestedMost][16];  // nibble → buckets that have a byte with it so many places before the last
-    uint8_t high[16];              // likewise of the last byte
-    uint32_t tested;               // bytes: six or seven
-    uint64_t masks[8];             // of a bucket: which of the eight bytes are its windows'
-    uint64_t fold;                 // set in all bytes that are looked up: 0x20 where case may not matter
-    uint64_t *keys;                // a window's bytes, the last one uppermost; 0: nothing; NULL: there is no scan
+    uint8_t low[kTestedMost][16];  // [distance before the last byte][low nibble] → buckets
+    uint8_t high[16];              // high nibble of the last byte → buckets
+    uint32_t tested;               // number of tested bytes: six or seven
+    uint64_t masks[8];             // by bucket: mask of the bytes that its windows have
+    uint64_t fold;                 // or-ed to all windows: 0x20 in each byte where case may not matter
+    uint64_t *keys;                // by cell: the window, last byte most significant; 0: empty.  NULL: matcher not used
     TeddyCell *cells;
     Needle *needles;
-    uint64_t factor;  // that makes a cell of a key
+    uint64_t factor;  // multiplier of the hash from key to cell
     uint32_t shift;   // 64 - the logarithm of the number of cells
 };
 
@@ -65,12 +66,12 @@ using OnFound = int (*)(unsigned literal, unsigned long long, unsigned long long
 
 inline size_t teddy_cell(const Teddy &s, uint64_t key) noexcept { return key * s.factor >> s.shift; }
 
-// Another odd number, for another order of the cells.
+// Next hash multiplier, an odd number.
 inline void teddy_reorder(Teddy *s) noexcept {
     s->factor = s->factor ? s->factor * UINT64_C(6364136223846793005) + 2 : UINT64_C(0x9E3779B97F4A7C15);
 }
 
-// Enters a window with `count` needles from `first` on; false if another one is in its place.
+// Enters a window with `count` needles from `first` on; false if its cell is taken by another.
 inline bool teddy_enter(Teddy *s, uint64_t key, uint32_t first, uint32_t count) noexcept {
     const size_t at = teddy_cell(*s, key);
     if (s->keys[at]) return false;
@@ -83,16 +84,16 @@ inline bool teddy_enter(Teddy *s, uint64_t key, uint32_t first, uint32_t count) 
 
 inline bool teddy_works() noexcept { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"); }
 
-constexpr size_t kCandidates = 1024;  // places that are looked up together
-constexpr size_t kSparse = 512;       // bytes to a place that is looked up
+constexpr size_t kCandidates = 1024;  // candidates that are confirmed together
+constexpr size_t kSparse = 512;       // more bytes per candidate than this: use the code for few candidates
 
-struct Candidates {  // places with open buckets: line (or one shortly before) << 40 | offset << 8 | buckets
+struct Candidates {  // line (or one shortly before) << 40 | offset << 8 | buckets
     uint64_t list[kCandidates + 64];
     size_t n;
     size_t total;
 };
 
-// `room` bytes may be read, as many as the needle has at least.
+// `room` bytes may be read, at least as many as the needle has.
 inline bool is_at(const Needle &needle, const char *at, size_t room) noexcept {
     if (!needle.caseless && needle.n <= 16 && room >= 16) return nm_fits(needle.head, at);
     if (!needle.caseless) return nm_same(at, needle.text, needle.n);
@@ -103,7 +104,7 @@ inline bool is_at(const Needle &needle, const char *at, size_t room) noexcept {
     return true;
 }
 
-// The eight bytes that end before p[end], the last one uppermost; zeros where there are fewer.
+// The eight bytes before p[end], the last one most significant, padded with zeros.
 inline uint64_t last_eight(const char *p, size_t end) noexcept {
     uint64_t word = 0;
     if (end >= 8)
@@ -113,7 +114,7 @@ inline uint64_t last_eight(const char *p, size_t end) noexcept {
     return word;
 }
 
-// Tells of the literals that the window in this cell, which ends at the place of the candidate, leads to.
+// Compares the literals of a window at a candidate, and reports those that are there; false: stop.
 inline bool compare(const Teddy &s, const char *p, size_t n, const uint32_t *ends, size_t lines, uint64_t candidate,
                     size_t cell, OnFound on_found, void *data) noexcept {
     const size_t end = (candidate >> 8 & UINT32_MAX) + 1;
@@ -125,16 +126,14 @@ inline bool compare(const Teddy &s, const char *p, size_t n, const uint32_t *end
         if (end < needle->before || end - needle->before + needle->n > n) continue;
         const size_t start = end - needle->before;
         if (!is_at(*needle, p + start, n - start)) continue;
-        line +=
-            line < lines && ends[line] < end;  // most often none or one line ends before it, which no branch foresees
+        line += line < lines && ends[line] < end;  // usually 0 or 1, in no order that a branch could predict
         while (line < lines && ends[line] < end) line++;
         if (on_found(needle->literal, 0, line, 0, data)) return false;
     }
     return true;
 }
 
-// Looks up the places that were candidate, without a branch that depends on what is there; false if `on_found` wants no
-// more.
+// Confirms the candidates.  The lookup of windows is branch-free, as its outcome is unpredictable.  False: stop.
 inline bool confirm(const Teddy &s, const char *p, size_t n, const uint32_t *ends, size_t lines, Candidates *candidates,
                     OnFound on_found, void *data) noexcept {
     uint64_t found[8 * (kCandidates + 64)];  // number of the candidate << 32 | cell
@@ -174,8 +173,8 @@ __attribute__((target("avx2"), always_inline)) inline Nibbles load_nibbles(const
     return nibbles;
 }
 
-// The buckets of each of the 32 places from `at` on that are open for the bytes that end there.  A shuffle takes the
-// low nibble of an ASCII byte as it is, and nothing for others: `wide`, these are cut to it first.
+// For each of the 32 positions from `at` on, the buckets that the bytes ending there pass.  A shuffle indexes by the
+// low nibble of an ASCII byte and gives 0 for others, so if `wide` (non-ASCII) the bytes are masked first.
 template <bool wide>
 __attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const Nibbles &nibbles, const char *at,
                                                                            int tested) noexcept {
@@ -191,7 +190,7 @@ __attribute__((target("avx2"), always_inline)) inline __m256i open_buckets(const
     return open;
 }
 
-// Out of the way of the ASCII blocks, whose tables stay in registers.
+// Not inlined, so that the tables of the ASCII path stay in registers.
 __attribute__((target("avx2"), noinline)) inline void open_wide(const Teddy &s, const char *bytes,
                                                                 __m256i open[2]) noexcept {
     const Nibbles nibbles = load_nibbles(s, kTestedMost);
@@ -199,7 +198,8 @@ __attribute__((target("avx2"), noinline)) inline void open_wide(const Teddy &s, 
     open[1] = open_buckets<true>(nibbles, bytes + 32, int(s.tested));
 }
 
-// Adds the places of 64 that are candidate.  `dense`: there are up to two, but how many no branch foresees.
+// Appends the candidates among 64 positions.  `dense`: adds the first two without branches, as their number is
+// unpredictable.
 template <bool dense>
 __attribute__((target("avx2,bmi"), always_inline)) inline void note_candidates(uint64_t candidate, size_t at,
                                                                                size_t line, const __m256i open[2],
@@ -220,7 +220,7 @@ __attribute__((target("avx2,bmi"), always_inline)) inline void note_candidates(u
     }
 }
 
-// The 64 bytes from p[at] on and the eight before them, with zeros for those that are not in p[0..n).
+// Copies the 64 bytes from p[at] on and the eight before them, with zeros for those outside p[0..n).
 inline const char *at_edge(const char *p, size_t at, size_t n, char *room) noexcept {
     const size_t before = at < 8 ? 0 : 8;
     const size_t rest = n - at < 64 ? n - at : 64;
@@ -229,10 +229,9 @@ inline const char *at_edge(const char *p, size_t at, size_t n, char *room) noexc
     return room + 8;
 }
 
-// Finds line ends as index_lines() does, and calls `on_found` with the number of each literal in p[0..n) and that of
-// the line that it is on, in the order of lines, for a literal twice perhaps.  How many line ends; `confirmed` gets the
-// number of places that were looked up, SIZE_MAX when `on_found` wanted no more.  n is below 2³², the lines are below
-// 2²⁴.
+// Finds line ends as index_lines() does, and calls `on_found` with the number and the line of each literal in p[0..n),
+// in the order of lines; a literal may be reported twice.  Returns the number of line ends.  `confirmed` gets the
+// number of candidates, SIZE_MAX if `on_found` stopped the search.  n must be below 2³², the number of lines below 2²⁴.
 template <int tested, bool dense>
 __attribute__((target("avx2,bmi"))) inline size_t teddy_some(const Teddy &s, const char *p, size_t n, uint32_t *ends,
                                                              bool *ascii, OnFound on_found, void *data,
@@ -253,7 +252,7 @@ __attribute__((target("avx2,bmi"))) inline size_t teddy_some(const Teddy &s, con
         const uint32_t second_line = _mm256_movemask_epi8(_mm256_cmpeq_epi8(far, newline));
         const size_t line = lines;
         lines = note_newlines(uint64_t{second_line} << 32 | first_line, at, ends, lines);
-        const int before = wide;  // the bytes before these are tested, too
+        const int before = wide;  // because bytes of the previous 64 are tested too
         wide = _mm256_movemask_epi8(_mm256_or_si256(near, far));
         __m256i open[2];
         if (__builtin_expect((before | wide) == 0, 1)) {
@@ -278,7 +277,7 @@ __attribute__((target("avx2,bmi"))) inline size_t teddy_some(const Teddy &s, con
     return lines;
 }
 
-// `confirmed` has what the last call set it to.
+// `confirmed`: on entry the result of the previous call, which selects the code for few or many candidates.
 inline size_t teddy_lines(const Teddy &s, const char *p, size_t n, uint32_t *ends, bool *ascii, OnFound on_found,
                           void *data, size_t *confirmed) noexcept {
     const bool dense = *confirmed > n / kSparse;

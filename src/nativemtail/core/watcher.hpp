@@ -1,5 +1,5 @@
-// What happens to watched files and directories, in order; its thread opens new files the moment they have their names,
-// and never waits for the interpreter.
+// The file watcher: reads inotify's events in order.  Its thread opens new files as soon as they are created, without
+// waiting for the interpreter, so that they can be read even if they are deleted soon.
 #pragma once
 
 #include <fcntl.h>
@@ -25,12 +25,14 @@
 #include <utility>
 #include <vector>
 
+namespace nm {
+
 struct WatchEvent {
     int watch;
     uint32_t mask;
     uint32_t cookie;
     std::string name;
-    int fd;  // what had the name when it appeared, opened with O_PATH; -1 if it was not to be opened
+    int fd;  // the new file, opened with O_PATH; -1: not opened
 };
 
 class WatcherThread {
@@ -44,11 +46,11 @@ class WatcherThread {
     };
 
     int inotify = -1, ready = -1, stopping = -1;
-    std::mutex guard;  // of all that follows
+    std::mutex guard;  // guards all fields below
     std::unordered_map<int, Directory> directories;
     std::deque<WatchEvent> events;
-    std::unordered_set<int> modified;  // watches with a modification among `events`
-    size_t held = 0;                   // descriptors among `events`
+    std::unordered_set<int> modified;  // watches with an IN_MODIFY in `events`
+    size_t held = 0;                   // open descriptors in `events`
     bool lost = false;
     std::thread thread;
 
@@ -58,7 +60,7 @@ class WatcherThread {
 
     ~WatcherThread() { stop(); }
 
-    // 0, or an errno.  Without a thread nothing is opened in time.
+    // Returns 0 or an errno.  Without a thread, new files are opened only when read() is called.
     int start(bool with_thread) noexcept {
         inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
         if (inotify < 0) return errno;
@@ -66,7 +68,7 @@ class WatcherThread {
         ready = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         stopping = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (ready < 0 || stopping < 0) return errno;
-        // Signals are for the interpreter's threads.
+        // Signals must be delivered to the interpreter's threads.
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -80,7 +82,7 @@ class WatcherThread {
         return problem;
     }
 
-    // Readable when there may be events.
+    // A descriptor that is readable when there may be events.
     int descriptor() const noexcept { return ready < 0 ? inotify : ready; }
 
     // The number of the watch, or a negated errno.
@@ -95,7 +97,7 @@ class WatcherThread {
         directories.erase(number);
     }
 
-    // Open what appears in the watched directory under names with these pieces.  0, or an errno.
+    // Open new files in the watched directory whose names have these pieces.  Returns 0 or an errno.
     int open_new(int number, const char *directory, Pieces *pieces) noexcept {
         std::lock_guard<std::mutex> hold(guard);
         try {
@@ -104,7 +106,7 @@ class WatcherThread {
             for (const Pieces &known : watched.names) {
                 if (known == *pieces) return 0;
             }
-            if (watched.names.size() == NAMES) watched.names.assign(1, Pieces(2));  // any name
+            if (watched.names.size() == NAMES) watched.names.assign(1, Pieces(2));  // too many: open all
             watched.names.push_back(std::move(*pieces));
         } catch (...) {
             return ENOMEM;
@@ -112,7 +114,7 @@ class WatcherThread {
         return 0;
     }
 
-    // Append the oldest events, at most `most`: if it is fewer, nothing else has happened up to now.
+    // Append the oldest events, at most `most`; fewer means that there are no others yet.
     void read(size_t most, std::vector<WatchEvent> *found) noexcept {
         std::lock_guard<std::mutex> hold(guard);
         while (events.size() < most && receive() > 0) {}
@@ -153,8 +155,8 @@ class WatcherThread {
 
   private:
     void run() noexcept {
-        // On a busy machine it may take tens of milliseconds to get the processor: ask for more of it, which without
-        // CAP_SYS_NICE has no effect.  A process that was started with `nice` yields with all its threads.
+        // On a busy machine scheduling can take tens of milliseconds, so raise the priority; without CAP_SYS_NICE this
+        // has no effect.  A process that was started with `nice` stays nice in all its threads.
         const id_t self = static_cast<id_t>(syscall(SYS_gettid));
         errno = 0;
         const int niceness = getpriority(PRIO_PROCESS, self);
@@ -172,14 +174,14 @@ class WatcherThread {
                 const uint64_t one = 1;
                 if ((lost || !events.empty()) && write(ready, &one, sizeof one) < 0 && errno != EAGAIN) return;
             }
-            // Who writes line by line would wake it for each: only names are urgent.
+            // Only created and renamed files are urgent.  The pause batches the events of a log written line by line.
             if (names == NO_NAMES) poll(fds, 1, PAUSE_MS);
         }
     }
 
     static constexpr ssize_t NO_NAMES = 1;
 
-    // Take over what the kernel has: 0 if that is nothing, NO_NAMES if nothing happened to a name, else more.
+    // Queue the kernel's events.  Returns 0 if there are none, NO_NAMES if none is about a name, else more.
     ssize_t receive() noexcept {
         alignas(inotify_event) char buffer[16 * 1024];
         const ssize_t n = ::read(inotify, buffer, sizeof buffer);
@@ -201,7 +203,7 @@ class WatcherThread {
                 if (fd >= 0) held++;
             } catch (...) {
                 if (fd >= 0) close(fd);
-                lost = true;  // no memory
+                lost = true;  // out of memory
             }
         }
         return result;
@@ -238,7 +240,9 @@ class WatcherThread {
         const std::string name = event->name;
         if (!is_wanted(directory, name)) return -1;
         const std::string path = directory.path + (directory.path == "/" ? "" : "/") + name;
-        // Not opened for reading: that would let the writer of a named pipe start, and permission is asked for later.
+        // O_PATH, as opening for reading would unblock the writer of a named pipe; permissions are checked later.
         return open(path.c_str(), O_PATH | O_CLOEXEC);
     }
 };
+
+}  // namespace nm

@@ -21,7 +21,7 @@ cdef extern from "<stdlib.h>" nogil:
 cdef extern from "<string.h>" nogil:
     void* memmem(const void* haystack, size_t n, const void* needle, size_t m) noexcept
 
-cdef extern from "core/native.hpp" nogil:
+cdef extern from "core/native.hpp" namespace "nm" nogil:
     size_t nm_ascii_blocks(const char* p, size_t n) noexcept
     size_t nm_ascii_prefix(const char* p, size_t n) noexcept
     int nm_shortest(double v, char* digits, int* exponent) noexcept
@@ -33,18 +33,18 @@ cdef extern from "core/native.hpp" nogil:
     uint32_t nm_lower(uint32_t rune) noexcept
     bint nm_printable(uint32_t rune) noexcept
 
-cdef extern from "core/relaxed.hpp" nogil:
+cdef extern from "core/relaxed.hpp" namespace "nm" nogil:
     T nm_load[T](const T* p) noexcept
     void nm_put[T](T* p, T v) noexcept
     void nm_add[T](T* p, T more) noexcept
 
-cdef extern from "core/store.hpp" nogil:
+cdef extern from "core/store.hpp" namespace "nm" nogil:
     cppclass TicketLock:
         void acquire() noexcept
         void release() noexcept
         bint wanted() noexcept
-    TicketLock* nm_new_lock "nm_new<TicketLock>" () noexcept
-    void nm_delete_lock "nm_delete<TicketLock>" (TicketLock* lock) noexcept
+    TicketLock* nm_new_lock "nm::nm_new<nm::TicketLock>" () noexcept
+    void nm_delete_lock "nm::nm_delete<nm::TicketLock>" (TicketLock* lock) noexcept
     uint64_t nm_hash(uint64_t state, const uint64_t* seed, const char* p, size_t n, uint64_t* seen) noexcept
     bint nm_same(const char* p, const char* q, size_t n) noexcept
     void nm_prefetch(const void* p, size_t n) noexcept

@@ -118,7 +118,7 @@ cdef extern from "core/regex.hpp" nogil:
     int hs_scan(const hs_database_t*, const char*, unsigned int, unsigned int, hs_scratch_t*, match_event_handler,
                 void*) noexcept
 
-cdef extern from "core/watcher.hpp" nogil:
+cdef extern from "core/watcher.hpp" namespace "nm" nogil:
     cppclass WatchEvent:
         int watch
         unsigned mask
@@ -133,7 +133,7 @@ cdef extern from "core/watcher.hpp" nogil:
         int open_new(int number, const char* directory, vector[string]* pieces) noexcept
         void read(size_t most, vector[WatchEvent]* found) noexcept
         void stop() noexcept
-    size_t WATCHER_HELD "WatcherThread::HELD"
-    size_t WATCHER_EVENTS "WatcherThread::EVENTS"
-    WatcherThread* nm_new_watcher "nm_new<WatcherThread>" () noexcept
-    void nm_delete_watcher "nm_delete<WatcherThread>" (WatcherThread* watcher) noexcept
+    size_t WATCHER_HELD "nm::WatcherThread::HELD"
+    size_t WATCHER_EVENTS "nm::WatcherThread::EVENTS"
+    WatcherThread* nm_new_watcher "nm::nm_new<nm::WatcherThread>" () noexcept
+    void nm_delete_watcher "nm::nm_delete<nm::WatcherThread>" (WatcherThread* watcher) noexcept
