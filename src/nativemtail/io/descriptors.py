@@ -6,6 +6,7 @@ identity, when there is something to read.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -112,8 +113,9 @@ def open_as(names: Iterable[str], fits: Callable[[int], bool], opener: Callable[
             if error.errno in NO_DESCRIPTORS:
                 raise
             continue
-        if fits(fd):
-            return fd
+        with contextlib.suppress(OSError):
+            if fits(fd):
+                return fd
         os.close(fd)
     return None
 

@@ -210,9 +210,9 @@ class Discovery:
         if info.st_size == reader.offset and info.st_mtime_ns == reader.modified:
             return
         is_behind = info.st_size > reader.offset and reader.is_open and reader.eof
-        if is_behind and os.fstat(reader.fd).st_size <= reader.offset:
-            # The open file does not grow with the named one: a copied-up overlay file, a server that restarted.
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if is_behind and os.fstat(reader.fd).st_size <= reader.offset:
+                # The open file does not grow with the named one: a copied-up overlay file, a server that restarted.
                 reader.reopen(self.descriptors.open(path))
                 self._watches.remove(reader)
                 self._watches.add(reader)
@@ -268,8 +268,9 @@ class Discovery:
             reader.path = reader.paths[0].path
         if isinstance(before, Followed):
             self._succession.succeeds(path.path, before, reader)
-            if reader.is_untouched and before.is_open:
-                reader.copied_last = Made.of(before.fd)
+            with contextlib.suppress(OSError):
+                if reader.is_untouched and before.is_open:
+                    reader.copied_last = Made.of(before.fd)
         else:
             self._succession.begins(path.path, reader)
         self._loop.queue(reader)
@@ -494,14 +495,7 @@ class Discovery:
     def _abandon(self, reader: Followed, wait: float = 0.0) -> None:
         """The file of `reader` is not to be had any more: look after a while for what its paths stand for."""
         if reader.news and not reader.is_open:
-            self._context.counters.log_errors_total[reader.path] += 1
-            self._reports.once(
-                reader.path,
-                "lost",
-                "%s: written to and gone before it could be opened again, its last lines are lost:"
-                " LimitNOFILE= of the unit, or ulimit -n, allows more open files",
-                reader.path,
-            )
+            self._reports.log_is_lost(reader.path, reader.is_lost)
         again = [*(path.path for path in reader.paths), *reader.successors]
         for path in list(reader.paths):
             path.reader = None

@@ -93,6 +93,7 @@ class Followed(FileReader):
         "copy",
         "doubt",
         "drained_as",
+        "is_lost",
         "judged",
         "name",
         "owner",
@@ -120,6 +121,8 @@ class Followed(FileReader):
         """Set while it may be the previous log, saved by an editor; nothing is read until that is decided."""
         self.judged = -1
         """Its size when it was last compared with what it may be a copy of."""
+        self.is_lost = False
+        """Whether its descriptor stood for another file: it is closed until it is found under another name."""
         self.watch = -1
         self.name = path
         """The last known name."""
@@ -167,10 +170,13 @@ class Followed(FileReader):
             self.owner.descriptors.used(self)
         if not self.decide():
             return False
-        if self.has_copies or not self.is_settling or self.owner.is_own(self):
-            return super().turn()
-        if self.skip_to_end():
-            self.last_data = time.monotonic()
+        try:
+            if self.has_copies or not self.is_settling or self.owner.is_own(self):
+                return super().turn()
+            if self.skip_to_end():
+                self.last_data = time.monotonic()
+        except FileNotFoundError:
+            self.lose()
         return False
 
     def decide(self, at_once: bool = False) -> bool:
@@ -201,6 +207,7 @@ class Followed(FileReader):
 
     def lose(self) -> None:
         super().lose()
+        self.is_lost = True
         self.owner.descriptors.forget(self)
         self.owner.lost(self)
 
@@ -215,10 +222,17 @@ class Followed(FileReader):
         return not self.position.length or self.position.fits(fd)
 
     def _has_changed(self) -> bool:
-        return self.watch < 0 and not self.is_same(self.fd)
+        if self.watch >= 0:
+            return False
+        try:
+            return not self.is_same(self.fd)
+        except FileNotFoundError:  # behind FUSE the descriptor goes by a name, which is gone
+            return True
 
     def _open_again(self) -> int:
-        return self.owner.find(self)
+        fd = self.owner.find(self)
+        self.is_lost = False
+        return fd
 
     def _can_be_found(self) -> bool:
         # A file that is drained and polled would have to be reopened right away.

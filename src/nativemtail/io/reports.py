@@ -10,6 +10,13 @@ from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Counters
 
 _MOST = 1024
+_GONE_BEHIND = (
+    "deleted, or moved to another directory, behind its file system: what was written to it just before may be lost"
+)
+_GONE_WHILE_CLOSED = (
+    "written to and gone before it could be opened again, its last lines are lost:"
+    " LimitNOFILE= of the unit, or ulimit -n, allows more open files"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +45,11 @@ class Reports:
         """Count that a limit of the system was hit, and log it once."""
         self._counters.limits_total[limit] += 1
         self.once(limit, "limit", text, *values)
+
+    def log_is_lost(self, path: str, is_behind: bool) -> None:
+        """A file that had to be opened again is gone; `is_behind`: its descriptor stood for another one by then."""
+        self._counters.log_errors_total[path] += 1
+        self.once(path, "lost", "%s: %s", path, _GONE_BEHIND if is_behind else _GONE_WHILE_CLOSED)
 
     def path_problem(self, path: str, text: str) -> None:
         self._paths[path] = text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ NEEDS_FUSE = pytest.mark.skipif(
 
 @pytest.fixture
 def by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is read from a descriptor, and its status, are those of the name that it was opened by."""
+    """What is read from a descriptor, and its status, are those of the name it was opened by, if that exists."""
     names: dict[int, str] = {}
     real_open, real_close, real_fstat, real_preadv = os.open, os.close, os.fstat, os.preadv
 
@@ -38,10 +39,10 @@ def by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def fstat(fd: int) -> os.stat_result:
         name = names.get(fd, "")
-        return os.stat(name) if "app.log" in name and os.path.exists(name) else real_fstat(fd)
+        return os.stat(name) if "app.log" in name else real_fstat(fd)
 
     def preadv(fd: int, buffers: Any, offset: int) -> int:
-        if fstat(fd).st_ino == real_fstat(fd).st_ino:
+        if not os.path.exists(names.get(fd, "")) or fstat(fd).st_ino == real_fstat(fd).st_ino:
             return real_preadv(fd, buffers, offset)
         other = real_open(names[fd], os.O_RDONLY)
         try:
@@ -70,6 +71,68 @@ def test_descriptors_that_go_by_names(suffix: str, pattern: str, tmp_path: Path)
         rig.wait(lambda: len(rig.lines) == 5)
         time.sleep(0.3)
     assert sorted(rig.lines) == [b"1", b"2", b"3", b"4", b"5"]
+
+
+@pytest.mark.usefixtures("by_name")
+@pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
+def test_renamed_and_no_log_yet(pattern: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = tmp_path / "app.log"
+    log.write_bytes(b"before\n")
+    with Rig(tmp_path / pattern, settings=POLLING) as rig:
+        rig.sink.may_scan.clear()
+        append(log, b"1\n")
+        rig.wait(lambda: rig.sink.entered)
+        append(log, b"2\n")
+        log.rename(f"{log}.1")
+        rig.sink.may_scan.set()
+        rig.expect([b"1", b"2"])
+        log.write_bytes(b"3\n")
+        rig.expect([b"1", b"2", b"3"])
+        assert not rig.tailer.counters.log_errors_total
+    assert not caplog.messages
+
+
+@pytest.mark.usefixtures("by_name")
+def test_deleted_behind_the_file_system(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = tmp_path / "app.log"
+    log.write_bytes(b"before\n")
+    with Rig(log, settings=POLLING) as rig:
+        append(log, b"1\n")
+        rig.expect([b"1"])
+        log.unlink()
+        rig.wait(lambda: rig.tailer.counters.log_errors_total[str(log)])
+        log.write_bytes(b"2\n")
+        rig.expect([b"1", b"2"])
+        assert rig.tailer.counters.log_errors_total[str(log)] == 1
+    (message,) = caplog.messages
+    assert "behind its file system" in message
+
+
+@pytest.mark.parametrize("growth", [b"2\n", b""])
+def test_a_name_that_the_kernel_still_knows(growth: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path has a status, from a cache; the open file has none any more."""
+    log = tmp_path / "app.log"
+    log.write_bytes(b"before\n")
+    gone: list[int] = []
+    real = os.fstat
+
+    def fstat(fd: int) -> os.stat_result:
+        if gone and os.readlink(f"/proc/self/fd/{fd}") == str(log):
+            gone.append(fd)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return real(fd)
+
+    with Rig(log, settings=POLLING) as rig:
+        append(log, b"1\n")
+        rig.expect([b"1"])
+        monkeypatch.setattr(os, "fstat", fstat)
+        gone.append(-1)
+        append(log, growth)
+        os.utime(log, ns=(0, time.time_ns()))
+        rig.wait(lambda: len(gone) > 2)
+        gone.clear()
+        append(log, b"3\n")
+        rig.expect([b"1", *growth.splitlines(), b"3"])
 
 
 @pytest.fixture
@@ -107,3 +170,20 @@ def test_rotated_behind_bindfs(pattern: str, mounted: tuple[Path, Path]) -> None
             rig.wait(lambda: len(rig.lines) == len(expected))
         time.sleep(1.2)
     assert sorted(rig.lines) == sorted(expected)
+
+
+@NEEDS_FUSE
+def test_renamed_behind_bindfs_and_no_log_yet(mounted: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+    back, front = mounted
+    log = back / "app.log"
+    log.write_bytes(b"before\n")
+    settings = Settings(poll_interval=0.05, poll_log_interval=0.05, linger=3.0)
+    with Rig(front / "app.log", settings=settings) as rig:
+        rig.sink.may_scan.clear()
+        append(log, b"1\n")
+        rig.wait(lambda: rig.sink.entered)
+        append(log, b"2\n")
+        log.rename(f"{log}-20260001")
+        rig.sink.may_scan.set()
+        rig.expect([b"1", b"2"])
+    assert not caplog.messages
