@@ -1,21 +1,21 @@
-"""Texts as mtail's users know them from Go: quoted strings and errors of the system."""
+"""Texts in Go's form, as mtail's users know them: quoted strings and system errors."""
 
 from __future__ import annotations
 
 
 def explain(error: OSError, action: str, path: str) -> str:
-    """An error of the system in the usual form: `open /x: permission denied`."""
+    """A system error in Go's form: `open /x: permission denied`."""
     return f"{action} {path}: {reason(error)}"
 
 
 def reason(error: OSError) -> str:
-    """The system's text for the error, beginning in lower case."""
+    """The system's text for the error, in lower case at the beginning."""
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:]
 
 
 def duration(seconds: float) -> str:
-    """A time for people, with about three digits: `1.500 s`, `12.3 ms`, `450 µs`."""
+    """A readable duration with about three digits: `1.500 s`, `12.3 ms`, `450 µs`."""
     if seconds >= 0.1 or not seconds:
         return f"{seconds:,.3f} s" if seconds < 100 else f"{seconds:,.0f} s"
     return f"{1000 * seconds:.3g} ms" if seconds >= 0.001 else f"{1_000_000 * seconds:.3g} µs"
@@ -25,12 +25,12 @@ _NOT_UTF8 = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
 
 
 def utf8(text: str) -> str:
-    """A file name that everything can print: each byte that is not UTF-8 becomes U+FFFD, as in labels."""
+    """A file name as valid UTF-8: each byte that is not becomes U+FFFD, as in labels."""
     return text if text.isascii() else text.translate(_NOT_UTF8)
 
 
 def go_quote(text: bytes | str, mark: str = '"') -> str:
-    """As Go's `%q`: printable characters as they are, others escaped, bytes that are not UTF-8 as `\\xNN`."""
+    """Quote like Go's `%q`: printable characters unchanged, others escaped, bytes that are not UTF-8 as `\\xNN`."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     return mark + "".join("\\" + mark if char == mark else _go_escape(char) for char in text) + mark

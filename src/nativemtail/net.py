@@ -1,6 +1,6 @@
-"""Sockets to listen on, bound once for all: TCP, UDP and Unix ones.
+"""Binds listening sockets for sources and pages: TCP, UDP and Unix.
 
-Of the files of Unix sockets only our own are removed, and those of our user that nobody listens on any more.
+Only our own socket files are removed, and those of our user on which no process listens any more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import stat
 from dataclasses import dataclass
 
 SocketFile = tuple[str, int, int]
-"""Path, device and inode of a file that we have made."""
+"""Path, device and inode of a file that this process made."""
 
 BACKLOG = 1024
 _PORT = re.compile(r"[0-9]{1,5}|[a-zA-Z][a-zA-Z0-9_-]*")
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class InvalidPort(ValueError):
-    """Neither a number up to 65535 nor what a service can be called."""
+    """Neither a number up to 65535 nor a possible service name."""
 
 
 class UnknownService(LookupError):
@@ -36,7 +36,7 @@ class UnknownHost(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A socket that is bound, listens if it is a stream, and does not block; closing removes the file made for it."""
+    """A bound, non-blocking socket, which listens if it is a stream; closing removes the file made for it."""
 
     socket: socket.socket
     file: SocketFile | None = None
@@ -48,10 +48,10 @@ class Bound:
 
 
 def bind_inet(host: str, port: str, kind: socket.SocketKind) -> Bound:
-    """Bind a TCP (`SOCK_STREAM`) or UDP (`SOCK_DGRAM`) socket; no host stands for all addresses of both families.
+    """Bind a TCP (`SOCK_STREAM`) or UDP (`SOCK_DGRAM`) socket; an empty host means all addresses of both families.
 
-    The addresses of a host are tried one after the other, those of IPv4 first as Go does.  Raises `InvalidPort`,
-    `UnknownService`, `UnknownHost`, or the OSError of the first address.
+    The addresses of a host are tried in order, IPv4 first, as in Go.  Raises `InvalidPort`, `UnknownService`,
+    `UnknownHost`, or the OSError of the first address.
     """
     problem: OSError | None = None
     for family, address in _resolve(host, port, kind):
@@ -59,13 +59,13 @@ def bind_inet(host: str, port: str, kind: socket.SocketKind) -> Bound:
             return Bound(_bind_address(family, kind, address, both=host in ("", "::")))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise  # on another address we would not be found: peers try this one first
+                raise  # peers try this address first, so they would not find us on another
             problem = problem or error
     raise problem or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
 
 
 def bind_unix(path: str, kind: socket.SocketKind, mode: int) -> Bound:
-    """Bind a Unix socket; what a process that died has left at the path is replaced.  Raises OSError or ValueError."""
+    """Bind a Unix socket, replacing one that a dead process left at the path.  Raises OSError or ValueError."""
     sock = socket.socket(socket.AF_UNIX, kind)
     try:
         sock.setblocking(False)
@@ -81,13 +81,13 @@ def bind_unix(path: str, kind: socket.SocketKind, mode: int) -> Bound:
 
 
 def reason(error: Exception) -> str:
-    """Why a socket cannot be bound, as Go says it."""
+    """Why a socket cannot be bound, in Go's words."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number or errno.EINVAL).lower()
 
 
 def explain(error: Exception, other: str, *, is_path: bool = False) -> str:
-    """`reason`, and what to do: `other` says how another port or path is chosen."""
+    """`reason` and a remedy: `other` says how to choose another port or path."""
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EADDRINUSE:
         return f"{reason(error)} ({other})"
@@ -98,7 +98,7 @@ def explain(error: Exception, other: str, *, is_path: bool = False) -> str:
 
 
 def _resolve(host: str, port: str, kind: socket.SocketKind) -> list[tuple[int, tuple[object, ...]]]:
-    """Families and addresses in the order in which they are tried."""
+    """Families and addresses in the order in which to try them."""
     if not _PORT.fullmatch(port) or (port.isdigit() and int(port) > 65535):
         raise InvalidPort(port)
     try:
@@ -107,7 +107,7 @@ def _resolve(host: str, port: str, kind: socket.SocketKind) -> list[tuple[int, t
         if isinstance(error, socket.gaierror) and error.errno == socket.EAI_SERVICE:
             raise UnknownService(port) from error
         raise UnknownHost(str(error)) from error
-    # One IPv6 socket takes both families.
+    # One IPv6 socket serves both families.
     first = socket.AF_INET if host else socket.AF_INET6
     found.sort(key=lambda entry: entry[0] != first)
     return [(family, address) for family, _kind, _protocol, _name, address in found]
@@ -140,10 +140,10 @@ def mode(text: str) -> int:
 
 
 def bind(sock: socket.socket, path: str, mode: int) -> SocketFile:
-    """Make the file.  Raises OSError or ValueError.
+    """Bind to `path`, which creates the file.  Raises OSError or ValueError.
 
-    The mode is right from the beginning, and no path is followed to change it later.  What other threads make
-    meanwhile gets no more access than it asks for.
+    The umask sets the mode from the beginning, so that there is no chmod of a path that may have been replaced.  Files
+    that other threads create meanwhile get no more permissions than they request.
     """
     before = os.umask(0o777 & ~mode)
     try:
@@ -154,7 +154,7 @@ def bind(sock: socket.socket, path: str, mode: int) -> SocketFile:
 
 
 def made(path: str) -> SocketFile:
-    """What was just made there.  Raises OSError."""
+    """The identity of the file just made at `path`.  Raises OSError."""
     status = os.lstat(path)
     return path, status.st_dev, status.st_ino
 
@@ -171,7 +171,7 @@ def remove(made: SocketFile) -> None:
 
 
 def remove_abandoned(path: str, kind: socket.SocketKind) -> bool:
-    """Remove a socket of this user that nobody listens on any more; whether there was one."""
+    """Remove a socket of this user on which no process listens; whether there was one."""
     try:
         status = os.lstat(path)
         if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():

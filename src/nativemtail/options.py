@@ -1,6 +1,6 @@
 """All flags, once: the class body of `Options` is the table that parsing, `--help` and the documentation come from.
 
-The syntax is that of Go's flag package, as mtail's users know it (spec cli-http.md §1).
+The syntax is that of Go's flag package, as in mtail (spec cli-http.md §1).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class HelpRequested(Exception):
 
 
 class Flag:
-    """A row of the table; its name is that of the attribute, its kind the annotation of it."""
+    """A row of the table, named after its attribute; the attribute's annotation is the kind of value."""
 
     __slots__ = ("default", "help", "kind", "metavar", "name", "negation", "topic")
 
@@ -55,7 +55,7 @@ class Flag:
 
     @property
     def default_text(self) -> str:
-        """The default as one would write it; empty when it is the type's zero."""
+        """The default as a user would write it; empty if it is the type's zero value."""
         if self.kind == "Seconds":
             return format_duration(self.default) if self.default else ""
         if self.kind == "bool":
@@ -68,12 +68,12 @@ class Flag:
 
 
 def flag(default: Any, topic: str, help: str, *, metavar: str | None = None, negation: str | None = None) -> Any:
-    """A row.  `negation` names a second flag that switches this one off."""
+    """A row of the table.  `negation` names a second flag that turns this one off."""
     return Flag(default, topic, help, metavar, negation)
 
 
 class Options:
-    """The values of all flags; `given` has the names of those that the command line set."""
+    """The values of all flags; `given` has the names of those set on the command line."""
 
     version: bool = flag(False, MODE, "Print the version and exit.")
     one_shot: bool = flag(False, MODE, "Read the logs to their end, print the metrics on standard output and exit.")
@@ -234,7 +234,7 @@ def parse(arguments: Sequence[str]) -> tuple[Options, list[str]]:
 
 
 def _apply(options: Options, argument: str, left: list[str]) -> None:
-    """Set the flag that `argument` names, taking its value from the end of `left` if need be."""
+    """Set the flag that `argument` names, popping its value from the end of `left` if necessary."""
     text = argument[1:].removeprefix("-")
     if not text or text[0] in "-=":
         raise FlagError(f"bad flag syntax: {argument}")
@@ -344,7 +344,7 @@ def format_duration(seconds: Seconds) -> str:
 
 
 def _plain(number: int, unit: int) -> str:
-    """The quotient, exactly."""
+    """The exact quotient as a decimal."""
     whole, rest = divmod(number, unit)
     return f"{whole}.{rest:0{len(str(unit)) - 1}d}".rstrip("0") if rest else str(whole)
 
@@ -374,7 +374,7 @@ def _parse_backtrace(text: str) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """At commas, but for those between braces: these belong to a pattern."""
+    """Split at commas, except between braces, where they belong to a pattern."""
     parts: list[str] = []
     depth = start = 0
     escaped = False

@@ -1,4 +1,4 @@
-"""Regular files that somebody else wrote: nothing else is waited for, and what should be small has a bound."""
+"""Reads regular files of other origin safely: never blocks on a pipe or device, and bounds the size of small files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def open_file(path: str) -> io.FileIO:
-    """A file of any size, unbuffered.  Raises OSError, also for what is no regular file, without waiting for it."""
+    """Open a regular file of any size, unbuffered.  Raises OSError for anything else, without blocking on it."""
     fd = os.open(path, _FLAGS)
     try:
         _check_kind(os.fstat(fd))
@@ -21,13 +21,13 @@ def open_file(path: str) -> io.FileIO:
 
 
 def check(path: str, most: int) -> None:
-    """Raise OSError for what is no regular file or has more than `most` bytes."""
+    """Raise OSError for anything but a regular file of at most `most` bytes."""
     _check(os.stat(path), most)
 
 
 def read(path: str, most: int) -> bytes:
-    """All of a regular file.  Raises OSError, also for any other and for one of more than `most` bytes."""
-    check(path, most)  # first, as to open a device or a pipe can change it
+    """The content of a regular file.  Raises OSError, also for other files and for more than `most` bytes."""
+    check(path, most)  # first, because opening a device or a pipe can change it
     fd = os.open(path, _FLAGS)
     try:
         status = os.fstat(fd)

@@ -1,6 +1,6 @@
 """The command: start-up in mtail's order, and the exit status (spec cli-http.md §3).
 
-`nativemtail [flags]` takes Go's flag syntax.  A first word that is no flag names a sub-command; those are click's,
+`nativemtail [flags]` takes Go's flag syntax.  A first word that is not a flag names a sub-command.  Those use click,
 which is imported only then: it would take a third of the start-up time of a small one-shot run.
 
 Exit status: 0 success; 1 error; 2 wrong flags; 130 interrupted; 141 nobody reads standard output any more.
@@ -59,8 +59,8 @@ def _flags(arguments: Sequence[str]) -> int:
         return WRONG_FLAGS
     if options.version:
         return write(1, f"{Build()}\n".encode())
-    gc.disable()  # what a start, or a short process, makes stays
-    from nativemtail.app.run import run  # not for -version and -help, which are to be quick
+    gc.disable()  # objects made during the start live as long as the process
+    from nativemtail.app.run import run  # not at the top: -version and -help must be quick
 
     try:
         return run(arguments, options, extra)
@@ -72,7 +72,7 @@ def _sub_command(arguments: Sequence[str]) -> NoReturn:
     from nativemtail.app.commands import group
 
     if sys.stdout is None:  # it was closed: printing must fail
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process lives
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - stays open until the process ends
     try:
         group.main(list(arguments), prog_name="nativemtail")
     except OSError as error:

@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0
-"""At most LOGGED_FAULTS run-time errors of each program are logged in FAULT_PERIOD seconds, the rest as a number."""
+"""At most LOGGED_FAULTS run-time errors of each program are logged in FAULT_PERIOD seconds, the rest are counted."""
 
 LIMITS = ("open_files", "watches", "events", "partial_memory")
 
 
 class ProgramStates:
-    """Programs that were ever seen, and their run-time errors, fetched from the engine now and then."""
+    """The states of all programs seen so far, and their run-time errors, fetched from the engine regularly."""
 
     def __init__(self, programs: Programs, *, log_faults: bool) -> None:
         self._programs = programs
@@ -41,12 +41,12 @@ class ProgramStates:
             self._faults.collect()
 
     def summarise(self) -> None:
-        """Log how many errors were not logged one by one."""
+        """Log how many errors were not logged individually."""
         with self._lock:
             self._faults.summarise()
 
     def states(self, *, faults: bool = False) -> Sequence[ProgramState]:
-        """`faults`: with what is wrong with them while they run."""
+        """The states of all programs; `faults` adds their run-time errors and warnings."""
         engine = self._programs.engine
         warnings = self._programs.warnings() if faults else {}
         last = engine.last_faults() if faults else {}
@@ -67,7 +67,7 @@ class ProgramStates:
 
     def costs(self) -> Costs:
         measured = self._programs.engine.profile()
-        # Programs may change meanwhile: then what both know is shown.
+        # Programs may change in between: show those that are in both.
         programs = [
             with_figures(program, why, measured) for program, why in self._explained() if why.name in measured.programs
         ]
@@ -81,7 +81,7 @@ class ProgramStates:
         )
 
     def _explained(self) -> Iterator[tuple[Program, ProgramCost]]:
-        """The running programs and why they cost what they cost, worked out once for each change of them."""
+        """The running programs and why they cost what they cost, computed once after each change of programs."""
         running = self._programs.running()
         known, explained = self._reasons
         if not (len(known) == len(running) and all(map(operator.is_, known, running))):
@@ -94,7 +94,7 @@ class ProgramStates:
 
 
 def _explain_alone(program: Program) -> ProgramCost:
-    """Why a program costs what it costs, as far as that can be found out without the others."""
+    """Why a program costs what it costs, as far as that depends on this program alone."""
     try:
         return reasons([(program, [])])[0]
     except Exception as error:
@@ -103,7 +103,7 @@ def _explain_alone(program: Program) -> ProgramCost:
 
 
 class SourceStates:
-    """What the tailer reads and has read.  Its counters are written by another thread: they are copied first."""
+    """The states of the tailer's sources.  Its counters are written by another thread, so they are copied first."""
 
     def __init__(self, tailer: Tailer, specs: Sequence[LogSpec], programs: Programs) -> None:
         self._tailer = tailer

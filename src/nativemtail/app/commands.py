@@ -32,7 +32,7 @@ def flags(markdown: bool) -> None:
 @click.argument("programs", nargs=-1, required=True, type=click.Path(exists=True), metavar="PROG...")
 @click.option("--log", type=click.Path(exists=True, dir_okay=False), help="Measure them on this log.")
 def explain(programs: tuple[str, ...], log: str | None) -> None:
-    """Say what each pattern of the programs costs, why, and what would make it cheaper."""
+    """Show what each pattern of the programs costs, why, and what would make it cheaper."""
     from nativemtail.compiler import CompileError, compile_program
     from nativemtail.programs.directory import list_programs, read_program
     from nativemtail.programs.loaded import cannot_compile
@@ -83,14 +83,13 @@ def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:
 @group.command()
 @click.argument("theirs", metavar="URL_OF_MTAIL")
 @click.argument("ours", metavar="[URL_OF_OURS]", default="http://127.0.0.1:3903")
-@click.option("--patience", default=5.0, show_default=True, help="Seconds to try again for while the two differ.")
+@click.option("--patience", default=5.0, show_default=True, help="Seconds to retry for while the two differ.")
 @click.option("--limit", default=50, show_default=True, help="Differences to show at most; 0 shows all.")
 def compare(theirs: str, ours: str, patience: float, limit: int) -> None:
     """Compare what a running mtail and a running nativemtail have counted.
 
-    Both must read the same logs with the same programs.  Ours is asked at http://127.0.0.1:3903 if it is not named.
-    Differences that are meant are named, but do not count.  Exit status: 0 when they are equal, 1 when they differ,
-    2 when that cannot be told.
+    Both must read the same logs with the same programs.  OURS defaults to http://127.0.0.1:3903.  Intended differences
+    are listed, but do not count.  Exit status: 0 if both are equal, 1 if they differ, 2 if one of them does not answer.
     """
     from nativemtail.app.compare import CompareError
     from nativemtail.app.compare import compare as run

@@ -1,7 +1,7 @@
 """`nativemtail compare`: do a running mtail and a running nativemtail count the same?
 
-Both pages are taken while lines flow, so ours is taken before and after mtail's: what only grows is equal when mtail's
-value lies between the two, and what changed meanwhile is looked at again.
+Both pages are fetched while lines flow, so ours is fetched before and after mtail's: a value that only grows is equal
+if mtail's lies between the two, and the comparison is repeated for values that changed meanwhile.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _COMMENT = re.compile(r"# (?:HELP|TYPE) (\S+) ")
 
 
 class CompareError(Exception):
-    """A page cannot be had; the text says which and why."""
+    """A page cannot be fetched; the text says which and why."""
 
 
 class Identity(NamedTuple):
-    """What a metric is, whatever it has counted."""
+    """The declaration of a metric, without its values."""
 
     program: str
     name: str
@@ -53,14 +53,14 @@ Values = dict[Labels, Any]
 
 
 class Page(NamedTuple):
-    """What one of the two says: its user's metrics, and their lines on `/metrics` without the values."""
+    """The metrics of one of the two, and their lines on `/metrics` without the values."""
 
     metrics: dict[Identity, Values]
     lines: frozenset[str]
 
 
 class Report(NamedTuple):
-    """Differences, a line each, and those that are meant, a line for each metric; how much was compared."""
+    """Differences, one line each; intended ones, one line per metric; and how much was compared."""
 
     differences: list[str]
     known: list[str]
@@ -69,7 +69,7 @@ class Report(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """What differs, and of which metric; `known` says why that is meant."""
+    """A difference and its metric; `known` says why it is intended, if it is."""
 
     text: str
     metric: str
@@ -86,7 +86,7 @@ _LE = "Prometheus refuses mtail's /metrics for a histogram with a key le, here i
 def compare(theirs: str, ours: str, patience: float = 0.0) -> Report:
     """Fetch both pages until they are equal, for at most `patience` seconds.  Raises CompareError.
 
-    Both are URLs, or a host and a port; the name of a page after them does no harm.
+    Both are URLs, or a host and a port; a page name at the end is ignored.
     """
     theirs, ours = _base(theirs), _base(ours)
     if not _get(ours, "/-/healthy").startswith(_HEALTHY):
@@ -105,7 +105,7 @@ def compare(theirs: str, ours: str, patience: float = 0.0) -> Report:
         time.sleep(min(1.0, max(0.0, end - time.monotonic())))
 
 
-# --- taking the pages ----------------------------------------------------------------------------------------
+# --- fetching the pages --------------------------------------------------------------------------------------
 
 
 def _base(url: str) -> str:
@@ -149,14 +149,14 @@ def _get(base: str, path: str) -> bytes:
 
 
 def _value(value: dict[str, Any]) -> Any:
-    """A number or text, or of a histogram (count, sum, counts by upper bound)."""
+    """A number or text; for a histogram (count, sum, counts by upper bound)."""
     if "Buckets" in value:
         return value["Count"], value["Sum"], tuple(sorted(value["Buckets"].items()))
     return value["Value"]
 
 
 def _lines(text: str, names: set[str]) -> Iterator[str]:
-    """What stands on the page of these families: comments as they are, samples without values."""
+    """The lines of these families on the page: comments unchanged, samples without values."""
     for line in text.splitlines():
         comment = _COMMENT.match(line)
         sample = _SAMPLE.match(line)
@@ -189,7 +189,7 @@ def _differences(before: Page, theirs: Page, after: Page) -> Iterator[Difference
 
 
 def _family(line: str, histograms: set[str]) -> str:
-    """The family of a line of /metrics, if it is one of a histogram of these; else the sample's name."""
+    """The family of a line of /metrics if it belongs to one of these histograms, else the sample's name."""
     comment = _COMMENT.match(line)
     name = comment[1] if comment else line.partition("{")[0]
     base = re.sub("_(bucket|sum|count)$", "", name)
@@ -218,7 +218,7 @@ def _values_of(identity: Identity, before: Values, theirs: Values, after: Values
 
 
 def _is_lowest(identity: Identity, before: Any, theirs: Any, after: Any) -> bool:
-    """Whether what mtail has in no range makes all of the difference: a histogram is else the same."""
+    """Whether two histograms differ only by the values that mtail counts in no bucket."""
     if identity.kind != HISTOGRAM or before is None or after is None:
         return False
     count, _, ranges = theirs
@@ -227,14 +227,14 @@ def _is_lowest(identity: Identity, before: Any, theirs: Any, after: Any) -> bool
 
 
 def _with_lowest(value: Any, more: int) -> Any:
-    """The histogram with `more` added to its first range."""
+    """The histogram with `more` added to its first bucket."""
     count, total, ranges = value
     first = min((bound for bound, _ in ranges), key=float)
     return count, total, tuple((bound, n + more * (bound == first)) for bound, n in ranges)
 
 
 def _fits(identity: Identity, before: Any, theirs: Any, after: Any) -> bool:
-    """Whether mtail's value can be ours at some moment between the two."""
+    """Whether our value may have been equal to mtail's at some moment between the two pages."""
     if theirs in (before, after):
         return True
     if before is None or after is None or before == after:

@@ -1,7 +1,7 @@
 """What the flags mean: checked and resolved once, before anything starts.
 
-No other package knows the flags.  Each part has settings of its own; here they are made from the `Options` that the
-user typed, so that a default, a unit or a rule between two flags stands in one place.
+No other package knows the flags.  Each part has its own settings, which are made here from the `Options` that the user
+gave, so that each default, unit and rule between two flags is defined in one place.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NO_LOGS = (
 
 
 class ConfigError(Exception):
-    """The flags cannot be followed; the text says why."""
+    """The flags are contradictory or invalid; the text says why."""
 
 
 class Mode(enum.Enum):
@@ -53,7 +53,7 @@ class Mode(enum.Enum):
     ONE_SHOT = enum.auto()
     COMPILE = enum.auto()
     DUMP = enum.auto()
-    """Load the programs, because their trees or code are to be logged."""
+    """Load the programs only, to log their trees or code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +62,14 @@ class Output:
 
     one_shot: bool
     format: str
-    """Of what is printed, one of FORMATS."""
+    """The format of printed metrics, one of FORMATS."""
     prog_label: bool
     timestamps: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What only a daemon does."""
+    """Settings that only a daemon has."""
 
     tcp: tuple[str, str] | None
     """Host and port to listen on."""
@@ -84,14 +84,14 @@ class Service:
     push: PushSettings
     watch_programs: bool
     memory_limit: int
-    """Bytes of the whole process; 0 is no limit."""
+    """Memory limit of the whole process in bytes; 0 is no limit."""
     gc_interval: float
     """Seconds; 0 is never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings, by the part that they are for."""
+    """All settings, grouped by the part that uses them."""
 
     mode: Mode
     specs: Sequence[LogSpec]
@@ -153,7 +153,7 @@ def messages(options: Options) -> message_files.Settings:
 
 
 def program_settings(options: Options) -> builder.Settings:
-    """Raises ConfigError for a time zone that there is not."""
+    """Raises ConfigError for an unknown time zone."""
     try:
         zone = zones.load(options.override_timezone)
     except LookupError as error:

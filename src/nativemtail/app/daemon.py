@@ -50,19 +50,19 @@ SIGNAL_NAMES = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt", signal
 COLLECT_SECONDS = 1.0
 """How often run-time errors are fetched from the engine."""
 LAST_BLOCK_SECONDS = 2.0
-"""Longest time that the tail thread gets for the block that it is at when the time for draining is over."""
+"""Longest time for the tail thread to finish its current block after the time for draining is over."""
 SHOWN_LEFT = 10
-"""At most this many logs that were not read to their end are named."""
+"""At most this many logs that were not read to their end are named individually."""
 SWITCH_SECONDS = 0.0005
-"""Longest time that a compiling thread keeps the tail thread from Python."""
+"""Longest time that a compiling thread holds the GIL while the tail thread wants it."""
 
 
 class NoThread(Exception):
-    """The system lets the process have too few threads."""
+    """The system does not allow the process enough threads."""
 
 
 class _Stopped(BaseException):
-    """A signal that came during the start-up."""
+    """A signal that arrived during the start-up."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ def run(config: Config) -> int:
 
 
 class Daemon:
-    """All parts, put together.  `start`, then `serve`."""
+    """Connects all parts.  Call `start`, then `serve`."""
 
     def __init__(self, config: Config) -> None:
         assert config.service is not None
@@ -151,7 +151,7 @@ class Daemon:
     # --- start -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Listen, load the programs, open the logs, answer.  Raises what `run` catches; nothing stays open then."""
+        """Listen, load the programs, open the logs, serve.  Raises what `run` catches, and then leaves nothing open."""
         sys.setswitchinterval(SWITCH_SECONDS)
         self._take_signals()
         try:
@@ -202,7 +202,7 @@ class Daemon:
         self.reloader.load()
 
     def _limit_memory(self) -> None:
-        """Limit the series to what the process does not need otherwise."""
+        """Limit the memory of series to what the process does not need for itself."""
         limit = self.service.memory_limit
         if not limit:
             return
@@ -279,7 +279,7 @@ class Daemon:
             self._interruptible = False
             raise _Stopped(number)
         if self._ended and number != signal.SIGHUP:
-            os._exit(FAILURE)  # the second one: at once
+            os._exit(FAILURE)  # a second signal exits at once
         self._signals.append(number)
         self.loop.wake()
 
@@ -299,7 +299,7 @@ class Daemon:
     # --- finish ----------------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        """Read what is there, tell the last things, close.  Does not return when a thread cannot be stopped."""
+        """Drain the logs, report, push a last time, close.  Does not return if a thread cannot be stopped."""
         systemd.stopping()
         self.not_ready = "shutting down"
         if self.watch is not None:
@@ -314,10 +314,11 @@ class Daemon:
         self.server.stop()
         if not idle:
             logging.shutdown()
-            os._exit(self.status)  # a thread is in native code or has a lock: nothing may be torn down under it
+            # A thread is in native code or holds a lock: an orderly exit would free what it uses.
+            os._exit(self.status)
 
     def _tell_left(self) -> None:
-        """Say what of which logs was not read."""
+        """Log how much of which logs was not read."""
         left = self.tailer.unread
         if self.tail.is_alive():
             log.error("the tail thread is still at its last block, or hangs in a read")
@@ -338,7 +339,7 @@ class Daemon:
 
 
 class Heartbeat:
-    """Tells systemd that all is well as long as the tail thread gets on, whatever it hangs in otherwise."""
+    """Feeds systemd's watchdog as long as the tail thread makes progress."""
 
     def __init__(self, tail: threading.Thread, tailer: Tailer, *, patience: float) -> None:
         self._tail = tail
@@ -348,7 +349,7 @@ class Heartbeat:
         self._moved = 0.0
 
     def check(self) -> None:
-        """To be called a few times in `patience` seconds."""
+        """Must be called several times within `patience` seconds."""
         now = time.monotonic()
         if self._tailer.beats != self._beats:
             self._beats = self._tailer.beats
@@ -359,7 +360,7 @@ class Heartbeat:
 
 
 def _in_time(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | None:
-    """What `ask` returns; None if it hangs, or if no thread can be started."""
+    """The result of `ask`; None if it takes longer than `seconds`, or if no thread can be started."""
     answers: list[Counter[str]] = []
     asking = threading.Thread(target=lambda: answers.append(ask()), name="left", daemon=True)
     try:
@@ -371,7 +372,7 @@ def _in_time(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | 
 
 
 def _can_jit() -> bool:
-    """Whether the system lets us make code."""
+    """Whether the system allows machine code made at run time."""
     try:
         mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
     except OSError:

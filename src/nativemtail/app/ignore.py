@@ -7,7 +7,7 @@ from collections.abc import Callable
 from nativemtail import gotext
 
 Ignore = Callable[[str], bool]
-"""Whether a file of this base name is not read."""
+"""Whether files of this base name are ignored."""
 
 
 class BadIgnore(ValueError):
@@ -15,7 +15,7 @@ class BadIgnore(ValueError):
 
 
 def ignore(pattern: str) -> Ignore:
-    """A function that is true of the base names to ignore; nothing is ignored by an empty pattern.
+    """A predicate for base names to ignore; an empty pattern ignores nothing.
 
     Raises `BadIgnore`.
     """

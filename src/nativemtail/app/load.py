@@ -1,4 +1,4 @@
-"""Loading the programs of a configuration, and the checks that need to know logs and pages."""
+"""Loads the programs of a configuration, with the checks that depend on logs and pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nativemtail.programs.unexported import LeftOut
 
 
 def open_programs_of(config: Config) -> Programs:
-    """Not loaded yet.  What is loaded is checked against the logs, and against the pages that show it."""
+    """The programs, not loaded yet.  Loading checks their filters against the logs, their metrics against the pages."""
     left_out = _left_out(config.output)
     return open_programs(
         config.programs,

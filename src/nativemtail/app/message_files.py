@@ -21,7 +21,7 @@ from nativemtail.app.outbox import Outbox
 
 NAME = "nativemtail"
 MAX_FILE_SIZE = 1800 * 1024 * 1024
-"""Bytes after which a new file of messages is begun."""
+"""Size in bytes after which a new message file is begun."""
 
 LEVELS = {"INFO": logging.DEBUG, "WARNING": logging.WARNING, "ERROR": logging.ERROR, "FATAL": logging.CRITICAL}
 """The levels of the flags; verbose messages are INFO too."""
@@ -37,7 +37,7 @@ class Screen:
 
 
 def lowest_level(seen: str, *, verbose: bool) -> int:
-    """The lowest level of messages that go anywhere, if those from `seen` on do."""
+    """The lowest level, as in `logging`, of messages that are not discarded, if levels from `seen` on are shown."""
     return max(logging.DEBUG if verbose else logging.INFO, LEVELS[seen])
 
 
@@ -50,12 +50,12 @@ class Settings:
     lowest: int = logging.WARNING
     """The lowest level, as in `logging`, that goes anywhere."""
     directory: str = ""
-    """Of files of messages; empty: none are written."""
+    """Directory of message files; empty: none are written."""
     link: str = ""
     """A directory of further links to these files."""
     daemon: bool = False
     problem: str = ""
-    """Why no files are written though they were asked for."""
+    """Why no files are written although they were requested."""
 
 
 def configure(settings: Settings, screen: Screen) -> None:
@@ -91,7 +91,7 @@ def why_not_in(directory: str) -> str:
 
 
 def take_stderr_over() -> None:
-    """Have what others print to sys.stderr take the way of a daemon's messages."""
+    """Route what other code prints to sys.stderr through the daemon's messages."""
     for handler in logging.getLogger(NAME).handlers:
         if isinstance(handler, StderrHandler):
             sys.stderr = StandardError(handler)
@@ -100,7 +100,7 @@ def take_stderr_over() -> None:
 class Formatter(logging.Formatter):
     """One event; bytes that are not UTF-8 go through as surrogates.
 
-    `one_line`: what collectors of logs want; else texts that have several lines, like compile errors, keep them.
+    `one_line` joins texts of several lines, like compile errors, for log collectors.
     """
 
     def __init__(self, *, one_line: bool) -> None:
@@ -168,7 +168,7 @@ class StderrHandler(_Handler):
 
 
 class StandardError(io.TextIOBase):
-    """Takes the place of sys.stderr where that goes through an outbox: what others print there."""
+    """Replaces sys.stderr where messages go through an outbox, for what other code prints there."""
 
     def __init__(self, handler: StderrHandler) -> None:
         self._handler = handler
@@ -184,7 +184,7 @@ class StandardError(io.TextIOBase):
 class FileHandler(_Handler):
     """The file of one level, `<program>.<host>.<user>.log.<LEVEL>.<time>.<pid>`, made with its first event.
 
-    It has the events of its level and above.  `<program>.<LEVEL>` in each of `links` points to it.
+    It contains messages of its level and above.  `<program>.<LEVEL>` in each of `links` points to it.
     """
 
     def __init__(self, level: str, directory: str, links: list[str], outbox: Outbox | None = None) -> None:
@@ -230,7 +230,7 @@ class FileHandler(_Handler):
 
 
 def _create(directory: str, name: str) -> tuple[int, str]:
-    """A new file for this user only, and its name: another one if somebody has guessed this one.  Raises OSError."""
+    """A new file for this user only, and its name, which gets a random suffix if the file exists.  Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
     try:
         fd = os.open(os.path.join(directory, name), flags, 0o600)
@@ -253,7 +253,7 @@ def _user() -> str:
 
 
 def _link(target: str, link: str) -> None:
-    """Have `link` point to `target`, in one step; what is no link stays."""
+    """Point `link` to `target` atomically; anything that is not a link is left alone."""
     directory, name = os.path.split(link)
     fresh = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
     try:
@@ -275,5 +275,5 @@ def write(fd: int, data: bytes) -> None:
     while view:
         try:
             view = view[os.write(fd, view) :]
-        except BlockingIOError:  # somebody else who has it open wanted it so
+        except BlockingIOError:  # another process that shares the descriptor made it non-blocking
             select.select([], [fd], [])

@@ -18,15 +18,15 @@ from nativemtail.programs.manager import Programs
 log = logging.getLogger(__name__)
 
 LOGGED_FAULTS = 100
-"""Run-time errors that are logged one by one for each program; the rest is logged as a number."""
+"""At most this many run-time errors of each program are logged individually; the rest are counted."""
 
 
 class OutputError(Exception):
-    """The metrics cannot be shown in the format that was asked for."""
+    """The metrics cannot be shown in the requested format."""
 
 
 def read_logs(config: Config, programs: Programs, screen: Screen) -> bool:
-    """Read all sources to their ends; whether one could be read.
+    """Read all sources to their ends; whether any could be read.
 
     Raises `SourceError` for a socket that cannot be opened.  KeyboardInterrupt may come at any time: the metrics then
     are those of the lines read so far.

@@ -1,7 +1,7 @@
-"""A queue of messages that its own thread writes, so that a reader that does not read blocks nothing.
+"""A queue of messages with its own writing thread, so that a reader that does not read blocks nothing.
 
-At most `LIMIT` bytes wait.  What does not fit, or cannot be written, is dropped and counted; a message says so as soon
-as one gets through again.
+At most `LIMIT` bytes wait.  Messages beyond that, or that cannot be written, are dropped and counted; a message reports
+the number as soon as one gets through again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Protocol
 
 LIMIT = 1024 * 1024
 PATIENCE = 1.0
-"""Seconds that the end of the process waits for messages to be written."""
+"""Longest time to wait for messages to be written when the process ends."""
 _ATOMIC = 512
 """Bytes that a writable pipe accepts without blocking (POSIX; 4096 on Linux)."""
 
@@ -61,7 +61,7 @@ class Outbox:
             self._hopeless = not self._changed.wait_for(lambda: not self._waiting, patience)
 
     def _is_running(self) -> bool:
-        """Whether there is a thread, or can be: else who has a message must write it."""
+        """Whether the thread runs or can be started; if not, callers write their messages themselves."""
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="messages", daemon=True)
             with contextlib.suppress(RuntimeError):
@@ -87,7 +87,7 @@ class Outbox:
                     self._drop(target)
                 unsaid = self._unsaid.pop(target, 0) if done and not self._waiting else 0
                 if unsaid:
-                    # Whatever the limit: it is the only one of its kind.
+                    # Not subject to the limit: there is at most one of these.
                     self._waiting.append((target, apology := target.apology(unsaid)))
                     self._size += len(apology)
                 self._changed.notify_all()
@@ -95,7 +95,7 @@ class Outbox:
     def _write(self, target: Target, data: bytes) -> bool:
         try:
             target.write(data)
-        except Exception:  # a target that is broken is no reason to stop writing to the others
+        except Exception:  # a broken target must not stop messages to the others
             return False
         return True
 
@@ -104,12 +104,12 @@ _outboxes: list[Outbox] = []
 
 
 def dropped() -> int:
-    """How many messages were dropped."""
+    """The number of messages dropped so far."""
     return sum(outbox.dropped for outbox in _outboxes)
 
 
 def write_in_time(fd: int, data: bytes, patience: float = PATIENCE) -> None:
-    """Write as much as goes without waiting longer; needs no thread and no lock, so it may be in a signal handler."""
+    """Write what can be written within `patience`; needs no thread and no lock, so a signal handler may call it."""
     end = time.monotonic() + patience
     poll = select.poll()
     poll.register(fd, select.POLLOUT)

@@ -1,4 +1,4 @@
-"""The line on the terminal that shows how far reading has come."""
+"""The progress line of one-shot on the terminal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ CLEAR = "\r\x1b[K"
 
 
 class Progress:
-    """Bytes, lines a second and time left, rewritten when `due`: ten times a second.
+    """Shows bytes, lines per second and time left; to be rewritten when `due`, ten times a second.
 
-    `total` in bytes, or None where it cannot be known.
+    `total` is in bytes, or None if unknown.
     """
 
     def __init__(self, total: int | None, fd: int = 2) -> None:
@@ -26,14 +26,14 @@ class Progress:
         return time.monotonic() >= self._next
 
     def show(self, done: int, lines: int) -> None:
-        """How many bytes of the total, and how many lines, have been read."""
+        """Show the bytes of the total, and the lines, that have been read."""
         now = time.monotonic()
         self._next = now + INTERVAL
         self._write(CLEAR + describe(done, self._total, lines, now - self._start))
         self._shown = True
 
     def clear(self) -> None:
-        """Take the line away; the next `show` brings it back."""
+        """Erase the line; the next `show` writes it again."""
         if self._shown:
             self._shown = False
             self._write(CLEAR)

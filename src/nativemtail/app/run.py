@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> int:
-    """Do what the options say; the exit status.  `arguments` are what was typed, `extra` those that are no flags."""
+    """Do what the options say; the exit status.  `arguments` is the command line, `extra` its non-flags."""
     is_daemon = config.mode(options) is Mode.DAEMON
     screen = message_files.Screen()
     message_files.configure(config.messages(options), screen)

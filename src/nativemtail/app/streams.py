@@ -12,7 +12,7 @@ SUCCESS, FAILURE, WRONG_FLAGS, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 
 def occupy_closed_descriptors() -> None:
-    """Open descriptors 0 to 2 if they are closed, so that none of our files gets their numbers; using them fails."""
+    """Occupy descriptors 0 to 2 if they are closed, so that no other file gets their numbers; using them fails."""
     for fd in range(3):
         try:
             os.fstat(fd)

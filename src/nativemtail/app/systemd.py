@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def notify(*assignments: str) -> None:
-    """Send `READY=1` and the like; nothing happens when no systemd listens."""
+    """Send `READY=1` and the like; does nothing if not started by systemd."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
@@ -30,7 +30,7 @@ def ready() -> None:
 
 
 def reloading() -> None:
-    """To be followed by `ready`."""
+    """Must be followed by `ready`."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 

@@ -1,1 +1,1 @@
-"""Exporters: one file per format, each from a snapshot of the store to bytes."""
+"""Exporters: one module per format, each turns a snapshot of the store into bytes."""

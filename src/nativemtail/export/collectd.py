@@ -24,7 +24,7 @@ _KINDS = {COUNTER: "counter", GAUGE: "gauge", TIMER: "gauge", HISTOGRAM: "histog
 
 
 def entries(view: View, metric: Metric, *, host_name: str, interval: int, prefix: str = "") -> Iterator[bytes]:
-    """For each label set its line; `interval` in seconds."""
+    """One line per series; `interval` in seconds."""
     return (entry for _, _, entry in _entries(view, metric, f"{host_name}/{prefix}", interval))
 
 
@@ -42,14 +42,14 @@ def _entries(view: View, metric: Metric, start: str, interval: int) -> Iterator[
 
 
 def _value(row: Row, kind: str) -> str:
-    """A counter's is whole: of `1e+06`, as other values are written, collectd takes the 1."""
+    """The value as text.  Counters are written in full: collectd would read `1e+06`, as in other formats, as 1."""
     if kind == "counter" and isinstance(row.value, float) and math.isfinite(row.value):
         return str(int(row.value))
     return value_text(row)
 
 
 class Collectd:
-    """The daemon behind a Unix socket."""
+    """A collectd daemon, reached through its Unix socket."""
 
     name = "collectd"
 
@@ -80,14 +80,14 @@ class Collectd:
         self._report(answers)
 
     def _report(self, answers: _Answers) -> None:
-        """Say what collectd refuses when it begins to, and if it gives another reason."""
+        """Log refusals when they begin, and when their reason changes."""
         if answers.refusal and answers.refusal != self._refusal:
             log.warning("%s refused %d values: %s", self.peer, answers.refused, answers.refusal)
         self._refusal = answers.refusal
 
 
 class _Answers:
-    """What collectd says: a line for each value, which begins with a negative number if it was refused."""
+    """Parses collectd's answers: one line per value, which begins with a negative number if it was refused."""
 
     _LONGEST = 4096
 

@@ -1,7 +1,7 @@
-"""One page of metrics out of two: the user's, rendered by the store, and the process's own.
+"""Joins two pages of metrics: the user's, rendered by the store, and the process's own.
 
-The own ones come as prometheus-client's families.  A request may put a prefix before every name and choose
-families by name; names are those of the page, in the text format 0.0.4.
+The process's own metrics are prometheus-client's families.  A request may add a prefix to every name and select
+families by name; names are those in the text format 0.0.4.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _TYPES = {COUNTER: "counter", HISTOGRAM: "histogram"}
-"""Of metrics by `Metric.kind`, where it matters for names."""
+"""Prometheus types by `Metric.kind`, where they affect names."""
 
 
 def is_prefix(text: str) -> bool:
-    """Whether `text` before a legal metric name makes a legal one."""
+    """Whether `text` is a legal prefix of a metric name."""
     return not text or _NAME.fullmatch(text) is not None
 
 
@@ -46,10 +46,10 @@ def choose(
     names: frozenset[str] | None = None,
     openmetrics: bool = False,
 ) -> list[Family]:
-    """Those of our own families that go on the page, under their names there.
+    """The process's own families to show on the page, under their names there.
 
-    A family that a user's metric collides with is left out, unless that is left out for one of the names `reserved`.
-    `names` has names of families or samples with the prefix.
+    A family that collides with a user's metric is left out, unless the name is in `reserved`: then the user's metric
+    is left out.  `names` selects families or samples by name, with the prefix.
     """
     users = {
         name: metric.kind
@@ -71,12 +71,12 @@ def choose(
 
 
 def family_name(family: Family) -> str:
-    """The name in the text format: prometheus-client keeps a counter's without `_total`."""
+    """The name in the text format: prometheus-client stores counter names without `_total`."""
     return f"{family.name}_total" if family.type == "counter" else family.name
 
 
 def prometheus(user: Iterable[bytes], own: Sequence[Family], *, openmetrics: bool) -> Iterator[bytes]:
-    """The text page of both in pieces; `user` is what `View.prometheus` gave, in the same format."""
+    """The joined text page in pieces; `user` is the output of `View.prometheus` in the same format."""
     yield from user
     if openmetrics:
         yield openmetrics_page(_Collected(own))  # type: ignore[no-untyped-call]
@@ -85,7 +85,7 @@ def prometheus(user: Iterable[bytes], own: Sequence[Family], *, openmetrics: boo
 
 
 def metrics_json(user: Iterable[bytes], own: Sequence[Family]) -> Iterator[bytes]:
-    """The page `/metrics.json` of both in pieces; `user` is one JSON object."""
+    """The joined page `/metrics.json` in pieces; `user` is one JSON object."""
     members = (f"{json.dumps(family_name(family))}:{_dump(_json_family(family))}" for family in own)
     ours = ",".join(members).encode()
     held, empty = b"", True
@@ -99,7 +99,7 @@ def metrics_json(user: Iterable[bytes], own: Sequence[Family]) -> Iterator[bytes
 
 
 class _Collected:
-    """Families in the shape in which prometheus-client's renderers take them."""
+    """Wraps families as prometheus-client's renderers expect them."""
 
     def __init__(self, families: Sequence[Family]) -> None:
         self._families = families
@@ -109,12 +109,12 @@ class _Collected:
 
 
 def _user_names(name: str, kind: int) -> tuple[str, ...]:
-    """The names that a user's metric takes on the text page."""
+    """The sample names of a user's metric on the text page."""
     return (name, f"{name}_bucket", f"{name}_sum", f"{name}_count") if _TYPES.get(kind) == "histogram" else (name,)
 
 
 def _openmetrics_names(name: str, kind: str) -> set[str]:
-    """The names that OpenMetrics sets aside for a family."""
+    """The names that OpenMetrics reserves for a family."""
     if kind == "histogram":
         return {name, *(name + suffix for suffix in ("_bucket", "_sum", "_count", "_created"))}
     if kind == "counter":
@@ -146,7 +146,7 @@ def _json_family(family: Family) -> dict[str, Any]:
 
 
 def _json_kind(family: Family) -> str:
-    """The form has no untyped families: what counts up is a counter, the rest gauges."""
+    """The JSON form has no untyped families: those that count up are counters, the rest gauges."""
     if family.type == "unknown":
         counts = family.name.endswith(("_total", "_over_limit_count")) or family.name.startswith("total_")
         return "counter" if counts else "gauge"
@@ -154,7 +154,7 @@ def _json_kind(family: Family) -> str:
 
 
 def _json_value(values: list[tuple[dict[str, str], Any]]) -> Any:
-    """No label: the value; one: an object by label and value; more: an array with the value under `@`."""
+    """Without labels the value; with one an object by label and value; with more an array with values under `@`."""
     if not values:
         return None
     labels = values[0][0]
@@ -173,7 +173,7 @@ def _json_number(value: float) -> float | str:
 
 
 def _histograms(family: Family) -> list[tuple[dict[str, str], dict[str, Any]]]:
-    """Per label set: mean, cumulative counts without the +Inf row, count and sum."""
+    """Per series: labels, and mean, cumulative counts without +Inf, count and sum."""
     found: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
     for sample in family.samples:
         labels = {key: value for key, value in sample.labels.items() if key != "le"}

@@ -26,9 +26,9 @@ def render(view: View, *, prefix: str = "") -> Iterator[bytes]:
 
 
 def entries(view: View, metric: Metric, *, prefix: str = "") -> Iterator[bytes]:
-    """For each label set its lines: one, and for histograms one per range and the count before it.
+    """The lines of each series: one; for histograms also one per bucket and the count.
 
-    `prefix` stands verbatim before each line.
+    `prefix` is put before each line unchanged.
     """
     return (entry for _, entry in _entries(view, metric, prefix))
 
@@ -51,7 +51,7 @@ def _lines(path: str, row: Row) -> Iterator[str]:
 
 
 class Graphite:
-    """A carbon server that takes lines over TCP."""
+    """A carbon server that accepts lines over TCP."""
 
     name = "graphite"
 

@@ -1,7 +1,8 @@
-"""What the push formats cannot carry in a name, and what becomes of it (row `pushed-names`).
+"""Replaces characters that a push format cannot represent in a name (row `pushed-names`).
 
-Label values are whatever stood in a log line.  A run of characters that have a meaning in a format becomes one `_`,
-as the separator does; collectd has escapes for some.  Labels that are too long for a peer are left out and counted.
+Label values come from log lines and may contain anything.  A run of characters that have a meaning in a format becomes
+one `_`, as does the separator; collectd can escape some.  Series whose names are too long for a peer are left out and
+counted.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NEVER = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
-"""Control characters, and bytes that are not UTF-8: carbon closes the connection at one of these."""
+"""Control characters, and bytes that are not UTF-8: carbon closes the connection when it receives one."""
 
 _GRAPHITE = re.compile(rf"[{_NEVER}\s;{{}}()\[\]*?,'\"|\\]+")
-"""Blanks of all kinds end the name, `;` and `{` begin tags; the others are syntax where metrics are asked for."""
+"""White space ends the name, `;` and `{` begin tags; the others are syntax in queries."""
 _STATSD = re.compile(rf"[{_NEVER}\s:|@#,;\[\]'\"\\]+")
-"""The parts of a line, and what begins tags in the dialects of other servers."""
+"""Separators of a line, and characters that begin tags in other servers' dialects."""
 _COLLECTD = re.compile(rf"[{_NEVER}]+")
 
 GRAPHITE_FILE = 251
-"""Bytes in a part of a name: whisper keeps a file `PART.wsp`."""
+"""Maximum bytes in a part of a name: whisper stores it as a file `PART.wsp`."""
 GRAPHITE_NAME = 4000
 COLLECTD_NAME = 127
-"""Bytes in a part of an identifier (`DATA_MAX_NAME_LEN`)."""
+"""Maximum bytes in a part of an identifier (`DATA_MAX_NAME_LEN`)."""
 COLLECTD_LINE = 1023
-"""collectd takes what follows this for another command."""
+"""collectd treats what follows a newline as another command."""
 
 
 def graphite(text: str) -> str:
@@ -46,7 +47,7 @@ def collectd(text: str) -> str:
 
 
 def collectd_quoted(text: str) -> str:
-    """For between double quotes."""
+    """Escape for use between double quotes."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
@@ -57,7 +58,7 @@ def fits_graphite(name: bytes) -> bool:
 
 
 class LeftOut:
-    """Counts what a peer cannot be sent, and logs each reason once."""
+    """Counts series that cannot be sent to a peer, and logs each reason once."""
 
     def __init__(self, peer: str) -> None:
         self._peer = peer

@@ -1,7 +1,7 @@
 """OTLP: cumulative metrics for an OpenTelemetry collector (spec successor.md §4.1; row `otlp-types`).
 
-The OpenTelemetry packages are an extra (`pip install nativemtail[otlp]`) and imported only when a collector is asked
-for.  Their exporters send and read the OTEL_EXPORTER_OTLP_* environment; the data come straight from a view.
+The OpenTelemetry packages are an extra (`pip install nativemtail[otlp]`), imported only if a collector is configured.
+Their exporters send, and read the OTEL_EXPORTER_OTLP_* environment; the data come straight from a view.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from nativemtail.export.transport import Budget
 
 BATCH = 2000
-"""Points in a request: gRPC servers take 4 MiB by default."""
+"""Points per request: gRPC servers accept 4 MiB by default."""
 
 _SHARE = 0.9
-"""So much of its time must be left to an exporter, or the next batch gets another."""
+"""If less than this part of an exporter's time remains, the next batch gets a new exporter."""
 
 _LIBRARY_LOGGER = "opentelemetry.exporter.otlp"
 _PROTOCOLS = ("grpc", "http/protobuf")
@@ -39,14 +39,14 @@ _DEFAULT_ENDPOINT = "localhost:4317"
 
 
 class SetUpError(Exception):
-    """Pushes of this kind can never work here; the text is for the user."""
+    """Pushes to this target can never work; the text is for the user."""
 
 
 class Otlp:
-    """A collector.  Raises SetUpError.
+    """An OpenTelemetry collector.  Raises SetUpError.
 
-    `endpoint` is `host:port`, spoken to without TLS, or a URL; when empty the environment names it.  The protocol is
-    gRPC unless OTEL_EXPORTER_OTLP_METRICS_PROTOCOL or OTEL_EXPORTER_OTLP_PROTOCOL says `http/protobuf`.
+    `endpoint` is `host:port`, used without TLS, or a URL; if empty, the environment names it.  The protocol is gRPC
+    unless OTEL_EXPORTER_OTLP_METRICS_PROTOCOL or OTEL_EXPORTER_OTLP_PROTOCOL is `http/protobuf`.
     """
 
     name = "otlp"
@@ -70,7 +70,7 @@ class Otlp:
             raise SetUpError(f"cannot push to {self.peer}: {error}") from None
 
     def push(self, view: View, budget: Budget, count: Callable[[str, int], None]) -> None:
-        """One deadline for all batches; the first that fails is the last.  Raises PushError."""
+        """Push all batches within one deadline; stop at the first failure.  Raises PushError."""
         from opentelemetry.sdk.metrics.export import MetricExportResult
 
         deadline = budget.deadline()
@@ -83,12 +83,12 @@ class Otlp:
             count("success", points)
 
     def close(self) -> None:
-        """Gives up a push that is under way."""
+        """Abort a running push."""
         self._closed = True
         self._exporter.shutdown(timeout_millis=0)
 
     def _exporter_until(self, deadline: float) -> sdk.MetricExporter:
-        """One that gives up by then: it is told so only when it is made.  Raises WriteError."""
+        """An exporter that gives up at `deadline`, which can only be set when it is made.  Raises WriteError."""
         try:
             seconds = min(left(deadline), self._longest)
         except TimeoutError as error:
@@ -112,7 +112,7 @@ def _exporter(protocol: str, endpoint: str, seconds: float) -> sdk.MetricExporte
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc
 
-        # It keeps the second of two reasons within 20 s to itself, whatever they are.
+        # Its filter suppresses a second message within 20 s, even with another reason.
         logging.getLogger(f"{_LIBRARY_LOGGER}.proto.grpc.exporter").filters.clear()
         return Grpc(endpoint=endpoint or None, timeout=seconds)
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http
@@ -123,7 +123,7 @@ def _exporter(protocol: str, endpoint: str, seconds: float) -> sdk.MetricExporte
 
 
 def _resource(host_name: str, version: str) -> Resource:
-    """Who we are; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
+    """The resource that describes this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
     host = {"host.name": host_name, "host.arch": os.uname().machine}
@@ -132,7 +132,7 @@ def _resource(host_name: str, version: str) -> Resource:
 
 
 class _LastMessage(logging.Handler):
-    """Keeps the library's reason for a failure, which it tells only its log, and at every push."""
+    """Captures the reason for a failure, which the library only logs, and does so at every push."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -159,7 +159,7 @@ def _library_log() -> _LastMessage:
 def batches(
     view: View, metrics: Iterable[Metric], resource: Resource, started: int
 ) -> Iterator[tuple[sdk.MetricsData, int]]:
-    """All of `metrics` in requests, and how many points each has; `started` in nanoseconds."""
+    """`metrics` split into requests, each with its number of points; `started` in nanoseconds."""
     found: dict[str, list[sdk.Metric]] = {}
     room = BATCH
     for metric in metrics:
@@ -199,7 +199,7 @@ def _metric(metric: Metric, taken: list[Row], started: int) -> sdk.Metric:
 
 
 def _common(metric: Metric, row: Row, started: int) -> dict[str, Any]:
-    """What points of all kinds have; times before 1970 cannot be said."""
+    """The fields common to points of all kinds; times before 1970 cannot be represented."""
     return {
         "attributes": dict(zip(metric.keys, row.labels, strict=True)),
         "start_time_unix_nano": started,

@@ -1,7 +1,7 @@
 """The schedule of pushes (spec metrics-export.md §7.2; row `push-lock`).
 
-Every target has a thread of its own, so that a peer that is down, slow or silent delays no other.  Nothing is queued:
-what a peer missed it gets, as it is by then, at the next push.
+Every target has its own thread, so that a peer that is down, slow or silent delays no other.  Nothing is queued: a peer
+that missed a push gets the current values at the next one.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ Count = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushSettings:
-    """How often to push, and where to: an empty address is none.  Times in seconds."""
+    """How often to push, and where to; an empty address is no target.  Times in seconds."""
 
     interval: float = 60.0
-    """0 or less is never."""
+    """0 or less: never."""
     write_deadline: float = 10.0
     collectd: str = ""
     """Path of the socket."""
     collectd_prefix: str = ""
     graphite: str = ""
-    """`host:port`, as for the next one."""
+    """`host:port`; likewise `statsd`."""
     graphite_prefix: str = ""
     statsd: str = ""
     statsd_prefix: str = ""
     otlp: bool = False
     otlp_endpoint: str = ""
-    """Empty: what the environment names."""
+    """Empty: the endpoint that the environment names."""
 
 
 class Target(Protocol):
-    """A peer and the format that it takes."""
+    """A peer and the format that it accepts."""
 
     name: str
-    """In front of `_export_total` and `_export_success`."""
+    """Prefix of the counters `_export_total` and `_export_success`."""
     peer: str
 
     def push(self, view: View, budget: Budget, count: Count) -> None:
@@ -93,7 +93,7 @@ def targets(settings: PushSettings, host_name: str) -> list[Target]:
 
 
 class Pusher:
-    """Pushes what `view` gives to all targets that `settings` name, from `start` to `stop`.  Raises SetUpError."""
+    """Pushes the result of `view` to all targets in `settings`, from `start` to `stop`.  Raises SetUpError."""
 
     def __init__(
         self, view: Callable[[], View], settings: PushSettings, exports: ExportCounters, host_name: str = ""
@@ -113,7 +113,7 @@ class Pusher:
             loop.thread.start()
 
     def stop(self, final: bool = True) -> bool:
-        """End the threads; `final` has each target pushed to once more.  Whether all have ended.
+        """End the threads, after one more push to each target if `final`.  Whether all have ended.
 
         Takes little longer than the write deadline, whatever the peers do.
         """
@@ -145,13 +145,13 @@ class _Loop:
         self._failing = False
 
     def finish(self, end: float, final: bool) -> None:
-        """Have the thread end by then."""
+        """Tell the thread to end by `end`."""
         self._final = final
         self._budget.end = end
         self._stopping.set()
 
     def ended(self, end: float) -> bool:
-        """Wait until then, and a moment for a push that is given up; whether the thread has ended or never began."""
+        """Wait until `end`, plus a moment for an aborted push; whether the thread has ended or never began."""
         if self.thread.ident is None:
             return True
         self.thread.join(max(0.0, end - time.monotonic()) + _GRACE)
@@ -164,7 +164,7 @@ class _Loop:
         due = time.monotonic() + self._interval
         while not self._stopping.wait(min(max(0.0, due - time.monotonic()), threading.TIMEOUT_MAX)):
             self._push()
-            # After a push longer than the interval the missed ones are left out.
+            # After a push longer than the interval, skip the missed pushes.
             due = max(due + self._interval, time.monotonic())
         if self._final and time.monotonic() < self._budget.end:
             self._push()
@@ -192,7 +192,7 @@ class _Loop:
         self._counts.latency.observe(time.monotonic() - began)
 
     def _failed(self, text: str) -> None:
-        """Say so when it begins; as long as it lasts only where details are asked for."""
+        """Log a failure when it begins; while it lasts, only at debug level."""
         self._counts.failures += 1
         level = logging.DEBUG if self._failing else logging.WARNING
         remedy = "" if self._stopping.is_set() else f"; trying again every {self._interval:g}s"

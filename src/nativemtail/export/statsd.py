@@ -1,4 +1,4 @@
-"""StatsD: a datagram per label set, counters as increases (spec metrics-export.md §6; rows `statsd-…`)."""
+"""StatsD: one datagram per series, counters as increases (spec metrics-export.md §6; rows `statsd-…`)."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from nativemtail.export.transport import Budget
 
 _VANISHED_KEPT = 1000
-"""Label sets that are there no more, of which the totals may be kept while pushes fail."""
+"""While pushes fail, the totals of at most about this many vanished series are kept."""
 
 Key = tuple[str, str, int, int, tuple[str, ...], tuple[str, ...]]
-"""What a label set is known by: program, name, kind and type of its metric, keys, values."""
+"""The identity of a series: program, name, kind and type of its metric, keys, values."""
 Totals = tuple[float, ...]
-"""Of a counter its value; of a histogram its count and its sum."""
+"""The value of a counter; count and sum of a histogram."""
 
 
 class Datagram(NamedTuple):
-    """What is sent of a label set, if anything; once it is sent, `totals` are what the server has.
+    """What to send for a series, if anything; after sending, the server has `totals`.
 
-    `cannot` is why it cannot be sent, if so.
+    `cannot` is the reason if it cannot be sent.
     """
 
     key: Key
@@ -42,7 +42,7 @@ class Datagram(NamedTuple):
 
 
 def datagrams(view: View, metric: Metric, known: dict[Key, Totals], *, prefix: str = "") -> Iterator[Datagram]:
-    """For each label set what is new since `known`, which has what was sent of counters and histograms."""
+    """What is new for each series since `known`, the totals sent so far of counters and histograms."""
     start = f"{prefix}{names.statsd(metric.program)}."
     flat = flat_names(metric.name, metric.keys, ".", names.statsd)
     for row in view.rows(metric):
@@ -65,7 +65,7 @@ def _key(metric: Metric, row: Row) -> Key:
 
 
 def _no_level(kind: int, row: Row) -> str:
-    """Why a server would take the value for a mistake; empty if it would not."""
+    """Why a server would reject the value; empty if it would not."""
     if isinstance(row.value, float) and not math.isfinite(row.value):
         return "the value is no number"
     if kind == TIMER and not isinstance(row.value, bytes) and row.value is not None and row.value < 0:
@@ -76,13 +76,13 @@ def _no_level(kind: int, row: Row) -> str:
 def _level(path: str, kind: int, row: Row) -> str:
     text = f"{path}:{value_text(row)}|{'g' if kind == GAUGE else 'ms'}"
     if kind == GAUGE and text.startswith(f"{path}:-"):
-        # A sign makes it a change, so that a negative value can only be reached from zero.
+        # A sign means a change of the gauge, so that a negative value can only be reached from zero.
         return f"{path}:0|g\n{text}"
     return text
 
 
 def _increases(key: Key, totals: dict[str, float], known: dict[Key, Totals]) -> Datagram:
-    """The lines of the counters that grew; one that shrank began anew.  What is no number is as if it had not come."""
+    """The lines of the counters that grew; one that shrank has restarted.  NaN and infinities are ignored."""
     before = known.get(key) or (0,) * len(totals)
     after = tuple(now if math.isfinite(now) else old for now, old in zip(totals.values(), before, strict=True))
     lines = []
@@ -94,7 +94,7 @@ def _increases(key: Key, totals: dict[str, float], known: dict[Key, Totals]) -> 
 
 
 class Statsd:
-    """A server, and what it has of each counter."""
+    """A StatsD server, and the totals sent to it."""
 
     name = "statsd"
 
@@ -115,7 +115,7 @@ class Statsd:
                     count("total", 1)
                     for key, totals, data, cannot in datagrams(view, metric, known, prefix=self._prefix):
                         cannot = cannot or self._send(sock, deadline, data)
-                        before = known.pop(key, ())  # a second label set of that name begins anew
+                        before = known.pop(key, ())  # a second series with the same key starts from zero
                         if cannot:
                             self._left_out.note(count, cannot, data)
                             totals = before
@@ -123,7 +123,7 @@ class Statsd:
                             count("success", bool(data))
                         if totals:
                             fresh[key] = totals
-                # A refusal of the last datagram; without this check it would go unseen.
+                # Without this check a refusal of the last datagram would go unnoticed.
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code:
                     raise OSError(code, os.strerror(code))
@@ -136,7 +136,7 @@ class Statsd:
         self._known = fresh
 
     def _forget_vanished(self, view: View) -> None:
-        """Where each push ends in an error, none tells what is gone: find it out when it may be the most."""
+        """If every push fails, vanished series are never removed: remove them when they may be the majority."""
         metrics = list(exported(view, text=False))
         if len(self._known) <= 2 * sum(map(len, metrics)) + _VANISHED_KEPT:
             return
@@ -145,7 +145,7 @@ class Statsd:
 
     @staticmethod
     def _send(sock: socket.socket, deadline: float, data: bytes) -> str:
-        """Send it, if there is something; why it cannot be sent, if so."""
+        """Send `data` unless it is empty; returns why it can never be sent, or an empty text."""
         if not data:
             return ""
         try:

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from nativemtail._render import View
 
 PIECE = 256 * 1024
-"""Of a page that is made here, where each label set takes its time."""
+"""Piece size of pages rendered in Python, where each series takes time."""
 
 _NUMBER = re.compile(rb"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
 def exported(snapshot: Snapshot | View, *, text: bool) -> Iterator[Metric]:
-    """The metrics that an output may show: none that is hidden, text metrics only if `text`."""
+    """The metrics to export: no hidden ones, text metrics only if `text`."""
     return (m for m in snapshot.metrics() if not m.hidden and (text or m.kind != TEXT))
 
 
 def value_text(row: Row) -> str:
-    """The value of a label set; a histogram's is its sum.  Bytes that are not UTF-8 come as surrogate escapes."""
+    """The value of a series; for a histogram its sum.  Bytes that are not UTF-8 become surrogate escapes."""
     match row.value:
         case None:
             return number(row.sum)
@@ -45,16 +45,16 @@ def time_text(row: Row) -> str:
 
 
 def is_number(row: Row) -> bool:
-    """Whether the value is one; that of a text need not be."""
+    """Whether the value is a number; a text need not be."""
     return not isinstance(row.value, bytes) or _NUMBER.fullmatch(row.value) is not None
 
 
 def flat_names(
     name: str, keys: Sequence[str], separator: str, clean: Callable[[str], str] = str
 ) -> Callable[[Sequence[str]], str]:
-    """What makes one word of name, keys and label values; the separator inside keys and values becomes `_`.
+    """A function from label values to one word of name, keys and values; separators inside those become `_`.
 
-    `clean` takes out what the format cannot carry, but no separator: it is called once for each word.
+    `clean` replaces what the format cannot represent, except separators; it is called once per word.
     """
     if len(set(keys)) < len(keys):
         return lambda labels: clean(separator.join((name, *_parts(sorted(zip(keys, labels, strict=True)), separator))))
@@ -69,7 +69,7 @@ def _parts(pairs: Iterable[tuple[str, str]], separator: str) -> Iterator[str]:
 
 
 def encode(text: str) -> bytes:
-    """UTF-8; surrogate escapes become the bytes that they stand for."""
+    """UTF-8; surrogate escapes become their original bytes."""
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 PIECE = 64 * 1024
-"""Bytes that a stream gathers before it sends them."""
+"""Size of a stream's send buffer in bytes."""
 DRAIN_SECONDS = 1.0
-"""Seconds that a finished stream waits for the peer to close: then everything has arrived."""
+"""Seconds that a finished stream waits for the peer to close, which shows that everything has arrived."""
 
 
 class PushError(Exception):
-    """A push ended early; the text says at what and why."""
+    """A push failed; the text says in which step and why."""
 
 
 class DialError(PushError):
@@ -33,14 +33,14 @@ class DialError(PushError):
 
 
 class WriteError(PushError):
-    """The peer stopped taking what is sent to it."""
+    """The peer stopped accepting data."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(f"pusher write error: {reason(error)}")
 
 
 class NothingArrived(WriteError):
-    """Nobody was there: what was sent before is lost too."""
+    """Nobody listened at the peer's address: what was sent before is lost, too."""
 
 
 def reason(error: Exception) -> str:
@@ -49,18 +49,18 @@ def reason(error: Exception) -> str:
 
 @dataclass(slots=True)
 class Budget:
-    """How long one step of a push may take, and when all must be over (`time.monotonic`)."""
+    """The longest time for one step of a push, and the time (`time.monotonic`) when the whole push must be over."""
 
     seconds: float
     end: float = math.inf
 
     def deadline(self) -> float:
-        """Until when a step that begins now may go on."""
+        """The deadline of a step that begins now."""
         return min(time.monotonic() + self.seconds, self.end)
 
 
 def left(deadline: float) -> float:
-    """Seconds until then.  Raises TimeoutError when there are none."""
+    """Seconds until the deadline.  Raises TimeoutError if it has passed."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
         raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
@@ -68,7 +68,7 @@ def left(deadline: float) -> float:
 
 
 def host_and_port(address: str) -> tuple[str, str]:
-    """The parts of `host:port` or `[host]:port`; this host when it names none.  Raises ValueError."""
+    """The parts of `host:port` or `[host]:port`; localhost if the host is empty.  Raises ValueError."""
     host, colon, port = address.rpartition(":")
     if not colon or not port:
         raise ValueError(f"address {address}: missing port in address")
@@ -76,7 +76,7 @@ def host_and_port(address: str) -> tuple[str, str]:
         host = host[1:-1]
     elif ":" in host:
         raise ValueError(f"address {address}: too many colons in address")
-    if port.isascii() and port.isdigit() and int(port) > 65535:  # getaddrinfo would take its lower 16 bits
+    if port.isascii() and port.isdigit() and int(port) > 65535:  # getaddrinfo would use its lower 16 bits
         raise ValueError(f"address {address}: invalid port")
     return host or "localhost", port
 
@@ -123,7 +123,7 @@ def stream(
     sent: Callable[[int], None],
     heard: Callable[[bytes], None] = lambda data: None,
 ) -> Iterator[Stream]:
-    """Everything that is written inside goes out before this ends, by one deadline for all.  Raises WriteError."""
+    """A context in which entries are written; at its end all are sent, by one deadline.  Raises WriteError."""
     with sock:
         try:
             channel = Stream(sock, budget.deadline(), sent, heard)
@@ -134,9 +134,9 @@ def stream(
 
 
 class Stream:
-    """Sends entries in order and reads what the peer says, so that the peer does not block on a full send buffer.
+    """Sends entries in order and reads the peer's answers, so that the peer does not block on a full send buffer.
 
-    `sent` is told how many entries went out, `heard` what the peer said.
+    Calls `sent` with the number of entries sent, and `heard` with the peer's answers.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Stream:
             self._flush()
 
     def finish(self) -> None:
-        """Send the rest and say so; a peer that closes then has read it all, one that resets has not."""
+        """Send the rest and shut down writing; a peer that then closes has read everything, one that resets has not."""
         self._flush()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
@@ -177,7 +177,7 @@ class Stream:
                 self._hear()
 
     def _wait_until_taken(self, deadline: float) -> None:
-        """A peer that has closed its half already cannot say so by closing."""
+        """Wait until all is acknowledged: a peer that has already closed its half cannot signal that by closing."""
         while struct.unpack("i", fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4)))[0]:
             time.sleep(min(left(deadline), 0.01))
         error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -199,7 +199,7 @@ class Stream:
         self._entries = 0
 
     def _hear(self) -> None:
-        """Read what the peer says; one that has closed its half may go on reading."""
+        """Read the peer's answers; a peer that has closed its half may still read."""
         with contextlib.suppress(BlockingIOError):
             data = self._sock.recv(PIECE)
             self._heard(data)

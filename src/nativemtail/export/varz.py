@@ -15,7 +15,7 @@ CONTENT_TYPE = "text/plain"
 
 
 def render(view: View, *, instance: str, emit_prog_label: bool = True) -> Iterator[bytes]:
-    """One line per label set, text metrics included, in pieces; `instance` is the host's name."""
+    """One line per series, text metrics included, in pieces; `instance` is the host's name."""
     return joined(_lines(view, instance, emit_prog_label))
 
 

@@ -1,4 +1,4 @@
-"""One connection: wait, read a request, answer, repeat.  h11 has the protocol; every step has a time limit."""
+"""One connection: wait, read a request, answer, repeat.  h11 implements the protocol; every step has a time limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nativemtail.http.server import Server
 
 _READ = 16 * 1024
-_UNSENT = 256 * 1024  # what the kernel holds for a peer beside what is on its way
+_UNSENT = 256 * 1024  # unsent bytes that the kernel may buffer per peer
 EXCEEDED = {408: "http_request_time", 413: "http_body", 431: "http_header"}
 PROBES = ("/-/healthy", "/-/ready")
 _PROBE_STARTS = (b"GET /-/", b"HEAD /-/")
@@ -33,12 +33,12 @@ EVERY_ANSWER = {
 
 
 class Connection:
-    """One peer's dialogue."""
+    """A connection to one peer."""
 
     def __init__(self, server: Server, listener: Listener, sock: socket.socket, peer: str, trusted: bool) -> None:
         self.trusted = trusted
         self._known = trusted
-        """Trusted, or classified already: as a client that probes, or as an untrusted one that has been counted."""
+        """Whether the peer is trusted or already classified: as a prober, or as a denied client that was counted."""
         self._server = server
         self._listener = listener
         self._limits = server.limits
@@ -58,7 +58,7 @@ class Connection:
             self.task.cancel()
 
     async def run(self) -> None:
-        self._server.waiting[self] = None  # until there is a whole request it may be cut off to make room
+        self._server.waiting[self] = None  # without a whole request it may be cut off in favour of another
         try:
             await self._open()
             async with asyncio.timeout(self._limits.header_seconds):
@@ -67,7 +67,7 @@ class Connection:
                 self._h11.start_next_cycle()
                 self._server.waiting[self] = None
                 if self._h11.trailing_data[0]:
-                    async with self._server.pipelining:  # nor must a long pipeline, or many
+                    async with self._server.pipelining:  # so that long pipelines do not starve other connections
                         await asyncio.sleep(0)
                 else:
                     async with asyncio.timeout(self._limits.idle_seconds):
@@ -94,7 +94,7 @@ class Connection:
             self.abort()
 
     async def _open(self) -> None:
-        """Wrap the socket in streams when the peer says something; with TLS the handshake happens here."""
+        """Wrap the socket in streams once the peer has sent something; with TLS this includes the handshake."""
         loop = asyncio.get_running_loop()
         seconds = self._limits.header_seconds if self._context else None
         try:
@@ -115,11 +115,12 @@ class Connection:
             raise
         if not self._listener.is_unix:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
-        transport.set_write_buffer_limits(high=1)  # drained means: the kernel has it (0 hangs with TLS)
+        # So that drain() waits until the kernel has all bytes; 0 hangs with TLS.
+        transport.set_write_buffer_limits(high=1)
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
 
     async def _peek(self) -> bytes:
-        """The first bytes, which stay where they are: a silent peer costs next to nothing."""
+        """Wait for the first bytes and peek at them, without the memory of a stream for a silent peer."""
         loop = asyncio.get_running_loop()
         number = self._socket.fileno()
         while True:
@@ -133,7 +134,7 @@ class Connection:
                 loop.remove_reader(number)
 
     async def _await_turn(self, start: bytes) -> None:
-        """Probes go first; of what else has arrived at once, little is looked at in a turn of the loop."""
+        """Let probes go first: only a few other connections begin in each turn of the loop."""
         if start.startswith(_PROBE_STARTS):
             return
         self._server.waiting.pop(self, None)
@@ -141,7 +142,7 @@ class Connection:
             await asyncio.sleep(0)
 
     async def _exchange(self) -> bool:
-        """One request and its answer; whether another one may follow."""
+        """Handle one request; whether another one may follow on the connection."""
         try:
             async with asyncio.timeout(self._limits.header_seconds):
                 head = await self._request()
@@ -159,14 +160,14 @@ class Connection:
         return self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
 
     async def _request(self) -> tuple[Request, bool] | Response | None:
-        """The next request, its body dropped, and whether gzip is welcome; an answer to a bad one; None at the end."""
+        """The next request, without its body, and whether gzip is accepted; an answer if it is bad; None at the end."""
         event = await self._event()
         if not isinstance(event, h11.Request):
             return None
         self._is_head = event.method == b"HEAD"
         if event.http_version not in (b"1.0", b"1.1"):
             return plain(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.\n")
-        # h11 looks at its own limit only while a request is incomplete
+        # h11 checks its own limit only while a request is incomplete
         if len(event.target) + sum(len(n) + len(v) + 4 for n, v in event.headers) > self._limits.header_bytes:
             return plain(431, "The request's headers are too long.\n")
         headers = [(name, value.decode("latin-1")) for name, value in event.headers]
@@ -195,21 +196,21 @@ class Connection:
         return request, bool(quality(coding, "gzip", "x-gzip", "*"))
 
     async def _event(self) -> object:
-        """h11's next event, reading as much as it needs."""
+        """h11's next event, reading as much as needed."""
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             self._server.waiting[self] = None
             self._h11.receive_data(await self._reader.read(_READ))
         return event
 
     def _parsed(self, target: str, accept: str) -> tuple[Request | None, str]:
-        """The request, or what is wrong with it."""
+        """The request, or None and what is wrong with it."""
         try:
             return Request.parse(target, accept, self._limits.query_fields), ""
         except ValueError as error:
             return None, str(error)
 
     def _refused(self, request: Request | None, target: str, host: str) -> Response | None:
-        """Why this peer, or one that asks for this host, gets nothing; everybody may probe."""
+        """The answer to a peer or host name that is not allowed; None if it is.  Everybody may probe."""
         if request is not None and request.path in PROBES:
             self._known = True
             return None
@@ -218,7 +219,7 @@ class Connection:
                 self._known = True
                 self._server.deny(self._listener, self._peer)
             return plain(401, f"{self._peer} is not trusted to ask for {target[:200]} (--trusted_hosts).\n")
-        if self._listener.is_unix:  # no browser gets here
+        if self._listener.is_unix:  # no browser can connect
             return None
         for name in (host, request.authority if request else ""):
             if not self._server.hosts.allows(name):
@@ -301,8 +302,8 @@ class Connection:
             await self._writer.drain()
 
     async def _give_up(self, status: int, text: str) -> bool:
-        """Send an error and close, but read on a little: bytes in flight would reset the connection before the peer
-        has read the answer."""
+        """Send an error and close, after reading on for a moment: unread bytes would reset the connection before the
+        peer has read the answer."""
         if status in EXCEEDED:
             self._server.exceeded[EXCEEDED[status]] += 1
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -320,7 +321,7 @@ class Connection:
 
 
 def refuse(sock: socket.socket, *, plaintext: bool) -> None:
-    """Without reading: 503 where the peer can read it, then the end."""
+    """Close without reading, after a 503 unless the peer expects TLS."""
     body = b"Too many connections; try again.\n"
     head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n"
     head += b"".join(b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in EVERY_ANSWER.items())

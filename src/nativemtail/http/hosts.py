@@ -1,7 +1,7 @@
-"""Under which names this server answers: `--allowed_hosts`.
+"""The host names that this server answers to: `--allowed_hosts`.
 
-A web page can give its own host name the address of this machine (DNS rebinding) and then read what the browser, as
-a trusted client, may read.  The browser says the name in `Host`, so a name that nobody gave this machine is refused.
+A web page can point its own host name at the address of this machine (DNS rebinding) and then read whatever the
+browser, as a trusted client, may read.  The browser sends the name in `Host`, so unknown names are refused.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _RESOLVER = Path("/etc/resolv.conf")
 
 
 class HostError(ValueError):
-    """An entry of `--allowed_hosts` that is no host name; the text says what would be."""
+    """An entry of `--allowed_hosts` that is not a host name; the text says what is expected."""
 
 
 class AllowedHosts:
-    """Addresses, `localhost`, this machine's names, and those that were allowed."""
+    """Accepts addresses, `localhost`, this machine's names, and those in the list."""
 
     def __init__(self, names: Iterable[str], *, every: bool = False) -> None:
-        """`names` in lower case; `*.example.com` stands for all names below `example.com`."""
+        """`names` are in lower case; `*.example.com` covers all names below `example.com`."""
         self.every = every
         names = frozenset(names)
         self._names = frozenset(name for name in names if not name.startswith("*"))
@@ -34,7 +34,7 @@ class AllowedHosts:
 
     @classmethod
     def parse(cls, entries: Iterable[str], own: Iterable[str] = ()) -> AllowedHosts:
-        """Names, each entry possibly several with commas between, beside `own` ones; raises HostError."""
+        """`entries` may contain several names separated by commas; `own` names are added.  Raises HostError."""
         items = {item.strip().lower().removesuffix(".") for entry in entries for item in entry.split(",")} - {""}
         for item in items - {"*"}:
             if not _NAME.fullmatch(item):
@@ -42,7 +42,7 @@ class AllowedHosts:
         return cls({"localhost", *own, *items} - {"*"}, every="*" in items)
 
     def allows(self, authority: str) -> bool:
-        """Whether a request may have this in `Host`: a name or an address, perhaps with a port.  Nothing is allowed."""
+        """Whether a request may have this `Host`: a name or an address, perhaps with a port, or nothing."""
         if self.every or not authority:
             return True
         host = re.sub(r":[0-9]*\Z", "", authority)
@@ -56,7 +56,7 @@ ANY_HOST = AllowedHosts((), every=True)
 
 
 def own_names() -> set[str]:
-    """The names of this machine, as far as files tell: no name server is asked."""
+    """The names of this machine according to local files; no name server is queried."""
     name = socket.gethostname().lower().removesuffix(".")
     if not name:
         return set()

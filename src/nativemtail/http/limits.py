@@ -1,4 +1,4 @@
-"""Every limit of the HTTP side, in one place."""
+"""All limits of the HTTP server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Limits:
     header_bytes: int = 16 * 1024
     """Request line and headers together: 431."""
     header_seconds: float = 5.0
-    """From a request's first byte (or from the connection) to the end of its body, TLS handshake likewise: 408."""
+    """From a request's first byte (or from the connection) to the end of its body; also for a TLS handshake: 408."""
     body_bytes: int = 64 * 1024
     """Request bodies are read and ignored up to this: 413."""
     idle_seconds: float = 30.0
@@ -24,25 +24,25 @@ class Limits:
     close_seconds: float = 5.0
     """For TLS's shutdown and the last bytes in its buffers: reset."""
     connections: int = 512
-    """At once (a few more while others close).  Beyond it the connection that has been longest without a whole request
-    is closed, then one whose peer has stalled; otherwise the new one gets 503."""
+    """Open connections (a few more while others close).  Beyond it the connection that has been longest without a whole
+    request is closed, else one whose peer has stalled; otherwise the new one gets 503."""
     incomplete: int = 448
-    """Of them without a whole request; the others are kept for those that have one."""
+    """Connections without a whole request; the difference to `connections` is reserved for those with one."""
     strangers: int = 32
-    """Of them from hosts that are not trusted; beyond it one of these is closed in the same way."""
+    """Connections from untrusted hosts; beyond it one of these is closed in the same way."""
     render_threads: int = 2
     window_bytes: int = 4 * 1024 * 1024
-    """Of one answer: made but not yet taken by all clients that wait for it."""
+    """Bytes of one answer that were rendered but not yet sent to all clients that wait for it."""
     pending_bytes: int = 64 * 1024 * 1024
-    """Of all answers; above it further requests get 503 until some of it is gone."""
+    """The same for all answers; above it further requests get 503 until some of it has been sent."""
     buffer_bytes: int = 8 * 1024 * 1024
-    """Copied for the connections, besides what all clients that wait for an answer share, ..."""
+    """Bytes copied for the connections, in addition to what clients of one answer share, ..."""
     write_bytes: tuple[int, int] = (16 * 1024, 128 * 1024)
-    """... but for each at least and at most this much."""
+    """... with these bounds for each connection."""
     stall_seconds: float = 1.0
-    """A peer that has taken nothing for this long is cut off when others wait for its place or its memory."""
+    """A peer that has received nothing for this long is cut off if others need its connection or memory."""
     compress_from: int = 1024
     query_fields: int = 1000
-    """Parameters of one request: 400."""
+    """Number of parameters of a request: 400."""
     prefix_chars: int = 128
     """Length of `?prefix=`: 400."""

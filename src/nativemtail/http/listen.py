@@ -9,7 +9,7 @@ from nativemtail import net
 
 
 class ListenError(Exception):
-    """An address that cannot be listened on; the text says which, why, and what to do."""
+    """Listening on an address failed; the text says which, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the server hands to the pages and gets back."""
+"""Requests and responses, as passed between the server and the pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HTML = "text/html; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The part of a request that an answer may depend on: neither the client nor the method."""
+    """The parts of a request that an answer may depend on; client and method are not among them."""
 
     path: str
     """Decoded."""
@@ -22,11 +22,11 @@ class Request:
     accept: str = ""
     """The Accept headers, joined by commas."""
     authority: str = ""
-    """Host and port of a target in absolute form."""
+    """Host and port if the target has absolute form."""
 
     @classmethod
     def parse(cls, target: str, accept: str, max_fields: int) -> Request:
-        """From a request target in origin or absolute form; raises ValueError for others and for a bad query.
+        """Parse a request target in origin or absolute form; raises ValueError for others and for a bad query.
 
         Bytes in the query that are not UTF-8 become surrogate escapes, as in file names.
         """
@@ -44,21 +44,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; the server adds length, date, compression, and what every answer tells browsers."""
+    """An answer; the server adds length, date, compression, and the headers that every answer has."""
 
     status: int
     body: bytes
     content_type: str = PLAIN
     headers: tuple[tuple[str, str], ...] = ()
     more: Iterator[bytes] | None = None
-    """The rest of a large body, to be made piece by piece."""
+    """The rest of a large body, rendered piece by piece."""
 
     def head(self) -> Response:
         """The answer without its body."""
         return replace(self, body=b"", more=None)
 
     def pieces(self) -> Iterator[bytes]:
-        """The whole body; does not hold on to what it has given."""
+        """The whole body; releases each piece once it has been yielded."""
         return chain((self.body,) if self.body else (), self.more or ())
 
 
@@ -66,14 +66,14 @@ Answer = Callable[[Request], Response]
 
 
 def plain(status: int, text: str) -> Response:
-    """A short text."""
+    """A plain-text answer."""
     return Response(status, text.encode("utf-8", "replace"))
 
 
 def quality(header: str, *names: str) -> float | None:
     """The weight (`q`) that an Accept-like header gives to the first of `names` that it mentions; None if it does not.
 
-    What cannot be understood has weight 0 (RFC 9110 §12.4.2).
+    Weights that cannot be parsed count as 0 (RFC 9110 §12.4.2).
     """
     weights: dict[str, float] = {}
     for item in header.split(","):

@@ -1,8 +1,8 @@
 """The status page, the profile page, and the icon.
 
-Plain HTML with its style inside, no script, nothing loaded from elsewhere.  Whatever comes from outside (names of
-programs and files, errors, log lines) passes through `_shown`, which escapes HTML and makes control characters
-and changes of writing direction visible.
+Plain HTML with inline style, no scripts, nothing loaded from elsewhere.  All foreign text (names of programs and files,
+errors, log lines) passes through `_shown`, which escapes HTML and makes control characters and changes of writing
+direction visible.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PROBLEMS_SHOWN = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What the page shows."""
+    """The data that the status page shows."""
 
     addresses: Sequence[str]
     build: str
@@ -46,7 +46,7 @@ class Status:
     sources: Sequence[SourceState] = ()
     patterns: Sequence[str] = ()
     problems: Mapping[str, str] = field(default_factory=dict)
-    """What is wrong with patterns and logs."""
+    """Problems with patterns and logs, by name."""
     dropped: Mapping[str, int] | None = None
     info: bool = True
     debugging: bool = True
@@ -66,7 +66,7 @@ def status(state: Status) -> bytes:
 
 
 def profile(costs: Costs) -> bytes:
-    """The page `/profile` in UTF-8: what the running programs have cost, the dearest first, and why."""
+    """The page `/profile` in UTF-8: the cost of the running programs, the most expensive first, and the reasons."""
     programs = sorted(costs.programs, key=lambda program: -program.seconds)
     parts = [
         _HEAD.format(title="Profile", style=_STYLE),
@@ -139,7 +139,7 @@ def _tiles(state: Status) -> str:
 
 
 def _tile_list(tiles: Iterable[tuple[str, str, str, bool]]) -> str:
-    """Names, values, notes, whether a note is bad."""
+    """`tiles`: name, value, note, and whether the note is a problem."""
     cells = (
         f"<div><dt>{name}</dt><dd>{value}<small{' class=bad' if bad else ''}>{note}</small></dd></div>\n"
         for name, value, note, bad in tiles
@@ -294,7 +294,7 @@ def _table(head: Sequence[str], rows: Sequence[str], empty: str) -> str:
 
 
 def _row(head: Sequence[str], cells: Iterable[str]) -> str:
-    """The first cell heads the row; `data-label` names the others where a narrow screen stacks them."""
+    """A row; the first cell is its header, `data-label` names the others on narrow screens, where they are stacked."""
     first, *rest = zip(head, cells, strict=True)
     return f'<tr><th scope="row">{first[1]}</th>{"".join(f"""<td data-label="{n}">{c}</td>""" for n, c in rest)}</tr>'
 
@@ -307,7 +307,7 @@ def _details(width: int, body: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """With what would be invisible or would rearrange the line written as an escape; newlines and tabs stay."""
+    """Escape characters that are invisible or reorder text; newlines and tabs stay."""
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in _HIDDEN else _escaped(c) for c in text)
 
 
@@ -366,7 +366,7 @@ def _duration(seconds: float) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2])
 
 
-# --- looks ---------------------------------------------------------------------------------------------------
+# --- appearance ----------------------------------------------------------------------------------------------
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">

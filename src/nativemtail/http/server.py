@@ -1,8 +1,8 @@
-"""Admission of connections and their limits, over all connections together.
+"""Admits connections, and enforces the limits that apply to all of them together.
 
-One thread with an event loop of its own serves all connections; pages are rendered by a few more threads, because
-the store renders without the GIL.  connection.py has the dialogue with one peer.  Peers that are not trusted get 401,
-except for the probes, which are answered in the loop.
+One thread with its own event loop serves all connections; a few more threads render pages, because the store renders
+without the GIL.  connection.py handles a single connection.  Untrusted peers get 401, except for the probes, which are
+answered in the loop.
 
 As in mtail, every method is answered like GET, HEAD without the body; only CONNECT, which names no page, is 405.
 """
@@ -32,8 +32,8 @@ from nativemtail.telemetry.model import Pool
 log = logging.getLogger(__name__)
 
 _ACCEPT_AGAIN = 0.1
-_ACCEPTED = 64  # connections in a turn of the loop
-_BEGINNING = 2  # of them, and of the others, so many begin with a request in a turn
+_ACCEPTED = 64  # connections accepted in a turn of the loop
+_BEGINNING = 2  # connections that begin to handle a request in a turn of the loop
 _WRITERS = 8
 _PEER_ERRORS = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))
 _REPORTED_STRANGERS = 100
@@ -41,7 +41,7 @@ _LIMITS = (*EXCEEDED.values(), "http_answer_time", "http_pending", "http_connect
 
 
 class Server:
-    """Listens from `listen_…` on, answers between `start` and `stop`."""
+    """Listens from `listen_…` on, and answers between `start` and `stop`."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Server:
         tls: TLS | None = None,
         limits: Limits | None = None,
     ) -> None:
-        """`answer` is called in several threads and does not raise.  Raises TLSError."""
+        """`answer` is called in several threads and must not raise.  Raises TLSError."""
         self.answer = answer
         self.trusted = trusted
         self.hosts = hosts
@@ -64,7 +64,7 @@ class Server:
         self.sending: OrderedDict[Connection, float] = OrderedDict()
         """Connections to which a short answer is being sent, and since when."""
         self.writing = asyncio.Semaphore(_WRITERS)
-        """So many connections send of a page in a turn of the loop, and one goes on with what was sent ahead."""
+        """How many connections send a piece of a page in a turn of the loop; `pipelining`: continue a pipeline."""
         self.pipelining = asyncio.Semaphore(1)
         self.beginning = asyncio.Semaphore(_BEGINNING)
         self.stopping = False
@@ -93,16 +93,16 @@ class Server:
         self._listeners.append(Listener(bound, service, f"[{host}]:{number}" if ":" in host else f"{host}:{number}"))
 
     def listen_unix(self, path: str, mode: int = 0o600) -> None:
-        """Bind a Unix socket; what is left of a dead server there is replaced.  Raises ListenError."""
+        """Bind a Unix socket, replacing the abandoned socket of a dead process.  Raises ListenError."""
         self._listeners.append(Listener(bind_unix(path, mode), "http_unix", path))
 
     def reload_tls(self) -> None:
-        """Read the certificate files again, for connections from now on; raises TLSError and keeps the old ones."""
+        """Read the certificate files again, for new connections.  Raises TLSError; the old ones then stay in use."""
         if self._tls is not None:
             self.context = self._tls.context()
 
     def start(self) -> None:
-        """Serve, in a thread of its own.  Raises RuntimeError when the system gives no thread."""
+        """Start serving in a new thread.  Raises RuntimeError if the system does not allow one."""
         started = threading.Event()
         thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="http", daemon=True)
         thread.start()
@@ -111,7 +111,7 @@ class Server:
         self._start_rendering()
 
     def _start_rendering(self) -> None:
-        """Start the pool's threads now: later the system may refuse them.  Raises RuntimeError if it gives none."""
+        """Start the pool's threads now: later the system may refuse them.  Raises RuntimeError if it allows none."""
         all_there = threading.Event()
         try:
             for _ in range(self.limits.render_threads):
@@ -119,12 +119,12 @@ class Server:
         except RuntimeError:
             if not self.pool._threads:
                 raise
-            self.pool._max_workers = len(self.pool._threads)  # or each request would try to start another one
+            self.pool._max_workers = len(self.pool._threads)  # otherwise each request would try to start another one
         finally:
             all_there.set()
 
     def stop(self, grace: float = 2.0) -> None:
-        """Close the listeners, let answers under way end for `grace` seconds, cut off the rest."""
+        """Close the listeners, give running answers `grace` seconds to finish, cut off the rest."""
         if self._loop is not None and self._stop is not None and self._thread is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._begin_stop, grace)
@@ -137,7 +137,7 @@ class Server:
     # --- counts, from any thread ------------------------------------------------------------------------------
 
     def addresses(self) -> list[str]:
-        """Where this server listens."""
+        """The addresses on which this server listens."""
         return [listener.name for listener in self._listeners]
 
     def connections(self) -> dict[str, int]:
@@ -189,13 +189,13 @@ class Server:
         accepted = 0
         while True:
             accepted += 1
-            # A flood of connections must not keep the others waiting, but there may be a probe after it.
+            # A flood of connections must not delay the others, nor a probe behind it.
             if accepted % _ACCEPTED == 0 or self._is_full():
                 await asyncio.sleep(0)
             try:
                 sock, peer = await loop.sock_accept(listener.bound.socket)
             except OSError as error:
-                if error.errno not in _PEER_ERRORS:  # it is us: usually no file descriptor is left
+                if error.errno not in _PEER_ERRORS:  # a local problem: usually file descriptors have run out
                     if not complained:
                         log.warning("cannot accept a connection on %s: %s", listener.name, error.strerror)
                     complained = True
@@ -205,7 +205,7 @@ class Server:
             self._admit(listener, sock, "" if listener.is_unix else plain_peer(peer[0]))
 
     def _is_full(self) -> bool:
-        """Whether one more may cost another one its place, which each gets a turn to earn first."""
+        """Whether accepting one more may close another; each connection first gets a turn to send its request."""
         return (
             len(self._connections) >= min(self.limits.connections, self.limits.incomplete)
             or self._strangers >= self.limits.strangers
@@ -213,11 +213,11 @@ class Server:
 
     @property
     def pending_bytes(self) -> int:
-        """Made but not yet taken."""
+        """Bytes of answers that were rendered but not yet sent."""
         return self.pages.held
 
     def write_bytes(self) -> int:
-        """How much a connection may have of its answer beside what all share."""
+        """How many bytes of its answer a connection may copy, in addition to the shared pieces."""
         least, most = self.limits.write_bytes
         return min(max(self.limits.buffer_bytes // (len(self._connections) or 1), least), most)
 
@@ -252,7 +252,7 @@ class Server:
     def _make_room(self, *, stranger: bool = False) -> bool:
         """Cut off the connection that has waited longest without a whole request, else one whose peer has stalled.
 
-        `stranger`: one of a peer that is not trusted.
+        `stranger`: only connections of untrusted peers.
         """
         if self._cut_waiting(stranger=stranger):
             return True
@@ -275,14 +275,14 @@ class Server:
         return True
 
     def deny(self, listener: Listener, peer: str) -> None:
-        """Count, and log once, a peer that is not trusted."""
+        """Count an untrusted peer, and log it once."""
         self._denied[listener.service] += 1
         if peer not in self._reported and len(self._reported) < _REPORTED_STRANGERS:
             self._reported.add(peer)
             log.warning("refused %s on %s: not among the trusted hosts (--trusted_hosts)", peer, listener.name)
 
     def misdirected(self, listener: Listener, name: str) -> str:
-        """Log once a name that this server does not have; what to tell who used it."""
+        """Log an unknown host name once; returns the text for the client."""
         text = f"{name[:200]} is not a name of this server. If it should be, list it with --allowed_hosts."
         if text not in self._reported and len(self._reported) < _REPORTED_STRANGERS:
             self._reported.add(text)

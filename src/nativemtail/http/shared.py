@@ -1,9 +1,9 @@
-"""Pages being rendered: each is rendered once for all requests that wait for it.
+"""Renders pages, each once for all requests that wait for it.
 
-A large page comes in pieces.  The next piece is made when the clients have taken enough of the earlier ones, so memory
-is bounded for each page and in all; a piece is freed when all clients have it.  A client that takes nothing while
-others wait for that memory is cut off.  Everything runs in the server's loop, except rendering, which a thread of its
-pool does.
+A large page is rendered in pieces.  The next piece is rendered when the clients have received enough of the earlier
+ones, so memory is bounded per page and in total; a piece is freed when all clients have it.  A client that receives
+nothing while others wait for that memory is cut off.  Everything runs in the server's loop, except rendering, which
+runs in a thread of its pool.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _T = TypeVar("_T")
 
 
 class PageError(OSError):
-    """A page failed after its first piece: the connection has to be cut off."""
+    """A page failed after its first piece: the connection must be closed without an end of the answer."""
 
 
 @dataclass(slots=True)
 class _Making:
-    """What a thread of the pool works on."""
+    """A page being rendered by a thread of the pool."""
 
     response: Response
     more: Iterator[bytes]
@@ -52,14 +52,14 @@ class _Making:
 
 
 class _Page:
-    """The pieces of a page that some client still needs."""
+    """A page, with the pieces that some client still needs."""
 
     def __init__(self, key: _Key) -> None:
         self.key = key
         self.response: Response | None = None
         self.compressed = False
         self.length: int | None = None
-        """Of the body, if it came in one piece."""
+        """Length of the body, if it is a single piece."""
         self.first = 0
         """The number of the first piece held."""
         self.pieces: deque[bytes] = deque()
@@ -67,7 +67,7 @@ class _Page:
         self.ended = False
         self.failed = False
         self.full = False
-        """There was no room to begin."""
+        """Rendering could not begin within the memory limit."""
         self.readers: set[Reader] = set()
         self._changed = asyncio.Event()
 
@@ -80,14 +80,14 @@ class _Page:
         changed.set()
 
     async def wait(self, seconds: float | None = None) -> None:
-        """For any change, at most so long."""
+        """Wait for any change, for at most `seconds`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
 
 
 class Reader:
-    """One peer's place in an answer."""
+    """The progress of one client through a page."""
 
     def __init__(self, pages: Pages, page: _Page, cut_off: Callable[[], None]) -> None:
         self._pages = pages
@@ -103,11 +103,11 @@ class Reader:
 
     @property
     def length(self) -> int | None:
-        """Of the whole body, where that is known."""
+        """Length of the whole body, if known."""
         return self.page.length
 
     async def response(self) -> Response | None:
-        """Wait for the head; its body is not to be used.  None if there was no room to begin."""
+        """Wait for the head; its body must not be used.  None if rendering could not begin within the memory limit."""
         while self.page.response is None:
             if self.page.full:
                 return None
@@ -130,7 +130,7 @@ class Reader:
         raise PageError  # it was cut off
 
     def progress(self) -> None:
-        """The peer has taken something."""
+        """The peer has received something."""
         self.moved = time.monotonic()
 
     def taken(self) -> None:
@@ -143,7 +143,7 @@ class Reader:
         self._pages.trim(self.page)
 
     def is_behind(self) -> bool:
-        """The peer is what this waits for."""
+        """Whether its peer has not received all available pieces yet."""
         return self.at < self.page.end
 
     def cut_off(self) -> None:
@@ -152,7 +152,7 @@ class Reader:
 
 
 class Pages:
-    """All answers in the making."""
+    """All pages being rendered or sent."""
 
     def __init__(self, answer: Answer, limits: Limits, pool: ThreadPoolExecutor, on_cut: Callable[[], None]) -> None:
         self._answer = answer
@@ -160,17 +160,17 @@ class Pages:
         self._pool = pool
         self._on_cut = on_cut
         self.held = 0
-        """Bytes made but not yet taken, each counted once."""
+        """Bytes rendered but not yet sent to all clients, each counted once."""
         self.busy = 0
         """Threads at work."""
         self._threads = asyncio.Semaphore(limits.render_threads)
         self._pages: set[_Page] = set()
         self._fresh: dict[_Key, _Page] = {}
-        """Of which nothing is gone: others may join."""
+        """Pages of which no piece has been freed: further clients may join."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, request: Request, compress: bool, cut_off: Callable[[], None]) -> Reader | None:
-        """A place in the answer, to be closed; None if too many bytes wait for peers already."""
+        """A reader of the answer, which must be closed; None if too many bytes are already waiting to be sent."""
         key = request.path, request.query_string, request.accept, compress
         page = self._fresh.get(key)
         if page is None:
@@ -184,7 +184,7 @@ class Pages:
         return Reader(self, page, cut_off)
 
     def trim(self, page: _Page) -> None:
-        """Let go of the pieces that all readers have."""
+        """Free the pieces that all readers have."""
         low = min((reader.at for reader in page.readers), default=page.end)
         while page.first < low:
             size = len(page.pieces.popleft())
@@ -197,7 +197,7 @@ class Pages:
         page.wake()
 
     def cut_slowest(self) -> bool:
-        """Cut off the peer that has taken nothing for the longest time, if that is long."""
+        """Cut off the peer that has received nothing for the longest time, if that exceeds the limit."""
         return self._cut(reader for page in self._pages for reader in page.readers)
 
     def _cut(self, readers: Iterator[Reader]) -> bool:
@@ -215,7 +215,7 @@ class Pages:
         return True
 
     async def _room(self, page: _Page) -> None:
-        """Wait until the next piece may be made, or no reader is left."""
+        """Wait until the next piece may be rendered, or no reader is left."""
         while page.readers:
             if page.held >= self._limits.window_bytes:
                 if any(not reader.is_behind() for reader in page.readers):
@@ -256,7 +256,7 @@ class Pages:
             del self._fresh[page.key]
 
     def _begin(self, request: Request, compress: bool) -> tuple[_Making, bytes, bool]:
-        """The head and the first bytes; in a thread of the pool."""
+        """Render the head and the first bytes; runs in a thread of the pool."""
         response = self._answer(request)
         small = response.more is None and len(response.body) < self._limits.compress_from
         compressor = zlib.compressobj(1, zlib.DEFLATED, _GZIP) if compress and not small else None
@@ -268,7 +268,7 @@ class Pages:
         return making, data, last
 
     async def _run(self, work: Callable[[], _T]) -> _T | None:
-        """Have it done by a thread; None if there is no room for what it makes once it is its turn."""
+        """Render in a thread of the pool; None if there is too little memory when its turn comes."""
         async with self._threads:
             if not self._has_room():
                 return None
@@ -282,7 +282,7 @@ class Pages:
         if data:
             for reader in page.readers:
                 if not reader.is_behind():
-                    reader.progress()  # it is the peer's turn from now on
+                    reader.progress()  # its stall time begins now
             page.pieces.append(data)
             page.held += len(data)
             self.held += len(data)

@@ -1,7 +1,7 @@
-"""The endpoints: from a path to an answer (spec cli-http.md §4, README.md's deviations).
+"""The endpoints: from a path to an answer (spec cli-http.md §4; tests/conformance/deviations.md).
 
-Paths are answered alike for every method; the server leaves out the body for HEAD.  A path with doubled slashes or
-dots is redirected to its clean form, unknown paths are 404.
+All methods get the same answer; the server omits the body for HEAD.  A path with doubled slashes or dots is redirected
+to its clean form; unknown paths are 404.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HTML_HEADERS = (
     ),
 )
 _AT_ONCE = 1024 * 1024
-"""Bytes of a page up to which it is given in one piece, so that its length is known."""
+"""Pages up to this many bytes are sent in one piece, with their length."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Site:
     """All endpoints.  `answer` may be called by several threads at once."""
 
     view: Callable[[], View]
-    """The store for one page."""
+    """Makes a view of the store for one page."""
     own: SelfMetrics
     host_name: str
     addresses: Callable[[], list[str]]
@@ -58,7 +58,7 @@ class Site:
     emit_timestamp: bool = False
     graphite_prefix: str = ""
     info_endpoint: bool = True
-    """`/varz`, `/progz`, `/profile`, `/favicon.ico` and the tables of `/`."""
+    """Whether to serve `/varz`, `/progz`, `/profile`, `/favicon.ico` and the tables of `/`."""
     debugging_endpoint: bool = True
     """`/debug/*`."""
     limits: Limits = field(default_factory=Limits)
@@ -86,7 +86,7 @@ class Site:
         }
 
     def answer(self, request: Request) -> Response:
-        """Never raises: what goes wrong is logged and answered with 500."""
+        """Never raises: errors are logged and answered with 500."""
         clean = _clean(request.path)
         if clean != request.path:
             query = "?" + request.query_string if request.query_string else ""
@@ -138,7 +138,7 @@ class Site:
         content_type: str,
         page: Callable[[View, str, frozenset[str] | None], Iterator[bytes]],
     ) -> Response:
-        """The frame of both pages of metrics: parameters, times, errors, warnings."""
+        """The common part of both pages of metrics: parameters, latency, errors, warnings."""
         prefix = request.query.get("prefix", [""])[-1]
         if len(prefix) > self.limits.prefix_chars:
             return plain(400, f"The prefix is longer than {self.limits.prefix_chars} characters.\n")
@@ -161,7 +161,7 @@ class Site:
             return plain(500, _FAILED.format(error))
 
     def _paged(self, content_type: str, pieces: Iterator[bytes], done: Callable[[], None]) -> Response:
-        """The beginning of a page, and what is to come; raises what making the first piece raises."""
+        """An answer from the pieces of a page; raises what rendering the first piece raises."""
         body = next(pieces, b"")
         for piece in pieces:
             body += piece
@@ -171,7 +171,7 @@ class Site:
         return Response(200, body, content_type)
 
     def _warn(self, view: View) -> None:
-        """Log what the store left out, each text once."""
+        """Log what the store left out of the page, each text once."""
         with self._lock:
             room = _WARNINGS_KEPT - len(self._warned)
             new = [text for text in view.warnings if text not in self._warned] if room else []
@@ -286,7 +286,7 @@ def _clean(path: str) -> str:
 
 
 def _bare(names: frozenset[str] | None, prefix: str) -> frozenset[str] | None:
-    """The names on the page as the store knows them: without the prefix."""
+    """The requested names without the prefix, as the store knows them."""
     if names is None:
         return None
     return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))

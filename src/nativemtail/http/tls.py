@@ -1,4 +1,4 @@
-"""TLS: the server's certificate, and the authority that client certificates need."""
+"""TLS: the server's certificate, and the authority that must have signed client certificates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TLS:
         for what, path in ("certificate", self.cert), ("key", self.key), ("client CA", self.client_ca):
             try:
                 if path:
-                    plainfile.check(path, _MAX_PEM)  # a pipe, or a file without end, would hold up the daemon
+                    plainfile.check(path, _MAX_PEM)  # a pipe or an endless file would block the daemon
             except (OSError, ValueError) as error:
                 raise TLSError(f"cannot use {what} {path}: {getattr(error, 'strerror', None) or error}") from None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -51,7 +51,7 @@ class TLS:
 
 
 def _why(error: Exception, wanted: Mapping[str, str]) -> str:
-    """What OpenSSL does not say: which of the files lacks what is wanted of it."""
+    """A clearer reason than OpenSSL's: which of the files lacks what it should contain."""
     if not isinstance(error, ssl.SSLError):
         return str(error)
     if error.reason == "KEY_VALUES_MISMATCH":

@@ -1,8 +1,7 @@
 """Access control: the clients that `--trusted_hosts` lists.
 
-Only the address of the socket's peer counts; nothing in a request can grant anything.  IPv4 addresses that come
-mapped into IPv6 (`::ffff:192.0.2.1`, as dual-stack sockets report them) are IPv4 addresses here, in the list and
-in the peers.
+Only the address of the socket's peer counts; nothing in a request can grant access.  IPv4-mapped IPv6 addresses
+(`::ffff:192.0.2.1`, as dual-stack sockets report them) count as IPv4, both in the list and for peers.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _MAPPED_BITS = 96
 
 
 class TrustError(ValueError):
-    """An entry of `--trusted_hosts` that is not a block of addresses; the text says what would be."""
+    """An entry of `--trusted_hosts` that is not a block of addresses; the text says what is expected."""
 
 
 class TrustedHosts:
@@ -29,7 +28,7 @@ class TrustedHosts:
 
     @classmethod
     def parse(cls, entries: Iterable[str]) -> TrustedHosts:
-        """Addresses and CIDR blocks, each entry possibly several with commas between; raises TrustError."""
+        """Parse addresses and CIDR blocks; an entry may contain several, separated by commas.  Raises TrustError."""
         items = [item.strip() for entry in entries for item in entry.split(",")]
         return cls(_block(item) for item in items if item)
 
@@ -72,7 +71,7 @@ def _block(text: str) -> Block:
 
 
 def _unmapped(block: Block) -> Block:
-    """The IPv4 block that an IPv4-mapped one stands for, else the block itself."""
+    """The IPv4 block of an IPv4-mapped one, else the block itself."""
     if not isinstance(block, ipaddress.IPv6Network) or block.prefixlen < _MAPPED_BITS:
         return block
     address = block.network_address.ipv4_mapped

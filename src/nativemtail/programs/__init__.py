@@ -1,1 +1,1 @@
-"""The life of programs: list, compile or fetch, exchange, reload."""
+"""Program lifecycle: list, compile or fetch from the cache, exchange, reload."""

@@ -1,4 +1,4 @@
-"""Texts → programs → the plan that the engine runs, from the cache where nothing has changed."""
+"""Program texts → programs → the plan that the engine runs; from the cache where nothing has changed."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Settings:
     path: str
     """A directory with programs, or one file."""
     zone: Zone = UTC
-    """Of time stamps that name none."""
+    """Time zone of timestamps that name none."""
     limits: compiler.Options = _DEFAULT_LIMITS
     patch_year: bool = True
-    """Give time stamps without a year the current one."""
+    """Assume the current year for timestamps without one."""
     cache_directory: str = ""
-    """Empty: nothing is kept for the next start."""
+    """Empty: nothing is cached."""
     is_cache_wanted: bool = False
-    """Whether a flag names it: if it cannot be used, that is a warning."""
+    """Whether a flag names the directory: an unusable one is then reported as a warning."""
     dump_ast: bool = False
     dump_ast_types: bool = False
     dump_bytecode: bool = False
@@ -90,7 +90,7 @@ class Builder:
     # --- the cache: if anything goes wrong with it, programs are compiled and planned again ---------------------------
 
     def keep(self, plan: Plan) -> None:
-        """Have the cache give this plan at the next start, if it was built last and did not come from there."""
+        """Store `plan` in the cache for the next start, if it was built last and did not come from there."""
         if self._unkept is None or self._unkept[2] is not plan:
             return
         programs, tables, built = self._unkept
@@ -128,7 +128,7 @@ class Builder:
             return None
 
     def _trace(self, name: str) -> compiler.Trace:
-        """Logs the trees that `-dump_ast` and `-dump_ast_types` ask for."""
+        """A callback that logs the trees for `-dump_ast` and `-dump_ast_types`."""
 
         def show(stage: str, root: ast.Block) -> None:
             typed = stage not in ("parsed", "folded")

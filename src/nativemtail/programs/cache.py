@@ -1,9 +1,9 @@
 """A cache on disk for bytes that are cheaper to read than to compute: one file per path, replaced atomically.
 
-What is read was written by this version, for the same question, by this user, and is whole: otherwise it counts as
-absent.  Nothing is read, written or deleted but our own files in a sub-directory of our own, and no link of another
-user is followed to it: all is opened from one directory to the next and checked by its descriptor.
-Nothing here fails a start: a cache that cannot be used is ignored.
+An entry is used only if it is complete and was written by this version, for the same question, by this user; otherwise
+it counts as absent.  Only our own files, in our own sub-directory, are read, written or deleted.  No link of another
+user is followed: each directory is opened relative to its parent and checked by descriptor.
+A cache that cannot be used is ignored: it never makes a start fail.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 SUBDIRECTORY = "nativemtail-plans"
 MAX_FILES = 64
 MAX_SIZE = 64_000_000
-"""Bytes of all files; the oldest are deleted beyond that."""
+"""Maximum size of all files in bytes; the oldest are deleted beyond that."""
 
 _MAGIC = b"nativemtail cache 2\n"
 _CHECK = struct.Struct("<QL")
@@ -34,11 +34,11 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_LINKS = 40
 _ABANDONED = 3600.0
-"""Seconds after which a file that is being written is no more."""
+"""Seconds after which a temporary file was abandoned by its writer."""
 
 
 def default_directory() -> str:
-    """systemd's `CacheDirectory=`, else the user's (XDG Base Directory Specification); empty: there is none."""
+    """systemd's `CacheDirectory=`, else the user's (XDG Base Directory Specification); empty if there is neither."""
     given = os.environ.get("CACHE_DIRECTORY", "").partition(":")[0]
     if given:
         return given
@@ -47,7 +47,7 @@ def default_directory() -> str:
 
 
 def versions() -> str:
-    """Changes with whatever makes the bytes: this version, Python, and the installed files of this package."""
+    """A text that changes with everything that cached bytes depend on: version, Python, installed files."""
     package = os.path.dirname(os.path.dirname(__file__))
     found = [__version__, sys.version]
     compiler = (path for path, _, _ in os.walk(os.path.join(package, "compiler")) if "__pycache__" not in path)
@@ -61,17 +61,17 @@ def versions() -> str:
 
 
 class Cache:
-    """Our files below `directory`; an empty name turns it off."""
+    """The cache below `directory`; an empty name turns it off."""
 
     def __init__(self, directory: str, *, is_wanted: bool = False) -> None:
-        """`is_wanted`: somebody asked for this directory, and is told at once if it cannot be used."""
+        """`is_wanted`: the user named this directory, so it is a warning if it cannot be used."""
         self._directory = directory
         self._level = logging.WARNING if is_wanted else logging.INFO
         self._is_bad = False
         self._versions = b""
 
     def get(self, place: str, question: str) -> bytes | None:
-        """What was last put for `place`, if `question` and the versions were the same."""
+        """The last entry put for `place`, if `question` and the versions were the same."""
         if not self._directory:
             return None
         head = self._head(place, question)
@@ -133,7 +133,7 @@ def _name(head: bytes) -> str:
 
 
 def _open(path: str, *, make: bool = False) -> int:
-    """Our sub-directory of `path`.  Raises OSError, also when others may have made it or may write there."""
+    """Open our sub-directory of `path`.  Raises OSError, also if others own it or may write to it."""
     base = _walk(os.path.abspath(path), make)
     try:
         _check_own(base, path)
@@ -151,7 +151,7 @@ def _open(path: str, *, make: bool = False) -> int:
 
 
 def _walk(path: str, make: bool) -> int:
-    """The directory of an absolute path, through links of the user and of root only."""
+    """Open the directory of an absolute path, following only links owned by the user or root."""
     names = path.split("/")[::-1]
     at = os.open("/", _STEP)
     links = 0
@@ -170,7 +170,8 @@ def _walk(path: str, make: bool) -> int:
                 continue
             links += 1
             try:
-                owners = {status.st_uid, os.fstat(at).st_uid}  # who owns the directory can have moved the link there
+                # The directory's owner counts, too, because they may have moved another user's link there.
+                owners = {status.st_uid, os.fstat(at).st_uid}
                 if not owners <= {0, os.geteuid()} or links > _MAX_LINKS:
                     raise OSError(errno.ELOOP, f"{name} is another user's link, or one of too many")
                 target = os.readlink("", dir_fd=found)
@@ -187,7 +188,7 @@ def _walk(path: str, make: bool) -> int:
 
 
 def _make(parent: int, name: str) -> None:
-    """Have a directory there, for this user only, if there is nothing."""
+    """Make a directory for this user only, unless there is one."""
     try:
         os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
@@ -210,7 +211,7 @@ def _is_own(status: os.stat_result) -> bool:
 
 
 def _read(name: str, directory: int) -> bytes:
-    """Raises OSError, also for what is not the user's own regular file."""
+    """Raises OSError, also for anything but a regular file of the user."""
     fd = os.open(name, _READ, dir_fd=directory)
     try:
         status = os.fstat(fd)
@@ -226,7 +227,7 @@ def _replace(directory: int, name: str, data: bytes) -> None:
     temporary = f"{name}.{os.getpid()}.new"
     try:
         fd = os.open(temporary, _WRITE, 0o600, dir_fd=directory)
-    except FileExistsError:  # of a process of this number that was killed
+    except FileExistsError:  # left by a killed process that had the same process id
         os.unlink(temporary, dir_fd=directory)
         fd = os.open(temporary, _WRITE, 0o600, dir_fd=directory)
     try:
@@ -239,7 +240,7 @@ def _replace(directory: int, name: str, data: bytes) -> None:
 
 
 def _prune(directory: int, name: str, size: int) -> None:
-    """Make room for a file of that name and size."""
+    """Delete the oldest files until one of that name and size fits within the limits."""
     left, files = MAX_SIZE - size, 1
     for status, other in sorted(_files(directory), key=lambda found: -found[0].st_mtime_ns):
         if other.endswith(".new"):
@@ -253,12 +254,12 @@ def _prune(directory: int, name: str, size: int) -> None:
         if surplus:
             try:
                 os.unlink(other, dir_fd=directory)
-            except FileNotFoundError:  # another process makes room too
+            except FileNotFoundError:  # another process prunes, too
                 continue
 
 
 def _files(directory: int) -> Iterator[tuple[os.stat_result, str]]:
-    """The user's own files with names as we give them."""
+    """The user's own files whose names have the form of ours."""
     for name in os.listdir(directory):
         stem, _, rest = name.partition(".plan")
         if not _is_hex(stem) or (rest and not _is_new(rest)):

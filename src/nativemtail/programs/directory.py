@@ -1,4 +1,4 @@
-"""The directory of programs, or the one file: which programs there are, and their texts."""
+"""Lists the programs of a directory, or of one file, and reads their texts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from nativemtail.gotext import reason, utf8
 
 SUFFIX = ".mtail"
 MAX_SIZE = 16 << 20
-"""Bytes of a program."""
+"""Maximum size of a program in bytes."""
 
 
 def list_programs(path: str) -> list[tuple[str, str]]:
-    """Names and paths of the programs that `path`, a directory or a file, stands for.  Raises OSError.
+    """Names and paths of the programs in `path`, a directory or a file.  Raises OSError.
 
-    Names are UTF-8 and differ, whatever bytes the file names are made of.
+    Names are valid UTF-8 and distinct, whatever bytes the file names contain.
     """
     if stat.S_ISDIR(os.stat(path).st_mode):
         with os.scandir(path) as entries:
@@ -36,7 +36,7 @@ def list_programs(path: str) -> list[tuple[str, str]]:
 
 
 def read_program(path: str) -> bytes:
-    """The text of a program.  Raises OSError, also for what is no regular file or too large."""
+    """The text of a program.  Raises OSError, also if it is not a regular file, or too large."""
     return plainfile.read(path, MAX_SIZE)
 
 

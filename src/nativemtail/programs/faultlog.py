@@ -1,4 +1,4 @@
-"""Run-time errors of programs in the log; their text is `str` of the engine's `Fault`, as on the pages."""
+"""Logs run-time errors of programs; their text is `str` of the engine's `Fault`, as on the pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class FaultLog:
-    """Logs run-time errors (spec runtime.md §4), at most `limit` of each program in `period` seconds."""
+    """Logs run-time errors (spec runtime.md §4), at most `limit` per program in `period` seconds."""
 
     def __init__(self, engine: Engine, *, logged: bool, limit: int, period: float) -> None:
         self._engine = engine
@@ -23,7 +23,7 @@ class FaultLog:
         self._left_out: dict[str, int] = {}
 
     def collect(self) -> None:
-        """Take the engine's errors since the last call."""
+        """Fetch the engine's errors since the last call, and log them."""
         faults, more = self._engine.faults()
         if time.monotonic() - self._since >= self._period:
             self.summarise()
@@ -42,7 +42,7 @@ class FaultLog:
             self._left_out[fault.program] = self._left_out.get(fault.program, 0) + 1
 
     def summarise(self) -> None:
-        """Say how many were left out, and begin a new period."""
+        """Log how many were left out, and begin a new period."""
         for name, count in self._left_out.items():
             if count and self._logged:
                 log.error("%s: %d further runtime errors", name, count)

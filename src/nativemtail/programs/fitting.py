@@ -1,4 +1,4 @@
-"""Programs that compile but cannot be planned together: finds the ones to leave out."""
+"""Finds programs to leave out when all compile but cannot be planned together."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ def in_load_order(programs: dict[str, Loaded]) -> dict[str, Loaded]:
 
 
 class Fitting:
-    """Finds which of some programs can be planned together with `programs`, which can be; puts them there."""
+    """Adds programs to `programs`, which can be planned together, as long as that remains so."""
 
     def __init__(self, programs: dict[str, Loaded], build: Build) -> None:
         self.programs = programs
         self.refused: dict[str, str] = {}
         """Why others cannot."""
         self.hopeless: set[str] = set()
-        """Those of them that cannot be planned alone either."""
+        """The refused programs that cannot be planned alone either."""
         self._build = build
 
     def add(self, fresh: dict[str, Loaded], error: Exception) -> None:
-        """`error`: what came of all of them at once."""
+        """Add those of `fresh` that fit; `error` is the result of planning all at once."""
         if isinstance(error, CompileError) and error.program in fresh:
             self.refused[error.program] = cannot_compile(error.program, error)
             self.hopeless.add(error.program)
@@ -46,7 +46,7 @@ class Fitting:
             self.add(fresh, error)
 
     def _plans(self, programs: dict[str, Loaded]) -> Exception | None:
-        """Why these cannot be planned together."""
+        """Why these cannot be planned together; None if they can."""
         try:
             exporters = Exporters(programs)
             for name, loaded in programs.items():
@@ -57,7 +57,7 @@ class Fitting:
         return None
 
     def _refuse(self, name: str, loaded: Loaded, error: Exception) -> None:
-        if type(error) is ValueError:  # the plan's own, and no defect
+        if type(error) is ValueError:  # raised by the plan on purpose, so not a bug
             error = CompileError(name, [(None, f"{name}: {error}")])
         reason = cannot_compile(name, error)
         if self.programs and self._plans({name: loaded}) is None:

@@ -20,12 +20,12 @@ Build = Callable[[list[tuple[Program, list[Metric]]]], Plan]
 
 
 class LoadError(Exception):
-    """A program, or the place where programs are, cannot be loaded; the text says why."""
+    """A program, or the directory of programs, cannot be loaded; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A compiled program and its metrics in the order of the declarations; equal ones are one (`dup-shared`)."""
+    """A compiled program and its metrics in the order of declaration; equal ones share one (`dup-shared`)."""
 
     text: bytes
     program: Program
@@ -51,7 +51,7 @@ class Failure:
     """Why a program was left out."""
 
     text: bytes | None
-    """None: it could not be read."""
+    """None if it could not be read."""
     message: str
     hopeless: bool = False
-    """Whether that text can never run, whatever else is there: it is not compiled again."""
+    """Whether that text can never run, whatever other programs there are: it is not compiled again."""

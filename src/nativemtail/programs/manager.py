@@ -1,7 +1,7 @@
-"""The programs of a directory or file: loading, reloading, and the swap of what runs (spec runtime.md §6, §4).
+"""The programs of a directory or file: loading, reloading, and swapping plans (spec runtime.md §6, §4).
 
-A change is made in two steps.  `prepare` does what takes long beside the running engine: compile, build the plan, run
-the begin blocks.  `commit` carries the data over and swaps, between two blocks.
+A change takes two steps.  `prepare` does the slow part while the engine keeps running: compile, build the plan, run the
+begin blocks.  `commit` carries the data over and swaps the plans between two blocks.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from nativemtail.telemetry.model import ProgramState
 log = logging.getLogger(__name__)
 
 GONE_KEPT = 1000
-"""Deleted programs whose state and counts are kept."""
+"""The state and counts of at most this many deleted programs are kept."""
 
 
 @dataclass(slots=True)
 class Change:
-    """What `commit` will do."""
+    """A prepared change, for `commit`."""
 
     running: dict[str, Loaded]
     plan: Plan
@@ -53,11 +53,12 @@ class Programs:
         about_to_run: Callable[[list[Metric]], dict[str, list[str]]] | None = None,
         doubt_filter: Callable[[str], str] = lambda name: "",
     ) -> None:
-        """`keep` gets the plans that run.
+        """`keep` is called with each plan that starts to run.
 
-        `about_to_run` gets the metrics of all programs, before those of a change run; it gives warnings by program.
+        `about_to_run` is called with the metrics of all programs before a change takes effect; it returns warnings by
+        program.
 
-        `doubt_filter` says what is wrong with a name of a log_filter, if anything.
+        `doubt_filter` returns what is wrong with a name in a log_filter, or an empty text.
         """
         self._doubt_filter = doubt_filter
         self.store = Store()
@@ -89,12 +90,12 @@ class Programs:
         return [loaded.program for loaded in self._running.values()]
 
     def warnings(self) -> dict[str, list[str]]:
-        """What the running programs were warned of when they were loaded; from any thread."""
+        """The warnings about the running programs when they were loaded; from any thread."""
         more = self._unexported
         return {n: [*loaded.program.warnings, *more.get(n, ())] for n, loaded in self._running.copy().items()}
 
     def dump(self, name: str) -> str | None:
-        """What a running program was compiled to, for people; None when none of that name runs."""
+        """A readable dump of a running program's code; None if none of that name runs."""
         from nativemtail.compiler import disasm
 
         running = self._running.get(name)
@@ -107,18 +108,18 @@ class Programs:
             self.commit(change)
 
     def reload(self, *, asked: bool = True) -> bool:
-        """Load what has changed; whether anything did.  To be called between two blocks; failures are logged."""
+        """Load what has changed; whether anything did.  Must be called between two blocks; failures are logged."""
         change = self.prepare(asked=asked)
         if change:
             self.commit(change)
         return change is not None
 
     def prepare(self, *, strict: bool = False, asked: bool = True) -> Change | None:
-        """Compile what is new or changed; None when the running plan stays as it is.
+        """Compile what is new or changed; None if the running plan stays.
 
-        `asked`: by a person, so what is still wrong is reported again (spec runtime.md §6.3).
+        `asked`: a person requested it, so persisting errors are reported again (spec runtime.md §6.3).
 
-        The state that others see does not change, but for `status`.  Raises LoadError if `strict`.
+        Nothing visible to others changes, except `status`.  Raises LoadError if `strict`.
         """
         self._asked = asked
         try:
@@ -153,13 +154,13 @@ class Programs:
             return self._without_unbuildable(wanted, fresh, error, strict)
 
     def _forget_errors(self, there: set[str]) -> None:
-        """What is deleted has failed no longer."""
+        """Forget the errors of programs that were deleted."""
         for name, status in self.status.copy().items():
             if name not in there:
                 status.error = ""
 
     def _forget_gone(self, there: set[str]) -> None:
-        """Have what is known of programs not grow with each new name."""
+        """Bound the number of deleted programs that are remembered."""
         gone = [name for name, status in self.status.copy().items() if name not in there and not status.running]
         surplus = gone[: max(0, len(gone) - GONE_KEPT)]
         for name in surplus:
@@ -170,7 +171,7 @@ class Programs:
     def _without_unbuildable(
         self, wanted: dict[str, Loaded], fresh: list[str], error: Exception, strict: bool
     ) -> Change | None:
-        """Programs compile but cannot be planned, alone or with the others: their old ones, if any, stay."""
+        """Leave out programs that compile but cannot be planned, alone or together; their old versions stay."""
         base = {name: self._running.get(name) if name in fresh else loaded for name, loaded in wanted.items()}
         fitting = Fitting({name: loaded for name, loaded in base.items() if loaded}, self._build)
         fitting.add({name: wanted[name] for name in fresh}, error)
@@ -182,7 +183,7 @@ class Programs:
         return self._change(fitting.programs, fresh)
 
     def _load_one(self, name: str, path: str, exporters: Exporters, strict: bool) -> Loaded | None:
-        """The program compiled, or None when it is unchanged or wrong."""
+        """The compiled program; None if it is unchanged or has an error."""
         status = self.status.setdefault(name, ProgramState(name=name))
         started = time.monotonic()
         try:
@@ -222,12 +223,12 @@ class Programs:
         return [doubt for name in sorted(program.log_filter or ()) if (doubt := self._doubt_filter(name))]
 
     def problems(self) -> dict[str, str]:
-        """The running programs whose filters fit no log, and why; from any thread."""
+        """The running programs whose filters match no log, and why; from any thread."""
         found = {name: self._filter_doubts(loaded.program) for name, loaded in self._running.copy().items()}
         return {name: "; ".join(texts) for name, texts in found.items() if texts}
 
     def _fail(self, name: str, failure: Failure, strict: bool) -> None:
-        """Count and log a failure; one that is known already only if somebody has asked."""
+        """Count and log a failure; a known one only if a person requested the reload."""
         status = self.status[name]
         known = bool(status.error) and self._failures.get(name) == failure
         self._failures[name] = failure
@@ -269,7 +270,7 @@ class Programs:
     def commit(self, change: Change) -> None:
         """Make the change take effect, in one step as seen by readers and by lines.
 
-        No other change may have been committed since it was prepared.
+        No other change may have been committed since this one was prepared.
         """
         old, new = identified(change.replaced), identified(change.added)
         pairs = [(metric, old[identity]) for identity, metric in new.items() if identity in old]
@@ -295,7 +296,7 @@ def open_programs(
     doubt_filter: Callable[[str], str] = lambda name: "",
     about_to_run: Callable[[list[Metric]], dict[str, list[str]]] | None = None,
 ) -> Programs:
-    """The programs that the settings name, not loaded yet; the other two are as for `Programs`."""
+    """The programs that the settings name, not loaded yet; for the callbacks see `Programs`."""
     builder = Builder(settings)
     return Programs(
         settings.path,

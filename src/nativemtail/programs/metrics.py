@@ -1,4 +1,4 @@
-"""From declarations to metrics: which are the same, within a program, between programs, and after a reload."""
+"""From declarations to metrics: which are the same within a program, between programs, and after a reload."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _KIND_NAMES = {COUNTER: "Counter", GAUGE: "Gauge", TIMER: "Timer", TEXT: "Text",
 
 
 def make_metrics(program: str, declarations: Sequence[MetricDecl]) -> list[Metric]:
-    """A metric for each declaration; those of equal name, kind, type and keys share the one made from the last.
+    """A metric for each declaration; those of equal name, kind, type and keys share one, made from the last of them.
 
-    A hidden one is a variable of its own.
+    Hidden ones are never shared.
     """
     identities = [(*_declared(d), at if d.hidden else -1) for at, d in enumerate(declarations)]
     last = dict(zip(identities, declarations, strict=True))
@@ -30,9 +30,9 @@ def _declared(d: MetricDecl) -> tuple[object, ...]:
 
 
 def identified(metrics: Sequence[Metric]) -> dict[tuple[object, ...], Metric]:
-    """Metrics by what makes them the same after a reload; other buckets make another one (`reload-change`).
+    """Metrics by what identifies them across a reload; different buckets make a different metric (`reload-change`).
 
-    Of hidden ones a program may have several of one name: they are told apart by their order.
+    A program may have several hidden metrics of one name: these are identified by their order.
     """
     found: dict[tuple[object, ...], Metric] = {}
     equal: dict[tuple[object, ...], int] = {}
@@ -44,7 +44,7 @@ def identified(metrics: Sequence[Metric]) -> dict[tuple[object, ...], Metric]:
 
 
 class Exporters:
-    """Which of some programs, by name, have a metric of which name; `put` adds one to them."""
+    """An index from metric names to the programs that export them; `put` adds or replaces a program."""
 
     def __init__(self, programs: dict[str, Loaded]) -> None:
         self._programs = programs
@@ -57,7 +57,7 @@ class Exporters:
         self._note(name, loaded)
 
     def sharing(self, name: str, loaded: Loaded) -> list[Loaded]:
-        """The programs but that of this name which have, or had, a metric of a name that `loaded` has."""
+        """The programs other than `name` that have, or had, a metric with the name of one in `loaded`."""
         names = {other for metric in loaded.metrics for other in self._of.get(metric.name, ())}
         return [self._programs[other] for other in sorted(names - {name})]
 

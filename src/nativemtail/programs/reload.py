@@ -1,4 +1,4 @@
-"""Programs change while lines flow: noticing it, and loading them beside the running engine (spec runtime.md §6.3)."""
+"""Notices changed programs and loads them while the engine keeps running (spec runtime.md §6.3)."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Signature = tuple[tuple[str, int, int, int, int, int], ...]
 
 
 class ProgramWatch:
-    """Calls `changed`, in the loop's thread, when program files have changed and it has been quiet for a moment.
+    """Calls `changed`, in the loop's thread, when program files have changed and then stayed unchanged for a moment.
 
-    An editor writes, renames and deletes several files at once: all that is one change.  What inotify does not show
-    (a link on the way that was changed, a network file system) is found by looking now and then.
+    An editor writes, renames and deletes several files at once, which is one change.  What inotify does not report (a
+    changed link in the path, a network file system) is found by polling.
     """
 
     def __init__(self, loop: Loop, path: str, changed: Callable[[], None]) -> None:
@@ -50,7 +50,7 @@ class ProgramWatch:
         self._seen: Signature = ()
 
     def start(self) -> None:
-        """What changes from now on counts."""
+        """Begin to watch: changes from now on are reported."""
         with contextlib.suppress(OSError):
             self._inotify = watch.Watcher(thread=False)
             self._loop.add(self._inotify.fileno(), self._on_events)
@@ -65,7 +65,7 @@ class ProgramWatch:
             self._inotify = None
 
     def _watch(self) -> None:
-        """Watch the directory, and programs that are links to somewhere else."""
+        """Watch the directory, and the directories that programs are linked from."""
         if self._inotify is None:
             return
         watches: set[int] = set()
@@ -94,7 +94,7 @@ class ProgramWatch:
     def _on_events(self, events: int) -> None:
         assert self._inotify is not None
         for event in self._inotify.read():
-            # ".." begins the link that Kubernetes swaps when a ConfigMap changes.
+            # Kubernetes swaps a link whose name begins with ".." when a ConfigMap changes.
             if not event.name or event.name.endswith(SUFFIX) or event.name.startswith(".."):
                 self._touch()
 
@@ -114,7 +114,7 @@ class ProgramWatch:
         self._compare()
 
     def _compare(self) -> None:
-        self._watch()  # the directory may be another one by now
+        self._watch()  # the directory may have been replaced
         seen = self._signature()
         if seen != self._seen:
             self._seen = seen
@@ -123,7 +123,7 @@ class ProgramWatch:
         self._await()
 
     def _await(self) -> None:
-        """Look often for a directory that is gone, which nothing watches."""
+        """Poll for a directory that has disappeared and cannot be watched."""
         if self._awaiting or self._inotify is None or os.path.isdir(self._directory):
             return
 
@@ -149,9 +149,9 @@ class ProgramWatch:
 
 
 class Reloader:
-    """Compiles in a thread of its own and commits between two blocks of lines; a failure leaves all as it was.
+    """Compiles in its own thread and commits between two blocks of lines; a failure changes nothing.
 
-    `loaded` is called after each attempt.
+    Calls `loaded` after each attempt.
     """
 
     def __init__(
@@ -173,15 +173,15 @@ class Reloader:
         self._thread.start()
 
     def request(self, *, asked: bool = False) -> None:
-        """Look for changes; soon, in the other thread.  Requests during a load make one more.
+        """Have the other thread look for changes soon.  Requests during a load cause one more load.
 
-        `asked`: by a person, so programs that are still wrong are reported again.
+        `asked`: a person requested it, so persisting errors are reported again.
         """
         self._asked = self._asked or asked
         self._requested.set()
 
     def stop(self, patience: float = 2.0) -> bool:
-        """Whether a load under way has ended within `patience` seconds; it changes nothing any more."""
+        """Stop the thread; a running load has no effect.  Whether it has ended within `patience` seconds."""
         self._stopping = True
         self._requested.set()
         self._thread.join(patience)

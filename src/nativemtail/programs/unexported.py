@@ -1,4 +1,4 @@
-"""Reports the metrics that Prometheus' pages leave out, and why: for one bad name Prometheus refuses a whole page."""
+"""Reports the metrics left out of Prometheus' pages, and why: one bad name makes Prometheus refuse the whole page."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ log = logging.getLogger(__name__)
 
 
 class LeftOut:
-    """What is left out as long as it is: each is said once."""
+    """Logs each metric that is left out once, and again if it is fixed and breaks again."""
 
     def __init__(self, *, prog_label: bool, level: int = logging.WARNING, reserved: frozenset[str] = RESERVED) -> None:
-        """`level` is that of the messages; `reserved` has names of samples that the page has anyway."""
+        """`level` is that of the messages; `reserved` has the sample names that the page always contains."""
         self._prog_label = prog_label
         self._level = level
         self._reserved = reserved
         self._said: set[str] = set()
 
     def say(self, metrics: Iterable[Metric]) -> dict[str, list[str]]:
-        """What is left out, by program.  `metrics` are those of all programs that run from now on."""
+        """Log what is left out of `metrics`, those of all programs that will run; returns the texts by program."""
         found: dict[str, list[str]] = {}
         bad = left_out(metrics, emit_prog_label=self._prog_label, reserved=self._reserved)
         texts = {

@@ -1,9 +1,8 @@
-"""Time zones by name, as tables that `_core.TimeZone` takes.
+"""Time zones by name, as tables for `_core.TimeZone`.
 
-Source are compiled IANA files (TZif, RFC 8536): the directories of `zoneinfo.TZPATH`, else the PyPI package `tzdata`.
-The rule that such a file gives for the time after its last transition is written out for 400 years, after which the
-Gregorian calendar and with it the rule repeats: `cycle_start` says from where.  Spec cli-http.md §1,
-`-override_timezone`.
+They come from compiled IANA files (TZif, RFC 8536) in the directories of `zoneinfo.TZPATH`, else from the PyPI package
+`tzdata`.  A file's rule for the time after its last transition is expanded for 400 years, after which the Gregorian
+calendar, and with it the rule, repeats from `cycle_start` on.  Spec cli-http.md §1, `-override_timezone`.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Zone(NamedTuple):
 
     Before `starts[0]` the type `kinds[0]` applies, from `starts[i]` on `kinds[i + 1]` (indexes into `types`).
     From `cycle_start` on (None: never) everything repeats every `CYCLE` seconds.
-    The first `named` types are those whose abbreviations texts may use.
+    Only the abbreviations of the first `named` types may occur in texts.
     """
 
     name: str
@@ -58,7 +57,7 @@ def load(name: str) -> Zone:
 
 
 def _local() -> Zone:
-    """The zone that TZ names, or of /etc/localtime; UTC where that fails."""
+    """The zone of TZ, or of /etc/localtime; UTC if that fails."""
     name = os.environ.get("TZ")
     try:
         if name is None:
@@ -80,7 +79,7 @@ def _read(name: str) -> bytes:
         raise ValueError("time: invalid location name")
     if "\0" in name:
         raise FileNotFoundError(name)
-    import zoneinfo  # this and the next take a tenth of the time that starting takes
+    import zoneinfo  # this import and the next take a tenth of the start-up time
 
     for directory in zoneinfo.TZPATH:
         path = os.path.join(directory, name)
@@ -153,7 +152,7 @@ def _size(counts: list[int], width: int) -> int:
 
 
 def _first_kind(file: _File) -> int:
-    """The type before the first transition: 0 if that is used for nothing else, else a neighbouring standard time."""
+    """The type before the first transition: 0 if no transition uses it, else a neighbouring standard time."""
     if 0 not in file.kinds:
         return 0
     if file.types[file.kinds[0]][1]:
@@ -172,7 +171,7 @@ _RULE = _LABEL + _CLOCK + rb"(?:" + _LABEL + _CLOCK + rb"?(?:" + _CHANGE + _CHAN
 
 
 def _extend(footer: bytes, starts: list[int], kinds: list[int], types: list[tuple[int, bytes]]) -> int | None:
-    """Append what the footer says about the time from the last transition on; where its cycle starts, if it has one."""
+    """Append the footer's rule for the time after the last transition; returns where its cycle starts, if any."""
     import re
 
     rule = re.fullmatch(_RULE, footer)
@@ -217,7 +216,7 @@ def _seconds(clock: bytes) -> int:
 
 
 def _instant(year: int, day: bytes, clock: bytes | None) -> int:
-    """Seconds from the epoch to that day and time of the year, both in the wall clock before it."""
+    """Seconds from the epoch to a day and time of the year, in the wall clock that applies before it."""
     at = 7200 if clock is None else _seconds(clock)
     if day.startswith(b"M"):
         month, week, weekday = map(int, day[1:].split(b"."))

@@ -14,7 +14,7 @@ _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """What `mtail_build_info` and the status page say; the keys are mtail's, so `go` stands for the language."""
+    """Contents of `mtail_build_info` and the status page.  The keys are mtail's, so `goversion` is Python's version."""
 
     version: str = __version__
     revision: str = ""

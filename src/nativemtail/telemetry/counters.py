@@ -25,7 +25,7 @@ EXPORT_COUNTERS = (
     "otlp_export_success",
     "otlp_export_dropped",
 )
-"""Counts that are shown from the start, as mtail does; others with the first export."""
+"""Counts that are shown from the start, as in mtail; others appear with the first export."""
 
 
 class ExportCounters:
@@ -37,7 +37,7 @@ class ExportCounters:
         self.pushes: dict[str, PushCounts] = {}
 
     def push_to(self, target: str) -> PushCounts:
-        """The counts of a new target, which are shown from now on."""
+        """Add a target; its counts are shown from now on."""
         counts = PushCounts()
         self.pushes = {**self.pushes, target: counts}
         return counts
@@ -65,16 +65,16 @@ class Latency:
             self._sum += seconds
 
     def ranges(self) -> tuple[tuple[int, ...], float]:
-        """A count per range and one above the last, and the sum."""
+        """A count per range, one for values above the last bound, and the sum."""
         with self._lock:
             return tuple(self._counts), self._sum
 
 
 class PushCounts:
-    """How the pushes to a target go; its thread writes, any thread reads."""
+    """Counts of the pushes to a target; its thread writes them, any thread reads them."""
 
     def __init__(self) -> None:
         self.latency = Latency()
         self.failures = 0
         self.backlog = 0
-        """Label sets that the push under way has not written yet, or that the last one failed to write."""
+        """Series that the current push has not written yet, or that the last one failed to write."""

@@ -9,7 +9,7 @@ from nativemtail.telemetry.model import MetricSize
 
 
 class EngineCounts:
-    """May be read by any thread, also while lines run."""
+    """May be read by any thread, even while lines are processed."""
 
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
@@ -19,7 +19,7 @@ class EngineCounts:
         return self._engine.lines_total()
 
     def program_times(self) -> Mapping[str, tuple[Sequence[int], float]]:
-        """Sampled run time per line by program: a count per range of LINE_SECONDS and one above, and the sum."""
+        """Sampled run time per line, by program: a count per range of LINE_SECONDS, one above the last, and the sum."""
         return self._engine.program_times()
 
     def series_refused(self) -> int:
@@ -35,5 +35,5 @@ class EngineCounts:
 
 
 def metric_sizes(store: Store) -> list[MetricSize]:
-    """Of all metrics, hidden ones too."""
+    """The sizes of all metrics, including hidden ones."""
     return [MetricSize(metric.program, metric.name, len(metric), metric.memory) for metric in store.metrics()]

@@ -1,6 +1,6 @@
 """Why programs cost what they cost: for each pattern its prefilter and engine, and what would make it cheaper.
 
-`reasons` is what both the command and the daemon's page `/profile` show; `explain` is the command's page.
+Both the command and the daemon's page `/profile` show what `reasons` returns; `explain` renders it for the command.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ADD_LITERAL = "put fixed text into it, or nest it in a block whose pattern has 
 
 
 def reasons(programs: Sequence[tuple[Program, Sequence[Metric]]]) -> list[ProgramCost]:
-    """Why programs that run together cost what they cost, without figures; their metrics do not matter."""
+    """Why programs that run together cost what they cost, without figures; their metrics are irrelevant here."""
     return _reasons(programs, plan.build(programs))
 
 
@@ -55,7 +55,7 @@ def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> Pa
 
 
 def with_figures(program: Program, why: ProgramCost, measured: Profile) -> ProgramCost:
-    """What `reasons` gave for `program`, with what was measured; patterns that were not are left out."""
+    """The result of `reasons` for `program`, with measured figures; patterns without figures are left out."""
     cost = measured.programs[why.name]
     patterns = []
     for text, pattern in zip(program.patterns, why.patterns, strict=False):  # none if it could not be explained
@@ -107,7 +107,7 @@ def _verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
 
 
 def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profile | None = None) -> str:
-    """The command's page."""
+    """The output of `nativemtail explain`."""
     lines: list[str] = []
     tables = plan.build(programs)
     for (program, _), why in zip(programs, _reasons(programs, tables), strict=True):
@@ -127,7 +127,7 @@ def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profi
 
 
 def _prefilter(tables: Tables) -> str:
-    """How many required literals there are in all, and what searches for them."""
+    """The number of required literals, and the matcher that searches for them."""
     if not tables.literals:
         return "no prefilter"
     regexes = sum(spec.literal is None for spec in tables.literals)

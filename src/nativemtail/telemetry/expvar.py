@@ -15,7 +15,7 @@ from nativemtail.telemetry.selfmetrics import SelfMetrics
 
 
 def variables(own: SelfMetrics) -> dict[str, Any]:
-    """All of mtail's expvar variables, and ours in the same manner."""
+    """All of mtail's expvar variables, and ours in the same form."""
     sources = own.sources.states() if own.sources is not None else ()
     programs = own.programs.states() if own.programs is not None else ()
     connections, denied = own.connections()
@@ -37,16 +37,16 @@ def variables(own: SelfMetrics) -> dict[str, Any]:
 
 
 def page(own: SelfMetrics) -> bytes:
-    """The page `/debug/vars`: keys sorted, a variable a line."""
+    """The page `/debug/vars`: one variable per line, sorted by key."""
     entries = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(variables(own).items()))
     return ("{\n" + ",\n".join(entries) + "\n}\n").encode()
 
 
 def _counts(states: Sequence[SourceState] | Sequence[ProgramState], attribute: str) -> dict[str, float]:
-    """As expvar maps are: only what was counted at least once has an entry."""
+    """A map as in expvar: only names with a count have an entry."""
     return sums((state.name, count) for state in states if (count := getattr(state, attribute)))
 
 
 def _memstats() -> dict[str, int]:
-    """The few of Go's names that have a meaning here."""
+    """Those of Go's names that have a meaning here."""
     return {"Alloc": resident_memory(), "NumGC": sum(generation["collections"] for generation in gc.get_stats())}

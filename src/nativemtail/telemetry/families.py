@@ -29,7 +29,7 @@ _FAMILIES: dict[str, type[UnknownMetricFamily] | type[GaugeMetricFamily] | type[
 
 
 def labelled_family(kind: str, name: str, label: str, values: Mapping[str, float]) -> Iterator[Metric]:
-    """A family with one label; without any value there is no family."""
+    """A family with one label; nothing if there are no values."""
     if values:
         family = _FAMILIES[kind](name, HELP[name], labels=[label])
         for key, value in sums(values.items()).items():
@@ -42,7 +42,7 @@ def later(collect: Callable[[], Iterable[Metric]]) -> Iterator[Metric]:
 
 
 def label_text(text: str) -> str:
-    """File names may hold any bytes; a label value is UTF-8 (spec row `label-utf8`)."""
+    """A valid label value: file names may contain any bytes, label values only UTF-8 (spec row `label-utf8`)."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -57,12 +57,12 @@ def latency_family(name: str, latency: Latency) -> Metric:
 
 
 def all_counts(states: Sequence[SourceState] | Sequence[ProgramState], attribute: str) -> dict[str, float]:
-    """With zeros: a counter that appears with its first count shows no increase."""
+    """Counts with zeros included: a counter that appears only with its first count shows no increase."""
     return sums((state.name, getattr(state, attribute)) for state in states)
 
 
 def sizes_by_name(sizes: Iterable[MetricSize]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Series and bytes by program and metric; one name may have several types."""
+    """Series and bytes by program and metric name, summed over metrics that differ only in type."""
     found: dict[tuple[str, str], tuple[int, int]] = {}
     for size in sizes:
         name = label_text(size.program), label_text(size.metric)
@@ -79,7 +79,7 @@ def by_name(states: Sequence[ProgramState]) -> list[tuple[str, list[ProgramState
 
 
 def sums(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """By name, sorted; names that are the same once they are UTF-8 add up."""
+    """Sums by name, sorted; names that become equal as UTF-8 are added up."""
     sums: defaultdict[str, float] = defaultdict(int)
     for name, value in pairs:
         sums[label_text(name)] += value
@@ -96,7 +96,7 @@ SOURCE_VARIABLES = {
     "log_closes_total": ("closes", ""),
     "file_truncates_total": ("truncations", ""),
 }
-"""Counts of a source: a field of SourceState, and its type as `mtail_…` on Prometheus' page; some are not there."""
+"""Counts of a source: the field of SourceState, and its type as `mtail_…` on Prometheus' page, if it is there."""
 
 PROGRAM_VARIABLES = {
     "prog_loads_total": "loads",

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class CpuUsage:
-    """Percent of a processor that the process used since it was last asked, but `period` seconds at least."""
+    """Percent of a processor that the process used since the last call, measured over at least `period` seconds."""
 
     def __init__(self, period: float = 1.0) -> None:
         self._period = period
@@ -47,9 +47,8 @@ class Space(NamedTuple):
 class DiskSpace:
     """Free space of the file systems that hold the logs.
 
-    A network file system may hang, so a thread of its own asks, at most once in `period` seconds; a scrape waits
-    for it no longer than `patience` seconds and then shows what was known before.  Where that thread cannot be had,
-    nothing is known.
+    A network file system may hang, so a separate thread queries them, at most once in `period` seconds; a scrape waits
+    for at most `patience` seconds and then shows the previous result.  Without the thread there are no results.
     """
 
     def __init__(self, period: float = 10.0, patience: float = 0.2) -> None:
@@ -64,7 +63,7 @@ class DiskSpace:
         self._lock = threading.Lock()
 
     def start(self) -> bool:
-        """Have the thread; false when the system gives none."""
+        """Start the thread; False if the system does not allow one."""
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="disk-space", daemon=True)
             try:
@@ -118,7 +117,7 @@ def _mount_point(directory: str) -> str:
 
 
 def resident_memory() -> int:
-    """Bytes of this process in memory; where there is no /proc, the most that they were."""
+    """Resident memory of this process in bytes; its peak where there is no /proc."""
     try:
         with open("/proc/self/statm", "rb") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

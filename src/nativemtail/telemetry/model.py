@@ -1,4 +1,4 @@
-"""What is known of programs, logs and the process: one record for each thing, and who gives it.
+"""Records of programs, logs and the process, and protocols of the parts that provide them.
 
 The daemon's parts fill these in; the pages, the self-metrics and `/debug/vars` show them.
 """
@@ -34,18 +34,18 @@ RESERVED = frozenset(
         "process_virtual_memory_max_bytes",
     )
 )
-"""Names of families and samples that mtail has too: a user's metric of that name fails the page there (§1.6), and is
-left out here.  All other families of ours are left out when a user's metric has their name, so that nothing that works
-with mtail is missing here."""
+"""Names of families and samples that mtail has too: there, a user's metric of that name breaks the page (spec
+metrics-export.md §1.6); here, it is left out.  Our other families are left out if a user's metric has their name, so
+that everything that works with mtail is shown."""
 
 
 PROGRAM_STATES = ("running", "outdated", "failed", "unloaded")
-"""Outdated: the newest text fails to load, and the one before it runs on."""
+"""Outdated: the newest text fails to load, and the previous one keeps running."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ProgramState:
-    """One program that was ever seen, by its file name.  `programs` keeps one for each; pages get copies."""
+    """A program seen since the start, by its file name.  `programs` keeps these records; pages get copies."""
 
     name: str
     running: bool = False
@@ -60,7 +60,7 @@ class ProgramState:
     runtime_errors: int = 0
     last_fault: Fault | None = None
     warnings: Sequence[str] = ()
-    """These two only in copies for pages that show them; so are the engine's counts, `lines` and `runtime_errors`."""
+    """This and `last_fault` are set only in copies for pages that show them; `lines`, `runtime_errors` in copies."""
 
     @property
     def state(self) -> str:
@@ -72,28 +72,28 @@ class ProgramState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """One log source that was ever read, by the name that `getfilename()` gives."""
+    """A log source read since the start, by the name that `getfilename()` returns."""
 
     name: str
     active: bool = True
-    """Being read now; others stay for their counts."""
+    """Whether it is being read now; others are kept for their counts."""
     lines: int = 0
     bytes: int = 0
     lag: int | None = None
-    """Bytes between the position and the end of file; None where there is no end (sockets, pipes)."""
+    """Bytes between the position and the end of the file; None for sockets and pipes."""
     errors: int = 0
     opens: int = 0
     closes: int = 0
     truncations: int = 0
     cut: int = 0
-    """Lines cut to the greatest length."""
+    """Lines cut to `--max_line_length`."""
     nuls: int = 0
-    """NULs before lines, which were dropped."""
+    """NULs dropped before lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatternCost:
-    """What a pattern of a program has cost, and why; one that programs share has cost this in all of them.
+    """The cost of a pattern of a program, and its reason; for a shared pattern, the cost in all programs together.
 
     The figures are 0 where nothing was measured.
     """
@@ -102,39 +102,39 @@ class PatternCost:
     gate: str
     engine: str
     captures: int
-    """Groups that are filled."""
+    """The number of groups that are captured."""
     why: str
     hint: str
     """What would make it cheaper, or empty."""
     tried: int = 0
-    """Lines that it was matched against."""
+    """Number of lines that it was matched against."""
     matched: int = 0
     samples: int = 0
-    """Matches that were timed."""
+    """Number of timed matches."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramCost:
-    """What a running program has cost since the last change of any program, and why."""
+    """The cost of a running program since the last change of any program, and its reason."""
 
     name: str
     why: str
-    """On which lines it runs, and why on these."""
+    """On which lines it runs, and why."""
     lines: int = 0
-    """Lines of its sources."""
+    """Number of lines of its sources."""
     runs: int = 0
-    """Lines that it ran on."""
+    """Number of lines that it ran on."""
     samples: int = 0
-    """Runs that were timed."""
+    """Number of timed runs."""
     seconds: float = 0.0
-    """With those of its patterns, but for the ones that let lines through to it."""
+    """CPU time, including its patterns except the triggers that select it."""
     patterns: Sequence[PatternCost] = ()
     """In the order of the program."""
 
 
 class MetricSize(NamedTuple):
-    """What a metric of a program holds."""
+    """Size of a metric."""
 
     program: str
     metric: str
@@ -144,14 +144,14 @@ class MetricSize(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What all running programs have cost since the last change of any."""
+    """The cost of all running programs since the last change of any."""
 
     lines: int = 0
     seconds: float = 0.0
     gate_seconds: float = 0.0
-    """Of all `seconds`, what it took to find the lines that may concern a program."""
+    """The part of `seconds` that the prefilter took."""
     rest_seconds: float = 0.0
-    """What neither that nor the programs took: choosing programs for lines, by their patterns too."""
+    """The remaining part: choosing programs for lines, including matching triggers."""
     programs: Sequence[ProgramCost] = ()
     metrics: Sequence[MetricSize] = ()
     """The largest first."""
@@ -168,10 +168,10 @@ class Programs(Protocol):
     """The programs."""
 
     def states(self, *, faults: bool = False) -> Sequence[ProgramState]:
-        """With their last run-time errors if asked for: that may have to wait until a block of lines ends."""
+        """All states; `faults` adds the last run-time errors, which may have to wait for the end of a block."""
 
     def dump(self, name: str) -> str | None:
-        """The readable form of a running program's plan; None if there is none of that name."""
+        """A readable dump of a running program's code; None if none of that name runs."""
 
     def costs(self) -> Costs: ...
 
@@ -187,16 +187,16 @@ class Sources(Protocol):
         """What is wrong with patterns and logs, by name, sorted."""
 
     def dropped(self) -> Mapping[str, int]:
-        """Lines (or datagrams) that were dropped, by reason; every reason there is, zeros too."""
+        """Lines (or datagrams) that were dropped, by reason; includes all reasons, even with 0."""
 
     def limits(self) -> Mapping[str, int]:
-        """How often each limit was hit; every limit there is, zeros too."""
+        """How often each limit was hit; includes all limits, even with 0."""
 
     def connections(self) -> Mapping[str, int]:
         """Open connections of stream sources by scheme."""
 
     def accepted(self) -> Mapping[str, int]:
-        """All that there ever were, by scheme."""
+        """Connections accepted since the start, by scheme."""
 
     def denied(self) -> Mapping[str, int]:
         """Connections of stream sources that were refused, by scheme."""

@@ -1,7 +1,7 @@
 """Metrics about the process itself: mtail's self-metrics, ours, and those of prometheus-client.
 
-Nothing is pushed here while lines flow.  At a scrape the parts of the daemon, known by the protocols below, are
-asked for their counts; only events without a home of their own (exports, latencies) are counted here.
+Nothing is updated here while lines flow.  A scrape fetches the counts from the parts of the daemon, through the
+protocols of `model`; only exports and latencies, which no part counts, are counted in this package.
 Spec: metrics-export.md §8, successor.md §6.
 """
 
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class SelfMetrics:
-    """All of it.  A part that is None says nothing (yet)."""
+    """Collects all self-metrics.  A part that is None contributes nothing (yet)."""
 
     programs: Programs | None = None
     sources: Sources | None = None
@@ -60,7 +60,7 @@ class SelfMetrics:
     """Thread pools besides the listener's."""
     memory_limit: int | None = None
     messages_dropped: Callable[[], int] | None = None
-    """How many of the process's own messages could not be written."""
+    """The number of the process's own messages that could not be written."""
     build: Build = field(default_factory=Build)
     started: float = field(default_factory=time.time)
     exports: ExportCounters = field(default_factory=ExportCounters)
@@ -76,7 +76,7 @@ class SelfMetrics:
         self._foreign = tuple(kind(registry=registry) for kind in (ProcessCollector, PlatformCollector, GCCollector))
 
     def families(self) -> list[Metric]:
-        """Everything, sorted by name, as prometheus-client's families; what cannot be had is left out."""
+        """All families as prometheus-client's, sorted by name; parts that fail are left out."""
         found: list[Metric] = []
         for name, part in self._parts():
             try:
@@ -180,7 +180,7 @@ class SelfMetrics:
 
     def _process(self) -> Iterator[Metric]:
         connections, denied = self.connections()
-        # Untyped, because as gauges and counters these names would be against Prometheus' naming rules.
+        # Untyped: as gauges or counters these names would violate Prometheus' naming rules.
         yield from labelled_family("untyped", "connection_count", "service", connections)
         yield from labelled_family("untyped", "total_connection_count", "service", self._accepted())
         yield from labelled_family("untyped", "total_connections_denied", "service", denied)
