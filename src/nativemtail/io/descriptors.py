@@ -18,7 +18,6 @@ from nativemtail.io.position import Identity, identity
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
-_UNDER_WAY = 1024
 _REST = 10
 """Before a directory is listed again, this many times the duration of the last listing must pass."""
 
@@ -118,35 +117,3 @@ def open_as(names: Iterable[str], fits: Callable[[int], bool], opener: Callable[
                 return fd
         os.close(fd)
     return None
-
-
-class Named(Protocol):
-    name: str
-    """The last known name."""
-
-
-class Renames:
-    """Follows readers from name to name by inotify's events."""
-
-    def __init__(self) -> None:
-        self._at: dict[str, Named] = {}
-        self._under_way: OrderedDict[int, Named] = OrderedDict()
-
-    def moved_from(self, path: str, cookie: int, reader: Named | None) -> None:
-        """`reader` is what reads `path`, if anything does."""
-        reader = self._at.pop(path, reader)
-        if reader is not None:
-            self._under_way[cookie] = reader
-            if len(self._under_way) > _UNDER_WAY:
-                self._under_way.popitem(last=False)
-
-    def moved_to(self, path: str, cookie: int) -> None:
-        self._at.pop(path, None)
-        reader = self._under_way.pop(cookie, None)
-        if reader is not None:
-            reader.name = path
-            self._at[path] = reader
-
-    def forget(self, reader: Named) -> None:
-        if self._at.get(reader.name) is reader:
-            del self._at[reader.name]

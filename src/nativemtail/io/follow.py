@@ -226,7 +226,11 @@ class FileReader:
             self._fail(error)
             return False
         if self._rewritten:
-            self._start_over()
+            self._rewritten = False
+            before = self.position
+            self._locate()
+            if not self.closed and self.position == before:
+                self._start_over()
             return True
         if count:
             self._count(count)
@@ -451,7 +455,6 @@ class FileReader:
 
     def _start_over(self) -> None:
         """After a truncation: first read what a copy preserved, then the file from its beginning."""
-        self._rewritten = False
         for source in self.sources:
             self._context.counters.file_truncates_total[source.name] += 1
         self.before_truncation = self.position
@@ -562,6 +565,9 @@ class FileReader:
 
     def _look_around(self) -> None:
         """Handle pending events about file names, which may close this reader."""
+
+    def _locate(self) -> None:
+        """Learn which names the file has by now: it may close this one."""
 
     def _is_in_place(self) -> bool:
         """Whether the file is still at its path, so that new copies there are copies of it."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from nativemtail.io.descriptors import Descriptors, stands_for
 from nativemtail.io.follow import FileReader
+from nativemtail.io.generations import last_name_of
 from nativemtail.io.listing import Listings
 from nativemtail.io.position import Identity, identity
 from nativemtail.io.replaced import Doubt
@@ -53,6 +54,9 @@ class Owner(Protocol):
 
     def find(self, file: Followed) -> int:
         """Open a file that was set aside.  Raises OSError: ESTALE if it is gone."""
+
+    def look(self, path: str) -> None:
+        """Compare what is at `path` with what is known of it."""
 
     def lost(self, file: Followed) -> None:
         """Its descriptor refers to another file."""
@@ -245,6 +249,16 @@ class Followed(FileReader):
 
     def _look_around(self) -> None:
         self.owner.catch_up()
+
+    def _locate(self) -> None:
+        """Events may come late, or not at all: the open file knows its name better."""
+        self.owner.catch_up()
+        for owner in list(self.paths):
+            self.owner.look(owner.path)
+        now = last_name_of(self.fd) if self.is_open and not self.paths else None
+        if now is not None:
+            here = os.path.join(os.path.dirname(self.path), os.path.basename(now))
+            self.name = here if stands_for(here, self.identity) else now
 
     def _is_in_place(self) -> bool:
         return self.state is not State.DRAINING

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from nativemtail.io import watch
 from nativemtail.io.bounded import trim
-from nativemtail.io.descriptors import OPEN_FLAGS, Renames
+from nativemtail.io.descriptors import OPEN_FLAGS
 from nativemtail.io.followed import Followed
 from nativemtail.io.loop import Loop
 from nativemtail.io.sources import Context, Source
@@ -25,7 +25,6 @@ class Rotation:
         self._loop = loop
         self._table = table
         self._draining: dict[Followed, None] = {}
-        self._renames = Renames()
         self._moves: dict[int, str] = {}
         self._origins: dict[str, str] = {}
         self._unproven: dict[str, str] = {}
@@ -82,7 +81,6 @@ class Rotation:
 
     def forget(self, reader: Followed) -> None:
         """Forget a reader that was closed."""
-        self._renames.forget(reader)
         self._release(reader, self._leave(reader))
 
     def _leave(self, reader: Followed) -> Source | None:
@@ -112,14 +110,13 @@ class Rotation:
         origin = self._origins.pop(path, "")
         self._unproven.pop(path, None)
         if event.mask & watch.MOVED_FROM:
-            self._renames.moved_from(path, event.cookie, self._table.file_at(path))
             if not origin and matches and not self._table.is_named_as_copy(path):
                 origin = path
             if origin:
                 self._moves[event.cookie] = origin
                 trim(self._moves, _MAX_MOVES)
         if event.mask & watch.MOVED_TO:
-            self._renames.moved_to(path, event.cookie)
+            self._table.note_name(path)
         if event.mask & watch.MOVED_TO and event.cookie in self._moves:
             self._origins[path] = self._unproven[path] = self._moves.pop(event.cookie)
             trim(self._origins, _MAX_MOVES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections import deque
 from collections.abc import Iterator
 
@@ -9,7 +11,7 @@ from nativemtail.io.bounded import trim
 from nativemtail.io.followed import Followed, LogPath, Reader
 from nativemtail.io.generations import is_generation
 from nativemtail.io.pathtree import PathTree
-from nativemtail.io.position import Identity, Position
+from nativemtail.io.position import Identity, Position, identity
 from nativemtail.io.sources import Context, Source
 
 REMEMBERED = 65_536
@@ -61,6 +63,13 @@ class Table:
         """The reader of the file at a path, if it is a regular one that is followed."""
         reader = self.reader_at(path)
         return reader if isinstance(reader, Followed) else None
+
+    def note_name(self, path: str) -> None:
+        """A file was renamed to `path`: whose, tells the file that is there, as events may come late."""
+        with contextlib.suppress(OSError):
+            reader = self.readers.get(identity(os.stat(path)))
+            if isinstance(reader, Followed):
+                reader.name = path
 
     def before(self, path: str) -> Followed | None:
         """The reader of the file that was last at `path`."""

@@ -183,3 +183,26 @@ def test_a_rotated_file_from_before_the_start_is_overwritten(linger: float, log:
         time.sleep(0.3)
         append(log, b"end\n")
         rig.expect([b"end"])
+
+
+def test_a_rotated_file_is_restored_that_nobody_saw_renamed(log: Path) -> None:
+    """The next log was at its path when the rename was learnt of: the file is known by the name that it has now."""
+    log.write_bytes(b"before\n")
+    with Rig(log, settings=replace(QUICK, linger=30)) as rig:
+        append(log, b"0\n")
+        rig.expect([b"0"])
+        rig.sink.may_scan.clear()
+        append(log, b"1\n")
+        rig.wait(lambda: rig.sink.entered == 2)
+        create(log)
+        rig.sink.may_scan.set()
+        append(log, b"2\n")
+        rig.expect([b"0", b"1", b"2"])
+        first = Path(f"{log}.1")
+        text = first.read_bytes()
+        os.truncate(first, 0)
+        rig.wait(lambda: rig.tailer.counters.file_truncates_total[str(log)])
+        append(first, text)
+        append(log, b"end\n")
+        rig.expect([b"0", b"1", b"2", b"end"])
+        rig.stays(rig.lines)

@@ -13,9 +13,10 @@ import pytest
 from rig import Rig, append
 
 from nativemtail.io import descriptors
-from nativemtail.io.descriptors import Descriptors, Inodes, Renames
+from nativemtail.io.descriptors import Descriptors, Inodes
 from nativemtail.io.position import identity
 from nativemtail.io.sources import Settings
+from nativemtail.io.table import Table
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
 POLLING = replace(QUICK, inotify=False)
@@ -137,7 +138,7 @@ def test_all_are_rotated_at_once(
 
 def test_a_file_is_found_by_its_inode(logs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the events about its renaming were missed."""
-    monkeypatch.setattr(Renames, "moved_to", lambda self, path, cookie: None)
+    monkeypatch.setattr(Table, "note_name", lambda self, path: None)
     with Rig(logs[0].parent / "*.log", settings=QUICK) as rig:
         rig.wait(lambda: rig.tailer.log_count == LOGS)
         for path in logs:
