@@ -149,7 +149,7 @@ build/sanitize/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 		--build-lib build/sanitize/lib --build-temp build/sanitize/temp
 	@touch $@
 
-## sanitize  the native code's tests under AddressSanitizer and UBSan
+## sanitize  tests of the native code under AddressSanitizer and UBSan
 # CPython itself leaks at exit by design, so leak detection is off.  pytest would swallow what a sanitizer says.
 sanitize: build/sanitize/stamp
 	@rm -f $(SANITIZE_REPORT).*
@@ -159,7 +159,7 @@ build/tsan/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 	NATIVEMTAIL_TESTING=1 NATIVEMTAIL_SANITIZE=thread $(PY) setup.py --quiet build --build-lib build/tsan/lib --build-temp build/tsan/temp
 	@touch $@
 
-## tsan      the engine, the store and the watcher under ThreadSanitizer
+## tsan      tests of engine, store and watcher under ThreadSanitizer
 # One process: the others' reports would not end the first.  The GIL is a mutex that the sanitizer sees.
 tsan: build/tsan/stamp
 	@rm -f $(TSAN_REPORT).*
@@ -170,11 +170,11 @@ build/fuzz/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 		--build-lib build/fuzz/lib --build-temp build/fuzz/temp
 	@touch $@
 
-## fuzz      look for inputs that break something, a minute for each target; ARGS="--seconds 600 regex" narrows it
+## fuzz      search for inputs that break something, a minute per target; ARGS="--seconds 600 regex" narrows it
 fuzz: build/fuzz/stamp
 	$(FUZZ_ENV) $(PY) tests/fuzz/run.py $(ARGS)
 
-## debug     the extension with bounds checks, assertions and symbols, in place of the optimised one
+## debug     build the extensions with bounds checks, assertions and symbols instead of optimised
 debug: $(VENV)/run.stamp
 	NATIVEMTAIL_TESTING=1 NATIVEMTAIL_DEBUG=1 $(PY) setup.py --quiet build_ext --inplace --force
 	@touch $(CORE) $(TESTING)
@@ -187,7 +187,7 @@ build/coverage/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 	cd build/coverage/tree && NATIVEMTAIL_COVERAGE=1 NATIVEMTAIL_TESTING=1 $(CURDIR)/$(PY) setup.py --quiet build_ext --inplace
 	@touch $@
 
-## coverage  which lines of Python and Cython the tests of units and conformance reach
+## coverage  the lines of Python and Cython that unit and conformance tests reach
 # The extensions count with gcov, in a tree of their own; its reports are *.gcov files there, those of Python HTML.
 coverage: build/coverage/stamp
 	find build/coverage/tree -name '*.gcda' -delete

@@ -166,7 +166,7 @@ class Connection:
             return None
         self._is_head = event.method == b"HEAD"
         if event.http_version not in (b"1.0", b"1.1"):
-            return plain(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.\n")
+            return plain(505, "Only HTTP/1.0 and HTTP/1.1 are supported.\n")
         # h11 checks its own limit only while a request is incomplete
         if len(event.target) + sum(len(n) + len(v) + 4 for n, v in event.headers) > self._limits.header_bytes:
             return plain(431, "The request's headers are too long.\n")
@@ -179,7 +179,7 @@ class Connection:
         if refused := self._refused(request, target, host):
             return refused
         if event.method == b"CONNECT":
-            return plain(405, "CONNECT has no meaning here.\n")
+            return plain(405, "CONNECT is not supported.\n")
         if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
             return plain(400, "Content-Length and Transfer-Encoding exclude each other.\n")
         if request is None:
@@ -191,7 +191,7 @@ class Connection:
             size += len(event.data)
             if size > self._limits.body_bytes:
                 return plain(
-                    413, f"Request bodies have no use here; one of {self._limits.body_bytes} bytes is too long.\n"
+                    413, f"Request bodies are ignored; more than {self._limits.body_bytes} bytes are refused.\n"
                 )
         return request, bool(quality(coding, "gzip", "x-gzip", "*"))
 
@@ -276,8 +276,8 @@ class Connection:
     def _head(self, response: Response, length: int | None, *, compressed: bool = False, close: bool = False) -> bytes:
         """Status line and headers."""
         headers = [("Date", formatdate(usegmt=True)), ("Content-Type", response.content_type), *response.headers]
-        said = {name for name, _ in response.headers}
-        headers += ((name, value) for name, value in EVERY_ANSWER.items() if name not in said)
+        given = {name for name, _ in response.headers}
+        headers += ((name, value) for name, value in EVERY_ANSWER.items() if name not in given)
         if length is not None:
             headers.append(("Content-Length", str(length)))
         if compressed:
