@@ -1,4 +1,4 @@
-# What other extensions see of the core: structs, small functions, classes, and some functions of its parts.
+# The interface of the core for other extensions: structs, small functions, classes, and some functions of its parts.
 
 include "core/externs/base.pxi"
 include "core/abi.pxi"
@@ -45,7 +45,7 @@ cdef class Snapshot:
     cdef StoreTable* store
     cdef SnapTable* table
     cdef list members       # of Metric, as table.metric
-    cdef dict place         # id of a Metric -> where it is in `members`
+    cdef dict place         # id of a Metric -> index in `members`
     cdef int _begin(self, Store owner) except -1
     cdef int _outline(self, list members) except -1
     cdef SnapMetric* view(self, Metric metric) except NULL
@@ -54,7 +54,7 @@ cdef class Snapshot:
 # For _render.
 cdef Row make_row(MetricTable* m, const Datum* d)
 
-# For the tests: what programs do to metrics, and measuring.
+# For the tests: the operations of programs on metrics, and the sampling of times.
 cdef uint64_t slow_ticks
 cdef Datum* metric_find(MetricTable* m, const Str* labels) noexcept nogil
 cdef Datum* metric_get(MetricTable* m, const Str* labels, int64_t now) noexcept nogil

@@ -17,8 +17,9 @@ BUCKETS: int
 class Metric:
     """A named table from label values to data; lives in one `Store` at a time.
 
-    `keys` in declaration order; `buckets` the declared bounds (strictly increasing, at least two) or `()`;
-    `limit` at most that many label sets when positive.  A scalar counter or histogram starts with its datum.
+    `keys` are in declaration order; `buckets` are the declared bounds (strictly increasing, at least two) or `()`;
+    `limit`, if positive, is the most series that the metric may have.  A counter or histogram without keys starts with
+    its series.
     """
 
     name: str
@@ -45,46 +46,46 @@ class Metric:
     def __len__(self) -> int: ...
     @property
     def memory(self) -> int:
-        """Bytes held for label sets: slots, index, keys and values."""
+        """Bytes held for series: slots, index, keys and values."""
     def inherit(self, old: Metric) -> None:
-        """Move the data of `old` here: values, times and expiry; for label sets in both the old value wins.
+        """Move the data of `old` here: values, times and expiry; for series in both, the old value wins.
 
-        Label sets that only this metric has come behind the old ones.  `old` is empty afterwards; where readers or
-        lines may look in between, use `Store.replace`.  Raises ValueError when type, keys or buckets differ.
+        Series that only this metric has come after the old ones.  `old` is empty afterwards.  This is not atomic for
+        readers and lines; `Store.replace` is.  Raises ValueError when type, keys or buckets differ.
         """
 
 class Store:
     """All metrics, grouped by exported name, and the lock that readers and the engine share."""
 
     limit: int
-    """Bytes; above it new label sets and growing texts are refused.  0: no limit."""
+    """Soft memory limit in bytes: above it, new series and growing texts are refused.  0: no limit."""
     @property
     def memory(self) -> int:
-        """Bytes held by the metrics, and by what snapshots still show."""
+        """Bytes held by the metrics, and by data that snapshots still refer to."""
     @property
     def refused(self) -> int:
-        """How often `limit` refused something."""
+        """How many new series and growing texts were refused because of `limit`."""
     @property
     def over_limit(self) -> int:
-        """How often `memory` came above `limit` so that something was refused."""
+        """How many times `memory` rose above `limit` so that something was refused."""
     def add(self, metric: Metric) -> None: ...
     def remove(self, metric: Metric) -> None: ...
     def replace(
         self, old: Sequence[Metric], new: Sequence[Metric], inherit: Sequence[tuple[Metric, Metric]] = ...
     ) -> None:
-        """Exchange metrics in one step as readers see it; new ones take the place of old ones of the same name.
+        """Exchange metrics atomically for readers; new ones take the place of old ones of the same name.
 
-        In the same step `to.inherit(source)` for each pair (to, source) of `inherit`.  Raises ValueError, and changes
-        nothing, when an old metric is not in the store, a new one is in one, or a pair does not fit.
+        In the same step calls `to.inherit(source)` for each pair (to, source) of `inherit`.  Raises ValueError, and
+        changes nothing, if an old metric is not in the store, a new one is in one, or a pair does not fit.
         """
     def metrics(self) -> list[Metric]:
         """All metrics, families in order of first addition, within a family in load order."""
     def snapshot(self) -> Snapshot: ...
     def gc(self, now: int) -> int:
-        """Trim to `limit` and drop expired label sets (spec runtime.md §5.2); `now` in nanoseconds; how many went."""
+        """Trim to `limit` and drop expired series (spec runtime.md §5.2), `now` in nanoseconds; returns how many."""
 
 class Row:
-    """One label set as a reader sees it."""
+    """One series as a reader sees it."""
 
     labels: tuple[str, ...]
     time: int
@@ -99,7 +100,7 @@ class Row:
     """Upper bound and count of each range, not cumulative; the last bound is infinity."""
 
 class Snapshot:
-    """A consistent view: no half of a line is in it.  Taking one costs a copy of the slots, not of the labels."""
+    """A consistent view: it never shows part of a line's effect.  Taking one copies the slots, but not the labels."""
 
     def metrics(self) -> list[Metric]: ...
     def rows(self, metric: Metric) -> Iterator[Row]:
@@ -108,10 +109,10 @@ class Snapshot:
         """How many rows it has."""
 
 class Search:
-    """Whether a pattern matches anywhere in a text, by RE2: in time linear in the text, whatever the pattern.
+    """Tests whether a pattern matches anywhere in a text, by RE2: in linear time for every pattern.
 
-    `pattern` is what `to_re2` gives; `stepped`: it passes the characters in front of the match itself.  Raises
-    ValueError for a pattern that RE2 does not take.
+    `pattern` is what `to_re2` gives; `stepped`: it consumes the characters before the match itself.  Raises
+    ValueError for a pattern that RE2 rejects.
     """
 
     def __init__(self, pattern: bytes, *, stepped: bool = ...) -> None: ...
@@ -119,10 +120,10 @@ class Search:
         """`text` is valid UTF-8."""
 
 def match_engine(flags: int, captures: int, prefiltered: bool, onepass: bool, n: int) -> tuple[str, str]:
-    """Which engine tries a pattern first on an ASCII line of `n` bytes, and which if that cannot say.
+    """The engine that tries a pattern first on an ASCII line of `n` bytes, and the next if that cannot decide.
 
-    "none", "one-pass", "PCRE2" or "RE2"; the arguments are as in `compiler.tables.PatternSpec`, `prefiltered` where one
-    of its required literals was found.
+    "none", "one-pass", "PCRE2" or "RE2"; the arguments are as in `compiler.tables.PatternSpec`, `prefiltered`:
+    the line has one of its required literals.
     """
 
 class TimeZone:
@@ -132,14 +133,15 @@ class TimeZone:
     def __init__(self, data: Any) -> None: ...
 
 class Plan:
-    """Immutable tables that engines read: patterns, gates, code.  Made from `compiler.tables.Tables`.
+    """Immutable tables that engines read: patterns, prefilter, code.  Made from `compiler.tables.Tables`.
 
-    What changes while lines run belongs to the engine, so that several may run one plan, in threads of their own too;
-    their store is the one that the plan's metrics are in.
+    All state that changes while lines run is in the engine, so several engines may share a plan, also in different
+    threads; they then write to the store that has the plan's metrics.
 
-    `gated` False runs every program on every line, `vector` False leaves all gates to Hyperscan, `jit` False makes all
-    captures with RE2.  All give the same results, which the tests rely on.  `database` is what another plan of the same
-    tables gave.  Raises ValueError when a pattern or the gates cannot be compiled.
+    `gated` False: no prefilter, every program runs on every line.  `vector` False: the prefilter uses Hyperscan only,
+    not the multi-literal matcher.  `jit` False: RE2 finds all captures.  The results are always the same, which tests
+    check.  `database` is the result of `database()` of another plan of the same tables.  Raises ValueError if a pattern
+    or the prefilter cannot be compiled.
     """
 
     names: tuple[str, ...]
@@ -156,16 +158,16 @@ class Plan:
         database: bytes = ...,
     ) -> None: ...
     def database(self) -> bytes:
-        """Hyperscan's database of the gates as bytes, for this version of it and this kind of processor."""
+        """Hyperscan's database of the required literals, serialised; valid for its version and this processor only."""
     @property
     def gated(self) -> bool:
-        """Whether lines pass the gates before programs run on them."""
+        """Whether there is a usable prefilter."""
     @property
     def vector(self) -> bool:
-        """Whether the vector scan finds all factors, so that Hyperscan is not asked."""
+        """Whether the multi-literal matcher finds all required literals, so that Hyperscan is not used."""
 
 class Fault:
-    """A run-time error of `program` (spec runtime.md §4); `line` is the program's line, `input` the log's."""
+    """A run-time error of `program` (spec runtime.md §4); `line` is its line in the program, `input` the log line."""
 
     program: str
     message: str
@@ -175,7 +177,7 @@ class Fault:
 
 class Cost:
     lines: int
-    """Lines that there were."""
+    """Lines that were processed."""
     runs: int
     """Lines that the program ran on, or the pattern was matched against."""
     matches: int
@@ -183,24 +185,24 @@ class Cost:
     samples: int
     """Runs or matches that were timed, about one in 256."""
     seconds: float
-    """Of the processor, estimated from the samples; a program's has that of the patterns in it which it tried."""
+    """CPU time estimated from the samples; a program's includes that of the patterns which it tried."""
 
 class Profile:
     lines: int
     seconds: float
-    """Of the processor; `gate_seconds`, those of all programs and `rest_seconds` together."""
+    """CPU time: the sum of `gate_seconds`, `rest_seconds` and the seconds of all programs."""
     gate_seconds: float
-    """What finding candidates took."""
+    """CPU time of the prefilter."""
     rest_seconds: float
-    """Choosing programs for lines, by their patterns too, and what is between."""
+    """CPU time of selecting programs for lines, which includes matching triggers, and of everything else."""
     programs: dict[str, Cost]
     patterns: dict[bytes, Cost]
 
 class Engine:
     """Runs a plan over blocks of lines, writing to the metrics that the plan names.
 
-    Its methods may be called from several threads; blocks run one after another, first come, first served.  Who reads
-    counts, costs or errors waits for no block.
+    Its methods may be called from several threads; blocks run one after another, in the order of the calls.
+    Reading counts, costs or errors never waits for a block.
     """
 
     def __init__(self, store: Store) -> None: ...
@@ -211,20 +213,20 @@ class Engine:
     ) -> None:
         """`Store.replace` and `swap` between the same two blocks of lines.
 
-        Waits for the block that runs now, and for nobody who comes later.  Raises what `Store.replace` raises, and then
+        Waits for the current block, but not for blocks that come later.  Raises what `Store.replace` raises, and then
         changes nothing.
         """
     def begin(self, plan: Plan, program: int) -> None:
         """Run the `begin` blocks of a program once (spec successor.md §2.3).
 
-        `plan` is the running one, or the one that `swap` is called with next, which then counts its run-time errors.
+        `plan` is the running one, or the one that `swap` will be called with next; run-time errors are counted for it.
         """
     def open(self, name: str) -> int:
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
     def close(self, source: int) -> None:
-        """Give the number of a source back."""
+        """Release the number of a source for reuse."""
     def scan(self, source: int, block: bytes | bytearray | memoryview, start: int = ..., end: int = ...) -> int:
-        """Run every program over the lines in block[start:end]; the number of lines.
+        """Run every program over the lines in block[start:end]; returns the number of lines.
 
         Lines end at `\n`, one `\r` before it is dropped; the last line may lack its end.
         """
@@ -238,43 +240,43 @@ class Engine:
     def program_faults(self) -> dict[str, int]:
         """Run-time errors of each program since the engine was made."""
     def forget_programs(self, names: Iterable[str]) -> None:
-        """Drop the counts and last errors of programs that run no more."""
+        """Drop the counts and last errors of programs that no longer run."""
     def profile(self) -> Profile:
-        """What lines have cost since the running plan began to run; kept all the time."""
+        """What lines have cost since the running plan was swapped in; always available."""
     def program_times(self) -> dict[str, tuple[list[int], float]]:
         """How long a program ran on a line, for the programs that ran: counts by range, and the sum in seconds.
 
-        The first ten ranges end (inclusively) at 2e-05·2**k seconds, the last has no end.  A sample: the first run of
-        each program and then about one of 256; lines that the gates keep from a program are no runs.  Not scaled up.
+        The first ten ranges end (inclusively) at 2e-05·2**k seconds, the last has no end.  Sampled: the first run of
+        each program, then about one in 256; not scaled up.  Lines that a program is skipped on are not runs.
         """
 
 class FileWatcher:
-    """inotify, with a thread that opens new files the moment they appear: they can be read though they are gone.
+    """inotify, with a thread that opens new files as soon as they appear, so that they can be read even if deleted.
 
-    It runs beside the interpreter, however long others hold the GIL.
+    The thread needs no GIL, so it is not delayed by Python code.
     """
 
     HELD: int
-    """At most so many files are held open until somebody reads their events; further ones are not opened."""
+    """The most files that are kept open until their events are read; further ones are not opened."""
     EVENTS: int
-    """At most so many events wait; if there are more, inotify's IN_Q_OVERFLOW comes after them."""
+    """The most events that are queued; if there are more, IN_Q_OVERFLOW is reported after them."""
     def __init__(self, *, thread: bool = True) -> None:
-        """Without a thread no file is opened in time.  OSError when the system refuses."""
+        """Without a thread, new files are opened only when `read` is called.  Raises OSError."""
     def fileno(self) -> int:
         """Readable when there may be events."""
     def add(self, path: str, mask: int) -> int:
-        """Watch what `path` leads to; the number of the watch, the same for the same inode.  OSError."""
+        """Watch `path`; returns the number of the watch, which is the same for the same inode.  Raises OSError."""
     def remove(self, number: int) -> None:
-        """Stop watching; a watch that the kernel has dropped already is no error."""
+        """Stop watching; it is no error if the kernel has already dropped the watch."""
     def open_new(self, number: int, directory: str, pieces: list[str]) -> None:
-        """Open what appears in the watched `directory` from now on under a name that `pieces` let through.
+        """From now on open new files in the watched `directory` whose names match `pieces`.
 
-        A single piece is the name.  Of several the first begins it, the last ends it, the others come in between.
-        Others that were given for this directory still let through what they let through.  OSError.
+        A single piece is the whole name.  With several, a name begins with the first, ends with the last, and has the
+        others in between, in order.  Pieces given earlier for the directory remain valid.  Raises OSError.
         """
     def read(self, most: int) -> list[tuple[int, int, int, str, int]]:
-        """The oldest events: watch, mask, cookie, name, and a descriptor (O_PATH) or -1.  The caller closes these.
+        """The oldest events: watch, mask, cookie, name, and a descriptor (O_PATH) or -1, which the caller must close.
 
-        If there are fewer than `most`, nothing else has happened up to now.
+        Fewer than `most` means that there are no other events yet.
         """
     def close(self) -> None: ...

@@ -1,11 +1,11 @@
 # distutils: language = c++
-"""Engine and store.  Each part of `core/` is one concern; a part uses only those before it, and what `_core.pxd` declares.
+"""Engine and store.  Each part of `core/` has one concern, and uses only parts before it and what `_core.pxd` declares.
 
     text, time        leaves: bytes, numbers, UTF-8; time zones, strptime
-    store             metrics and their label sets
-    match             one pattern, one text: which engine, captures, replacing; many literals at once
-    run               plan (what does not change), state (what does), the interpreter, the prefilter, the engine
-    watcher           a thread that gets hold of new files
+    store             metrics and their series
+    match             matching one pattern: choice of engine, captures, replacing; the multi-literal matcher
+    run               plan (immutable), run state, interpreter, prefilter, engine
+    watcher           the file watcher: a thread that opens new files
 """
 
 cimport cython

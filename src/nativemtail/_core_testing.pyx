@@ -1,5 +1,5 @@
 # distutils: language = c++
-"""What the tests reach of the core beside `_core` and `_render`; no wheel has it.  The leaves are compiled into it."""
+"""Hooks for tests of the core's internals, not part of wheels.  The parts without dependencies are compiled into it."""
 
 from nativemtail._core cimport *
 

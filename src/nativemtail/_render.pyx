@@ -1,6 +1,6 @@
 # distutils: language = c++
-"""Snapshots of the store as text: Prometheus, OpenMetrics and JSON.  An extension of its own, so that a change of it does
-not compile the engine anew.  A part uses only those before it, and what `_core.pxd` declares.
+"""Snapshots of the store as text: Prometheus, OpenMetrics and JSON.  A separate extension, so that changing it does
+not recompile the engine.  A part uses only parts before it and what `_core.pxd` declares.
 """
 
 from nativemtail._core cimport *

@@ -12,7 +12,7 @@ cdef void* zeroed(size_t count, size_t size) except NULL:
 
 
 cdef void* zeroed_lines(size_t count, size_t size) except NULL:
-    """From the start of a cache line on."""
+    """zeroed() at the start of a cache line, so that each element touches as few lines as possible."""
     cdef size_t n = (count * size // CACHE_LINE + 1) * CACHE_LINE
     cdef void* p = aligned_alloc(CACHE_LINE, n)
     if p == NULL:
@@ -22,7 +22,7 @@ cdef void* zeroed_lines(size_t count, size_t size) except NULL:
 
 
 cdef Str borrow(bytes text):
-    """The bytes of an object that somebody keeps alive."""
+    """The bytes of an object, which the caller keeps alive."""
     cdef Str s
     s.p = text
     s.n = len(text)

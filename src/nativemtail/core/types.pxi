@@ -1,6 +1,6 @@
 # The data that the parts of the core share.  Everything here is plain C: no part of it needs the GIL.
 
-cdef struct Str:            # bytes that someone else owns; no terminator
+cdef struct Str:            # borrowed bytes, without terminator
     const char* p
     size_t n
 
@@ -8,20 +8,20 @@ cdef struct Time:           # an instant: seconds since the epoch (floor) and na
     int64_t sec
     int32_t nsec
 
-cdef struct Buf:            # growing output or scratch memory; `failed` stays set once memory ran out
+cdef struct Buf:            # growing output or scratch buffer; `failed` stays set after running out of memory
     char* p
     size_t n
     size_t cap
     bint failed
 
-cdef struct Hist:           # observations of one label set; `count` has one cell per range
-    uint64_t epoch          # of the store when it was made, see store/layout.pxi
+cdef struct Hist:           # observations of one series; `count` has one cell per range
+    uint64_t epoch          # of the store at its creation, see store/layout.pxi
     int64_t total
     double sum
-    int64_t count[1]        # really as many as the metric has ranges
+    int64_t count[1]        # actual length: the metric's number of ranges
 
 cdef struct Text:           # the value of one text datum, owned by it
-    uint64_t epoch          # of the store when it was made, see store/layout.pxi
+    uint64_t epoch          # of the store at its creation, see store/layout.pxi
     uint32_t n
     uint32_t cap
     char p[1]
@@ -32,15 +32,15 @@ cdef union Value:
     Text* s                 # NULL is the empty text
     Hist* h
 
-cdef struct Datum:          # one label set of a metric
+cdef struct Datum:          # one series of a metric
     char* key               # the label values, see store/layout.pxi
     Value v
     int64_t time            # nanoseconds since the epoch
     int64_t expiry          # nanoseconds after `time`, 0: never
-    uint32_t slot           # its number in the metric's slabs
+    uint32_t slot           # its slot number in the metric's slabs
     uint32_t prev           # neighbours in order of creation, as slot numbers
     uint32_t next
-    uint32_t heap           # place in the metric's eviction heap, if it has a limit
+    uint32_t heap           # index in the metric's eviction heap, if it has a limit
 
 cdef struct Zone:                   # see zones.Zone
     size_t n
@@ -50,14 +50,14 @@ cdef struct Zone:                   # see zones.Zone
     const Str* labels               # by kind
     size_t named
     int64_t cycle_start             # INT64_MAX: none
-    const uint16_t* bins            # how many transitions had happened when the bin began
+    const uint16_t* bins            # by bin: number of transitions before its start
 
 cdef enum:                          # Zone.bins: half-years (2**24 seconds) from 1847 to 2482
     BIN_SHIFT = 24
     BIN_COUNT = 1200
     BIN_BASE = -3900000000
 
-cdef struct Timed:          # a sample of what is done often: how often, how long in all, and the longest
+cdef struct Timed:          # sampled durations: how many, their sum, and the longest
     int64_t n
     int64_t ns
     int64_t longest

@@ -1,0 +1,1 @@
+"""The prefilter: required literals of patterns, their choice, and the guards of programs."""

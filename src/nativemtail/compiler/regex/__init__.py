@@ -1,0 +1,1 @@
+"""Go's regular expressions: parsing, analysis, and the forms that the engines take."""

@@ -1,5 +1,5 @@
-# Declarations of the C library, of CPython and of the headers that all extensions need.  No other part but those of
-# externs/ has any.
+# Declarations of the C library, of CPython and of the headers that all extensions need.  External declarations are in
+# externs/ only.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

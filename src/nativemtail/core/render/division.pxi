@@ -1,12 +1,12 @@
-# A large family in buckets of about a piece, each of which sorts before the next.
+# Divides a large family into sorted buckets of about the size of a piece (see view.pxi).
 
-cdef struct Splitter:       # the first label set of a bucket
+cdef struct Splitter:       # the least series of a bucket, in sort order
     uint32_t nlabels
-    Str* label              # in order of their names; a long one is cut, and those behind it are empty
+    Str* label              # values in order of the label names; a long one is cut, and those after it are empty
 
 
 cdef int compare_splitter(Member* member, const Str* values, const Splitter* splitter) noexcept nogil:
-    """Below 0, 0 or above as the label set whose values (by key) these are sorts against the splitter."""
+    """Compare the series with these values (by key) with the splitter: below 0, 0 or above 0."""
     cdef uint32_t i
     cdef Str a, b
     cdef int c
@@ -24,7 +24,7 @@ cdef int compare_splitter(Member* member, const Str* values, const Splitter* spl
 
 
 cdef uint16_t bucket_of(Member* member, const char* key, const Splitter* splitters, size_t n) noexcept nogil:
-    """The number of splitters that the label set does not sort in front of."""
+    """The bucket of a series: the number of splitters that are not greater, by binary search."""
     cdef size_t low = 0
     cdef size_t high = n
     cdef size_t mid
@@ -38,9 +38,9 @@ cdef uint16_t bucket_of(Member* member, const char* key, const Splitter* splitte
     return <uint16_t>low
 
 
-cdef void assign_turn(MetricTable* m, Member* member, const Splitter* splitters, size_t n, uint16_t* cell, size_t slot,
+cdef void assign_slice(MetricTable* m, Member* member, const Splitter* splitters, size_t n, uint16_t* cell, size_t slot,
                       size_t end) noexcept nogil:
-    """Note the bucket of each label set in the slots from `slot` on."""
+    """Note the bucket of each series in the slots from `slot` to `end`; under the lock."""
     cdef Datum* slab
     cdef uint32_t i
     end = min(end, <size_t>m.slabs * SLAB)
@@ -57,18 +57,18 @@ cdef void assign_turn(MetricTable* m, Member* member, const Splitter* splitters,
 
 cdef void assign_buckets(StoreTable* store, MetricTable* m, Member* member, const Splitter* splitters, size_t n,
                          uint16_t* cell, size_t cells) noexcept nogil:
-    """Note the bucket of each label set, some in each turn at the lock."""
+    """Note the bucket of each series, releasing the lock after each slice."""
     cdef size_t slot = 0
     while slot < cells:
         store.lock.acquire()
-        assign_turn(m, member, splitters, n, cell, slot, min(slot + ASSIGN_SLOTS, cells))
+        assign_slice(m, member, splitters, n, cell, slot, min(slot + ASSIGN_SLOTS, cells))
         store.lock.release()
         slot += ASSIGN_SLOTS
 
 
 cdef void keep_bucket(Member* member, SnapMetric* view, const Splitter* splitters, size_t n,
                       uint16_t bucket) noexcept nogil:
-    """Drop rows of other buckets: a slot may have been given to another label set."""
+    """Drop rows of other buckets: a slot may have been reused by another series since."""
     cdef uint32_t i
     cdef uint32_t kept = 0
     for i in range(view.count):
@@ -83,7 +83,7 @@ cdef void keep_bucket(Member* member, SnapMetric* view, const Splitter* splitter
 
 
 cdef class Division:
-    """A family in buckets, each of which sorts in front of the next."""
+    """A family in buckets, each of which sorts before the next."""
 
     cdef Store store
     cdef size_t piece
@@ -94,7 +94,7 @@ cdef class Division:
     cdef size_t splitter_n
     cdef Splitter* splitters
     cdef list cells         # by metric: the bucket of each slot, as bytearray of uint16_t
-    cdef list drops         # by metric: how many label sets it had removed
+    cdef list drops         # by metric: itself, and its count of removed series when the buckets were assigned
     cdef list keep
 
     def __init__(self, Store store not None, size_t piece, Family family not None, bint prog, int form):
@@ -105,7 +105,7 @@ cdef class Division:
             self._assign(i)
 
     cdef int _split(self) except -1:
-        """Choose the buckets by the label sets in a part of the slots."""
+        """Choose the splitters from a sample of the series."""
         cdef size_t slots = 0
         cdef size_t step
         cdef size_t weight = 0
@@ -118,7 +118,7 @@ cdef class Division:
         for metric in self.family.metrics:
             slots += <size_t>nm_load(&metric.table.slabs) * SLAB
         step = max(slots // TRIED, <size_t>1)
-        # Not a divisor of a slab's size, or the same few places of each would be looked at.
+        # Odd, since a divisor of the slab size would sample the same few places of every slab.
         step += step > 1 and step % 2 == 0
         part = open_part(self.store, self.family.metrics)
         for i in range(part.table.n):
@@ -164,7 +164,7 @@ cdef class Division:
         return 0
 
     cdef int _assign(self, size_t i) except -1:
-        """Find the bucket of each label set of a metric."""
+        """Find the bucket of each series of a metric."""
         cdef Metric metric = current(self.store, self.family.metrics[i])
         cdef Member* member = &self.family.members[i]
         cdef size_t n
@@ -184,7 +184,7 @@ cdef class Division:
         return 0
 
     cdef Family bucket(self, uint16_t number):
-        """The label sets of a bucket, not sorted yet."""
+        """The series of a bucket, unsorted."""
         cdef Snapshot part = open_part(self.store, self.family.metrics)
         cdef Family family
         cdef Member* member

@@ -1,12 +1,12 @@
-# Families: the metrics that are shown under one name.
+# Families: the metrics that are exported under one name.
 #
-# Python decides by metric (names, types, what is left out and why); C does what there is by label set.
+# Work per metric (names, types, what is left out and why) is done in Python, work per series in C.
 
 _SUFFIXES = {"counter": ("_total", "_created"), "histogram": ("_bucket", "_sum", "_count", "_created")}
 
 
 cdef Str str_of(list keep, bytes text) except *:
-    """`text` for C, good as long as `keep` is."""
+    """`text` for C, valid as long as `keep` lives."""
     cdef Str s
     keep.append(text)
     s.p = PyBytes_AS_STRING(text)
@@ -22,7 +22,7 @@ cdef void* room_of(list keep, size_t n) except NULL:
 
 
 cdef bint table_monotonic(MetricTable* m) noexcept nogil:
-    """As is_monotonic(), of what is in the store now; GC_SLICE slots in each turn at the lock."""
+    """is_monotonic() on the current data of the store, releasing the lock every GC_SLICE slots."""
     cdef uint32_t slot = 0
     cdef uint32_t end = 0
     cdef bint good = True
@@ -44,7 +44,7 @@ cdef bint table_monotonic(MetricTable* m) noexcept nogil:
 
 
 cdef size_t list_samples(Member* members, size_t n, size_t* next, Sample* samples, size_t filled) noexcept nogil:
-    """Append the samples of the members from next[0] on that have as many labels as the first of them."""
+    """Append the samples of the next members with equally many labels; next[0] is advanced past them."""
     cdef size_t i = next[0]
     cdef uint32_t nlabels = members[i].nlabels
     cdef uint32_t slot
@@ -61,10 +61,10 @@ cdef size_t list_samples(Member* members, size_t n, size_t* next, Sample* sample
 
 
 cdef class Family:
-    """The metrics that are shown under one name, those without label sets left out."""
+    """The metrics that are exported under one name, without those that have no series."""
 
     cdef str name
-    cdef str word           # counter, gauge or histogram
+    cdef str type_name      # counter, gauge or histogram
     cdef str source         # of the first metric
     cdef list metrics
     cdef list names         # sorted label names, by metric
@@ -77,7 +77,7 @@ cdef class Family:
         cdef Metric metric
         cdef dict shapes = {}
         cdef list order = []
-        self.name, self.word, self.source = name, _WORDS[metrics[0].kind], metrics[0].source
+        self.name, self.type_name, self.source = name, _WORDS[metrics[0].kind], metrics[0].source
         for metric in metrics:
             names = sorted({*metric.keys, "prog"} if emit_prog_label else {*metric.keys})
             shape = shapes.setdefault(tuple(names), len(shapes))
@@ -121,7 +121,7 @@ cdef class Family:
         return 0
 
     cdef int sort(self, list warnings, bint strict) except -1:
-        """List the samples in order.  Of those with the same labels the first stays; if `strict`, raises ValueError."""
+        """Sort the samples.  Of duplicates the first is kept; if `strict`, raises ValueError instead."""
         cdef Sample* spare = NULL
         cdef Buf stack
         cdef size_t i
@@ -160,7 +160,7 @@ cdef class Family:
                 f"{_RENAME}, or set --emit_prog_label")
 
     def _describe(self, size_t at):
-        """A sample as the client library of mtail prints it."""
+        """A sample as mtail's client library prints it in errors."""
         cdef Member* member = &self.members[self.samples[at].mark // 16]
         cdef Row row = make_row(member.view.m, &member.view.rows[self.samples[at].slot])
         cdef uint32_t i
@@ -173,10 +173,10 @@ cdef class Family:
             value = f"sample_count:{row.count} sample_sum:{g_text(row.sum).decode()}"
         else:
             value = f"value:{g_text(datum_number(member.view.m, &member.view.rows[self.samples[at].slot])).decode()}"
-        return text + f"{self.word}:<{value} > }}"
+        return text + f"{self.type_name}:<{value} > }}"
 
     cdef bint is_monotonic(self) noexcept:
-        """No sample that OpenMetrics forbids a counter: negative or not a number."""
+        """Whether no sample is one that OpenMetrics forbids in a counter: negative or NaN."""
         cdef size_t i
         cdef Member* member
         cdef bint good = True
@@ -193,9 +193,9 @@ cdef class Family:
 
 
 cdef list gather_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, int form):
-    """The families to show, by name; `problems` says what is left out.
+    """The families to export, by name, without the metrics in `problems`.
 
-    Metrics without label sets are left out silently, but not from JSON metrics.
+    Metrics without series are left out silently, but not from JSON metrics.
     """
     cdef dict found = {}
     cdef dict bad = problems(snapshot.members, emit_prog_label, prefix, reserved)
@@ -213,12 +213,12 @@ cdef list gather_families(Snapshot snapshot, bint emit_prog_label, str prefix, n
 
 
 cdef bint is_wanted(str name, str word, names) except *:
-    """`name` (in front of which comes no prefix), or a name that its samples have, is asked for."""
+    """Whether `name` (without prefix), or the name of one of its samples, is requested."""
     return names is None or name in names or any(name + suffix in names for suffix in _SUFFIXES.get(word, ()))
 
 
 cdef int check_help(Family family) except -1:
-    """Names that differ in - and _ only have one name here, but not one help text (spec metrics-export.md §1.6)."""
+    """Names that differ only in - and _ are one family here, but have different help texts (metrics-export.md §1.6)."""
     cdef Metric first = None
     cdef Metric metric
     for metric in sorted(family.metrics, key=lambda m: m.source != family.source):
@@ -243,7 +243,7 @@ cdef int check_labels(Family family) except -1:
 
 cdef list sorted_families(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, bint strict, int form,
                           list warnings):
-    """Families whose samples are in order.  If `strict`, raises ValueError with the reason where §1.6 says so."""
+    """Families with sorted samples.  If `strict`, raises ValueError with the reason where §1.6 demands it."""
     cdef Family family
     cdef list families = gather_families(snapshot, emit_prog_label, prefix, names, reserved, form)
     if strict:

@@ -1,18 +1,18 @@
 # mtail's JSON (spec metrics-export.md §2).
 
-cdef struct JsonStyle:      # what stands between the data of a label set, blanks and line ends included
+cdef struct JsonStyle:      # the constant text around the data of a series, with blanks and line ends
     Str open
     Str comma               # between labels
     Str value
-    Str bucket              # in front of the first bucket
-    Str buckets             # in front of the others
+    Str bucket              # before the first bucket
+    Str buckets             # before the others
     Str count
     Str sum
     Str time
     Str end                 # of the value
     Str expiry
     Str close
-    Str* bound              # names of the buckets, and the ranges they stand for, in the order of the names
+    Str* bound              # names of the buckets, and their ranges, sorted by name
     uint32_t* place
 
 
@@ -38,7 +38,7 @@ cdef void write_json_value(Buf* b, MetricTable* m, const Datum* d, const JsonSty
 
 
 cdef void write_json_rows(Buf* b, SnapMetric* view, const JsonStyle* style) noexcept nogil:
-    """The label sets in order of creation."""
+    """Write the series in order of creation."""
     cdef const Datum* d
     cdef const char* at
     cdef uint32_t slot = view.head
@@ -72,7 +72,7 @@ cdef bytes pad(int depth):
 
 
 cdef int json_style(JsonStyle* style, MetricTable* m, int depth, list keep) except -1:
-    """What stands around the data of a label set whose object is indented by `depth` steps."""
+    """The style for a series whose object is indented by `depth` steps."""
     cdef uint32_t i
     cdef list places
     cdef bytes value = b'"Value": {' + pad(depth + 2)
@@ -116,7 +116,7 @@ cdef bytes json_ranges(Metric metric, int depth):
 
 
 cdef tuple json_metric(Metric metric, int depth):
-    """What stands in front of and behind the label sets of a metric object (spec metrics-export.md §2.1)."""
+    """The text before and after the series of a metric object (spec metrics-export.md §2.1)."""
     cdef bytes separator = b"," + pad(depth + 1)
     cdef list head = [b'"Name": ' + json_bytes(metric.name), b'"Program": ' + json_bytes(metric.program),
                       b'"Kind": %d' % metric.kind, b'"Type": %d' % metric.type]
@@ -134,7 +134,7 @@ cdef tuple json_metric(Metric metric, int depth):
 
 
 cdef tuple json_rows_frame(int depth):
-    """What stands around the label sets of a metric that has some."""
+    """The text around the series of a metric that has some."""
     return b"," + pad(depth + 1) + b'"LabelValues": [', pad(depth + 1) + b"]"
 
 
@@ -166,7 +166,7 @@ cdef int write_json_metric(Buf* out, SnapMetric* view, Metric metric, int depth)
 
 
 cdef int write_json_array(Buf* out, Snapshot snapshot, list metrics, int depth) except -1:
-    """The metrics as an array whose brackets stand at `depth`."""
+    """The metrics as an array whose brackets are indented by `depth`."""
     cdef Metric metric
     cdef bytes text = pad(depth + 1)
     buf_char(out, c"[")

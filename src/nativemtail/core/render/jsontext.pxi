@@ -1,7 +1,7 @@
 # Text and numbers in JSON.
 
 cdef void put_json_char(Buf* b, uint32_t rune) noexcept nogil:
-    """A character that JSON text cannot show as it is."""
+    """Append a character that JSON has to escape."""
     if rune == c'"' or rune == c"\\":
         buf_char(b, c"\\")
         buf_char(b, <char>rune)
@@ -39,7 +39,7 @@ cdef void put_json(Buf* b, const char* p, size_t n) noexcept nogil:
 
 
 cdef void put_json_number(Buf* b, double v) noexcept nogil:
-    """What is not finite comes as a string."""
+    """Append a number; non-finite ones become strings."""
     cdef bint finite = v - v == 0
     if not finite:
         buf_char(b, c'"')

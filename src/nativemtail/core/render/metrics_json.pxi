@@ -1,7 +1,7 @@
 # JSON metrics: the content of the Prometheus page as one object by family.
 
 cdef void write_plain_value(Buf* b, Member* member, const Datum* d) noexcept nogil:
-    """A number, or a histogram as an object."""
+    """Write a number, or a histogram as an object."""
     cdef MetricTable* m = member.view.m
     cdef Hist* h = d.v.h
     cdef int64_t below = 0
@@ -72,7 +72,7 @@ cdef bytes family_samples_json(Family family, bint scalar, bint keyed):
 
 
 cdef tuple json_frame(Family family, bint keyed):
-    """What stands around the samples."""
+    """The text around the samples."""
     return (b"{%s:{" % json_bytes(family.names[0][0]), b"}}") if keyed else (b"[", b"]")
 
 
@@ -91,7 +91,7 @@ cdef bytes family_json(Family family):
 
 cdef bytes json_head(Family family):
     text = b'"help":%s,' % json_bytes("defined at " + family.source) if family.source else b""
-    return b'%s:{%s"type":"%s","value":' % (json_bytes(family.name), text, as_bytes(family.word))
+    return b'%s:{%s"type":"%s","value":' % (json_bytes(family.name), text, as_bytes(family.type_name))
 
 
 cdef bytes render_metrics_json(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, list warnings):

@@ -1,4 +1,5 @@
-# Which metrics a page of Prometheus cannot have, whatever has been counted: one bad name, and Prometheus refuses all.
+# Finds metrics that must not be on a Prometheus page, whatever their values: one bad name, and Prometheus rejects the
+# whole page.
 
 _WORDS = {KIND_COUNTER: "counter", KIND_GAUGE: "gauge", KIND_TIMER: "gauge", KIND_HISTOGRAM: "histogram"}
 _PARTS = ("_bucket", "_sum", "_count")
@@ -6,7 +7,7 @@ _RENAME = 'export it under another name with as "…"'
 
 
 cdef bint is_name(str text):
-    """Letters, digits and underscores of ASCII, no digit first."""
+    """Whether it consists of ASCII letters, digits and underscores, and begins with no digit."""
     return text.isascii() and text.isidentifier()
 
 
@@ -31,7 +32,7 @@ cdef _problem(Metric metric, str name, bint emit_prog_label):
 
 
 cdef dict problems(list metrics, bint emit_prog_label, str prefix, reserved):
-    """Why, by metric.  Of metrics that exclude each other the first stays, by name and then by place."""
+    """The reason by metric.  Of conflicting metrics the first is kept, in order of names, then of declaration."""
     cdef dict found = {}
     cdef dict families = {}
     cdef list histograms = []
@@ -65,7 +66,7 @@ cdef bint is_reserved(str name, int kind, reserved) except *:
 
 
 cdef int leave_out_samples(str histogram, dict families, list metrics, dict found) except -1:
-    """Other metrics that have the names of a histogram's samples."""
+    """Find other metrics whose names are those of a histogram's samples."""
     cdef Metric metric
     cdef str name
     for part in _PARTS:

@@ -6,25 +6,25 @@ cdef bytes help_text(text, bint openmetrics):
 
 
 cdef set names_of(Family family):
-    """Every name that OpenMetrics reserves for the family."""
-    return {family.name, *(family.name + suffix for suffix in _SUFFIXES.get(family.word, ()))}
+    """All names that OpenMetrics reserves for the family."""
+    return {family.name, *(family.name + suffix for suffix in _SUFFIXES.get(family.type_name, ()))}
 
 
 cdef list openmetrics_families(list families, list warnings):
-    """Names and types as OpenMetrics has them, with the samples' names of the text format.
+    """Names and types for OpenMetrics; samples keep their names of the text format.
 
-    A family that may not be a counter there, or whose name as one is taken, is of unknown type.  Families whose names
-    clash with an earlier one are left out.
+    A family that must not be a counter there, or whose name as a counter is taken, gets type unknown.  Families whose
+    names clash with an earlier one are left out.
     """
     cdef set taken = set()
     cdef list kept = []
     cdef Family family
     for family in families:
         shown = family.name
-        if family.word == "counter":
+        if family.type_name == "counter":
             family.name = shown.removesuffix("_total")
             if family.name in ("", shown) or not family.is_monotonic() or not taken.isdisjoint(names_of(family)):
-                family.name, family.word = shown, "unknown"
+                family.name, family.type_name = shown, "unknown"
         if taken.isdisjoint(names_of(family)):
             taken |= names_of(family)
             kept.append(family)
@@ -36,17 +36,17 @@ cdef list openmetrics_families(list families, list warnings):
 cdef int write_head(Buf* out, Family family, bint openmetrics) except -1:
     cdef bytes name = as_bytes(family.name)
     cdef bytes head = b"# HELP %s defined at %s\n# TYPE %s %s\n" % (
-        name, help_text(family.source, openmetrics), name, as_bytes(family.word))
+        name, help_text(family.source, openmetrics), name, as_bytes(family.type_name))
     buf_put(out, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
     return 0
 
 
 cdef int write_family(Buf* out, Family family, bint times, bint openmetrics) except -1:
-    """The lines of its samples."""
+    """Write the sample lines of a family."""
     cdef Style style
     cdef list keep = []
     cdef bytes name = as_bytes(family.name)
-    cdef bytes sample = name + b"_total" if openmetrics and family.word == "counter" else name
+    cdef bytes sample = name + b"_total" if openmetrics and family.type_name == "counter" else name
     style.form = FORM_OPENMETRICS if openmetrics else FORM_TEXT
     style.times = times
     style.name = str_of(keep, sample)

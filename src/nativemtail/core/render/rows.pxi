@@ -1,30 +1,30 @@
-# Rows of a metric, copied for a part of a page.
+# Copies rows of a metric for a part of a page.
 
 cdef enum:
-    WHOLE = 8388608         # bytes of a page, as estimated, up to which it shows one instant
-    PAGE_PIECE = 1048576    # bytes of the pieces of larger ones
-    PART_ROWS = 32768       # label sets of a part
-    LIST_ROWS = 2048        # likewise, where each becomes an object
-    TURN_SLOTS = 32768      # slots looked at in one turn at the lock
-    ASSIGN_SLOTS = 2048     # likewise, to find their buckets
-    TRIED = 32768           # label sets looked at to find the buckets
-    SPLITTER_BYTES = 2097152    # of all of them; those that would take more are cut
+    WHOLE = 8388608         # a page estimated at up to this many bytes is made of one snapshot
+    PAGE_PIECE = 1048576    # size of the pieces of larger pages
+    PART_ROWS = 32768       # limit for the series of a part
+    LIST_ROWS = 2048        # the same where each row becomes a Python object
+    TURN_SLOTS = 32768      # slots to examine before the lock is released
+    ASSIGN_SLOTS = 2048     # the same when finding their buckets
+    TRIED = 32768           # series sampled to choose the buckets
+    SPLITTER_BYTES = 2097152    # limit for all splitters together; long ones are cut
     SPLITTER_LEAST = 256
     NO_BUCKET = 0xFFFF
 
-cdef struct Selection:           # which rows of a metric to copy
-    size_t slot             # where to go on
-    size_t step             # every so many slots
-    size_t rows             # at most
-    size_t bytes            # at most, of what they hold; the last row may exceed it
+cdef struct Selection:           # selects the rows of a metric to copy
+    size_t slot             # the next slot to examine
+    size_t step             # examine one slot in so many
+    size_t rows             # limit
+    size_t bytes            # limit for their estimated size; the last row may exceed it
     size_t cells            # entries of `cell`
     const uint16_t* cell    # the bucket of each slot; NULL: all are wanted
     uint16_t bucket
-    bint done               # no slot is left
+    bint done               # all slots have been examined
 
 
 cdef Metric current(Store store, Metric metric):
-    """The metric that has the data now: programs may be loaded anew while a page is made."""
+    """The metric that has the data now: programs may be reloaded while a page is made."""
     cdef Metric other
     if not metric.table.counted:
         for other in store.families.get(metric.name, ()):
@@ -35,7 +35,7 @@ cdef Metric current(Store store, Metric metric):
 
 
 cdef size_t row_bytes(MetricTable* m, const Datum* d) noexcept nogil:
-    """What a label set takes on a page, roughly, without names."""
+    """Estimated bytes of a series on a page, without names."""
     cdef const char* at = d.key
     cdef size_t n = 64
     cdef uint32_t i
@@ -50,7 +50,7 @@ cdef size_t row_bytes(MetricTable* m, const Datum* d) noexcept nogil:
 
 
 cdef bint copy_turn(SnapMetric* view, size_t* cap, Selection* selection) noexcept nogil:
-    """Copy rows for one turn at the lock; false without memory."""
+    """Copy rows while the lock is held once; false without memory."""
     cdef MetricTable* m = view.m
     cdef size_t slots = <size_t>m.slabs * SLAB
     cdef size_t end = selection.slot + TURN_SLOTS * selection.step
@@ -107,7 +107,7 @@ cdef bint copy_rows(StoreTable* store, SnapMetric* view, Selection* selection) n
         store.lock.acquire()
         good = copy_turn(view, &cap, selection)
         if view.m.type == TYPE_STRING or view.m.type == TYPE_BUCKETS:
-            store.epoch += 1        # what these rows point to is not to be changed from now on
+            store.epoch += 1        # from now on what these rows point to must not be modified
             store.watched = store.epoch
         store.lock.release()
     store.snapshot_lock.release()
@@ -124,7 +124,7 @@ cdef void snapshot_open(StoreTable* store, SnapTable* snap) noexcept nogil:
 
 
 cdef Snapshot open_part(Store owner, list metrics):
-    """An empty snapshot of the metrics, open: `fill_part` puts rows in."""
+    """A snapshot of the metrics without rows; `fill_part` copies them."""
     cdef Snapshot part = Snapshot(owner, [current(owner, metric) for metric in metrics])
     cdef StoreTable* store = owner.table
     cdef SnapTable* table = part.table

@@ -1,6 +1,6 @@
 # The lines of samples: Prometheus 0.0.4 and OpenMetrics 1.0.  No lock is held.
 
-# Pieces of text.  These write where room has been made.
+# Parts of lines.  The caller has reserved the space that these write to.
 
 cdef inline char* put_bytes(char* out, const char* p, size_t n) noexcept nogil:
     memcpy(out, p, n)
@@ -8,7 +8,7 @@ cdef inline char* put_bytes(char* out, const char* p, size_t n) noexcept nogil:
 
 
 cdef inline char* put_escaped(char* out, Str s) noexcept nogil:
-    """A label value; at most twice its length."""
+    """Write a label value, escaped; takes at most twice its length."""
     cdef size_t i
     cdef char c
     for i in range(s.n):
@@ -36,26 +36,26 @@ cdef inline char* put_number(char* out, double v, int form) noexcept nogil:
 
 
 cdef inline double datum_number(const MetricTable* m, const Datum* d) noexcept nogil:
-    """What Prometheus shows of a value that is no histogram (spec metrics-export.md §1.4)."""
+    """The number that Prometheus gets for a value that is not a histogram (spec metrics-export.md §1.4)."""
     if m.type == TYPE_INT:
         return <double>d.v.i
     return d.v.f if m.type == TYPE_FLOAT else 0.0
 
 
 cdef inline int64_t to_millis(int64_t nanos) noexcept nogil:
-    """Rounded down."""
+    """Milliseconds, rounded down."""
     cdef int64_t millis = nanos // 1000000
     return millis - 1 if nanos % 1000000 < 0 else millis
 
 
 cdef char* put_time(char* out, int64_t nanos, int form) noexcept nogil:
-    """A blank and the time: milliseconds, or seconds with three decimals."""
+    """Write a blank and the time: milliseconds, or seconds with three decimals for OpenMetrics."""
     cdef int64_t millis = to_millis(nanos)
     cdef uint32_t rest
     out[0] = c" "
     out += 1
     if form == FORM_TEXT:
-        return out + fmt_int(max(millis, <int64_t>0), out)    # Prometheus refuses a page with a sign here
+        return out + fmt_int(max(millis, <int64_t>0), out)    # Prometheus rejects a page with a sign here
     if millis < 0:
         out[0] = c"-"
         out += 1
@@ -70,7 +70,7 @@ cdef char* put_time(char* out, int64_t nanos, int form) noexcept nogil:
 
 
 cdef char* put_labels(char* out, Member* member, const Datum* d) noexcept nogil:
-    """Everything from the brace on, without the last quote and brace; nothing when there are no labels."""
+    """Write the labels from the brace on, without the last quote and brace; nothing if there are none."""
     cdef uint32_t i
     key_labels(member.view.m, d.key, member.values)
     for i in range(member.nlabels):
@@ -80,7 +80,7 @@ cdef char* put_labels(char* out, Member* member, const Datum* d) noexcept nogil:
 
 
 cdef size_t line_room(Member* member, const Datum* d) noexcept nogil:
-    """Bytes that one sample line takes at most."""
+    """Upper bound for the bytes of a sample line."""
     cdef const char* at = d.key
     cdef uint32_t i
     for i in range(member.view.m.nkeys):
@@ -149,7 +149,7 @@ cdef void write_histogram(Buf* b, Buf* scratch, Member* member, const Datum* d, 
     for i in range(m.nranges):
         below += h.count[i]
         if strict and i + 1 == m.nranges:
-            below = h.total         # NaN is in no range, but OpenMetrics wants them in +Inf
+            below = h.total         # NaN is in no range, but OpenMetrics counts it in +Inf
         write_part(b, style.bucket, scratch.p, scratch.n, &member.bound[i], <double>below, True, style, d.time)
     # OpenMetrics has a sum, and then a count, only where no observation can be negative.
     if not strict or (m.nranges and m.bound[0] >= 0 and h.sum >= 0):

@@ -1,12 +1,12 @@
 # The samples of a family, and their order.
 #
-# They are sorted without comparing whole keys: by 8 bytes of the first label at a time, equal ones by the next 8 and
-# then by the next label, each round a radix sort.
+# Samples are radix-sorted by 8 bytes of the first label value at a time; groups of equal ones are sorted by the next 8
+# bytes, then by the next label.  So whole keys are never compared.
 
 cdef enum:
-    FEW = 48                # samples up to which an insertion sort is used
+    FEW = 48                # up to this many samples an insertion sort is used
     MORE = 9                # `rest` of a label value that goes on behind the 8 bytes looked at
-    DUPLICATE = 15               # of a sample that has the labels of the one before it
+    DUPLICATE = 15               # marks a sample with the same labels as the one before it
 
 cdef enum:
     FORM_TEXT = 0
@@ -17,17 +17,17 @@ cdef struct Member:         # one metric of a family
     SnapMetric* view
     uint32_t nlabels
     int* key                # by label in order of their names: which of the metric's keys, -1: the program
-    Str* piece              # likewise: what stands in front of the value, such as {a=" and ",b="
+    Str* piece              # by label: the text before the value, such as {a=" and ",b="
     Str program             # valid UTF-8
-    size_t fixed            # bytes of a line beside the label values and the number, at most
-    uint32_t shape          # equal for metrics whose labels have the same names
-    Str* values             # room for a key's label values
+    size_t fixed            # upper bound for the bytes of a line without label values and number
+    uint32_t shape          # equal for metrics with the same label names
+    Str* values             # buffer for the label values of a key
     Str* bound              # texts of the upper bounds of a histogram's ranges
 
 cdef struct Sample:
     uint64_t word           # 8 bytes of a label value
     uint32_t slot
-    uint32_t mark           # place of the member * 16 + bytes that are left of the value, from `word` on, or MORE
+    uint32_t mark           # index of the member * 16 + remaining bytes of the value, from `word` on, or MORE
 
 cdef struct Span:           # samples that are equal up to `offset` in the label
     size_t low
@@ -48,8 +48,8 @@ cdef inline Str label_of(Member* member, uint32_t slot, uint32_t label) noexcept
 
 
 cdef enum:
-    AHEAD_ROW = 16          # samples that a row is fetched ahead of its turn
-    AHEAD_LABELS = 8        # and its label values, or the first KEY_NEAR bytes of them
+    AHEAD_ROW = 16          # distance at which rows are prefetched, in samples
+    AHEAD_LABELS = 8        # the same for label values, of which KEY_NEAR bytes are prefetched
     KEY_NEAR = 64
 
 
@@ -94,12 +94,12 @@ cdef void sort_few(Sample* s, size_t n) noexcept nogil:
 
 
 cdef inline uint8_t digit_of(const Sample* s, int digit) noexcept nogil:
-    """Digit 0 is what is left, 1 to 8 are the bytes of the word from the last on."""
+    """A digit of the radix sort: 0 is the rest, 1 to 8 are the bytes of the word from the last on."""
     return <uint8_t>(s.mark % 16) if digit == 0 else <uint8_t>(s.word >> 8 * (digit - 1))
 
 
 cdef void sort_many(Sample* s, Sample* spare, size_t n) noexcept nogil:
-    """Least digit first; digits in which all agree are skipped."""
+    """LSD radix sort; digits in which all samples agree are skipped."""
     cdef size_t[256] at
     cdef size_t i
     cdef size_t sum
@@ -154,7 +154,7 @@ cdef size_t mark_duplicates(Member* members, Sample* s, size_t low, size_t high)
 
 
 cdef size_t drop_duplicates(Sample* s, size_t n) noexcept nogil:
-    """How many are left."""
+    """Remove the duplicates; returns how many samples are left."""
     cdef size_t kept = 0
     cdef size_t i
     for i in range(n):
@@ -165,7 +165,7 @@ cdef size_t drop_duplicates(Sample* s, size_t n) noexcept nogil:
 
 
 cdef bint sort_spans(Member* members, Sample* s, Sample* spare, Buf* stack, size_t* duplicate) noexcept nogil:
-    """Sort what lies on the stack, stably; `duplicate` becomes the first duplicate found.  False without memory."""
+    """Sort the spans on the stack, stably; `duplicate` becomes the first duplicate.  False without memory."""
     cdef Span span
     cdef size_t low
     cdef size_t high

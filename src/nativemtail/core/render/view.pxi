@@ -1,18 +1,17 @@
 # Pages of any size in bounded memory.
 #
-# A page that is small is made of one snapshot, so it shows one instant.  A larger one is made of parts: each is a small
-# snapshot of its own, which is gone before the next one is taken, so no memory is retained while a slow peer reads.
-# A label set is copied under the lock, so no part of a line is in it.  What comes and goes while a page is made may be
-# on it or not.
+# A small page is made from one snapshot, so it shows one instant.  A larger one is made of parts: each is a small
+# snapshot of its own, freed before the next one is taken, so no memory is retained while a slow peer reads.  A series
+# is copied under the lock, so it never shows part of a line's effect.  Series that are created or removed while a page
+# is made may or may not be on it.
 #
-# Families are written in the order of their label values.  To have a large one in order without sorting it in one
-# piece, some of its label sets are looked at, and those that divide it into buckets of about a piece are noted.  One
-# pass over all finds the bucket of each (two bytes a slot are kept); then the buckets are taken, sorted and written one
-# by one.
+# Families are written in the order of their label values.  A large one is not sorted as a whole, but by sample sort:
+# from a sample of its series, splitters are chosen that divide it into buckets of about the size of a piece; a pass over
+# all series finds the bucket of each (two bytes per slot); then the buckets are copied, sorted and written one by one.
 
 
 cdef class Output:
-    """Growing output that frees itself."""
+    """A Buf that is freed with its Python object."""
 
     cdef Buf b
 
@@ -20,7 +19,7 @@ cdef class Output:
         buf_free(&self.b)
 
     cdef bytes take(self):
-        """The content, which begins anew."""
+        """Return the content and empty the buffer."""
         cdef bytes text
         if self.b.failed:
             raise MemoryError
@@ -30,7 +29,7 @@ cdef class Output:
 
 
 cdef Family in_order(Family family, list warnings):
-    """The family, sorted; what is left out for that is said once."""
+    """The family, sorted; warns once about what is left out."""
     cdef list found = []
     family.sort(found, False)
     warnings += [text for text in found if text not in warnings]
@@ -65,8 +64,8 @@ cdef class View:
 
     cdef Store store
     cdef size_t piece
-    cdef Snapshot whole     # of a small store, until the page is made
-    cdef Snapshot outline   # metrics, and how many label sets they have
+    cdef Snapshot whole     # snapshot of a small store, until the page is made
+    cdef Snapshot outline   # the metrics, with their numbers of series
     cdef readonly list warnings
 
     def __init__(self, Store store not None, *, size_t whole=WHOLE, size_t piece=PAGE_PIECE):
@@ -80,7 +79,7 @@ cdef class View:
         self.outline = Snapshot(store, store.metrics() if self.whole is None else self.whole.metrics())
 
     cdef size_t _estimate(self, Metric metric) noexcept:
-        """Bytes that a metric takes on a page, rather too many."""
+        """Estimated bytes of a metric on a page, rather too high."""
         cdef MetricTable* m = metric.table
         cdef size_t count = nm_load(&m.count)
         cdef size_t memory = nm_load(&m.memory)     # without the lock
@@ -131,7 +130,7 @@ cdef class View:
         for family in families:
             write_head(&out.b, family, openmetrics)
             for sorted_family in self._sorted(family, emit_prog_label, form):
-                sorted_family.name, sorted_family.word = family.name, family.word
+                sorted_family.name, sorted_family.type_name = family.name, family.type_name
                 write_family(&out.b, sorted_family, emit_timestamp, openmetrics)
                 sorted_family = None
                 if out.b.n >= self.piece:
@@ -230,7 +229,7 @@ cdef class View:
         return in_order(Family(part, family.name, part.members, prog, form), self.warnings)
 
     def _sorted(self, Family family, bint prog, int form):
-        """The family's label sets in order, in families of about a piece."""
+        """The series of the family in order, as families of about the size of a piece."""
         cdef Division division
         if self._is_small(family):
             yield self._whole(family, prog, form)

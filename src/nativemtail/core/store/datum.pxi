@@ -1,4 +1,4 @@
-# Label sets come and go.
+# Series: creating, finding, changing and removing them.
 
 cdef void value_retire(MetricTable* m, Datum* d) noexcept nogil:
     if m.type == TYPE_STRING and d.v.s != NULL:
@@ -8,7 +8,7 @@ cdef void value_retire(MetricTable* m, Datum* d) noexcept nogil:
 
 
 cdef void metric_drop(MetricTable* m, Datum* d) noexcept nogil:
-    """Remove a label set."""
+    """Remove a series."""
     copy_before_write(m, d.slot)
     if m.nkeys:
         key_labels(m, d.key, m.repaired)
@@ -36,7 +36,7 @@ cdef void metric_drop(MetricTable* m, Datum* d) noexcept nogil:
 
 
 cdef void datum_link(MetricTable* m, Datum* d) noexcept nogil:
-    """Put a datum at the end of the order of creation."""
+    """Append a datum to the list in order of creation."""
     d.prev = m.tail
     d.next = NO_SLOT
     if m.tail != NO_SLOT:
@@ -49,7 +49,7 @@ cdef void datum_link(MetricTable* m, Datum* d) noexcept nogil:
 
 
 cdef Datum* datum_make(MetricTable* m, const Str* labels, uint32_t hashed, int64_t time) noexcept nogil:
-    """A new label set with an empty value, whatever the limits; NULL without memory."""
+    """Create a series with an empty value, without checking limits; NULL without memory."""
     cdef Datum* d
     cdef uint32_t slot
     cdef char* key
@@ -89,7 +89,7 @@ cdef Datum* datum_make(MetricTable* m, const Str* labels, uint32_t hashed, int64
 
 
 cdef bint is_refused(MetricTable* m) noexcept nogil:
-    """Over the store's memory limit; counted."""
+    """Whether the store is over its memory limit; if so, counts a refusal."""
     cdef StoreTable* store = m.store
     if store == NULL:
         return False
@@ -103,7 +103,7 @@ cdef bint is_refused(MetricTable* m) noexcept nogil:
 
 
 cdef Datum* metric_create(MetricTable* m, const Str* labels, uint32_t hashed, int64_t now) noexcept nogil:
-    """A missing label set within the limits (spec successor.md §3.1)."""
+    """Create a missing series if the limits allow it (spec successor.md §3.1)."""
     cdef bint replaces = m.limit > 0 and m.count >= m.limit
     if not replaces and is_refused(m):
         return NULL
@@ -126,11 +126,11 @@ cdef Datum* create_repaired(MetricTable* m, uint32_t hashed, int64_t now) noexce
     return d
 
 
-# What programs do.  The caller holds the store's lock.  `labels` has as many values as the metric has keys; they are
-# copied.  A Datum is good until its label set is deleted, which on a metric with a limit any metric_get may do.
+# The operations of programs.  The caller holds the store's lock.  `labels` has as many values as the metric has keys, and
+# is copied.  A Datum is valid until its series is removed, which any metric_get may do on a metric with a limit.
 
 cdef inline Datum* metric_find(MetricTable* m, const Str* labels) noexcept nogil:
-    """The label set, or NULL."""
+    """The series, or NULL."""
     cdef Hashed hashed
     if m.nkeys == 0:
         return m.slab[0].p if m.count else NULL
@@ -140,7 +140,7 @@ cdef inline Datum* metric_find(MetricTable* m, const Str* labels) noexcept nogil
 
 
 cdef inline Datum* metric_get_hashed(MetricTable* m, const Str* labels, Hashed hashed, int64_t now) noexcept nogil:
-    """As metric_get, for who has hashed the labels."""
+    """metric_get for labels that are hashed already."""
     cdef Datum* d
     if m.nkeys == 0:
         return m.slab[0].p if m.count else metric_create(m, labels, 0, now)
@@ -152,12 +152,12 @@ cdef inline Datum* metric_get_hashed(MetricTable* m, const Str* labels, Hashed h
 
 
 cdef inline Datum* metric_get(MetricTable* m, const Str* labels, int64_t now) noexcept nogil:
-    """The label set, made at `now` if missing; NULL when memory is used up or its limit (counted) is reached."""
+    """The series, created at `now` if missing; NULL without memory or over its limit (which is counted)."""
     return metric_get_hashed(m, labels, hash_keys(labels, m.nkeys), now)
 
 
 cdef bint metric_del(MetricTable* m, const Str* labels) noexcept nogil:
-    """Remove the label set; whether there was one."""
+    """Remove the series; whether there was one."""
     cdef Datum* d = metric_find(m, labels)
     if d == NULL:
         return False
@@ -166,7 +166,7 @@ cdef bint metric_del(MetricTable* m, const Str* labels) noexcept nogil:
 
 
 cdef bint metric_expire(MetricTable* m, const Str* labels, int64_t expiry) noexcept nogil:
-    """Let the label set go `expiry` > 0 nanoseconds after its time; false when there is none."""
+    """Let the series expire `expiry` > 0 nanoseconds after its time; false if there is none."""
     cdef Datum* d = metric_find(m, labels)
     if d == NULL:
         return False
@@ -177,7 +177,7 @@ cdef bint metric_expire(MetricTable* m, const Str* labels, int64_t expiry) noexc
 
 
 cdef void heap_lift(MetricTable* m, Datum* d) noexcept nogil:
-    """The time of `d` went back."""
+    """Repair the heap after the time of `d` has gone back."""
     cdef HeapEntry entry = m.heap[d.heap]
     entry.time = d.time
     heap_up(m, d.heap, entry)
@@ -210,7 +210,7 @@ cdef inline void datum_set_float(MetricTable* m, Datum* d, double value, int64_t
 
 
 cdef bint text_write(MetricTable* m, Datum* d, size_t keep, Str s) noexcept nogil:
-    """The first `keep` bytes of the text, then `s`, which may lie in it."""
+    """Set the text to its first `keep` bytes followed by `s`, which may be part of it."""
     cdef Text* old = d.v.s
     cdef Text* new = old
     cdef size_t n = keep + s.n
@@ -237,7 +237,7 @@ cdef bint text_write(MetricTable* m, Datum* d, size_t keep, Str s) noexcept nogi
 
 
 cdef bint datum_set_text(MetricTable* m, Datum* d, Str s, int64_t time) noexcept nogil:
-    """False, and nothing done, without memory."""
+    """Replace the text; false, and no change, without memory."""
     copy_before_write(m, d.slot)
     if not text_write(m, d, 0, s):
         return False
@@ -246,7 +246,7 @@ cdef bint datum_set_text(MetricTable* m, Datum* d, Str s, int64_t time) noexcept
 
 
 cdef bint datum_append_text(MetricTable* m, Datum* d, Str s, int64_t time) noexcept nogil:
-    """False, and nothing done, without memory or over its limit (counted)."""
+    """Append to the text; false, and no change, without memory or over its limit (which is counted)."""
     copy_before_write(m, d.slot)
     if not text_write(m, d, datum_text(d).n, s):
         return False
@@ -271,7 +271,7 @@ cdef uint32_t range_of(MetricTable* m, double v) noexcept nogil:
 
 
 cdef bint hist_own(MetricTable* m, Datum* d) noexcept nogil:
-    """Replace a histogram that a snapshot sees by a copy."""
+    """Copy-on-write: replace a histogram that a snapshot may see by a copy."""
     cdef Hist* old = d.v.h
     cdef Hist* new = <Hist*>malloc(hist_size(m))
     if new == NULL:
@@ -285,7 +285,7 @@ cdef bint hist_own(MetricTable* m, Datum* d) noexcept nogil:
 
 
 cdef inline bint datum_observe(MetricTable* m, Datum* d, double v, int64_t time) noexcept nogil:
-    """One observation (spec runtime.md §5.1); false, and nothing done, without memory."""
+    """Record an observation (spec runtime.md §5.1); false, and no change, without memory."""
     cdef Hist* h
     copy_before_write(m, d.slot)
     if snapshot_sees(m, d.v.h.epoch) and not hist_own(m, d):

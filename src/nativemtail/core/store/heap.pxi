@@ -1,4 +1,4 @@
-# The heap of a metric with a limit.
+# The eviction heap of a metric with a limit: finds the oldest series.
 
 cdef inline bint heap_before(HeapEntry* a, HeapEntry* b) noexcept nogil:
     return a.time < b.time or (a.time == b.time and a.birth < b.birth)
@@ -47,7 +47,7 @@ cdef bint heap_resize(MetricTable* m, uint32_t cap) noexcept nogil:
 
 
 cdef void heap_add(MetricTable* m, Datum* d) noexcept nogil:
-    """After heap_room()."""
+    """Insert a datum; heap_room() must have been called."""
     cdef HeapEntry entry
     entry.time = d.time
     entry.birth = m.births
@@ -71,7 +71,7 @@ cdef void heap_remove(MetricTable* m, uint32_t i) noexcept nogil:
 
 
 cdef Datum* heap_oldest(MetricTable* m) noexcept nogil:
-    """The datum with the smallest time, of equal ones the first created."""
+    """The datum with the smallest time; among equal ones the first created."""
     cdef HeapEntry top = m.heap[0]
     cdef Datum* d = datum_at(m, top.slot)
     while top.time != d.time:
@@ -83,7 +83,7 @@ cdef Datum* heap_oldest(MetricTable* m) noexcept nogil:
 
 
 cdef bint heap_build(MetricTable* m) noexcept nogil:
-    """The heap anew from all data."""
+    """Rebuild the heap from all data."""
     cdef uint32_t slot = m.head
     m.heap_n = 0
     if not heap_room(m, m.count):

@@ -1,4 +1,4 @@
-# The index: from label values to a slot.
+# The hash index: from label values to a slot.
 
 import os as _os
 
@@ -28,7 +28,7 @@ cdef inline uint32_t hash_labels(MetricTable* m, const Str* labels) noexcept nog
 
 
 cdef const Str* repair_labels(MetricTable* m, const Str* labels) noexcept nogil:
-    """`labels` if they are UTF-8, else a repaired copy that lives until the next call; NULL without memory."""
+    """`labels` if they are valid UTF-8, else a repaired copy, valid until the next call; NULL without memory."""
     cdef uint32_t i
     cdef bint good = True
     cdef size_t start
@@ -51,7 +51,7 @@ cdef const Str* repair_labels(MetricTable* m, const Str* labels) noexcept nogil:
 
 
 cdef inline const Str* resolve(MetricTable* m, const Str* labels, Hashed* hashed) noexcept nogil:
-    """The labels as they are stored, with their hash; `hashed` is that of `labels`."""
+    """The labels as they are stored: repaired if need be, and then hashed again; `hashed` is for `labels` on entry."""
     if hashed.seen & <uint64_t>0x8080808080808080:
         labels = repair_labels(m, labels)
         if labels == m.repaired:
@@ -76,11 +76,11 @@ cdef inline Datum* index_find(MetricTable* m, const Str* labels, uint32_t hashed
         i = (i + 1) & m.mask
 
 
-# Looking label sets up ahead of time, so that they are near when they are asked for: first the cell of the index, some
-# lines later the datum, then its key.  Nothing is kept in between but the hash and the slot, which are checked anew.
+# Look-ahead does a lookup in steps, each of which prefetches what the next one needs: the cell of the index, some lines
+# later the datum, then its key.  Only the hash and the slot are kept in between; the real lookup checks both.
 
 cdef enum:
-    NEAR_CELLS = 4          # cells of the index that are looked at ahead of time
+    NEAR_CELLS = 4          # cells of the index that look-ahead examines
 
 
 cdef inline void prefetch_cell(MetricTable* m, uint32_t hashed) noexcept nogil:
@@ -89,7 +89,7 @@ cdef inline void prefetch_cell(MetricTable* m, uint32_t hashed) noexcept nogil:
 
 
 cdef inline uint32_t prefetch_datum(MetricTable* m, uint32_t hashed) noexcept nogil:
-    """The slot that the hash leads to first; NO_SLOT if there is none."""
+    """The first slot with that hash; NO_SLOT if there is none."""
     cdef uint32_t i, slot
     cdef uint64_t cell
     if m.index == NULL:
@@ -132,7 +132,7 @@ cdef bint index_resize(MetricTable* m, uint32_t cells) noexcept nogil:
 
 
 cdef inline bint index_room(MetricTable* m) noexcept nogil:
-    """Make sure that one more fits."""
+    """Make room for one more entry."""
     if m.index == NULL:
         return index_resize(m, 8)
     if <uint64_t>(m.count + 1) * 4 > (<uint64_t>m.mask + 1) * 3:
@@ -148,7 +148,7 @@ cdef void index_add(MetricTable* m, uint32_t hashed, uint32_t slot) noexcept nog
 
 
 cdef void index_remove(MetricTable* m, uint32_t hashed, uint32_t slot) noexcept nogil:
-    """Selection the cell out and close the gap."""
+    """Remove the cell and close the gap."""
     cdef uint64_t cell = <uint64_t>hashed << 32 | (slot + 1)
     cdef uint32_t gap = hashed & m.mask
     cdef uint32_t i
@@ -159,7 +159,7 @@ cdef void index_remove(MetricTable* m, uint32_t hashed, uint32_t slot) noexcept 
         i = (i + 1) & m.mask
         if m.index[i] == 0:
             break
-        # A cell may move into the gap unless its home lies behind the gap.
+        # A cell may move into the gap unless its home cell is after the gap.
         if ((i - <uint32_t>(m.index[i] >> 32)) & m.mask) >= ((i - gap) & m.mask):
             m.index[gap] = m.index[i]
             gap = i

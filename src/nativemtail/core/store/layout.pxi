@@ -1,47 +1,47 @@
-# Metrics and their data: tables from label values to values, and a consistent view of them for readers.
+# Data structures of the store: tables from label values to values, and snapshots for readers.
 #
 # A table.  The data of a metric lie in slabs of SLAB slots, so a Datum keeps its address while it lives; a freed slot
 # is used again, an empty slab goes back to malloc.  `index` is an open-addressing table (linear probing, at most 3/4
-# full) of words `hash << 32 | slot + 1`, so a probe looks at a Datum only where 32 bits of the hash agree.  The key of
-# a Datum holds its label values one after another, each behind its length.  The hash is keyed by a secret of the
-# process, so that nobody can write a log whose labels collide.  Order of creation is a list through prev and next.
+# full) of words `hash << 32 | slot + 1`, so a probe reads a Datum only if 32 bits of the hash agree.  The key of
+# a Datum holds its label values one after another, each preceded by its length.  The hash is keyed by a secret of the
+# process, so that a log cannot be made whose labels collide.  Order of creation is a list through prev and next.
 #
 # Eviction (spec successor.md §3.1).  A metric with a limit has a min-heap by (time, creation).  A write that moves a
-# time forward leaves the heap as it is: its entries are lower bounds, and the top is put right when somebody asks for
-# the oldest.  A write that moves a time back lifts its entry at once.  So each is O(log n), amortised.
+# time forward does not change the heap: its entries are lower bounds, and the top is corrected when the oldest series
+# is needed.  A write that moves a time back moves its entry up at once.  So each is O(log n), amortised.
 #
-# Readers.  Everything here runs under the lock of the store, which the engine holds while it scans and hands over at
-# the end of a line when somebody waits.  A snapshot fixes an instant under the lock, then copies the slabs in slices of
+# Readers.  Everything here runs under the lock of the store, which the engine holds while it scans, and hands over to
+# waiting readers at the end of a line.  A snapshot fixes an instant under the lock, then copies the slabs in slices of
 # SLICE bytes, each in its own turn at the lock.  Slabs are copied on write: whoever is about to change one that is not
 # copied yet copies it first (`copy_before_write`).  So the copy is of that instant, no part of a line is in it, and the
 # engine never waits for more than a slice however many series there are.  (With 1,000,000 series all slices take 20 to
 # 50 ms, one 0.3 to 0.5 ms.)  Pages of large stores are made of small snapshots, one after another (render/view.pxi).
 #
-# Only slots are copied.  What they point to is left alone while a snapshot may see it: keys are never changed; texts
-# and histograms carry the store's `epoch` of their making, and one that is older than the newest snapshot is replaced,
-# not changed.  What is dropped meanwhile is retired, and reclaimed when the snapshots that may see it are gone
+# Only slots are copied.  What they point to is not modified while a snapshot may see it: keys never change; texts and
+# histograms carry the store's `epoch` at their creation, and one that is older than the newest snapshot is replaced
+# instead of modified.  Memory dropped meanwhile is retired, and reclaimed when the snapshots that may see it are gone
 # (epoch-based reclamation).
 
 cdef enum:
-    SLAB = 64               # slots of a slab; a metric without keys has one slot only
+    SLAB = 64               # slots of a slab; a metric without keys has a single slot
     SLICE = 512 * 1024      # bytes that a snapshot copies in one turn at the lock
-    GC_SLICE = 8192         # slots that the collector looks at in one turn
+    GC_SLICE = 8192         # slots that the collector examines in one turn
 
 cdef enum:
     NO_SLOT = 0xFFFFFFFF
-    MAX_DATA = 0x7FFFFFFF   # label sets of one metric, and bytes of one text
-    MAX_KEY = 16777216      # bytes of the label values of one label set
+    MAX_DATA = 0x7FFFFFFF   # limit for the series of a metric, and for the bytes of a text
+    MAX_KEY = 16777216      # limit for the label values of one series, in bytes
 
 cdef struct Slab:
-    Datum* p                # NULL: empty, its memory given back
+    Datum* p                # NULL: empty, and its memory freed
     uint32_t next           # the next slab with room
     uint8_t live
-    uint8_t fresh           # slots from here on were never used
-    uint8_t free            # first of the freed slots, linked by Datum.next; SLAB: none
+    uint8_t fresh           # slots from here on have never been used
+    uint8_t free            # first freed slot, linked by Datum.next; SLAB: none
     bint listed             # in the list of slabs with room
 
 cdef struct HeapEntry:
-    int64_t time            # not later than the datum's
+    int64_t time            # at most the datum's time
     uint64_t birth
     uint32_t slot
 
@@ -59,7 +59,7 @@ cdef struct SnapTable:
     uint64_t epoch
     SnapTable* older
     SnapTable* newer
-    bint linked             # among the store's snapshots: what its rows point to stays
+    bint linked             # in the store's list: protects what its rows point to
 
 cdef struct Retired:
     void* p
@@ -71,9 +71,9 @@ cdef struct StoreTable:
     TicketLock* lock
     TicketLock* snapshot_lock       # one snapshot, collection or exchange of metrics at a time; taken before `lock`
     size_t users            # Store and Metric objects that point here
-    uint64_t epoch          # counts the moments at which rows were copied
-    uint64_t watched        # the last of them; what was made before it may be in a snapshot
-    SnapTable* oldest       # snapshots alive
+    uint64_t epoch          # incremented whenever rows begin to be copied
+    uint64_t watched        # the epoch of the newest snapshot, which may see anything older
+    SnapTable* oldest       # list of the live snapshots
     SnapTable* newest
     Retired* retired            # in order of epoch, from `retired_first` on
     size_t retired_first
@@ -81,9 +81,9 @@ cdef struct StoreTable:
     size_t retired_cap
     size_t memory           # bytes of the tables in the store, and of retired memory
     size_t limit            # of `memory`; 0: none
-    uint64_t refused        # label sets and texts
+    uint64_t refused        # how often a series or text was refused
     uint64_t over           # times that `memory` came above `limit`
-    bint is_over            # as far as somebody wanted more
+    bint is_over            # at the last attempt to allocate
 
 cdef struct MetricTable:
     StoreTable* store       # NULL before the metric is first put into one
@@ -96,28 +96,28 @@ cdef struct MetricTable:
     double* bound           # upper bounds of the ranges, infinity last
     uint32_t count
     uint32_t expiring       # data with an expiry
-    uint32_t head           # oldest by creation
+    uint32_t head           # first in order of creation
     uint32_t tail
     Slab* slab
     uint32_t slabs
     uint32_t slab_cap
     uint32_t room           # first slab with room
     uint64_t* index
-    uint32_t mask           # cells of the index, less one
+    uint32_t mask           # cells of the index minus one
     HeapEntry* heap         # NULL without a limit
     uint32_t heap_n
     uint32_t heap_cap
     uint64_t births
-    uint64_t drops          # label sets removed so far
+    uint64_t drops          # series removed so far
     size_t memory
-    SnapMetric* saving      # the snapshot that is being copied
-    Str* repaired           # room for labels made valid UTF-8
+    SnapMetric* saving      # its view in the snapshot that is being copied
+    Str* repaired           # buffer for labels repaired to valid UTF-8
     Buf scratch
 
 
 cdef struct Hashed:         # label values, hashed
     uint32_t h
-    uint64_t seen           # all their bytes, or-ed together eight by eight
+    uint64_t seen           # all their bytes or-ed together as words
 
 
 cdef inline bint lock_wanted(TicketLock* lock) noexcept nogil:
@@ -126,7 +126,7 @@ cdef inline bint lock_wanted(TicketLock* lock) noexcept nogil:
 
 
 cdef inline size_t block_cost(size_t n) noexcept nogil:
-    """What malloc(n) takes."""
+    """Bytes that malloc(n) really uses."""
     return 32 if n <= 24 else (n + 8 + 15) & ~<size_t>15
 
 
@@ -139,7 +139,7 @@ cdef inline uint32_t slab_size(MetricTable* m) noexcept nogil:
 
 
 cdef inline Str key_next(const char** at) noexcept nogil:
-    """The label value at `at`, which moves behind it."""
+    """The label value at `at`, which is advanced past it."""
     cdef Str label
     cdef uint32_t n = <uint8_t>at[0][0]
     at[0] += 1

@@ -1,7 +1,7 @@
-# Whole tables.
+# Whole tables: freeing them, and moving their data at a reload.
 
 cdef void table_reset(MetricTable* m) noexcept nogil:
-    """Forget the data without freeing them."""
+    """Empty the table without freeing the data, which belong to another one now."""
     m.slab = NULL
     m.index = NULL
     nm_put(&m.count, <uint32_t>0)
@@ -11,7 +11,7 @@ cdef void table_reset(MetricTable* m) noexcept nogil:
 
 
 cdef void table_free(MetricTable* m) noexcept nogil:
-    """The table and all it holds; no snapshot sees it."""
+    """Free the table and all its data, which no snapshot sees."""
     cdef uint32_t slot = m.head
     cdef uint32_t i
     cdef Datum* d
@@ -53,7 +53,7 @@ cdef void table_move(MetricTable* new, MetricTable* old) noexcept nogil:
 
 
 cdef bint adopt(MetricTable* m, MetricTable* owner, Datum* d) noexcept nogil:
-    """A label set of `owner`, a table of the same shape, moves in behind the others, value and all."""
+    """Move a series of `owner`, a table of the same shape, to the end of this one."""
     cdef Datum* fresh
     key_labels(m, d.key, m.repaired)
     fresh = datum_make(m, m.repaired, hash_labels(m, m.repaired), d.time)
@@ -70,7 +70,7 @@ cdef bint adopt(MetricTable* m, MetricTable* owner, Datum* d) noexcept nogil:
 
 
 cdef bint gather(MetricTable* old, MetricTable* new) noexcept nogil:
-    """Move the label sets of `new` that `old` lacks to `old`."""
+    """Move the series of `new` that `old` lacks to `old`."""
     cdef uint32_t slot = new.head
     cdef Datum* d
     while slot != NO_SLOT:
@@ -88,13 +88,13 @@ cdef bint gather(MetricTable* old, MetricTable* new) noexcept nogil:
 
 
 cdef bint table_inherit(MetricTable* new, MetricTable* old) noexcept nogil:
-    """Move the data of `old` to `new`; label sets that only `new` has come behind them.
+    """Move the data of `old` to `new`; series that only `new` has come after them.
 
-    Without memory false; every label set is then in one of the two.
+    False without memory; then every series is in one of the two.
     """
     cdef int64_t limit = old.limit
     cdef bint whole
-    old.limit = 0                   # `old` needs no heap any more
+    old.limit = 0                   # `old` no longer needs a heap
     whole = gather(old, new)
     if whole:
         while new.head != NO_SLOT:
@@ -125,7 +125,7 @@ cdef void reclaim(Retired* retired, size_t n) noexcept nogil:
 
 
 cdef void store_release(StoreTable* store) noexcept nogil:
-    """One user less (the GIL guards the count)."""
+    """Drop a reference (the GIL guards the count)."""
     cdef Retired* retired
     cdef size_t n = 0
     store.users -= 1

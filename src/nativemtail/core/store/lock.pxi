@@ -1,9 +1,9 @@
-# Holding the store's lock from Python.  It is only ever waited for without the GIL, so whoever holds it may wait for the
-# GIL.
+# Holding the store's lock from Python.  It is never waited for with the GIL held, so a thread that holds it may wait
+# for the GIL.
 
 
-# The cyclic garbage collector may run wherever a container is made, and what it frees may take the lock: a Metric or
-# a Snapshot does.  So it is off while somebody holds the lock and works with Python's objects.
+# The cyclic garbage collector may run whenever a container is created, and may free a Metric or a Snapshot, which takes
+# the lock.  So it is disabled while a thread that holds the lock works with Python objects.
 
 cdef int sections_without_collector = 0
 cdef bint collector_was_on = False

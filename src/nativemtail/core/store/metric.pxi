@@ -1,4 +1,4 @@
-# A metric as Python sees it.
+# Metric: the Python class around a table.
 
 COUNTER = KIND_COUNTER
 GAUGE = KIND_GAUGE
@@ -33,7 +33,7 @@ cdef int inherit_from(Metric new, Metric old) except -1:
 
 
 cdef void attach(MetricTable* m, StoreTable* store) noexcept:
-    """Let the metric know the lock, snapshots and limits that it lives with from now on."""
+    """Attach the metric to a store, with its lock, snapshots and limits."""
     m.store = store
     store.users += 1
 
@@ -72,7 +72,7 @@ cdef class Metric:
             raise ValueError("bounds must be strictly increasing")
 
     cdef int _make_room(self) except -1:
-        """Bounds of the ranges (spec runtime.md §5.1), and room for repaired labels."""
+        """Allocate the bounds of the ranges (spec runtime.md §5.1), and the buffer for repaired labels."""
         cdef list bounds = [bound for bound in self.buckets[:1] if bound > 0]
         cdef uint32_t i
         bounds += [bound for bound in self.buckets[1:] if bound != INFINITY] + [INFINITY]
@@ -96,7 +96,7 @@ cdef class Metric:
             with nogil:
                 store.lock.acquire()
                 uncount(m)
-                # Data that came here from another metric may be in a snapshot that does not know this one.
+                # Data inherited from another metric may be in a snapshot that does not refer to this one.
                 deferred = store.newest != NULL
                 if deferred:
                     add_retired(store, m, <uint32_t>min(m.memory, <size_t>0xFFFFFFFF), True)

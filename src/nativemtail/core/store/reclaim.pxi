@@ -1,4 +1,4 @@
-# Memory: accounting, and what happens to things that a snapshot may still see.
+# Memory: accounting, and epoch-based reclamation of memory that a snapshot may still see.
 
 cdef inline void account(MetricTable* m, size_t more, size_t less) noexcept nogil:
     nm_add(&m.memory, more - less)
@@ -7,7 +7,7 @@ cdef inline void account(MetricTable* m, size_t more, size_t less) noexcept nogi
 
 
 cdef inline bint snapshot_sees(MetricTable* m, uint64_t epoch) noexcept nogil:
-    """A snapshot that is alive may see what was made in `epoch`."""
+    """Whether a live snapshot may see what was created in `epoch`."""
     return m.store != NULL and m.store.newest != NULL and epoch < m.store.watched
 
 
@@ -33,7 +33,7 @@ cdef bint add_retired(StoreTable* store, void* p, uint32_t cost, bint table) noe
 
 
 cdef void retire(MetricTable* m, void* p, size_t cost) noexcept nogil:
-    """Free `p` now, or once no snapshot sees it; without memory even to note that, it is lost."""
+    """Free `p` now, or retire it until no snapshot sees it.  If there is no memory to retire it, it leaks."""
     account(m, 0, cost)
     if m.store == NULL or m.store.newest == NULL:
         free(p)
@@ -42,7 +42,7 @@ cdef void retire(MetricTable* m, void* p, size_t cost) noexcept nogil:
 
 
 cdef Retired* reclaimable(StoreTable* store, size_t* n) noexcept nogil:
-    """Take out what no snapshot sees any more; the caller frees it, and the array, without the lock."""
+    """Collect what no snapshot sees any more.  The caller frees it and the array after releasing the lock."""
     cdef size_t first = store.retired_first
     cdef size_t end = first
     cdef size_t i

@@ -1,4 +1,4 @@
-# A consistent view of all metrics.
+# Snapshot: a consistent copy of all metrics.
 
 cdef class Row:
     """See _core.pyi."""
@@ -35,7 +35,7 @@ cdef Row make_row(MetricTable* m, const Datum* d):
 
 
 cdef bint view_begin(SnapMetric* view, MetricTable* m) noexcept nogil:
-    """Fix what is in the view; under the lock."""
+    """Record what the view will contain; under the lock."""
     cdef size_t slots = <size_t>m.slabs * SLAB if m.nkeys else m.slabs
     view.m = m
     view.slabs = m.slabs
@@ -60,7 +60,7 @@ cdef void view_end(SnapMetric* view) noexcept nogil:
 
 
 cdef void snapshot_copy(StoreTable* store, SnapTable* snap) noexcept nogil:
-    """Copy everything, a slice in each turn; called and left with the lock held."""
+    """Copy everything in slices, yielding the lock after each; called and left with the lock held."""
     cdef SnapMetric* view
     cdef size_t copied = 0
     cdef size_t i
@@ -107,7 +107,8 @@ cdef void snapshot_free(StoreTable* store, SnapTable* snap) noexcept nogil:
 
 
 cdef class Snapshot:
-    """See _core.pyi.  With `members` it begins empty, for render/rows.pxi to fill: views of these metrics that know only how many rows there are.
+    """See _core.pyi.  With `members` it begins as views of these metrics that have only the number of rows;
+    render/rows.pxi copies the rows.
     """
 
     def __cinit__(self, Store owner not None, list members=None):
@@ -132,7 +133,7 @@ cdef class Snapshot:
             unlock(self.store)
 
     cdef int _begin(self, Store owner) except -1:
-        """Under the lock: what is in the store now."""
+        """Record what the store contains now; under the lock."""
         cdef Metric metric
         cdef size_t i = 0
         self.members = owner.metrics()

@@ -1,12 +1,12 @@
-# All metrics, and what has expired.
+# Store: all metrics, and the collection of expired series.
 
 cdef inline bint is_over(Datum* d, int64_t now) noexcept nogil:
-    """Its age exceeds its expiry; ages beyond the range of int64 count as their wide difference."""
+    """Whether it has expired; the age is computed without overflow."""
     return d.expiry > 0 and now > d.time and <uint64_t>now - <uint64_t>d.time > <uint64_t>d.expiry
 
 
 cdef uint64_t gc_slice(MetricTable* m, int64_t now, uint32_t* next) noexcept nogil:
-    """Look at GC_SLICE slots from next[0] on, which moves on; NO_SLOT at the end."""
+    """Collect in GC_SLICE slots from next[0] on, which is advanced; NO_SLOT at the end."""
     cdef uint32_t slot = next[0]
     cdef uint32_t end = slot + GC_SLICE
     cdef uint64_t gone = 0
@@ -25,7 +25,7 @@ cdef uint64_t gc_slice(MetricTable* m, int64_t now, uint32_t* next) noexcept nog
 
 
 cdef uint64_t table_gc(StoreTable* store, MetricTable* m, int64_t now) noexcept nogil:
-    """Trim to the limit, then drop what is over (spec runtime.md §5.2), a slice in each turn at the lock."""
+    """Trim to the limit, then drop expired series (spec runtime.md §5.2), releasing the lock after each slice."""
     cdef uint32_t slot = 0
     cdef uint64_t gone = 0
     cdef uint32_t i
@@ -116,7 +116,7 @@ cdef class Store:
         return 0
 
     cdef int _exchange(self, list old, list new) except -1:
-        """Under the lock; everything is checked."""
+        """Exchange metrics that have been checked; under the lock."""
         cdef Metric metric
         cdef list family, places
         cdef set gone = set(old)

@@ -1,7 +1,8 @@
-# Slots of a metric's slabs, and the keys of its label sets: label values, each behind its length (a byte, or 255 and 4 bytes).
+# Slots of a metric's slabs, and the keys of its series: label values, each preceded by its length (a byte, or 255 and 4
+# bytes).
 
 cdef void copy_slab(MetricTable* m, uint32_t number) noexcept nogil:
-    """Copy a slab to the snapshot that is being taken, unless that is done."""
+    """Copy a slab to the snapshot that is being taken, unless it has been copied."""
     cdef SnapMetric* view = m.saving
     cdef uint32_t size = slab_size(m)
     if number < view.slabs and not view.done[number]:
@@ -13,13 +14,13 @@ cdef void copy_slab(MetricTable* m, uint32_t number) noexcept nogil:
 
 
 cdef inline void copy_before_write(MetricTable* m, uint32_t slot) noexcept nogil:
-    """To be called before a Datum changes."""
+    """Copy-on-write: must be called before a Datum is modified."""
     if m.saving != NULL:
         copy_slab(m, slot // SLAB)
 
 
 cdef bint slab_more(MetricTable* m) noexcept nogil:
-    """Make sure that there is a slab with room."""
+    """Make sure that a slab has a free slot; false without memory."""
     cdef Slab* moved
     cdef Slab* slab
     cdef uint32_t cap
@@ -42,7 +43,7 @@ cdef bint slab_more(MetricTable* m) noexcept nogil:
     slab = &m.slab[m.room]
     if slab.p == NULL:
         copy_before_write(m, m.room * SLAB)
-        # Zeroed: a snapshot copies slots that were never used too.
+        # Zeroed, because snapshots copy unused slots too.
         slab.p = <Datum*>calloc(slab_size(m), sizeof(Datum))
         if slab.p == NULL:
             return False
@@ -51,7 +52,7 @@ cdef bint slab_more(MetricTable* m) noexcept nogil:
 
 
 cdef uint32_t slot_allocate(MetricTable* m) noexcept nogil:
-    """A slot of the slab in front, after slab_more()."""
+    """Allocate a slot of the first slab with room; slab_more() must have been called."""
     cdef uint32_t number = m.room
     cdef Slab* slab = &m.slab[number]
     cdef uint32_t i
@@ -69,7 +70,7 @@ cdef uint32_t slot_allocate(MetricTable* m) noexcept nogil:
 
 
 cdef void slot_free(MetricTable* m, uint32_t slot) noexcept nogil:
-    """Back to its slab; the slot has been touched."""
+    """Return a slot to its slab; copy_before_write() must have been called."""
     cdef uint32_t number = slot // SLAB
     cdef Slab* slab = &m.slab[number]
     slab.p[slot % SLAB].key = NULL

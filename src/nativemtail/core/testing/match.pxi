@@ -1,21 +1,21 @@
-# Literals and one-pass patterns alone, and how times are estimated.
+# Test hooks: the multi-literal matcher and the one-pass matcher alone, and the estimation of times.
 
 def _test_take_time():
-    """From now on no match is slow: under an emulator on a busy machine many would be."""
+    """From now on no match counts as slow, as too many would under an emulator or on a busy machine."""
     global slow_ticks
     slow_ticks = 1 << 60
 
 
 cdef int note_found(unsigned int literal, unsigned long long start, unsigned long long to, unsigned int flags,
                     void* data) noexcept nogil:
-    """A literal on line `to`."""
+    """Record a literal on line `to`."""
     cdef uint64_t event = to << 32 | literal
     buf_put(<Buf*>data, <const char*>&event, sizeof(event))
     return 0
 
 
 def _test_teddy(tables, list literals, bytes text, bint dense):
-    """Line ends, whether all is ASCII, and (literal, line) of what was found; None where there is no such scan."""
+    """Line ends, whether all is ASCII, and the (literal, line) found; None if the matcher is not available."""
     cdef Teddy s
     cdef Buf found = Buf(NULL, 0, 0, False)
     cdef CBool ascii = True
@@ -37,7 +37,7 @@ def _test_teddy(tables, list literals, bytes text, bint dense):
 
 
 def _test_onepass(tables, bytes text, int pairs, size_t n):
-    """Match text[:n], with leave to read all of `text`: (1 matched, 0 not, -1 undecided; offsets)."""
+    """Match text[:n], where all of `text` is readable: (1 matched, 0 no match, -1 undecided; offsets)."""
     cdef OnePass c
     cdef size_t* ov
     cdef bytes ops = tables.ops
@@ -57,7 +57,7 @@ def _test_onepass(tables, bytes text, int pairs, size_t n):
 
 
 def _estimate(times, int64_t runs):
-    """What estimated() makes of a sample with these nanoseconds."""
+    """The result of estimated() for a sample of these nanoseconds."""
     cdef Timed timed
     memset(&timed, 0, sizeof(Timed))
     for ns in times:

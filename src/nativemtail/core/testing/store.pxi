@@ -1,4 +1,4 @@
-# Hooks that let Python tests call what programs call.  Labels come as bytes or str.
+# Test hooks: the operations that programs call on metrics.  Labels come as bytes or str.
 
 cdef double nm_seconds() noexcept nogil:
     cdef timespec now

@@ -1,12 +1,12 @@
-# Growing buffers.  Start from `Buf(NULL, 0, 0, False)`; once `failed`, every call leaves the content as it is.
-# Nothing in the parts of text/ but python.pxi needs the GIL.
+# Growing buffers.  Start from `Buf(NULL, 0, 0, False)`; once `failed` is set, no call changes the content.
+# Of the parts of text/, only python.pxi needs the GIL.
 
 cdef enum:
-    NUM_TEXT = 32           # room that every fmt_… function needs at most
+    NUM_TEXT = 32           # enough room for any fmt_… function
 
 
 cdef bint buf_reserve(Buf* b, size_t more) noexcept nogil:
-    """Room for `more` further bytes; false, with `failed` set, when there is none."""
+    """Make room for `more` bytes; false, with `failed` set, if memory runs out."""
     cdef size_t cap = b.cap
     cdef char* p
     if b.failed:
@@ -52,7 +52,7 @@ cdef inline void buf_int(Buf* b, int64_t v) noexcept nogil:
 
 
 cdef inline void buf_clear(Buf* b) noexcept nogil:
-    """Empty, memory kept, `failed` forgotten."""
+    """Empty the buffer and reset `failed`; keeps the memory."""
     b.n = 0
     b.failed = False
 

@@ -15,7 +15,7 @@ cdef size_t fmt_nonfinite(double v, char* out) noexcept nogil:
 
 
 cdef size_t fmt_plain(const char* digits, int count, int exponent, char* out) noexcept nogil:
-    """0.00ddd, ddd00 or d.dd, without trailing zeros behind the point."""
+    """0.00ddd, ddd00 or d.dd, without trailing zeros after the point."""
     cdef size_t n = 0
     cdef int i
     if exponent < 0:
@@ -87,7 +87,7 @@ cdef inline size_t fmt_G(double v, char* out) noexcept nogil:
 
 
 cdef inline size_t fmt_json_float(double v, char* out) noexcept nogil:
-    """The JSON number; what is not finite comes as the bare words NaN, +Inf, -Inf."""
+    """A JSON number; non-finite values become the bare words NaN, +Inf, -Inf."""
     return fmt_float(v, out, -6, 21, c"e", 1)
 
 

@@ -1,4 +1,4 @@
-# Text as numbers, as Go reads it (spec runtime.md §2.6).
+# Text to numbers, as Go parses it (spec runtime.md §2.6).
 
 cdef enum:                  # results of parse_int and parse_float
     NUM_OK = 0
@@ -16,7 +16,7 @@ cdef inline uint32_t digit_value(char c) noexcept nogil:
 
 
 cdef int parse_unsigned(const char* p, size_t n, uint32_t base, uint64_t* out) noexcept nogil:
-    """Range errors are found digit by digit: the text behind one is not looked at."""
+    """Parse digits.  Like Go, stops at the first range error without examining the rest."""
     cdef uint64_t v = 0
     cdef uint64_t limit = UINT64_MAX // base
     cdef uint64_t d
@@ -70,7 +70,7 @@ cdef inline int parse_int(const char* p, size_t n, int64_t base, int64_t* out) n
 
 
 cdef bint is_word(const char* p, size_t n, const char* word) noexcept nogil:
-    """Equal but for case; `word` is in lower case."""
+    """Equal when ignoring case; `word` is in lower case."""
     cdef size_t i
     if n != strlen(word):
         return False
@@ -80,9 +80,9 @@ cdef bint is_word(const char* p, size_t n, const char* word) noexcept nogil:
     return True
 
 
-cdef struct FloatShape:     # what the grammar check of a float text finds out
+cdef struct FloatShape:     # result of the grammar check of a float text
     bint hex
-    size_t start            # of the digits: behind 0x
+    size_t start            # offset of the digits, after 0x
     bint zero               # all digits are 0
     int64_t magnitude       # of the first digit that is not 0, as a power of ten (hex: of two, plus at most 3)
 
@@ -108,7 +108,7 @@ cdef int float_shape(const char* p, size_t n, FloatShape* shape) noexcept nogil:
     cdef bint seen = False          # a digit
     cdef bint point = False
     cdef bint exponent = False
-    cdef int64_t weight = 0         # digits before the point from the first that counts on; or -(zeros behind it)
+    cdef int64_t weight = 0         # significant digits before the point, or -(zeros after it)
     cdef int64_t power = 0
     cdef uint32_t base = 10
     cdef size_t i
@@ -155,7 +155,7 @@ cdef bint underscores_separate(const char* p, size_t n) noexcept nogil:
 
 
 cdef int parse_separated(const char* p, size_t n, double* out) noexcept nogil:
-    """A float text without a sign in which some `_` stands."""
+    """Parse an unsigned float text that contains `_`."""
     cdef Buf digits
     cdef size_t i
     cdef int rc = NUM_SYNTAX
@@ -172,7 +172,7 @@ cdef int parse_separated(const char* p, size_t n, double* out) noexcept nogil:
 
 
 cdef int parse_digits(const char* p, size_t n, double* out) noexcept nogil:
-    """A float text without a sign and without underscores."""
+    """Parse an unsigned float text without `_`."""
     cdef FloatShape shape
     cdef double v = 0
     cdef int rc = NUM_OK

@@ -1,4 +1,4 @@
-# Text from Python and for Python.
+# Conversions between C text and Python objects.
 
 cdef bytes as_bytes(text):
     """The bytes that a name, file name or label stands for."""
@@ -6,7 +6,7 @@ cdef bytes as_bytes(text):
 
 
 cdef bytes buf_bytes(Buf* b):
-    """The content; frees the buffer."""
+    """The content as bytes; frees the buffer."""
     cdef bytes text
     try:
         if b.failed:

@@ -9,7 +9,7 @@ cdef void put_hex(Buf* b, const char* prefix, uint32_t v, int digits) noexcept n
 
 
 cdef void quote_rune(Buf* b, uint32_t rune) noexcept nogil:
-    """A character that does not print, as an escape."""
+    """Append the escape of a non-printable character."""
     cdef const char* names = b"abtnvfr"
     if 7 <= rune <= 13:
         buf_char(b, c"\\")

@@ -14,9 +14,9 @@ cdef void subst_empty(Buf* out, Str new, Str s, size_t limit) noexcept nogil:
 
 
 cdef void subst(Buf* out, Str old, Str new, Str s, size_t limit) noexcept nogil:
-    """Append s with every `old` replaced by `new`; an empty `old` stands before each character and at the end.
+    """Append s with every `old` replaced by `new`; an empty `old` is found before each character and at the end.
 
-    `limit` bounds what may be in `out`: beyond it `out.failed` is set and the content is of no use.
+    `limit` is the most bytes that `out` may have: beyond it `out.failed` is set and the content is invalid.
     """
     cdef const char* p = s.p
     cdef const char* end = s.p + s.n

@@ -9,7 +9,7 @@ cdef inline bint is_tail(uint8_t c) noexcept nogil:
 
 
 cdef inline size_t utf8_decode(const char* text, size_t n, uint32_t* rune) noexcept nogil:
-    """Bytes of the first character of text[0:n], n > 0; 0 when it is ill-formed, with U+FFFD in `rune`."""
+    """Decode the first character of text[0:n], n > 0; returns its bytes, or 0 with U+FFFD in `rune` if ill-formed."""
     cdef const uint8_t* p = <const uint8_t*>text
     cdef uint8_t c = p[0]
     if c < 0x80:
@@ -43,7 +43,7 @@ cdef size_t utf8_prefix(const char* p, size_t n) noexcept nogil:
         i += nm_ascii_blocks(p + i, n - i)
         if i == n:
             return n
-        # A stretch of single steps: blocks pay only where ASCII goes on for a while.
+        # Step by single characters up to the next ASCII one that has 16 bytes after it, where blocks may pay again.
         width = utf8_decode(p + i, n - i, &rune)
         while width > 1 or (width == 1 and (n - i) < 16):
             i += width
@@ -60,7 +60,7 @@ cdef inline bint is_utf8(const char* p, size_t n) noexcept nogil:
 
 
 cdef inline size_t utf8_encode(uint32_t rune, char* out) noexcept nogil:
-    """Write a valid character, at most 4 bytes."""
+    """Encode a valid character, at most 4 bytes; returns its length."""
     if rune < 0x80:
         out[0] = <char>rune
         return 1
@@ -94,7 +94,7 @@ cdef void put_offsets(Buf* map, size_t start, size_t n, bint same) noexcept nogi
 cdef void utf8_repair(Buf* out, const char* p, size_t n, Buf* map) noexcept nogil:
     """Append p[0:n] with each ill-formed byte as U+FFFD.
 
-    `map`, unless NULL, gets for each byte appended, and for the end, the offset in p that it came from, as uint32_t.
+    `map`, unless NULL, gets the offset in p of each byte appended, and of the end, as uint32_t.
     """
     cdef size_t i = 0
     cdef size_t good
@@ -118,7 +118,7 @@ cdef inline char lower_byte(char c) noexcept nogil:
 
 
 cdef void to_lower(Buf* out, const char* p, size_t n) noexcept nogil:
-    """Append Go's strings.ToLower(p[0:n]): one character for one, ill-formed bytes as U+FFFD."""
+    """Append Go's strings.ToLower(p[0:n]): character by character, ill-formed bytes as U+FFFD."""
     cdef size_t i = 0
     cdef size_t width
     cdef uint32_t rune

@@ -23,19 +23,19 @@ cdef inline int64_t floor_div(int64_t a, int64_t b) noexcept nogil:
 
 cdef inline int64_t year_start(int64_t year) noexcept nogil:
     """Days from the epoch to 1 January of a year above -400."""
-    cdef uint64_t y = year + 399    # a cycle later, less the year itself: no division of negative numbers
+    cdef uint64_t y = year + 399    # 400 years later, as division of negative numbers truncates
     return 365 * year + <int64_t>(y // 4 - y // 100 + y // 400) - 97 + YEAR_0 + 1
 
 
 cdef inline int days_before(int month, bint leap) noexcept nogil:
-    """Days of the year before the month: the months from March on go in fives of 153 days."""
+    """Days of the year before the month.  From March on, each five months have 153 days."""
     if month < 3:
         return (month - 1) * 31
     return (153 * month - 457) // 5 + 59 + leap
 
 
 cdef inline int64_t year_of(int64_t days) noexcept nogil:
-    """The year of a day counted from the epoch; years are counted from March inside, so that leap days end them."""
+    """The year of a day counted from the epoch.  Internally years begin in March, so that leap days come last."""
     cdef int64_t cycle = floor_div(days - YEAR_0 - 60, CYCLE_DAYS)
     cdef uint32_t day = <uint32_t>(days - YEAR_0 - 60 - cycle * CYCLE_DAYS)
     cdef uint32_t year = (day - day // 1460 + day // 36524 - day // 146096) // 365
@@ -44,10 +44,10 @@ cdef inline int64_t year_of(int64_t days) noexcept nogil:
 
 
 cdef inline int64_t time_to_ns_saturated(Time t) noexcept nogil:
-    """Nanoseconds since the epoch, held at the limits of 64 bits (spec README, time-range)."""
+    """Nanoseconds since the epoch, saturated at the limits of 64 bits (spec README, time-range)."""
     cdef int64_t sec = t.sec
     cdef int64_t nsec = t.nsec
-    if sec < 0:                     # so that both parts have one sign
+    if sec < 0:                     # so that both parts have the same sign
         sec += 1
         nsec -= 1000000000
     if sec > INT64_MAX // 1000000000 or (sec == INT64_MAX // 1000000000 and nsec > INT64_MAX % 1000000000):

@@ -1,8 +1,8 @@
 # The parts of a date, as Go's time.ParseInLocation reads them (spec runtime.md §3).
 
-cdef struct DateText:               # what a text said
+cdef struct DateText:               # the fields read from a text
     int64_t year
-    int month                       # 1 .. 12; this and the next two -1 if not said
+    int month                       # 1 .. 12; this and the next two: -1 if absent
     int day
     int year_day
     int hour
@@ -12,11 +12,11 @@ cdef struct DateText:               # what a text said
     bint am
     bint pm
     bint utc
-    int64_t offset                  # -1: not said (also "-00:00:01", as in Go)
+    int64_t offset                  # -1: absent (and for "-00:00:01", as in Go)
     Str label                       # zone abbreviation
 
 
-# Reading.  `c` is what is left of the text; every function leaves it where Go's error message would point.
+# Parsers of elements.  `c` is the rest of the text; on failure each leaves it where Go's error message begins.
 
 cdef inline bint digit_at(const Str* c, size_t i) noexcept nogil:
     return i < c.n and <uint8_t>(c.p[i] - c"0") < 10
@@ -33,7 +33,7 @@ cdef inline void skip_blanks(Str* c) noexcept nogil:
 
 
 cdef bint read_any_literal(Str* c, Str literal) noexcept nogil:
-    """Bytes as they are; blanks stand for any number of blanks above zero, or for the end."""
+    """Match bytes literally; blanks match one or more blanks, or the end of the text."""
     while literal.n:
         if literal.p[0] == c" ":
             if c.n and c.p[0] != c" ":
@@ -49,7 +49,7 @@ cdef bint read_any_literal(Str* c, Str literal) noexcept nogil:
 
 
 cdef inline bint read_literal(Str* c, Str literal) noexcept nogil:
-    """The same, quick for one byte."""
+    """The same with a fast path for one byte."""
     if literal.n == 1 and c.n > 1 and c.p[0] == literal.p[0] and c.p[1] != c" ":
         advance(c, 1)
         return True
@@ -57,7 +57,7 @@ cdef inline bint read_literal(Str* c, Str literal) noexcept nogil:
 
 
 cdef inline int read_number(Str* c, bint fixed) noexcept nogil:
-    """Two digits, or one unless `fixed`; -1 for none."""
+    """Read two digits, or one unless `fixed`; -1 if there are none."""
     cdef int v
     if not digit_at(c, 0) or (fixed and not digit_at(c, 1)):
         return -1
@@ -70,7 +70,7 @@ cdef inline int read_number(Str* c, bint fixed) noexcept nogil:
 
 
 cdef bint read_signed(const char* p, size_t n, int64_t* out) noexcept nogil:
-    """[sign] digits, all of p[0:n], at most 18 of them; no digit at all is 0."""
+    """[sign] digits, all of p[0:n], at most 18 of them; no digits give 0."""
     cdef bint negative = n > 0 and p[0] == c"-"
     cdef int64_t v = 0
     cdef size_t i
@@ -103,7 +103,7 @@ cdef TimeFault read_year(Str* c, size_t digits, int64_t* year) noexcept nogil:
 
 
 cdef inline TimeFault read_short_name(Str* c, const char* names, int* out) noexcept nogil:
-    """Which of the names, three letters in lower case each, comes next in any case: 1, 2, …"""
+    """Read one of the names, ignoring case; gives 1, 2, …  `names` has three lower-case letters for each."""
     cdef int i = 1
     cdef char x
     cdef char y
@@ -124,7 +124,7 @@ cdef inline TimeFault read_short_name(Str* c, const char* names, int* out) noexc
 
 
 cdef TimeFault read_long_name(Str* c, const char* names, int* out) noexcept nogil:
-    """The same for names filled up with blanks to nine letters."""
+    """The same for names padded with blanks to nine letters."""
     cdef int i = 1
     cdef size_t k
     while names[0]:
@@ -184,7 +184,7 @@ cdef TimeFault read_fraction(Str* c, size_t n, int32_t* nsec) noexcept nogil:
 
 
 cdef TimeFault read_optional_fraction(Str* c, size_t limit, int32_t* nsec) noexcept nogil:
-    """As many digits as there are, up to the limit."""
+    """Read a point or comma and all digits after it, up to the limit; nothing if there are none."""
     cdef size_t n = 1
     if c.n < 2 or (c.p[0] != c"." and c.p[0] != c",") or not digit_at(c, 1):
         return TIME_OK
@@ -212,7 +212,7 @@ cdef TimeFault read_half_day(Str* c, bint lower, DateText* date) noexcept nogil:
 
 
 cdef TimeFault read_offset(Str* c, int flags, DateText* date) noexcept nogil:
-    """±hh, ±hhmm, ±hh:mm, ±hhmmss or ±hh:mm:ss; Z where the layout has it."""
+    """Read ±hh, ±hhmm, ±hh:mm, ±hhmmss or ±hh:mm:ss; Z if the layout allows it."""
     cdef bint colon = flags & LAY_COLON
     cdef size_t parts = 1 + (flags & LAY_MINUTES != 0) + (flags & LAY_SECONDS != 0)
     cdef size_t need = 1 + 2 * parts + (parts - 1 if colon else 0)
@@ -238,7 +238,7 @@ cdef TimeFault read_offset(Str* c, int flags, DateText* date) noexcept nogil:
 
 
 cdef size_t signed_hours(Str c, int64_t* hours) noexcept nogil:
-    """Length of a sign and a number of at most 23; 0 for none."""
+    """Length of a sign and a number of at most 23; 0 if there is none."""
     cdef int64_t v = 0
     cdef size_t n = 1
     if c.n < 2 or (c.p[0] != c"+" and c.p[0] != c"-"):
@@ -257,7 +257,7 @@ cdef inline bint starts_with(Str c, const char* word, size_t n) noexcept nogil:
 
 
 cdef size_t zone_label(Str c) noexcept nogil:
-    """Length of the zone abbreviation that c begins with; 0 for none."""
+    """Length of the zone abbreviation that c begins with; 0 if there is none."""
     cdef size_t n = 0
     cdef int64_t hours
     if c.n < 3:

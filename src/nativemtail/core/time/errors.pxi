@@ -1,7 +1,7 @@
 # The texts of Go's errors about times.
 
 cdef void quote_time(Buf* b, Str s) noexcept nogil:
-    """Go's quoting inside time errors: every byte outside of printable ASCII, DEL excepted, as \\x.."""
+    """Go's quoting inside time errors: every byte outside printable ASCII, except DEL, as \\x.."""
     cdef size_t i
     buf_char(b, c'"')
     for i in range(s.n):

@@ -1,13 +1,13 @@
-# Compiled layouts of strptime (compiler/timelayout.py), and why a text is refused.
+# Compiled layouts of strptime (compiler/timelayout.py), and the errors of parsing.
 
-cdef struct Layout:                 # a compiled layout, unpacked; the steps may lie at any address
+cdef struct Layout:                 # an unpacked view of a compiled layout; the steps may be unaligned
     uint32_t count
     const char* steps
     Str text
 
-cdef enum TimeFault:                # why a text is refused
+cdef enum TimeFault:                # why a text does not parse
     TIME_OK = 0
-    TIME_BAD                        # the text does not go on with the literal or element
+    TIME_BAD                        # the expected literal or element is not there
     TIME_EXTRA
     TIME_MONTH_RANGE
     TIME_HOUR_RANGE
@@ -23,7 +23,7 @@ cdef enum TimeFault:                # why a text is refused
 cdef struct TimeError:
     TimeFault fault
     Str expected                    # part of the layout
-    size_t at                       # how much of the text had been read
+    size_t at                       # offset in the text where it failed
 
 
 cdef inline LayoutStep layout_step(const Layout* layout, uint32_t i) noexcept nogil:
@@ -46,7 +46,7 @@ cdef inline bint layout_open(const uint8_t* prog, size_t prog_len, Layout* layou
 
 
 cdef bint layout_check(const uint8_t* prog, size_t prog_len) noexcept nogil:
-    """Whether `time_parse` may run these bytes: the steps cover the layout and the last one, alone, is the end."""
+    """Whether the bytes are safe for `time_parse`: the steps cover the layout, and only the last one is the end."""
     cdef Layout layout
     cdef LayoutStep step
     cdef size_t sum = 0

@@ -1,4 +1,4 @@
-# Texts to instants by compiled layouts, as Go's time.ParseInLocation does it (spec runtime.md §3).
+# Parses times by compiled layouts, as Go's time.ParseInLocation does (spec runtime.md §3).
 
 cdef TimeFault read_steps(const Layout* layout, Str* c, DateText* date, Str* expected) noexcept nogil:
     cdef const char* at = layout.text.p
@@ -22,10 +22,10 @@ cdef TimeFault read_steps(const Layout* layout, Str* c, DateText* date, Str* exp
     return TIME_EXTRA if c.n else TIME_OK
 
 
-# From what the text said to an instant.
+# From the fields of a text to an instant.
 
 cdef TimeFault date_by_year_day(DateText* date, bint leap) noexcept nogil:
-    """Month and day from the day of the year; they must agree where both were said."""
+    """Set month and day from the day of the year; if they were given too, they must agree."""
     cdef int day = date.year_day
     cdef int month = 1
     if day < 1 or day > 365 + leap:
@@ -67,7 +67,7 @@ cdef inline int64_t wall_clock(const DateText* date) noexcept nogil:
 
 
 cdef int64_t instant_of(const DateText* date, const Zone* zone, bint* local, int64_t* offset) noexcept nogil:
-    """The instant, and in which place it is: `local` to the zone or at a fixed `offset`."""
+    """The instant, and how it was placed: `local` to the zone, or at a fixed `offset`."""
     cdef int64_t wall = wall_clock(date)
     cdef int32_t found
     cdef uint16_t kind
@@ -92,7 +92,7 @@ cdef int64_t instant_of(const DateText* date, const Zone* zone, bint* local, int
 
 
 cdef int64_t with_current_year(int64_t sec, const Zone* zone, bint local, int64_t offset, int64_t now) noexcept nogil:
-    """If the local year is 0, the same date and time this year; 29 February may become 1 March."""
+    """If the local year is 0, use this year; 29 February may become 1 March."""
     cdef int64_t wall = sec + (zone_offset(zone, sec) if local else offset)
     cdef int64_t days = floor_div(wall, DAY_SECONDS)
     cdef int64_t day = days - YEAR_0
@@ -109,7 +109,7 @@ cdef int time_parse(const uint8_t* prog, size_t prog_len, const char* s, size_t 
                     int64_t now_sec, Time* out, TimeError* err) noexcept nogil:
     """Read s[0:n] by a layout that `layout_check` has passed; TIME_OK, or a fault with the details in `err`.
 
-    `patch_year`: a date in year 0 is taken for one of the year of `now_sec` (seconds since the epoch).
+    `patch_year`: a date in year 0 is moved to the year of `now_sec` (seconds since the epoch).
     """
     cdef Layout layout
     cdef DateText date = DateText(0, -1, -1, -1, 0, 0, 0, 0, False, False, False, -1, Str(NULL, 0))

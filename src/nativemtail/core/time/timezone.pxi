@@ -1,4 +1,4 @@
-# A time zone as Python hands it over.
+# TimeZone: a time zone passed from Python.
 
 from bisect import bisect_right
 

@@ -1,7 +1,7 @@
-# Time zones: which offset and abbreviation hold at an instant, and which instant a clock means.
+# Time zones: the offset and abbreviation at an instant, and the instant of a local time.
 
 cdef inline int64_t zone_fold(const Zone* zone, int64_t sec) noexcept nogil:
-    """The instant of the written-out cycle that stands for this one."""
+    """Map an instant after the table to the equivalent one in its last 400-year cycle."""
     cdef int64_t cycle = <int64_t>CYCLE_DAYS * DAY_SECONDS
     if sec < zone.cycle_start or sec - zone.cycle_start < cycle:
         return sec
@@ -9,7 +9,7 @@ cdef inline int64_t zone_fold(const Zone* zone, int64_t sec) noexcept nogil:
 
 
 cdef inline size_t zone_place(const Zone* zone, int64_t sec) noexcept nogil:
-    """How many transitions have happened by then."""
+    """The number of transitions up to an instant."""
     cdef size_t place
     cdef size_t bin
     if zone.n == 0 or sec < zone.starts[0]:
@@ -32,7 +32,7 @@ cdef inline int32_t zone_offset(const Zone* zone, int64_t sec) noexcept nogil:
 
 
 cdef int64_t zone_instant(const Zone* zone, int64_t wall) noexcept nogil:
-    """The instant at which clocks show `wall`, chosen as Go does where there are two or none."""
+    """The instant of local time `wall`; if there are two or none, Go's choice."""
     cdef int64_t sec = zone_fold(zone, wall)
     cdef size_t place = zone_place(zone, sec)
     cdef int32_t offset = zone.offsets[zone.kinds[place]]
@@ -49,7 +49,7 @@ cdef inline bint same(Str a, Str b) noexcept nogil:
 
 
 cdef bint zone_find(const Zone* zone, Str label, int64_t wall, int32_t* offset) noexcept nogil:
-    """The offset that an abbreviation stands for: one in force then, else any of that name."""
+    """The offset of an abbreviation: one in force at that time, else any of that name."""
     cdef size_t kind
     cdef uint16_t then
     for kind in range(zone.named):
