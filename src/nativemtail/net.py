@@ -150,10 +150,10 @@ def bind(sock: socket.socket, path: str, mode: int) -> SocketFile:
         sock.bind(path)
     finally:
         os.umask(before)
-    return made(path)
+    return file_identity(path)
 
 
-def made(path: str) -> SocketFile:
+def file_identity(path: str) -> SocketFile:
     """The identity of the file just made at `path`.  Raises OSError."""
     status = os.lstat(path)
     return path, status.st_dev, status.st_ino

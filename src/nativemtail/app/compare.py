@@ -141,8 +141,8 @@ def _get(base: str, path: str) -> bytes:
             return body
     except urllib.error.HTTPError as error:
         with error:
-            said = error.read(200).decode("utf-8", "replace").strip()
-        raise CompareError(f"{url}: {error.code} {error.reason}: {said}") from None
+            detail = error.read(200).decode("utf-8", "replace").strip()
+        raise CompareError(f"{url}: {error.code} {error.reason}: {detail}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise CompareError(f"{url}: {getattr(reason, 'strerror', None) or reason}") from None

@@ -306,7 +306,7 @@ class Daemon:
             self.watch.close()
         self.tailer.stop()
         self.tail.join(self.config.input.drain + LAST_BLOCK_SECONDS)
-        self._tell_left()
+        self._report_unread()
         idle = self.reloader.stop() and not self.tail.is_alive()
         self.program_states.collect()
         self.program_states.summarise()
@@ -317,13 +317,13 @@ class Daemon:
             # A thread is in native code or holds a lock: an orderly exit would free what it uses.
             os._exit(self.status)
 
-    def _tell_left(self) -> None:
+    def _report_unread(self) -> None:
         """Log how much of which logs was not read."""
         left = self.tailer.unread
         if self.tail.is_alive():
             log.error("the tail thread is still at its last block, or hangs in a read")
             self.status = FAILURE
-            left = _in_time(self.tailer.behind, 1.0) or left
+            left = _with_timeout(self.tailer.behind, 1.0) or left
         if not left:
             return
         self.status = FAILURE
@@ -359,7 +359,7 @@ class Heartbeat:
         self._tailer.nudge()
 
 
-def _in_time(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | None:
+def _with_timeout(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | None:
     """The result of `ask`; None if it takes longer than `seconds`, or if no thread can be started."""
     answers: list[Counter[str]] = []
     asking = threading.Thread(target=lambda: answers.append(ask()), name="left", daemon=True)

@@ -16,7 +16,7 @@ def open_programs_of(config: Config) -> Programs:
     return open_programs(
         config.programs,
         lambda name: doubts.of_filter(name, config.specs),
-        left_out.say if left_out else None,
+        left_out.report if left_out else None,
     )
 
 

@@ -90,7 +90,7 @@ def why_not_in(directory: str) -> str:
     return "" if os.access(directory, os.W_OK | os.X_OK) else "no permission to make files there"
 
 
-def take_stderr_over() -> None:
+def redirect_stderr() -> None:
     """Route what other code prints to sys.stderr through the daemon's messages."""
     for handler in logging.getLogger(NAME).handlers:
         if isinstance(handler, StderrHandler):
@@ -130,11 +130,11 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.say(self.format(record).encode("utf-8", "surrogateescape"))
+            self.submit(self.format(record).encode("utf-8", "surrogateescape"))
         except Exception:
             self.handleError(record)
 
-    def say(self, data: bytes) -> None:
+    def submit(self, data: bytes) -> None:
         """Raises OSError where there is no outbox."""
         if self._outbox is not None:
             self._outbox.put(self, data)
@@ -144,7 +144,7 @@ class _Handler(logging.Handler):
     def write(self, data: bytes) -> None:
         raise NotImplementedError
 
-    def apology(self, count: int) -> bytes:
+    def loss_notice(self, count: int) -> bytes:
         text = "%d messages are missing here: they could not be written"
         record = logging.LogRecord(NAME, logging.WARNING, __file__, 0, text, (count,), None)
         return self.format(record).encode()
@@ -177,7 +177,7 @@ class StandardError(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        self._handler.say(text.encode("utf-8", "surrogateescape"))
+        self._handler.submit(text.encode("utf-8", "surrogateescape"))
         return len(text)
 
 

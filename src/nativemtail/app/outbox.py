@@ -27,7 +27,7 @@ class Target(Protocol):
     def write(self, data: bytes) -> None:
         """All of `data`.  Raises OSError."""
 
-    def apology(self, count: int) -> bytes:
+    def loss_notice(self, count: int) -> bytes:
         """The message that says how many messages were dropped."""
 
 
@@ -39,7 +39,7 @@ class Outbox:
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Target, bytes]] = deque()
         self._size = 0
-        self._unsaid: dict[Target, int] = {}
+        self._unreported: dict[Target, int] = {}
         self._thread: threading.Thread | None = None
         self._hopeless = False
         _outboxes.append(self)
@@ -71,7 +71,7 @@ class Outbox:
 
     def _drop(self, target: Target) -> None:
         self.dropped += 1
-        self._unsaid[target] = self._unsaid.get(target, 0) + 1
+        self._unreported[target] = self._unreported.get(target, 0) + 1
 
     def _run(self) -> None:
         while True:
@@ -85,11 +85,11 @@ class Outbox:
                 self._size -= len(data)
                 if not done:
                     self._drop(target)
-                unsaid = self._unsaid.pop(target, 0) if done and not self._waiting else 0
-                if unsaid:
+                unreported = self._unreported.pop(target, 0) if done and not self._waiting else 0
+                if unreported:
                     # Not subject to the limit: there is at most one of these.
-                    self._waiting.append((target, apology := target.apology(unsaid)))
-                    self._size += len(apology)
+                    self._waiting.append((target, loss_notice := target.loss_notice(unreported)))
+                    self._size += len(loss_notice)
                 self._changed.notify_all()
 
     def _write(self, target: Target, data: bytes) -> bool:

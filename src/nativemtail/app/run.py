@@ -27,7 +27,7 @@ def run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> int
     screen = message_files.Screen()
     message_files.configure(config.messages(options), screen)
     if is_daemon:
-        message_files.take_stderr_over()
+        message_files.redirect_stderr()
     log.info("%s", Build())
     log.info("Commandline: [%s]", " ".join(map(gotext.go_quote, ("nativemtail", *arguments))))
     try:

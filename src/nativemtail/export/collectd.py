@@ -65,7 +65,7 @@ class Collectd:
         """Raises PushError."""
         answers = _Answers()
         sock = transport.dial_unix(self.peer, budget)
-        with transport.stream(sock, budget, lambda n: count("success", n), answers.hear) as stream:
+        with transport.stream(sock, budget, lambda n: count("success", n), answers.feed) as stream:
             for metric in exported(view, text=False):
                 count("total", 1)
                 start = f"{self._host_name}/{self._prefix}"
@@ -96,7 +96,7 @@ class _Answers:
         self.refusal = ""
         self._rest = b""
 
-    def hear(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest[: self._LONGEST]
         for line in lines:

@@ -62,10 +62,10 @@ class LeftOut:
 
     def __init__(self, peer: str) -> None:
         self._peer = peer
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def note(self, count: Callable[[str, int], None], reason: str, what: object) -> None:
         count("dropped", 1)
-        if reason not in self._said:
-            self._said.add(reason)
+        if reason not in self._logged:
+            self._logged.add(reason)
             log.warning("%s: label sets are left out, %s: %.200r", self._peer, reason, what)

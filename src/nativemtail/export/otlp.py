@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from nativemtail._core import BUCKETS, COUNTER, STRING
 from nativemtail.export.textformat import exported
-from nativemtail.export.transport import PushError, WriteError, left
+from nativemtail.export.transport import PushError, WriteError, seconds_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -90,7 +90,7 @@ class Otlp:
     def _exporter_until(self, deadline: float) -> sdk.MetricExporter:
         """An exporter that gives up at `deadline`, which can only be set when it is made.  Raises WriteError."""
         try:
-            seconds = min(left(deadline), self._longest)
+            seconds = min(seconds_left(deadline), self._longest)
         except TimeoutError as error:
             raise WriteError(error) from None
         if not _SHARE * self._patience <= seconds <= self._patience and not self._closed:

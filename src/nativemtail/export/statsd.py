@@ -149,7 +149,7 @@ class Statsd:
         if not data:
             return ""
         try:
-            sock.settimeout(transport.left(deadline))
+            sock.settimeout(transport.seconds_left(deadline))
             sock.send(data)
         except OSError as error:
             if error.errno != errno.EMSGSIZE:

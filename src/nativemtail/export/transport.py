@@ -59,7 +59,7 @@ class Budget:
         return min(time.monotonic() + self.seconds, self.end)
 
 
-def left(deadline: float) -> float:
+def seconds_left(deadline: float) -> float:
     """Seconds until the deadline.  Raises TimeoutError if it has passed."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
@@ -108,7 +108,7 @@ def dial_unix(path: str, budget: Budget) -> socket.socket:
 
 def _connected(sock: socket.socket, place: object, deadline: float) -> socket.socket:
     try:
-        sock.settimeout(left(deadline))
+        sock.settimeout(seconds_left(deadline))
         sock.connect(place)  # type: ignore[arg-type]
     except BaseException:
         sock.close()
@@ -121,12 +121,12 @@ def stream(
     sock: socket.socket,
     budget: Budget,
     sent: Callable[[int], None],
-    heard: Callable[[bytes], None] = lambda data: None,
+    answered: Callable[[bytes], None] = lambda data: None,
 ) -> Iterator[Stream]:
     """A context in which entries are written; at its end all are sent, by one deadline.  Raises WriteError."""
     with sock:
         try:
-            channel = Stream(sock, budget.deadline(), sent, heard)
+            channel = Stream(sock, budget.deadline(), sent, answered)
             yield channel
             channel.finish()
         except OSError as error:
@@ -136,7 +136,7 @@ def stream(
 class Stream:
     """Sends entries in order and reads the peer's answers, so that the peer does not block on a full send buffer.
 
-    Calls `sent` with the number of entries sent, and `heard` with the peer's answers.
+    Calls `sent` with the number of entries sent, and `answered` with the peer's answers.
     """
 
     def __init__(
@@ -144,15 +144,15 @@ class Stream:
         sock: socket.socket,
         deadline: float,
         sent: Callable[[int], None],
-        heard: Callable[[bytes], None],
+        answered: Callable[[bytes], None],
     ) -> None:
         self._sock = sock
         self._deadline = deadline
         self._sent = sent
-        self._heard = heard
+        self._answered = answered
         self._pending = bytearray()
         self._entries = 0
-        self._speaks = True
+        self._can_answer = True
         sock.setblocking(False)
         self._poll = select.poll()
 
@@ -170,16 +170,16 @@ class Stream:
             self._sock.shutdown(socket.SHUT_WR)
         patience = min(self._deadline, time.monotonic() + DRAIN_SECONDS)
         with contextlib.suppress(TimeoutError):
-            if not self._speaks:
+            if not self._can_answer:
                 self._wait_until_taken(patience)
             self._poll.register(self._sock, select.POLLIN)
-            while self._speaks and self._poll.poll(left(patience) * 1000):
-                self._hear()
+            while self._can_answer and self._poll.poll(seconds_left(patience) * 1000):
+                self._read_answers()
 
     def _wait_until_taken(self, deadline: float) -> None:
         """Wait until all is acknowledged: a peer that has already closed its half cannot signal that by closing."""
         while struct.unpack("i", fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4)))[0]:
-            time.sleep(min(left(deadline), 0.01))
+            time.sleep(min(seconds_left(deadline), 0.01))
         error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             raise OSError(error, os.strerror(error))
@@ -187,10 +187,10 @@ class Stream:
     def _flush(self) -> None:
         at = 0
         while at < len(self._pending):
-            self._poll.register(self._sock, select.POLLOUT | (select.POLLIN if self._speaks else 0))
-            for _, events in self._poll.poll(left(self._deadline) * 1000):
+            self._poll.register(self._sock, select.POLLOUT | (select.POLLIN if self._can_answer else 0))
+            for _, events in self._poll.poll(seconds_left(self._deadline) * 1000):
                 if events & select.POLLIN:
-                    self._hear()
+                    self._read_answers()
                 if events & ~select.POLLIN:
                     with memoryview(self._pending) as view:
                         at += self._sock.send(view[at : at + PIECE])
@@ -198,9 +198,9 @@ class Stream:
         self._pending.clear()
         self._entries = 0
 
-    def _hear(self) -> None:
+    def _read_answers(self) -> None:
         """Read the peer's answers; a peer that has closed its half may still read."""
         with contextlib.suppress(BlockingIOError):
             data = self._sock.recv(PIECE)
-            self._heard(data)
-            self._speaks = bool(data)
+            self._answered(data)
+            self._can_answer = bool(data)

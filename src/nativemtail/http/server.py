@@ -218,8 +218,8 @@ class Server:
 
     def write_bytes(self) -> int:
         """How many bytes of its answer a connection may copy, in addition to the shared pieces."""
-        least, most = self.limits.write_bytes
-        return min(max(self.limits.buffer_bytes // (len(self._connections) or 1), least), most)
+        low, high = self.limits.write_bytes
+        return min(max(self.limits.buffer_bytes // (len(self._connections) or 1), low), high)
 
     def _admit(self, listener: Listener, sock: socket.socket, peer: str) -> None:
         trusted = not peer or self.trusted.allows(peer)

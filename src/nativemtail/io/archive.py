@@ -106,7 +106,7 @@ class Owner(Protocol):
     def open_again(self, archive: ArchiveReader) -> int:
         """Reopen the file, which was closed to save descriptors; its descriptor.  Raises OSError."""
 
-    def no_archive(self, archive: ArchiveReader) -> None:
+    def not_compressed(self, archive: ArchiveReader) -> None:
         """It turned out not to be compressed, despite its name."""
 
 
@@ -198,11 +198,11 @@ class ArchiveReader:
         """Give up what `drain` did not reach: the log's name, and how many bytes of the file."""
         yield self.source.name, max(0, os.fstat(self.fd).st_size - self.offset) if self.is_open else 0
 
-    def pass_over(self) -> None:
+    def skip_all(self) -> None:
         """Skip what the file contains now."""
         info = os.fstat(self._fd)
         self._seen = info.st_size, info.st_mtime_ns
-        self._be_done()
+        self._set_done()
 
     def look(self, info: os.stat_result, fd: int) -> None:
         """Read on if the file has changed since it was done; `fd` is a new descriptor of it."""
@@ -256,7 +256,7 @@ class ArchiveReader:
         content = recognise(os.pread(self.fd, START, self._begin))
         if content not in _DECODED:
             if not is_undecided(os.pread(self.fd, START, self._begin)) or is_late:
-                self._owner.no_archive(self)
+                self._owner.not_compressed(self)
             return False
         assert content is not None
         if info.st_mtime_ns < self._not_before:
@@ -356,10 +356,10 @@ class ArchiveReader:
         self._end()
 
     def _end(self) -> None:
-        self._be_done()
+        self._set_done()
         self._owner.finished(self)
 
-    def _be_done(self) -> None:
+    def _set_done(self) -> None:
         self.stage = Stage.DONE
         self.eof = True
         with contextlib.suppress(OSError):

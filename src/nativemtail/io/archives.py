@@ -60,9 +60,9 @@ class Archives:
         self._archives[reader] = []
         self._table.readers[reader.identity] = reader
         self._context.counters.log_opens_total[source.name] += 1
-        left = self._table.left.pop(reader.identity, None)
+        left = self._table.last_positions.pop(reader.identity, None)
         if is_history or (left is not None and left.offset == info.st_size and left.fits(fd)):
-            reader.pass_over()
+            reader.skip_all()
         else:
             self._begin(reader)
             if log:
@@ -122,14 +122,14 @@ class Archives:
         self._take_turns()
         self._leave(archive)
 
-    def no_archive(self, archive: ArchiveReader) -> None:
+    def not_compressed(self, archive: ArchiveReader) -> None:
         paths = self._archives[archive]
         for path in paths:
             path.reader = None
         again = [path.path for path in paths]
         paths.clear()
         self.close(archive)
-        self._table.left.pop(archive.identity, None)
+        self._table.last_positions.pop(archive.identity, None)
         self._plain[archive.identity] = None
         trim(self._plain, _MAX_PLAIN)
         for name in again:

@@ -19,7 +19,7 @@ class Observer(Protocol):
 
 
 class Changes:
-    """One inotify instance.  Observers see each event when it is read; `take` gives those that are to be handled.
+    """One inotify instance.  Observers see each event when it is read; `take_events` returns those to be handled.
 
     Belongs to one thread.  Before `start`, and where inotify is not available, nothing can be watched.
     """
@@ -33,7 +33,7 @@ class Changes:
         self._waiting: list[Event] = []
         self._is_due = False
         self.is_all = True
-        """Whether the last `take` returned everything that had happened by then."""
+        """Whether the last `take_events` returned everything that had happened by then."""
 
     @property
     def is_on(self) -> bool:
@@ -43,7 +43,7 @@ class Changes:
         self._observers.append(observer)
 
     def handled_by(self, handle: Callable[[], None]) -> None:
-        """Have the loop call `handle` when there are events to `take`; until then only observers see events."""
+        """Have the loop call `handle` when there are events to take; until then only observers see events."""
         self._handle = handle
 
     def start(self, loop: Loop | None = None) -> None:
@@ -62,7 +62,7 @@ class Changes:
             self._watcher.close()
             self._watcher = None
 
-    def take(self) -> list[Event]:
+    def take_events(self) -> list[Event]:
         """The events since the last call; the caller closes their descriptors.  See `is_all`."""
         self._read()
         events, self._waiting = self._waiting, []
@@ -124,7 +124,7 @@ class Changes:
         self._waiting += events
 
     def _drop(self) -> None:
-        for event in self.take():
+        for event in self.take_events():
             if event.fd >= 0:
                 os.close(event.fd)
 

@@ -283,13 +283,13 @@ class ZstdDecoder:
         if self._last_block:
             # A separate step: a wrong checksum must not lose the output of the last block.
             if self._checksum:
-                self._feed(self._take(4))
+                self._feed(self._read_exactly(4))
             self._frame = None
         else:
             self._next_block()
         return True
 
-    def _take(self, size: int) -> bytes:
+    def _read_exactly(self, size: int) -> bytes:
         data = self._raw.read(size)
         self.position += len(data)
         if len(data) < size:
@@ -299,24 +299,24 @@ class ZstdDecoder:
     def _next_frame(self) -> bool:
         """Whether another frame with data begins; skippable ones are skipped."""
         while self._raw.peek(1):
-            start = self._take(4)
+            start = self._read_exactly(4)
             if start == _ZSTD_MAGIC:
                 self._begin(start)
                 return True
             if start[1:] != _ZSTD_SKIPPABLE or start[0] >> 4 != 5:
                 raise Corrupt("not in zstd format")
-            self._skip(int.from_bytes(self._take(4), "little"))
+            self._skip(int.from_bytes(self._read_exactly(4), "little"))
         return False
 
     def _skip(self, size: int) -> None:
         while size:
-            size -= len(self._take(min(size, INPUT_SIZE)))
+            size -= len(self._read_exactly(min(size, INPUT_SIZE)))
 
     def _begin(self, start: bytes) -> None:
-        start += self._take(1)
+        start += self._read_exactly(1)
         # frame_header_size reads only the descriptor, but requires as many bytes as the largest header.
         size = self._library.frame_header_size(start.ljust(18, b"\0"))
-        header = start + self._take(size - len(start))
+        header = start + self._read_exactly(size - len(start))
         self._checksum = bool(header[4] & 4)
         self._last_block = False
         self._frame = self._frames.decompressobj()
@@ -324,12 +324,12 @@ class ZstdDecoder:
 
     def _next_block(self) -> None:
         """Header: bit 0 last, bits 1 and 2 the type (0 raw, 1 one byte repeated, 2 compressed), then the size."""
-        head = self._take(3)
+        head = self._read_exactly(3)
         fields = int.from_bytes(head, "little")
         kind, size = fields >> 1 & 3, fields >> 3
         if kind == 3 or size > _ZSTD_MAX_BLOCK:
             raise Corrupt("invalid block")
-        data = head + self._take(1 if kind == 1 else size)
+        data = head + self._read_exactly(1 if kind == 1 else size)
         self._last_block = bool(fields & 1)
         self._feed(data)
 

@@ -82,7 +82,7 @@ class Copies:
         info = os.fstat(fd)
         who = identity(info)
         reader = self._table.readers.get(who)
-        left = self._table.left.get(who)
+        left = self._table.last_positions.get(who)
         if isinstance(reader, Followed) and not reader.is_copy:
             return False
         if left is not None and left.fits(fd):
@@ -140,7 +140,7 @@ class Copies:
     def _is_counted(self, copy: Followed) -> bool:
         """Whether the content of `copy` is or will be counted by the reader of the log that it is named after."""
         table = self._table
-        left = table.left.get(copy.identity)
+        left = table.last_positions.get(copy.identity)
         is_claimed = left is not None and left.offset in (copy.offset, copy.judged) and left.fits(copy.fd)
         bases = table.bases(copy.path)
         drained = (reader for base in bases for reader in table.generations.get(base, ()) if reader is not copy)

@@ -1,7 +1,7 @@
-"""Which files are followed: patterns and directories, rotation, files that come and go (spec inputs.md §2, §3.2).
+"""Decides which files are followed: patterns, directories, rotation, new and deleted files (spec inputs.md §2, §3.2).
 
-Three tables carry it: paths that match a pattern, readers by inode, watched directories.  `look` brings a path and its
-reader together; everything that may have changed a path (an inotify event, a poll, the sweep) ends in `look`.
+The state is in three tables: paths that match a pattern, readers by inode, watched directories.  Whatever may have
+changed a path (an inotify event, a poll, the sweep) calls `look`, which matches the path with the reader of its file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from nativemtail.io.matching import Matching
 from nativemtail.io.patterns import Glob
 from nativemtail.io.pipe import FifoReader
 from nativemtail.io.position import Identity, identity
-from nativemtail.io.replaced import Doubt, goes_on, take_over
+from nativemtail.io.replaced import Doubt, is_continued, take_over
 from nativemtail.io.reports import Reports
 from nativemtail.io.rotation import Rotation
 from nativemtail.io.sources import Context
@@ -54,7 +54,7 @@ class Discovery:
     """Follows the files and named pipes that `globs` name.  Belongs to the loop's thread."""
 
     ended = False
-    """More may always come."""
+    """Never: files may always grow or appear."""
 
     def __init__(self, context: Context, loop: Loop, changes: Changes, globs: Iterable[Glob], max_files: int) -> None:
         self._context = context
@@ -97,7 +97,7 @@ class Discovery:
         return sum(1 for path in list(self._table.paths.values()) if path.reader is not None)
 
     def start(self) -> None:
-        """Follow what is there from its end; what comes later is read from its beginning (row `new-file`)."""
+        """Follow existing files from their ends; later ones are read from their beginning (row `new-file`)."""
         self._started = time.time_ns() - _CLOCK_GRAIN
         self._changes.observe(self)
         self._changes.handled_by(self._on_events)
@@ -105,7 +105,7 @@ class Discovery:
             try:
                 self._changes.start(self._loop)
             except OSError as error:
-                self._reports.limit("watches", "inotify is not to be had (%s): polling", error.strerror)
+                self._reports.limit("watches", "inotify is not available (%s): polling", error.strerror)
         self._starting = True
         self._matching.start()
         self._starting = False
@@ -121,14 +121,14 @@ class Discovery:
         return found
 
     def drain(self) -> Iterator[None]:
-        """Read everything to its end once more and deliver what is unterminated, rotated files first."""
+        """Read everything to its present end, rotated files first, and deliver unterminated lines."""
         self._copies.must_decide = True
         while self._changes.is_on:
             self._on_events()
             if not self._rotation.is_unproven:
                 break
             yield
-        if self._sweep.is_running:  # events were lost: what they told of is there to be seen
+        if self._sweep.is_running:  # events were lost: find the changes by looking
             yield from self._look_at_all()
         self._matching.expand()
         yield from self._succession.drain()
@@ -136,7 +136,7 @@ class Discovery:
             yield from rotated.drain()
         others = [reader for reader in self._table.readers.values() if reader not in self._rotation]
         yield from in_turns(reader.drain() for reader in others if reader not in self._copies)
-        # What may be a copy is read if by now nobody else wants it.
+        # Last, the files that may be copies, unless another reader has claimed them by then.
         yield from in_turns(reader.drain() for reader in others if reader in self._copies)
 
     def _look_at_all(self) -> Iterator[None]:
@@ -146,7 +146,7 @@ class Discovery:
                 yield
 
     def give_up(self) -> Iterator[tuple[str, int]]:
-        """Leave what `drain` did not come to: names of logs, and how many bytes of them."""
+        """Give up what `drain` did not reach: names of logs, and how many bytes of each."""
         for reader in list(self._table.readers.values()):
             if isinstance(reader, Followed):
                 yield reader.sources[0].name if reader.sources else reader.path, reader.give_up()
@@ -171,7 +171,7 @@ class Discovery:
     # Paths and readers
 
     def look(self, path: str) -> None:
-        """Compare what is at `path`, which matches a pattern, with what is known of it."""
+        """Update the reader of `path`, which matches a pattern, to the file that is there now."""
         ignore = self._context.settings.ignore
         if path in self._looking or (ignore is not None and ignore(os.path.basename(path))):
             return
@@ -186,13 +186,13 @@ class Discovery:
             info = os.stat(path)
         except OSError as error:
             if error.errno in _GONE:
-                self._gone(path)
+                self._path_gone(path)
             else:
                 self._failed(path, error)
             return
         kind = stat.S_IFMT(info.st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFIFO):
-            self._gone(path)
+            self._path_gone(path)
             if kind != stat.S_IFDIR:
                 self._reports.path_problem(path, "neither a file nor a named pipe")
                 self._reports.once(path, "type", 'unsupported file type: "%s"', path)
@@ -206,13 +206,13 @@ class Discovery:
             self._check_archive(known.reader, path, info)
 
     def _check(self, reader: Followed, path: str, info: os.stat_result) -> None:
-        """The same file as before: is there something to read?"""
+        """Queue the reader if its file, the same as before, has changed."""
         if info.st_size == reader.offset and info.st_mtime_ns == reader.modified:
             return
         is_behind = info.st_size > reader.offset and reader.is_open and reader.eof
         with contextlib.suppress(OSError):
             if is_behind and os.fstat(reader.fd).st_size <= reader.offset:
-                # The open file does not grow with the named one: a copied-up overlay file, a server that restarted.
+                # The open file may not grow with the named one: after an overlay copy-up, or a file server's restart.
                 reader.reopen(self.descriptors.open(path))
                 self._watches.remove(reader)
                 self._watches.add(reader)
@@ -221,7 +221,7 @@ class Discovery:
         self._loop.queue(reader)
 
     def _bind(self, path: str, info: os.stat_result, name: str = "") -> None:
-        """Make `path` the path of the reader of its file, which may have to be opened: by `name` if not by `path`."""
+        """Assign `path` to the reader of its file; opens the file if necessary, by `name` if given."""
         reader = self._table.readers.get(identity(info))
         if isinstance(reader, Followed) and not reader.is_open and not self._is_still(reader, path, name or path):
             self._abandon(reader)
@@ -231,7 +231,7 @@ class Discovery:
             return
         if isinstance(reader, Followed) and reader.state is not State.DRAINING and self._is_another_name(path, reader):
             if path in self._table.paths:
-                self._gone(path)  # it stood for another file
+                self._path_gone(path)  # it named another file before
             else:
                 self._directories.watch_links(path)
             return
@@ -244,7 +244,7 @@ class Discovery:
         if before is not None:
             self._context.counters.log_rotations_total[path] += 1
         if isinstance(reader, Followed):
-            self._own(reader, known, before)
+            self._attach(reader, known, before)
         elif isinstance(reader, ArchiveReader):
             self._archives.bind(reader, known)
             self._check_archive(reader, path, info)
@@ -252,7 +252,7 @@ class Discovery:
             self._release(known, old)
 
     def _is_still(self, reader: Followed, path: str, name: str) -> bool:
-        """Whether the file of `path`, which can be opened by `name`, is what `reader` read before it was closed."""
+        """Whether the file of `path`, which can be opened by `name`, is the one that `reader` had open before."""
         if any(owner.path == path for owner in reader.paths):
             return True
         fd = open_as([name], reader.is_continued_by, self._open_file)
@@ -261,22 +261,22 @@ class Discovery:
         os.close(fd)
         return True
 
-    def _own(self, reader: Followed, path: LogPath, before: Reader | None) -> None:
+    def _attach(self, reader: Followed, path: LogPath, before: Reader | None) -> None:
         reader.paths.append(path)
         if reader.state is not State.DRAINING:
             reader.count_under_paths()
             reader.path = reader.paths[0].path
         if isinstance(before, Followed):
-            self._succession.succeeds(path.path, before, reader)
+            self._succession.replaced(path.path, before, reader)
             with contextlib.suppress(OSError):
                 if reader.is_untouched and before.is_open:
                     reader.copied_last = Made.of(before.fd)
         else:
-            self._succession.begins(path.path, reader)
+            self._succession.appeared(path.path, reader)
         self._loop.queue(reader)
 
     def _is_another_name(self, path: str, reader: Followed) -> bool:
-        """Whether the file of `path` is read under a name that it still has: `path` waits until that is gone."""
+        """Whether the file of `path` is read under another name that still exists: `path` then becomes a successor."""
         for owner in reader.paths:
             if owner.path != path and stands_for(owner.path, reader.identity):
                 if path not in reader.successors:
@@ -300,12 +300,12 @@ class Discovery:
             if reader.paths:
                 reader.count_under_paths()
                 return
-            self._linger(reader, path.source.name)
+            self._begin_drain(reader, path.source.name)
             successors, reader.successors = reader.successors, []
             for successor in successors:
                 self.look(successor)
 
-    def _gone(self, path: str) -> None:
+    def _path_gone(self, path: str) -> None:
         self._pending.pop(path, None)
         self._reports.path_is_gone(path)
         self._at_start.pop(path, None)
@@ -321,7 +321,7 @@ class Discovery:
     # Opening and closing
 
     def _open(self, path: str, info: os.stat_result, name: str) -> Reader | None:
-        """A reader for what is at `path`; None if it can't be opened now, which will be tried again."""
+        """A reader for the file at `path`; None if it cannot be opened now, which will be retried."""
         try:
             fd = self._open_file(name)
         except OSError as error:
@@ -329,7 +329,7 @@ class Discovery:
             if error.errno not in _GONE:
                 self._failed(path, error)
             elif name == path:
-                self._gone(path)
+                self._path_gone(path)
             return None
         self._pending.pop(path, None)
         self._reports.path_is_open(path)
@@ -354,7 +354,7 @@ class Discovery:
         return reader
 
     def _rotated_last(self, path: str) -> Made | None:
-        """The newest of the files that were rotated away from `path`."""
+        """The newest rotated file of `path`."""
         directory, base = os.path.split(path)
         with contextlib.suppress(OSError):
             names = self._listings.beginning_with(directory, base + ".", base + "-")
@@ -383,8 +383,8 @@ class Discovery:
             )
         return fd
 
-    def lost(self, reader: Followed) -> None:
-        """The descriptor stands for another file: look what its paths stand for, and find the file again."""
+    def descriptor_changed(self, reader: Followed) -> None:
+        """Handle a descriptor that refers to another file: look at the reader's paths, and find its file again."""
         for owner in list(reader.paths):
             self._loop.after(0, lambda path=owner.path: self.look(path))  # type: ignore[misc]
         self._loop.after(self._context.settings.poll_interval, lambda: self._loop.queue(reader))
@@ -412,7 +412,7 @@ class Discovery:
     def _open_archive(self, path: str, fd: int, info: os.stat_result) -> ArchiveReader:
         was_here = self._starting or self._at_start.pop(path, (None, 0))[0] == identity(info)
         is_history = was_here or (self._table.before(path) is None and self._is_history(fd, info))
-        # What is named as a copy of a log, and was written before the start, is history.
+        # Files named as copies of a log, and last written before the start, are not delivered.
         not_before = self._started if self._table.is_named_as_copy(path) else 0
         return self._archives.open(path, fd, info, not_before, is_history)
 
@@ -435,17 +435,17 @@ class Discovery:
             self._at_start[path] = (identity(info), info.st_size)
 
     def _first_offset(self, path: str, fd: int, info: os.stat_result) -> int | None:
-        """Where to begin with a file that is not being read (row `new-file`); None for a rotated copy."""
+        """The offset to begin at in a file that is not being read (row `new-file`); None for a possible copy."""
         if self._starting:
             return info.st_size
         at_start = self._at_start.pop(path, None)
         if at_start is not None and at_start[0] == identity(info):
             return at_start[1] if at_start[1] <= info.st_size else 0
-        left = self._table.left.pop(identity(info), None)
+        left = self._table.last_positions.pop(identity(info), None)
         if left is not None and left.fits(fd):
             return left.offset
         before = self._table.before(path)
-        if before is not None and goes_on(before, fd, info, self._is_moved_in.get(path)):
+        if before is not None and is_continued(before, fd, info, self._is_moved_in.get(path)):
             return take_over(before, fd)
         if before is not None and self._is_edited(before, path):
             return info.st_size
@@ -455,17 +455,17 @@ class Discovery:
         return None if self._table.is_named_as_copy(path) else 0
 
     def _is_edited(self, before: Followed, path: str) -> bool:
-        """Whether a script may have put what is at `path` now in the place of a rotated file, which was counted."""
+        """Whether the file at `path` may be an edited version, made by a script, of a rotated file that was counted."""
         is_counted = (before.was_rotated or before.is_copy) and self._table.is_named_as_copy(path)
         return is_counted and self._is_moved_in.get(path) is not False and not before.has_names()
 
     def _is_history(self, fd: int, info: os.stat_result) -> bool:
-        """Whether the file was there before the start, unless the clock was set back since."""
+        """Whether the file was created before the start; False if the clock was set back since."""
         made = birth(fd) or info.st_mtime_ns
         return made < self._started < time.time_ns()
 
     def _close(self, reader: Followed) -> None:
-        """Stop reading; remember how far it went, unless the file is no more and its inode may become another's."""
+        """Stop reading, and remember the position, unless the file is deleted, so that its inode may be reused."""
         reader.finish()
         with contextlib.suppress(OSError):
             if not reader.is_open or os.fstat(reader.fd).st_nlink:
@@ -493,7 +493,7 @@ class Discovery:
         self._abandon(reader, _STALE_WAIT)
 
     def _abandon(self, reader: Followed, wait: float = 0.0) -> None:
-        """The file of `reader` is not to be had any more: look after a while for what its paths stand for."""
+        """Give up a reader whose file is no longer accessible, and look at its paths after `wait` seconds."""
         if reader.news and not reader.is_open:
             self._reports.log_is_lost(reader.path, reader.is_lost)
         again = [*(path.path for path in reader.paths), *reader.successors]
@@ -505,7 +505,7 @@ class Discovery:
             self._loop.after(wait, lambda name=name: self.look(name))  # type: ignore[misc]
 
     def _failed(self, path: str, error: OSError) -> None:
-        """Count and say that `path` could not be had, and try again later, less and less often."""
+        """Count and report that `path` could not be opened, and retry later, at increasing intervals."""
         self._context.counters.log_errors_total[path] += 1
         if error.errno in NO_DESCRIPTORS:
             self._reports.limit("open_files", "%s: %s (limit of open files)", path, error.strerror)
@@ -546,11 +546,11 @@ class Discovery:
     # Rotated files
 
     def rewritten(self, reader: Followed) -> None:
-        """A file was truncated; one that is named as a copy may be about to become a copy again."""
+        """Called when a file was truncated; one that is named as a copy may be about to become a copy again."""
         for source in reader.sources[:1]:
             self._table.note_past(source.name, reader.before_truncation)
         if reader.state is State.DRAINING and reader.paths:
-            self._end_linger(reader)
+            self._end_drain(reader)
         name = reader.path if reader.paths else reader.name
         if self._table.is_named_as_copy(name):
             reader.path = name
@@ -562,30 +562,30 @@ class Discovery:
     def claim(self, file: Followed, fd: int) -> bool:
         return self._copies.claim(file, fd)
 
-    def _linger(self, reader: Followed, name: str) -> None:
+    def _begin_drain(self, reader: Followed, name: str) -> None:
         self._rotation.begin(reader, name)
         self._timers.every("drain", _DRAIN_TICK, self._tick)
 
     def _tick(self) -> bool:
         for reader in self._rotation.due():
-            self._end_linger(reader)
+            self._end_drain(reader)
         return bool(self._rotation)
 
-    def _end_linger(self, reader: Followed) -> None:
+    def _end_drain(self, reader: Followed) -> None:
         if reader.paths:
             self._rotation.end(reader)
         else:
             self._close(reader)
 
-    def _rescue(self) -> list[watch.Event]:
+    def _recover_renamed(self) -> list[watch.Event]:
         """Read the files that were renamed from followed paths before they could be opened there; settle copies.
 
-        A name may stand for another file by now.  So they are opened first, and count if the events up to then, which
-        are returned, leave their names alone.
+        A name may already belong to another file.  Therefore the files are opened first, and are used only if the
+        events up to then, which are returned, do not change their names.
         """
         opened = self._rotation.open_unproven()
-        events = self._changes.take()
-        self._take_sightings(events)
+        events = self._changes.take_events()
+        self._follow_sighted(events)
         changed = {
             os.path.join(directory.path, event.name)
             for event in events
@@ -597,48 +597,46 @@ class Discovery:
                 os.close(fd)
             else:
                 self._rotation.proven([path])
-                self._take(fd, origin)
+                self._read_renamed(fd, origin)
         if self._changes.is_all:
             self._rotation.prove_all_but(changed)
             self._copies.settle_written(changed)
         return events
 
-    def _take(self, fd: int, origin: str) -> None:
-        """Read the file of `fd`, which was at `origin`, from its beginning, unless it is or was being read."""
+    def _read_renamed(self, fd: int, origin: str) -> None:
+        """Read the file open as `fd`, which was at `origin`, from its beginning, unless it is or was already read."""
         reader = self._table.readers.get(identity(os.fstat(fd)))
         if reader is None:
             before = self._table.rotated.get(origin)
             found = self._adopt(origin, fd)
             if found is not None and before is not None and origin not in self._table.paths:
-                self._succession.succeeds(origin, before, found)
+                self._succession.replaced(origin, before, found)
             elif found is not None:
-                self._succession.came_between(origin, found)
+                self._succession.was_between(origin, found)
             return
         os.close(fd)
         if isinstance(reader, Followed) and reader.is_copy and reader.is_untouched:
             self._copies.becomes_log(reader)
-            self._linger(reader, origin)
+            self._begin_drain(reader, origin)
 
     def _adopt(self, path: str, fd: int) -> Followed | ArchiveReader | None:
-        """A reader for the file of `fd`, which was at `path`; None if it is or was read, or has nothing new."""
+        """A reader for the file open as `fd`, which was at `path`; None if it is or was read, or has nothing new."""
         info = os.fstat(fd)
         who = identity(info)
-        is_new = who not in self._table.readers and who not in self._table.left
+        is_new = who not in self._table.readers and who not in self._table.last_positions
         if not is_new or not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._started:
             os.close(fd)
             return None
         if is_archive("", fd):
             return self._archives.open(path, fd, info, self._started, is_history=False, log=path)
         reader = self._follow(path, fd, info, 0)
-        self._linger(reader, path)
+        self._begin_drain(reader, path)
         return reader
 
     # Files that may no longer be at their paths
 
-    def _take_sightings(self, events: list[watch.Event]) -> None:
-        """Follow the files that were opened when they appeared, one generation of a path after the other; then what is
-        there now.
-        """
+    def _follow_sighted(self, events: list[watch.Event]) -> None:
+        """Follow the files that were opened when they appeared, in order; then the files that are there now."""
         sighted: dict[str, None] = {}
         for event in events:
             if event.fd < 0:
@@ -647,44 +645,44 @@ class Discovery:
                 info = os.fstat(event.fd)
                 if stat.S_ISREG(info.st_mode) and identity(info) not in self._table.readers:
                     for directory in self._directories.of(event):
-                        for named in self._named(os.path.join(directory.path, event.name)):
-                            self._sight(named, info, f"/proc/self/fd/{event.fd}")
+                        for named in self._paths_of(os.path.join(directory.path, event.name)):
+                            self._follow_sighted_at(named, info, f"/proc/self/fd/{event.fd}")
                             sighted[named] = None
             finally:
                 os.close(event.fd)
         for path in sighted:
             self.look(path)
 
-    def _named(self, path: str) -> list[str]:
-        """The paths that match a pattern and mean `path`: itself, and links to it."""
+    def _paths_of(self, path: str) -> list[str]:
+        """The paths that match a pattern and lead to `path`: itself, and links to it."""
         ignore = self._context.settings.ignore
         is_ignored = ignore is not None and ignore(os.path.basename(path))
         matches = not is_ignored and self._matching.matches(path)
         return [*([path] if matches else ()), *self._directories.links_to(path)]
 
-    def _sight(self, path: str, info: os.stat_result, name: str) -> None:
-        """A file that nobody reads was at `path`, and can be opened by `name`."""
+    def _follow_sighted_at(self, path: str, info: os.stat_result, name: str) -> None:
+        """Follow a file that is not read yet, was at `path`, and can be opened by `name`."""
         known = self._table.paths.get(path)
         with contextlib.suppress(OSError):
             if known is None or known.reader is None or known.reader.identity != identity(os.stat(path)):
                 self._bind(path, info, name)
             elif not self._table.is_named_as_copy(path):  # its successor is being read already
-                self._take(os.open(name, OPEN_FLAGS), path)
+                self._read_renamed(os.open(name, OPEN_FLAGS), path)
 
     # Waking
 
     def _on_events(self) -> None:
-        new = self._changes.take()
-        self._take_sightings(new)
+        new = self._changes.take_events()
+        self._follow_sighted(new)
         self._handle(new)
         if self._must_prove:
-            self._handle(self._rescue())
+            self._handle(self._recover_renamed())
         self._matching.expand_soon()
         if self._must_prove:
             self._loop.after(0, self._try_again)
 
     def note(self, event: watch.Event) -> None:
-        """How a file came to a path is noted at once, as it matters when it is opened."""
+        """Record at once how a file came to its path (created or moved), which is needed when it is opened."""
         if event.mask & (watch.CREATE | watch.MOVED_TO):
             for directory in self._directories.of(event):
                 path = os.path.join(directory.path, event.name)
@@ -702,7 +700,7 @@ class Discovery:
             self.catch_up()
 
     def catch_up(self) -> bool:
-        """Handle the events that are waiting: what looks like a copy may be a rotated file.  Whether there are more."""
+        """Handle pending events, since what looks like a copy may be a rotated file; whether those were all."""
         if self._changes.is_on:
             self._on_events()
         return self._is_up_to_date
@@ -718,12 +716,12 @@ class Discovery:
                 self._succession.lost_events(self._table.paths)
                 self._sweep.begin()
             elif (reader := self._watches.of(event)) is not None:
-                self._on_file(reader, event)
+                self._on_file_event(reader, event)
             else:
                 for directory in self._directories.of(event):
-                    self._on_directory(directory, event)
+                    self._on_directory_event(directory, event)
 
-    def _on_file(self, reader: Followed, event: watch.Event) -> None:
+    def _on_file_event(self, reader: Followed, event: watch.Event) -> None:
         if event.mask & watch.IGNORED:
             self._watches.dropped(reader)
             if reader.is_open:
@@ -738,7 +736,7 @@ class Discovery:
                 self.look(owner.path)
         self._loop.queue(reader)
 
-    def _on_directory(self, directory: Directory, event: watch.Event) -> None:
+    def _on_directory_event(self, directory: Directory, event: watch.Event) -> None:
         if not event.name:
             if event.mask & (watch.DELETE_SELF | watch.MOVE_SELF | watch.UNMOUNT | watch.IGNORED):
                 self._forget_directory(directory)
@@ -765,7 +763,7 @@ class Discovery:
             self._matching.must_expand(self._directories.ways_through(path))
 
     def problems(self) -> dict[str, str]:
-        """What is wrong, by pattern or path; may be called from any thread."""
+        """Problems by pattern or path; may be called from any thread."""
         return self._reports.problems()
 
     def _look_if_new(self, path: str) -> None:
@@ -780,7 +778,7 @@ class Discovery:
         self._loop.after(0, lambda: self._look_below(directory))
 
     def _forget_directory(self, gone: Directory) -> None:
-        """A directory was deleted, moved or unmounted: so were those below it and all files in them."""
+        """Forget a directory that was deleted, moved or unmounted, with everything below it."""
         self._directories.unwatch(gone)
         self._matching.must_expand()
         self._look_below(gone.path)

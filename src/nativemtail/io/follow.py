@@ -19,7 +19,7 @@ from nativemtail.io.generations import Made, birth, newer
 from nativemtail.io.lineage import LATER, Lineage
 from nativemtail.io.lines import LineReader
 from nativemtail.io.listing import Listings
-from nativemtail.io.position import TAIL, Counted, Identity, Position, identity, is_telling
+from nativemtail.io.position import TAIL, Counted, Identity, Position, identity, is_distinctive
 from nativemtail.io.sources import Context, Source
 
 _CLOCK_SLACK = 2_000_000_000
@@ -87,7 +87,7 @@ class FileReader:
         """Set when an event reports new data; matters while the file is not open."""
         self.last_data = time.monotonic()
         self.last_data_wall = time.time_ns()
-        self._lines = LineReader(self._to_sources, context.settings.max_line_length, self._tell)
+        self._lines = LineReader(self._to_sources, context.settings.max_line_length, self._report_content)
         self._wanted = 0
         self._rewritten = False
         self._copies: deque[_Copy] = deque()
@@ -102,7 +102,7 @@ class FileReader:
         self._end = -1
         self.lineage: Lineage | None = None
         self._head = self._head_checksum = 0
-        self._stand_at(Position.of(fd, offset))
+        self._set_position(Position.of(fd, offset))
         self._begin_lines()
 
     @property
@@ -191,7 +191,7 @@ class FileReader:
 
     def go_to(self, offset: int) -> None:
         """Read the file from `offset` on."""
-        self._stand_at(Position.of(self.fd, offset))
+        self._set_position(Position.of(self.fd, offset))
         self._begin_lines()
 
     @property
@@ -275,11 +275,11 @@ class FileReader:
         size = os.fstat(self.fd).st_size
         if size == self.offset:
             return False
-        self._stand_at(Position.of(self.fd, size))
+        self._set_position(Position.of(self.fd, size))
         self._begin_lines()
         return True
 
-    def leave_line(self) -> int:
+    def drop_line(self) -> int:
         """Drop the unterminated last line, because another reader will read it; its length."""
         length = self.pending
         self._lines.drop()
@@ -292,7 +292,7 @@ class FileReader:
         except OSError:
             return False
 
-    def lose(self) -> None:
+    def drop_descriptor(self) -> None:
         """Close the file, so that it has to be found again by identity."""
         if self._fd >= 0:
             os.close(self._fd)
@@ -365,7 +365,7 @@ class FileReader:
             # Not updated while a copy is read: other copies may be made meanwhile.
             self.last_data_wall = now
             if self._lines.is_refused:
-                self._stand_at(Position.of(self.fd, max(self.offset, os.fstat(self.fd).st_size)))
+                self._set_position(Position.of(self.fd, max(self.offset, os.fstat(self.fd).st_size)))
         return count or 0
 
     def _pass_hole(self) -> int:
@@ -389,9 +389,9 @@ class FileReader:
                 start = os.pread(self.fd, START, 0)
         self._lines.begin(start, self.offset)
 
-    def _tell(self, content: Content | None) -> None:
+    def _report_content(self, content: Content | None) -> None:
         for source in self.sources:
-            source.tell(content)
+            source.report_content(content)
 
     def _read_copy(self) -> int:
         copy = self._copies[0]
@@ -412,7 +412,7 @@ class FileReader:
         begun = self._begun
         if not count or (begun and os.pread(self.fd, len(begun), start.offset) == begun):
             return count
-        self._stand_at(start)
+        self._set_position(start)
         self._wanted = 0
         return 0
 
@@ -424,7 +424,7 @@ class FileReader:
             # Checked before reading too: data read by a stale descriptor stays in the page cache, for others to see.
             count = 0 if self._has_changed() else os.preadv(self.fd, [before, target], self.offset - length) - length
             if self._has_changed():
-                self.lose()
+                self.drop_descriptor()
                 return 0
             if count < 0 or (length and zlib.crc32(before) != self._checksum):
                 self._rewritten = True
@@ -443,10 +443,10 @@ class FileReader:
             self._head_checksum = zlib.crc32(more, self._head_checksum)
             self._head += len(more)
         tail = new[-TAIL:] if len(new) >= TAIL else (bytes(before) + bytes(new))[-TAIL:]
-        self._length = len(tail) if is_telling(tail) else 0
+        self._length = len(tail) if is_distinctive(tail) else 0
         self._checksum = zlib.crc32(tail) if self._length else 0
 
-    def _stand_at(self, position: Position) -> None:
+    def _set_position(self, position: Position) -> None:
         self.offset = position.offset
         self._length = position.length
         self._checksum = position.checksum
@@ -468,7 +468,7 @@ class FileReader:
         with contextlib.suppress(OSError):
             # A writer without O_APPEND continues at its old offset, which leaves a hole.
             start = os.lseek(self.fd, 0, os.SEEK_DATA)
-        self._stand_at(Position(start))
+        self._set_position(Position(start))
         if not copied:
             self._begin_lines()
 
@@ -567,7 +567,7 @@ class FileReader:
         """Handle pending events about file names, which may close this reader."""
 
     def _locate(self) -> None:
-        """Learn which names the file has by now: it may close this one."""
+        """Update the present names of the file, which may close this reader."""
 
     def _is_in_place(self) -> bool:
         """Whether the file is still at its path, so that new copies there are copies of it."""

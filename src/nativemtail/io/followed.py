@@ -56,9 +56,9 @@ class Owner(Protocol):
         """Open a file that was set aside.  Raises OSError: ESTALE if it is gone."""
 
     def look(self, path: str) -> None:
-        """Compare what is at `path` with what is known of it."""
+        """Update the reader of `path` to the file that is there now."""
 
-    def lost(self, file: Followed) -> None:
+    def descriptor_changed(self, file: Followed) -> None:
         """Its descriptor refers to another file."""
 
     def rewritten(self, file: Followed) -> None:
@@ -180,7 +180,7 @@ class Followed(FileReader):
             if self.skip_to_end():
                 self.last_data = time.monotonic()
         except FileNotFoundError:
-            self.lose()
+            self.drop_descriptor()
         return False
 
     def decide(self, at_once: bool = False) -> bool:
@@ -209,11 +209,11 @@ class Followed(FileReader):
         super().close()
         self.state = State.CLOSED
 
-    def lose(self) -> None:
-        super().lose()
+    def drop_descriptor(self) -> None:
+        super().drop_descriptor()
         self.is_lost = True
         self.owner.descriptors.forget(self)
-        self.owner.lost(self)
+        self.owner.descriptor_changed(self)
 
     def is_same(self, fd: int) -> bool:
         return identity(os.fstat(fd)) == self.identity
@@ -230,7 +230,7 @@ class Followed(FileReader):
             return False
         try:
             return not self.is_same(self.fd)
-        except FileNotFoundError:  # behind FUSE the descriptor goes by a name, which is gone
+        except FileNotFoundError:  # FUSE resolves the descriptor by its old name, which is gone
             return True
 
     def _open_again(self) -> int:
@@ -251,7 +251,7 @@ class Followed(FileReader):
         self.owner.catch_up()
 
     def _locate(self) -> None:
-        """Events may come late, or not at all: the open file knows its name better."""
+        """Update paths and name from the open file, because events may come late or not at all."""
         self.owner.catch_up()
         for owner in list(self.paths):
             self.owner.look(owner.path)

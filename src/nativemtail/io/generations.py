@@ -71,7 +71,7 @@ class Scheme:
             scheme._is_shifted ^= latest < earlier
         return scheme
 
-    def heed(self, names: list[str], changed: Callable[[str], int]) -> None:
+    def detect_direction(self, names: list[str], changed: Callable[[str], int]) -> None:
         """Decide by modification times whether short numbers are shifted or count up; `changed` gives 0 if unknown."""
         if not self._is_short:
             return
@@ -125,7 +125,7 @@ def newer(names: list[str], base: str, anchor: str | None, changed: Callable[[st
     if scheme is None:
         return []
     if changed is not None:
-        scheme.heed([name for name in names if name != base], changed)
+        scheme.detect_direction([name for name in names if name != base], changed)
     aged = [(age, name) for name in names if name != base and (age := scheme.age(name)) is not None]
     bounds = (scheme.age(anchor) if anchor is not None else None, scheme.age(base))
     return [

@@ -69,13 +69,13 @@ class Lineage:
         return self._line[at - 1] if at else None
 
     @property
-    def behind_gap(self) -> int:
+    def count_from_gap(self) -> int:
         """The number of readers from the gap on."""
         return len(self._line) - self._line.index(self.gap) if self.gap in self._line else 0
 
     def append(self, reader: Generation) -> None:
         """Add the reader of the file that is at the path now."""
-        self._take(reader)
+        self._claim(reader)
         if self._line:
             last = self._line[-1]
             if not last.is_idle:
@@ -87,7 +87,7 @@ class Lineage:
     def insert(self, reader: Generation) -> None:
         """Insert the reader of an earlier file before the current one, if nothing was read of that yet."""
         if self._line and self._line[-1].is_untouched:
-            self._take(reader)
+            self._claim(reader)
             if self.gap is self._line[-1]:
                 self.gap = reader
             self._line.insert(len(self._line) - 1, reader)
@@ -126,7 +126,7 @@ class Lineage:
             self.remove(first)
         return False
 
-    def _take(self, reader: Generation) -> None:
+    def _claim(self, reader: Generation) -> None:
         """Move `reader` here: a reader in two lineages could cause a deadlock."""
         if reader.lineage is not None:
             reader.lineage.remove(reader)

@@ -22,7 +22,7 @@ Emit = Callable[[bytearray, int, int], int]
 ReadInto = Callable[[memoryview], int | None]
 """Reads into the memory; the number of bytes, 0 at the end of input, None if nothing is available now."""
 
-Tell = Callable[[Content | None], None]
+OnContent = Callable[[Content | None], None]
 """Called with the kind of content once the first bytes of a log show it; None is plain text."""
 
 READ_SIZE = 512 * 1024
@@ -61,28 +61,28 @@ class LineReader:
         "_decoder",
         "_emit",
         "_is_plain",
+        "_is_reported",
         "_max",
         "_odd",
+        "_on_content",
+        "_partial",
         "_read_size",
-        "_rest",
         "_skipping",
         "_start",
         "_taken",
-        "_tell",
-        "_told",
         "bytes_read",
         "cut_lines",
         "lines",
         "nuls",
     )
 
-    def __init__(self, emit: Emit, max_line_length: int = MAX_LINE_LENGTH, tell: Tell | None = None) -> None:
+    def __init__(self, emit: Emit, max_line_length: int = MAX_LINE_LENGTH, on_content: OnContent | None = None) -> None:
         self._emit = emit
-        self._tell = tell
+        self._on_content = on_content
         self._max = max_line_length
         # At most the limit: then only the first line that ends in a read can exceed it.
         self._read_size = min(READ_SIZE, max_line_length)
-        self._rest = bytearray()
+        self._partial = bytearray()
         self._skipping = False
         self.bytes_read = 0
         self.lines = 0
@@ -95,14 +95,14 @@ class LineReader:
         self._start: bytes | None = None
         self._beginning = b""
         self._content: Content | None = None
-        self._told = False
+        self._is_reported = False
         self._decoder: codecs.IncrementalDecoder | None = None
         self._odd = 0
 
     @property
     def pending(self) -> int:
         """Length of the incomplete line."""
-        return len(self._rest) + len(self._start or b"")
+        return len(self._partial) + len(self._start or b"")
 
     @property
     def is_refused(self) -> bool:
@@ -122,13 +122,13 @@ class LineReader:
         self._content = self._decoder = None
         self._start = None if offset else b""
         if offset and (content := recognise(start)):
-            self._become(content, offset)
+            self._set_content(content, offset)
         self._is_plain = False
         self._beginning = start
 
     def read(self, buffer: Buffer, readinto: ReadInto) -> int | None:
         """Read once and deliver the complete lines; returns what `readinto` returned."""
-        head = len(self._rest)
+        head = len(self._partial)
         buffer.reserve(head + self._read_size)
         with memoryview(buffer.data) as view, view[head : head + self._read_size] as target:
             count = readinto(target)
@@ -142,7 +142,7 @@ class LineReader:
 
     def pass_nuls(self, count: int) -> bool:
         """Count the next `count` NULs as dropped without reading them; False if they must be read."""
-        if self._rest or not self._is_plain:
+        if self._partial or not self._is_plain:
             return False
         if not self._skipping:
             self.nuls += count
@@ -153,16 +153,16 @@ class LineReader:
         """Deliver the incomplete line, if any: the source has ended, or its next byte begins a line."""
         if self._start:
             text = self._first(self._start)
-            self._rest += text.lstrip(b"\0")
-            self.nuls += len(text) - len(self._rest)
-        if self._rest:
-            self.lines += self._emit(self._rest, 0, len(self._rest))
-            self._rest = bytearray()
+            self._partial += text.lstrip(b"\0")
+            self.nuls += len(text) - len(self._partial)
+        if self._partial:
+            self.lines += self._emit(self._partial, 0, len(self._partial))
+            self._partial = bytearray()
         self._skipping = False
 
     def drop(self) -> None:
         """Discard the incomplete line, whose end will not be read."""
-        self._rest = bytearray()
+        self._partial = bytearray()
 
     def _deliver(self, data: bytearray, head: int, end: int) -> None:
         """New bytes are in data[head:end]; data[:head] is reserved for the incomplete line."""
@@ -185,7 +185,7 @@ class LineReader:
     def _drop_nuls(self, data: bytearray, head: int, end: int) -> int:
         """Drop NULs before lines from data[head:end]; the new end."""
         text = bytes(memoryview(data)[head:end])
-        if not self._rest and not self._skipping:
+        if not self._partial and not self._skipping:
             text = text.lstrip(b"\0")
         if b"\n\0" in text:
             text = re.sub(rb"\n\0+", b"\n", text)
@@ -196,10 +196,10 @@ class LineReader:
 
     def _complete(self, data: bytearray, start: int, head: int, last: int) -> int:
         """Copy the incomplete line to the front of the block; returns where the whole lines begin."""
-        if not self._rest:
+        if not self._partial:
             return start
-        data[: len(self._rest)] = self._rest
-        self._rest.clear()
+        data[: len(self._partial)] = self._partial
+        self._partial.clear()
         first = data.find(b"\n", head, last)
         if first <= self._max:
             return start
@@ -208,10 +208,10 @@ class LineReader:
 
     def _keep(self, data: bytearray, start: int, end: int) -> None:
         """Append data[start:end], which has no newline, to the incomplete line."""
-        self._rest += memoryview(data)[start:end]
-        if len(self._rest) > self._max:
-            self._cut(self._rest)
-            self._rest.clear()
+        self._partial += memoryview(data)[start:end]
+        if len(self._partial) > self._max:
+            self._cut(self._partial)
+            self._partial.clear()
             self._skipping = True
 
     def _cut(self, line: bytearray) -> None:
@@ -223,7 +223,7 @@ class LineReader:
     def _text_of(self, data: bytes) -> bytes:
         """The next bytes, decoded."""
         if self._start is None:
-            self._see(data)
+            self._examine(data)
             return self._decode(data)
         self._start += data
         return b"" if is_undecided(self._start) else self._first(self._start)
@@ -234,25 +234,25 @@ class LineReader:
         seen = start
         content = recognise(start)
         if content is not None:
-            self._become(content, 0)
+            self._set_content(content, 0)
             start = start[content.mark :]
-        self._see(seen)
+        self._examine(seen)
         return self._decode(start)
 
-    def _see(self, data: bytes) -> None:
+    def _examine(self, data: bytes) -> None:
         """Examine the first bytes of plain text for UTF-16 without a byte order mark."""
         if self._content is not None:
             return
         self._beginning += data[: START - len(self._beginning)]
         self._is_plain = len(self._beginning) >= START
-        if self._is_plain and self._tell is not None:
-            self._tell(UNMARKED_UTF16 if is_unmarked_utf16(self._beginning) else None)
+        if self._is_plain and self._on_content is not None:
+            self._on_content(UNMARKED_UTF16 if is_unmarked_utf16(self._beginning) else None)
 
-    def _become(self, content: Content, offset: int) -> None:
+    def _set_content(self, content: Content, offset: int) -> None:
         if content.encoding == "utf-8":
             return
         self._content = content
-        self._told = False
+        self._is_reported = False
         if content.encoding:
             self._decoder = codecs.getincrementaldecoder(content.encoding)("replace")
             # The mark is one code unit long: a unit that begins before the offset is lost.
@@ -261,9 +261,9 @@ class LineReader:
     def _decode(self, data: bytes) -> bytes:
         if self._content is None or not data:
             return data
-        if self._tell is not None and not self._told:
-            self._told = True
-            self._tell(self._content)
+        if self._on_content is not None and not self._is_reported:
+            self._is_reported = True
+            self._on_content(self._content)
         if self._decoder is None:
             return b""
         odd, self._odd = self._odd, max(0, self._odd - len(data))
@@ -273,7 +273,7 @@ class LineReader:
         """Deliver text in pieces no longer than a read."""
         for at in range(0, len(text), self._read_size):
             piece = text[at : at + self._read_size]
-            head = len(self._rest)
+            head = len(self._partial)
             buffer.reserve(head + len(piece))
             buffer.data[head : head + len(piece)] = piece
             self._deliver(buffer.data, head, head + len(piece))

@@ -36,7 +36,7 @@ class Position:
         with contextlib.suppress(OSError):
             before = os.pread(fd, length, offset - length)
             head = os.pread(fd, length, 0) if offset > length else before
-            if len(before) == length and is_telling(before):
+            if len(before) == length and is_distinctive(before):
                 return cls(offset, length, zlib.crc32(before), len(head), zlib.crc32(head))
         return cls(offset)
 
@@ -60,6 +60,6 @@ class Counted(NamedTuple):
     is_read_on: bool = False
 
 
-def is_telling(before: bytes | bytearray | memoryview) -> bool:
+def is_distinctive(before: bytes | bytearray | memoryview) -> bool:
     """Whether bytes can identify a file: NULs cannot, as they may be a hole that a late write fills."""
     return 0 not in before

@@ -9,13 +9,13 @@ from nativemtail.io.follow import FileReader
 from nativemtail.io.generations import last_name_of
 from nativemtail.io.position import TAIL
 
-_TELLING = 64
+_DISTINCTIVE = 64
 _PATIENCE = 1.0
 _BYTES_A_SECOND = 16 << 20
 _BACKUP = "~"
 
 
-def goes_on(before: FileReader, fd: int, info: os.stat_result, is_moved: bool | None) -> bool:
+def is_continued(before: FileReader, fd: int, info: os.stat_result, is_moved: bool | None) -> bool:
     """Whether the file open as `fd`, which replaced that of `before`, begins with all that was read of it.
 
     That proves nothing for a file created in its place, to which the same lines may be written again.  While the old
@@ -26,7 +26,7 @@ def goes_on(before: FileReader, fd: int, info: os.stat_result, is_moved: bool | 
         return False
     if is_moved and not before.has_names():
         return True
-    return (is_moved or not before.has_names()) and _is_telling(fd, position.offset)
+    return (is_moved or not before.has_names()) and _is_distinctive(fd, position.offset)
 
 
 class Doubt:
@@ -63,7 +63,7 @@ class Doubt:
             return None if not is_whole and os.fstat(fd).st_size >= position.offset else False
         if not old.st_nlink:
             return is_whole and new.st_mtime_ns <= old.st_ctime_ns  # it was written before the old one was deleted
-        if is_whole and (last_name_of(before.fd) or "").endswith(_BACKUP) and _is_telling(fd, position.offset):
+        if is_whole and (last_name_of(before.fd) or "").endswith(_BACKUP) and _is_distinctive(fd, position.offset):
             return True
         return False if time.monotonic() > self._until else None
 
@@ -74,14 +74,14 @@ class Doubt:
 
 def take_over(before: FileReader, fd: int) -> int:
     """Let the file open as `fd` continue `before`; the offset to read from."""
-    offset = before.offset - before.leave_line()
+    offset = before.offset - before.drop_line()
     if before.is_open and before.is_held_by(fd):
         before.skip_to_end()
     return offset
 
 
-def _is_telling(fd: int, offset: int) -> bool:
+def _is_distinctive(fd: int, offset: int) -> bool:
     """Whether the bytes before the offset are unlikely to be written twice."""
     length = min(TAIL, offset)
     lines = os.pread(fd, length, offset - length).split(b"\n")
-    return length >= _TELLING and 2 * len(set(lines)) > len(lines)
+    return length >= _DISTINCTIVE and 2 * len(set(lines)) > len(lines)

@@ -171,7 +171,7 @@ class Context:
 class Source:
     """A name that lines count under; several readers may deliver to it one after another."""
 
-    __slots__ = ("_context", "_sink", "_told", "holders", "name", "number", "problem")
+    __slots__ = ("_context", "_reported", "_sink", "holders", "name", "number", "problem")
 
     def __init__(self, context: Context, sink: Sink, name: str) -> None:
         self._context = context
@@ -181,7 +181,7 @@ class Source:
         self.holders = 0
         self.problem = ""
         """Why the log is not read, or cannot match any pattern; empty if nothing is wrong."""
-        self._told: set[Content] = set()
+        self._reported: set[Content] = set()
 
     def deliver(self, block: bytearray, start: int, end: int) -> int:
         """Give whole lines to the sink; their number."""
@@ -190,14 +190,14 @@ class Source:
         return lines
 
     def line_reader(self) -> LineReader:
-        return LineReader(self.deliver, self._context.settings.max_line_length, self.tell)
+        return LineReader(self.deliver, self._context.settings.max_line_length, self.report_content)
 
     def failed(self, text: str) -> None:
         """Count and log a failed read."""
         self._context.counters.log_errors_total[self.name] += 1
         _log.error("%s", text)
 
-    def tell(self, content: Content | None) -> None:
+    def report_content(self, content: Content | None) -> None:
         """Record the kind of content of a log, None for plain text; a problem with it is logged once."""
         self.problem = ""
         if content is None:
@@ -209,8 +209,8 @@ class Source:
         elif not content.encoding:
             self.problem = f"is compressed ({content.name}) and not read: {_DECOMPRESS}"
             self._context.counters.log_errors_total[self.name] += 1
-        if content not in self._told:
-            self._told.add(content)
+        if content not in self._reported:
+            self._reported.add(content)
             if self.problem:
                 _log.warning("%s %s", self.name, self.problem)
             else:

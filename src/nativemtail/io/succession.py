@@ -77,7 +77,7 @@ class Succession:
         """Any number of files may have had these names."""
         self._arrivals.update(dict.fromkeys(paths, UNKNOWN))
 
-    def begins(self, path: str, reader: Generation) -> None:
+    def appeared(self, path: str, reader: Generation) -> None:
         """A file was found at a path that had none: others that were renamed from it unseen are read first."""
         self._arrivals.pop(path, None)
         if reader.is_untouched and not reader.offset:
@@ -85,7 +85,7 @@ class Succession:
             lineage.append(reader)
             self._begin_gap(path, lineage, reader)
 
-    def succeeds(self, path: str, before: Generation, reader: Generation) -> None:
+    def replaced(self, path: str, before: Generation, reader: Generation) -> None:
         """`reader` reads the file at the path now, `before` the one that was last seen there."""
         lineage = self._lineages.setdefault(path, Lineage())
         if before.lineage is not lineage:
@@ -99,7 +99,7 @@ class Succession:
             self._open[path] = time.monotonic() + _PATIENCE
             self._loop.after(0, self.resolve)
 
-    def came_between(self, path: str, reader: Generation) -> None:
+    def was_between(self, path: str, reader: Generation) -> None:
         """`reader` reads a file that was at the path before the present one."""
         lineage = self._lineages.get(path)
         if lineage is not None:
@@ -216,7 +216,7 @@ class Succession:
                     lineage.insert(reader)
                     last = reader
             quiet = 0 if wanted else quiet + 1 if seen == earlier else 1
-            if quiet == _QUIET or 0 < arrivals <= lineage.behind_gap:
+            if quiet == _QUIET or 0 < arrivals <= lineage.count_from_gap:
                 break
             yield
         return None

@@ -34,7 +34,7 @@ class Table:
         """By path: the last file that was there and is being drained."""
         self.generations: dict[str, dict[Followed, None]] = {}
         """By path: all files that were there and are being drained."""
-        self.left: dict[Identity, Position] = {}
+        self.last_positions: dict[Identity, Position] = {}
         """The positions of files that are no longer read."""
         self._past: dict[str, deque[Position]] = {}
 
@@ -65,7 +65,7 @@ class Table:
         return reader if isinstance(reader, Followed) else None
 
     def note_name(self, path: str) -> None:
-        """A file was renamed to `path`: whose, tells the file that is there, as events may come late."""
+        """A file was renamed to `path`: find its reader by the file that is there, because events may come late."""
         with contextlib.suppress(OSError):
             reader = self.readers.get(identity(os.stat(path)))
             if isinstance(reader, Followed):
@@ -81,8 +81,8 @@ class Table:
 
     def remember(self, who: Identity, position: Position) -> None:
         """Remember how far a file was read that is no longer read."""
-        self.left[who] = position
-        trim(self.left, REMEMBERED)
+        self.last_positions[who] = position
+        trim(self.last_positions, REMEMBERED)
 
     def note_past(self, name: str, position: Position) -> None:
         """Remember a past position of a log: a file that matches it is a copy of text that was counted."""

@@ -125,7 +125,7 @@ class Programs:
         try:
             files = list_programs(self.path)
         except OSError as error:
-            self._say(cannot_list(self.path, error), strict)
+            self._raise_or_log(cannot_list(self.path, error), strict)
             files, keep = [], set(self._running)
         else:
             keep = {name for name, _ in files}
@@ -236,10 +236,10 @@ class Programs:
             return
         status.error = failure.message
         status.load_errors += 1
-        self._say(failure.message, strict, name)
+        self._raise_or_log(failure.message, strict, name)
 
     @staticmethod
-    def _say(message: str, strict: bool, name: str = "") -> None:
+    def _raise_or_log(message: str, strict: bool, name: str = "") -> None:
         if strict:
             raise LoadError(message)
         log.error("%s", message if name in message else f"{name}: {message}")
@@ -257,10 +257,10 @@ class Programs:
         for name in (*gone, *fresh):
             if name in self._running:
                 change.replaced += self._running[name].distinct
-        self._tell([metric for loaded in wanted.values() for metric in loaded.distinct])
+        self._collect_warnings([metric for loaded in wanted.values() for metric in loaded.distinct])
         return change
 
-    def _tell(self, metrics: list[Metric]) -> None:
+    def _collect_warnings(self, metrics: list[Metric]) -> None:
         try:
             if self._about_to_run is not None:
                 self._unexported = self._about_to_run(metrics)

@@ -20,9 +20,9 @@ class LeftOut:
         self._prog_label = prog_label
         self._level = level
         self._reserved = reserved
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
-    def say(self, metrics: Iterable[Metric]) -> dict[str, list[str]]:
+    def report(self, metrics: Iterable[Metric]) -> dict[str, list[str]]:
         """Log what is left out of `metrics`, those of all programs that will run; returns the texts by program."""
         found: dict[str, list[str]] = {}
         bad = left_out(metrics, emit_prog_label=self._prog_label, reserved=self._reserved)
@@ -31,7 +31,7 @@ class LeftOut:
         }
         for text, program in texts.items():
             found.setdefault(program, []).append(text)
-            if text not in self._said:
+            if text not in self._logged:
                 log.log(self._level, "%s", text)
-        self._said = set(texts)
+        self._logged = set(texts)
         return found

@@ -164,12 +164,12 @@ def test_an_answer_in_time_needs_a_thread(monkeypatch: pytest.MonkeyPatch) -> No
     def ask() -> Counter[str]:
         return Counter(log=1)
 
-    assert daemon._in_time(ask, 5.0) == {"log": 1}
-    assert daemon._in_time(lambda: time.sleep(5) or Counter(), 0.01) is None
+    assert daemon._with_timeout(ask, 5.0) == {"log": 1}
+    assert daemon._with_timeout(lambda: time.sleep(5) or Counter(), 0.01) is None
 
     class NoThread(threading.Thread):
         def start(self) -> None:
             raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading, "Thread", NoThread)
-    assert daemon._in_time(ask, 5.0) is None
+    assert daemon._with_timeout(ask, 5.0) is None

@@ -28,7 +28,7 @@ class Place:
             raise OSError(28, "No space left on device")
         self.taken.append(data)
 
-    def apology(self, count: int) -> bytes:
+    def loss_notice(self, count: int) -> bytes:
         return b"%d dropped" % count
 
 

@@ -777,7 +777,7 @@ def test_what_is_known_of_programs_that_are_gone_is_bounded(
 )
 def test_pages_show_what_is_left_out_of_prometheus(text: bytes, rig: Rig) -> None:
     left_out = LeftOut(prog_label=True)
-    rig.programs = open_programs(Settings(path=str(rig.directory)), about_to_run=left_out.say)
+    rig.programs = open_programs(Settings(path=str(rig.directory)), about_to_run=left_out.report)
     rig.write(a=text, b=COUNT).load()
     found = rig.programs.warnings()
     assert any("left out of Prometheus' pages" in warning for warning in found["a.mtail"])
