@@ -29,14 +29,14 @@ HOSTILE_BYTES = 100_000
 HOSTILE_LINES = 10
 
 
-def engine_for(text: bytes, *, gated: bool = True) -> tuple[Engine, Store, list[Metric]]:
+def engine_for(text: bytes, *, prefiltered: bool = True) -> tuple[Engine, Store, list[Metric]]:
     program = compile_program("p.mtail", text)
     metrics = make_metrics("p.mtail", program.metrics)
     store = Store()
     for metric in metrics:
         store.add(metric)
     engine = Engine(store)
-    engine.swap(Plan(plan.build([(program, metrics)]), zone=TimeZone(zones.load("UTC")), gated=gated))
+    engine.swap(Plan(plan.build([(program, metrics)]), zone=TimeZone(zones.load("UTC")), prefiltered=prefiltered))
     return engine, store, metrics
 
 
@@ -78,7 +78,7 @@ def hostile() -> dict[str, float]:
     ratios: dict[str, float] = {}
     for pattern, text, end in patterns_of_the_tests():
         program = "counter n\n/" + pattern.replace("/", "\\/") + "/ {\n  n++\n}\n"
-        engine, _, _ = engine_for(program.encode(), gated=False)
+        engine, _, _ = engine_for(program.encode(), prefiltered=False)
         short, long = (
             (text * (size // len(text)) + end + b"\n") * HOSTILE_LINES for size in (HOSTILE_BYTES, 2 * HOSTILE_BYTES)
         )

@@ -138,7 +138,7 @@ class Plan:
     All state that changes while lines run is in the engine, so several engines may share a plan, also in different
     threads; they then write to the store that has the plan's metrics.
 
-    `gated` False: no prefilter, every program runs on every line.  `vector` False: the prefilter uses Hyperscan only,
+    `prefiltered` False: no prefilter, every program runs on every line.  `teddy` False: the prefilter uses Hyperscan,
     not the multi-literal matcher.  `jit` False: RE2 finds all captures.  The results are always the same, which tests
     check.  `database` is the result of `database()` of another plan of the same tables.  Raises ValueError if a pattern
     or the prefilter cannot be compiled.
@@ -152,18 +152,18 @@ class Plan:
         *,
         zone: TimeZone,
         patch_year: bool = ...,
-        gated: bool = ...,
-        vector: bool = ...,
+        prefiltered: bool = ...,
+        teddy: bool = ...,
         jit: bool = ...,
         database: bytes = ...,
     ) -> None: ...
     def database(self) -> bytes:
         """Hyperscan's database of the required literals, serialised; valid for its version and this processor only."""
     @property
-    def gated(self) -> bool:
+    def prefiltered(self) -> bool:
         """Whether there is a usable prefilter."""
     @property
-    def vector(self) -> bool:
+    def teddy(self) -> bool:
         """Whether the multi-literal matcher finds all required literals, so that Hyperscan is not used."""
 
 class Fault:

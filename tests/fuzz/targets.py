@@ -94,9 +94,9 @@ def _texts() -> list[bytes]:
 def same_results(source: bytes, block: bytes) -> None:
     """One block, and the same lines in two, with other engines."""
     cut = block.find(b"\n", len(block) // 2) + 1
-    expected = _outcome(_machine(source, gated=False, jit=False), block)
+    expected = _outcome(_machine(source, prefiltered=False, jit=False), block)
     assert _outcome(_machine(source), block) == expected
-    assert _outcome(_machine(source, gated=False), block[:cut], block[cut:]) == expected
+    assert _outcome(_machine(source, prefiltered=False), block[:cut], block[cut:]) == expected
 
 
 def _machine(source: bytes, **options: bool) -> Machine:

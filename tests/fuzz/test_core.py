@@ -85,7 +85,7 @@ class Session:
 
     def swap(self) -> None:
         loaded = self.load()
-        plan = make_plan(loaded, gated=self.random.random() < 0.8, jit=self.random.random() < 0.8)
+        plan = make_plan(loaded, prefiltered=self.random.random() < 0.8, jit=self.random.random() < 0.8)
         for number, (program, _) in enumerate(loaded):
             if len(program.begin) > 1:
                 self.engine.begin(plan, number)

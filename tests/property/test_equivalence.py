@@ -1,4 +1,4 @@
-"""What must not change a result: gates, the regex engine, how lines are cut into blocks, plan swaps, other programs."""
+"""Results depend neither on prefilter and regex engine, nor on cuts into blocks, plan swaps and other programs."""
 
 from __future__ import annotations
 
@@ -70,24 +70,24 @@ BATCHES = st.lists(NEWEST, min_size=1, max_size=2)
 
 @MANY
 @given(BATCHES)
-def test_gates_change_nothing(batch: list[Case]) -> None:
+def test_the_prefilter_changes_nothing(batch: list[Case]) -> None:
     programs, lines = loaded(*batch)
     lines = lines * 2 + [b""] * 3 + lines
-    ungated = results(programs, lines, gated=False)
-    assert results(programs, lines) == ungated
-    assert results(programs, lines, vector=False) == ungated
+    unfiltered = results(programs, lines, prefiltered=False)
+    assert results(programs, lines) == unfiltered
+    assert results(programs, lines, teddy=False) == unfiltered
 
 
 @MANY
 @given(BATCHES)
 def test_the_regex_engine_changes_nothing(batch: list[Case]) -> None:
     programs, lines = loaded(*batch)
-    assert results(programs, lines, gated=False) == results(programs, lines, gated=False, jit=False)
+    assert results(programs, lines, prefiltered=False) == results(programs, lines, prefiltered=False, jit=False)
 
 
 @MANY
 @given(st.lists(REGEX, min_size=1, max_size=8), st.lists(SUBJECT, max_size=8), st.data())
-def test_regexes_gated_and_in_both_engines(regexes: list[str], subjects: list[str], data: st.DataObject) -> None:
+def test_regexes_prefiltered_and_in_both_engines(regexes: list[str], subjects: list[str], data: st.DataObject) -> None:
     lines = [
         data.draw(st.sampled_from([subject.encode(), b"\xff" + subject.encode(), subject.encode()[1:]]))
         for subject in subjects
@@ -99,9 +99,9 @@ def test_regexes_gated_and_in_both_engines(regexes: list[str], subjects: list[st
         values = ", ".join(f"${group + 1}" for group in range(groups))
         texts[f"p{at:03}.mtail"] = f"counter p{at:03} by {keys}\n/({regex})/ {{\n  p{at:03}[{values}]++\n}}\n"
     programs, _ = compiled(texts)
-    plain = results(programs, lines, gated=False)
+    plain = results(programs, lines, prefiltered=False)
     assert results(programs, lines) == plain
-    assert results(programs, lines, vector=False) == plain
+    assert results(programs, lines, teddy=False) == plain
     assert results(programs, lines, jit=False) == plain
 
 
@@ -116,8 +116,8 @@ def test_every_operator_in_every_engine(at: int) -> None:
     programs, refused = compiled(texts)
     assert refused == {}
     lines = [*ODD_LINES, *INVALID_LINES, *("é日".encode() * 700, b"a" * 2000)]
-    expected = results(programs, lines, gated=False)
-    assert results(programs, lines, gated=False, jit=False) == expected
+    expected = results(programs, lines, prefiltered=False)
+    assert results(programs, lines, prefiltered=False, jit=False) == expected
     assert results(programs, lines) == expected
     assert any(outcome.metrics[0].get("LabelValues") for outcome in expected.values())
 
@@ -166,8 +166,8 @@ def test_other_programs_change_nothing(number: int) -> None:
 
 @FEW
 @given(BATCHES, st.lists(st.integers(0, 400), min_size=8, max_size=8))
-def test_blocks_after_which_gates_rest(batch: list[Case], shares: list[int]) -> None:
-    """Blocks of many lines, some of which let the engine go without gates for a while (run/prefilter.pxi)."""
+def test_blocks_after_which_the_prefilter_backs_off(batch: list[Case], shares: list[int]) -> None:
+    """Blocks of many lines, some of which let the engine back off from the prefilter (run/prefilter.pxi)."""
     programs, lines = loaded(*batch)
     matching = (lines * 400)[:400]
     blocks = [joined(matching[:share] + [b"nothing of interest"] * (400 - share)) for share in shares]
@@ -178,7 +178,7 @@ def test_blocks_after_which_gates_rest(batch: list[Case], shares: list[int]) -> 
                 machine.scan(block)
             machine.collect()
 
-    assert results(programs, lines, in_blocks) == results(programs, lines, in_blocks, gated=False)
+    assert results(programs, lines, in_blocks) == results(programs, lines, in_blocks, prefiltered=False)
 
 
 LETTERS = {
@@ -200,18 +200,18 @@ def test_many_events(lines: list[bytes], count: int) -> None:
     programs, bad = compiled(LETTERS)
     assert not bad
     many = (lines * count)[:count]
-    assert results(programs, many) == results(programs, many, gated=False)
-    assert results(programs, many, vector=False) == results(programs, many, gated=False)
+    assert results(programs, many) == results(programs, many, prefiltered=False)
+    assert results(programs, many, teddy=False) == results(programs, many, prefiltered=False)
 
 
-def test_gates_are_in_use() -> None:
+def test_the_prefilter_is_in_use() -> None:
     """Else the tests above would prove nothing."""
     programs, _ = compiled(LETTERS)
-    assert Recorder(programs).plan.gated
-    assert Recorder(programs).plan.vector
-    assert Recorder(programs, vector=False).plan.gated
-    assert not Recorder(programs, vector=False).plan.vector
-    assert not Recorder(programs, gated=False).plan.gated
+    assert Recorder(programs).plan.prefiltered
+    assert Recorder(programs).plan.teddy
+    assert Recorder(programs, teddy=False).plan.prefiltered
+    assert not Recorder(programs, teddy=False).plan.teddy
+    assert not Recorder(programs, prefiltered=False).plan.prefiltered
 
 
 STAMPS = ["Jan  2 03:04:05", "Foo 2 03:04:05", "Jan 77 03:04:05", "x"]
@@ -241,6 +241,6 @@ def test_guard_slices_fail_as_the_programs_would(parts: list[tuple[str, str]]) -
     programs, bad = compiled(texts)
     assert not bad
     found = results(programs, lines)
-    assert found == results(programs, lines, gated=False)
+    assert found == results(programs, lines, prefiltered=False)
     failing = sum(date in ("Foo 2 03:04:05", "Jan 77 03:04:05") for date, _ in parts)
     assert [len(found[f"{name}.mtail"].faults) for name in words] == [failing] * 3

@@ -33,7 +33,7 @@ SETS = 50
 LINES = 20_000
 """Of a set."""
 BLOCK = 255
-"""Lines; after larger blocks that match too often gates rest (run/prefilter.pxi)."""
+"""Lines; after larger blocks that match too often the prefilter backs off (run/prefilter.pxi)."""
 
 MATCHES = 40
 """Texts that are made for a pattern; every third is a near miss."""
@@ -178,16 +178,16 @@ def hour() -> str:
     return str(time.time_ns())[:-13]
 
 
-def pair(programs: dict[str, Program], vector: bool) -> tuple[Recorder, Recorder]:
-    return Recorder(programs, vector=vector), Recorder(programs, gated=False)
+def pair(programs: dict[str, Program], teddy: bool) -> tuple[Recorder, Recorder]:
+    return Recorder(programs, teddy=teddy), Recorder(programs, prefiltered=False)
 
 
-def first_difference(programs: dict[str, Program], vector: bool, lines: Sequence[bytes], hours: Collection[str]) -> str:
-    """The first of `lines` after which gates have made a difference, and to what."""
+def first_difference(programs: dict[str, Program], teddy: bool, lines: Sequence[bytes], hours: Collection[str]) -> str:
+    """The first of `lines` after which the prefilter has made a difference, and to what."""
     low, high = 0, len(lines)
     while True:
         at = (low + high + 1) // 2
-        machines = pair(programs, vector)
+        machines = pair(programs, teddy)
         for machine in machines:
             for first in range(0, at, BLOCK):
                 machine.scan(joined(lines[first : min(first + BLOCK, at)]))
@@ -198,11 +198,11 @@ def first_difference(programs: dict[str, Program], vector: bool, lines: Sequence
 
 
 @pytest.mark.parametrize("number", range(examples(SETS)))
-def test_gates_change_nothing_on_a_million_lines(number: int) -> None:
+def test_the_prefilter_changes_nothing_on_a_million_lines(number: int) -> None:
     programs, lines = KINDS[number % len(KINDS)](number)
-    vector = number % 4 != 0  # else the gates are Hyperscan's
-    machines = gated, ungated = pair(programs, vector)
-    assert gated.plan.gated
+    teddy = number % 4 != 0  # else the prefilter is Hyperscan's
+    machines = prefiltered, unfiltered = pair(programs, teddy)
+    assert prefiltered.plan.prefiltered
     hours, done = {hour()}, []
     same = True
     for block in blocks(programs, lines, number):
@@ -214,7 +214,7 @@ def test_gates_change_nothing_on_a_million_lines(number: int) -> None:
             faults.append(([seen(fault) for fault in kept], more))
         same = same and faults[0] == faults[1]
     hours.add(hour())
-    if not same or reported(gated, hours) != reported(ungated, hours):
-        pytest.fail(f"set {number} of {list(programs)}: {first_difference(programs, vector, done, hours)}")
+    if not same or reported(prefiltered, hours) != reported(unfiltered, hours):
+        pytest.fail(f"set {number} of {list(programs)}: {first_difference(programs, teddy, done, hours)}")
     runs, all_runs = (sum(cost.runs for cost in machine.engine.profile().programs.values()) for machine in machines)
-    assert runs < 0.95 * all_runs, "gates that keep nothing away prove nothing"
+    assert runs < 0.95 * all_runs, "a prefilter that keeps nothing away proves nothing"

@@ -103,7 +103,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("pattern", "pump", "end"), PUMPED)
 def test_hostile_lines(pattern: str, pump: bytes, end: bytes, way: str, jit: bool) -> None:
-    machine = Machine("counter c\n" + WAYS[way].format(pattern), gated=False, jit=jit)
+    machine = Machine("counter c\n" + WAYS[way].format(pattern), prefiltered=False, jit=jit)
     for _ in range(8):
         machine.feed(pumped(pump, 500, end))
     short, long = (cpu_seconds(lambda n=n: machine.feed(pumped(pump, n, end)), 2) for n in (SHORT, LONG))
@@ -115,7 +115,7 @@ def test_hostile_lines(pattern: str, pump: bytes, end: bytes, way: str, jit: boo
 @pytest.mark.parametrize(("pattern", "pump", "end"), PUMPED)
 def test_short_hostile_lines(pattern: str, pump: bytes, end: bytes) -> None:
     """Short enough for PCRE2, which may be slow a few times."""
-    machine = Machine(f"counter c\n/({pattern})/ {{\n  c += len($1)\n}}\n", gated=False)
+    machine = Machine(f"counter c\n/({pattern})/ {{\n  c += len($1)\n}}\n", prefiltered=False)
     block = pumped(pump, 1000, end) * 500
     assert cpu_seconds(lambda: machine.feed(block), 1) < 1.5
     assert cpu_seconds(lambda: machine.feed(block)) < 0.25

@@ -80,7 +80,7 @@ cdef class Plan:
     cdef list lines             # per program: lines of code, lines of begin
     cdef readonly list warnings
 
-    def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint gated=True, bint vector=True,
+    def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint prefiltered=True, bint teddy=True,
                   bint jit=True, bytes database=b""):
         self.kept = [zone]
         self.warnings = []
@@ -98,8 +98,8 @@ cdef class Plan:
         self._add_programs(tables.programs, tables.guard_slices)
         self._add_lookaheads(tables.programs)
         self._add_prefilter(tables)
-        if gated:
-            if vector:
+        if prefiltered:
+            if teddy:
                 teddy_make(&self.tables.prefilter.teddy, tables.teddy, tables.literals, self.kept)
             self._compile_prefilter(tables.literals, database)
 
@@ -372,12 +372,12 @@ cdef class Plan:
             free(data)
 
     @property
-    def gated(self):
+    def prefiltered(self):
         """Whether there is a usable prefilter."""
         return bool(self.tables.prefilter.usable)
 
     @property
-    def vector(self):
+    def teddy(self):
         """Whether the multi-literal matcher finds all required literals, so that Hyperscan is not asked."""
         return self.tables.prefilter.teddy.keys != NULL
 

@@ -1,4 +1,4 @@
-"""The vector scan for literals, held against a search for each literal in turn."""
+"""The multi-literal matcher, compared with a search for each literal in turn."""
 
 from __future__ import annotations
 

@@ -253,10 +253,10 @@ def test_no_failing_time_is_taken_for_a_good_one_that_came_before(
         f'counter c\n/^(?P<t>\\S+ {time_of_day})/ {{\n  strptime($t, "2006-01-02 {layout}")\n'
         "  /never/ {\n    c++\n  }\n}\n"
     )
-    for gated in (True, False):
-        machine = Machine(program, gated=gated)
+    for prefiltered in (True, False):
+        machine = Machine(program, prefiltered=prefiltered)
         machine.feed("".join(f"2026-03-02 {line}\n" for line in (good, good, bad, good)).encode())
-        assert len(machine.faults()) == 1, gated
+        assert len(machine.faults()) == 1, prefiltered
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_times_that_are_nearly_the_last_one_are_told_apart(pattern: str, layout:
     places = range(len(time) + 1)
     changed = [f"{time} "[:at] + new + f"{time} "[at + 1 :] for at in places for new in "0159:6 x"]
     seconds = [f"{time[:-2]}{second:02} " for second in range(0, 64, 7)]
-    machines = [Machine(program, gated=gated) for gated in (True, False)]
+    machines = [Machine(program, prefiltered=prefiltered) for prefiltered in (True, False)]
     for line in [*changed, *seconds]:
         for rest in ("x", "x" * 60):
             for machine in machines:
@@ -282,9 +282,9 @@ def test_times_that_are_nearly_the_last_one_are_told_apart(pattern: str, layout:
     block = "".join(f"{time} x\n{line}\r\n" for line in [*changed, *seconds]).encode()
     for machine in machines:
         machine.feed(block)
-    gated, plain = (machine.faults() for machine in machines)
+    prefiltered, plain = (machine.faults() for machine in machines)
     assert len(plain) > 50
-    assert gated == plain
+    assert prefiltered == plain
 
 
 @pytest.mark.slow

@@ -141,7 +141,7 @@ def results(way: Callable[[list[Callable[[], None]]], None], **options: bool) ->
     return shared.results()
 
 
-@pytest.mark.parametrize("options", [{}, {"gated": False}, {"jit": False}], ids=["plain", "ungated", "re2"])
+@pytest.mark.parametrize("options", [{}, {"prefiltered": False}, {"jit": False}], ids=["plain", "unfiltered", "re2"])
 def test_two_engines_run_one_plan_at_once(options: dict[str, bool]) -> None:
     expected = results(one_after_the_other, **options)
     assert sum(number for number, *_ in expected["lines"].values()) == 2 * BLOCKS * LINES
