@@ -5,6 +5,7 @@ The syntax is that of Go's flag package, as in mtail (spec cli-http.md §1).
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -29,6 +30,16 @@ COMMANDS = {
     "flags": "List the flags.",
 }
 LEVELS = ("INFO", "WARNING", "ERROR", "FATAL")
+
+
+class Mode(enum.Enum):
+    """What the process is to do."""
+
+    DAEMON = enum.auto()
+    ONE_SHOT = enum.auto()
+    COMPILE = enum.auto()
+    DUMP = enum.auto()
+    """Load the programs only, to log their trees or code."""
 
 
 class FlagError(Exception):
@@ -208,6 +219,18 @@ class Options:
                 raise TypeError(f"no flag is called {name}")
             setattr(self, name, value)
             self.given.add(name)
+
+
+def mode(options: Options) -> Mode:
+    if options.compile_only:
+        return Mode.COMPILE
+    if options.one_shot:
+        return Mode.ONE_SHOT
+    return Mode.DUMP if not options.logs and dumps(options) else Mode.DAEMON
+
+
+def dumps(options: Options) -> bool:
+    return options.dump_ast or options.dump_ast_types or options.dump_bytecode
 
 
 def _table() -> Iterator[Flag]:

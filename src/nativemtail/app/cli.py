@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from nativemtail import gotext
-from nativemtail.app.streams import FAILURE, INTERRUPTED, WRONG_FLAGS, occupy_closed_descriptors, write
-from nativemtail.options import COMMANDS, FlagError, HelpRequested, parse, usage
+from nativemtail.app.streams import FAILURE, INTERRUPTED, SUCCESS, WRONG_FLAGS, occupy_closed_descriptors, write
+from nativemtail.options import COMMANDS, FlagError, HelpRequested, Mode, mode, parse, usage
 from nativemtail.telemetry.build import Build
 
 
@@ -59,6 +59,8 @@ def _flags(arguments: Sequence[str]) -> int:
         return WRONG_FLAGS
     if options.version:
         return write(1, f"{Build()}\n".encode())
+    if mode(options) is Mode.DAEMON:
+        _exit_on_signals()
     gc.disable()  # objects made during the start live as long as the process
     from nativemtail.app.run import run  # not at the top: -version and -help must be quick
 
@@ -66,6 +68,18 @@ def _flags(arguments: Sequence[str]) -> int:
         return run(arguments, options, extra)
     finally:
         gc.enable()
+
+
+def _exit_on_signals() -> None:
+    """A signal ends the start with success, as long as `daemon.run` has nothing to clean up."""
+    import signal
+
+    def leave(number: int, frame: object) -> NoReturn:
+        os._exit(SUCCESS)
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is loaded yet
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
 
 
 def _sub_command(arguments: Sequence[str]) -> NoReturn:

@@ -6,7 +6,6 @@ gave, so that each default, unit and rule between two flags is defined in one pl
 
 from __future__ import annotations
 
-import enum
 import logging
 import os
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from nativemtail.app.ignore import ignore
 from nativemtail.io import sources
 from nativemtail.io.lines import MIN_MAX_LINE_LENGTH
 from nativemtail.io.patterns import LogSpec, parse_logs
-from nativemtail.options import Options, format_duration
+from nativemtail.options import Mode, Options, dumps, format_duration, mode
 from nativemtail.programs import builder, cache, zones
 
 if TYPE_CHECKING:  # only a daemon imports these
@@ -44,16 +43,6 @@ NO_LOGS = (
 
 class ConfigError(Exception):
     """The flags are contradictory or invalid; the text says why."""
-
-
-class Mode(enum.Enum):
-    """What the process is to do."""
-
-    DAEMON = enum.auto()
-    ONE_SHOT = enum.auto()
-    COMPILE = enum.auto()
-    DUMP = enum.auto()
-    """Load the programs only, to log their trees or code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +111,6 @@ def resolve(options: Options, extra: Sequence[str]) -> Config:
     )
 
 
-def mode(options: Options) -> Mode:
-    if options.compile_only:
-        return Mode.COMPILE
-    if options.one_shot:
-        return Mode.ONE_SHOT
-    return Mode.DUMP if not options.logs and _dumps(options) else Mode.DAEMON
-
-
 def messages(options: Options) -> message_files.Settings:
     """Where the process's own messages go.
 
@@ -138,7 +119,7 @@ def messages(options: Options) -> message_files.Settings:
     daemon = mode(options) is Mode.DAEMON
     problem = message_files.why_not_in(options.log_dir) if options.log_dir and not options.logtostderr else ""
     directory = "" if problem else options.log_dir
-    talkative = (daemon or _dumps(options)) and not directory and "stderrthreshold" not in options.given
+    talkative = (daemon or dumps(options)) and not directory and "stderrthreshold" not in options.given
     everything = talkative or options.logtostderr or options.alsologtostderr
     shown = "INFO" if everything else options.stderrthreshold
     files = "" if options.logtostderr else directory
@@ -193,10 +174,6 @@ def push_settings(options: Options) -> PushSettings:
     )
 
 
-def _dumps(options: Options) -> bool:
-    return options.dump_ast or options.dump_ast_types or options.dump_bytecode
-
-
 def _check_arguments(options: Options, extra: Sequence[str]) -> None:
     if extra:
         words = " ".join(map(gotext.go_quote, extra))
@@ -209,7 +186,7 @@ def _check_arguments(options: Options, extra: Sequence[str]) -> None:
 def _check_values(options: Options) -> None:
     if not options.progs:
         raise ConfigError(NO_PROGRAMS)
-    if not options.logs and not options.compile_only and not _dumps(options):
+    if not options.logs and not options.compile_only and not dumps(options):
         raise ConfigError(NO_LOGS)
     for name in ("poll_interval", "poll_log_interval", "drain_timeout"):
         value: float = getattr(options, name)

@@ -85,10 +85,9 @@ _BAD_START = (
 
 def run(config: Config) -> int:
     """Run until a signal, or the end of all sources; the exit status."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop_starting)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is loaded yet
     try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _stop_starting)
         daemon = Daemon(config)
         daemon.start()
     except _Stopped as stopped:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from nativemtail import gotext
 from nativemtail.app import config, message_files, oneshot
-from nativemtail.app.config import Config, ConfigError, Mode
+from nativemtail.app.config import Config, ConfigError
 from nativemtail.app.ignore import BadIgnore
 from nativemtail.app.load import open_programs_of
 from nativemtail.app.streams import FAILURE, INTERRUPTED, SUCCESS, write
 from nativemtail.io.patterns import BadSource
 from nativemtail.io.sources import SourceError
-from nativemtail.options import Options
+from nativemtail.options import Mode, Options, mode
 from nativemtail.programs.loaded import LoadError
 from nativemtail.telemetry.build import Build
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> int:
     """Do what the options say; the exit status.  `arguments` is the command line, `extra` its non-flags."""
-    is_daemon = config.mode(options) is Mode.DAEMON
+    is_daemon = mode(options) is Mode.DAEMON
     screen = message_files.Screen()
     message_files.configure(config.messages(options), screen)
     if is_daemon:

@@ -124,6 +124,38 @@ def test_ends_while_it_starts(number: signal.Signals, name: str, place: Place) -
     assert not path.exists()
 
 
+SIGNAL_AT_IMPORT = """
+import os, sys
+from nativemtail.app.cli import main
+
+class Signals:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), int(sys.argv[2]))
+
+sys.meta_path.insert(0, Signals())
+sys.exit(main(sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize("module", ["nativemtail.app.run", "nativemtail.app.daemon"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ends_while_it_is_imported(number: signal.Signals, module: str, place: Place) -> None:
+    """Imports take most of a start's time, which is seconds on a machine that is overloaded."""
+    flags = ["--progs", str(place.progs), "--logs", place.glob, "--address", "127.0.0.1", "--port", "0"]
+    command = [sys.executable, "-c", SIGNAL_AT_IMPORT, module, str(int(number)), *flags]
+    ended = subprocess.run(command, capture_output=True, timeout=20, check=False)
+    assert ended.returncode == 0
+    assert b"Traceback" not in ended.stderr
+
+
+def test_a_one_shot_run_is_ended_by_the_signal(place: Place) -> None:
+    """As other filters are."""
+    flags = ["--one_shot", "--progs", str(place.progs), "--logs", place.glob]
+    command = [sys.executable, "-c", SIGNAL_AT_IMPORT, "nativemtail.app.run", str(int(signal.SIGTERM)), *flags]
+    assert subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == -signal.SIGTERM
+
+
 def test_other_signals(place: Place) -> None:
     daemon = place.start()
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from nativemtail.app import config
-from nativemtail.app.config import Config, ConfigError, Mode
+from nativemtail.app.config import Config, ConfigError
 from nativemtail.app.ignore import BadIgnore
 from nativemtail.http.trust import LOOPBACK
 from nativemtail.io.patterns import BadSource
-from nativemtail.options import Options
+from nativemtail.options import Mode, Options, mode
 
 
 def resolve(directory: Path, **flags: Any) -> Config:
@@ -21,7 +21,7 @@ def resolve(directory: Path, **flags: Any) -> Config:
 
 
 @pytest.mark.parametrize(
-    ("flags", "mode"),
+    ("flags", "expected"),
     [
         ({}, Mode.DAEMON),
         ({"logs": ["x"], "dump_ast": True}, Mode.DAEMON),
@@ -32,8 +32,8 @@ def resolve(directory: Path, **flags: Any) -> Config:
         ({"compile_only": True, "one_shot": True}, Mode.COMPILE),
     ],
 )
-def test_mode(flags: dict[str, Any], mode: Mode) -> None:
-    assert config.mode(Options(**flags)) is mode
+def test_mode(flags: dict[str, Any], expected: Mode) -> None:
+    assert mode(Options(**flags)) is expected
 
 
 @pytest.mark.parametrize(
