@@ -84,14 +84,22 @@ class Lineage:
         self._line.append(reader)
         self._ends[reader] = 0
 
-    def insert(self, reader: Generation) -> None:
-        """Insert the reader of an earlier file before the current one, if nothing was read of that yet."""
-        if self._line and self._line[-1].is_untouched:
-            self._claim(reader)
-            if self.gap is self._line[-1]:
-                self.gap = reader
-            self._line.insert(len(self._line) - 1, reader)
-            self._ends[reader] = _size(reader)
+    def insert(self, reader: Generation, age: Callable[[Generation], Any] | None = None) -> None:
+        """Insert the reader of an earlier file before the current one, if nothing was read of that yet.
+
+        With `age`, those before that are put after `reader`, too, if they are younger and nothing was read of them.
+        """
+        if not self._line or not self._line[-1].is_untouched:
+            return
+        self._claim(reader)
+        at = len(self._line) - 1
+        if self.gap is self._line[at]:
+            self.gap = reader
+        elif self.gap is None and age is not None:
+            while at and self._line[at - 1].is_untouched and age(self._line[at - 1]) > age(reader):
+                at -= 1
+        self._line.insert(at, reader)
+        self._ends[reader] = _size(reader)
 
     def remove(self, reader: Generation) -> None:
         if reader in self._ends:

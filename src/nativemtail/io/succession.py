@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import islice
+from itertools import dropwhile, islice
 
 from nativemtail.io.generations import (
     age_of,
@@ -31,6 +32,7 @@ UNKNOWN = 1 << 30
 """The number of files that came to a path is unknown: there may be more than were seen."""
 
 _LISTINGS = 20
+_ROUNDS = 3
 _QUIET = 2
 _RENAMES = 0.001
 _AGAIN = 0.02
@@ -68,6 +70,7 @@ class Succession:
         self._lineages: dict[str, Lineage] = {}
         self._arrivals: dict[str, int] = {}
         self._open: dict[str, float] = {}
+        self._rounds: dict[str, int] = {}
 
     def arrived(self, path: str) -> None:
         """An event reported that a file got this name."""
@@ -103,7 +106,7 @@ class Succession:
         """`reader` reads a file that was at the path before the present one."""
         lineage = self._lineages.get(path)
         if lineage is not None:
-            lineage.insert(reader)
+            lineage.insert(reader, _born)
 
     def resolve(self) -> None:
         """Find the missing generations, and let those after them be read."""
@@ -115,7 +118,9 @@ class Succession:
         for path, limit in list(islice(self._open.items(), _AT_ONCE)):
             if is_all or now > limit:
                 del self._open[path]
-                arrivals = self._arrivals.pop(path, 0 if is_all else UNKNOWN)
+                arrivals = self._arrivals.pop(path, 0)
+                if not is_all:
+                    arrivals = UNKNOWN  # those of the events that wait are not counted yet
                 gaps.append(self._close_gap(path, self._lineages[path], arrivals))
         while gaps:
             self._since = time.monotonic()  # so that all gaps share one listing of a directory
@@ -162,6 +167,7 @@ class Succession:
                     self._look_again(path)
                     return
         like = plain(os.path.basename(anchor)) if anchor is not None else _like(lineage, os.path.basename(base))
+        self._rounds.pop(path, None)
         lineage.close_gap(lambda reader: _age(reader, base, like), last)
         if lineage.gap is not None:
             self._look_again(path)
@@ -191,9 +197,10 @@ class Succession:
         directory, name = os.path.dirname(anchor or base), os.path.basename(base)
         oldest = birth(before.fd)
         done = {before.identity[1]}
-        last: Generation | None = None
+        found: list[tuple[int, Generation]] = []
         quiet = 0
         seen: dict[str, int] = {}
+        is_settled = True
         for _ in range(_LISTINGS):
             earlier, seen = seen, self._newer(directory, name, anchor, before)
             wanted = {
@@ -201,25 +208,36 @@ class Succession:
                 for entry, inode in seen.items()
                 if inode not in done and not self._is_read((before.identity[0], inode))
             }
-            for entry, inode in wanted.items():
-                if len(done) > OPEN_AHEAD:
-                    return last
-                fd = self._opened(os.path.join(directory, entry), inode)
+            is_settled = True
+            for entry, listed in wanted.items():
+                if len(done) > OPEN_AHEAD and _is_after(entry, seen, found):
+                    if is_settled:
+                        return _youngest(found)
+                    break  # one that is older may have been missed
+                fd = self._opened(os.path.join(directory, entry))
                 if fd is None:
-                    continue  # it was renamed meanwhile
-                done.add(inode)
-                if birth(fd) < oldest:
-                    os.close(fd)
+                    is_settled = False  # it was renamed meanwhile
                     continue
+                inode = os.fstat(fd).st_ino  # that of another generation, if names are being shifted
+                is_settled &= inode == listed
+                if inode in done or self._is_read((before.identity[0], inode)) or birth(fd) < oldest:
+                    os.close(fd)
+                    done.add(inode)
+                    continue
+                done.add(inode)
+                age = text_age(fd, entry)
                 reader = self._adopt(path, fd)
                 if reader is not None:
                     lineage.insert(reader)
-                    last = reader
+                    found.append((age, reader))
             quiet = 0 if wanted else quiet + 1 if seen == earlier else 1
             if quiet == _QUIET or 0 < arrivals <= lineage.count_from_gap:
-                break
+                return None
             yield
-        return None
+        self._rounds[path] = self._rounds.get(path, 0) + 1
+        if not is_settled and self._rounds[path] < _ROUNDS:
+            raise BlockingIOError(errno.EAGAIN, "names are being changed")
+        return _youngest(found)
 
     def _newer(self, directory: str, base: str, anchor: str | None, before: Generation) -> dict[str, int]:
         """Rotated files newer than `before`, oldest first, with their inodes: 0 for those that just disappeared."""
@@ -245,18 +263,25 @@ class Succession:
                 raise
             return []
 
-    def _opened(self, path: str, inode: int) -> int | None:
-        """Open the file at `path`, if it still is that inode."""
+    def _opened(self, path: str) -> int | None:
+        """Open the file at `path`, which is no link; None if it was renamed meanwhile."""
         try:
-            fd = self._opener(path)
+            return self._opener(path) if not os.path.islink(path) else None
         except OSError as error:
             if error.errno in LATER:
                 raise
             return None
-        if os.fstat(fd).st_ino == inode:
-            return fd
-        os.close(fd)
-        return None
+
+
+def _youngest(found: list[tuple[int, Generation]]) -> Generation | None:
+    return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _is_after(entry: str, seen: dict[str, int], found: list[tuple[int, Generation]]) -> bool:
+    """Whether an entry of a listing, which is in order of age, is newer than all of `found`."""
+    inodes = {reader.identity[1] for _, reader in found}
+    after = dropwhile(lambda name: name != entry, seen)
+    return not any(seen[name] in inodes for name in after)
 
 
 def _inode(directory: str, name: str) -> int | None:
@@ -273,6 +298,13 @@ def _like(lineage: Lineage, base: str) -> str | None:
     paths = (name_of(reader.fd) for reader in lineage if reader.is_open)
     names = (plain(os.path.basename(path)) for path in paths if path is not None)
     return next((name for name in names if is_generation(base, name)), None)
+
+
+def _born(reader: Generation) -> int:
+    try:
+        return text_age(reader.fd, name_of(reader.fd))
+    except OSError:
+        return 0
 
 
 def _age(reader: Generation, base: str, like: str | None) -> tuple[int, bool, tuple[int, ...]]:

@@ -7,13 +7,18 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rig import Rig, append
 
 from nativemtail.io import succession, watch
-from nativemtail.io.generations import Scheme, newer
-from nativemtail.io.lineage import Lineage
+from nativemtail.io.changes import Changes
+from nativemtail.io.generations import Scheme, name_of, newer
+from nativemtail.io.lineage import Generation, Lineage
+from nativemtail.io.listing import Listings
+from nativemtail.io.loop import Loop
+from nativemtail.io.position import identity
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
@@ -85,10 +90,8 @@ def test_stopped_while_a_log_is_renamed(rotation: Callable[[Path, int], None], t
         rig.stays(lines)
 
 
-@pytest.mark.parametrize("rotation", ROTATIONS)
-def test_events_are_lost(
-    rotation: Callable[[Path, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def overflows(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """inotify's queue overflows as long as the list has something in it."""
     real = watch.Watcher.read
     lost: list[bool] = []
 
@@ -101,6 +104,14 @@ def test_events_are_lost(
         return events
 
     monkeypatch.setattr(watch.Watcher, "read", read)
+    return lost
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+def test_events_are_lost(
+    rotation: Callable[[Path, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = overflows(monkeypatch)
     log = tmp_path / "app.log"
     log.touch()
     with Rig(log, settings=QUICK) as rig:
@@ -154,6 +165,70 @@ def test_what_is_not_opened_ahead_is_found_later(tmp_path: Path, monkeypatch: py
         with stopped(rig, log):
             lines = rotate(log, numbered, 60)
         rig.expect(lines)
+
+
+@pytest.mark.parametrize("ahead", [4, succession.OPEN_AHEAD])
+def test_names_are_shifted_while_files_are_opened(ahead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that was listed stands for a younger generation when it is opened, more often than listings are made."""
+    monkeypatch.setattr(succession, "OPEN_AHEAD", ahead)
+    log = tmp_path / "app.log"
+    log.touch()
+    lost = overflows(monkeypatch)
+    real = succession.Succession._newer
+    shifts = list(range(1, 25))
+
+    def shifted(self: succession.Succession, *values: Any) -> dict[str, int]:
+        found = real(self, *values)
+        if shifts:
+            for number in range(100, shifts[0] - 1, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+            del shifts[0]
+        return found
+
+    with Rig(log, settings=QUICK) as rig:
+        with stopped(rig, log):
+            lost.append(True)
+            lines = rotate(log, numbered, 30)
+            monkeypatch.setattr(succession.Succession, "_newer", shifted)
+        rig.expect(lines)
+
+
+def test_events_that_wait_may_tell_of_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(succession, "_PATIENCE", 0.0)
+    log = tmp_path / "app.log"
+    names = [log.with_name(f"app.log-{turn}") for turn in range(20260001, 20260006)] + [log]
+    for name in names:
+        name.touch()
+        time.sleep(0.01)  # the clock of the file system is coarse
+    found: list[Generation] = []
+
+    def adopt(path: str, fd: int) -> Generation:
+        found.append(Reader(fd))
+        return found[-1]
+
+    class Reader:
+        closed, eof, is_idle, offset, is_open, must_be_opened = False, False, False, 0, True, False
+        is_untouched = True
+        lineage: Lineage | None = None
+
+        def __init__(self, fd: int) -> None:
+            self.fd, self.identity = fd, identity(os.fstat(fd))
+
+    def opened(path: Path) -> Any:
+        return Reader(os.open(path, os.O_RDONLY))
+
+    first, last = opened(names[0]), opened(log)
+    known = {first.identity, last.identity}
+    gaps = succession.Succession(
+        Loop(), lambda: False, adopt, known.__contains__, lambda path: os.open(path, os.O_RDONLY), Listings(Changes())
+    )
+    gaps.arrived(str(log))
+    gaps.replaced(str(log), first, last)
+    gaps.resolve()
+    assert [name_of(reader.fd) for reader in first.lineage] == [str(name) for name in names]
+    for reader in first.lineage:
+        os.close(reader.fd)
 
 
 def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
@@ -226,3 +301,18 @@ def test_what_was_set_aside_is_waited_for() -> None:
     assert lineage.waits(after)  # type: ignore[arg-type]
     before.must_be_opened = False
     assert not lineage.waits(after)  # type: ignore[arg-type]
+
+
+def test_what_is_found_late_goes_before_what_is_younger() -> None:
+    class Reader:
+        fd, closed, eof, is_idle, offset, must_be_opened = -1, False, False, False, 0, False
+        lineage: Lineage | None = None
+
+        def __init__(self, age: int, is_untouched: bool = True) -> None:
+            self.age, self.is_untouched = age, is_untouched
+
+    lineage = Lineage()
+    for reader in (Reader(1, is_untouched=False), Reader(3), Reader(4)):
+        lineage.append(reader)  # type: ignore[arg-type]
+    lineage.insert(Reader(2), lambda reader: reader.age)  # type: ignore[arg-type, attr-defined]
+    assert [reader.age for reader in lineage] == [1, 2, 3, 4]  # type: ignore[attr-defined]
