@@ -77,10 +77,7 @@ class Lineage:
         """Add the reader of the file that is at the path now."""
         self._claim(reader)
         if self._line:
-            last = self._line[-1]
-            if not last.is_idle:
-                last.eof = False
-                self._ends[last] = _size(last)
+            self._let_finish(self._line[-1])
         self._line.append(reader)
         self._ends[reader] = 0
 
@@ -114,6 +111,9 @@ class Lineage:
         if self.gap in self._line:
             at = self._line.index(self.gap)
             self._line[at:] = sorted(self._line[at:], key=age)
+            for reader in self._line[at:-1]:
+                if not self._ends[reader]:  # it was the current one
+                    self._let_finish(reader)
             if last in self._line[at:-1]:
                 self.gap = self._line[self._line.index(last) + 1]
                 return
@@ -133,6 +133,12 @@ class Lineage:
                 return True
             self.remove(first)
         return False
+
+    def _let_finish(self, reader: Generation) -> None:
+        """Those after `reader` wait until what it holds now is delivered."""
+        if not reader.is_idle:
+            reader.eof = False
+            self._ends[reader] = _size(reader)
 
     def _claim(self, reader: Generation) -> None:
         """Move `reader` here: a reader in two lineages could cause a deadlock."""

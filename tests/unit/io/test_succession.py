@@ -316,3 +316,30 @@ def test_what_is_found_late_goes_before_what_is_younger() -> None:
         lineage.append(reader)  # type: ignore[arg-type]
     lineage.insert(Reader(2), lambda reader: reader.age)  # type: ignore[arg-type, attr-defined]
     assert [reader.age for reader in lineage] == [1, 2, 3, 4]  # type: ignore[attr-defined]
+
+
+def test_the_current_one_turns_out_not_to_be_the_last(tmp_path: Path) -> None:
+    """Younger ones were found: they wait until it is delivered."""
+
+    class Reader:
+        closed, eof, is_idle, offset, is_untouched, must_be_opened = False, False, False, 0, True, False
+        lineage: Lineage | None = None
+
+        def __init__(self, age: int, fd: int) -> None:
+            self.age, self.fd = age, fd
+
+    (tmp_path / "log").write_bytes(b"line\n")
+    with (tmp_path / "log").open("rb") as file:
+        before, current, younger = (Reader(age, file.fileno()) for age in range(3))
+        before.eof = True
+        lineage = Lineage()
+        lineage.append(before)  # type: ignore[arg-type]
+        lineage.append(current)  # type: ignore[arg-type]
+        before.eof = True
+        lineage.gap = current  # type: ignore[assignment]
+        lineage.insert(younger)  # type: ignore[arg-type]
+        lineage.close_gap(lambda reader: reader.age)  # type: ignore[attr-defined]
+        assert not lineage.waits(current)  # type: ignore[arg-type]
+        assert lineage.waits(younger)  # type: ignore[arg-type]
+        current.offset = 5
+        assert not lineage.waits(younger)  # type: ignore[arg-type]
