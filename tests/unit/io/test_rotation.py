@@ -19,8 +19,7 @@ WIDTH = 64
 
 NOTHING_KEPT = ("delete", "replace", "symlink", "copytruncate-one")
 """Here a rotation takes the file away, and nobody can read what is gone before he was scheduled: the writer waits
-until the reader has begun with each file.  What a writer loses who waits for nobody:
-tests/system/daemon/test_rotation.py."""
+until the reader has begun with each file."""
 
 KEPT = dict.fromkeys(NOTHING_KEPT, 0) | {"rename": 15, "copytruncate": 15}
 """So many rotations the writer may be ahead.  The numbered ones keep 20 files, so that one that is further ahead
