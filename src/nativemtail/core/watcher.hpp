@@ -193,7 +193,7 @@ class WatcherThread {
             int fd = -1;
             try {
                 if (event->mask & IN_IGNORED) directories.erase(event->wd);
-                if (event->mask == IN_MODIFY && !modified.insert(event->wd).second) continue;
+                if (event->mask == IN_MODIFY && modified.count(event->wd)) continue;
                 if (events.size() >= EVENTS) {
                     lost = true;
                     continue;
@@ -201,6 +201,7 @@ class WatcherThread {
                 fd = open_if_new(event);
                 events.push_back({event->wd, event->mask, event->cookie, event->len ? event->name : "", fd});
                 if (fd >= 0) held++;
+                if (event->mask == IN_MODIFY) modified.insert(event->wd);
             } catch (...) {
                 if (fd >= 0) close(fd);
                 lost = true;  // out of memory

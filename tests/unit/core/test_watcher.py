@@ -186,17 +186,23 @@ def test_a_file_that_is_written_often_is_told_of_once(tmp_path: Path, watcher: F
 
 
 def test_more_events_than_it_keeps(tmp_path: Path, watcher: FileWatcher) -> None:
-    """The last event says that some are missing."""
+    """The last event says that some are missing; later ones come again."""
     watcher.add(str(tmp_path), watch.CREATE | watch.DELETE)
     end = time.monotonic() + 60
-    file = tmp_path / "a"
+    file, other = tmp_path / "a", tmp_path / "b"
+    other.touch()
+    number = watcher.add(str(other), watch.MODIFY)
     for _ in range(FileWatcher.EVENTS):
         file.touch()
         file.unlink()
         assert time.monotonic() < end
+    other.write_bytes(b"x")
     events = watcher.read(4 * FileWatcher.EVENTS)
     assert events[-1][:2] == (-1, watch.OVERFLOW)
     assert len(events) <= FileWatcher.EVENTS + 1
+    watcher.read(4 * FileWatcher.EVENTS)
+    other.write_bytes(b"xx")
+    assert [event[:2] for event in watcher.read(MANY)] == [(number, watch.MODIFY)]
 
 
 def test_without_a_thread(tmp_path: Path) -> None:
