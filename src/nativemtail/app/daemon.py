@@ -1,7 +1,7 @@
 """The daemon: follow the logs, run the programs, serve the metrics, until a signal ends it.
 
 Four threads share the work.  The main thread waits for signals and timers; the tail thread reads and scans; one thread
-compiles changed programs; the HTTP server has its own.  Start-up order and messages: spec cli-http.md §3, signals:
+watches and compiles programs; the HTTP server has its own.  Start-up order and messages: spec cli-http.md §3, signals:
 inputs.md §9.
 """
 
@@ -139,7 +139,7 @@ class Daemon:
         )
         self.watch: ProgramWatch | None = None
         if service.watch_programs:
-            self.watch = ProgramWatch(self.loop, config.programs.path, self.reloader.request)
+            self.watch = ProgramWatch(self.reloader.loop, config.programs.path, self._programs_changed)
         self.tail = threading.Thread(target=self._tail, name="tail", daemon=True)
         self.not_ready = "starting"
         self.status = SUCCESS
@@ -256,6 +256,11 @@ class Daemon:
             self.status = FAILURE
         self._end()
 
+    def _programs_changed(self) -> None:
+        """In the reload thread."""
+        if not self._ended:
+            self.reloader.request()
+
     def _end(self) -> None:
         self._ended = True
         self.loop.wake()
@@ -301,12 +306,13 @@ class Daemon:
         """Drain the logs, report, push a last time, close.  Does not return if a thread cannot be stopped."""
         systemd.stopping()
         self.not_ready = "shutting down"
-        if self.watch is not None:
-            self.watch.close()
         self.tailer.stop()
         self.tail.join(self.config.input.drain + LAST_BLOCK_SECONDS)
         self._report_unread()
-        idle = self.reloader.stop() and not self.tail.is_alive()
+        idle = self.reloader.stop()
+        if idle and self.watch is not None:
+            self.watch.close()
+        idle = idle and not self.tail.is_alive()
         self.program_states.collect()
         self.program_states.summarise()
         idle = self.pusher.stop() and idle

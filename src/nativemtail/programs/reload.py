@@ -151,7 +151,7 @@ class ProgramWatch:
 class Reloader:
     """Compiles in its own thread and commits between two blocks of lines; a failure changes nothing.
 
-    Calls `loaded` after each attempt.
+    Calls `loaded` after each attempt.  `loop` runs in that thread, too: a program may be on a mount that hangs.
     """
 
     def __init__(
@@ -164,7 +164,8 @@ class Reloader:
         self._programs = programs
         self._latency = latency
         self._loaded = loaded
-        self._requested = threading.Event()
+        self.loop = Loop()
+        self._requested = False
         self._asked = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
@@ -178,12 +179,13 @@ class Reloader:
         `asked`: a person requested it, so persisting errors are reported again.
         """
         self._asked = self._asked or asked
-        self._requested.set()
+        self._requested = True
+        self.loop.wake()
 
     def stop(self, patience: float = 2.0) -> bool:
         """Stop the thread; a running load has no effect.  Whether it has ended within `patience` seconds."""
         self._stopping = True
-        self._requested.set()
+        self.loop.wake()
         self._thread.join(patience)
         return not self._thread.is_alive()
 
@@ -201,11 +203,11 @@ class Reloader:
             self._latency.observe(seconds - sum(own.values()) + own[name])
 
     def _run(self) -> None:
-        while True:
-            self._requested.wait()
-            self._requested.clear()
-            if self._stopping:
-                return
+        while not self._stopping:
+            self.loop.run_once()
+            if not self._requested or self._stopping:
+                continue
+            self._requested = False
             try:
                 self.load()
             except Exception:

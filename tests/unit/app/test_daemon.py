@@ -160,6 +160,39 @@ def test_nothing_is_torn_down_under_a_push(
     assert seen == exits
 
 
+def test_a_program_on_a_mount_that_hangs_holds_up_no_signal(
+    make: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Only the reload thread touches programs once the daemon runs."""
+    subject = make()
+    assert subject.watch is not None
+    subject.watch.start()
+    subject.reloader.load()
+    program = str(tmp_path / "a.mtail")
+    hanging, back = threading.Event(), threading.Event()
+    threads: list[str] = []
+    stat = os.stat
+
+    def hang(path: Any, **options: Any) -> os.stat_result:
+        if path == program:
+            threads.append(threading.current_thread().name)
+            hanging.set()
+            back.wait(20)
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", hang)
+    subject.reloader.start()
+    subject._every(0.01, lambda: None)
+    Path(program).write_bytes(b"counter lines\n")
+    while not hanging.is_set():
+        subject.loop.run_once()
+    assert not subject.reloader.stop(0.1)
+    assert threads == ["reload"]
+    back.set()
+    assert subject.reloader.stop(10)
+    subject.watch.close()
+
+
 def test_an_answer_in_time_needs_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask() -> Counter[str]:
         return Counter(log=1)
