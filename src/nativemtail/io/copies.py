@@ -20,8 +20,6 @@ _TICK = 0.25
 _LIMIT = 60.0
 _WANTED = 1.0
 """For this many seconds a truncated log may need text from a copy."""
-_GROWING = 1.0
-"""For this many seconds after it has grown, a restored file may lack the rest."""
 _SURE = 4096
 """Shorter files may begin alike by chance."""
 
@@ -68,9 +66,6 @@ class Copies:
         if self._is_counted(copy) or (content is not None and not content.encoding):
             if size >= _SURE or not self._is_being_made(copy):
                 copy.copy = Copy.BEING_MADE
-            return False
-        if self._is_being_restored(copy) and not self.must_decide:
-            copy.judged = -1
             return False
         waiting = [log for log in self._table.readers_of_bases(copy.path) if log.may_want_copies()]
         is_early = time.monotonic() < self._settling.get(copy, 0.0) - _LIMIT + _WANTED
@@ -158,9 +153,3 @@ class Copies:
 
     def _is_being_made(self, copy: Followed) -> bool:
         return any(log.is_being_copied(copy.fd) for log in self._table.readers_of_bases(copy.path))
-
-    def _is_being_restored(self, copy: Followed) -> bool:
-        """Whether it begins as a log did that was longer, and is growing."""
-        if time.monotonic() - copy.last_data >= _GROWING:
-            return False
-        return any(position.is_begun_in(copy.fd) for position in self._table.past_of_copy(copy))

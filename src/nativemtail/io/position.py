@@ -52,16 +52,6 @@ class Position:
         is_same = len(before) == self.length and zlib.crc32(before) == self.checksum
         return is_same and len(head) == self.head and zlib.crc32(head) == self.head_checksum
 
-    def is_begun_in(self, fd: int) -> bool:
-        """Whether a file that is shorter begins as what was read."""
-        try:
-            if not self.head <= os.fstat(fd).st_size < self.offset:
-                return False
-            head = os.pread(fd, self.head, 0)
-        except OSError:
-            return False
-        return self.length > 0 and zlib.crc32(head) == self.head_checksum
-
 
 class Counted(NamedTuple):
     """A position in a log whose text may be in another file; `is_read_on`: its reader will also read what follows."""

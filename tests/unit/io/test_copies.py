@@ -206,29 +206,3 @@ def test_a_rotated_file_is_restored_that_nobody_saw_renamed(log: Path) -> None:
         append(log, b"end\n")
         rig.expect([b"0", b"1", b"2", b"end"])
         rig.stays(rig.lines)
-
-
-@pytest.mark.parametrize("is_in_place", [False, True])
-def test_a_rotated_file_is_restored_in_pieces(is_in_place: bool, log: Path) -> None:
-    """It was closed, so that nothing is known of it but where it ended."""
-    log.touch()
-    first = Path(f"{log}.1")
-    with Rig(f"{log}*", settings=QUICK) as rig:
-        lines = [b"%d" % number for number in range(1000)]
-        append(log, b"\n".join(lines) + b"\n")
-        rig.expect(lines)
-        create(log)
-        append(log, b"next\n")
-        rig.expect([*lines, b"next"])
-        time.sleep(1)
-        text = first.read_bytes()
-        if is_in_place:
-            os.truncate(first, 0)
-        else:
-            first.unlink()
-        for piece in (text[:1500], text[1500:2000], text[2000:]):
-            append(first, piece)
-            rig.stays(rig.lines)
-        append(log, b"end\n")
-        rig.expect([*lines, b"next", b"end"])
-        rig.stays(rig.lines)
