@@ -22,7 +22,6 @@ OVERFLOW = 0x4000
 IGNORED = 0x8000
 ONLYDIR = 0x1000000
 MASK_ADD = 0x20000000
-ISDIR = 0x40000000
 
 NEW_ENTRY = CREATE | MOVED_TO | MOVED_FROM | DELETE
 """Events after which a name refers to another file, or to none."""

@@ -30,7 +30,7 @@ _MAX_COPIES = 12
 _MAX_OTHERS = 64
 _WEAK = 0.02
 _SHORT = 3
-"""A literal expected on more than `_WEAK` of the lines and no longer than this gives way to a rarer byte pattern."""
+"""A literal expected on more than `_WEAK` of the lines and no longer than this is replaced by a rarer byte pattern."""
 _MAX_EXPANSION = 8
 _MAX_REGEX = 12
 _LEAST_LITERAL = 6

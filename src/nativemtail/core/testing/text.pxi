@@ -89,23 +89,6 @@ def _test_time(bytes layout, bytes text, TimeZone zone, bint patch_year=False, i
     return buf_bytes(&b)
 
 
-def _test_time_speed(bytes layout, bytes text, TimeZone zone, bint patch_year, int64_t now, int rounds) -> int:
-    """Parse again and again; the sum of the seconds, so that nothing is left out."""
-    cdef Time out = Time(0, 0)
-    cdef TimeError err
-    cdef int64_t sum = 0
-    cdef int i
-    cdef const uint8_t* prog = layout
-    cdef size_t prog_len = len(layout)
-    cdef const char* s = text
-    cdef size_t n = len(text)
-    with nogil:
-        for i in range(rounds):
-            time_parse(prog, prog_len, s, n, &zone.zone, patch_year, now, &out, &err)
-            sum += out.sec
-    return sum
-
-
 def _test_offset(TimeZone zone, int64_t sec) -> tuple[int, bytes]:
     cdef Str label = zone.zone.labels[zone_kind(&zone.zone, sec)]
     return zone_offset(&zone.zone, sec), label.p[:label.n]

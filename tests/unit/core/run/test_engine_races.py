@@ -6,8 +6,10 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from engines import Machine
+from threads import run_in_threads
 
 from nativemtail._core import Metric
 from nativemtail._render import Page, View
@@ -45,22 +47,17 @@ def blocks() -> Iterator[bytes]:
 def together(works: list[Callable[[], object]], seconds: float = SECONDS) -> None:
     """Each again and again in a thread of its own; raises what one of them raises."""
     end = time.monotonic() + seconds
-    errors: list[BaseException] = []
+    has_failed = threading.Event()
 
-    def run(work: Callable[[], object]) -> None:
+    def repeat(work: Callable[[], object]) -> None:
         try:
-            while time.monotonic() < end and not errors:
+            while time.monotonic() < end and not has_failed.is_set():
                 work()
-        except BaseException as error:
-            errors.append(error)
+        except BaseException:
+            has_failed.set()
+            raise
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+    run_in_threads([partial(repeat, work) for work in works])
 
 
 def test_counts_are_read_while_lines_flow() -> None:

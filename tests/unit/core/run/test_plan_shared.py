@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from engines import Loaded, compile_all, make_plan, metrics_of
+from threads import run_in_threads
 
 from nativemtail._core import Engine, Plan, Store
 
@@ -117,22 +119,12 @@ def one_after_the_other(works: list[Callable[[], None]]) -> None:
 
 def at_once(works: list[Callable[[], None]]) -> None:
     together = threading.Barrier(len(works))
-    errors: list[BaseException] = []
 
     def run(work: Callable[[], None]) -> None:
-        try:
-            together.wait()
-            work()
-        except BaseException as error:
-            errors.append(error)
+        together.wait()
+        work()
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+    run_in_threads([partial(run, work) for work in works])
 
 
 def results(way: Callable[[list[Callable[[], None]]], None], **options: bool) -> dict[str, Any]:
