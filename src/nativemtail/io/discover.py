@@ -10,21 +10,20 @@ import contextlib
 import errno
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator
 
 from nativemtail.io import watch
 from nativemtail.io.archive import ArchiveReader, is_archive
 from nativemtail.io.archives import Archives
-from nativemtail.io.bounded import trim
 from nativemtail.io.changes import Changes
 from nativemtail.io.copies import Copies
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, open_as, stands_for
 from nativemtail.io.directories import Directories, Directory
 from nativemtail.io.filewatches import FileWatches
+from nativemtail.io.first_offset import FirstOffsets
 from nativemtail.io.follow import is_stale
 from nativemtail.io.followed import Followed, LogPath, Reader, State
-from nativemtail.io.generations import Made, birth, newer
+from nativemtail.io.generations import Made
 from nativemtail.io.lineage import LATER
 from nativemtail.io.listing import Listings
 from nativemtail.io.loop import Loop, in_turns
@@ -32,19 +31,18 @@ from nativemtail.io.matching import Matching
 from nativemtail.io.patterns import Glob
 from nativemtail.io.pipe import FifoReader
 from nativemtail.io.position import Identity, identity
-from nativemtail.io.replaced import Doubt, is_continued, take_over
+from nativemtail.io.replaced import Doubt
 from nativemtail.io.reports import Reports
 from nativemtail.io.rotation import Rotation
 from nativemtail.io.sources import Context
 from nativemtail.io.succession import Succession
 from nativemtail.io.sweep import STEP, Sweep
-from nativemtail.io.table import REMEMBERED, Table
+from nativemtail.io.table import Table
 from nativemtail.io.timers import Timers
 
 SPARE_DESCRIPTORS = 256
 _DRAIN_TICK = 0.25
 _DOUBT_TICK = 0.05
-_CLOCK_GRAIN = 20_000_000
 _STALE_WAIT = 1.0
 _RETRY_LIMIT = 4.0
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG})
@@ -67,6 +65,7 @@ class Discovery:
         self._reports = Reports(context.counters)
         self._timers = Timers(loop)
         self._directories = Directories(changes, self._reports, self._look_below_soon)
+        self._first_offsets = FirstOffsets(self._table, self._directories, self._listings)
         settings = context.settings
         self._matching = Matching(
             globs, loop, self._timers, self._directories, self._reports, settings.poll_log_interval, self._look_if_new
@@ -81,12 +80,8 @@ class Discovery:
         self._doubtful: dict[Followed, None] = {}
         self._pending: dict[str, float] = {}
         self._retrying: set[str] = set()
-        self._at_start: dict[str, tuple[Identity, int]] = {}
         self._looking: set[str] = set()
-        self._starting = False
         self._is_up_to_date = True
-        self._started = 0
-        self._is_moved_in: dict[str, bool] = {}
         self._succession = Succession(
             loop, self.catch_up, self._adopt, self._table.readers.__contains__, self._open_file, self._listings
         )
@@ -98,17 +93,17 @@ class Discovery:
 
     def start(self) -> None:
         """Follow existing files from their ends; later ones are read from their beginning (row `new-file`)."""
-        self._started = time.time_ns() - _CLOCK_GRAIN
-        self._changes.observe(self)
+        self._first_offsets.begin()
+        self._changes.observe(self._first_offsets)
         self._changes.handled_by(self._on_events)
         if self._context.settings.inotify:
             try:
                 self._changes.start(self._loop)
             except OSError as error:
                 self._reports.limit("watches", "inotify is not available (%s): polling", error.strerror)
-        self._starting = True
+        self._first_offsets.is_starting = True
         self._matching.start()
-        self._starting = False
+        self._first_offsets.is_starting = False
         self._sweep.every(self._context.settings.sweep)
 
     def followed(self) -> list[tuple[str, int, Identity]]:
@@ -308,7 +303,7 @@ class Discovery:
     def _path_gone(self, path: str) -> None:
         self._pending.pop(path, None)
         self._reports.path_is_gone(path)
-        self._at_start.pop(path, None)
+        self._first_offsets.path_gone(path)
         self._directories.watch_links(path)
         known = self._table.remove_path(path)
         if known is None:
@@ -325,7 +320,7 @@ class Discovery:
         try:
             fd = self._open_file(name)
         except OSError as error:
-            self._remember_start(path, info)
+            self._first_offsets.not_opened(path, info)
             if error.errno not in _GONE:
                 self._failed(path, error)
             elif name == path:
@@ -343,24 +338,15 @@ class Discovery:
             return self._open_fifo(path, fd)
         if is_archive("" if self._archives.is_plain(identity(info)) else path, fd):
             return self._open_archive(path, fd, info)
-        offset = self._first_offset(path, fd, info)
+        offset = self._first_offsets.of(path, fd, info)
         reader = self._follow(path, fd, info, info.st_size if offset is None else offset)
         if offset is None:
             self._copies.begin(reader)
         elif offset == 0:
             self._begin_doubt(reader, path)
-        if self._starting and not info.st_size:
-            reader.copied_last = self._rotated_last(path)
+        if self._first_offsets.is_starting and not info.st_size:
+            reader.copied_last = self._first_offsets.rotated_last(path)
         return reader
-
-    def _rotated_last(self, path: str) -> Made | None:
-        """The newest rotated file of `path`."""
-        directory, base = os.path.split(path)
-        with contextlib.suppress(OSError):
-            names = self._listings.beginning_with(directory, base + ".", base + "-")
-            for name in newer(names, base, None)[-1:]:
-                return Made.at(os.path.join(directory, name))
-        return None
 
     def _follow(self, path: str, fd: int, info: os.stat_result, offset: int) -> Followed:
         reader = Followed(self, self._context, self._listings, path, fd, identity(info), offset)
@@ -410,10 +396,9 @@ class Discovery:
         return reader
 
     def _open_archive(self, path: str, fd: int, info: os.stat_result) -> ArchiveReader:
-        was_here = self._starting or self._at_start.pop(path, (None, 0))[0] == identity(info)
-        is_history = was_here or (self._table.before(path) is None and self._is_history(fd, info))
+        is_history = self._first_offsets.is_archive_history(path, fd, info)
         # Files named as copies of a log, and last written before the start, are not delivered.
-        not_before = self._started if self._table.is_named_as_copy(path) else 0
+        not_before = self._first_offsets.started if self._table.is_named_as_copy(path) else 0
         return self._archives.open(path, fd, info, not_before, is_history)
 
     def _check_archive(self, reader: ArchiveReader, path: str, info: os.stat_result) -> None:
@@ -429,40 +414,6 @@ class Discovery:
             if path.reader is reader:
                 path.reader = None
                 self.look(path.path)
-
-    def _remember_start(self, path: str, info: os.stat_result) -> None:
-        if self._starting:
-            self._at_start[path] = (identity(info), info.st_size)
-
-    def _first_offset(self, path: str, fd: int, info: os.stat_result) -> int | None:
-        """The offset to begin at in a file that is not being read (row `new-file`); None for a possible copy."""
-        if self._starting:
-            return info.st_size
-        at_start = self._at_start.pop(path, None)
-        if at_start is not None and at_start[0] == identity(info):
-            return at_start[1] if at_start[1] <= info.st_size else 0
-        left = self._table.last_positions.pop(identity(info), None)
-        if left is not None and left.fits(fd):
-            return left.offset
-        before = self._table.before(path)
-        if before is not None and is_continued(before, fd, info, self._is_moved_in.get(path)):
-            return take_over(before, fd)
-        if before is not None and self._is_edited(before, path):
-            return info.st_size
-        is_within_reach = before is None or before.identity[0] != info.st_dev
-        if is_within_reach and self._is_history(fd, info):
-            return info.st_size
-        return None if self._table.is_named_as_copy(path) else 0
-
-    def _is_edited(self, before: Followed, path: str) -> bool:
-        """Whether the file at `path` may be an edited version, made by a script, of a rotated file that was counted."""
-        is_counted = (before.was_rotated or before.is_copy) and self._table.is_named_as_copy(path)
-        return is_counted and self._is_moved_in.get(path) is not False and not before.has_names()
-
-    def _is_history(self, fd: int, info: os.stat_result) -> bool:
-        """Whether the file was created before the start; False if the clock was set back since."""
-        made = birth(fd) or info.st_mtime_ns
-        return made < self._started < time.time_ns()
 
     def _close(self, reader: Followed) -> None:
         """Stop reading, and remember the position, unless the file is deleted, so that its inode may be reused."""
@@ -530,7 +481,7 @@ class Discovery:
 
     def _begin_doubt(self, reader: Followed, path: str) -> None:
         before = self._table.before(path)
-        if before is not None and self._is_moved_in.get(path) is not True:
+        if before is not None and self._first_offsets.is_moved_in(path) is not True:
             reader.doubt = Doubt.of(path, before)
         if reader.doubt is not None:
             self._doubtful[reader] = None
@@ -624,11 +575,11 @@ class Discovery:
         info = os.fstat(fd)
         who = identity(info)
         is_new = who not in self._table.readers and who not in self._table.last_positions
-        if not is_new or not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._started:
+        if not is_new or not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._first_offsets.started:
             os.close(fd)
             return None
         if is_archive("", fd):
-            return self._archives.open(path, fd, info, self._started, is_history=False, log=path)
+            return self._archives.open(path, fd, info, self._first_offsets.started, is_history=False, log=path)
         reader = self._follow(path, fd, info, 0)
         self._begin_drain(reader, path)
         return reader
@@ -680,16 +631,6 @@ class Discovery:
         self._matching.expand_soon()
         if self._must_prove:
             self._loop.after(0, self._try_again)
-
-    def note(self, event: watch.Event) -> None:
-        """Record at once how a file came to its path (created or moved), which is needed when it is opened."""
-        if event.mask & (watch.CREATE | watch.MOVED_TO):
-            for directory in self._directories.of(event):
-                path = os.path.join(directory.path, event.name)
-                for named in (path, *self._directories.links_to(path)):
-                    if self._table.is_known(named):
-                        self._is_moved_in[named] = bool(event.mask & watch.MOVED_TO)
-                        trim(self._is_moved_in, REMEMBERED)
 
     @property
     def _must_prove(self) -> bool:

@@ -1,0 +1,104 @@
+"""Where reading of a file begins (row `new-file`): history is skipped, new files are read from their beginning."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from nativemtail.io import watch
+from nativemtail.io.bounded import trim
+from nativemtail.io.directories import Directories
+from nativemtail.io.followed import Followed
+from nativemtail.io.generations import Made, birth, newer
+from nativemtail.io.listing import Listings
+from nativemtail.io.position import Identity, identity
+from nativemtail.io.replaced import is_continued, take_over
+from nativemtail.io.table import REMEMBERED, Table
+
+_CLOCK_GRAIN = 20_000_000
+
+
+class FirstOffsets:
+    """Knows which files existed at the start, and how files came to their paths."""
+
+    def __init__(self, table: Table, directories: Directories, listings: Listings) -> None:
+        self._table = table
+        self._directories = directories
+        self._listings = listings
+        self._at_start: dict[str, tuple[Identity, int]] = {}
+        self._is_moved_in: dict[str, bool] = {}
+        self.is_starting = False
+        """Whether the files that exist at the start are being opened."""
+        self.started = 0
+        """When following began, in nanoseconds since 1970."""
+
+    def begin(self) -> None:
+        """Following begins now."""
+        self.started = time.time_ns() - _CLOCK_GRAIN
+
+    def of(self, path: str, fd: int, info: os.stat_result) -> int | None:
+        """The offset to begin at in a file that is not being read; None for a possible copy."""
+        if self.is_starting:
+            return info.st_size
+        at_start = self._at_start.pop(path, None)
+        if at_start is not None and at_start[0] == identity(info):
+            return at_start[1] if at_start[1] <= info.st_size else 0
+        left = self._table.last_positions.pop(identity(info), None)
+        if left is not None and left.fits(fd):
+            return left.offset
+        before = self._table.before(path)
+        if before is not None and is_continued(before, fd, info, self.is_moved_in(path)):
+            return take_over(before, fd)
+        if before is not None and self._is_edited(before, path):
+            return info.st_size
+        is_within_reach = before is None or before.identity[0] != info.st_dev
+        if is_within_reach and self.is_history(fd, info):
+            return info.st_size
+        return None if self._table.is_named_as_copy(path) else 0
+
+    def is_archive_history(self, path: str, fd: int, info: os.stat_result) -> bool:
+        """Whether a compressed file that is not being read existed at the start."""
+        was_here = self.is_starting or self._at_start.pop(path, (None, 0))[0] == identity(info)
+        return was_here or (self._table.before(path) is None and self.is_history(fd, info))
+
+    def is_history(self, fd: int, info: os.stat_result) -> bool:
+        """Whether the file was created before the start; False if the clock was set back since."""
+        made = birth(fd) or info.st_mtime_ns
+        return made < self.started < time.time_ns()
+
+    def is_moved_in(self, path: str) -> bool | None:
+        """Whether the file at `path` was renamed to it, not created there; None if that was not seen."""
+        return self._is_moved_in.get(path)
+
+    def rotated_last(self, path: str) -> Made | None:
+        """The newest rotated file of `path`."""
+        directory, base = os.path.split(path)
+        with contextlib.suppress(OSError):
+            names = self._listings.beginning_with(directory, base + ".", base + "-")
+            for name in newer(names, base, None)[-1:]:
+                return Made.at(os.path.join(directory, name))
+        return None
+
+    def not_opened(self, path: str, info: os.stat_result) -> None:
+        """A file at `path` could not be opened; what it contains at the start is history all the same."""
+        if self.is_starting:
+            self._at_start[path] = (identity(info), info.st_size)
+
+    def path_gone(self, path: str) -> None:
+        self._at_start.pop(path, None)
+
+    def note(self, event: watch.Event) -> None:
+        """Record at once how a file came to its path (created or moved), which is needed when it is opened."""
+        if event.mask & (watch.CREATE | watch.MOVED_TO):
+            for directory in self._directories.of(event):
+                path = os.path.join(directory.path, event.name)
+                for named in (path, *self._directories.links_to(path)):
+                    if self._table.is_known(named):
+                        self._is_moved_in[named] = bool(event.mask & watch.MOVED_TO)
+                        trim(self._is_moved_in, REMEMBERED)
+
+    def _is_edited(self, before: Followed, path: str) -> bool:
+        """Whether the file at `path` may be an edited version, made by a script, of a rotated file that was counted."""
+        is_counted = (before.was_rotated or before.is_copy) and self._table.is_named_as_copy(path)
+        return is_counted and self.is_moved_in(path) is not False and not before.has_names()
