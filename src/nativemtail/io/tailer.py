@@ -11,8 +11,8 @@ import logging
 import os
 import resource
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -91,6 +91,7 @@ class Tailer:
         self._refused: list[Source] = []
         self._bad_patterns: dict[str, str] = {}
         self._stopping = False
+        self._calls: deque[Callable[[], None]] = deque()
         self.beats = 0
         """Increases while `run` makes progress, and with each `nudge` when it is idle."""
         self.unread: Counter[str] = Counter()
@@ -203,12 +204,16 @@ class Tailer:
             reader = FifoReader(self._context, self._loop, source, path, fd, FifoReader.stop, until_end=True)
             self._inputs.append(reader)
 
-    def run(self) -> None:
-        """Read until `stop`, or until nothing is left to read; then drain, close, and remove socket files."""
+    def run(self, at_end: Callable[[], None] = lambda: None) -> None:
+        """Read until `stop`, or until nothing is left to read; then drain, close, and remove socket files.
+
+        `at_end` is called after the last line, before anything is closed.
+        """
         try:
             for _ in self.turns():
                 pass
             self._drain()
+            at_end()
         finally:
             self.close()
 
@@ -216,8 +221,22 @@ class Tailer:
         """Read until `stop`, or until nothing is left to read; each step handles events and gives one turn."""
         while not self._stopping and not all(entry.ended for entry in self._inputs):
             self._loop.run_once()
+            self._serve_calls()
             self.beats += 1
             yield
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Have the thread that reads call `work` between two turns, soon; from any thread.
+
+        Then the sink has every line before the positions, and none after them.  Nothing is called once `run` has
+        called `at_end`.
+        """
+        self._calls.append(work)
+        self._loop.wake()
+
+    def _serve_calls(self) -> None:
+        while self._calls:
+            self._calls.popleft()()
 
     def stop(self) -> None:
         """Make `run` finish; may be called from any thread or signal handler, repeatedly."""
@@ -270,6 +289,7 @@ class Tailer:
         """Read what is available, a block of each source in turn, for at most the `drain` time."""
         deadline = time.monotonic() + self._context.settings.drain
         for _ in in_turns(entry.drain() for entry in self._inputs if not entry.ended):
+            self._serve_calls()
             self.beats += 1
             if time.monotonic() >= deadline:
                 self.give_up()
