@@ -119,6 +119,12 @@ class Search:
     def __call__(self, text: bytes) -> bool:
         """`text` is valid UTF-8."""
 
+def whole_frames(data: bytes, at: int) -> tuple[bytes, int]:
+    """The messages of the complete frames from `at` on (octet counting), each as a line; where the next one begins.
+
+    Frames with a malformed length do not count as complete.  Raises ValueError if `at` is beyond the end.
+    """
+
 def match_engine(flags: int, captures: int, prefiltered: bool, onepass: bool, n: int) -> tuple[str, str]:
     """The engine that tries a pattern first on an ASCII line of `n` bytes, and the next if that cannot decide.
 

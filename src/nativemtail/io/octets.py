@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from nativemtail._core import whole_frames
+
 
 class OctetFraming:
     """Turns `LENGTH SP MESSAGE` frames into lines, incrementally; other streams pass unchanged.
@@ -17,7 +19,6 @@ class OctetFraming:
 
     _BEGIN = re.compile(rb"[1-9]\d{0,7} <\d")
     _MAYBE = re.compile(rb"(?:[1-9]\d{0,7}(?: <?)?)?\Z")
-    _HEAD = re.compile(rb"[\n\r\0]*([1-9]\d{0,7}) ")
     _MAX_DIGITS = 8
 
     def __init__(self) -> None:
@@ -46,7 +47,8 @@ class OctetFraming:
         at = 0
         while at < len(data):
             if not self._left and not self._held:
-                at = self._whole_frames(data, at, out)
+                lines, at = whole_frames(data, at)
+                out.append(lines)
                 if at == len(data):
                     break
             if self._left:
@@ -64,19 +66,6 @@ class OctetFraming:
                 self._held = b""
                 break
         return b"".join(out)
-
-    def _whole_frames(self, data: bytes, at: int, out: list[bytes]) -> int:
-        """Fast path: append frames that are complete in `data` to `out`; returns where the next one begins."""
-        while head := self._HEAD.match(data, at):
-            begin = head.end()
-            end = begin + int(head[1])
-            if end > len(data):
-                break
-            out.append(data[begin:end])
-            if data[end - 1] != 10:
-                out.append(b"\n")
-            at = end
-        return at
 
     def _length(self, data: bytes, at: int) -> tuple[int, bool]:
         """Parse a frame's length, or as much as is there; the next offset, and whether the length is malformed."""

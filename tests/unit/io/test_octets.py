@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nativemtail._core import whole_frames
 from nativemtail.io.octets import OctetFraming
 
 
@@ -48,6 +49,18 @@ def test_any_frames_in_any_pieces(messages: list[bytes], size: int) -> None:
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     out = b"".join(map(framing.decode, pieces))
     assert out == b"".join(message if message.endswith(b"\n") else message + b"\n" for message in messages)
+
+
+@given(st.binary(max_size=40), st.integers(0, 41))
+def test_only_whole_frames_are_complete(data: bytes, at: int) -> None:
+    if at > len(data):
+        with pytest.raises(ValueError, match="beyond"):
+            whole_frames(data, at)
+        return
+    lines, end = whole_frames(data, at)
+    assert at <= end <= len(data)
+    assert len(lines) <= end - at
+    assert bool(lines) == (end > at)
 
 
 @given(st.lists(st.binary(max_size=20), max_size=8))
