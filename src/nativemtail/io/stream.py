@@ -24,7 +24,6 @@ _ACCEPTED_AT_ONCE = 64
 _PIECE = 64 * 1024
 _SILENCE = 60.0
 _PAUSE = 0.5
-_IN_FLIGHT = 8 * 1024 * 1024
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger(__name__)
@@ -50,11 +49,11 @@ class _Connection:
     def ready(self, events: int) -> None:
         self._listener.has_input(self)
 
-    def read(self) -> int | None:
+    def read(self, most: int = _PIECE) -> int | None:
         """Read once: the number of bytes, 0 at the end of the connection, None if none are available now."""
         count: int | None
         try:
-            count = self._receive()
+            count = self._receive(most)
         except OSError:
             count = 0
         self._listener.account(self)
@@ -66,13 +65,14 @@ class _Connection:
         elif self._silent:
             self._listener.drop(self)
 
-    def drain(self, more: int) -> Iterator[None]:
-        """Read what has arrived, and at most `more` bytes that arrive meanwhile; then deliver the unterminated line."""
+    def stop(self) -> None:
+        """What has arrived by now is the last that `drain` reads."""
         self._left = waiting(self.fileno())
-        room = self._left + more
-        while room > 0 and (count := self.read()):
+
+    def drain(self) -> Iterator[None]:
+        """Read what had arrived at the stop; then deliver the unterminated line."""
+        while self._left > 0 and (count := self.read(min(self._left, _PIECE))):
             self._left -= count
-            room -= count
             yield
         self._left = 0
         self.finish()
@@ -95,13 +95,13 @@ class _Connection:
     def close(self) -> None:
         self._peer.close()
 
-    def _receive(self) -> int | None:
+    def _receive(self, most: int) -> int | None:
         received: int | None = None
 
         def read_into(target: memoryview) -> int | None:
             nonlocal received
             try:
-                received = self._peer.recv_into(target[: min(len(target) - OctetFraming.HELD, _PIECE)])
+                received = self._peer.recv_into(target[: min(len(target) - OctetFraming.HELD, most)])
             except BlockingIOError:
                 return None
             if not received:
@@ -197,11 +197,12 @@ class StreamListener:
         connection.counted = lines.pending
 
     def drain(self) -> Iterator[None]:
-        """Accept pending connections, read what has arrived, deliver the unterminated lines."""
+        """Accept pending connections, read what has arrived by now, deliver the unterminated lines."""
         self._accept(net.BACKLOG)
         connections = list(self._connections)
-        share = _IN_FLIGHT // max(1, len(connections))  # so that draining ends even if the peers keep sending
-        yield from in_turns(connection.drain(share) for connection in connections)
+        for connection in connections:
+            connection.stop()  # all before any is read, so that draining ends even if the peers keep sending
+        yield from in_turns(connection.drain() for connection in connections)
 
     def give_up(self) -> Iterator[tuple[str, int]]:
         """Give up what `drain` did not reach: the source's name, and how many bytes."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rig import Rig
 
+from nativemtail.io.pipe import waiting
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02)
@@ -126,6 +127,41 @@ def test_rests_at_the_stop(stream: Stream) -> None:
         rig.tailer.stop()
         rig.wait(lambda: rig.ended)
     assert sorted(rig.lines) == [b"a", b"b", b"c", b"late"]
+
+
+@pytest.mark.parametrize("text", [b"<1>x\n", b"4 <1>x", b"4 <1>x5 <1>xy"], ids=["lines", "frames", "two frames"])
+def test_what_arrives_after_the_stop_is_not_read(stream: Stream, text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peers that keep sending do not prolong the stop."""
+    stops: list[int] = []
+
+    def stop(fd: int) -> int:
+        stops.append(fd)
+        return waiting(fd)
+
+    monkeypatch.setattr("nativemtail.io.stream.waiting", stop)
+    rig = Rig(stream.name, settings=QUICK)
+    record = rig.sink.scan
+
+    def scan(source: int, block: bytearray, start: int, end: int) -> int:
+        for peer in peers if stops else ():
+            peer.sendall(text)
+        return record(source, block, start, end)
+
+    rig.sink.scan = scan  # type: ignore[method-assign]
+    with rig:
+        peers = [stream.connect(rig) for _ in range(3)]
+        rig.sink.may_scan.clear()
+        for peer in peers:
+            peer.sendall(text)
+        rig.wait(lambda: rig.sink.entered)
+        peers.append(stream.connect(rig))  # it waits to be accepted
+        peers[-1].sendall(text)
+        rig.tailer.stop()
+        rig.sink.may_scan.set()
+        rig.wait(lambda: rig.ended)
+    assert len(stops) == 4
+    assert len(rig.lines) == 4 * (2 if b"xy" in text else 1)
+    assert not rig.tailer.unread
 
 
 def test_memory_of_unterminated_lines_is_bounded(stream: Stream) -> None:
