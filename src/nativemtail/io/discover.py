@@ -265,7 +265,7 @@ class Discovery:
             self._succession.replaced(path.path, before, reader)
             with contextlib.suppress(OSError):
                 if reader.is_untouched and before.is_open:
-                    reader.copied_last = Made.of(before.fd)
+                    reader.copy_search.last_copy = Made.of(before.fd)
         else:
             self._succession.appeared(path.path, reader)
         self._loop.queue(reader)
@@ -345,7 +345,7 @@ class Discovery:
         elif offset == 0:
             self._begin_doubt(reader, path)
         if self._first_offsets.is_starting and not info.st_size:
-            reader.copied_last = self._first_offsets.rotated_last(path)
+            reader.copy_search.last_copy = self._first_offsets.rotated_last(path)
         return reader
 
     def _follow(self, path: str, fd: int, info: os.stat_result, offset: int) -> Followed:

@@ -8,24 +8,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import time
 import zlib
 from collections import deque
 from collections.abc import Iterator
 
 from nativemtail.io.content import START, Content
-from nativemtail.io.generations import Made, birth, newer
+from nativemtail.io.copy_search import CopySearch, PreservedText
 from nativemtail.io.lineage import LATER, Lineage
 from nativemtail.io.lines import LineReader
 from nativemtail.io.listing import Listings
-from nativemtail.io.position import TAIL, Counted, Identity, Position, identity, is_distinctive
+from nativemtail.io.position import TAIL, Counted, Identity, Position, is_distinctive
 from nativemtail.io.sources import Context, Source
-
-_CLOCK_SLACK = 2_000_000_000
-_MAX_SEEN = 256
-_LISTINGS = 20
-_RENAMES = 0.001
 
 
 class FileReader:
@@ -33,7 +27,6 @@ class FileReader:
 
     __slots__ = (
         "_begun",
-        "_catching_up",
         "_checksum",
         "_context",
         "_copies",
@@ -44,16 +37,14 @@ class FileReader:
         "_head_checksum",
         "_length",
         "_lines",
-        "_listings",
-        "_oldest_copy",
         "_rewritten",
-        "_seen_copies",
         "_wanted",
         "before_truncation",
         "closed",
-        "copied_last",
+        "copy_search",
         "eof",
         "identity",
+        "is_catching_up",
         "last_data",
         "last_data_wall",
         "lineage",
@@ -74,7 +65,6 @@ class FileReader:
         offset: int,
     ) -> None:
         self._context = context
-        self._listings = listings
         self.path = path
         self.offset = offset
         self._fd = fd
@@ -90,14 +80,11 @@ class FileReader:
         self._lines = LineReader(self._to_sources, context.settings.max_line_length, self._report_content)
         self._wanted = 0
         self._rewritten = False
-        self._copies: deque[_Copy] = deque()
-        self._catching_up = False
-        self._begun = b""
-        self._oldest_copy = 0
+        self._copies: deque[PreservedText] = deque()
         self._from_copy = False
-        self._seen_copies: dict[tuple[int, ...], None] = {}
-        self.copied_last: Made | None = None
-        """The newest known rotated file: newer ones may be copies of text that was never read."""
+        self.copy_search = CopySearch(self, listings)
+        self.is_catching_up = False
+        self._begun = b""
         self.before_truncation = Position(0)
         self._end = -1
         self.lineage: Lineage | None = None
@@ -162,7 +149,7 @@ class FileReader:
 
     def may_want_copies(self) -> bool:
         """Whether it was truncated and may not have looked for copies yet."""
-        return self._catching_up or not self._is_intact()
+        return self.is_catching_up or not self._is_intact()
 
     def _is_intact(self) -> bool:
         """Whether the file still contains what was read; then a longer file with the same beginning is not a copy."""
@@ -201,10 +188,10 @@ class FileReader:
 
     def expect_copy(self) -> None:
         """A copy may be being made; if nothing was read yet, the truncation after it could not be noticed otherwise."""
-        if not self.offset and self.is_untouched and not self._catching_up:
-            self._catching_up = True
+        if not self.offset and self.is_untouched and not self.is_catching_up:
+            self.is_catching_up = True
             # It was empty when it was opened, so older copies are of earlier content.
-            self._oldest_copy = self.last_data_wall
+            self.copy_search.ignore_before(self.last_data_wall)
 
     @property
     def has_copies(self) -> bool:
@@ -343,13 +330,13 @@ class FileReader:
             self.last_data = time.monotonic()
 
     def _read(self) -> int:
-        is_first = self._catching_up or (not self.offset and self.is_untouched)
+        is_first = self.is_catching_up or (not self.offset and self.is_untouched)
         if is_first and not self._copies:
             # As long as nothing was read of the file itself, another truncation could not be noticed.
             self._begun = os.pread(self.fd, TAIL, self.offset)
-            self._look_around()
-            if self._catching_up:
-                self._copies.extend(self._find_copies())
+            self.look_around()
+            if self.is_catching_up:
+                self._copies.extend(self.copy_search.find())
             if self.closed:
                 return 0
         self._from_copy = bool(self._copies)
@@ -360,7 +347,7 @@ class FileReader:
         now = time.time_ns()
         count = self._lines.read(self._context.buffer, self._read_first if is_first else self._read_into)
         if count:
-            self._catching_up = False
+            self.is_catching_up = False
             self._begun = b""
             # Not updated while a copy is read: other copies may be made meanwhile.
             self.last_data_wall = now
@@ -458,9 +445,9 @@ class FileReader:
         for source in self.sources:
             self._context.counters.file_truncates_total[source.name] += 1
         self.before_truncation = self.position
-        self._catching_up = False
-        self._copies.extend(self._find_copies())
-        self._catching_up = True
+        self.is_catching_up = False
+        self._copies.extend(self.copy_search.find())
+        self.is_catching_up = True
         copied = bool(self._copies)
         if not copied:
             self.finish()
@@ -471,81 +458,6 @@ class FileReader:
         self._set_position(Position(start))
         if not copied:
             self._begin_lines()
-
-    def _find_copies(self) -> list[_Copy]:
-        """Copies that were made of this file before its truncation, and contain text that was not read yet.
-
-        The first must contain, before the offset, the bytes that were read there.  Rotated files that are newer than it
-        come from truncations that were not noticed: they are read from their beginning.  So are those newer than the
-        last known copy if nothing was read since.  Other files are ignored.
-        """
-        position = self.position
-        new, last = self._open_siblings()
-        self._look_around()
-        if self.closed:
-            for copy in new:
-                copy.close()
-            return []
-        first = next((copy for copy in new if copy.size >= position.offset and position.fits(copy.fd)), None)
-        if first is not None:
-            first.offset, last = position.offset, first.name
-        elif not self._catching_up:
-            last = None
-        base = os.path.basename(self.path)
-        later = newer([copy.name for copy in new], base, last) if last is not None and self._is_in_place() else []
-        by_name = {copy.name: copy for copy in new}
-        known = Made.of(first.fd) if first is not None else self.copied_last
-        oldest = known.birth if known is not None else 0
-        unread = [copy for copy in map(by_name.__getitem__, later) if birth(copy.fd) >= oldest]
-        unread = [copy for copy in unread if not position.fits(copy.fd)]
-        found = [copy for copy in ([first] if first is not None else []) + unread if self._claim(copy.fd)]
-        newest = unread[-1] if unread else first
-        if newest is not None:
-            self.copied_last = Made.of(newest.fd)
-        for copy in new:
-            if copy not in found:
-                copy.close()
-        return found
-
-    def _open_siblings(self) -> tuple[list[_Copy], str | None]:
-        """Possible copies in the order in which they were written; the name of the last known copy."""
-        opened: list[tuple[_Copy, os.stat_result]] = []
-        last: str | None = None
-        for _ in range(_LISTINGS):
-            for copy, _info in opened:
-                copy.close()
-            siblings, last = self._new_siblings()
-            opened, moved = self._opened(siblings)
-            again, _ = self._new_siblings()
-            if not moved and _names(siblings) == _names(again):
-                break
-            time.sleep(_RENAMES)  # copies are being renamed, one after another: none may be missed
-        found: list[_Copy] = []
-        for copy, info in sorted(opened, key=lambda pair: pair[1].st_mtime_ns):
-            if not copy.size or self.holds(copy.fd):
-                # A copy of the present content, perhaps incomplete: the next truncation may need it.
-                copy.close()
-            else:
-                self._seen_copies[_version(info)] = None
-                found.append(copy)
-        return found, last
-
-    def _opened(self, siblings: list[tuple[str, os.stat_result]]) -> tuple[list[tuple[_Copy, os.stat_result]], bool]:
-        """Those that can be opened, and whether some are no longer where they were seen."""
-        opened: list[tuple[_Copy, os.stat_result]] = []
-        moved = False
-        for path, info in siblings:
-            try:
-                copy = _Copy(path, info)
-            except OSError as error:
-                moved |= error.errno == errno.ENOENT
-            else:
-                if identity(os.fstat(copy.fd)) == identity(info):
-                    opened.append((copy, info))
-                else:
-                    copy.close()
-                    moved = True
-        return opened, moved
 
     def _fail(self, error: OSError) -> None:
         """Reading failed with an error that `turn` caught."""
@@ -563,64 +475,19 @@ class FileReader:
         """Whether the descriptor now refers to another file, which can happen when a file server renames files."""
         return False
 
-    def _look_around(self) -> None:
+    def look_around(self) -> None:
         """Handle pending events about file names, which may close this reader."""
 
     def _locate(self) -> None:
         """Update the present names of the file, which may close this reader."""
 
-    def _is_in_place(self) -> bool:
+    def is_in_place(self) -> bool:
         """Whether the file is still at its path, so that new copies there are copies of it."""
         return True
 
-    def _claim(self, fd: int) -> bool:
+    def claim(self, fd: int) -> bool:
         """Whether this reader may read the copy, because no other reader does."""
         return True
-
-    def _new_siblings(self) -> tuple[list[tuple[str, os.stat_result]], str | None]:
-        """Files named like this one plus a suffix, changed since it was last read, and not looked at before.
-
-        Also returns the name of the last known copy.
-        """
-        while len(self._seen_copies) > _MAX_SEEN:
-            del self._seen_copies[next(iter(self._seen_copies))]
-        found: list[tuple[str, os.stat_result]] = []
-        last: str | None = None
-        for _ in range(_LISTINGS):
-            try:
-                siblings = list(self._siblings())
-            except FileNotFoundError:
-                time.sleep(_RENAMES)  # a file is being renamed
-            except OSError:
-                break
-            else:
-                found = [(path, info) for path, info in siblings if self._is_new(info)]
-                known = self.copied_last
-                here = [path for path, info in siblings if known is not None and known.is_at(path, info)]
-                last = os.path.basename(here[0]) if here else None
-                break
-        return found, last
-
-    def _siblings(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Files named like this one plus a suffix.  Raises FileNotFoundError if one has just disappeared."""
-        directory, base = os.path.split(self.path)
-        for name in self._listings.beginning_with(directory, base + ".", base + "-"):
-            path = os.path.join(directory, name)
-            yield path, os.lstat(path)
-
-    def _is_new(self, info: os.stat_result) -> bool:
-        if not stat.S_ISREG(info.st_mode) or identity(info) == self.identity or _version(info) in self._seen_copies:
-            return False
-        return info.st_mtime_ns >= max(self._oldest_copy, self.last_data_wall - _CLOCK_SLACK)
-
-
-def _version(info: os.stat_result) -> tuple[int, ...]:
-    """Changes when a file is written."""
-    return *identity(info), info.st_mtime_ns, info.st_size
-
-
-def _names(siblings: list[tuple[str, os.stat_result]]) -> set[tuple[str, Identity]]:
-    return {(path, identity(info)) for path, info in siblings}
 
 
 def _is_held_by(file: int, copy: int) -> bool:
@@ -635,27 +502,6 @@ def _is_held_by(file: int, copy: int) -> bool:
 
 def _at(fd: int, place: int, size: int) -> bytes:
     return os.pread(fd, min(TAIL, size - place), place)
-
-
-class _Copy:
-    """A copy of a truncated file, to be read from `offset` to its end.  Raises OSError if it cannot be opened."""
-
-    def __init__(self, path: str, info: os.stat_result) -> None:
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        self.name = os.path.basename(path)
-        self.size = info.st_size
-        self.offset = 0
-
-    def read_into(self, target: memoryview) -> int:
-        try:
-            count = os.preadv(self.fd, [target], self.offset)
-        except OSError:
-            return 0
-        self.offset += count
-        return count
-
-    def close(self) -> None:
-        os.close(self.fd)
 
 
 def is_stale(error: OSError) -> bool:

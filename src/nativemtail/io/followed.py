@@ -247,7 +247,7 @@ class Followed(FileReader):
         super()._start_over()
         self.owner.rewritten(self)
 
-    def _look_around(self) -> None:
+    def look_around(self) -> None:
         self.owner.catch_up()
 
     def _locate(self) -> None:
@@ -260,10 +260,10 @@ class Followed(FileReader):
             here = os.path.join(os.path.dirname(self.path), os.path.basename(now))
             self.name = here if stands_for(here, self.identity) else now
 
-    def _is_in_place(self) -> bool:
+    def is_in_place(self) -> bool:
         return self.state is not State.DRAINING
 
-    def _claim(self, fd: int) -> bool:
+    def claim(self, fd: int) -> bool:
         return self.owner.claim(self, fd)
 
     def _fail(self, error: OSError) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from rig import Rig, append
 
-from nativemtail.io import follow, watch
-from nativemtail.io.follow import FileReader
+from nativemtail.io import copy_search, watch
+from nativemtail.io.copy_search import CopySearch, PreservedText
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
@@ -390,13 +390,13 @@ def test_copy_in_the_making_has_the_name_of_a_finished_one(made: int, log: Path)
         rig.stays(rig.lines)
 
 
-@pytest.mark.parametrize("moment", ["_open_siblings", "_find_copies"])
+@pytest.mark.parametrize("moment", ["_open_siblings", "find"])
 def test_truncated_while_copies_are_looked_for(moment: str, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log.touch()
     turns = iter([2, 3])
-    look = getattr(FileReader, moment)
+    look = getattr(CopySearch, moment)
 
-    def rotated(self: FileReader) -> object:
+    def rotated(self: CopySearch) -> object:
         found: Any = look(self)
         for turn in () if (found[0] if isinstance(found, tuple) else found) else turns:
             shutil.copy(log, f"{log}-2026000{turn}")
@@ -409,7 +409,7 @@ def test_truncated_while_copies_are_looked_for(moment: str, log: Path, monkeypat
         append(log, b"0\n" * 50)
         rig.expect([b"0"] * 50)
         with busy(rig, log):
-            monkeypatch.setattr(FileReader, moment, rotated)
+            monkeypatch.setattr(CopySearch, moment, rotated)
             shutil.copy(log, f"{log}-20260001")
             os.truncate(log, 0)
             append(log, b"1\n" * 49)
@@ -420,11 +420,11 @@ def test_truncated_while_copies_are_looked_for(moment: str, log: Path, monkeypat
 def test_copy_that_is_made_while_another_is_read(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading that one may take long."""
     log.touch()
-    monkeypatch.setattr(follow, "_CLOCK_SLACK", 50_000_000)
-    read = follow._Copy.read_into
+    monkeypatch.setattr(copy_search, "_CLOCK_SLACK", 50_000_000)
+    read = PreservedText.read_into
     turns = iter([b"2\n"])
 
-    def slow(self: follow._Copy, target: memoryview) -> int:
+    def slow(self: PreservedText, target: memoryview) -> int:
         count = read(self, target)
         for text in turns:
             shutil.copy(log, f"{log}-20260002")
@@ -433,7 +433,7 @@ def test_copy_that_is_made_while_another_is_read(log: Path, monkeypatch: pytest.
             time.sleep(0.3)
         return count
 
-    monkeypatch.setattr(follow._Copy, "read_into", slow)
+    monkeypatch.setattr(PreservedText, "read_into", slow)
     with Rig(log, settings=QUICK) as rig:
         with busy(rig, log):
             append(log, b"in the copy\n")
@@ -450,16 +450,16 @@ def test_copies_that_are_renamed_while_they_are_looked_for(
     """The next rotation shifts them: they are not where the directory's listing had them, or not in it at all."""
     log.touch()
     first, second = Path(f"{log}.1"), Path(f"{log}.2")
-    look = FileReader._new_siblings
+    look = CopySearch._new_siblings
 
-    def renamed(self: FileReader) -> tuple[list[tuple[str, os.stat_result]], str | None]:
+    def renamed(self: CopySearch) -> tuple[list[tuple[str, os.stat_result]], str | None]:
         found, last = look(self)
         if found and first.exists():
             os.rename(first, second)
             return found if moment == "listed" else [], last
         return found, last
 
-    monkeypatch.setattr(FileReader, "_new_siblings", renamed)
+    monkeypatch.setattr(CopySearch, "_new_siblings", renamed)
     with Rig(log, settings=QUICK) as rig:
         with busy(rig, log):
             append(log, b"in the copy\n" * 50)
