@@ -26,7 +26,7 @@ def is_continued(before: FileReader, fd: int, info: os.stat_result, is_moved: bo
         return False
     if is_moved and not before.has_names():
         return True
-    return (is_moved or not before.has_names()) and _is_distinctive(fd, position.offset)
+    return (is_moved or not before.has_names()) and is_distinctive_text(fd, position.offset)
 
 
 class Doubt:
@@ -63,7 +63,7 @@ class Doubt:
             return None if not is_whole and os.fstat(fd).st_size >= position.offset else False
         if not old.st_nlink:
             return is_whole and new.st_mtime_ns <= old.st_ctime_ns  # it was written before the old one was deleted
-        if is_whole and (last_name_of(before.fd) or "").endswith(_BACKUP) and _is_distinctive(fd, position.offset):
+        if is_whole and (last_name_of(before.fd) or "").endswith(_BACKUP) and is_distinctive_text(fd, position.offset):
             return True
         return False if time.monotonic() > self._until else None
 
@@ -80,7 +80,7 @@ def take_over(before: FileReader, fd: int) -> int:
     return offset
 
 
-def _is_distinctive(fd: int, offset: int) -> bool:
+def is_distinctive_text(fd: int, offset: int) -> bool:
     """Whether the bytes before the offset are unlikely to be written twice."""
     length = min(TAIL, offset)
     lines = os.pread(fd, length, offset - length).split(b"\n")
