@@ -93,16 +93,24 @@ def targets(settings: PushSettings, host_name: str) -> list[Target]:
 
 
 class Pusher:
-    """Pushes the result of `view` to all targets in `settings`, from `start` to `stop`.  Raises SetUpError."""
+    """Pushes the result of `view` to all targets in `settings`, from `start` to `stop`.  Raises SetUpError.
+
+    Nothing is pushed as long as `is_held_back`.
+    """
 
     def __init__(
-        self, view: Callable[[], View], settings: PushSettings, exports: ExportCounters, host_name: str = ""
+        self,
+        view: Callable[[], View],
+        settings: PushSettings,
+        exports: ExportCounters,
+        host_name: str = "",
+        is_held_back: Callable[[], object] = lambda: False,
     ) -> None:
         self._loops: list[_Loop] = []
         self._deadline = settings.write_deadline
         if settings.interval > 0:
             self._loops = [
-                _Loop(target, view, settings.interval, self._deadline, exports)
+                _Loop(target, view, settings.interval, self._deadline, exports, is_held_back)
                 for target in targets(settings, host_name or socket.gethostname())
             ]
 
@@ -131,9 +139,16 @@ class _Loop:
     """One target's thread."""
 
     def __init__(
-        self, target: Target, view: Callable[[], View], interval: float, deadline: float, exports: ExportCounters
+        self,
+        target: Target,
+        view: Callable[[], View],
+        interval: float,
+        deadline: float,
+        exports: ExportCounters,
+        is_held_back: Callable[[], object],
     ) -> None:
         self.target = target
+        self._is_held_back = is_held_back
         self.thread = threading.Thread(target=self._run, name=f"push-{target.name}", daemon=True)
         self._view = view
         self._interval = interval
@@ -170,6 +185,8 @@ class _Loop:
             self._push()
 
     def _push(self) -> None:
+        if self._is_held_back():
+            return
         began = time.monotonic()
         rows = 0
         try:

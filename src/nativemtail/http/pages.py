@@ -65,13 +65,17 @@ def status(state: Status) -> bytes:
     return "".join(parts).encode("utf-8", "replace")
 
 
-def profile(costs: Costs) -> bytes:
-    """The page `/profile` in UTF-8: the cost of the running programs, the most expensive first, and the reasons."""
+def profile(costs: Costs, catching_up: str = "") -> bytes:
+    """The page `/profile` in UTF-8: the cost of the running programs, the most expensive first, and the reasons.
+
+    `catching_up` is what is left to read after the start, if anything.
+    """
     programs = sorted(costs.programs, key=lambda program: -program.seconds)
     parts = [
         _HEAD.format(title="Profile", style=_STYLE),
         "<header>\n<h1>Profile</h1>\n",
         f"<p>{_PROFILE_NOTE}</p>\n",
+        f"<p>{_shown(catching_up)}</p>\n" if catching_up else "",
         '<nav>\n<span><b>Back to</b> <a href="/">status</a></span>\n</nav>\n</header>\n',
         _tile_list(
             [

@@ -38,6 +38,8 @@ _HTML_HEADERS = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
 )
+_HELD_BACK = frozenset({"/metrics", "/metrics.json", "/json", "/varz", "/graphite", "/-/ready"})
+"""The pages that answer 503 while logs are caught up with."""
 _AT_ONCE = 1024 * 1024
 """Pages up to this many bytes are sent in one piece, with their length."""
 
@@ -54,6 +56,8 @@ class Site:
     """Where the server listens, for the heading of the status page."""
     ready: Callable[[], str] = lambda: ""
     """Why the daemon is not ready yet; empty when it is."""
+    catching_up: Callable[[], str] = lambda: ""
+    """What is left to read until metrics are at least what was shown before the start; empty when they are."""
     emit_prog_label: bool = True
     emit_timestamp: bool = False
     graphite_prefix: str = ""
@@ -95,6 +99,8 @@ class Site:
         if route is None:
             return plain(404, f"There is no page {request.path[:200]} here; / lists what there is.\n")
         try:
+            if request.path in _HELD_BACK and (left := self.catching_up()):
+                return plain(503, f"{left}\n")
             return route(request)
         except Exception:
             log.exception("the page %s failed", request.path)
@@ -213,7 +219,7 @@ class Site:
             addresses=self.addresses(),
             build=str(own.build),
             uptime=time.time() - own.started,
-            not_ready=self.ready(),
+            not_ready=self.ready() or self.catching_up(),
             lines=own.lines.lines_total() if own.lines is not None else 0,
             programs=own.programs.states(faults=self.info_endpoint) if own.programs is not None else (),
             sources=own.sources.states() if own.sources is not None else (),
@@ -243,7 +249,7 @@ class Site:
         vary = ("Vary", "Accept")
         if wants_json(request.accept):
             return Response(200, json.dumps(asdict(costs)).encode(), exposition.JSON_TYPE, (vary,))
-        return Response(200, pages.profile(costs), HTML, (*_HTML_HEADERS, vary))
+        return Response(200, pages.profile(costs, self.catching_up()), HTML, (*_HTML_HEADERS, vary))
 
     def _variables(self, request: Request) -> Response:
         return Response(200, expvar.page(self.own), exposition.JSON_TYPE)
@@ -252,7 +258,8 @@ class Site:
         return Response(200, pages.FAVICON, "image/x-icon", (("Cache-Control", "public, max-age=7776000"),))
 
     def _healthy(self, request: Request) -> Response:
-        return plain(200, "nativemtail is healthy.\n")
+        left = self.catching_up()
+        return plain(200, f"nativemtail is healthy.\n{left}\n" if left else "nativemtail is healthy.\n")
 
     def _ready(self, request: Request) -> Response:
         reason = self.ready()

@@ -130,6 +130,33 @@ def test_final_push_of_a_process_that_never_reached_an_interval(store: Store, li
     assert not stopping.is_alive()
 
 
+def test_nothing_is_pushed_while_held_back(store: Store, listener: socket.socket) -> None:
+    asked: list[bool] = []
+
+    def is_held_back() -> bool:
+        asked.append(len(asked) < 3)
+        return asked[-1]
+
+    flags = options(graphite_host_port=address(listener), graphite_prefix="x.")
+    exports = Exports()
+    pusher = Pusher(partial(View, store), flags, exports, is_held_back=is_held_back)
+    pusher.start()
+    assert received(listener) == HITS
+    assert asked[:4] == [True, True, True, False]
+    listener.close()
+    pusher.stop(final=False)
+
+
+def test_last_push_is_held_back_too(store: Store, listener: socket.socket) -> None:
+    flags = options(metric_push_interval=1e9, graphite_host_port=address(listener))
+    pusher = Pusher(partial(View, store), flags, Exports(), is_held_back=lambda: True)
+    pusher.start()
+    assert pusher.stop()
+    listener.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
 @pytest.mark.parametrize(("interval", "final"), [(0, True), (-1, True), (1e9, False)])
 def test_no_push(store: Store, listener: socket.socket, interval: float, final: bool) -> None:
     pusher = Pusher(

@@ -214,6 +214,26 @@ def test_ready(make_site: MakeSite) -> None:
     assert (response.status, response.body) == (503, b"nativemtail is not ready: loading programs\n")
 
 
+@pytest.mark.parametrize("target", ["/metrics", "/metrics.json?prefix=x", "/json", "/varz", "/graphite", "/-/ready"])
+def test_held_back_while_catching_up(make_site: MakeSite, target: str) -> None:
+    left = ["catching up: 5 bytes left"]
+    site = make_site(catching_up=lambda: left[0])
+    response = ask(site, target)
+    assert (response.status, response.body) == (503, b"catching up: 5 bytes left\n")
+    left[0] = ""
+    assert ask(site, target).status == 200
+
+
+def test_progress_while_catching_up(make_site: MakeSite) -> None:
+    site = make_site(catching_up=lambda: "catching up: 5 bytes left")
+    assert ask(site, "/-/healthy").body == b"nativemtail is healthy.\ncatching up: 5 bytes left\n"
+    for target in ("/", "/profile"):
+        response = ask(site, target)
+        assert response.status == 200
+        assert b"catching up: 5 bytes left" in response.body
+    assert ask(site, "/progz").status == 200
+
+
 def test_progz(make_site: MakeSite) -> None:
     page = ask(make_site(), "/progz").body.decode()
     assert '<li><a href="?prog=a.mtail">a.mtail</a></li>' in page
