@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SocketFile = tuple[str, int, int]
 """Path, device and inode of a file that this process made."""
@@ -34,8 +34,7 @@ class UnknownHost(LookupError):
     """No address can be found for that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """A bound, non-blocking socket, which listens if it is a stream; closing removes the file made for it."""
 
     socket: socket.socket
@@ -129,14 +128,6 @@ def _bind_address(family: int, kind: socket.SocketKind, address: tuple[object, .
         sock.close()
         raise
     return sock
-
-
-def mode(text: str) -> int:
-    """An octal access mode.  Raises ValueError."""
-    number = int(text, 8) if text and not text.strip("01234567") else -1
-    if not 0 <= number <= 0o777:
-        raise ValueError(f"must be an octal number up to 777: {text}")
-    return number
 
 
 def bind(sock: socket.socket, path: str, mode: int) -> SocketFile:

@@ -331,6 +331,14 @@ def _parse_int(text: str) -> int:
     return number
 
 
+def access_mode(text: str) -> int:
+    """An octal access mode.  Raises ValueError."""
+    number = int(text, 8) if text and not text.strip("01234567") else -1
+    if not 0 <= number <= 0o777:
+        raise ValueError(f"must be an octal number up to 777: {text}")
+    return number
+
+
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DURATION_PART = re.compile(r"(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 

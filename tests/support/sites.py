@@ -8,7 +8,8 @@ from typing import Any
 
 from nativemtail._core import Fault
 from nativemtail.http.site import Site
-from nativemtail.telemetry.model import Costs, ProgramCost, ProgramState, SourceState
+from nativemtail.telemetry.costs import Costs, ProgramCost
+from nativemtail.telemetry.model import ProgramState, SourceState
 from nativemtail.telemetry.selfmetrics import SelfMetrics
 
 

@@ -46,17 +46,6 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize(("text", "number"), [("0600", 0o600), ("0", 0), ("777", 0o777)])
-def test_modes(text: str, number: int) -> None:
-    assert net.mode(text) == number
-
-
-@pytest.mark.parametrize("text", ["", "8", "1000", "-1", "rw", "+7", "0o600", "\u0661"])
-def test_what_is_no_mode(text: str) -> None:
-    with pytest.raises(ValueError, match="must be an octal number up to 777"):
-        net.mode(text)
-
-
 def abandoned(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> Path:
     with socket.socket(socket.AF_UNIX, kind) as sock:
         sock.bind(str(path))

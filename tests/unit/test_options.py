@@ -15,6 +15,7 @@ from nativemtail.options import (
     FlagError,
     HelpRequested,
     Options,
+    access_mode,
     format_duration,
     markdown,
     parse,
@@ -222,3 +223,14 @@ def test_every_flag_is_shown() -> None:
 def test_the_documented_flags_are_the_table() -> None:
     page = ROOT / "docs" / "flags.md"
     assert markdown() in page.read_text(encoding="utf-8"), "regenerate with: nativemtail flags --markdown"
+
+
+@pytest.mark.parametrize(("text", "number"), [("0600", 0o600), ("0", 0), ("777", 0o777)])
+def test_modes(text: str, number: int) -> None:
+    assert access_mode(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "8", "1000", "-1", "rw", "+7", "0o600", "\u0661"])
+def test_what_is_no_mode(text: str) -> None:
+    with pytest.raises(ValueError, match="must be an octal number up to 777"):
+        access_mode(text)

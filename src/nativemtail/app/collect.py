@@ -13,9 +13,10 @@ from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
 from nativemtail.io.tailer import Tailer
 from nativemtail.programs.faultlog import FaultLog
 from nativemtail.programs.manager import Programs
+from nativemtail.telemetry.costs import Costs, ProgramCost
 from nativemtail.telemetry.enginecounts import metric_sizes
 from nativemtail.telemetry.explain import reasons, with_figures
-from nativemtail.telemetry.model import Costs, ProgramCost, ProgramState, SourceState
+from nativemtail.telemetry.model import ProgramState, SourceState
 
 log = logging.getLogger(__name__)
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from nativemtail import compiler, gotext, net
+from nativemtail import compiler, gotext
 from nativemtail.app import message_files
 from nativemtail.app.ignore import ignore
 from nativemtail.io import sources
 from nativemtail.io.lines import MIN_MAX_LINE_LENGTH
 from nativemtail.io.patterns import LogSpec, parse_logs
-from nativemtail.options import Mode, Options, dumps, format_duration, mode
+from nativemtail.options import Mode, Options, access_mode, dumps, format_duration, mode
 from nativemtail.programs import builder, cache, zones
 
 if TYPE_CHECKING:  # only a daemon imports these
@@ -45,8 +44,7 @@ class ConfigError(Exception):
     """The flags are contradictory or invalid; the text says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class Output(NamedTuple):
     """How metrics are shown: printed at the end, or on the daemon's pages."""
 
     one_shot: bool
@@ -56,8 +54,7 @@ class Output:
     timestamps: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(NamedTuple):
     """Settings that only a daemon has."""
 
     tcp: tuple[str, str] | None
@@ -78,8 +75,7 @@ class Service:
     """Seconds; 0 is never."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(NamedTuple):
     """All settings, grouped by the part that uses them."""
 
     mode: Mode
@@ -196,7 +192,7 @@ def _check_values(options: Options) -> None:
         raise ConfigError(f"-max_line_length must be at least {MIN_MAX_LINE_LENGTH}: {options.max_line_length}")
     for name in ("log_socket_mode", "unix_socket_mode"):
         try:
-            net.mode(getattr(options, name))
+            access_mode(getattr(options, name))
         except ValueError as error:
             raise ConfigError(f"-{name} {error}") from None
     try:
@@ -216,7 +212,7 @@ def _input(options: Options, chosen: Mode) -> sources.Settings:
         ignore=ignore(options.ignore_filename_regex_pattern),
         max_line_length=options.max_line_length,
         drain=options.drain_timeout,
-        socket_mode=net.mode(options.log_socket_mode),
+        socket_mode=access_mode(options.log_socket_mode),
     )
 
 
@@ -244,7 +240,7 @@ def _service(options: Options) -> Service:
         hosts = AllowedHosts.parse(options.allowed_hosts, own_names() | {options.address.lower()})
     except HostError as error:
         raise ConfigError(f"-allowed_hosts: {error}") from None
-    unix = (options.unix_socket, net.mode(options.unix_socket_mode)) if options.unix_socket else None
+    unix = (options.unix_socket, access_mode(options.unix_socket_mode)) if options.unix_socket else None
     return Service(
         tcp=(options.address, options.port) if not unix or options.given & {"address", "port"} else None,
         unix=unix,

@@ -10,12 +10,11 @@ import logging
 import os
 import pwd
 import select
-import socket
 import stat
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nativemtail.app.outbox import Outbox
 
@@ -41,8 +40,7 @@ def lowest_level(seen: str, *, verbose: bool) -> int:
     return max(logging.DEBUG if verbose else logging.INFO, LEVELS[seen])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """Where messages go; a daemon's take one line each, and writing them never blocks it."""
 
     shown: str = "WARNING"
@@ -220,7 +218,7 @@ class FileHandler(_Handler):
         program = os.path.basename(sys.argv[0])
         if program == "__main__.py":
             program = NAME
-        host = socket.gethostname().partition(".")[0]
+        host = os.uname().nodename.partition(".")[0]
         name = f"{program}.{host}.{_user()}.log.{self._name}.{_stamp()}.{os.getpid()}"
         self._fd, name = _create(self._directory, name)
         self._size = 0

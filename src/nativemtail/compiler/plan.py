@@ -6,7 +6,6 @@ Nothing here touches the runtime; `_core.Plan` takes `Tables` as it is.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import replace
 
 from nativemtail.compiler import patterns
 from nativemtail.compiler.packing import Packer
@@ -49,7 +48,7 @@ def build(programs: Iterable[tuple[Program, Sequence[object]]]) -> Tables:
             known.programs.append(at)
     selection = select.select([_required(spec.text) for spec in specs], sought)
     return Tables(
-        patterns=[replace(spec, prefiltered=at in selection.prefiltered) for at, spec in enumerate(specs)],
+        patterns=[spec._replace(prefiltered=at in selection.prefiltered) for at, spec in enumerate(specs)],
         programs=packed,
         literals=selection.literals,
         always=[at for at, spec in enumerate(packed) if spec.triggers is None],

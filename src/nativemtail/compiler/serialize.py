@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
 
 from nativemtail.compiler.program import Instr, MetricDecl, Program
 from nativemtail.compiler.tables import (
@@ -28,8 +28,7 @@ Key = tuple[str, bytes]
 """Name and text of a program, which determine its compiled form together with versions and options."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """Compiled programs, and the tables built from some of them, which are decoded on demand."""
 
     programs: dict[Key, Any]
@@ -67,7 +66,7 @@ def load(data: bytes) -> Stored:
 def _plain(value: Any) -> Any:
     """Nested tuples and lists instead of classes, without the programs' metrics, which belong to the caller."""
     if isinstance(value, ProgramSpec):
-        value = replace(value, metrics=[])
+        value = value._replace(metrics=[])
     if is_dataclass(value):
         return tuple(_plain(getattr(value, field.name)) for field in fields(value))
     if isinstance(value, tuple):
@@ -93,7 +92,7 @@ def _tables(row: Any, metrics: Sequence[Sequence[object]]) -> Tables:
     patterns, programs, literals, always, slices, teddy = row
     return Tables(
         [_pattern(each) for each in patterns],
-        [replace(ProgramSpec(*each), metrics=list(mine)) for each, mine in zip(programs, metrics, strict=True)],
+        [ProgramSpec(*each)._replace(metrics=list(mine)) for each, mine in zip(programs, metrics, strict=True)],
         [LiteralSpec(*each) for each in literals],
         always,
         [GuardSlice(ProgramSpec(*code), *rest) for code, *rest in slices],

@@ -1,12 +1,12 @@
-"""The engine's input: all loaded programs as packed code, patterns and prefilter.  Built by `plan.py`."""
+"""The engine's input: all loaded programs as packed code, patterns and prefilter.  Built by `plan.py`.
 
-from __future__ import annotations
+Without postponed annotations, which `NamedTuple` would parse one by one: this module is part of every start.
+"""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Automaton:
+class Automaton(NamedTuple):
     """An automaton packed for the core, with 32-bit numbers; the first state is `start`."""
 
     states: bytes
@@ -21,8 +21,7 @@ class Automaton:
     """The SPLIT and ASSERT states that lead to each state."""
 
 
-@dataclass(frozen=True, slots=True)
-class OnePass:
+class OnePass(NamedTuple):
     """A pattern for the one-pass matcher: packed operations, and the pool that they point into."""
 
     ops: bytes
@@ -37,8 +36,7 @@ class OnePass:
     """Some group may take no part in a match."""
 
 
-@dataclass(frozen=True, slots=True)
-class PatternSpec:
+class PatternSpec(NamedTuple):
     text: bytes
     bytes_form: bytes
     utf_form: bytes
@@ -54,8 +52,7 @@ class PatternSpec:
     """For ASCII texts; None: not a one-pass pattern."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiteralSpec:
+class LiteralSpec(NamedTuple):
     """A required literal, or a short byte pattern in place of one."""
 
     expression: bytes
@@ -67,8 +64,7 @@ class LiteralSpec:
     """Numbers of the patterns that are tried on a line with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A window: bytes that the multi-literal matcher looks up at a candidate, and the literals that have them."""
 
     text: bytes
@@ -77,8 +73,7 @@ class Window:
     """Numbers of required literals, and where in the literal the window ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Teddy:
+class Teddy(NamedTuple):
     """Tables with which the multi-literal matcher (core/teddy.hpp) finds all required literals without Hyperscan."""
 
     low: bytes
@@ -92,8 +87,7 @@ class Teddy:
     windows: list[Window]
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramSpec:
+class ProgramSpec(NamedTuple):
     name: str
     code: bytes
     lines: bytes
@@ -117,8 +111,7 @@ class ProgramSpec:
     """Series that it looks up if its first pattern matches: the metric, and the groups that are the label values."""
 
 
-@dataclass(frozen=True, slots=True)
-class GuardSlice:
+class GuardSlice(NamedTuple):
     """A guard slice: code that is run dry on lines that the prefilter skips.  If it fails, `programs` are run."""
 
     code: ProgramSpec
@@ -128,8 +121,7 @@ class GuardSlice:
     bits, the least and the most number (0xFFFFFFFF: any); the time's layout is the code's only one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(NamedTuple):
     patterns: list[PatternSpec]
     programs: list[ProgramSpec]
     literals: list[LiteralSpec]

@@ -18,7 +18,8 @@ from urllib.parse import quote
 
 from nativemtail._core import Fault
 from nativemtail.gotext import duration
-from nativemtail.telemetry.model import Costs, PatternCost, ProgramCost, ProgramState, SourceState
+from nativemtail.telemetry.costs import Costs, PatternCost, ProgramCost
+from nativemtail.telemetry.model import ProgramState, SourceState
 
 _PROFILE_NOTE = (
     "What the running programs have cost since the last change of any of them. Lines are counted; times are those of "

@@ -22,7 +22,8 @@ from nativemtail.http import pages
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import HTML, Request, Response, plain, quality
 from nativemtail.telemetry import expvar
-from nativemtail.telemetry.model import RESERVED, Costs
+from nativemtail.telemetry.costs import Costs
+from nativemtail.telemetry.model import RESERVED
 from nativemtail.telemetry.selfmetrics import SelfMetrics
 
 if TYPE_CHECKING:

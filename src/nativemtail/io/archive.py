@@ -17,8 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from nativemtail.io.compressed import Corrupt, Decoder, Truncated, decoder
-from nativemtail.io.content import BZIP2, GZIP, START, XZ, ZSTANDARD, Content, is_undecided, recognise
-from nativemtail.io.generations import COMPRESSED
+from nativemtail.io.content import BZIP2, COMPRESSED, GZIP, START, XZ, ZSTANDARD, Content, is_undecided, recognise
 from nativemtail.io.lines import READ_SIZE
 from nativemtail.io.position import TAIL, Counted, Identity, Position
 from nativemtail.io.sources import Context, Source

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+COMPRESSED = (".gz", ".zst", ".xz", ".bz2")
+"""Suffixes that compressors add."""
 START = 16
 """Number of leading bytes that are examined."""
 

@@ -14,8 +14,7 @@ from nativemtail import plainfile
 from nativemtail.gotext import explain
 from nativemtail.io import doubts
 from nativemtail.io.compressed import Corrupt, Decoder, Truncated, decoder
-from nativemtail.io.content import START, is_undecided, recognise
-from nativemtail.io.generations import COMPRESSED
+from nativemtail.io.content import COMPRESSED, START, is_undecided, recognise
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Source

@@ -16,8 +16,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-COMPRESSED = (".gz", ".zst", ".xz", ".bz2")
-"""Suffixes that compressors add."""
+from nativemtail.io.content import COMPRESSED
 
 _NUMBER = r"[0-9a-f]{16,}|\d+"
 """A decimal number, or a time stamp as svlogd and multilog write it."""

@@ -28,24 +28,27 @@ OnContent = Callable[[Content | None], None]
 READ_SIZE = 512 * 1024
 MAX_LINE_LENGTH = 1024 * 1024
 MIN_MAX_LINE_LENGTH = 1024
+_USUAL_LINE = 64 * 1024
+"""Lines up to this many bytes need no more memory.  Clearing memory for the longest line would slow the start."""
 
 
 class Buffer:
-    """Memory for one read and the incomplete line before it; grows to `MAX_LINE_LENGTH + READ_SIZE` at most.
+    """Memory for one read and the incomplete line before it.  It grows once, to `most` bytes, when a line is long.
 
     `before` is memory for the bytes before the read, which show whether a file was rewritten.
     """
 
-    __slots__ = ("before", "data")
+    __slots__ = ("before", "data", "most")
 
-    def __init__(self) -> None:
-        self.data = bytearray(READ_SIZE)
+    def __init__(self, most: int = MAX_LINE_LENGTH + READ_SIZE) -> None:
+        self.most = most
+        self.data = bytearray(min(most, READ_SIZE + _USUAL_LINE))
         self.before = bytearray(TAIL)
 
     def reserve(self, size: int) -> None:
         if len(self.data) < size:
             # A new object, because there may still be views of the old one.
-            self.data = bytearray(size)
+            self.data = bytearray(max(size, self.most))
 
 
 class LineReader:

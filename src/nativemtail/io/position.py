@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
-from dataclasses import dataclass
 from typing import NamedTuple
 
 Identity = tuple[int, int]
@@ -19,8 +18,7 @@ def identity(info: os.stat_result) -> Identity:
     return info.st_dev, info.st_ino
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """The offset read up to, with checksums of the `length` bytes before it and of the first `head` bytes."""
 
     offset: int

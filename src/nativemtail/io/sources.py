@@ -139,9 +139,7 @@ class Context:
         self._sources: dict[str, Source] = {}
         self.settings = settings
         self.counters = Counters()
-        self.buffer = Buffer()
-        # Reserve enough for the longest line right away: untouched pages cost nothing.
-        self.buffer.reserve(settings.max_line_length + READ_SIZE)
+        self.buffer = Buffer(settings.max_line_length + READ_SIZE)
 
     def is_held(self, name: str) -> bool:
         """Whether a source of that name is open."""

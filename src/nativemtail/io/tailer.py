@@ -13,22 +13,22 @@ import resource
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nativemtail.gotext import explain
-from nativemtail.io.changes import Changes
-from nativemtail.io.datagram import DatagramListener
-from nativemtail.io.discover import SPARE_DESCRIPTORS, Discovery
 from nativemtail.io.files import FilesToEnd, find
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import DATAGRAM_SCHEMES, SEGMENTS_SCHEME, STREAM_SCHEMES, BadPattern, Glob, LogSpec
-from nativemtail.io.peers import Peers
 from nativemtail.io.pipe import FifoReader, StdinReader, check_stdin, open_pipe
 from nativemtail.io.position import identity
-from nativemtail.io.segments import SegmentDirectory
 from nativemtail.io.sources import Context, Counters, Settings, Sink, Source, SourceError
-from nativemtail.io.stream import StreamListener
+
+if TYPE_CHECKING:  # imported when something needs them: a one-shot run of files must start quickly
+    from nativemtail.io.changes import Changes
+    from nativemtail.io.datagram import DatagramListener
+    from nativemtail.io.discover import Discovery
+    from nativemtail.io.peers import Peers
+    from nativemtail.io.stream import StreamListener
 
 _CLIENTS_PART = 4
 """At most a quarter of all descriptors are connections, so that files keep theirs."""
@@ -56,8 +56,7 @@ class Input(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
+class SourceStatus(NamedTuple):
     """One source as pages show it; `offset`, `size` and `lag` (bytes up to the end) are None except for files."""
 
     name: str
@@ -84,8 +83,10 @@ class Tailer:
         self._context = Context(sink, settings or Settings())
         self._until_end = until_end
         self._loop = Loop()
-        self._changes = Changes()
+        self._changes: Changes | None = None
+        self._peers: Peers | None = None
         self._inputs: list[Input] = []
+        self._listeners: list[StreamListener | DatagramListener] = []
         self._discovery: Discovery | None = None
         self._files: FilesToEnd | None = None
         self._refused: list[Source] = []
@@ -109,8 +110,7 @@ class Tailer:
     @property
     def addresses(self) -> dict[str, object]:
         """Socket name of each listener, by source name."""
-        listeners = [entry for entry in self._inputs if isinstance(entry, StreamListener | DatagramListener)]
-        return {entry.source.name: entry.address for entry in listeners}
+        return {entry.source.name: entry.address for entry in self._listeners}
 
     @property
     def size(self) -> int | None:
@@ -131,9 +131,8 @@ class Tailer:
         what was opened is then closed again.
         """
         limit = _raise_file_limit()
-        peers = Peers(min(self._context.settings.max_clients, limit // _CLIENTS_PART))
         try:
-            self._listen(peers)
+            self._listen(min(self._context.settings.max_clients, limit // _CLIENTS_PART))
         except BaseException:
             self.close()
             raise
@@ -141,28 +140,59 @@ class Tailer:
         if self._until_end:
             self._open_files(globs)
         elif globs:
-            for_peers = peers.most if any(isinstance(entry, StreamListener) for entry in self._inputs) else 0
-            most = max(limit - SPARE_DESCRIPTORS - for_peers, limit // 4)
-            self._discovery = Discovery(self._context, self._loop, self._changes, globs, most)
-            self._inputs.append(self._discovery)
-            self._discovery.start()
+            self._follow(globs, limit)
         for spec in self._specs:
             if spec.kind == SEGMENTS_SCHEME:
-                segments = SegmentDirectory(self._context, self._loop, self._changes, spec, until_end=self._until_end)
-                self._inputs.append(segments)
-                segments.start()
+                self._open_segments(spec)
 
-    def _listen(self, peers: Peers) -> None:
+    def _listen(self, most_clients: int) -> None:
         """Open standard input and sockets; done before the search for files, so that peers need not wait."""
         has_stdin = False
         for spec in self._specs:
             if spec.kind == "stdin" and not has_stdin:
                 has_stdin = True
                 self._open_stdin(spec.name)
-            elif spec.kind in DATAGRAM_SCHEMES:
-                self._inputs.append(DatagramListener(self._context, self._loop, spec, until_end=self._until_end))
-            elif spec.kind in STREAM_SCHEMES:
-                self._inputs.append(StreamListener(self._context, self._loop, spec, peers, until_end=self._until_end))
+            elif spec.kind in DATAGRAM_SCHEMES or spec.kind in STREAM_SCHEMES:
+                self._open_socket(spec, most_clients)
+
+    def _open_socket(self, spec: LogSpec, most_clients: int) -> None:
+        from nativemtail.io.datagram import DatagramListener
+        from nativemtail.io.peers import Peers
+        from nativemtail.io.stream import StreamListener
+
+        listener: StreamListener | DatagramListener
+        if spec.kind in DATAGRAM_SCHEMES:
+            listener = DatagramListener(self._context, self._loop, spec, until_end=self._until_end)
+        else:
+            if self._peers is None:
+                self._peers = Peers(most_clients)
+            listener = StreamListener(self._context, self._loop, spec, self._peers, until_end=self._until_end)
+        self._listeners.append(listener)
+        self._inputs.append(listener)
+
+    def _follow(self, globs: list[Glob], limit: int) -> None:
+        from nativemtail.io.discover import SPARE_DESCRIPTORS, Discovery
+
+        for_peers = self._peers.most if self._peers is not None else 0
+        most = max(limit - SPARE_DESCRIPTORS - for_peers, limit // 4)
+        self._discovery = Discovery(self._context, self._loop, self._watched(), globs, most)
+        self._inputs.append(self._discovery)
+        self._discovery.start()
+
+    def _open_segments(self, spec: LogSpec) -> None:
+        from nativemtail.io.segments import SegmentDirectory
+
+        segments = SegmentDirectory(self._context, self._loop, self._watched(), spec, until_end=self._until_end)
+        self._inputs.append(segments)
+        segments.start()
+
+    def _watched(self) -> Changes:
+        """The one stream of inotify's events."""
+        from nativemtail.io.changes import Changes
+
+        if self._changes is None:
+            self._changes = Changes()
+        return self._changes
 
     def _open_stdin(self, name: str) -> None:
         problem: SourceError | None = None
@@ -274,7 +304,7 @@ class Tailer:
             info = os.stat(name)
             if identity(info) == who:
                 size = info.st_size
-        return replace(status, offset=offset, size=size, lag=max(0, size - offset))
+        return status._replace(offset=offset, size=size, lag=max(0, size - offset))
 
     def _globs(self) -> Iterable[Glob]:
         for spec in self._specs:
@@ -306,10 +336,12 @@ class Tailer:
         for entry in self._inputs:
             entry.close()
         self._inputs.clear()
+        self._listeners.clear()
         for source in self._refused:
             self._context.release(source)
         self._refused.clear()
-        self._changes.close()
+        if self._changes is not None:
+            self._changes.close()
         self._loop.close()
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nativemtail import compiler
 from nativemtail._core import Metric, Plan, TimeZone
@@ -25,8 +24,7 @@ log = logging.getLogger(__name__)
 _DEFAULT_LIMITS = compiler.Options()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """How programs are found, compiled and planned."""
 
     path: str

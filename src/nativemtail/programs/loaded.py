@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nativemtail._core import Metric, Plan
 from nativemtail.compiler.errors import CompileError, internal
@@ -23,8 +23,7 @@ class LoadError(Exception):
     """A program, or the directory of programs, cannot be loaded; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A compiled program and its metrics in the order of declaration; equal ones share one (`dup-shared`)."""
 
     text: bytes
@@ -46,8 +45,7 @@ def cannot_compile(name: str, error: Exception) -> str:
     return f"compile failed for {name}:\n{error}"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Why a program was left out."""
 
     text: bytes | None

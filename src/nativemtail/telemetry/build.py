@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nativemtail import __version__
 
@@ -12,8 +12,7 @@ _PYTHON = ".".join(map(str, sys.version_info[:3]))
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class Build(NamedTuple):
     """Contents of `mtail_build_info` and the status page.  The keys are mtail's, so `goversion` is Python's version."""
 
     version: str = __version__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nativemtail._core import Engine, Store
-from nativemtail.telemetry.model import MetricSize
+from nativemtail.telemetry.costs import MetricSize
 
 
 class EngineCounts:

@@ -14,7 +14,7 @@ from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.prefilter import guards
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 from nativemtail.gotext import duration
-from nativemtail.telemetry.model import PatternCost, ProgramCost
+from nativemtail.telemetry.costs import PatternCost, ProgramCost
 
 _NO_LITERAL = "no literal: tried on every line{where}"
 _ADD_LITERAL = "put fixed text into it, or nest it in a block whose pattern has some"

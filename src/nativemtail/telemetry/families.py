@@ -15,8 +15,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.utils import floatToGoString
 
+from nativemtail.telemetry.costs import MetricSize
 from nativemtail.telemetry.counters import LATENCY_SECONDS, Latency
-from nativemtail.telemetry.model import MetricSize, ProgramState, SourceState
+from nativemtail.telemetry.model import ProgramState, SourceState
 
 LINE_SECONDS = tuple(2e-05 * 2**k for k in range(10))
 """Upper bounds of `mtail_vm_line_processing_duration_seconds`."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nativemtail._core import Fault
 from nativemtail.http import pages
-from nativemtail.telemetry.model import Costs, MetricSize, PatternCost, ProgramCost, ProgramState, SourceState
+from nativemtail.telemetry.costs import Costs, MetricSize, PatternCost, ProgramCost
+from nativemtail.telemetry.model import ProgramState, SourceState
 
 ELEMENTS = """html head meta link title style body main header h1 h2 h3 p nav span b a dl div dt dd small section table
     thead tbody tr th td code pre ul li"""

@@ -114,6 +114,21 @@ def test_long_line_is_cut_and_memory_bounded() -> None:
     assert len(buffer.data) <= MAX_LINE_LENGTH + READ_SIZE
 
 
+def test_memory_for_long_lines_is_made_once_and_only_for_them() -> None:
+    reader = LineReader(Sink().scan)
+    buffer = Buffer(MAX_LINE_LENGTH + READ_SIZE)
+    usual = buffer.data
+    reader.read(buffer, io.BytesIO(b"x" * 1000).readinto)
+    reader.read(buffer, io.BytesIO(b"x\n").readinto)
+    assert buffer.data is usual
+    assert len(usual) < MAX_LINE_LENGTH
+    sizes = set()
+    for _ in range(10):
+        reader.read(buffer, io.BytesIO(b"x" * 100_000).readinto)
+        sizes.add(len(buffer.data))
+    assert sizes == {len(usual), MAX_LINE_LENGTH + READ_SIZE}
+
+
 def test_finish_separates() -> None:
     sink = Sink()
     reader = LineReader(sink.scan)

@@ -16,9 +16,10 @@ import pytest
 
 from nativemtail.telemetry import expvar, machine
 from nativemtail.telemetry.build import Build
+from nativemtail.telemetry.costs import MetricSize
 from nativemtail.telemetry.counters import EXPORT_COUNTERS, Latency
 from nativemtail.telemetry.machine import CpuUsage, DiskSpace
-from nativemtail.telemetry.model import MetricSize, Pool, ProgramState, SourceState
+from nativemtail.telemetry.model import Pool, ProgramState, SourceState
 from nativemtail.telemetry.selfmetrics import SelfMetrics
 
 
