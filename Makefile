@@ -29,7 +29,7 @@ FUZZ_ENV = LD_PRELOAD=$(FUZZER):$(shell g++ -print-file-name=libstdc++.so.6) PYT
 	PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 
-RACES := $(addprefix tests/unit/core/,run/test_engine_races.py run/test_plan_shared.py test_watcher.py)
+RACES := $(addprefix tests/unit/core/,run/test_engine_races.py run/test_plan_shared.py test_store_save.py test_watcher.py)
 TSAN_LIBS = $(foreach lib,libtsan.so libstdc++.so.6,$(shell g++ -print-file-name=$(lib)))
 TSAN_REPORT := $(CURDIR)/build/tsan/report
 TSAN_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(TSAN_LIBS))) PYTHONPATH=$(CURDIR)/build/tsan/lib \

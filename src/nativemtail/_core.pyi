@@ -108,6 +108,39 @@ class Snapshot:
     def count(self, metric: Metric) -> int:
         """How many rows it has."""
 
+class Delta:
+    """What changed in a store since the delta before, as of one instant; all of it at first, and if `whole`.
+
+    Call `fix`, `copy`, then the rest, in any threads.  Whoever cannot save it calls `revert`.
+    """
+
+    def __init__(self, store: Store, *, whole: bool = ...) -> None: ...
+    def fix(self, *, wait: bool = ...) -> bool:
+        """Fix the instant: O(metrics), as no series is copied; from now until `copy` ends, no snapshot can be taken.
+
+        Without `wait` it returns False, and nothing has happened, if a snapshot is being copied.
+        """
+    def copy(self) -> None:
+        """Copy the changed slabs, in slices between which the engine runs."""
+    def metrics(self) -> list[tuple[int, Metric, int, int]]:
+        """All metrics of the instant in order, whatever changed: number, metric, first slot, and number of series.
+
+        The number stays with the series when another metric inherits them.
+        """
+    def slabs(self, metric: int) -> Iterator[tuple[int, bytes | None]]:
+        """The changed slabs of the metric at that place in `metrics()`: number and image, None if it is empty now."""
+    def release(self) -> None:
+        """Free the copies; only `metrics` and `revert` may be called afterwards."""
+    def revert(self) -> None:
+        """Let what this delta has count as changed again."""
+
+def restore_series(metric: Metric, number: int, head: int, count: int, slabs: Iterable[tuple[int, bytes]]) -> None:
+    """Give a metric, which has never been in a store, the series of these slabs; the arguments are as in `Delta`.
+
+    They do not count as changed.  Raises ValueError, and leaves it without series, if they are damaged or do not fit
+    the metric's type and keys.
+    """
+
 class Search:
     """Tests whether a pattern matches anywhere in a text, by RE2: in linear time for every pattern.
 

@@ -36,6 +36,14 @@ class TicketLock {
         waiting.fetch_sub(1, std::memory_order_relaxed);
     }
 
+    // False: it is held, or others wait for it.
+    bool try_acquire() {
+        std::lock_guard<std::mutex> hold(guard);
+        if (next != serving) return false;
+        next++;
+        return true;
+    }
+
     void release() {
         {
             std::lock_guard<std::mutex> hold(guard);

@@ -41,6 +41,7 @@ cdef extern from "core/relaxed.hpp" namespace "nm" nogil:
 cdef extern from "core/store.hpp" namespace "nm" nogil:
     cppclass TicketLock:
         void acquire() noexcept
+        bint try_acquire() noexcept
         void release() noexcept
         bint wanted() noexcept
     TicketLock* nm_new_lock "nm::nm_new<nm::TicketLock>" () noexcept

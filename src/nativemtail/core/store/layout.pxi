@@ -21,6 +21,9 @@
 # histograms carry the store's `epoch` at their creation, and one that is older than the newest snapshot is replaced
 # instead of modified.  Memory dropped meanwhile is retired, and reclaimed when the snapshots that may see it are gone
 # (epoch-based reclamation).
+#
+# Saving.  Of the metrics that are saved (`tracked`) each slab has a byte that says whether it has changed since the last
+# save.  A `Delta` takes these bytes at its instant, and copies and encodes the slabs that they name (save.pxi).
 
 cdef enum:
     SLAB = 64               # slots of a slab; a metric without keys has a single slot
@@ -52,6 +55,9 @@ cdef struct SnapMetric:     # the view of one metric
     uint32_t slabs
     uint32_t head
     uint32_t count
+    uint8_t* changed        # the marks that a delta took from `m`
+    uint32_t marks
+    uint64_t number         # of `m` in the saved state
 
 cdef struct SnapTable:
     SnapMetric* metric
@@ -84,6 +90,7 @@ cdef struct StoreTable:
     uint64_t refused        # how often a series or text was refused
     uint64_t over           # times that `memory` came above `limit`
     bint is_over            # at the last attempt to allocate
+    uint64_t numbers        # the last number that a metric got for the saved state
 
 cdef struct MetricTable:
     StoreTable* store       # NULL before the metric is first put into one
@@ -111,6 +118,11 @@ cdef struct MetricTable:
     uint64_t drops          # series removed so far
     size_t memory
     SnapMetric* saving      # its view in the snapshot that is being copied
+    bint observed           # somebody has to know before a slab changes: `saving`, or `tracked`
+    bint tracked            # changes are marked for the next save
+    bint dirty              # some slab is marked
+    uint8_t* changed        # the marks, by slab; slab_cap of them if tracked
+    uint64_t number         # its number in the saved state; 0: none
     Str* repaired           # buffer for labels repaired to valid UTF-8
     Buf scratch
 

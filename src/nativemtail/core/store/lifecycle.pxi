@@ -4,6 +4,9 @@ cdef void table_reset(MetricTable* m) noexcept nogil:
     """Empty the table without freeing the data, which belong to another one now."""
     m.slab = NULL
     m.index = NULL
+    m.changed = NULL
+    m.tracked = m.observed = m.dirty = False
+    m.number = 0
     nm_put(&m.count, <uint32_t>0)
     nm_put(&m.slabs, <uint32_t>0)
     m.expiring = m.slab_cap = m.mask = m.heap_n = 0
@@ -24,6 +27,7 @@ cdef void table_free(MetricTable* m) noexcept nogil:
     for i in range(m.slabs):
         free(m.slab[i].p)
     free(m.slab)
+    free(m.changed)
     free(m.index)
     free(m.heap)
     free(m.repaired)
@@ -38,8 +42,14 @@ cdef void table_move(MetricTable* new, MetricTable* old) noexcept nogil:
     account(new, memory, new.memory - new.heap_cap * sizeof(HeapEntry))
     account(old, 0, memory)
     free(new.slab)
+    free(new.changed)
     free(new.index)
     new.slab = old.slab
+    new.changed = old.changed
+    new.tracked = old.tracked
+    new.observed = old.observed
+    new.dirty = old.dirty
+    new.number = old.number
     nm_put(&new.slabs, old.slabs)
     new.slab_cap = old.slab_cap
     new.room = old.room
@@ -108,7 +118,19 @@ cdef bint table_inherit(MetricTable* new, MetricTable* old) noexcept nogil:
     return whole
 
 
+cdef void untrack(MetricTable* m) noexcept nogil:
+    """Mark changes no longer; the next save has all of it, under another number."""
+    if m.tracked:
+        account(m, 0, m.slab_cap)
+    free(m.changed)
+    m.changed = NULL
+    m.tracked = m.dirty = False
+    m.observed = m.saving != NULL
+    m.number = 0
+
+
 cdef void uncount(MetricTable* m) noexcept nogil:
+    untrack(m)
     if m.counted:
         m.counted = False
         nm_add(&m.store.memory, <size_t>0 - m.memory)

@@ -48,6 +48,7 @@ cdef bint view_begin(SnapMetric* view, MetricTable* m) noexcept nogil:
     if view.rows == NULL or view.done == NULL:
         return False
     m.saving = view
+    m.observed = True
     return True
 
 
@@ -55,6 +56,7 @@ cdef void view_end(SnapMetric* view) noexcept nogil:
     """Under the lock."""
     if view.done != NULL and view.m.saving == view:
         view.m.saving = NULL
+        view.m.observed = view.m.tracked
     free(view.done)
     view.done = NULL
 
@@ -88,7 +90,8 @@ cdef void snapshot_unlink(StoreTable* store, SnapTable* snap) noexcept nogil:
         store.oldest = snap.newer
 
 
-cdef void snapshot_free(StoreTable* store, SnapTable* snap) noexcept nogil:
+cdef void snapshot_release(StoreTable* store, SnapTable* snap) noexcept nogil:
+    """Free the rows, and let go of what they point to."""
     cdef Retired* retired
     cdef size_t n = 0
     cdef size_t i
@@ -97,11 +100,20 @@ cdef void snapshot_free(StoreTable* store, SnapTable* snap) noexcept nogil:
         for i in range(snap.n):
             view_end(&snap.metric[i])
         snapshot_unlink(store, snap)
+        snap.linked = False
         retired = reclaimable(store, &n)
         store.lock.release()
         reclaim(retired, n)
     for i in range(snap.n):
         free(snap.metric[i].rows)
+        snap.metric[i].rows = NULL
+
+
+cdef void snapshot_free(StoreTable* store, SnapTable* snap) noexcept nogil:
+    cdef size_t i
+    snapshot_release(store, snap)
+    for i in range(snap.n):
+        free(snap.metric[i].changed)
     free(snap.metric)
     free(snap)
 

@@ -13,10 +13,29 @@ cdef void copy_slab(MetricTable* m, uint32_t number) noexcept nogil:
             memcpy(view.rows + <size_t>number * SLAB, m.slab[number].p, size * sizeof(Datum))
 
 
-cdef inline void copy_before_write(MetricTable* m, uint32_t slot) noexcept nogil:
-    """Copy-on-write: must be called before a Datum is modified."""
+cdef void slab_changes(MetricTable* m, uint32_t number) noexcept nogil:
+    if m.tracked:
+        m.changed[number] = True
+        m.dirty = True
     if m.saving != NULL:
-        copy_slab(m, slot // SLAB)
+        copy_slab(m, number)
+
+
+cdef inline void copy_before_write(MetricTable* m, uint32_t slot) noexcept nogil:
+    """Copy-on-write, and marks the change: must be called before a Datum is modified."""
+    if m.observed:
+        slab_changes(m, slot // SLAB)
+
+
+cdef bint marks_resize(MetricTable* m, uint32_t cap) noexcept nogil:
+    """Make room for the marks of `cap` slabs, of which the new ones count as changed; false without memory."""
+    cdef uint8_t* moved = <uint8_t*>realloc(m.changed, cap)
+    if moved == NULL:
+        return False
+    account(m, cap - m.slab_cap, 0)
+    memset(moved + m.slab_cap, True, cap - m.slab_cap)
+    m.changed = moved
+    return True
 
 
 cdef bint slab_more(MetricTable* m) noexcept nogil:
@@ -30,8 +49,10 @@ cdef bint slab_more(MetricTable* m) noexcept nogil:
             moved = <Slab*>realloc(m.slab, cap * sizeof(Slab))
             if moved == NULL:
                 return False
-            account(m, (cap - m.slab_cap) * sizeof(Slab), 0)
             m.slab = moved
+            if m.tracked and not marks_resize(m, cap):
+                return False
+            account(m, (cap - m.slab_cap) * sizeof(Slab), 0)
             m.slab_cap = cap
         slab = &m.slab[m.slabs]
         memset(slab, 0, sizeof(Slab))
