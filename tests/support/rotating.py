@@ -21,7 +21,7 @@ def line(turn: int, number: int, width: int) -> bytes:
     return b"%d %d " % (turn, number) + b"." * (width - turn % 50) + b"\n"
 
 
-def _fresh(name: str) -> int:
+def fresh(name: str) -> int:
     return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
@@ -52,20 +52,20 @@ def _rotate(way: str, path: str, fd: int, turn: int) -> int:
         case "delete":
             os.unlink(path)
         case "replace" | "symlink":
-            new = _fresh(path + "~" if way == "replace" else f"{path}_{turn}")
+            new = fresh(path + "~" if way == "replace" else f"{path}_{turn}")
             if way == "symlink":
                 os.symlink(f"{path}_{turn}", path + "~")
             os.rename(path + "~", path)
             os.close(fd)
             return new
     os.close(fd)
-    return _fresh(path)
+    return fresh(path)
 
 
 def main() -> None:
     way, path = sys.argv[1:3]
     rotations, lines, width = map(int, sys.argv[3:])
-    fd = _fresh(path)
+    fd = fresh(path)
     for turn in range(rotations + 1):
         for number in range(lines):
             os.write(fd, line(turn, number, width))

@@ -130,8 +130,8 @@ class CopySearch:
                 copy.close()
             siblings, last = self._new_siblings()
             opened, moved = _opened(siblings)
-            again, _ = self._new_siblings()
-            if not moved and _names(siblings) == _names(again):
+            again, last_again = self._new_siblings()
+            if not moved and last == last_again and _names(siblings) == _names(again):
                 break
             time.sleep(_RENAMES)  # copies are being renamed, one after another: none may be missed
         found: list[PreservedText] = []

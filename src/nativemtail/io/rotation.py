@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from nativemtail.io import watch
 from nativemtail.io.bounded import trim
 from nativemtail.io.descriptors import OPEN_FLAGS
-from nativemtail.io.followed import Followed
+from nativemtail.io.followed import Copy, Followed
 from nativemtail.io.loop import Loop
 from nativemtail.io.sources import Context, Source
 from nativemtail.io.table import Table
@@ -72,7 +72,7 @@ class Rotation:
         """Stop draining a file that is followed under its paths from now on."""
         if not reader.has_copies:  # in which its last line may continue
             reader.finish()
-        if reader.drained_as is not None:
+        if reader.drained_as is not None and reader.copy is not Copy.UNDECIDED:
             self._table.note_past(reader.drained_as.name, reader.position)
         source = self._leave(reader)
         reader.count_under_paths()

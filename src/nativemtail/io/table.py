@@ -118,5 +118,6 @@ class Table:
         if any(is_generation(base, path) for base in bases):
             yield copy.before_truncation
             yield from self.past(path)
-            if path in self.rotated:
-                yield self.rotated[path].position
+            before = self.rotated.get(path)
+            if before is not None and before is not copy:
+                yield before.position

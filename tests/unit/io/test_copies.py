@@ -11,9 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rig import Rig, append
+from rig import Recorder, Rig, append
 
+from nativemtail.io.listing import Listings
+from nativemtail.io.patterns import parse_logs
 from nativemtail.io.sources import Settings
+from nativemtail.io.tailer import Tailer
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
 
@@ -128,6 +131,57 @@ def test_truncations_that_nobody_saw_are_read_from_the_copies(log: Path) -> None
             lines.insert(len(lines) - 24, b"%d: busy" % turn)
             rig.sink.may_scan.set()
             rig.expect(lines)
+
+
+def test_the_last_known_copy_is_renamed_while_the_directory_is_listed(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listing lacks its new name, while the files that are newer look the same before and after."""
+    log.touch()
+    with Rig(log, settings=QUICK) as rig:
+        append(log, b"0\n")
+        rig.expect([b"0"])
+        copytruncate(log)
+        rig.wait(lambda: rig.tailer.counters.file_truncates_total[str(log)] == 1)
+        list_names, is_due = Listings.beginning_with, True
+
+        def beginning_with(listings: Listings, directory: str, *starts: str, **since: float) -> list[str]:
+            nonlocal is_due
+            if not is_due:
+                return list_names(listings, directory, *starts, **since)
+            is_due = False
+            copytruncate(log)
+            names = list_names(listings, directory, *starts, **since)
+            append(log, b"2\n")
+            copytruncate(log)
+            append(log, b"3\n")
+            return names
+
+        monkeypatch.setattr(Listings, "beginning_with", beginning_with)
+        append(log, b"1\n")
+        rig.expect([b"0", b"1", b"2", b"3"])
+
+
+def step(tailer: Tailer) -> None:
+    tailer.nudge()
+    next(tailer.turns())
+
+
+def test_a_file_with_a_rotated_name_is_renamed_before_it_is_compared(log: Path) -> None:
+    """It is then the file that was last at its old path, but not a copy of itself."""
+    log.touch()
+    sink = Recorder()
+    tailer = Tailer(parse_logs([f"{log}*"]), sink)
+    tailer.open()
+    first, second = Path(f"{log}.1"), Path(f"{log}.2")
+    first.write_bytes(b"of its own\n" * 500)
+    step(tailer)
+    assert not sink.order
+    first.rename(second)
+    first.write_bytes(b"another\n")
+    tailer.stop()
+    tailer.run()
+    assert sorted(sink.order) == [b"another", *[b"of its own"] * 500]
 
 
 WAYS = {

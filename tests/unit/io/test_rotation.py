@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,12 @@ until the reader has begun with each file."""
 KEPT = dict.fromkeys(NOTHING_KEPT, 0) | {"rename": 15, "copytruncate": 15}
 """How many rotations the writer may be ahead of the oldest turn that is not complete.  The numbered ways keep 20 files,
 so that a writer further ahead overwrites what was not read; others keep all."""
+
+UNKNOWN_UNTIL_READ = ("copytruncate", "copytruncate-one")
+"""Here a rotated file can only be recognised by what was read of it: the first rotation must wait for a line."""
+
+PATIENCE = 60
+"""For this many seconds nothing may arrive, however busy the machine is."""
 
 
 class Arrived:
@@ -47,6 +54,13 @@ class Arrived:
         return turn < 0 or (self._complete >= turn and self._lines[turn] > 0)
 
 
+def wait(rig: Rig, condition: Callable[[], bool]) -> None:
+    """Wait as long as lines arrive."""
+    while not condition():
+        seen = len(rig.lines)
+        rig.wait(lambda seen=seen: condition() or len(rig.lines) > seen, PATIENCE)
+
+
 def write(rig: Rig, way: str, log: Path, rotations: int) -> None:
     """Run the writer; its standard input lets it rotate."""
     command = [sys.executable, "-S", rotating.__file__, way, str(log), *map(str, (rotations, LINES, WIDTH))]
@@ -54,10 +68,11 @@ def write(rig: Rig, way: str, log: Path, rotations: int) -> None:
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         return
     arrived = Arrived(rig)
+    first = 0 if way in UNKNOWN_UNTIL_READ else -1
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as writer:
         assert writer.stdin is not None
         for turn in range(-KEPT[way], rotations - KEPT[way]):
-            rig.wait(lambda turn=turn: arrived.has_begun(turn), patience=30)
+            wait(rig, lambda turn=turn: arrived.has_begun(max(turn, first)))  # type: ignore[misc]
             writer.stdin.write("\n")
             writer.stdin.flush()
     assert writer.returncode == 0
@@ -84,7 +99,7 @@ def test_nothing_is_lost(tmp_path: Path, way: str, pattern: str, rotations: int)
     with Rig(tmp_path / pattern, settings=Settings(linger=1.0)) as rig:
         write(rig, way, log, rotations)
         with contextlib.suppress(AssertionError):  # what is missing is said below
-            rig.wait(lambda: len(rig.lines) >= expected.total(), patience=10)
+            wait(rig, lambda: len(rig.lines) >= expected.total())
     got = Counter(rig.lines)
     assert got - expected == Counter()
     assert expected - got == Counter()
