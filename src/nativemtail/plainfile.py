@@ -9,15 +9,20 @@ import stat
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def open_file(path: str) -> io.FileIO:
-    """Open a regular file of any size, unbuffered.  Raises OSError for anything else, without blocking on it."""
+def open_descriptor(path: str) -> int:
+    """Open a regular file of any size.  Raises OSError for anything else, without blocking on it."""
     fd = os.open(path, _FLAGS)
     try:
         _check_kind(os.fstat(fd))
-        return io.FileIO(fd)
     except OSError:
         os.close(fd)
         raise
+    return fd
+
+
+def open_file(path: str) -> io.FileIO:
+    """The same, as an unbuffered file."""
+    return io.FileIO(open_descriptor(path))
 
 
 def check(path: str, most: int) -> None:

@@ -61,7 +61,7 @@ def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:
     from nativemtail._core import Engine, Plan, Store, TimeZone
     from nativemtail.compiler import plan
     from nativemtail.io.compressed import Corrupt
-    from nativemtail.io.files import WholeFile
+    from nativemtail.io.file import open_file
     from nativemtail.io.sources import Context, Settings
     from nativemtail.programs import zones
 
@@ -72,7 +72,7 @@ def _measured(loaded: list[tuple[Program, list[Metric]]], log: str) -> Profile:
     engine.swap(Plan(plan.build(loaded), zone=TimeZone(zones.load(""))))
     context = Context(engine, Settings())
     try:
-        with closing(WholeFile(context, context.hold(log), log)) as file:
+        with closing(open_file(context, context.hold(log), log, until_end=True)) as file:
             while file.turn():
                 pass
     except (OSError, Corrupt) as error:

@@ -16,14 +16,15 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from nativemtail.io.compressed import Corrupt, Decoder, Truncated, decoder
+from nativemtail.io.compressed import Corrupt, Truncated, decoder
 from nativemtail.io.content import BZIP2, COMPRESSED, GZIP, START, XZ, ZSTANDARD, Content, is_undecided, recognise
+from nativemtail.io.file import FileReader
 from nativemtail.io.lines import READ_SIZE
 from nativemtail.io.position import TAIL, Counted, Identity, Position
 from nativemtail.io.sources import Context, Source
 
 if TYPE_CHECKING:
-    from nativemtail.io.lineage import Lineage
+    pass
 
 _DECODED = frozenset({GZIP, ZSTANDARD, XZ, BZIP2})
 _PATIENCE = 30.0
@@ -109,24 +110,20 @@ class Owner(Protocol):
         """It turned out not to be compressed, despite its name."""
 
 
-class ArchiveReader:
-    """Reads one compressed file; its lines count under `source`.  Files older than `not_before` are not delivered."""
+class ArchiveReader(FileReader):
+    """Reads one compressed file; its lines count under `source`.  Files older than `not_before` are not delivered.
+
+    Its `position` is the end of the text that was decoded last.
+    """
 
     def __init__(
         self, owner: Owner, context: Context, source: Source, path: str, fd: int, who: Identity, not_before: int
     ) -> None:
+        super().__init__(context, path, fd, who, until_end=True)
+        self.sources = [source]
         self._owner = owner
-        self._context = context
         self.source = source
-        self.path = path
-        self.identity = who
-        self._fd = fd
         self.stage = Stage.WAITING
-        self.closed = False
-        self.eof = False
-        self.lineage: Lineage | None = None
-        self.position = Position(0)
-        """The end of the text decoded so far."""
         self.raw = Position(0)
         """Its end on disk, once it is done."""
         self._not_before = not_before
@@ -134,45 +131,21 @@ class ArchiveReader:
         self._tried = (-1, -1)
         self._changed = time.monotonic()
         self._is_last_chance = False
-        self._begin = 0
-        self._skip = 0
+        self._member = 0
         self._delivered = 0
-        self._lines = source.line_reader()
-        self._decoder: Decoder
         self._text = Comparison(())
 
     @property
-    def fd(self) -> int:
-        return self._fd
-
-    @property
-    def is_open(self) -> bool:
-        return self._fd >= 0
-
-    @property
-    def is_idle(self) -> bool:
-        return False
-
-    @property
-    def must_be_opened(self) -> bool:
-        return False
-
-    @property
-    def is_untouched(self) -> bool:
-        return not self._lines.bytes_read
-
-    @property
-    def offset(self) -> int:
-        """Bytes of the file that have been processed."""
+    def used(self) -> int:
         if self.stage is Stage.DONE:
             return max(0, self._seen[0])
-        return min(self._decoder.position, self._seen[0] - 1) if self.stage is Stage.READING else 0
+        return min(super().used, self._seen[0] - 1) if self.stage is Stage.READING else 0
 
     def turn(self) -> bool:
         """Read or compare a block; whether more may be available right away."""
         if self.closed or self.stage is Stage.DONE:
             return False
-        if self.lineage is not None and self.lineage.waits(self):
+        if self._waits():
             return True
         try:
             if self.stage is Stage.WAITING:
@@ -188,14 +161,11 @@ class ArchiveReader:
 
     def drain(self) -> Iterator[None]:
         """Read it if it is complete."""
-        self.lineage = None
         self._is_last_chance = True
-        while self.turn():
-            yield
+        yield from super().drain()
 
-    def give_up(self) -> Iterator[tuple[str, int]]:
-        """Give up what `drain` did not reach: the log's name, and how many bytes of the file."""
-        yield self.source.name, max(0, os.fstat(self.fd).st_size - self.offset) if self.is_open else 0
+    def give_up(self) -> int:
+        return super().give_up() if self.is_open else 0
 
     def skip_all(self) -> None:
         """Skip what the file contains now."""
@@ -212,7 +182,7 @@ class ArchiveReader:
         size = self._seen[0]
         # A member that was appended complete can be decoded by itself.
         is_whole = info.st_size > size and recognise(os.pread(fd, START, size)) in _DECODED
-        self._begin = size if is_whole else 0
+        self._member = size if is_whole else 0
         self._delivered = 0
         self._seen = self._tried = (-1, -1)
         self._changed = time.monotonic()
@@ -222,20 +192,11 @@ class ArchiveReader:
     def has_changed(self, info: os.stat_result) -> bool:
         return self._seen != (info.st_size, info.st_mtime_ns)
 
-    def close(self) -> None:
-        self.closed = True
-        if self.lineage is not None:
-            self.lineage.remove(self)
-        if self.fd >= 0:
-            os.close(self.fd)
-            self._fd = -1
-
     def set_aside(self) -> bool:
         """Close the file, if nothing has been read from it yet."""
         if self.stage is not Stage.WAITING or self._fd < 0:
             return False
-        os.close(self._fd)
-        self._fd = -1
+        self._close_descriptor()
         return True
 
     def _wait(self) -> bool:
@@ -252,9 +213,9 @@ class ArchiveReader:
         is_late = self._is_last_chance or time.monotonic() - self._changed >= _PATIENCE
         if not info.st_size or (seen == self._tried and not is_late):
             return False
-        content = recognise(os.pread(self.fd, START, self._begin))
+        content = recognise(os.pread(self.fd, START, self._member))
         if content not in _DECODED:
-            if not is_undecided(os.pread(self.fd, START, self._begin)) or is_late:
+            if not is_undecided(os.pread(self.fd, START, self._member)) or is_late:
                 self._owner.not_compressed(self)
             return False
         assert content is not None
@@ -263,7 +224,7 @@ class ArchiveReader:
             return False
         self._tried = seen
         self._decode(content)
-        if self._begin or self._delivered:
+        if self._member or self._delivered:
             self._start(self._delivered)
             return True
         own = [Counted(self.position)] if self.position.length else []
@@ -272,64 +233,46 @@ class ArchiveReader:
         return True
 
     def _decode(self, content: Content) -> None:
-        os.lseek(self.fd, self._begin, os.SEEK_SET)
+        os.lseek(self.fd, self._member, os.SEEK_SET)
         self._decoder = decoder(content, io.FileIO(self.fd, closefd=False))
 
     def _compare(self) -> bool:
-        if not self._text.is_over and (piece := self._next(READ_SIZE)):
+        if not self._text.is_over and (piece := self._next_text(READ_SIZE)):
             self._text.feed(piece)
             return True
         best = self._text.best
-        is_end = not self._text.is_over or not self._next(1)
+        is_end = not self._text.is_over or not self._next_text(1)
         if is_end and self._owner.is_held(self, self._text.position):
             self._end()
         elif best is None or (best.position.offset < _ENOUGH and best.position.offset < self._text.total):
             self._start(0)
         elif best.is_read_on or (is_end and best.position.offset == self._text.total):
-            self.position = self._text.position
+            self._cursor.go_to(self._text.position)
             self._end()
         else:
             self._start(best.position.offset)
         return self.stage is Stage.READING
 
-    def _start(self, skip: int) -> None:
-        content = recognise(os.pread(self.fd, START, self._begin))
+    def _start(self, offset: int) -> None:
+        content = recognise(os.pread(self.fd, START, self._member))
         assert content is not None
         self._decode(content)
-        self._skip = skip
-        self._text = Comparison(())
-        if not self._lines.pending:
-            self._lines.begin()
+        self._cursor.go_to(Position(0))
+        self._start_of_text = self._tail = b""
+        self.go_to(offset)
         self.stage = Stage.READING
 
     def _read(self) -> bool:
-        if self._skip:
-            piece = self._next(min(self._skip, READ_SIZE))
-            self._text.feed(piece)
-            self._skip -= len(piece)
-            return True
-        count = self._lines.read(self._context.buffer, self._read_into)
-        self._count(count or 0)
-        if not count:
+        if not self._read_block():
             self._finish()
-        return bool(count)
-
-    def _next(self, most: int) -> bytes:
-        """The next piece of the text; empty at the end.  Raises `Corrupt`, OSError."""
-        with memoryview(self._context.buffer.data) as view, view[:most] as target:
-            return bytes(target[: self._decoder.readinto(target)])
-
-    def _read_into(self, target: memoryview) -> int:
-        count = self._decoder.readinto(target)
-        self._text.feed(bytes(target[:count]))
-        return count
+        return self.stage is Stage.READING
 
     def _ends_early(self, error: Truncated) -> bool:
         """The file is still being written; if it has not changed for a long time, treat it as ended."""
         if time.monotonic() - self._changed >= _PATIENCE:
             return self._is_damaged(error)
         if self.stage is Stage.READING:
-            self._delivered = self._text.total
+            self._delivered = self.offset
         self.stage = Stage.WAITING
         if self._is_last_chance:
             self._finish()
@@ -349,9 +292,7 @@ class ArchiveReader:
         self._finish()
 
     def _finish(self) -> None:
-        self._lines.finish()
-        self._count(0)
-        self.position = self._text.position
+        self.finish()
         self._end()
 
     def _end(self) -> None:
@@ -363,10 +304,4 @@ class ArchiveReader:
         self.eof = True
         with contextlib.suppress(OSError):
             self.raw = Position.of(self.fd, self._seen[0])
-        if self.fd >= 0:
-            os.close(self.fd)
-            self._fd = -1
-
-    def _count(self, count: int) -> None:
-        self._context.counters.log_bytes_total[self.source.name] += count
-        self._context.counters.count_lines(self._lines, self.source.name)
+        self._close_descriptor()

@@ -19,6 +19,7 @@ from nativemtail.io.changes import Changes
 from nativemtail.io.copies import Copies
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, open_as, stands_for
 from nativemtail.io.directories import Directories, Directory
+from nativemtail.io.file import FileReader
 from nativemtail.io.filewatches import FileWatches
 from nativemtail.io.first_offset import FirstOffsets
 from nativemtail.io.follow import is_stale
@@ -143,9 +144,9 @@ class Discovery:
     def give_up(self) -> Iterator[tuple[str, int]]:
         """Give up what `drain` did not reach: names of logs, and how many bytes of each."""
         for reader in list(self._table.readers.values()):
-            if isinstance(reader, Followed):
+            if isinstance(reader, FileReader):
                 yield reader.sources[0].name if reader.sources else reader.path, reader.give_up()
-            elif isinstance(reader, (ArchiveReader, FifoReader)):
+            elif isinstance(reader, FifoReader):
                 yield from reader.give_up()
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import stat
@@ -10,11 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from nativemtail import plainfile
 from nativemtail.gotext import explain
 from nativemtail.io import doubts
-from nativemtail.io.compressed import Corrupt, Decoder, Truncated, decoder
-from nativemtail.io.content import COMPRESSED, START, is_undecided, recognise
+from nativemtail.io.compressed import Corrupt
+from nativemtail.io.file import FileReader, open_file
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Source
@@ -80,53 +78,6 @@ def classify(path: str, ignore: Ignore | None, level: int) -> Found | None:
     return Found(path, status)
 
 
-class WholeFile:
-    """A regular file that is read once from beginning to end; compressed ones are decoded."""
-
-    def __init__(self, context: Context, source: Source, path: str) -> None:
-        """Raises OSError, and `Corrupt` if there is no decoder for it."""
-        self._context = context
-        self._source = source
-        self._lines = source.line_reader()
-        self._lines.begin()
-        self._raw = plainfile.open_file(path)
-        try:
-            self._decoder = _decoder(path, self._raw)
-        except BaseException:
-            self._raw.close()
-            raise
-
-    @property
-    def used(self) -> int:
-        """Bytes of the file that have been read."""
-        return self._decoder.position if self._decoder else self._lines.bytes_read
-
-    @property
-    def unread(self) -> int:
-        return max(0, os.fstat(self._raw.fileno()).st_size - self.used)
-
-    def turn(self) -> bool:
-        """Read a block; whether there may be more.  Raises OSError; `Corrupt` after the text before the damage."""
-        before = self._lines.bytes_read
-        readinto = self._decoder.readinto if self._decoder else self._raw.readinto
-        more: int | None = 0
-        try:
-            more = self._lines.read(self._context.buffer, readinto)
-        except (OSError, Corrupt):
-            self._lines.finish()
-            raise
-        finally:
-            counters = self._context.counters
-            counters.log_bytes_total[self._source.name] += self._lines.bytes_read - before
-            counters.count_lines(self._lines, self._source.name)
-        if not more:
-            self._lines.finish()
-        return bool(more)
-
-    def close(self) -> None:
-        self._raw.close()
-
-
 class FilesToEnd:
     """Files that are read one after another, each to its end."""
 
@@ -134,7 +85,7 @@ class FilesToEnd:
         self._context = context
         self._coming = deque(files)
         self._sources: list[Source] = []
-        self._file: WholeFile | None = None
+        self._file: FileReader | None = None
         self._used = 0
         self.size = sum(found.status.st_size for found in self._coming)
         """Total size of all files in bytes, when they were found."""
@@ -165,7 +116,7 @@ class FilesToEnd:
     def give_up(self) -> Iterator[tuple[str, int]]:
         """Names of files that were not read to their ends, and how many bytes; an incomplete line is dropped."""
         for found in self._coming:
-            yield found.path, found.status.st_size if self._file is None else self._file.unread
+            yield found.path, found.status.st_size if self._file is None else self._file.give_up()
             self._close_file()
 
     def close(self) -> None:
@@ -179,7 +130,7 @@ class FilesToEnd:
         try:
             if self._file is None:
                 self._sources.append(self._context.hold(path))
-                self._file = WholeFile(self._context, self._sources[-1], path)
+                self._file = open_file(self._context, self._sources[-1], path, until_end=True)
             return self._file.turn()
         except OSError as error:
             self._sources[-1].failed(explain(error, "read" if self._file is not None else "open", path))
@@ -195,14 +146,3 @@ class FilesToEnd:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def _decoder(path: str, raw: io.FileIO) -> Decoder | None:
-    """The decoder for the file; None if it is not compressed.  Raises `Corrupt` if it cannot be decoded."""
-    start = os.pread(raw.fileno(), START, 0)
-    content = recognise(start)
-    if content is not None and not content.encoding:
-        return decoder(content, raw)
-    if start and path.endswith(COMPRESSED) and is_undecided(start):
-        raise Truncated
-    return None

@@ -1,7 +1,4 @@
-"""Regular files: reading them as they grow, and noticing truncation (spec inputs.md §3).
-
-A `FileReader` belongs to an inode, not to a path: renaming a file does not change how far it has been read.
-"""
+"""Regular files as they grow: truncation, and the copies that preserve what was truncated (spec inputs.md §3)."""
 
 from __future__ import annotations
 
@@ -9,50 +6,34 @@ import contextlib
 import errno
 import os
 import time
-import zlib
 from collections import deque
 from collections.abc import Iterator
 
-from nativemtail.io.content import START, Content
 from nativemtail.io.copy_search import CopySearch, PreservedText
-from nativemtail.io.lineage import LATER, Lineage
-from nativemtail.io.lines import LineReader
+from nativemtail.io.file import FileReader
+from nativemtail.io.lineage import LATER
 from nativemtail.io.listing import Listings
-from nativemtail.io.position import TAIL, Counted, Identity, Position, is_distinctive
-from nativemtail.io.sources import Context, Source
+from nativemtail.io.position import TAIL, Counted, Identity, Position, identity
+from nativemtail.io.sources import Context
 
 
-class FileReader:
+class GrowingFile(FileReader):
     """Follows one inode.  The owner decides when it ends and under which `sources` its lines count."""
 
     __slots__ = (
         "_begun",
-        "_checksum",
-        "_context",
         "_copies",
         "_end",
-        "_fd",
         "_from_copy",
-        "_head",
-        "_head_checksum",
-        "_length",
-        "_lines",
-        "_rewritten",
+        "_is_rewritten",
         "_wanted",
         "before_truncation",
-        "closed",
         "copy_search",
-        "eof",
-        "identity",
         "is_catching_up",
         "last_data",
         "last_data_wall",
-        "lineage",
         "modified",
         "news",
-        "offset",
-        "path",
-        "sources",
     )
 
     def __init__(
@@ -64,22 +45,14 @@ class FileReader:
         who: Identity,
         offset: int,
     ) -> None:
-        self._context = context
-        self.path = path
-        self.offset = offset
-        self._fd = fd
-        self.identity = who
-        self.sources: list[Source] = []
-        self.closed = False
-        self.eof = False
+        super().__init__(context, path, fd, who, offset=offset)
         self.modified = -1
         self.news = False
         """Set when an event reports new data; matters while the file is not open."""
         self.last_data = time.monotonic()
         self.last_data_wall = time.time_ns()
-        self._lines = LineReader(self._to_sources, context.settings.max_line_length, self._report_content)
         self._wanted = 0
-        self._rewritten = False
+        self._is_rewritten = False
         self._copies: deque[PreservedText] = deque()
         self._from_copy = False
         self.copy_search = CopySearch(self, listings)
@@ -87,26 +60,6 @@ class FileReader:
         self._begun = b""
         self.before_truncation = Position(0)
         self._end = -1
-        self.lineage: Lineage | None = None
-        self._head = self._head_checksum = 0
-        self._set_position(Position.of(fd, offset))
-        self._begin_lines()
-
-    @property
-    def fd(self) -> int:
-        """The open file; one that was set aside is opened again, which raises OSError if it cannot be found."""
-        if self._fd < 0:
-            self._fd = self._open_again()
-        return self._fd
-
-    @property
-    def is_open(self) -> bool:
-        return self._fd >= 0
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it is not open, and there is no reason to open it."""
-        return False
 
     @property
     def must_be_opened(self) -> bool:
@@ -123,15 +76,6 @@ class FileReader:
         os.close(self._fd)
         self._fd = -1
         return True
-
-    @property
-    def position(self) -> Position:
-        return Position(self.offset, self._length, self._checksum, self._head, self._head_checksum)
-
-    @property
-    def pending(self) -> int:
-        """Bytes of the unterminated last line."""
-        return self._lines.pending
 
     def is_copied_in(self, fd: int) -> bool:
         """Whether the file open as `fd` is a copy of this one as it is now, or as it was before its truncation."""
@@ -176,16 +120,6 @@ class FileReader:
         """Read the file from its beginning."""
         self.go_to(0)
 
-    def go_to(self, offset: int) -> None:
-        """Read the file from `offset` on."""
-        self._set_position(Position.of(self.fd, offset))
-        self._begin_lines()
-
-    @property
-    def is_untouched(self) -> bool:
-        """Whether nothing has been read yet."""
-        return not self._lines.bytes_read
-
     def expect_copy(self) -> None:
         """A copy may be being made; if nothing was read yet, the truncation after it could not be noticed otherwise."""
         if not self.offset and self.is_untouched and not self.is_catching_up:
@@ -212,8 +146,8 @@ class FileReader:
             self.eof = error.errno not in LATER
             self._fail(error)
             return False
-        if self._rewritten:
-            self._rewritten = False
+        if self._is_rewritten:
+            self._is_rewritten = False
             before = self.position
             self._locate()
             if not self.closed and self.position == before:
@@ -248,22 +182,16 @@ class FileReader:
             left += max(0, (min(size, self._end) if self._end >= 0 else size) - self.offset)
         if left:
             left += self._lines.pending
-            self._lines.drop()
+            self._drop_line()
         self.finish()
         return left
-
-    def finish(self) -> None:
-        """Deliver the unterminated last line; the next byte begins a new one."""
-        self._lines.finish()
-        self._count(0)
 
     def skip_to_end(self) -> bool:
         """Skip to the end of the file; whether that skipped anything."""
         size = os.fstat(self.fd).st_size
         if size == self.offset:
             return False
-        self._set_position(Position.of(self.fd, size))
-        self._begin_lines()
+        self.go_to(size)
         return True
 
     def drop_line(self) -> int:
@@ -281,9 +209,7 @@ class FileReader:
 
     def drop_descriptor(self) -> None:
         """Close the file, so that it has to be found again by identity."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._close_descriptor()
         self.news = True
 
     def has_names(self) -> bool:
@@ -295,37 +221,30 @@ class FileReader:
 
     def reopen(self, fd: int) -> None:
         """Continue with a new descriptor of the same file."""
-        if self._fd >= 0:
-            os.close(self._fd)
+        self._close_descriptor()
         self._fd = fd
 
     def close(self) -> None:
-        self.closed = True
-        self._leave_lineage()
         while self._copies:
             self._copies.popleft().close()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        super().close()
 
-    def _waits(self) -> bool:
-        return self.lineage is not None and self.lineage.waits(self)
+    @property
+    def counted_to(self) -> Position:
+        # As long as a copy is read, the unterminated line is of the copy.
+        return self.position if self._copies else super().counted_to
 
-    def _leave_lineage(self) -> None:
-        if self.lineage is not None:
-            self.lineage.remove(self)
-
-    def _to_sources(self, block: bytearray, start: int, end: int) -> int:
-        lines = 0
-        for source in self.sources:
-            lines = source.deliver(block, start, end)
-        return lines
+    def copies_counted_to(self) -> list[tuple[str, Identity, Position]]:
+        """Path, identity and `counted_to` of the copies that are read before the file itself."""
+        found = []
+        for copy in self._copies:
+            pending = self._lines.uncounted if copy is self._copies[0] else 0
+            position = Position.of(copy.fd, max(0, copy.offset - pending))
+            found.append((copy.path, identity(os.fstat(copy.fd)), position))
+        return found
 
     def _count(self, count: int) -> None:
-        counters = self._context.counters
-        for source in self.sources:
-            counters.log_bytes_total[source.name] += count
-        counters.count_lines(self._lines, *(source.name for source in self.sources))
+        super()._count(count)
         if count:
             self.last_data = time.monotonic()
 
@@ -342,7 +261,8 @@ class FileReader:
         self._from_copy = bool(self._copies)
         if self._from_copy:
             return self._read_copy()
-        if self.offset and not self._length and (passed := self._pass_hole()):
+        if self.offset and not self._cursor.length and (passed := self._pass_hole()):
+            self._wanted = passed
             return passed
         now = time.time_ns()
         count = self._lines.read(self._context.buffer, self._read_first if is_first else self._read_into)
@@ -352,33 +272,8 @@ class FileReader:
             # Not updated while a copy is read: other copies may be made meanwhile.
             self.last_data_wall = now
             if self._lines.is_refused:
-                self._set_position(Position.of(self.fd, max(self.offset, os.fstat(self.fd).st_size)))
+                self._cursor.go_to(Position.of(self.fd, max(self.offset, os.fstat(self.fd).st_size)))
         return count or 0
-
-    def _pass_hole(self) -> int:
-        """Skip a hole at the offset, which counts as NULs before a line; its length."""
-        start: int = self.offset
-        try:
-            end = os.lseek(self.fd, start, os.SEEK_DATA)
-        except OSError as error:
-            end = os.fstat(self.fd).st_size if error.errno == errno.ENXIO else start
-        if end <= start or not self._lines.pass_nuls(end - start):
-            return 0
-        self.offset = end
-        self._wanted = end - start
-        return end - start
-
-    def _begin_lines(self) -> None:
-        """Tell the line reader that the next bytes are at the offset."""
-        start = b""
-        if self.offset:
-            with contextlib.suppress(OSError):
-                start = os.pread(self.fd, START, 0)
-        self._lines.begin(start, self.offset)
-
-    def _report_content(self, content: Content | None) -> None:
-        for source in self.sources:
-            source.report_content(content)
 
     def _read_copy(self) -> int:
         copy = self._copies[0]
@@ -399,46 +294,28 @@ class FileReader:
         begun = self._begun
         if not count or (begun and os.pread(self.fd, len(begun), start.offset) == begun):
             return count
-        self._set_position(start)
+        self._cursor.go_to(start)
         self._wanted = 0
         return 0
 
     def _read_into(self, target: memoryview) -> int:
-        """Read from the offset on; the same call reads the bytes before it, to verify that they are unchanged."""
+        """Read from the offset on, if the bytes before it are unchanged."""
         self._wanted = len(target)
-        length = self._length
-        with memoryview(self._context.buffer.before) as tail, tail[:length] as before:
+        cursor = self._cursor
+        with memoryview(self._context.buffer.before) as tail, tail[: cursor.length] as before:
             # Checked before reading too: data read by a stale descriptor stays in the page cache, for others to see.
-            count = 0 if self._has_changed() else os.preadv(self.fd, [before, target], self.offset - length) - length
+            count = 0 if self._has_changed() else self._read_after(before, target)
             if self._has_changed():
                 self.drop_descriptor()
                 return 0
-            if count < 0 or (length and zlib.crc32(before) != self._checksum):
-                self._rewritten = True
+            if count < 0 or not cursor.follows(before):
+                self._is_rewritten = True
                 return 0
             if not count:
-                self._rewritten = not length and os.fstat(self.fd).st_size < self.offset
+                self._is_rewritten = not cursor.length and os.fstat(self.fd).st_size < cursor.offset
                 return 0
-            self._remember(before, target[:count])
-        self.offset += count
+            cursor.advance(before, target[:count])
         return count
-
-    def _remember(self, before: memoryview, new: memoryview) -> None:
-        """Record checksums of the bytes that are now before the offset."""
-        if self._head == self.offset < TAIL:
-            more = new[: TAIL - self._head]
-            self._head_checksum = zlib.crc32(more, self._head_checksum)
-            self._head += len(more)
-        tail = new[-TAIL:] if len(new) >= TAIL else (bytes(before) + bytes(new))[-TAIL:]
-        self._length = len(tail) if is_distinctive(tail) else 0
-        self._checksum = zlib.crc32(tail) if self._length else 0
-
-    def _set_position(self, position: Position) -> None:
-        self.offset = position.offset
-        self._length = position.length
-        self._checksum = position.checksum
-        self._head = position.head
-        self._head_checksum = position.head_checksum
 
     def _start_over(self) -> None:
         """After a truncation: first read what a copy preserved, then the file from its beginning."""
@@ -455,7 +332,7 @@ class FileReader:
         with contextlib.suppress(OSError):
             # A writer without O_APPEND continues at its old offset, which leaves a hole.
             start = os.lseek(self.fd, 0, os.SEEK_DATA)
-        self._set_position(Position(start))
+        self._cursor.go_to(Position(start))
         if not copied:
             self._begin_lines()
 
@@ -463,12 +340,8 @@ class FileReader:
         """Reading failed with an error that `turn` caught."""
         raise error
 
-    def _open_again(self) -> int:
-        """A descriptor of the file that was set aside.  Raises OSError."""
-        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-
     def _can_be_found(self) -> bool:
-        """Whether `_open_again` would work now."""
+        """Whether the file could be opened again now."""
         return False
 
     def _has_changed(self) -> bool:

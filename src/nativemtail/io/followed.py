@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from nativemtail.io.descriptors import Descriptors, stands_for
-from nativemtail.io.follow import FileReader
+from nativemtail.io.follow import GrowingFile
 from nativemtail.io.generations import last_name_of
 from nativemtail.io.listing import Listings
 from nativemtail.io.position import Identity, identity
@@ -90,7 +90,7 @@ class Reader(Protocol):
     def close(self) -> None: ...
 
 
-class Followed(FileReader):
+class Followed(GrowingFile):
     """A file whose lines count under its paths' sources; while it drains, under the source of its last path."""
 
     __slots__ = (

@@ -26,7 +26,7 @@ class Generation(Protocol):
     @property
     def fd(self) -> int: ...
     @property
-    def offset(self) -> int: ...
+    def used(self) -> int: ...
     @property
     def is_open(self) -> bool: ...
     @property
@@ -127,7 +127,7 @@ class Lineage:
                 return True
             if first is reader:
                 return False
-            is_at_end = first.eof or first.is_idle or first.offset >= self._ends[first]
+            is_at_end = first.eof or first.is_idle or first.used >= self._ends[first]
             is_done = first.closed or (is_at_end and not first.must_be_opened)
             if not is_done or self._line[1] is self.gap:  # finding the missing ones requires the one before them
                 return True

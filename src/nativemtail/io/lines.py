@@ -108,6 +108,19 @@ class LineReader:
         return len(self._partial) + len(self._start or b"")
 
     @property
+    def uncounted(self) -> int:
+        """Bytes of the source, as they were read, from the beginning of the incomplete line on."""
+        if self._decoder is None or self._content is None:
+            return self.pending
+        text = self._partial.decode("utf-8", "replace").encode(self._content.encoding, "replace")
+        return len(text) + len(self._decoder.getstate()[0])
+
+    @property
+    def is_in_cut_line(self) -> bool:
+        """Whether the next bytes belong to a line that was delivered, cut to the longest length."""
+        return self._skipping
+
+    @property
     def is_refused(self) -> bool:
         """Whether the content is compressed, and therefore not delivered."""
         return self._content is not None and not self._content.encoding
@@ -128,6 +141,10 @@ class LineReader:
             self._set_content(content, offset)
         self._is_plain = False
         self._beginning = start
+
+    def skip_line(self) -> None:
+        """The next bytes belong to a line that was delivered already."""
+        self._skipping = True
 
     def read(self, buffer: Buffer, readinto: ReadInto) -> int | None:
         """Read once and deliver the complete lines; returns what `readinto` returned."""

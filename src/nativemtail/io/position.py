@@ -7,6 +7,8 @@ import os
 import zlib
 from typing import NamedTuple
 
+Bytes = bytes | bytearray | memoryview
+
 Identity = tuple[int, int]
 """Device and inode."""
 
@@ -51,6 +53,11 @@ class Position(NamedTuple):
         return is_same and len(head) == self.head and zlib.crc32(head) == self.head_checksum
 
 
+def is_distinctive(before: Bytes) -> bool:
+    """Whether bytes can identify a file: NULs cannot, as they may be a hole that a late write fills."""
+    return 0 not in before
+
+
 class Counted(NamedTuple):
     """A position in a log whose text may be in another file; `is_read_on`: its reader will also read what follows."""
 
@@ -58,6 +65,76 @@ class Counted(NamedTuple):
     is_read_on: bool = False
 
 
-def is_distinctive(before: bytes | bytearray | memoryview) -> bool:
-    """Whether bytes can identify a file: NULs cannot, as they may be a hole that a late write fills."""
-    return 0 not in before
+class Cursor:
+    """A position that advances as text is read, with checksums of the bytes as they were read."""
+
+    __slots__ = ("_checksum", "_head", "_head_checksum", "_line_end", "length", "offset")
+
+    def __init__(self, position: Position) -> None:
+        self.go_to(position)
+
+    def go_to(self, position: Position) -> None:
+        self.offset = position.offset
+        self.length = position.length
+        self._checksum = position.checksum
+        self._head = position.head
+        self._head_checksum = position.head_checksum
+        self._line_end: Position | None = None
+
+    @property
+    def position(self) -> Position:
+        return Position(self.offset, self.length, self._checksum, self._head, self._head_checksum)
+
+    @property
+    def line_end(self) -> Position:
+        """The end of the last complete line."""
+        return self._line_end or self.position
+
+    def follows(self, before: memoryview) -> bool:
+        """Whether `before` are the `length` bytes before the offset, as they were read."""
+        return not self.length or zlib.crc32(before) == self._checksum
+
+    def advance(self, before: Bytes, new: Bytes) -> None:
+        """Advance by the length of `new`, which follows `before`."""
+        if not new:
+            return
+        end = _line_end(new)
+        if end == len(new):
+            self._line_end = None
+        elif end:
+            self._pass(before, new[:end])
+            before = _last(before, new[:end])
+            self._line_end = self.position
+            new = new[end:]
+        elif self._line_end is None:
+            self._line_end = self.position
+        self._pass(before, new)
+
+    def pass_hole(self, end: int) -> None:
+        """Advance to `end` over NULs, of which there are no checksums."""
+        self.offset = end
+        self._line_end = None
+
+    def _pass(self, before: Bytes, new: Bytes) -> None:
+        if self._head == self.offset < TAIL:
+            more = new[: TAIL - self._head]
+            self._head_checksum = zlib.crc32(more, self._head_checksum)
+            self._head += len(more)
+        tail = _last(before, new)
+        self.length = len(tail) if is_distinctive(tail) else 0
+        self._checksum = zlib.crc32(tail) if self.length else 0
+        self.offset += len(new)
+
+
+def _last(before: Bytes, new: Bytes) -> bytes:
+    """The last bytes of what was read."""
+    return bytes(new[-TAIL:]) if len(new) >= TAIL else (bytes(before) + bytes(new))[-TAIL:]
+
+
+def _line_end(text: Bytes) -> int:
+    """The length of the complete lines in `text`."""
+    for size in (TAIL, len(text)):
+        end = bytes(text[-size:]).rfind(b"\n") + 1
+        if end:
+            return max(0, len(text) - size) + end
+    return 0

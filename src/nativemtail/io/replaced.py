@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from nativemtail.io.follow import FileReader
+from nativemtail.io.follow import GrowingFile
 from nativemtail.io.generations import last_name_of
 from nativemtail.io.position import TAIL
 
@@ -15,7 +15,7 @@ _BYTES_A_SECOND = 16 << 20
 _BACKUP = "~"
 
 
-def is_continued(before: FileReader, fd: int, info: os.stat_result, is_moved: bool | None) -> bool:
+def is_continued(before: GrowingFile, fd: int, info: os.stat_result, is_moved: bool | None) -> bool:
     """Whether the file open as `fd`, which replaced that of `before`, begins with all that was read of it.
 
     That proves nothing for a file created in its place, to which the same lines may be written again.  While the old
@@ -38,12 +38,12 @@ class Doubt:
 
     __slots__ = ("_until", "before")
 
-    def __init__(self, before: FileReader) -> None:
+    def __init__(self, before: GrowingFile) -> None:
         self.before = before
         self._until = time.monotonic() + _PATIENCE + before.offset / _BYTES_A_SECOND
 
     @classmethod
-    def of(cls, path: str, before: FileReader) -> Doubt | None:
+    def of(cls, path: str, before: GrowingFile) -> Doubt | None:
         """A doubt, if the file of `before` was renamed from `path`, which now names another one."""
         if not before.offset or not before.is_open:
             return None
@@ -72,7 +72,7 @@ class Doubt:
         return take_over(self.before, fd)
 
 
-def take_over(before: FileReader, fd: int) -> int:
+def take_over(before: GrowingFile, fd: int) -> int:
     """Let the file open as `fd` continue `before`; the offset to read from."""
     offset = before.offset - before.drop_line()
     if before.is_open and before.is_held_by(fd):

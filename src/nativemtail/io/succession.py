@@ -83,7 +83,7 @@ class Succession:
     def appeared(self, path: str, reader: Generation) -> None:
         """A file was found at a path that had none: others that were renamed from it unseen are read first."""
         self._arrivals.pop(path, None)
-        if reader.is_untouched and not reader.offset:
+        if reader.is_untouched and not reader.used:
             lineage = self._lineages[path] = Lineage()
             lineage.append(reader)
             self._begin_gap(path, lineage, reader)

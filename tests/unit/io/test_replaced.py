@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rig import Rig, append
 
-from nativemtail.io.follow import FileReader
+from nativemtail.io.follow import GrowingFile
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
@@ -81,14 +81,14 @@ def test_saved_by_an_editor(log: Path, settings: Settings, backup: str, keep: bo
 
 def test_it_outgrows_the_old_one_while_they_are_compared(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rest: list[bytes] = []
-    real = FileReader.holds
+    real = GrowingFile.holds
 
-    def holds(self: FileReader, fd: int) -> bool:
+    def holds(self: GrowingFile, fd: int) -> bool:
         if rest:
             append(log, rest.pop())
         return real(self, fd)
 
-    monkeypatch.setattr(FileReader, "holds", holds)
+    monkeypatch.setattr(GrowingFile, "holds", holds)
     log.write_bytes(LONG)
     with Rig(log, settings=replace(QUICK, linger=5)) as rig:
         append(log, b"1\n")

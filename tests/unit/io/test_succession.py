@@ -208,7 +208,7 @@ def test_events_that_wait_may_tell_of_more(tmp_path: Path, monkeypatch: pytest.M
         return found[-1]
 
     class Reader:
-        closed, eof, is_idle, offset, is_open, must_be_opened = False, False, False, 0, True, False
+        closed, eof, is_idle, used, is_open, must_be_opened = False, False, False, 0, True, False
         is_untouched = True
         lineage: Lineage | None = None
 
@@ -274,7 +274,7 @@ def test_a_name_without_a_number_has_no_scheme() -> None:
 
 def test_two_paths_do_not_wait_for_each_other() -> None:
     class Reader:
-        fd, closed, eof, is_idle, offset, is_untouched, must_be_opened = -1, False, False, False, 0, False, False
+        fd, closed, eof, is_idle, used, is_untouched, must_be_opened = -1, False, False, False, 0, False, False
         lineage: Lineage | None = None
 
     one, two = Reader(), Reader()
@@ -289,7 +289,7 @@ def test_what_was_set_aside_is_waited_for() -> None:
     """It was idle when it was renamed, and then somebody wrote to it."""
 
     class Reader:
-        fd, closed, eof, offset, is_untouched = -1, False, True, 7, False
+        fd, closed, eof, used, is_untouched = -1, False, True, 7, False
         lineage: Lineage | None = None
         is_idle, must_be_opened = True, False
 
@@ -305,7 +305,7 @@ def test_what_was_set_aside_is_waited_for() -> None:
 
 def test_what_is_found_late_goes_before_what_is_younger() -> None:
     class Reader:
-        fd, closed, eof, is_idle, offset, must_be_opened = -1, False, False, False, 0, False
+        fd, closed, eof, is_idle, used, must_be_opened = -1, False, False, False, 0, False
         lineage: Lineage | None = None
 
         def __init__(self, age: int, is_untouched: bool = True) -> None:
@@ -322,7 +322,7 @@ def test_the_current_one_turns_out_not_to_be_the_last(tmp_path: Path) -> None:
     """Younger ones were found: they wait until it is delivered."""
 
     class Reader:
-        closed, eof, is_idle, offset, is_untouched, must_be_opened = False, False, False, 0, True, False
+        closed, eof, is_idle, used, is_untouched, must_be_opened = False, False, False, 0, True, False
         lineage: Lineage | None = None
 
         def __init__(self, age: int, fd: int) -> None:
@@ -341,5 +341,5 @@ def test_the_current_one_turns_out_not_to_be_the_last(tmp_path: Path) -> None:
         lineage.close_gap(lambda reader: reader.age)  # type: ignore[attr-defined]
         assert not lineage.waits(current)  # type: ignore[arg-type]
         assert lineage.waits(younger)  # type: ignore[arg-type]
-        current.offset = 5
+        current.used = 5
         assert not lineage.waits(younger)  # type: ignore[arg-type]
