@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +17,8 @@ from nativemtail.io.sources import Settings
 from nativemtail.io.tailer import Tailer
 
 PATIENCE = 10.0
+QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
+POLLING = replace(QUICK, inotify=False)
 
 
 class Recorder:
@@ -121,3 +126,28 @@ class Rig:
 def append(path: Path, text: bytes) -> None:
     with path.open("ab") as file:
         file.write(text)
+
+
+@contextlib.contextmanager
+def busy(rig: Rig, log: Path) -> Iterator[None]:
+    """The sink does not come back from its first block as long as this lasts."""
+    before = list(rig.lines)
+    append(log, b"first\n")
+    rig.expect([*before, b"first"])
+    rig.sink.may_scan.clear()
+    entered = rig.sink.entered
+    append(log, b"busy\n")
+    rig.wait(lambda: rig.sink.entered > entered)
+    yield
+    time.sleep(0.05)
+    rig.sink.may_scan.set()
+
+
+def is_held(path: Path) -> bool:
+    """Whether this process has the file open: the watcher has seen it, however late."""
+    wanted = os.stat(path)
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(int(fd)), wanted):
+                return True
+    return False

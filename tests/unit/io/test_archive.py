@@ -2,55 +2,28 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
-import lzma
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import zstandard
+from compression import PACK, compress, copied, dated, numbered
 from hypothesis import given
 from hypothesis import strategies as st
-from rig import Rig, append
+from rig import QUICK, Rig, append
 
 from nativemtail.io import archive
 from nativemtail.io.archive import Comparison
 from nativemtail.io.position import Counted, Position
 from nativemtail.io.sources import Settings
 
-QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
-POLLING = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2, inotify=False)
 SLOW = Settings(linger=30.0, flush=30.0)
-PACK: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.compress,
-    ".zst": zstandard.compress,
-    ".xz": lzma.compress,
-    ".bz2": bz2.compress,
-}
 
 
 def text(name: str, lines: int = 100) -> bytes:
     return b"".join(b"%s line %d\n" % (name.encode(), number) for number in range(lines))
-
-
-def compress(path: Path, suffix: str = ".gz") -> Path:
-    """As gzip and logrotate do: written beside, given the times of the old file, which goes then."""
-    info = path.stat()
-    packed = path.with_name(path.name + suffix)
-    packed.write_bytes(PACK[suffix](path.read_bytes()))
-    os.utime(packed, ns=(info.st_atime_ns, info.st_mtime_ns))
-    path.unlink()
-    return packed
-
-
-@pytest.fixture(params=[QUICK, POLLING], ids=["inotify", "polling"])
-def settings(request: pytest.FixtureRequest) -> Settings:
-    chosen: Settings = request.param
-    return chosen
 
 
 @pytest.mark.parametrize("suffix", PACK)
@@ -83,36 +56,6 @@ def test_what_was_there_is_history(tmp_path: Path, settings: Settings) -> None:
         rig.stays([], 0.6)
         append(path, gzip.compress(text("new")))
         rig.expect(text("new").splitlines())
-
-
-def numbered(log: Path, turn: int, delay: bool) -> None:
-    for number in range(9, 0, -1):
-        for suffix in (".gz", ""):
-            old = log.with_name(f"{log.name}.{number}{suffix}")
-            if old.exists():
-                old.rename(log.with_name(f"{log.name}.{number + 1}{suffix}"))
-    log.rename(f"{log}.1")
-    log.touch()
-    old = Path(f"{log}.2" if delay else f"{log}.1")
-    if old.exists():
-        compress(old)
-
-
-def dated(log: Path, turn: int, delay: bool) -> None:
-    log.rename(f"{log}-2026{turn:04}")
-    log.touch()
-    old = Path(f"{log}-2026{turn - delay:04}")
-    if old.exists():
-        compress(old)
-
-
-def copied(log: Path, turn: int, delay: bool) -> None:
-    copy = Path(f"{log}-2026{turn:04}")
-    shutil.copy2(log, copy)
-    os.truncate(log, 0)
-    old = Path(f"{log}-2026{turn - delay:04}")
-    if old.exists():
-        compress(old)
 
 
 @pytest.mark.parametrize("rotate", [numbered, dated, copied])

@@ -1,0 +1,153 @@
+"""Copies that preserve what a truncated log contained."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rig import POLLING, QUICK, Rig, append, busy
+
+from nativemtail.io import copy_search
+from nativemtail.io.copy_search import CopySearch, PreservedText
+
+
+def test_copytruncate_loses_nothing_that_the_copy_has(log: Path) -> None:
+    log.touch()
+    with Rig(log, settings=replace(POLLING, poll_interval=0.3)) as rig:
+        append(log, b"1\npar")
+        rig.expect([b"1"])
+        append(log, b"tial\n2\n")
+        shutil.copy(log, log.with_suffix(".log.1"))
+        os.truncate(log, 0)
+        append(log, b"3\n4\n5\n6\n7\n8\n9\n")
+        rig.expect([b"1", b"partial", *(b"%d" % i for i in range(2, 10))])
+
+
+@pytest.mark.parametrize("pattern", ["*.log", "*.log*"])
+def test_truncated_before_anything_was_read(pattern: str, tmp_path: Path) -> None:
+    """Only the copies tell; one that was made before the start is of no concern."""
+    log, other = tmp_path / "app.log", tmp_path / "other.log"
+    log.touch()
+    other.touch()
+    Path(f"{log}.1").write_bytes(b"before the start\n")
+    time.sleep(0.05)
+    with Rig(tmp_path / pattern, settings=QUICK) as rig:
+        with busy(rig, other):
+            for turn in range(3):
+                append(log, b"%d\n" % turn * (50 - turn))
+                for number in (3, 2, 1):
+                    if os.path.exists(f"{log}.{number}"):
+                        os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+                time.sleep(0.02)
+                shutil.copy(log, f"{log}.1")
+                os.truncate(log, 0)
+            append(log, b"end\n")
+        rig.expect([b"first", b"busy", *[b"0"] * 50, *[b"1"] * 49, *[b"2"] * 48, b"end"])
+        rig.stays(rig.lines)
+
+
+@pytest.mark.parametrize("made", [0, 100])
+def test_copy_in_the_making_has_the_name_of_a_finished_one(made: int, log: Path) -> None:
+    """That the older one was closed says nothing of it, and what the log still holds is not read from it."""
+    log.touch()
+    first, second = Path(f"{log}.1"), Path(f"{log}.2")
+    with Rig(f"{log}*") as rig:
+        with busy(rig, log):
+            append(log, b"1\n" * 100)
+            shutil.copy(log, first)
+            os.truncate(log, 0)
+            append(log, b"2\n" * 101)
+            first.rename(second)
+            copy = first.open("wb", buffering=0)
+            copy.write(log.read_bytes()[:made])
+        rig.expect([b"first", b"busy", *[b"1"] * 100, *[b"2"] * 101])
+        with copy:
+            copy.write(log.read_bytes()[made:])
+        os.truncate(log, 0)
+        append(log, b"end\n")
+        rig.expect([b"first", b"busy", *[b"1"] * 100, *[b"2"] * 101, b"end"])
+        rig.stays(rig.lines)
+
+
+@pytest.mark.parametrize("moment", ["_open_siblings", "find"])
+def test_truncated_while_copies_are_looked_for(moment: str, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.touch()
+    turns = iter([2, 3])
+    look = getattr(CopySearch, moment)
+
+    def rotated(self: CopySearch) -> object:
+        found: Any = look(self)
+        for turn in () if (found[0] if isinstance(found, tuple) else found) else turns:
+            shutil.copy(log, f"{log}-2026000{turn}")
+            os.truncate(log, 0)
+            append(log, b"%d\n" % turn * (50 - turn))
+            break
+        return found
+
+    with Rig(log, settings=QUICK) as rig:
+        append(log, b"0\n" * 50)
+        rig.expect([b"0"] * 50)
+        with busy(rig, log):
+            monkeypatch.setattr(CopySearch, moment, rotated)
+            shutil.copy(log, f"{log}-20260001")
+            os.truncate(log, 0)
+            append(log, b"1\n" * 49)
+        rig.expect([*[b"0"] * 50, b"first", b"busy", *[b"1"] * 49, *[b"2"] * 48, *[b"3"] * 47])
+        rig.stays(rig.lines)
+
+
+def test_copy_that_is_made_while_another_is_read(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading that one may take long."""
+    log.touch()
+    monkeypatch.setattr(copy_search, "_CLOCK_SLACK", 50_000_000)
+    read = PreservedText.read_into
+    turns = iter([b"2\n"])
+
+    def slow(self: PreservedText, target: memoryview) -> int:
+        count = read(self, target)
+        for text in turns:
+            shutil.copy(log, f"{log}-20260002")
+            os.truncate(log, 0)
+            append(log, text)
+            time.sleep(0.3)
+        return count
+
+    monkeypatch.setattr(PreservedText, "read_into", slow)
+    with Rig(log, settings=QUICK) as rig:
+        with busy(rig, log):
+            append(log, b"in the copy\n")
+            shutil.copy(log, f"{log}-20260001")
+            os.truncate(log, 0)
+            append(log, b"1\n")
+        rig.expect([b"first", b"busy", b"in the copy", b"1", b"2"])
+
+
+@pytest.mark.parametrize("moment", ["listed", "missed"])
+def test_copies_that_are_renamed_while_they_are_looked_for(
+    moment: str, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next rotation shifts them: they are not where the directory's listing had them, or not in it at all."""
+    log.touch()
+    first, second = Path(f"{log}.1"), Path(f"{log}.2")
+    look = CopySearch._new_siblings
+
+    def renamed(self: CopySearch) -> tuple[list[tuple[str, os.stat_result]], str | None]:
+        found, last = look(self)
+        if found and first.exists():
+            os.rename(first, second)
+            return found if moment == "listed" else [], last
+        return found, last
+
+    monkeypatch.setattr(CopySearch, "_new_siblings", renamed)
+    with Rig(log, settings=QUICK) as rig:
+        with busy(rig, log):
+            append(log, b"in the copy\n" * 50)
+            shutil.copy(log, first)
+            os.truncate(log, 0)
+            append(log, b"after\n" * 2)
+        rig.expect([b"first", b"busy", *[b"in the copy"] * 50, b"after", b"after"])
