@@ -9,19 +9,15 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from email.utils import formatdate
-from typing import TYPE_CHECKING
 
 import h11
 
 from nativemtail.http.listen import Listener
 from nativemtail.http.messages import Request, Response, plain, quality
-
-if TYPE_CHECKING:
-    from nativemtail.http.server import Server
+from nativemtail.http.traffic import EXCEEDED, Traffic
 
 _READ = 16 * 1024
 _UNSENT = 256 * 1024  # unsent bytes that the kernel may buffer per peer
-EXCEEDED = {408: "http_request_time", 413: "http_body", 431: "http_header"}
 PROBES = ("/-/healthy", "/-/ready")
 _PROBE_STARTS = (b"GET /-/", b"HEAD /-/")
 _PEEKED = 8
@@ -35,16 +31,16 @@ EVERY_ANSWER = {
 class Connection:
     """A connection to one peer."""
 
-    def __init__(self, server: Server, listener: Listener, sock: socket.socket, peer: str, trusted: bool) -> None:
+    def __init__(self, traffic: Traffic, listener: Listener, sock: socket.socket, peer: str, trusted: bool) -> None:
         self.trusted = trusted
         self._known = trusted
         """Whether the peer is trusted or already classified: as a prober, or as a denied client that was counted."""
-        self._server = server
+        self._traffic = traffic
         self._listener = listener
-        self._limits = server.limits
+        self._limits = traffic.limits
         self._socket = sock
         self._peer = peer
-        self._context = server.context if listener.service == "https" else None
+        self._context = traffic.context if listener.service == "https" else None
         self._h11: h11.Connection
         self._is_head = False
         self._reader: asyncio.StreamReader
@@ -58,16 +54,16 @@ class Connection:
             self.task.cancel()
 
     async def run(self) -> None:
-        self._server.waiting[self] = None  # without a whole request it may be cut off in favour of another
+        self._traffic.waiting[self] = None  # without a whole request it may be cut off in favour of another
         try:
             await self._open()
             async with asyncio.timeout(self._limits.header_seconds):
                 self._h11.receive_data(await self._reader.read(_READ))
             while await self._exchange():
                 self._h11.start_next_cycle()
-                self._server.waiting[self] = None
+                self._traffic.waiting[self] = None
                 if self._h11.trailing_data[0]:
-                    async with self._server.pipelining:  # so that long pipelines do not starve other connections
+                    async with self._traffic.pipelining:  # so that long pipelines do not starve other connections
                         await asyncio.sleep(0)
                 else:
                     async with asyncio.timeout(self._limits.idle_seconds):
@@ -77,9 +73,9 @@ class Connection:
         except (OSError, h11.ProtocolError):  # the peer is gone, broke the rules or a limit
             self.abort()
         finally:
-            self._server.waiting.pop(self, None)
+            self._traffic.waiting.pop(self, None)
             if not self._known:
-                self._server.deny(self._listener, self._peer)
+                self._traffic.deny(self._listener, self._peer)
             await self._close()
 
     async def _close(self) -> None:
@@ -102,7 +98,7 @@ class Connection:
                 start = await self._peek()
             await self._await_turn(start)
             if self._context:
-                self._server.waiting[self] = None
+                self._traffic.waiting[self] = None
             self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.header_bytes)
             self._reader = asyncio.StreamReader(limit=_READ)
             protocol = asyncio.StreamReaderProtocol(self._reader, loop=loop)
@@ -111,7 +107,7 @@ class Connection:
             )
         except OSError:
             if self._known and self._context:
-                self._server.failed_handshake(self._listener)
+                self._traffic.failed_handshake(self._listener)
             raise
         if not self._listener.is_unix:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
@@ -137,8 +133,8 @@ class Connection:
         """Let probes go first: only a few other connections begin in each turn of the loop."""
         if start.startswith(_PROBE_STARTS):
             return
-        self._server.waiting.pop(self, None)
-        async with self._server.beginning:
+        self._traffic.waiting.pop(self, None)
+        async with self._traffic.beginning:
             await asyncio.sleep(0)
 
     async def _exchange(self) -> bool:
@@ -151,7 +147,7 @@ class Connection:
         except h11.RemoteProtocolError as error:
             return await self._give_up(error.error_status_hint, f"{error}\n")
         finally:
-            self._server.waiting.pop(self, None)
+            self._traffic.waiting.pop(self, None)
         if head is None:
             return False
         if isinstance(head, Response):
@@ -198,7 +194,7 @@ class Connection:
     async def _event(self) -> object:
         """h11's next event, reading as much as needed."""
         while (event := self._h11.next_event()) is h11.NEED_DATA:
-            self._server.waiting[self] = None
+            self._traffic.waiting[self] = None
             self._h11.receive_data(await self._reader.read(_READ))
         return event
 
@@ -217,33 +213,33 @@ class Connection:
         if not self.trusted:
             if not self._known:
                 self._known = True
-                self._server.deny(self._listener, self._peer)
+                self._traffic.deny(self._listener, self._peer)
             return plain(401, f"{self._peer} is not trusted to ask for {target[:200]} (--trusted_hosts).\n")
         if self._listener.is_unix:  # no browser can connect
             return None
         for name in (host, request.authority if request else ""):
-            if not self._server.hosts.allows(name):
-                return plain(421, self._server.misdirected(self._listener, name) + "\n")
+            if not self._traffic.hosts.allows(name):
+                return plain(421, self._traffic.misdirected(self._listener, name) + "\n")
         return None
 
     async def _respond(self, request: Request, compress: bool) -> None:
-        server = self._server
+        traffic = self._traffic
         if request.path in PROBES:
-            await self._send(server.answer(request))
+            await self._send(traffic.answer(request))
             return
-        reader = server.pages.open(request, compress, self.abort)
+        reader = traffic.pages.open(request, compress, self.abort)
         try:
             response = await reader.response() if reader is not None else None
             if reader is None or response is None:
-                server.exceeded["http_pending"] += 1
+                traffic.exceeded["http_pending"] += 1
                 await self._send(plain(503, "Too many answers are being sent; try again.\n"))
                 return
             async with self._answer_time():
                 head = self._head(response, reader.length, compressed=reader.compressed)
                 while not self._is_head and (piece := await reader.piece()):
-                    step = server.write_bytes()
+                    step = traffic.write_bytes()
                     for start in range(0, len(piece), step):
-                        async with server.writing:
+                        async with traffic.writing:
                             await asyncio.sleep(0)
                         await self._write(head + self._data(piece[start : start + step]))
                         reader.progress()
@@ -256,13 +252,13 @@ class Connection:
 
     async def _send(self, response: Response, *, close: bool = False) -> None:
         """A short answer."""
-        self._server.sending[self] = time.monotonic()
+        self._traffic.sending[self] = time.monotonic()
         try:
             async with self._answer_time():
                 head = self._head(response, len(response.body), close=close)
                 await self._write(head + self._data(b"" if self._is_head else response.body) + self._end())
         finally:
-            self._server.sending.pop(self, None)
+            self._traffic.sending.pop(self, None)
 
     @contextlib.asynccontextmanager
     async def _answer_time(self) -> AsyncIterator[None]:
@@ -270,7 +266,7 @@ class Connection:
             async with asyncio.timeout(self._limits.write_seconds):
                 yield
         except TimeoutError:
-            self._server.exceeded["http_answer_time"] += 1
+            self._traffic.exceeded["http_answer_time"] += 1
             raise
 
     def _head(self, response: Response, length: int | None, *, compressed: bool = False, close: bool = False) -> bytes:
@@ -284,7 +280,7 @@ class Connection:
             headers.append(("Content-Encoding", "gzip"))
         if compressed or length is None or length >= self._limits.compress_from:
             headers.append(("Vary", "Accept-Encoding"))
-        if close or self._server.stopping:
+        if close or self._traffic.stopping:
             headers.append(("Connection", "close"))
         reason = http.HTTPStatus(response.status).phrase
         return self._h11.send(h11.Response(status_code=response.status, headers=headers, reason=reason)) or b""
@@ -305,14 +301,14 @@ class Connection:
         """Send an error and close, after reading on for a moment: unread bytes would reset the connection before the
         peer has read the answer."""
         if status in EXCEEDED:
-            self._server.exceeded[EXCEEDED[status]] += 1
+            self._traffic.exceeded[EXCEEDED[status]] += 1
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             await self._send(plain(status, text), close=True)
             assert self._writer is not None
             if self._writer.can_write_eof():
                 self._writer.write_eof()
-            self._server.waiting[self] = None
-            self._server.waiting.move_to_end(self, last=False)
+            self._traffic.waiting[self] = None
+            self._traffic.waiting.move_to_end(self, last=False)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.linger_seconds):
                     while await self._reader.read(_READ):

@@ -44,7 +44,7 @@ def attacked(serve: Serve, peer: Any, caplog: pytest.LogCaptureFixture) -> Itera
             time.sleep(0.02)
         assert server.connections()["http"] == 0
         assert server.pending_bytes == 0
-        assert not server.waiting
+        assert not server.traffic.waiting
         with peer(server) as client:
             assert client.send(GOOD).rest().startswith(b"HTTP/1.1 200 OK")
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
@@ -340,7 +340,7 @@ def test_one_too_many(attacked: Serve, peer: Any) -> None:
         peer(server).send(b"GET /b HTTP/1.0\r\n\r\n") as second,
     ):
         deadline = time.monotonic() + 5
-        while server.connections()["http"] < 2 or server.waiting:
+        while server.connections()["http"] < 2 or server.traffic.waiting:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         with peer(server) as late:
