@@ -1,8 +1,24 @@
 """Snapshots of the store as text: Prometheus, OpenMetrics, JSON.  No lock is held while text is written."""
 
 from collections.abc import Iterable, Iterator
+from typing import TypedDict, Unpack
 
 from nativemtail._core import Metric, Row, Snapshot, Store
+
+class JsonOptions(TypedDict, total=False):
+    """What a page of metrics shows, and how."""
+
+    emit_prog_label: bool
+    prefix: str
+    """Put before the name of each family."""
+    names: frozenset[str] | None
+    """The families to show, or names of their samples, without `prefix`; None shows all."""
+    reserved: frozenset[str]
+    """Sample names that metrics must not use, without `prefix`."""
+
+class PrometheusOptions(JsonOptions, total=False):
+    emit_timestamp: bool
+    openmetrics: bool
 
 class Page:
     """A snapshot, to be written out."""
@@ -12,32 +28,13 @@ class Page:
     def __init__(self, snapshot: Snapshot) -> None: ...
     def json(self, grouped: bool) -> bytes:
         """Spec metrics-export.md §2; `grouped` is the one-shot form (an object by name), else an array."""
-    def prometheus(
-        self,
-        *,
-        emit_prog_label: bool = ...,
-        emit_timestamp: bool = ...,
-        prefix: str = ...,
-        openmetrics: bool = ...,
-        names: frozenset[str] | None = ...,
-        reserved: frozenset[str] = ...,
-        strict: bool = ...,
-    ) -> bytes:
+    def prometheus(self, *, strict: bool = ..., **options: Unpack[PrometheusOptions]) -> bytes:
         """Spec metrics-export.md §1, user metrics only; OpenMetrics without its last line, `# EOF`.
 
-        `names`: the families to show, or names of their samples, without `prefix`.
-        `reserved`: sample names that metrics must not use, without `prefix`.
         Anything that would make the page invalid is left out.  `strict` (one-shot): raises ValueError for the errors of
         spec metrics-export.md §1.6, and for differing label names in one family.
         """
-    def metrics_json(
-        self,
-        *,
-        emit_prog_label: bool = ...,
-        prefix: str = ...,
-        names: frozenset[str] | None = ...,
-        reserved: frozenset[str] = ...,
-    ) -> bytes:
+    def metrics_json(self, **options: Unpack[JsonOptions]) -> bytes:
         """JSON metrics: the content of the Prometheus page as one object by family, those without samples too."""
 
 class View:
@@ -55,24 +52,9 @@ class View:
     def metrics(self) -> list[Metric]: ...
     def rows(self, metric: Metric) -> Iterator[Row]: ...
     def json(self) -> Iterator[bytes]: ...
-    def prometheus(
-        self,
-        *,
-        emit_prog_label: bool = ...,
-        emit_timestamp: bool = ...,
-        prefix: str = ...,
-        openmetrics: bool = ...,
-        names: frozenset[str] | None = ...,
-        reserved: frozenset[str] = ...,
-    ) -> Iterator[bytes]: ...
-    def metrics_json(
-        self,
-        *,
-        emit_prog_label: bool = ...,
-        prefix: str = ...,
-        names: frozenset[str] | None = ...,
-        reserved: frozenset[str] = ...,
-    ) -> Iterator[bytes]: ...
+    def prometheus(self, **options: Unpack[PrometheusOptions]) -> Iterator[bytes]: ...
+    def metrics_json(self, *, more: bytes = ..., **options: Unpack[JsonOptions]) -> Iterator[bytes]:
+        """`more`: members of the object to add at the end, as JSON."""
 
 def left_out(
     metrics: Iterable[Metric], *, emit_prog_label: bool = ..., prefix: str = ..., reserved: frozenset[str] = ...

@@ -39,7 +39,8 @@ class View:
 
     def metrics_json(self, **options: Any) -> Iterator[bytes]:
         self.asked = options
-        yield b'{"%s%s":{"type":"counter","value":3}}' % (options["prefix"].encode(), self.name.encode())
+        user = b'"%s%s":{"type":"counter","value":3}' % (options["prefix"].encode(), self.name.encode())
+        yield b"{%s}" % b",".join(filter(None, (user, options["more"])))
 
     def json(self) -> Iterator[bytes]:
         if self.broken:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from nativemtail.export import exposition, graphite, textformat, varz
+from nativemtail.export import graphite, metrics_json, prometheus, textformat, varz
 from nativemtail.gotext import utf8
 from nativemtail.http import pages
 from nativemtail.http.limits import Limits
@@ -111,33 +111,32 @@ class Site:
 
     def _metrics(self, request: Request) -> Response:
         openmetrics = wants_openmetrics(request.accept)
-        content_type = exposition.OPENMETRICS_TYPE if openmetrics else exposition.TEXT_TYPE
+        content_type = prometheus.OPENMETRICS_TYPE if openmetrics else prometheus.TEXT_TYPE
 
         def page(view: View, prefix: str, names: frozenset[str] | None) -> Iterator[bytes]:
-            own = exposition.choose(
-                self.own.families(), view, reserved=RESERVED, prefix=prefix, names=names, openmetrics=openmetrics
-            )
-            user = view.prometheus(
+            return prometheus.render(
+                view,
+                self.own.families(),
+                reserved=RESERVED,
                 emit_prog_label=self.emit_prog_label,
                 emit_timestamp=self.emit_timestamp,
                 prefix=prefix,
+                names=names,
                 openmetrics=openmetrics,
-                names=_bare(names, prefix),
-                reserved=RESERVED,
             )
-            return exposition.prometheus(user, own, openmetrics=openmetrics)
 
         response = self._scrape(request, content_type, page)
         return replace(response, headers=(*response.headers, ("Vary", "Accept")))
 
     def _metrics_json(self, request: Request) -> Response:
         def page(view: View, prefix: str, names: frozenset[str] | None) -> Iterator[bytes]:
-            own = exposition.choose(self.own.families(), view, reserved=RESERVED, prefix=prefix, names=names)
-            bare = _bare(names, prefix)
-            user = view.metrics_json(emit_prog_label=self.emit_prog_label, prefix=prefix, names=bare, reserved=RESERVED)
-            return exposition.metrics_json(user, own)
+            families = self.own.families()
+            label = self.emit_prog_label
+            return metrics_json.render(
+                view, families, reserved=RESERVED, emit_prog_label=label, prefix=prefix, names=names
+            )
 
-        return self._scrape(request, exposition.JSON_TYPE, page)
+        return self._scrape(request, metrics_json.CONTENT_TYPE, page)
 
     def _scrape(
         self,
@@ -149,7 +148,7 @@ class Site:
         prefix = request.query.get("prefix", [""])[-1]
         if len(prefix) > self.limits.prefix_chars:
             return plain(400, f"The prefix is longer than {self.limits.prefix_chars} characters.\n")
-        if not exposition.is_prefix(prefix):
+        if not prometheus.is_prefix(prefix):
             return plain(
                 400, f"{prefix!r} cannot begin a metric name: letters, digits, _ and : can, but no digit first.\n"
             )
@@ -249,11 +248,11 @@ class Site:
         costs = self.own.programs.costs() if self.own.programs is not None else Costs()
         vary = ("Vary", "Accept")
         if wants_json(request.accept):
-            return Response(200, json.dumps(asdict(costs)).encode(), exposition.JSON_TYPE, (vary,))
+            return Response(200, json.dumps(asdict(costs)).encode(), metrics_json.CONTENT_TYPE, (vary,))
         return Response(200, pages.profile(costs, self.catching_up()), HTML, (*_HTML_HEADERS, vary))
 
     def _variables(self, request: Request) -> Response:
-        return Response(200, expvar.page(self.own), exposition.JSON_TYPE)
+        return Response(200, expvar.page(self.own), metrics_json.CONTENT_TYPE)
 
     def _favicon(self, request: Request) -> Response:
         return Response(200, pages.FAVICON, "image/x-icon", (("Cache-Control", "public, max-age=7776000"),))
@@ -291,10 +290,3 @@ def wants_json(accept: str) -> bool:
 def _clean(path: str) -> str:
     clean = posixpath.normpath("/" + path.lstrip("/"))
     return clean + "/" if path.endswith("/") and clean != "/" else clean
-
-
-def _bare(names: frozenset[str] | None, prefix: str) -> frozenset[str] | None:
-    """The requested names without the prefix, as the store knows them."""
-    if names is None:
-        return None
-    return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))

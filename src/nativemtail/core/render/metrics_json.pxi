@@ -94,9 +94,13 @@ cdef bytes json_head(Family family):
     return b'%s:{%s"type":"%s","value":' % (json_bytes(family.name), text, as_bytes(family.type_name))
 
 
-cdef bytes render_metrics_json(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, list warnings):
+cdef bytes render_metrics_json(Snapshot snapshot, bint emit_prog_label, str prefix, names, reserved, bytes more,
+                               list warnings):
+    """`more`: members to add at the end."""
     cdef list parts = []
     cdef Family family
     for family in sorted_families(snapshot, emit_prog_label, prefix, names, reserved, False, FORM_JSON, warnings):
         parts.append(b"%s%s}" % (json_head(family), family_json(family)))
+    if more:
+        parts.append(more)
     return b"{%s}" % b",".join(parts)

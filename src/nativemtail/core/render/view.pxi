@@ -50,7 +50,7 @@ cdef class Page:
 
     def metrics_json(self, *, bint emit_prog_label=True, str prefix="", names=None, reserved=frozenset()):
         self.warnings = []
-        return render_metrics_json(self.snapshot, emit_prog_label, prefix, names, reserved, self.warnings)
+        return render_metrics_json(self.snapshot, emit_prog_label, prefix, names, reserved, b"", self.warnings)
 
     def prometheus(self, *, bint emit_prog_label=True, bint emit_timestamp=False, str prefix="",
                    bint openmetrics=False, names=None, reserved=frozenset(), bint strict=False):
@@ -137,13 +137,14 @@ cdef class View:
                     yield out.take()
         yield out.take()
 
-    def metrics_json(self, *, bint emit_prog_label=True, str prefix="", names=None, reserved=frozenset()):
+    def metrics_json(self, *, bint emit_prog_label=True, str prefix="", names=None, reserved=frozenset(),
+                     bytes more=b""):
         cdef Family family
         cdef Family sorted_family
         cdef Output out = Output()
         cdef bint keyed
         if self.whole is not None:
-            text = render_metrics_json(self.whole, emit_prog_label, prefix, names, reserved, self.warnings)
+            text = render_metrics_json(self.whole, emit_prog_label, prefix, names, reserved, more, self.warnings)
             self.whole = None
             yield text
             return
@@ -172,7 +173,9 @@ cdef class View:
             put_text(&out.b, b"}")
             if out.b.n >= self.piece:
                 yield out.take()
-        put_text(&out.b, b"}" if families else b"{}")
+        if more:
+            put_text(&out.b, separator + more)
+        put_text(&out.b, b"}" if families or more else b"{}")
         yield out.take()
 
     def json(self):
