@@ -52,4 +52,12 @@ class Failure(NamedTuple):
     """None if it could not be read."""
     message: str
     hopeless: bool = False
-    """Whether that text can never run, whatever other programs there are: it is not compiled again."""
+    """Whether that text can never run, whatever other programs there are."""
+    program: Program | None = None
+    """The compiled program if it only cannot run beside others: it is not compiled again."""
+    beside: dict[str, bytes] | None = None
+    """The texts of the programs beside which it could not be planned."""
+
+    def is_known(self, before: Failure | None) -> bool:
+        """Whether `before` was the same text and reason."""
+        return before is not None and (self.text, self.message) == (before.text, before.message)

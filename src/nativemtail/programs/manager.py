@@ -146,6 +146,8 @@ class Programs:
                 fresh.append(name)
         if self._planned and not fresh and len(wanted) == len(self._running):
             return None
+        if self._are_refused_again(wanted, fresh, strict):
+            return None
         try:
             return self._change(wanted, fresh)
         except Exception as error:
@@ -168,6 +170,20 @@ class Programs:
             self._failures.pop(name, None)
         self.engine.forget_programs(surplus)
 
+    def _are_refused_again(self, wanted: dict[str, Loaded], fresh: list[str], strict: bool) -> bool:
+        """Whether all that is new is what could not be planned beside the running programs, which stay."""
+        beside = {name: loaded.text for name, loaded in self._running.items() if name in wanted}
+        failures = {name: self._failures.get(name) for name in fresh}
+        for name, failure in failures.items():
+            if failure is None or failure.text != wanted[name].text or failure.beside != beside:
+                return False
+        if len(beside) < len(self._running) or not self._planned:
+            return False
+        for name, failure in failures.items():
+            if failure is not None:
+                self._fail(name, failure, strict)
+        return True
+
     def _without_unbuildable(
         self, wanted: dict[str, Loaded], fresh: list[str], error: Exception, strict: bool
     ) -> Change | None:
@@ -175,8 +191,10 @@ class Programs:
         base = {name: self._running.get(name) if name in fresh else loaded for name, loaded in wanted.items()}
         fitting = Fitting({name: loaded for name, loaded in base.items() if loaded}, self._build)
         fitting.add({name: wanted[name] for name in fresh}, error)
+        beside = {name: loaded.text for name, loaded in fitting.programs.items()}
         for name, message in fitting.refused.items():
-            self._fail(name, Failure(wanted[name].text, message, name in fitting.hopeless), strict)
+            text, program = wanted[name].text, wanted[name].program
+            self._fail(name, Failure(text, message, name in fitting.hopeless, program, beside), strict)
         fresh = [name for name in fresh if name not in fitting.refused]
         if self._planned and not fresh and len(fitting.programs) == len(self._running):
             return None
@@ -200,24 +218,32 @@ class Programs:
             status.error = ""
             return None
         failure = self._failures.get(name)
-        if failure and failure.hopeless and failure.text == text:
+        if failure and failure.text != text:
+            failure = None
+        if failure and failure.hopeless:
             self._fail(name, failure, strict)
             return None
+        program = failure.program if failure else None
         try:
-            program = self._compile(name, text)
+            program = program or self._compile(name, text)
             loaded = Loaded(text, program, make_metrics(name, program.metrics))
             check_kinds(loaded, exporters.sharing(name, loaded))
         except Exception as error:
-            self._fail(name, Failure(text, cannot_compile(name, error), isinstance(error, CompileError)), strict)
+            message = cannot_compile(name, error)
+            self._fail(name, Failure(text, message, isinstance(error, CompileError), program), strict)
             return None
+        if failure is None or failure.beside is None:
+            self._log_doubts(program)
+        status.load_seconds = time.monotonic() - started
+        return loaded
+
+    def _log_doubts(self, program: Program) -> None:
         for note in program.notes:
             log.info("%s", note)
         for warning in program.warnings:
             log.warning("%s", warning)
         for doubt in self._filter_doubts(program):
-            log.warning("%s: %s", name, doubt)
-        status.load_seconds = time.monotonic() - started
-        return loaded
+            log.warning("%s: %s", program.name, doubt)
 
     def _filter_doubts(self, program: Program) -> list[str]:
         return [doubt for name in sorted(program.log_filter or ()) if (doubt := self._doubt_filter(name))]
@@ -230,7 +256,7 @@ class Programs:
     def _fail(self, name: str, failure: Failure, strict: bool) -> None:
         """Count and log a failure; a known one only if a person requested the reload."""
         status = self.status[name]
-        known = bool(status.error) and self._failures.get(name) == failure
+        known = bool(status.error) and failure.is_known(self._failures.get(name))
         self._failures[name] = failure
         if known and not self._asked and not strict:
             return

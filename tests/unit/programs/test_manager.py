@@ -28,6 +28,8 @@ from nativemtail.programs.unexported import LeftOut
 from nativemtail.telemetry.model import ProgramState
 
 COUNT = b"counter lines\n/$/ {\n  lines++\n}\n"
+TEXT_IN_GAUGE = b"gauge lines\n/(?P<text>\\S+)/ {\n  lines = $text\n}\n"
+"""A program with a warning."""
 BAD = b"counter lines\n/$/ {\n  other++\n}\n"
 
 
@@ -525,8 +527,7 @@ def test_what_is_still_broken_is_said_again_only_to_who_asks(
     assert rig.status("b").load_errors == 1
     assert [record.levelname for record in caplog.records if "b.mtail" in record.message] == ["ERROR"]
     assert rig.status("b").error
-    if kind != "kind":  # which depends on the others
-        assert compiled.count("b.mtail") <= 1
+    assert compiled.count("b.mtail") <= 1
     rig.programs.reload()
     assert rig.status("b").load_errors == 2
     rig.write(b=BROKEN[kind] + b"#\n" if len(BROKEN[kind]) < MAX_SIZE else bytes(18 << 20))
@@ -557,6 +558,56 @@ def test_a_plan_that_takes_too_long_is_not_tried_again(rig: Rig, monkeypatch: py
     assert len(tried) == 1
     assert rig.status("b").load_errors == 1
     assert rig.programs.names == ["a.mtail", "c.mtail"]
+
+
+@pytest.mark.parametrize("planned", ["too many", "conflicting"])
+def test_what_cannot_run_beside_others_is_compiled_and_planned_once(
+    planned: str, rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until it or one of the others changes."""
+    compiled: list[str] = []
+    plans: list[set[str]] = []
+    compile = rig.programs._compile
+
+    def count(name: str, text: bytes) -> Any:
+        compiled.append(name)
+        return compile(name, text)
+
+    def refused(found: set[str]) -> bool:
+        plans.append(found)
+        return len(found) > 2 if planned == "too many" else {"a", "d"} <= found
+
+    monkeypatch.setattr(rig.programs, "_compile", count)
+    limit_plans(rig, monkeypatch, ValueError("too many patterns"), refused)
+    rig.write(**named("a", "b")).load()
+    rig.write(d=TEXT_IN_GAUGE.replace(b"lines", b"d")).programs.reload()
+    assert "cannot run beside" in rig.status("d").error
+    compiled.clear()
+    plans.clear()
+    for number in range(3):
+        assert not rig.programs.reload()
+        assert rig.status("d").load_errors == number + 2
+    assert plans == []
+    rig.write(b=named("b")["b"] + b"# changed\n").programs.reload()
+    assert rig.status("b").loads == 2
+    assert plans
+    assert "d.mtail" not in compiled
+    assert len([message for message in caplog.messages if "holds text" in message]) == 1
+    (rig.directory / "a.mtail").unlink()
+    rig.programs.reload()
+    assert rig.programs.names == ["b.mtail", "d.mtail"]
+    assert "d.mtail" not in compiled
+
+
+def test_a_conflict_that_is_over_is_loaded_with_its_warnings(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.write(a=COUNT).load()
+    rig.write(b=TEXT_IN_GAUGE).programs.reload()
+    assert "different kind" in rig.status("b").error
+    assert not [message for message in caplog.messages if "holds text" in message]
+    (rig.directory / "a.mtail").unlink()
+    rig.programs.reload()
+    assert rig.programs.names == ["b.mtail"]
+    assert len([message for message in caplog.messages if "holds text" in message]) == 1
 
 
 def test_a_changed_kind_is_no_conflict_with_oneself(rig: Rig) -> None:
