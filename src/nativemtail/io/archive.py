@@ -289,6 +289,7 @@ class ArchiveReader(FileReader):
     def _fail(self, error: Exception) -> None:
         self._context.counters.log_errors_total[self.source.name] += 1
         _log.warning("%s: %s", self.path, error)
+        self.source.problem = f"{error}: the rest of it is not read"
         self._finish()
 
     def _finish(self) -> None:

@@ -154,6 +154,22 @@ def test_damaged(
     ]
 
 
+@pytest.mark.parametrize("suffix", PACK)
+@pytest.mark.parametrize("damage", [b"", b"damaged\xff" * 20], ids=["cut", "overwritten"])
+def test_damage_is_shown_while_the_file_is_there(
+    damage: bytes, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_PATIENCE", 0.3)
+    packed = PACK[suffix](os.urandom(60_000).hex().encode() + b"\n")
+    path = tmp_path / f"batch{suffix}"
+    with Rig(tmp_path / "*", settings=QUICK) as rig:
+        path.write_bytes(packed[: len(packed) // 2] + damage)
+        rig.wait(lambda: str(path) in rig.tailer.problems())
+        assert rig.tailer.problems()[str(path)].endswith(": the rest of it is not read")
+        path.unlink()
+        rig.wait(lambda: str(path) not in rig.tailer.problems())
+
+
 def test_a_name_that_misleads(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "plain.gz"
     with Rig(tmp_path / "*.gz", settings=settings) as rig:
