@@ -57,7 +57,7 @@ class Scenario:
 SCENARIOS = {
     "startup": Scenario("apache/apache.mtail", ""),
     "apache": Scenario("apache", "apache", "captures apache.captures"),
-    "syslog": Scenario("syslog", "syslog", "gate syslog.gate"),
+    "syslog": Scenario("syslog", "syslog", "prefilter syslog.literals"),
     "json": Scenario("json", "json", "captures json.captures"),
     "lines": Scenario("lines", "apache", "lines"),
     "counter": Scenario("kinds/counter.mtail", "apache"),
@@ -366,7 +366,7 @@ def built(name: str) -> str:
 
 
 def limit(what: str, log: Path, cpu: str) -> float:
-    """Seconds that one part needs for the log: `read`, `lines`, `captures PATTERNS` or `gate LITERALS`."""
+    """Seconds that one part needs for the log: `read`, `lines`, `captures PATTERNS` or `prefilter LITERALS`."""
     mode, *patterns = what.split()
     files = [str(PERF / "patterns" / name) for name in patterns]
     line = ["taskset", "-c", cpu, built("limits"), mode, str(log), *files]
@@ -468,7 +468,7 @@ TARGETS = [
     Target("apache", "apache times", 22, "× mtail"),
     Target("apache", "apache limit", 50, "% of the captures alone"),
     Target("syslog", "syslog times", 250, "× mtail"),
-    Target("syslog", "syslog limit", 55, "% of the gate alone"),
+    Target("syslog", "syslog limit", 55, "% of the prefilter alone"),
     Target("json", "json times", 20, "× mtail"),
     Target("100 programs", "scale", 2, "× the time of 1", least=False),
     Target("100 programs, empty cache", "scale cold", 2, "× the time of 1", least=False),

@@ -3,7 +3,7 @@
 //   limits read FILE               read() in blocks
 //   limits lines FILE              find every newline
 //   limits captures FILE PATTERNS  PCRE2 JIT with captures, each pattern on each line
-//   limits gate FILE LITERALS      one Hyperscan database of literals over whole blocks
+//   limits prefilter FILE LITERALS one Hyperscan database of literals over whole blocks
 //
 // Prints one JSON object: the seconds of each of five rounds, bytes, and what was counted.  PATTERNS and LITERALS
 // hold one a line.
@@ -126,7 +126,7 @@ int on_event(unsigned, unsigned long long, unsigned long long, unsigned, void *c
     return 0;
 }
 
-void measure_gate(const char *path, const char *literals) {
+void measure_prefilter(const char *path, const char *literals) {
     std::vector<std::string> texts = read_lines(literals);
     std::vector<const char *> pointers;
     std::vector<size_t> sizes;
@@ -168,8 +168,8 @@ int main(int argc, char **argv) {
         measure_lines(argv[2]);
     else if (what == "captures" && argc == 4)
         measure_captures(argv[2], argv[3]);
-    else if (what == "gate" && argc == 4)
-        measure_gate(argv[2], argv[3]);
+    else if (what == "prefilter" && argc == 4)
+        measure_prefilter(argv[2], argv[3]);
     else
-        fail("usage: limits read|lines FILE, or limits captures|gate FILE PATTERNS");
+        fail("usage: limits read|lines FILE, or limits captures|prefilter FILE PATTERNS");
 }

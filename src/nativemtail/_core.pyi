@@ -229,8 +229,8 @@ class Cost:
 class Profile:
     lines: int
     seconds: float
-    """CPU time: the sum of `gate_seconds`, `rest_seconds` and the seconds of all programs."""
-    gate_seconds: float
+    """CPU time: the sum of `prefilter_seconds`, `rest_seconds` and the seconds of all programs."""
+    prefilter_seconds: float
     """CPU time of the prefilter."""
     rest_seconds: float
     """CPU time of selecting programs for lines, which includes matching triggers, and of everything else."""

@@ -41,8 +41,8 @@ def test_no_stage_grew(instructions: ModuleType) -> None:
 
 
 def test_a_stage_that_grew_is_named(instructions: ModuleType) -> None:
-    before = {"syslog": {"gates": 1000, "act": 500, "store": 10}, "json": {"act": 100}}
-    now = {"syslog": {"gates": 1000, "act": 560, "store": 20}, "json": {"act": 102}}
+    before = {"syslog": {"prefilter": 1000, "act": 500, "store": 10}, "json": {"act": 100}}
+    now = {"syslog": {"prefilter": 1000, "act": 560, "store": 20}, "json": {"act": 102}}
     assert list(instructions.grown(now, before)) == [
         "syslog: 1,580 instructions, were 1,510 (+4.6 %)",
         "syslog, act: 560 instructions, were 500 (+12.0 %)",

@@ -1,4 +1,4 @@
-"""Gates change nothing on a million random lines, built out of what the programs' own patterns match.
+"""Prefilters change nothing on a million random lines, built out of what the programs' own patterns match.
 
 Each set of programs, of the examples and random ones, meets its share of lines: matches of its patterns side by side,
 near misses, Unicode, bytes that are not UTF-8, lines of the examples' logs.

@@ -164,7 +164,7 @@ def test_functions_of_long_texts(expression: str, pump: bytes) -> None:
 
 
 def test_lines_that_match_what_many_patterns_share() -> None:
-    """Each hit of a shared literal opens a thousand gates."""
+    """Each hit of a shared literal makes a line a candidate for a thousand patterns."""
     blocks = [f"/connection refused {number}x (\\d+)/ {{\n  c++\n}}\n" for number in range(1000)]
     machine = Machine("counter c\n" + "".join(blocks))
     line = b"connection refused " * 2000 + b"\n"

@@ -75,7 +75,7 @@ class ProgramStates:
         return Costs(
             lines=measured.lines,
             seconds=measured.seconds,
-            gate_seconds=measured.gate_seconds,
+            prefilter_seconds=measured.prefilter_seconds,
             rest_seconds=measured.rest_seconds,
             programs=programs,
             metrics=sorted(metric_sizes(self._programs.store), key=lambda size: (-size.bytes, size[:2])),

@@ -24,7 +24,7 @@ def dump(program: Program) -> str:
 def _dump(program: Program, tables: Tables) -> Iterator[str]:
     spec = tables.programs[0]
     yield f"Prog: {program.name}"
-    yield f"Runs: {_gate(spec, tables)}"
+    yield f"Runs: {_runs(spec, tables)}"
     if program.log_filter is not None:
         yield f"Sources: {', '.join(sorted(program.log_filter))}"
     yield "Metrics"
@@ -35,7 +35,7 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
     for number, text in enumerate(program.patterns):
         shared = tables.patterns[spec.patterns[number]]
         yield f" {number:8} /{text.decode('utf-8', 'replace')}/"
-        yield f" {'':8}   engine {engine(shared)}, groups read {shared.captures + 1}, prefilter {gate(text)}"
+        yield f" {'':8}   engine {engine(shared)}, groups read {shared.captures + 1}, prefilter {prefilter(text)}"
     for title, pool in (("Integers", program.ints), ("Floats", program.floats), ("Strings", program.strings)):
         if pool:
             yield title
@@ -55,7 +55,7 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
         yield from (listing(at, instr) for at, instr in enumerate(found.slice))
 
 
-def _gate(spec: ProgramSpec, tables: Tables) -> str:
+def _runs(spec: ProgramSpec, tables: Tables) -> str:
     if spec.triggers is None:
         return "on every line"
     if not spec.triggers:
@@ -75,7 +75,7 @@ def engine(pattern: PatternSpec) -> str:
     return f"scan, else {library}" if pattern.onepass else library
 
 
-def gate(text: bytes) -> str:
+def prefilter(text: bytes) -> str:
     found = patterns.facts(text).required
     if found is None:
         return "none"

@@ -23,7 +23,7 @@ from nativemtail.telemetry.model import ProgramState, SourceState
 
 _PROFILE_NOTE = (
     "What the running programs have cost since the last change of any of them. Lines are counted; times are those of "
-    "the processor, estimated from samples of one run in 256. Gates, programs and the rest add up to all; the rest "
+    "the processor, estimated from samples of one run in 256. Prefilter, programs and the rest add up to all; the rest "
     "is choosing programs for lines, which includes patterns that let lines through to a program. A program’s time "
     "includes that of its other patterns; a pattern of several programs has in each of them what it has cost in all."
 )
@@ -83,7 +83,7 @@ def profile(costs: Costs, catching_up: str = "") -> bytes:
                 ("Lines", f"{costs.lines:,}", "", False),
                 ("Programs", f"{len(programs):,}", "", False),
                 ("Time", duration(costs.seconds), "", False),
-                ("Prefilter", _share(costs.gate_seconds, costs), duration(costs.gate_seconds), False),
+                ("Prefilter", _share(costs.prefilter_seconds, costs), duration(costs.prefilter_seconds), False),
                 ("Rest", _share(costs.rest_seconds, costs), duration(costs.rest_seconds), False),
             ]
         ),
@@ -282,7 +282,7 @@ def _pattern_cost(pattern: PatternCost, head: Sequence[str], costs: Costs) -> st
         duration(pattern.seconds),
         _share(pattern.seconds, costs),
     )
-    why = f"<p>Prefilter <code>{_shown(pattern.gate)}</code>: {_shown(pattern.why)}.</p>"
+    why = f"<p>Prefilter <code>{_shown(pattern.prefilter)}</code>: {_shown(pattern.why)}.</p>"
     hint = f"<p>Hint: {_shown(pattern.hint)}.</p>" if pattern.hint else ""
     return f"<tbody>{_row(head, cells)}{_details(len(head), why + hint)}</tbody>\n"
 

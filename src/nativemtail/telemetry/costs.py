@@ -15,7 +15,8 @@ class PatternCost:
     """
 
     pattern: str
-    gate: str
+    prefilter: str
+    """Its required literals, as text."""
     engine: str
     captures: int
     """The number of groups that are captured."""
@@ -64,7 +65,7 @@ class Costs:
 
     lines: int = 0
     seconds: float = 0.0
-    gate_seconds: float = 0.0
+    prefilter_seconds: float = 0.0
     """The part of `seconds` that the prefilter took."""
     rest_seconds: float = 0.0
     """The remaining part: choosing programs for lines, including matching triggers."""

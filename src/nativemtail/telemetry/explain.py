@@ -46,7 +46,7 @@ def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> Pa
     slow = _engine_hint(pattern.flags)
     return PatternCost(
         pattern=pattern.text.decode("utf-8", "replace"),
-        gate=disasm.gate(pattern.text),
+        prefilter=disasm.prefilter(pattern.text),
         engine=disasm.engine(pattern),
         captures=max(pattern.captures, 0),
         why=why,
@@ -120,7 +120,7 @@ def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profi
         lines.append("")
     lines.append(_prefilter(tables))
     if profile:
-        prefilter_took, rest = _share(profile.gate_seconds, profile), _share(profile.rest_seconds, profile)
+        prefilter_took, rest = _share(profile.prefilter_seconds, profile), _share(profile.rest_seconds, profile)
         lines.append(f"{profile.lines:,} lines in {duration(profile.seconds)} of CPU time, of which the prefilter took")
         lines.append(f"{prefilter_took} and choosing programs {rest}")
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -138,7 +138,7 @@ def _prefilter(tables: Tables) -> str:
 
 def _paragraph(cost: PatternCost, profile: Profile | None) -> Iterator[str]:
     yield f"  /{cost.pattern}/"
-    yield f"    prefilter {cost.gate}; engine {cost.engine}; captures {cost.captures}"
+    yield f"    prefilter {cost.prefilter}; engine {cost.engine}; captures {cost.captures}"
     yield f"    {cost.why}"
     if cost.hint:
         yield f"    hint: {cost.hint}"

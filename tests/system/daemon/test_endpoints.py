@@ -74,7 +74,7 @@ def test_profile(place: Place) -> None:
     assert "Prefilter <code>&#x27;zebra &lt;&#x27;</code>: its prefilter lets lines through to the program." in page
     found = profile(daemon)
     assert found["lines"] == 400
-    assert 0 < found["gate_seconds"] < found["seconds"]
+    assert 0 < found["prefilter_seconds"] < found["seconds"]
     programs = {program["name"]: program for program in found["programs"]}
     assert list(programs) == ["count.mtail", "zebra.mtail"]
     counted, zebra = programs.values()

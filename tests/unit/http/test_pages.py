@@ -124,10 +124,10 @@ def test_not_ready() -> None:
 
 def pattern(text: str = "a (b+)", **more: object) -> PatternCost:
     cost = {
-        "gate": "'a '",
+        "prefilter": "'a '",
         "engine": "PCRE2",
         "captures": 1,
-        "why": "its gate",
+        "why": "its prefilter",
         "hint": "",
         "tried": 2000,
         "samples": 9,
@@ -142,7 +142,7 @@ def program(name: str, seconds: float, *patterns: PatternCost) -> ProgramCost:
 def test_profile() -> None:
     dear = program("dear", 1.5, pattern("x", hint="say [^ ]*"), pattern("y"))
     costs = Costs(
-        lines=10_000, seconds=2.0, gate_seconds=0.25, rest_seconds=0.249, programs=[program("cheap", 0.001), dear]
+        lines=10_000, seconds=2.0, prefilter_seconds=0.25, rest_seconds=0.249, programs=[program("cheap", 0.001), dear]
     )
     page = Page(pages.profile(costs))
     assert page.ids == ["programs", "p0", "p1", "metrics"]
@@ -194,7 +194,7 @@ def test_hostile_texts_stay_texts(name: str, text: str, line: bytes) -> None:
 
 @given(HOSTILE)
 def test_hostile_programs_stay_texts_on_the_profile(text: str) -> None:
-    costs = Costs(programs=[program(text, 1.0, pattern(text, gate=text, engine=text, why=text, hint=text))])
+    costs = Costs(programs=[program(text, 1.0, pattern(text, prefilter=text, engine=text, why=text, hint=text))])
     page = Page(pages.profile(costs))
     assert page.ids == ["programs", "p0", "metrics"]
     assert not set(page.text()) & set("\0\x1b\u202e\u2028\u2066")

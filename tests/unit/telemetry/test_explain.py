@@ -74,10 +74,10 @@ def test_what_was_measured() -> None:
     assert (pattern.runs, pattern.matches) == (4_000, 3_000)
     assert 0 < pattern.seconds < 1
     assert 0 < cost.seconds < 1
-    assert 0 < measured.gate_seconds < measured.seconds
+    assert 0 < measured.prefilter_seconds < measured.seconds
     assert cost.samples > 5
     assert pattern.samples > 10
-    assert cost.seconds + measured.gate_seconds + measured.rest_seconds == pytest.approx(measured.seconds)
+    assert cost.seconds + measured.prefilter_seconds + measured.rest_seconds == pytest.approx(measured.seconds)
     page = explain([(program, metrics)], measured)
     assert "matched 3,000 of 4,000 (75.0 %) lines tried" in page
     assert "10,000 lines in" in page

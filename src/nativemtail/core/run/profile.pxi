@@ -93,12 +93,12 @@ class Cost:
 class Profile:
     """What a plan cost, see _core.pyi."""
 
-    __slots__ = ("gate_seconds", "lines", "patterns", "programs", "rest_seconds", "seconds")
+    __slots__ = ("lines", "patterns", "prefilter_seconds", "programs", "rest_seconds", "seconds")
 
-    def __init__(self, lines, seconds, gate_seconds, rest_seconds, programs, patterns):
+    def __init__(self, lines, seconds, prefilter_seconds, rest_seconds, programs, patterns):
         self.lines = lines
         self.seconds = seconds
-        self.gate_seconds = gate_seconds
+        self.prefilter_seconds = prefilter_seconds
         self.rest_seconds = rest_seconds
         self.programs = programs
         self.patterns = patterns
