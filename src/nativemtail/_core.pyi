@@ -246,19 +246,20 @@ class Engine:
 
     def __init__(self, store: Store) -> None: ...
     def swap(self, plan: Plan) -> None:
-        """Make `plan` the running one, between two blocks."""
+        """Make `plan` the running one, between two blocks.  Raises ValueError if its metrics are not in the store."""
     def exchange(
         self, plan: Plan, old: Sequence[Metric], new: Sequence[Metric], inherit: Sequence[tuple[Metric, Metric]] = ...
     ) -> None:
         """`Store.replace` and `swap` between the same two blocks of lines.
 
-        Waits for the current block, but not for blocks that come later.  Raises what `Store.replace` raises, and then
-        changes nothing.
+        Waits for the current block, but not for blocks that come later.  Raises what `Store.replace` raises, and
+        ValueError if metrics of `plan` would not be in the store; then nothing changes.
         """
     def begin(self, plan: Plan, program: int) -> None:
         """Run the `begin` blocks of a program once (spec successor.md §2.3).
 
         `plan` is the running one, or the one that `swap` will be called with next; run-time errors are counted for it.
+        Raises ValueError if metrics of `plan` are in another store.
         """
     def open(self, name: str) -> int:
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""

@@ -75,7 +75,9 @@ cdef class Engine:
         self.exchange(plan, (), ())
 
     def exchange(self, Plan plan not None, old, new, inherit=()):
-        """`Store.replace` and `swap` between the same two blocks; raises what `Store.replace` raises."""
+        """See _core.pyi."""
+        new = list(new)
+        self._check_store(plan, {id(metric) for metric in new})
         self._wait_for_turn()
         try:
             if old or new or inherit:
@@ -83,6 +85,18 @@ cdef class Engine:
             self._swap(plan)
         finally:
             self.turn.release()
+
+    cdef int _check_store(self, Plan plan, added) except -1:
+        """Raise ValueError if the plan writes to another store: nobody would hold that one's lock.
+
+        `added`: the ids of metrics that are not in a store yet, but will be; None allows all that are in none.
+        """
+        cdef Metric metric
+        for metric in plan.metrics:
+            if metric.table.store != self.store.table and (
+                    metric.table.store != NULL or (added is not None and id(metric) not in added)):
+                raise ValueError(f"{metric!r} of the plan is not in the engine's store")
+        return 0
 
     cdef void _wait_for_turn(self) noexcept:
         with nogil:
@@ -123,6 +137,7 @@ cdef class Engine:
         cdef Run run
         if not 0 <= program < plan.tables.prog_n:
             raise ValueError("no such program")
+        self._check_store(plan, None)
         self._wait_for_turn()
         try:
             run = self._run_of(plan)

@@ -74,6 +74,7 @@ cdef class Plan:
 
     cdef PlanTables tables
     cdef list kept              # objects that own the memory of the C tables
+    cdef list metrics           # what the programs write
     cdef list filters           # per program: names of the sources it reads, or None
     cdef readonly tuple names   # of the programs
     cdef list texts             # of the patterns
@@ -83,6 +84,7 @@ cdef class Plan:
     def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint prefiltered=True, bint teddy=True,
                   bint jit=True, bytes database=b""):
         self.kept = [zone]
+        self.metrics = []
         self.warnings = []
         self.tables.zone = &zone.zone
         self.tables.zone_name = self.keep(zone.name.encode())
@@ -225,7 +227,7 @@ cdef class Plan:
         for i, text in enumerate(spec.strings):
             strings[i] = self.keep(text)
         for i, metric in enumerate(spec.metrics):
-            self.kept.append(metric)
+            self.metrics.append(metric)
             metrics[i] = (<Metric?>metric).table
         prog.ints = ints
         prog.floats = floats

@@ -155,3 +155,21 @@ def test_what_one_engine_ran_is_no_part_of_the_plan() -> None:
     assert set(beta.program_lines().values()) == {0}
     assert {cost.runs for cost in beta.profile().patterns.values()} == {0}
     assert shared.engines["alpha"].program_faults()["p2.mtail"] > 100
+
+
+def test_engines_of_one_plan_need_one_store() -> None:
+    loaded = compile_all(PROGRAMS)
+    plan, metrics = make_plan(loaded), metrics_of(loaded)
+    store, other = Store(), Store()
+    engine = Engine(other)
+    engine.begin(plan, 2)  # before its metrics are in a store
+    with pytest.raises(ValueError, match=r"p0.mtail:requests \['host', 'path'\] .* is not in the engine's store"):
+        engine.swap(plan)
+    store.replace((), metrics)
+    for refused in (engine.swap, lambda plan: engine.exchange(plan, (), ()), lambda plan: engine.begin(plan, 2)):
+        with pytest.raises(ValueError, match="of the plan is not in the engine's store"):
+            refused(plan)
+    assert other.metrics() == []
+    with pytest.raises(ValueError, match="no plan"):
+        engine.scan(engine.open("log"), b"line\n")
+    Engine(store).swap(plan)
