@@ -158,13 +158,6 @@ def whole_frames(data: bytes, at: int) -> tuple[bytes, int]:
     Frames with a malformed length do not count as complete.  Raises ValueError if `at` is beyond the end.
     """
 
-def match_engine(flags: int, captures: int, prefiltered: bool, onepass: bool, n: int) -> tuple[str, str]:
-    """The engine that tries a pattern first on an ASCII line of `n` bytes, and the next if that cannot decide.
-
-    "none", "one-pass", "PCRE2" or "RE2"; the arguments are as in `compiler.tables.PatternSpec`, `prefiltered`:
-    the line has one of its required literals.
-    """
-
 class TimeZone:
     """A `nativemtail.programs.zones.Zone` in C."""
 

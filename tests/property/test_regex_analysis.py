@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 
-import hyperscan
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nativemtail.compiler.prefilter.literals import RequiredLiteral, required_literals
 from nativemtail.compiler.regex import analysis
-from nativemtail.compiler.regex.dialects import to_hyperscan, to_pcre2
+from nativemtail.compiler.regex.dialects import to_pcre2
 from nativemtail.compiler.regex.parser import parse
 from nativemtail.compiler.regex.tree import Node
 
@@ -148,24 +147,3 @@ def strings_of(tree: Node) -> frozenset[RequiredLiteral]:
 )
 def test_literals_beyond_ascii(pattern: str, line: bytes) -> None:
     assert any(contains(line, literal) for literal in strings_of(parse(pattern.encode())))
-
-
-@settings(deadline=None)
-@given(Patterns, st.lists(Lines, min_size=1, max_size=4), st.sampled_from(["\n", "\r\n"]))
-def test_hyperscan_form_finds_every_matching_line(pattern: str, lines: list[str], end: str) -> None:
-    database = hyperscan.Database()
-    expression = to_hyperscan(parse(pattern.encode()))
-    try:
-        database.compile(expressions=[expression], ids=[0], elements=1, flags=[hyperscan.HS_FLAG_ALLOWEMPTY])
-    except hyperscan.error as error:
-        impossible = "never match" in str(error) and not any(search(pattern, line) for line in lines)
-        assert impossible, error  # noqa: PT017
-        return
-    ends: set[int] = set()
-    block = "".join(line + end for line in lines)
-    database.scan(block.encode(), match_event_handler=lambda _id, _from, to, _flags, _context: ends.add(to))
-    start = 0
-    for line in lines:
-        if search(pattern, line):
-            assert ends & set(range(start, start + len(line) + 1))
-        start += len(line) + len(end)

@@ -1,7 +1,7 @@
 """Syntax tree → the pattern syntax of each engine.
 
 Only constructs that mean the same in the engine as in Go are used: explicit classes, `\\A` and `\\z`, case folding
-spelled out where it leaves ASCII.  Output is pure ASCII.  Groups keep their numbers, names are dropped.  All three take
+spelled out where it leaves ASCII.  Output is pure ASCII.  Groups keep their numbers, names are dropped.  Both take
 trees from `parse`; `simplify` may copy a group to several places, which would change the numbers.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from nativemtail.compiler.regex import tree, ucd
-from nativemtail.compiler.regex.analysis import anchored, same_in_re2, start_optimizable
+from nativemtail.compiler.regex.analysis import same_in_re2, start_optimizable
 from nativemtail.compiler.regex.ucd import Ranges
 
 _ASCII: Ranges = ((0, 0x7F),)
@@ -43,16 +43,6 @@ def to_re2(node: tree.Node, captures: int | None = None) -> bytes:
     """
     written = _written(node, _RE2, captures)
     return written if same_in_re2(node) else b"(?s:.)*?(" + written + b")"
-
-
-def to_hyperscan(node: tree.Node) -> bytes:
-    """For Hyperscan without flags but HS_FLAG_ALLOWEMPTY, over blocks of many lines: what it finds is a superset.
-
-    Every line that the pattern matches, whatever its bytes, holds the end of some match of this; no match goes past a
-    newline.  Characters outside ASCII are taken for one another; of assertions only an anchor at the start and word
-    boundaries are kept.  Hyperscan may still refuse the result, as too large or as matching nothing.
-    """
-    return (b"(?m:^)" if anchored(node) else b"") + _written(node, _HYPERSCAN, 0)
 
 
 class _Dialect:
@@ -102,46 +92,6 @@ class _Dialect:
         if isinstance(node, tree.Literal):
             return len(node.runes) == 1 and not node.fold
         return isinstance(node, (tree.Class, tree.Any, tree.AnyNotNL, tree.Capture))
-
-
-class _Hyperscan(_Dialect):
-    """Patterns of bytes; a character outside ASCII is between one (an invalid byte) and four of them."""
-
-    _LINE: Ranges = ((0, 9), (11, 0x7F))
-
-    def __init__(self) -> None:
-        super().__init__(_ASCII, r"[^\x00-\xff]", "(?:)", "(?:)")
-        self.fixed |= {tree.BeginText: "(?:)", tree.EndText: "(?:)"}
-        self.fixed |= {tree.Any: self.char_class(ucd.EVERYTHING), tree.AnyNotNL: self.char_class(ucd.EVERYTHING)}
-
-    def literal(self, node: tree.Literal) -> str:
-        out = []
-        for rune in node.runes:
-            equal = ucd.orbit(ord(rune)) if node.fold else (ord(rune),)
-            if equal == (ord(rune),) and rune not in "\n\ufffd" and not "\ud800" <= rune <= "\udfff":
-                out.append("".join(f"\\x{byte:02x}" for byte in rune.encode()) if rune > "\x7f" else _escape(rune))
-            else:
-                out.append(self.char_class(ucd.union((r, r) for r in equal)))
-        return "".join(out)
-
-    def is_atom(self, node: tree.Node) -> bool:
-        return super().is_atom(node) and not (isinstance(node, tree.Literal) and node.runes > "\x7f")
-
-    def char_class(self, ranges: Ranges) -> str:
-        ascii_part = ucd.intersection(ranges, self._LINE)
-        if not ranges or ranges[-1][1] < 0x80:
-            return _ranges(ascii_part) if ascii_part else self.nothing
-        return f"(?:{_ranges(ascii_part)}|[\\x80-\\xff]{{1,4}})" if ascii_part else r"(?:[\x80-\xff]{1,4})"
-
-    def repetition(self, node: tree.Star | tree.Plus | tree.Quest | tree.Repeat) -> list[tree.Node | str]:
-        sub = node.sub
-        if isinstance(node, tree.Repeat) and node.max == 0:
-            return ["(?:)"]
-        if isinstance(sub, (tree.Class, tree.Any, tree.AnyNotNL)) and isinstance(node, (tree.Star, tree.Plus)):
-            ranges = tree.char_ranges(sub)
-            if ranges and ranges[-1][1] >= 0x80:
-                return [_ranges(ucd.union((*ucd.intersection(ranges, self._LINE), (0x80, 0xFF)))), tree.operator(node)]
-        return super().repetition(node)
 
 
 def _written(root: tree.Node, dialect: _Dialect, captures: int | None) -> bytes:
@@ -210,5 +160,4 @@ def _escape(rune: str) -> str:
 
 _PCRE2_UTF = _Dialect(_SCALARS, "(?:(?!))", r"(?<![^\n])", r"(?![^\n])")
 _PCRE2_ASCII = _Dialect(_ASCII, "(?:(?!))", r"(?<![^\n])", r"(?![^\n])")
-_HYPERSCAN = _Hyperscan()
 _RE2 = _Dialect(_SCALARS, r"[^\x00-\x{10FFFF}]", "(?m:^)", "(?m:$)")

@@ -27,12 +27,3 @@ cdef inline MatchEngine search_engine(int flags, size_t n, int hits) noexcept no
     if flags & PATTERN_PCRE2 and (flags & PATTERN_LINEAR or (n < LONG_LINE and hits < HITS_TO_DEMOTE)):
         return ENGINE_PCRE2
     return ENGINE_RE2
-
-
-def match_engine(int flags, int captures, bint prefiltered, bint onepass, size_t n):
-    """The first engine for an ASCII line of n bytes, and the next if that cannot decide, see _core.pyi."""
-    names = {ENGINE_PCRE2: "PCRE2", ENGINE_RE2: "RE2"}
-    search = names[search_engine(flags, n, 0)]
-    if needs_no_match(flags, captures + 1, prefiltered):
-        return "none", "none"
-    return "one-pass" if onepass else search, search

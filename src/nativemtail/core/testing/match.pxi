@@ -1,4 +1,4 @@
-# Test hooks: the multi-literal matcher and the one-pass matcher alone, and the estimation of times.
+# Test hooks: the multi-literal matcher and the one-pass matcher alone, the choice of an engine, the estimation of times.
 
 def _test_take_time():
     """From now on no match counts as slow, as too many would under an emulator or on a busy machine."""
@@ -54,6 +54,18 @@ def _test_onepass(tables, bytes text, int pairs, size_t n):
     found = [(None if ov[2 * i] == <size_t>-1 else (ov[2 * i], ov[2 * i + 1])) for i in range(pairs)]
     free(ov)
     return rc, found
+
+
+def _match_engine(int flags, int captures, bint prefiltered, bint onepass, size_t n):
+    """The first engine for an ASCII line of n bytes, and the next if that cannot decide
+
+    `prefiltered`: the line has one of the pattern's required literals.
+    """
+    names = {ENGINE_PCRE2: "PCRE2", ENGINE_RE2: "RE2"}
+    search = names[search_engine(flags, n, 0)]
+    if needs_no_match(flags, captures + 1, prefiltered):
+        return "none", "none"
+    return "one-pass" if onepass else search, search
 
 
 def _estimate(times, int64_t runs):

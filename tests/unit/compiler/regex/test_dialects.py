@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from nativemtail.compiler.regex.dialects import to_hyperscan, to_pcre2, to_re2
+from nativemtail.compiler.regex.dialects import to_pcre2, to_re2
 from nativemtail.compiler.regex.parser import parse
 
 NEVER = r"(?:(?!))"
@@ -66,20 +66,6 @@ def test_unicode_classes_are_ranges() -> None:
     assert to_pcre2(parse(rb"\p{Greek}"), True).startswith(rb"[\x{370}-\x{373}\x{375}-\x{377}")
     assert to_re2(parse(rb"(?i)\p{Lu}")).startswith(rb"[A-Za-z\xb5\xc0-\xd6")
     assert to_pcre2(parse(rb"\P{Greek}"), False) == b"(?s:.)"
-
-
-@pytest.mark.parametrize(
-    ("pattern", "expected"),
-    [
-        ("^ab$", "(?m:^)(?:)ab(?:)"),
-        ("[^ ]+", r"[\x00-\x09\x0b-\x1f\!-\xff]+"),
-        ("a.{0}é{2}", r"a(?:)(?:\xc3\xa9){2}"),
-        ("(?i)ok", r"[Oo](?:[Kk]|[\x80-\xff]{1,4})"),
-        ("\n", r"[^\x00-\xff]"),
-    ],
-)
-def test_hyperscan(pattern: str, expected: str) -> None:
-    assert to_hyperscan(parse(pattern.encode())) == expected.encode()
 
 
 def test_deep_patterns_are_written_without_recursion() -> None:

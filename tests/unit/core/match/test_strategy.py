@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from nativemtail._core_testing import _match_engine as match_engine
 
-from nativemtail._core import match_engine
 from nativemtail.compiler import disasm
 from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.tables import OnePass, PatternSpec
