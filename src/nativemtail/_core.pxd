@@ -23,6 +23,7 @@ cdef class Metric:
     cdef readonly tuple buckets
     cdef readonly int64_t limit
     cdef readonly bint hidden
+    cdef readonly str version
     cdef int _make_room(self) except -1
 
 cdef class Store:

@@ -18,7 +18,8 @@ class Metric:
     """A named table from label values to data; lives in one `Store` at a time.
 
     `keys` are in declaration order; `buckets` are the declared bounds (strictly increasing, at least two) or `()`;
-    `limit`, if positive, is the most series that the metric may have.  A counter or histogram without keys starts with
+    `limit`, if positive, is the most series that the metric may have.  `version` stands for the text of its program,
+    so that a saved metric shows which text it was counted by.  A counter or histogram without keys starts with
     its series.
     """
 
@@ -31,6 +32,7 @@ class Metric:
     buckets: tuple[float, ...]
     limit: int
     hidden: bool
+    version: str
     def __init__(
         self,
         name: str,
@@ -42,6 +44,7 @@ class Metric:
         buckets: Sequence[float] = ...,
         limit: int = ...,
         hidden: bool = ...,
+        version: str = ...,
     ) -> None: ...
     def __len__(self) -> int: ...
     @property

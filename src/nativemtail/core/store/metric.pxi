@@ -42,11 +42,11 @@ cdef class Metric:
     """See _core.pyi.  `table` lives as long as this object."""
 
     def __cinit__(self, str name, str program, int kind, int type, keys=(), str source="", buckets=(),
-                  int64_t limit=0, bint hidden=False):
+                  int64_t limit=0, bint hidden=False, str version=""):
         cdef Str none
         self.name, self.program, self.kind, self.type, self.source = name, program, kind, type, source
         self.keys, self.buckets = tuple(map(str, keys)), tuple(map(float, buckets))
-        self.limit, self.hidden = limit, hidden
+        self.limit, self.hidden, self.version = limit, hidden, version
         self._check()
         self.table = <MetricTable*>calloc(1, sizeof(MetricTable))
         if self.table == NULL:
