@@ -7,6 +7,7 @@ inputs.md §9.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import mmap
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NoReturn
 
@@ -53,6 +54,8 @@ LAST_BLOCK_SECONDS = 2.0
 """Longest time for the tail thread to finish its current block after the time for draining is over."""
 SHOWN_LEFT = 10
 """At most this many logs that were not read to their end are named individually."""
+SLOW_START_SECONDS = 10.0
+"""A part of the start that takes longer than this is reported."""
 SWITCH_SECONDS = 0.0005
 """Longest time that a compiling thread holds the GIL while the tail thread wants it."""
 
@@ -155,12 +158,14 @@ class Daemon:
         self._take_signals()
         try:
             self._listen()
-            if self.watch is not None:
-                self.watch.start()
-            self._load()
+            with _slow(f"reading the programs of {self.config.programs.path}"):
+                if self.watch is not None:
+                    self.watch.start()
+                self._load()
             self._limit_memory()
             self._interruptible = False
-            self.tailer.open()
+            with _slow("opening the logs"):
+                self.tailer.open()
             self._set_timers()
             self._start_threads()
         except BaseException:
@@ -362,6 +367,20 @@ class Heartbeat:
         if self._tail.is_alive() and now - self._moved < self._patience:
             systemd.alive()
         self._tailer.nudge()
+
+
+@contextlib.contextmanager
+def _slow(what: str) -> Iterator[None]:
+    """Log a warning if a part of the start takes long: a network mount may hang, and then no call returns."""
+    text = "%s takes more than %g s: the file system does not answer, or there is very much to do"
+    notice = threading.Timer(SLOW_START_SECONDS, log.warning, (text, what, SLOW_START_SECONDS))
+    notice.daemon = True
+    try:
+        with contextlib.suppress(RuntimeError):  # no thread, no notice
+            notice.start()
+        yield
+    finally:
+        notice.cancel()
 
 
 def _with_timeout(ask: Callable[[], Counter[str]], seconds: float) -> Counter[str] | None:

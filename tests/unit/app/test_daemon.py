@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -19,7 +20,7 @@ from nativemtail.app.config import resolve
 from nativemtail.app.daemon import Daemon, Heartbeat
 from nativemtail.http.messages import Request
 from nativemtail.io.patterns import parse_logs
-from nativemtail.io.sources import Sink
+from nativemtail.io.sources import Sink, SourceError
 from nativemtail.io.tailer import Tailer
 from nativemtail.options import Options
 
@@ -206,3 +207,39 @@ def test_an_answer_in_time_needs_a_thread(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(threading, "Thread", NoThread)
     assert daemon._with_timeout(ask, 5.0) is None
+
+
+@pytest.mark.parametrize(
+    ("called", "expected"),
+    [
+        ("nativemtail.programs.manager.list_programs", "reading the programs of "),
+        ("nativemtail.programs.manager.read_program", "reading the programs of "),
+        ("nativemtail.io.discover.Discovery.start", "opening the logs takes more than "),
+    ],
+)
+def test_a_start_that_hangs_is_reported(
+    called: str,
+    expected: str,
+    make: Callable[..., Daemon],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a network mount makes it."""
+    messages: list[str] = []
+
+    def hang(*arguments: object) -> None:
+        end = time.monotonic() + 10
+        while not caplog.messages and time.monotonic() < end:
+            time.sleep(0.002)
+        messages.extend(caplog.messages)
+        raise SourceError("the test is over")
+
+    monkeypatch.setattr(daemon, "SLOW_START_SECONDS", 0.01)
+    made = make(port="0", cache_dir="none")
+    monkeypatch.setattr(called, hang)
+    monkeypatch.setattr(made, "_take_signals", lambda: None)
+    with caplog.at_level("WARNING"), contextlib.suppress(SourceError):
+        made.start()
+    made.server.stop(grace=0)
+    made.tailer.close()
+    assert messages[0].startswith(expected)
