@@ -19,9 +19,19 @@ from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple, NoReturn
 
 import pytest
-from paths import CASES
+from paths import BEYOND, CASES
 
-MANIFEST: list[dict[str, Any]] = json.loads((CASES / "manifest.json").read_text(encoding="utf-8"))
+
+def manifest(folder: Path) -> list[dict[str, Any]]:
+    """The cases of a folder, each with its own folder as `path`."""
+    cases: list[dict[str, Any]] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return [case | {"path": folder / case["name"]} for case in cases]
+
+
+MANIFEST = manifest(CASES)
+NEW = manifest(BEYOND)
+SUBJECTS = frozenset("declarations every fields functions include log-filter record statements time".split())
+"""Deviations of the new cases: subjects of docs/spec/beyond."""
 
 IN_PROCESS = os.environ.get("NATIVEMTAIL_IN_PROCESS") == "1"
 CLOCK_SLACK = 2.0
@@ -41,7 +51,7 @@ class Run(NamedTuple):
         return self.start - CLOCK_SLACK <= seconds <= self.end + CLOCK_SLACK
 
 
-@pytest.mark.parametrize("case", MANIFEST, ids=lambda case: str(case["name"]))
+@pytest.mark.parametrize("case", [*MANIFEST, *NEW], ids=lambda case: str(case["name"]))
 def test_case(case: dict[str, Any], tmp_path: Path) -> None:
     run = run_case(case, tmp_path)
     assert run.status == case["exit_code"], run.messages
@@ -56,18 +66,20 @@ def test_case(case: dict[str, Any], tmp_path: Path) -> None:
         assert missing(read(case, case["messages"]), run.messages) == [], run.messages
 
 
-def test_the_manifest_is_complete() -> None:
-    assert {case["name"] for case in MANIFEST} == {path.name for path in CASES.iterdir() if path.is_dir()}
+@pytest.mark.parametrize(("cases", "folder"), [(MANIFEST, CASES), (NEW, BEYOND)], ids=["cases", "beyond"])
+def test_the_manifest_is_complete(cases: list[dict[str, Any]], folder: Path) -> None:
+    assert {case["name"] for case in cases} == {path.name for path in folder.iterdir() if path.is_dir()}
 
 
 def test_each_deviation_is_a_row_of_the_table() -> None:
     rows = re.findall(r"^\| `([a-z-]+)` \|", CASES.with_name("deviations.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(rows) == len(set(rows))
     assert {case["deviation"] for case in MANIFEST if "deviation" in case} <= set(rows)
+    assert {case["deviation"] for case in NEW if "deviation" in case} <= SUBJECTS
 
 
 def run_case(case: dict[str, Any], tmp_path: Path) -> Run:
-    folder = place(CASES / case["name"], tmp_path.resolve() / "case")
+    folder = place(case["path"], tmp_path.resolve() / "case")
     stdin = case.get("stdin")
     arguments = ["-one_shot", f"-one_shot_format={case['format']}", "-progs", case["programs"]]
     arguments += ["-logs", "-" if stdin else "input.log", "-logtostderr", "-unix_socket", str(tmp_path / "http")]
@@ -124,7 +136,8 @@ def place(case: Path, folder: Path) -> Path:
 
 
 def read(case: dict[str, Any], name: str) -> str:
-    return CASES.joinpath(case["name"], name).read_bytes().decode("utf-8")
+    path: Path = case["path"] / name
+    return path.read_bytes().decode("utf-8")
 
 
 def refuse(constant: str) -> NoReturn:

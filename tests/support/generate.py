@@ -96,7 +96,8 @@ class Case(NamedTuple):
 def cases(draw: Draw, *, newest: bool = False, hostile: bool = False) -> Case:
     """A program and lines of which many match.
 
-    `newest`: also what Debian's mtail does not have (several patterns in a condition, `defined`, small limits, begin).
+    `newest`: also what mtail does not have, or Debian's does not (several patterns in a condition, `!`, `else if`,
+    `-=`, a minus in front, `defined`, small limits, begin).
     `hostile`: lines with bytes that are not UTF-8 and CR inside, which Debian's mtail stops at or drops (inputs.md §4).
     """
     writer = _Writer(draw, newest)
@@ -169,6 +170,9 @@ class _Writer:
         inner = Scope(dict(scope.captures), dict(scope.dates))
         self.line(self.condition(inner) + " {")
         self.statements(inner, depth + 1, 4)
+        while self.newest and self.often(20):
+            self.line(f"}} else if {self.condition(inner)} {{")
+            self.statements(inner, depth + 1, 2)
         if self.often(25):
             self.line("} else {")
             # reading a group here is a run-time error, so most often it is not tried
@@ -242,7 +246,12 @@ class _Writer:
     def write_del(self, scope: Scope, depth: int) -> None:
         metric = self.metric(scope, keyed=True)
         after = self.pick("", "", " after 1h", " after 24h30m", " after -5s", " after 0s")
-        self.line(f"del {self.target(metric, scope)}{after}")
+        if self.newest and after and self.often(20):
+            after = " after 1.5d"
+        if self.newest and self.often(20):
+            self.line(f"del {metric.name}")
+        else:
+            self.line(f"del {self.target(metric, scope)}{after}")
 
     def write_write(self, scope: Scope, depth: int) -> None:
         self.write_metric(scope)
@@ -258,7 +267,8 @@ class _Writer:
         else:
             type_ = metric.type if self.often(92) else self.pick("Int", "Float", "String")
             self.growing = metric.type == "String"
-            self.line(f"{target} {self.pick('=', '=', '+=')} {self.value(type_, scope, 2)}")
+            operators = ["=", "=", "+="] + ["-="] * (self.newest and metric.type != "String")
+            self.line(f"{target} {self.pick(*operators)} {self.value(type_, scope, 2)}")
             self.growing = False
 
     # --- metrics ---------------------------------------------------------------------------------------------
@@ -330,6 +340,8 @@ class _Writer:
             first = self.pattern(scope)
             # a second part's groups follow the first one's in number
             return f"{first} + /{self.pick('$', '', '.*', 'x?')}/"
+        if self.newest and self.often(15):
+            return self.logic(scope, 2, patterns=True)
         if kind == "both":
             first = self.pattern(scope)
             return f"{first} {self.pick('&&', '&&', '||')} {self.logic(scope, 1)}"
@@ -345,11 +357,16 @@ class _Writer:
     def increment(self, scope: Scope) -> str:
         return self.target(self.metric(scope, type_="Int"), scope) + self.pick("++", "--")
 
-    def logic(self, scope: Scope, depth: int) -> str:
+    def logic(self, scope: Scope, depth: int, *, patterns: bool = False) -> str:
+        """`patterns`: with literals and `!` anywhere."""
         if depth and self.often(50):
-            left, right = self.logic(scope, depth - 1), self.logic(scope, depth - 1)
+            left, right = (self.logic(scope, depth - 1, patterns=patterns) for _ in range(2))
             text = f"{left} {self.pick('&&', '||')} {right}"
+            if patterns and self.often(20):
+                return f"!({text})"
             return f"({text})" if self.often(30) else text
+        if patterns and self.often(60):
+            return self.pick("", "", "!") + self.pattern(scope)
         kind = self.pick("compare", "compare", "match", "value", "not", "const")
         if kind == "match" and (self.newest or self.often(20)):
             return self.match(scope)
@@ -486,6 +503,8 @@ class _Writer:
 
     def term(self, scope: Scope, depth: int, type_: str) -> str:
         groups = self.captured(scope, type_)
+        if self.newest and self.often(8):
+            return "-" + self.pick(*groups, "(3)", "(- 2.5)") if groups or depth else "-(1)"
         if groups and self.often(72):
             return str(self.pick(*groups))
         if depth and self.often(50):

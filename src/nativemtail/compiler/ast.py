@@ -6,7 +6,7 @@ Nodes are plain data.  The parser fills the fields of the grammar (spec language
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,12 +86,14 @@ class RegexLit(Expr):
 class Pattern(Expr):
     """A use of a pattern: one or more fragments (`RegexLit` or `Id` of a constant) joined by `+`.
 
-    The checker sets `text` to the whole pattern.  Each occurrence has match results of its own.  From the parser a
-    condition may begin with names only, `a + b`; the checker turns it into a sum when none of them is a constant.
+    The checker sets `text` to the whole pattern.  Each occurrence has match results of its own.  From the parser it
+    may have names only, `a + b`; the checker turns it into a sum when none of them is a constant.
     """
 
     parts: list[RegexLit | Id]
     text: bytes = b""
+    leads: bool = field(default=False, init=False)
+    """It begins a condition, and if it is a pattern, what follows is one expression (§3)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -130,7 +132,7 @@ class Call(Expr):
 
 @dataclass(slots=True, eq=False)
 class Unary(Expr):
-    """`~x`, `x++` or `x--`; `op` is the spelling."""
+    """`~x`, `-x`, `!x`, `x++` or `x--`; `op` is the spelling."""
 
     op: str
     operand: Expr
@@ -138,7 +140,7 @@ class Unary(Expr):
 
 @dataclass(slots=True, eq=False)
 class Binary(Expr):
-    """Any binary operator, `=`, `+=`, `=~`, `!~`, `&&` and `||` included; `op` is the spelling.
+    """Any binary operator, `=`, `+=`, `-=`, `=~`, `!~`, `&&` and `||` included; `op` is the spelling.
 
     Right of `=~` and `!~`, and for operands of `&&`/`||` that are patterns, the operand is a `Pattern`.
     """
@@ -167,6 +169,24 @@ def children(expr: Expr) -> list[Expr]:
         case Index():
             return [expr.base, *expr.keys]
     return []
+
+
+def sum_of(names: Sequence[Expr]) -> Expr:
+    """Operands joined by `+`."""
+    total = names[0]
+    for name in names[1:]:
+        total = Binary(merge(total.pos, name.pos), "+", total, name)
+    return total
+
+
+def right_grouped(first: Expr, chain: Sequence[Binary]) -> Expr:
+    """What the operators of `chain`, the last one first, join to `first`, with all behind `first` as one operand."""
+    if len(chain) < 2:
+        return chain[0] if chain else first
+    rhs = chain[-1].rhs
+    for link in chain[-2::-1]:
+        rhs = Binary(merge(rhs.pos, link.rhs.pos), link.op, rhs, link.rhs)
+    return Binary(chain[0].pos, chain[-1].op, first, rhs)
 
 
 # --- statements ----------------------------------------------------------------------------------------------
@@ -198,6 +218,16 @@ class Cond(Stmt):
     truth: Block
     otherwise: Block | None
     head: Position = NOWHERE
+    continues: bool = field(default=False, init=False)
+    """The block of `otherwise` is a single statement, an `else if`."""
+
+
+def else_if(stmt: Cond) -> Cond:
+    """The statement behind the `else` of one that `continues`."""
+    assert stmt.otherwise is not None
+    following = stmt.otherwise.stmts[0]
+    assert isinstance(following, Cond)
+    return following
 
 
 @dataclass(slots=True, eq=False)
@@ -250,7 +280,10 @@ class Stop(Stmt):
 
 @dataclass(slots=True, eq=False)
 class Del(Stmt):
-    """`del target [after D]`; `after` in nanoseconds, None for a plain `del`."""
+    """`del target [after D]`; `after` in nanoseconds, None for a plain `del`.
+
+    A target that is a metric with keys, without any, means all its label sets.
+    """
 
     target: Expr
     after: int | None

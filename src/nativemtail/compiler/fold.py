@@ -133,6 +133,8 @@ class _Folder:
 
     def value(self, node: ast.Expr) -> ast.Expr:
         """`node`, or the literal that it evaluates to."""
+        if isinstance(node, ast.Unary) and node.op == "-" and isinstance(node.operand, _Number):
+            return _negative(node.pos, node.operand)
         if not isinstance(node, ast.Binary) or node.op not in _INT:
             return node
         a, b = node.lhs, node.rhs
@@ -148,6 +150,13 @@ class _Folder:
             literal = ast.FloatLit(node.pos, _FLOAT[node.op](float(a.value), float(b.value)))
         literal.type = node.type
         return literal
+
+
+def _negative(pos: Position, number: _Number) -> _Number:
+    is_int = isinstance(number, ast.IntLit)
+    literal = ast.IntLit(pos, _wrap(-int(number.value))) if is_int else ast.FloatLit(pos, -number.value)
+    literal.type = number.type
+    return literal
 
 
 def _children(node: ast.Expr) -> list[ast.Expr]:

@@ -23,9 +23,10 @@ _RESERVED = frozenset(name.encode() for name in BUILTINS) - {b"defined"}
 """Always reserved; `defined` is a builtin only where a parenthesis follows (successor.md §1)."""
 OPERATORS: dict[bytes, str] = {
     b"++": "INC", b"--": "DEC", b"+": "PLUS", b"-": "MINUS", b"*": "MUL", b"**": "POW", b"/": "DIV", b"%": "MOD",
-    b"=": "ASSIGN", b"+=": "ADD_ASSIGN", b"==": "EQ", b"!=": "NE", b"<": "LT", b"<=": "LE", b">": "GT", b">=": "GE",
+    b"=": "ASSIGN", b"+=": "ADD_ASSIGN", b"-=": "SUB_ASSIGN",
+    b"==": "EQ", b"!=": "NE", b"<": "LT", b"<=": "LE", b">": "GT", b">=": "GE",
     b"<<": "SHL", b">>": "SHR", b"&": "BITAND", b"|": "BITOR", b"^": "XOR", b"~": "NOT", b"&&": "AND", b"||": "OR",
-    b"=~": "MATCH", b"!~": "NOT_MATCH",
+    b"=~": "MATCH", b"!~": "NOT_MATCH", b"!": "BANG",
     b"{": "LCURLY", b"}": "RCURLY", b"(": "LPAREN", b")": "RPAREN", b"[": "LSQUARE", b"]": "RSQUARE", b",": "COMMA",
 }  # fmt: skip
 """Spelling to the token name in messages."""
@@ -42,16 +43,17 @@ _TOKEN = re.compile(
     | (?P<caps>[$@][A-Za-z0-9_]*)
     | (?P<quote>")
     | (?P<comment>\#)
-    | (?P<op>\+\+|--|\+=|\*\*|==|=~|!=|!~|<=|>=|<<|>>|&&|\|\||[-+*/%=<>&|^~{}()\[\],])
+    | (?P<op>\+\+|--|\+=|-=|\*\*|==|=~|!=|!~|<=|>=|<<|>>|&&|\|\||[-+*/%=<>&|^~!{}()\[\],])
     )""",
     re.VERBOSE,
 )
 _STRING_RUN = re.compile(rb'[^"\\\n\xe2]+')
 _REGEX_RUN = re.compile(rb"[^/\\\n\xe2]+")
-_CALL_FOLLOWS = re.compile(rb"[ \t\r\v\f]*\(")
+_BLANKS = re.compile(rb"[ \t\r\v\f]*")
+_PATTERN_FOLLOWS = re.compile(rb"(?:[^/\\\n]|\\[^\n])*/(?:[ \t\r\v\f]|\#[^\n]*\n)*(?:\{|&&|\|\||\+)")
 _WORD_TAIL = re.compile(rb"[A-Za-z0-9_]+")
 _UNITS = {"ns": 1, "us": 10**3, "\u00b5s": 10**3, "\u03bcs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
-          "h": 3600 * 10**9}  # fmt: skip
+          "h": 3600 * 10**9, "d": 24 * 3600 * 10**9}  # fmt: skip
 
 
 def _replace_each_byte(error: UnicodeError) -> tuple[str, int]:
@@ -77,7 +79,7 @@ def decode(raw: bytes) -> str:
 
 
 def parse_duration(text: str) -> int:
-    """A Go duration in nanoseconds.  Raises ValueError with Go's message."""
+    """A Go duration in nanoseconds; a day is 24 hours (beyond §7).  Raises ValueError with Go's message."""
     invalid = ValueError(f"time: invalid duration {go_quote(text)}")
     rest = text.removeprefix("-")
     total = 0
@@ -125,9 +127,15 @@ class Lexer:
         self._comment_end = -1
         self._comment_column = 0
         self._has_end_mark = _END_BYTES in source
+        self._number_start = -1
+        """Offset of the latest token if that is a number, else -1."""
+        self.behind_comment = False
+        """Whether a comment stands in front of the latest token."""
 
     def next(self) -> Token:
         """The next token; at the end of the text `$end`, any number of times."""
+        self.behind_comment = False
+        self._number_start = -1
         while True:
             match = _TOKEN.match(self._source, self._at)
             if match is None:
@@ -154,6 +162,25 @@ class Lexer:
             if group == "quote":
                 return self._string(start)
             self._comment(start)
+            self.behind_comment = True
+
+    def following(self) -> bytes:
+        """The character behind the latest token if it is on the same line, else nothing."""
+        match = _BLANKS.match(self._source, self._at)
+        assert match is not None
+        return self._source[match.end() : match.end() + 1].strip()
+
+    def minus(self) -> Token | None:
+        """If the latest token is a number with a minus, read that minus alone, as the operator; the digits are next."""
+        start = self._number_start
+        if start < 0 or self._source[start] != ord("-"):
+            return None
+        self._at = start + 1
+        return Token("MINUS", b"-", self._span(start))
+
+    def begins_pattern(self) -> bool:
+        """Whether the latest token, a slash, begins a pattern if read so: what follows goes on as a condition."""
+        return _PATTERN_FOLLOWS.match(self._source, self._at) is not None
 
     def regex(self) -> Token:
         """The text of a regex literal whose opening slash was the latest token, up to its closing slash."""
@@ -220,7 +247,7 @@ class Lexer:
         pos = self._span(start)
         if word in KEYWORDS:
             return Token(KEYWORDS[word], word, pos)
-        if word in _RESERVED or (word == b"defined" and _CALL_FOLLOWS.match(self._source, self._at)):
+        if word in _RESERVED or (word == b"defined" and self.following() == b"("):
             return Token("BUILTIN", word.decode(), pos)
         return Token("ID", word.decode(), pos)
 
@@ -262,6 +289,7 @@ class Lexer:
     def _number(self, start: int) -> Token:
         """Scan the rest of a number after its first digits or point (§2.6), and evaluate it."""
         source = self._source
+        self._number_start = start
         fractional = source[start] == ord(".")
         self._digits()
         if not fractional and self._peek(b"."):

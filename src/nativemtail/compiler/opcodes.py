@@ -83,6 +83,7 @@ ANDI     ra = rb & rc
 ORI      ra = rb | rc
 XORI     ra = rb ^ rc
 NOTI     ra = ~rb
+NEGI     ra = -rb
 NOTB     ra = not rb
 # floats
 ADDF     ra = rb + rc
@@ -91,6 +92,7 @@ MULF     ra = rb * rc
 DIVF     ra = rb / rc
 MODF     ra = rb % rc
 POWF     ra = rb ** rc
+NEGF     ra = -rb
 # strings
 CAT      ra = rb . rc
 LEN      ra = len(rb)
@@ -126,6 +128,7 @@ SETF!!    datum ra = rb (metric d)
 SETS!!    datum ra = rb (metric d)
 OBSERVE!! datum ra observes rb (metric d)
 DEL!!     del metric d [rb x c]
+DELALL!!  del metric d
 EXPIRE!!  del metric d [rb x c] after int e
 # time
 SETTIME  time = ra

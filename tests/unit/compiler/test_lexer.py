@@ -65,6 +65,8 @@ def test_kinds(source: str, expected: str) -> None:
         (b"-2.5e-3", "FLOATLITERAL", -0.0025),
         (b"1.5h3ms", "DURATIONLITERAL", 5_400_003_000_000),
         (b"5.s", "DURATIONLITERAL", 5_000_000_000),
+        (b"1d12h", "DURATIONLITERAL", 129_600_000_000_000),
+        (b"0.5d", "DURATIONLITERAL", 43_200_000_000_000),
     ],
 )
 def test_values(source: bytes, kind: str, value: object) -> None:
@@ -76,7 +78,7 @@ def test_values(source: bytes, kind: str, value: object) -> None:
     [
         (b"?", "Unexpected input: '?'"),
         (b"'", "Unexpected input: '\\''"),
-        (b"!", "Unexpected input: '!'"),
+        (b";", "Unexpected input: ';'"),
         (b"\x00", "Unexpected input: '\\x00'"),
         ("\xad".encode(), "Unexpected input: '\\u00ad'"),
         (b"\xff", "Unexpected input: '\ufffd'"),
@@ -90,7 +92,7 @@ def test_values(source: bytes, kind: str, value: object) -> None:
             b"9223372036854775808",
             "bad number '9223372036854775808': strconv.ParseInt: parsing \"9223372036854775808\": value out of range",
         ),
-        (b"3d", 'time: unknown unit "d" in duration "3d"'),
+        (b"3dh", 'time: unknown unit "dh" in duration "3dh"'),
         (b"5m-3", 'time: unknown unit "m-" in duration "5m-3"'),
         (b"5hm", 'time: unknown unit "hm" in duration "5hm"'),
         (b"1e3s", 'time: unknown unit "e" in duration "1e3s"'),

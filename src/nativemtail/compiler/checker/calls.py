@@ -50,7 +50,7 @@ class Calls:
         if call.name == "subst" and arg is call.args[0]:
             if isinstance(arg, ast.Id) and self.context.is_constant(arg):
                 arg = ast.Pattern(arg.pos, [arg])
-            if isinstance(arg, ast.Pattern):
+            if isinstance(arg, ast.Pattern) and not self.context.is_sum(arg):
                 return self.patterns.pattern(arg, depth, declares=False)
         return self._expr(arg, depth)
 

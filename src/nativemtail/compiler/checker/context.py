@@ -107,6 +107,13 @@ class Context:
             return False
         return self.scope.lookup(name.name, Kind.CONST) is not None
 
+    def is_sum(self, pattern: ast.Pattern) -> bool:
+        """Whether names joined by `+` are a sum: none of them is a constant (successor.md §2.4)."""
+        parts = pattern.parts
+        if len(parts) < 2 or any(isinstance(part, ast.RegexLit) for part in parts):
+            return False
+        return not any(self.is_constant(part) for part in parts)
+
 
 def type_of(node: ast.Expr) -> Type:
     return ERROR if node.type is None else resolve(node.type)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from nativemtail.compiler import ast
-from nativemtail.compiler.ast import merge_all
+from nativemtail.compiler.ast import Position, merge_all
 from nativemtail.compiler.checker.calls import Calls
 from nativemtail.compiler.checker.context import ERROR, Context, converted, failed, operator_name, type_of
 from nativemtail.compiler.checker.patterns import Patterns
 from nativemtail.compiler.symbols import GroupSymbol, Kind, VarSymbol
-from nativemtail.compiler.types import BOOL, FLOAT, INT, PATTERN, STRING, Type, lub, resolve, unify
+from nativemtail.compiler.types import BOOL, FLOAT, INT, NONE, PATTERN, STRING, Type, lub, resolve, unify
 
 _ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "**"))
 _COMPARISON = frozenset(("<", ">", "<=", ">=", "==", "!="))
 _BITWISE = frozenset(("&", "|", "^", "<<", ">>"))
 LOGICAL = frozenset(("&&", "||"))
+
+_HINT_BOOLEAN = "\n\tTry using comparison operators to make the condition explicit."
+_CONDITION_CALLS = frozenset(("bool", "defined"))
 
 
 class Expressions:
@@ -27,6 +30,8 @@ class Expressions:
     def expr(self, node: ast.Expr, depth: int) -> ast.Expr:
         """Check `node`; returns the node that replaces it."""
         if isinstance(node, ast.Pattern):
+            if self.context.is_sum(node):
+                return self.expr(ast.sum_of(node.parts), depth)
             return self.patterns.pattern(node, depth)
         if self.context.too_deep(node.pos, depth):
             node.type = ERROR
@@ -104,9 +109,31 @@ class Expressions:
         text = f"Capture group `${node.name}' was not defined by a regular expression visible to this scope."
         self.context.error(node.pos, text + hint)
 
+    def refuse_unless_condition(self, expr: ast.Expr, pos: Position) -> None:
+        """Report an expression that can't be a condition, or the operand of `!`; `pos` if it is a pattern."""
+        if isinstance(expr, ast.Pattern):
+            if self.context.begins:
+                self.context.error(pos, "Can't use pattern matching inside a BEGIN block")
+        elif not (
+            isinstance(expr, (ast.Binary, ast.Unary))
+            or (isinstance(expr, ast.Call) and expr.name in _CONDITION_CALLS)
+            or failed(expr)
+        ):
+            self.context.error(
+                expr.pos, f"Can't interpret {type_of(expr)!r} as a boolean expression here.{_HINT_BOOLEAN}"
+            )
+
     def _unary(self, node: ast.Unary, depth: int) -> None:
         operand = node.operand = self.expr(node.operand, depth + 1)
         type_ = type_of(operand)
+        if node.op == "!":
+            node.type = BOOL
+            self.refuse_unless_condition(operand, operand.pos)
+            return
+        if node.op == "-":
+            node.type = operand.type
+            self._number("-", operand)
+            return
         if node.op == "~":
             node.type = BOOL
             if not failed(operand) and not unify(INT, type_):
@@ -124,14 +151,19 @@ class Expressions:
                 operand.pos, f"type mismatch: expecting an Int for {operator_name(node.op)}, not {type_!r}."
             )
 
+    def _number(self, op: str, operand: ast.Expr) -> None:
+        """Report an operand that is no number; of a metric whose type is not known yet, the code generator does."""
+        type_ = resolve(type_of(operand))
+        if type_ in (STRING, BOOL, PATTERN, NONE):
+            self.context.error(operand.pos, f"type mismatch: expecting a number for `{op}', not {type_!r}.")
+
     def _binary(self, node: ast.Binary, depth: int) -> None:
-        if isinstance(node.lhs, ast.Pattern) and node.op in LOGICAL:
-            # mtail has a node of its own for a pattern as an operand.
-            node.lhs = self.patterns.pattern(node.lhs, depth + 2)
-        else:
-            node.lhs = self.expr(node.lhs, depth + 1)
+        lhs = node.lhs
+        # mtail has a node of its own for a pattern as an operand.
+        extra = isinstance(lhs, ast.Pattern) and node.op in LOGICAL and not self.context.is_sum(lhs)
+        node.lhs = self.expr(lhs, depth + 1 + extra)
         node.rhs = self.expr(node.rhs, depth + 1)
-        if node.op in ("=", "+="):
+        if node.op in ("=", "+=", "-="):
             self._assignment(node)
         elif node.op in _ARITHMETIC:
             self._arithmetic(node)
@@ -170,8 +202,11 @@ class Expressions:
         bound = lub(node.type, type_of(node.rhs))
         if bound is None:
             self.context.error(node.pos, f"internal error; expected {node.type!r} received incomplete type")
-        else:
-            unify(node.type, bound)
+            return
+        if node.op == "-=":
+            self._number("-=", node.lhs)
+            self._number("-=", node.rhs)
+        unify(node.type, bound)
 
     def _common(self, node: ast.Binary) -> Type:
         """Convert both operands to their least upper bound."""

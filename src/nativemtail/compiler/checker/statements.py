@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from typing import TypeGuard
+
 from nativemtail.compiler import ast
-from nativemtail.compiler.ast import merge
-from nativemtail.compiler.checker.context import Context, failed, type_of
+from nativemtail.compiler.checker.context import Context, failed
 from nativemtail.compiler.checker.expressions import LOGICAL, Expressions
 from nativemtail.compiler.checker.patterns import Patterns
 from nativemtail.compiler.symbols import ConstSymbol, DecoSymbol, Kind, Scope, VarSymbol
 from nativemtail.compiler.types import PATTERN, STRING, Variable, resolve
-
-_HINT_BOOLEAN = "\n\tTry using comparison operators to make the condition explicit."
-
-_CONDITION_CALLS = frozenset(("bool", "defined"))
 
 
 class Statements:
@@ -57,14 +55,22 @@ class Statements:
             self.context.begins -= 1
 
     def _conditional(self, stmt: ast.Cond, depth: int) -> None:
-        with self.context.inside():
-            if stmt.cond is None:
-                self.context.too_deep(stmt.head, depth + 1)
-            else:
-                stmt.cond = self._condition(stmt, self._settle(stmt.cond), depth + 1)
-            self.block(stmt.truth, depth + 1)
-            if stmt.otherwise is not None:
-                self.block(stmt.otherwise, depth + 1)
+        """Check a condition and the chain of `else if` behind it, whose scopes are within each other."""
+        with ExitStack() as scopes:
+            while True:
+                scopes.enter_context(self.context.inside())
+                if stmt.cond is None:
+                    self.context.too_deep(stmt.head, depth + 1)
+                else:
+                    stmt.cond = self._condition(stmt, self._settle(stmt.cond), depth + 1)
+                self.block(stmt.truth, depth + 1)
+                if stmt.otherwise is None:
+                    return
+                if not stmt.continues:
+                    self.block(stmt.otherwise, depth + 1)
+                    return
+                stmt = ast.else_if(stmt)
+                self.context.current = stmt.pos
 
     def _condition(self, stmt: ast.Cond, cond: ast.Expr, depth: int) -> ast.Expr:
         if isinstance(cond, ast.Pattern):
@@ -73,43 +79,22 @@ class Statements:
             depth += 1
         pos = stmt.head if isinstance(cond, ast.Pattern) else cond.pos
         cond = self.expressions.expr(cond, depth)
-        if isinstance(cond, ast.Pattern):
-            if self.context.begins:
-                self.context.error(pos, "Can't use pattern matching inside a BEGIN block")
-        elif not (
-            isinstance(cond, (ast.Binary, ast.Unary))
-            or (isinstance(cond, ast.Call) and cond.name in _CONDITION_CALLS)
-            or failed(cond)
-        ):
-            self.context.error(
-                cond.pos, f"Can't interpret {type_of(cond)!r} as a boolean expression here.{_HINT_BOOLEAN}"
-            )
+        self.expressions.refuse_unless_condition(cond, pos)
         return cond
 
     def _settle(self, cond: ast.Expr) -> ast.Expr:
         """Decide whether names joined by `+` that begin a condition are a pattern or a sum (successor.md §2.4).
 
-        After a pattern comes one logical expression; a sum is the first operand of a left-associative chain.
+        After a pattern comes one logical expression (parser/expressions.py); a sum is the first operand of a chain.
         """
         chain: list[ast.Binary] = []
         first = cond
         while isinstance(first, ast.Binary) and first.op in LOGICAL:
             chain.append(first)
             first = first.lhs
-        if not isinstance(first, ast.Pattern) or any(isinstance(part, ast.RegexLit) for part in first.parts):
+        if not isinstance(first, ast.Pattern) or not first.leads or self.context.is_sum(first):
             return cond
-        if not any(self.context.is_constant(part) for part in first.parts):
-            total = _sum(first)
-            if not chain:
-                return total
-            chain[-1].lhs = total
-            return cond
-        if len(chain) < 2:
-            return cond
-        rhs = chain[-1].rhs
-        for link in chain[-2::-1]:
-            rhs = ast.Binary(merge(rhs.pos, link.rhs.pos), link.op, rhs, link.rhs)
-        return ast.Binary(cond.pos, chain[-1].op, first, rhs)
+        return ast.right_grouped(first, chain)
 
     def _metric(self, decl: ast.VarDecl) -> None:
         value = STRING if decl.kind == "text" else Variable()
@@ -159,6 +144,11 @@ class Statements:
             self._decorators[-1].next_scope = self.context.scope
 
     def _delete(self, stmt: ast.Del, depth: int) -> None:
+        if self._is_whole(stmt.target):
+            if stmt.after is not None:
+                hint = f"\n\tTry `del {stmt.target.name}[…] after'"
+                self.context.error(stmt.target.pos, f"after needs a label set.{hint}")
+            return
         target = stmt.target = self.expressions.expr(stmt.target, depth + 1)
         if isinstance(target, ast.Index):
             if not target.keys and not failed(target):
@@ -168,16 +158,19 @@ class Statements:
             hint = "\n\tTry deleting from a dimensioned metric with this as an index."
             self.context.error(target.pos, f"Cannot delete this.{hint}")
 
+    def _is_whole(self, target: ast.Expr) -> TypeGuard[ast.Id]:
+        """Whether the target of a `del` names a metric with keys, that is all its label sets (beyond §7)."""
+        if not isinstance(target, ast.Id):
+            return False
+        symbol = self.context.scope.lookup(target.name, Kind.VAR)
+        if not isinstance(symbol, VarSymbol) or not symbol.keys:
+            return False
+        target.symbol = symbol.decl
+        return True
+
     def finish(self) -> None:
         """Bind the capture groups that can be resolved only when every scope is complete."""
         for capref, symbol in self.expressions.caprefs:
             capref.pattern, capref.group = symbol.pattern, symbol.group
         for var in self._vars:
             var.decl.type = resolve(var.type)
-
-
-def _sum(names: ast.Pattern) -> ast.Expr:
-    total: ast.Expr = names.parts[0]
-    for name in names.parts[1:]:
-        total = ast.Binary(merge(total.pos, name.pos), "+", total, name)
-    return total

@@ -28,6 +28,9 @@ class Conditions:
             return self.jump(expr.args[0], target, when=when, or_operand=or_operand)
         if isinstance(expr, ast.Pattern):
             return self._jump_match(expr, None, target, when)
+        if isinstance(expr, ast.Unary) and expr.op == "!":
+            self.jump(expr.operand, target, when=not when)
+            return frozenset()
         if isinstance(expr, ast.Binary):
             if expr.op in ("&&", "||"):
                 return self._jump_logical(expr, target, when)

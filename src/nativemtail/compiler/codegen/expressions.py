@@ -38,6 +38,10 @@ class Expressions:
                 return self._calls.call(expr)
             case ast.Unary() if expr.op == "~":
                 return operators.complement(self._out, *self.value(expr.operand))
+            case ast.Unary() if expr.op == "!":
+                return self.conditions.boolean(expr)
+            case ast.Unary() if expr.op == "-":
+                return operators.minus(self._out, expr, *self.value(expr.operand))
             case ast.Unary():
                 return self.variables.increment(expr)
             case ast.Binary():
@@ -69,7 +73,7 @@ class Expressions:
 
     def _binary(self, expr: ast.Binary) -> Value:
         out = self._out
-        if expr.op in ("=", "+="):
+        if expr.op in ("=", "+=", "-="):
             self.variables.assign(expr)
             return out.registers(), Kind.NOTHING
         if expr.op in ("&&", "||", "=~", "!~"):

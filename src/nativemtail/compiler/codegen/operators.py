@@ -42,6 +42,17 @@ def complement(out: Emitter, register: int, kind: Kind) -> Value:
     return out.convert("NOTI", out.as_int(register, kind)), Kind.INT
 
 
+def minus(out: Emitter, expr: ast.Unary, register: int, kind: Kind) -> Value:
+    """`-x` of a number."""
+    text = type_name(expr.type)
+    if kind is Kind.NOTHING or text not in ("Int", "Float"):
+        out.ice(expr, f"no opcode for type {text} in op -")
+        return register, kind
+    if text == "Int":
+        return out.convert("NEGI", out.as_int(register, kind)), Kind.INT
+    return out.convert("NEGF", out.as_float(register, kind)), Kind.FLOAT
+
+
 def _arithmetic(out: Emitter, expr: ast.Binary, left: Value, right: Value) -> Value:
     text = type_name(expr.type)
     if text == "Int":

@@ -60,16 +60,39 @@ class Statements:
                 pass
 
     def _expression(self, expr: ast.Expr) -> None:
-        if isinstance(expr, ast.Binary) and expr.op in ("=", "+="):
+        if isinstance(expr, ast.Binary) and expr.op in ("=", "+=", "-="):
             self._expressions.variables.assign(expr)
         else:
             self._leftovers.leave(*self._expressions.value(expr))
 
     def _condition(self, stmt: ast.Cond) -> None:
+        """A condition and the chain of `else if` behind it."""
+        out, slots = self._out, self.slots
+        leftovers = list(self._leftovers.values)
+        end = out.label()
+        while True:
+            if_false = out.label()
+            self._branch(stmt, if_false)
+            if stmt.otherwise is not None:
+                out.emit("JMP", d=end)
+            out.place(if_false)
+            if stmt.otherwise is None or not stmt.continues:
+                break
+            self._leftovers.values = list(leftovers)
+            stmt = ast.else_if(stmt)
+            out.pos = stmt.pos
+        if stmt.otherwise is not None:
+            before = slots.matched
+            self._leftovers.values = list(leftovers)
+            self._block(stmt.otherwise)
+            slots.matched = before
+        out.place(end)
+        self._leftovers.values = leftovers
+
+    def _branch(self, stmt: ast.Cond, if_false: int) -> None:
+        """The test of a condition and the block that runs if it holds."""
         out, slots = self._out, self.slots
         before = slots.matched
-        leftovers = list(self._leftovers.values)
-        if_false, end = out.label(), out.label()
         if stmt.cond is None:
             out.emit("JMATCHED", d=if_false)
         else:
@@ -79,15 +102,6 @@ class Statements:
         self._block(stmt.truth)
         out.emit("SETM", 1)
         slots.matched = before
-        if stmt.otherwise is not None:
-            out.emit("JMP", d=end)
-        out.place(if_false)
-        if stmt.otherwise is not None:
-            self._leftovers.values = list(leftovers)
-            self._block(stmt.otherwise)
-            slots.matched = before
-        out.place(end)
-        self._leftovers.values = leftovers
 
     def _decorated(self, use: ast.DecoUse) -> None:
         if use.decl is None:
@@ -106,6 +120,11 @@ class Statements:
     def _delete(self, stmt: ast.Del) -> None:
         out = self._out
         target = stmt.target
+        if isinstance(target, ast.Id):
+            number = self._declarations.metric(ast.Index(target.pos, target, []))
+            if number is not None:
+                out.emit("DELALL", d=number)
+            return
         if not isinstance(target, ast.Index):
             out.ice(stmt, "nothing to delete here")
             return

@@ -10,6 +10,8 @@ from nativemtail.compiler.codegen.declarations import Declarations
 from nativemtail.compiler.codegen.emit import SUFFIX, UNDERFLOW, Emitter, Kind, Value, type_name
 from nativemtail.compiler.codegen.operators import TOKEN, three
 
+_FLOAT = {"+=": "ADDF", "-=": "SUBF"}
+
 
 class LeftoverWanted(Exception):
     """A key is a pattern, for which mtail takes the value that earlier statements left on its stack.
@@ -107,7 +109,7 @@ class Variables:
         return register, Kind.INT
 
     def assign(self, expr: ast.Binary) -> None:
-        """`x = y` or `x += y`."""
+        """`x = y`, `x += y` or `x -= y`."""
         out = self._out
         target = _as_index(expr.lhs)
         if target is None:
@@ -117,7 +119,10 @@ class Variables:
         found = len(out.code)
         text = type_name(expr.type)
         old: Value | None = None
-        if expr.op == "+=" and text in ("Float", "String") and datum is not None:
+        if expr.op == "-=" and text not in ("Int", "Float"):
+            out.ice(expr, f"invalid type for subtract-assignment: {text}")
+            return
+        if expr.op != "=" and text in ("Float", "String") and datum is not None:
             if self._declarations.is_histogram(target):
                 out.fail(f"panic in thread at instr: datum is not a {text}")
                 return
@@ -129,9 +134,11 @@ class Variables:
             # evaluating the right side may have evicted the series (deviation limit-write)
             datum = self._found_again(datum)
         if old is not None:
-            op, convert = ("ADDF", out.as_float) if text == "Float" else ("CAT", out.as_string)
+            op, convert = (_FLOAT[expr.op], out.as_float) if text == "Float" else ("CAT", out.as_string)
             value = three(out, op, old[1], old, value, convert)
-        self._store(target, datum, text, value, add=expr.op == "+=" and text == "Int")
+        elif expr.op == "-=":
+            value = out.convert("NEGI", out.as_int(*value)), Kind.INT
+        self._store(target, datum, text, value, add=expr.op != "=" and text == "Int")
 
     def _storable(self, expr: ast.Binary, text: str, value: Value) -> bool:
         if text not in SUFFIX:
@@ -146,7 +153,7 @@ class Variables:
         return True
 
     def _old_value(self, target: ast.Index, datum: int, text: str, start: int) -> Value:
-        """The value that `+=` adds to; `start` is the first instruction of the left side."""
+        """The value that `+=` adds to and `-=` subtracts from; `start` is the first instruction of the left side."""
         # mtail evaluates the left side twice here, which is visible if a key has side effects
         twice = any(instr.op in ("INC", "DEC") for instr in self._out.code[start:])
         again = self._datum(target) if twice else datum

@@ -9,16 +9,17 @@ from nativemtail.compiler.ast import NOWHERE, Position, merge, merge_all
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.lexer import Token
 from nativemtail.compiler.parser.expressions import (
-    BINARY,
     NEGATION,
     OPERAND_STARTS,
     POSTFIX,
     PRIMARY,
     ExpressionParser,
+    regrouped,
 )
-from nativemtail.compiler.parser.tokens import Tokens, pattern_of
+from nativemtail.compiler.parser.tokens import Tokens
+from nativemtail.compiler.parser.words import STATEMENT_WORDS, VISIBLE
 
-_ASSIGN = {"ASSIGN": "=", "ADD_ASSIGN": "+="}
+_ASSIGN = {"ASSIGN": "=", "ADD_ASSIGN": "+=", "SUB_ASSIGN": "-="}
 _KINDS = frozenset(("COUNTER", "GAUGE", "TIMER", "TEXT", "HISTOGRAM"))
 _NO_EFFECT = "statement with no effect, missing an assignment, `+' concatenation, or `{}' block?"
 _OPEN_BLOCK = "unexpected end of file, expecting '}' to end block"
@@ -37,20 +38,16 @@ class _Open:
     truth: ast.Block | None = None
     stmts: list[ast.Stmt] = field(default_factory=list)
     next_words: int | None = None
-    """In a decorator: the contextual keywords that are names at its `next`, as bits."""
-
-
-_UNION_WORDS = {"begin": 1, "log_filter": 2}
-"""Contextual keywords: at the start of a statement, unless a metric or constant of that name is visible."""
+    """In a decorator: the contextual words that are names at its `next`, as bits."""
+    before: _Open | None = None
+    """The condition that this one is the `else if` of; its `truth` is complete."""
 
 
 class Parser(Tokens):
     def __init__(self, name: str, source: bytes) -> None:
         super().__init__(name, source)
-        self.words = 0
-        """The contextual keywords that are visible as names, as bits."""
         self.decorators: dict[str, int] = {}
-        """Decorator to the contextual keywords that are names at its `next`, as bits."""
+        """Decorator to the contextual words that are names at its `next`, as bits."""
         self.open: list[_Open] = [_Open("root", NOWHERE, 0)]
 
     def parse(self) -> ast.Block:
@@ -84,15 +81,19 @@ class Parser(Tokens):
         self.advance()
         body = _block(done.stmts)
         if done.kind == "if":
-            if self.tok.kind == "ELSE":
+            done.truth = body
+            if self.tok.kind != "ELSE":
+                self.emit(_chained(done, None))
+                return
+            self.advance()
+            if self.tok.kind == "ID" and self.tok.value == "if":
                 self.advance()
-                self.open_block(_Open("else", done.pos, self.words, cond=done.cond, head=done.head, truth=body))
+                self.condition(self.whole_condition(), done)
             else:
-                self.emit(ast.Cond(merge(done.head, body.pos), done.cond, body, None, done.head))
+                self.open_block(_Open("else", done.pos, self.words, before=done))
         elif done.kind == "else":
-            assert done.truth is not None
-            pos = merge(merge(done.head, done.truth.pos), body.pos)
-            self.emit(ast.Cond(pos, done.cond, done.truth, body, done.head))
+            assert done.before is not None
+            self.emit(_chained(done.before, body))
         elif done.kind == "otherwise":
             head = merge(self.mark, end)
             self.emit(ast.Cond(merge(head, body.pos), None, body, None, head))
@@ -141,10 +142,9 @@ class Parser(Tokens):
         elif kind == "STOP":
             self.emit(ast.Stop(self.tok.pos))
             self.advance()
-        elif kind == "DIV":
-            pattern = self.concatenation([])
-            self.pattern_condition(pattern)
-        elif kind == "ID" and self.tok.value in _UNION_WORDS and not self.words & _UNION_WORDS[str(self.tok.value)]:
+        elif (
+            kind == "ID" and self.tok.value in STATEMENT_WORDS and not self.words & STATEMENT_WORDS[str(self.tok.value)]
+        ):
             self.keyword_statement()
         else:
             self.expression_statement()
@@ -159,6 +159,7 @@ class Parser(Tokens):
         end = names[0].pos
         while self.tok.kind == "COMMA":
             self.advance()
+            self.skip_newlines()
             names.append(self.filter_name())
             end = names[-1].pos
         self.emit(ast.LogFilter(merge(word.pos, end), [_text(name) for name in names]))
@@ -197,7 +198,7 @@ class Parser(Tokens):
         self.emit(ast.ConstDecl(name.pos, str(name.value), pattern))
 
     def see(self, name: str) -> None:
-        self.words |= _UNION_WORDS.get(name, 0)
+        self.words |= VISIBLE.get(name, 0)
 
     # --- declarations ------------------------------------------------------------------------------------
 
@@ -231,60 +232,47 @@ class Parser(Tokens):
         items = [self.expect(*kinds)]
         while self.tok.kind == "COMMA":
             self.advance()
+            self.skip_newlines()
             items.append(self.expect(*kinds))
         return items
-
-    def pattern_condition(self, pattern: ast.Pattern) -> None:
-        """Parse a condition that begins with a pattern, up to its `{`."""
-        cond: ast.Expr = pattern
-        if self.tok.kind in ("AND", "OR"):
-            op = BINARY[self.tok.kind][1]
-            self.advance()
-            self.skip_newline()
-            cond = ast.Binary(NOWHERE, op, pattern, self.expression())
-        self.condition(cond)
 
     def expression_statement(self) -> None:
         if self.tok.kind not in OPERAND_STARTS:
             self.unexpected()
-        names: list[ast.RegexLit | ast.Id] = []
-        if self.tok.kind == "ID":
-            names.append(self.identifier())
-        open_plus = False
-        while names and self.tok.kind == "PLUS":
-            self.advance()
-            self.skip_newline()
-            if self.tok.kind == "DIV":
-                self.pattern_condition(self.concatenation(names))
-                return
-            if self.tok.kind != "ID":
-                open_plus = True
-                break
-            names.append(self.identifier())
-        operands: list[ast.Expr] = list(names)
-        if len(names) > 1 and not open_plus and self.tok.kind in ("LCURLY", "AND", "OR"):
-            operands = [pattern_of(names)]
-        expr, shape = ExpressionParser(self).run(operands, open_plus)
-        kind = self.tok.kind
-        if shape in (PRIMARY, POSTFIX) and kind == "NL":
+        in_parentheses = self.tok.kind == "LPAREN"
+        expr, shape = ExpressionParser(self).run()
+        if shape in (PRIMARY, POSTFIX) and self.ends_statement():
             self.emit(ast.ExprStmt(expr.pos, expr))
-            self.advance()
-        elif shape in (PRIMARY, POSTFIX, NEGATION) and kind in _ASSIGN:
-            self.assignment(expr, _ASSIGN[kind])
+            self.skip_newline()
+        elif shape in (PRIMARY, POSTFIX, NEGATION) and self.tok.kind in _ASSIGN:
+            self.assignment(expr, _ASSIGN[self.tok.kind])
         else:
-            self.condition(expr)
+            self.condition(expr if in_parentheses else regrouped(expr))
+
+    def whole_condition(self) -> ast.Expr:
+        """The condition behind `else if`."""
+        if self.tok.kind not in OPERAND_STARTS:
+            self.unexpected()
+        in_parentheses = self.tok.kind == "LPAREN"
+        expr = self.expression()
+        return expr if in_parentheses else regrouped(expr)
+
+    def ends_statement(self) -> bool:
+        """Whether an expression statement ends here; the token behind a comment would else go on (beyond §7)."""
+        kind = self.tok.kind
+        return kind in ("NL", "RCURLY", "$end") or (self.lexer.behind_comment and kind != "LCURLY")
 
     def assignment(self, target: ast.Expr, op: str) -> None:
         self.advance()
         self.skip_newline()
         value = self.expression()
-        if self.tok.kind != "NL":
+        if not self.ends_statement():
             self.unexpected("NL")
-        self.advance()
+        self.skip_newline()
         pos = merge(target.pos, value.pos)
         self.emit(ast.ExprStmt(pos, ast.Binary(pos, op, target, value)))
 
-    def condition(self, cond: ast.Expr) -> None:
+    def condition(self, cond: ast.Expr, before: _Open | None = None) -> None:
         """Open the block of `cond`; the current token must be its `{`."""
         kind = self.tok.kind
         if kind == "NL":
@@ -296,10 +284,27 @@ class Parser(Tokens):
             head = merge(self.tok.pos, cond.pos)
         elif isinstance(cond, ast.Binary) and isinstance(cond.lhs, ast.Pattern):
             head = cond.pos = merge(merge(self.tok.pos, cond.lhs.pos), cond.rhs.pos)
-        self.open_block(_Open("if", head, self.words, cond=cond, head=head))
+        self.open_block(_Open("if", head, self.words, cond=cond, head=head, before=before))
 
     def expression(self) -> ast.Expr:
         return ExpressionParser(self).run()[0]
+
+
+def _chained(last: _Open, otherwise: ast.Block | None) -> ast.Cond:
+    """The statement of a condition, and around it those that it is the `else if` of."""
+    at: _Open | None = last
+    while True:
+        assert at is not None
+        assert at.truth is not None
+        pos = merge(at.head, at.truth.pos)
+        if otherwise is not None:
+            pos = merge(pos, otherwise.pos)
+        statement = ast.Cond(pos, at.cond, at.truth, otherwise, at.head)
+        statement.continues = at is not last
+        at = at.before
+        if at is None:
+            return statement
+        otherwise = _block([statement])
 
 
 def _text(token: Token) -> str:

@@ -20,6 +20,8 @@ class Tokens:
         self.mark = NOWHERE
         """The *mark* (parser/__init__.py): where the latest construct began that sets it."""
         self.tok = Token("$end", b"", NOWHERE)
+        self.words = 0
+        """The contextual words (words.py) that are visible as names, as bits."""
         self.advance()
 
     def advance(self) -> None:
@@ -50,6 +52,20 @@ class Tokens:
     def skip_newline(self) -> None:
         if self.tok.kind == "NL":
             self.advance()
+
+    def skip_newlines(self) -> None:
+        while self.tok.kind == "NL":
+            self.advance()
+
+    def separate_minus(self) -> None:
+        """Behind an operand, a minus directly before a digit subtracts (beyond §7)."""
+        minus = self.lexer.minus()
+        if minus is not None:
+            self.tok = minus
+
+    def starts_pattern(self) -> bool:
+        """Whether the current token, behind an expression, is a slash that begins the next statement (beyond §7)."""
+        return self.tok.kind == "DIV" and self.lexer.behind_comment and self.lexer.begins_pattern()
 
     def concatenation(self, parts: list[ast.RegexLit | ast.Id]) -> ast.Pattern:
         """Append the pattern fragments from here on to `parts`; if it has some already, a `+` was just consumed."""

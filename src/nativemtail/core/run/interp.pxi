@@ -360,6 +360,8 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             r[i.a].i = r[i.b].i ^ r[i.c].i
         elif op == OP_NOTI:
             r[i.a].i = ~r[i.b].i
+        elif op == OP_NEGI:
+            r[i.a].i = wrap_sub(0, r[i.b].i)
         elif op == OP_NOTB:
             r[i.a].i = r[i.b].i == 0
         # --- floats
@@ -375,6 +377,8 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             r[i.a].f = fmod(r[i.b].f, r[i.c].f)
         elif op == OP_POWF:
             r[i.a].f = nm_power(r[i.b].f, r[i.c].f)
+        elif op == OP_NEGF:
+            r[i.a].f = -r[i.b].f
         # --- texts
         elif op == OP_CAT:
             if not arena_join(&rs.arena, &r[i.a].s, r[i.b].s, r[i.c].s):
@@ -447,6 +451,8 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             datum_observe(prog.metrics[i.d], r[i.a].datum, r[i.b].f, write_time(&rs.clock))
         elif op == OP_DEL:
             metric_del(prog.metrics[i.d], <Str*>&r[i.b])
+        elif op == OP_DELALL:
+            metric_clear(prog.metrics[i.d])
         elif op == OP_EXPIRE:
             if not expire(rs, prog, i, &failure):
                 break

@@ -165,6 +165,12 @@ cdef bint metric_del(MetricTable* m, const Str* labels) noexcept nogil:
     return True
 
 
+cdef void metric_clear(MetricTable* m) noexcept nogil:
+    """Remove all series."""
+    while m.head != NO_SLOT:
+        metric_drop(m, datum_at(m, m.head))
+
+
 cdef bint metric_expire(MetricTable* m, const Str* labels, int64_t expiry) noexcept nogil:
     """Let the series expire `expiry` > 0 nanoseconds after its time; false if there is none."""
     cdef Datum* d = metric_find(m, labels)
