@@ -58,8 +58,9 @@ def test_datagrams_of_many_senders(datagrams: Datagrams) -> None:
         rig.wait(lambda: len(rig.lines) == 3000)
 
 
-def test_long_datagrams(datagrams: Datagrams) -> None:
-    with Rig(datagrams.name, settings=QUICK) as rig:
+@pytest.mark.parametrize("until_end", [False, True])
+def test_long_datagrams(datagrams: Datagrams, until_end: bool) -> None:
+    with Rig(datagrams.name, settings=QUICK, until_end=until_end) as rig:
         size = 65_507 if datagrams.kind == "udp" else MAX_DATAGRAM + 10
         datagrams.sender(rig)(b"x" * size)
         rig.wait(lambda: rig.lines)
@@ -72,6 +73,15 @@ def test_lines_in_datagrams_are_cut(datagrams: Datagrams) -> None:
         datagrams.sender(rig)(b"x" * 5000 + b"\ny")
         rig.expect([b"x" * 1024, b"y"])
         rig.wait(lambda: rig.tailer.counters.lines_cut_total == {datagrams.name: 1})
+
+
+@pytest.mark.parametrize("until_end", [False, True])
+def test_the_receive_buffer_is_what_the_settings_say(datagrams: Datagrams, until_end: bool) -> None:
+    settings = replace(QUICK, receive_buffer=20_000)  # less than the kernel's default
+    with Rig(datagrams.name, settings=settings, until_end=until_end) as rig:
+        (listener,) = rig.tailer._listeners
+        size = listener._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        assert size == 2 * 20_000  # the kernel adds as much for its own records
 
 
 def test_what_the_kernel_drops_is_counted() -> None:

@@ -67,6 +67,16 @@ def test_texts_of_faults_are_bounded() -> None:
     assert all(len(fault.message) < 30_000 and len(fault.input) == 4096 for fault in faults)
 
 
+@pytest.mark.parametrize(
+    ("line", "number", "text"),
+    [("1.5 abc", "1.5", '"abc"'), ('2 "\\t"', "2", r'"\"\\t\""'), ("1e30 \xe9", "1e+30", '"\xe9"')],
+)
+def test_the_text_that_is_no_number_is_named(line: str, number: str, text: str) -> None:
+    machine = Machine("gauge g\n/^(\\S+) (\\S+)$/ {\n  tolower($1) < $2 {\n    g = 1\n  }\n}\n")
+    machine.feed(line.encode() + b"\n")
+    assert machine.faults() == [f"cannot compare float64 %!q(float64={number}) with string {text}"]
+
+
 # --- plans ---------------------------------------------------------------------------------------------------
 
 
