@@ -95,12 +95,14 @@ def test_no_changed_or_missing_byte_goes_unnoticed(directory: Path) -> None:
     path = put(directory)
     kept = Cache(str(directory))
     whole = path.read_bytes()
-    for at in range(len(whole)):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x20]) + whole[at + 1 :])
-        assert kept.get("/etc/mtail", "q") is None, at
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
-        assert kept.get("/etc/mtail", "q") is None, length
+    with path.open("r+b", buffering=0) as file:
+        for at, byte in enumerate(whole):
+            os.pwrite(file.fileno(), bytes([byte ^ 0x20]), at)
+            assert kept.get("/etc/mtail", "q") is None, at
+            os.pwrite(file.fileno(), bytes([byte]), at)
+        for length in reversed(range(len(whole))):
+            file.truncate(length)
+            assert kept.get("/etc/mtail", "q") is None, length
     path.write_bytes(whole)
     assert kept.get("/etc/mtail", "q") == BODY
 
