@@ -5,22 +5,40 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+for module in (Path(__file__).parent / "support").glob("*.py"):
+    pytest.register_assert_rewrite(module.stem)
 
 SLOW = {"property", "project", "system"}
 """Folders that `make quick` leaves out: thousands of examples, linters and what pages show, processes."""
 LONG = {"slow", "soak", "interop", "differential"}
 """Markers of tests that may take minutes on a busy machine."""
 
+settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
+
+# In the background of a shell, and under nohup, some are ignored; the processes that tests start would inherit that.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
 _CACHES = tempfile.mkdtemp(prefix="nativemtail-cache-")
 atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
 os.environ["XDG_CACHE_HOME"] = _CACHES
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` stands for: more than there are processors, as half of a run is spent on waiting."""
+    return max(2, 3 * len(os.sched_getaffinity(0)) // 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,4 +52,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.stem in ("test_soak", "test_short_soak"):
             item.add_marker("soak")
         if LONG.intersection(marker.name for marker in item.iter_markers()):
-            item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.timeout(1800))

@@ -177,7 +177,7 @@ class Service(logging.Handler):
         """What the server sends until it closes."""
         answers = []
         with socket.socket(socket.AF_UNIX) as peer:
-            peer.settimeout(20)
+            peer.settimeout(120)
             peer.connect(self.path)
             try:
                 for piece in pieces:

@@ -11,6 +11,7 @@ import zstandard
 from daemons import Place
 from paths import ROOT
 from systems import CONFIGURATIONS
+from waiting import PATIENCE
 
 RECORDS = (ROOT / "examples/logs/kumomta.log").read_bytes().splitlines(keepends=True)
 
@@ -93,5 +94,5 @@ def test_one_shot_reads_all_segments(kumomta: Place) -> None:
     with output.open("wb") as out:
         flags = ["--one_shot", "--one_shot_format=prometheus", "--progs", str(kumomta.progs / "kumomta.mtail")]
         shot = kumomta.launch(*flags, "--logs", f"zstd://{directory}", stdout=out)
-        assert shot.process.wait(20) == 0, shot.log
+        assert shot.process.wait(PATIENCE) == 0, shot.log
     assert output.read_text() == (ROOT / "examples/expected/kumomta.prom").read_text()

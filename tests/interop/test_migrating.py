@@ -7,9 +7,10 @@ import re
 import subprocess
 
 import pytest
-from daemons import PEER, Daemon, Place, append, wait_until
+from daemons import PEER, Daemon, Place, append
 from paths import ROOT
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import wait_until
 
 from nativemtail.options import FLAGS
 

@@ -13,9 +13,10 @@ from signal import SIGHUP
 from typing import Any
 
 import pytest
-from daemons import Place, append, free_port, wait_until
+from daemons import Place, append, free_port
 from paths import ROOT
-from systems import START, Systems
+from systems import Systems
+from waiting import PATIENCE, wait_until
 
 
 def certificates(home: Path) -> dict[str, Path]:
@@ -44,12 +45,12 @@ class Prometheus:
             f"--web.listen-address=127.0.0.1:{port}",
         )
         self.system.wait_for(port)
-        wait_until(lambda: "Server is ready" in self.system.log, lambda: self.system.log, START)
+        wait_until(lambda: "Server is ready" in self.system.log, lambda: self.system.log)
         self.url = f"http://127.0.0.1:{port}/api/v1/query?query="
 
     def query(self, text: str) -> dict[str, float]:
         """Values by the labels `job` and `word`."""
-        with urllib.request.urlopen(self.url + urllib.parse.quote(text), timeout=START) as answer:
+        with urllib.request.urlopen(self.url + urllib.parse.quote(text), timeout=PATIENCE) as answer:
             found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return {
             " ".join(r["metric"][key] for key in ("job", "word") if key in r["metric"]): float(r["value"][1])
@@ -57,7 +58,7 @@ class Prometheus:
         }
 
     def wait_for(self, text: str, expected: dict[str, float]) -> None:
-        wait_until(lambda: self.query(text) == expected, lambda: f"{self.query(text)}\n{self.system.log}", START)
+        wait_until(lambda: self.query(text) == expected, lambda: f"{self.query(text)}\n{self.system.log}")
 
 
 @pytest.fixture

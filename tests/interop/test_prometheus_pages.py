@@ -10,11 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from daemons import free_port, wait_until
+from daemons import free_port
 from declarations import page, stores
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from systems import START, Systems
+from systems import Systems
+from waiting import PATIENCE, wait_until
 
 PAGES = 150
 
@@ -90,16 +91,16 @@ def test_prometheus_scrapes_every_page(pages: dict[str, bytes], systems: Systems
         f"--web.listen-address=127.0.0.1:{port}",
     )
     prometheus.wait_for(port)
-    wait_until(lambda: "Server is ready" in prometheus.log, lambda: prometheus.log, START)
+    wait_until(lambda: "Server is ready" in prometheus.log, lambda: prometheus.log)
     targets: list[Any] = []
 
     def all_scraped() -> bool:
         nonlocal targets
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/targets", timeout=START) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/targets", timeout=PATIENCE) as answer:
             targets = json.load(answer)["data"]["activeTargets"]
         return len(targets) == len(served) and all(target["health"] != "unknown" for target in targets)
 
-    wait_until(all_scraped, lambda: prometheus.log, 4 * START)
+    wait_until(all_scraped, lambda: prometheus.log, 4 * PATIENCE)
     server.shutdown()
     server.server_close()
     refused = {target["labels"]["job"]: target["lastError"] for target in targets if target["health"] != "up"}
@@ -110,6 +111,6 @@ def test_prometheus_scrapes_every_page(pages: dict[str, bytes], systems: Systems
 def test_promtool_parses_every_text_page(pages: dict[str, bytes], systems: Systems) -> None:
     began = time.monotonic()
     for path, text in pages.items():
-        if path.startswith("/text") and time.monotonic() - began < START:
+        if path.startswith("/text") and time.monotonic() - began < PATIENCE:
             checked = systems.run("usr/bin/promtool", "check", "metrics", stdin=text)
             assert checked.returncode in (0, 3), (checked.stderr, text)  # 3: names that its style guide dislikes

@@ -15,8 +15,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, Place, append, free_port, wait_until
-from systems import START, Systems
+from daemons import Daemon, Place, append, free_port
+from systems import Systems
+from waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_nginx_ends_tls(place: Place, systems: Systems, behind: tuple[Daemon, Pa
         headers |= {"Authorization": f"Basic {credentials}"}
         request = urllib.request.Request(f"https://localhost:{port}/metrics", headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=START, context=context) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE, context=context) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -101,7 +102,7 @@ def test_varnish_keeps_the_page(place: Place, systems: Systems, behind: tuple[Da
     varnish.wait_for(port)
 
     def ask(path: str) -> tuple[int, str, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request("GET", path)
         answer = connection.getresponse()
         found = answer.status, answer.headers["X-Varnish"], answer.read()

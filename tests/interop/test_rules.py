@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from daemons import Place, wait_until
+from daemons import Place
 from paths import ROOT
 from systems import Systems
+from waiting import wait_until
 
 RULES = ROOT / "packaging" / "prometheus" / "rules.yml"
 TESTS = RULES.with_name("rules_test.yml")

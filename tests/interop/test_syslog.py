@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, Place, free_port, wait_until
+from daemons import Daemon, Place, free_port
 from paths import ROOT
-from systems import CONFIGURATIONS, START, Systems
+from systems import CONFIGURATIONS, Systems
+from waiting import PATIENCE, wait_until
 
 PROGRAM = r"""counter syslog_total by source, host, app
 getfilename() =~ /(?P<source>[\w.:-]+)$/ {
@@ -33,7 +34,7 @@ def syslog(place: Place) -> Place:
 
 
 def send(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), START) as sender:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sender:
         sender.sendall("".join(MESSAGE.format(number) for number in range(COUNT)).encode())
 
 
@@ -64,8 +65,8 @@ def test_rsyslog(syslog: Place, systems: Systems) -> None:
     rsyslog = systems.start("usr/sbin/rsyslogd", "-n", "-f", config, "-i", pid, "-M", modules)
     rsyslog.wait_for(port)
     send(port)
-    daemon.wait_for(key("rsyslog.pipe"), COUNT, START)
-    daemon.wait_for(key("rsyslog.sock"), COUNT, START)
+    daemon.wait_for(key("rsyslog.pipe"), COUNT)
+    daemon.wait_for(key("rsyslog.sock"), COUNT)
     assert "error" not in rsyslog.log
 
 
@@ -99,7 +100,7 @@ def test_syslog_ng(syslog: Place, systems: Systems) -> None:
     syslog_ng.wait_for(port)
     send(port)
     for source in ("syslog-ng.pipe", "stream.sock", "dgram.sock"):
-        daemon.wait_for(key(source), COUNT, START)
+        daemon.wait_for(key(source), COUNT)
 
 
 def commands() -> list[str]:
@@ -142,7 +143,7 @@ def test_journald(syslog: Place, command: str) -> None:
         assert said.read_text() == command.partition(" | ")[0] + "\n"
     finally:
         os.killpg(service.pid, signal.SIGTERM)
-        service.wait(START)
+        service.wait(PATIENCE)
 
 
 FRAMES_3164 = [MESSAGE.format(number).rstrip("\n") for number in range(COUNT)]
@@ -157,7 +158,7 @@ def test_tcp(syslog: Place, frames: list[str], framing: str) -> None:
     data = b"".join(
         f"{frame}\n".encode() if framing == "newline" else f"{len(frame)} {frame}".encode() for frame in frames
     )
-    with socket.create_connection(("127.0.0.1", port), START) as sender:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sender:
         for at in range(0, len(data), 777):
             sender.sendall(data[at : at + 777])
         daemon.wait_for(key(f"127.0.0.1:{port}"), COUNT)
@@ -191,5 +192,5 @@ def test_logger(syslog: Place, options: str) -> None:
         "-t",
         "app",
     ]
-    subprocess.run([*command, "--", "size 1"], check=True, timeout=START)
+    subprocess.run([*command, "--", "size 1"], check=True, timeout=PATIENCE)
     daemon.wait_for("lines_total", 1)

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from paths import ROOT
+from waiting import PATIENCE
 
 from nativemtail import compiler
 from nativemtail.compiler.regex import captypes, parser
@@ -40,7 +41,6 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-PATIENCE = 20.0
 
 CURL = f"""#!{sys.executable}
 import sys, urllib.error, urllib.request

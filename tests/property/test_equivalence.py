@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 """Without shrinking, which takes minutes with such programs; `test_programs.explained` does it better."""
 
-MANY = settings(max_examples=examples(60), deadline=None, phases=QUICK, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=examples(60), phases=QUICK, suppress_health_check=list(HealthCheck))
 FEW = settings(MANY, max_examples=examples(15))
 
 Feed = Callable[[Recorder, Sequence[bytes]], None]

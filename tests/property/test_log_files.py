@@ -147,7 +147,7 @@ class World:
 
 
 @pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(operations=st.lists(OPERATIONS, max_size=25))
 @example(operations=10 * [("copytruncate",), ("rename",)])
 @example(operations=6 * [("write", 0, False), ("copytruncate",), ("dated",), ("write_old", 2, False)])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from declarations import page, site, stores
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -45,7 +45,7 @@ def check_text(text: bytes) -> None:
             samples.add((found[1], frozenset(labels)))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(stores(), st.booleans(), st.booleans())
 def test_pages_are_valid(store: Store, emit_prog_label: bool, emit_timestamp: bool) -> None:
     options = {"emit_prog_label": emit_prog_label, "emit_timestamp": emit_timestamp}
@@ -57,7 +57,7 @@ def test_pages_are_valid(store: Store, emit_prog_label: bool, emit_timestamp: bo
     assert len(pairs) == len({name for name, _ in pairs})
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 @given(stores())
 def test_what_the_page_lacks_is_said(store: Store) -> None:
     page = Page(store.snapshot()).prometheus().decode("utf-8")
@@ -100,7 +100,7 @@ def test_one_shot_says_what_it_leaves_out(tmp_path: Path, name: str, said: str) 
     assert len(done.stderr.splitlines()) == 1
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 @given(stores(), st.booleans(), st.booleans(), st.sampled_from([1, 100, 400]))
 def test_pages_in_pieces_are_the_same(store: Store, emit_prog_label: bool, emit_timestamp: bool, piece: int) -> None:
     for openmetrics in (False, True):

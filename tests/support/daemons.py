@@ -11,17 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import PATIENCE, wait_until
 
 COMMAND = [sys.executable, "-m", "nativemtail"]
 PEER = shutil.which("mtail")
-PATIENCE = 20.0
 COUNT = b"""counter lines_total
 counter words_total by word
 gauge last
@@ -35,15 +34,6 @@ histogram sizes buckets 0, 1, 10, 100
   lines_total++
 }
 """
-
-
-def wait_until(condition: Callable[[], object], what: object = "", patience: float = PATIENCE) -> None:
-    """Wait until `condition` is true; `what` (called if it can be) says what was seen instead."""
-    end = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"not in time: {what() if callable(what) else what}")
-        time.sleep(0.01)
 
 
 _PORTS = range(22_000, 32_000)

@@ -30,7 +30,7 @@ Programs = Mapping[str, str]
 
 T = TypeVar("T")
 
-TIMEOUT = 20
+TIMEOUT = 120
 LOG = "/var/log/test.log"
 
 

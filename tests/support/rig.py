@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from waiting import PATIENCE
+
 from nativemtail.io.patterns import parse_logs
 from nativemtail.io.sources import Settings
 from nativemtail.io.tailer import Tailer
 
-PATIENCE = 10.0
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
 POLLING = replace(QUICK, inotify=False)
 
@@ -100,6 +101,10 @@ class Rig:
 
     def of(self, path: str | Path) -> list[bytes]:
         return self.sink.lines[str(path)]
+
+    def wait_for_offset(self, path: str | Path, offset: int) -> None:
+        """Wait until the file is followed from there, be it that it was read or that it was recognised."""
+        self.wait(lambda: (str(path), offset) in [(status.name, status.offset) for status in self.tailer.status()])
 
     def wait(self, condition: Callable[[], object], patience: float = PATIENCE) -> None:
         end = time.monotonic() + patience

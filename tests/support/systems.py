@@ -16,13 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from daemons import PATIENCE, wait_until
 from paths import ROOT
+from waiting import PATIENCE, wait_until
 
 CONFIGURATIONS = ROOT / "examples" / "interop"
 BUILD = ROOT / "build" / "interop"
-START = 30.0
-"""Seconds that a system may take to start on a busy machine."""
 
 _NPM = "npm install --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error"
 
@@ -97,7 +95,7 @@ class System:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
-        wait_until(listens, lambda: self.log, START)
+        wait_until(listens, lambda: self.log)
 
     def wait_file(self, path: Path) -> None:
         """Until the file is there."""
@@ -106,7 +104,7 @@ class System:
             assert self.process.poll() is None, self.log
             return path.exists()
 
-        wait_until(exists, lambda: self.log, START)
+        wait_until(exists, lambda: self.log)
 
 
 @dataclass
@@ -149,7 +147,7 @@ class Systems:
         """Run a program of the packages to its end."""
         command = [self.root / program, *map(str, arguments)]
         return subprocess.run(
-            command, check=False, env=self.root.environment, input=stdin, capture_output=True, timeout=START
+            command, check=False, env=self.root.environment, input=stdin, capture_output=True, timeout=PATIENCE
         )
 
     def close(self) -> None:
@@ -157,7 +155,7 @@ class Systems:
             system.process.terminate()
         for system in self.running:
             try:
-                system.process.wait(PATIENCE)
+                system.process.wait(20)
             except subprocess.TimeoutExpired:
                 system.process.kill()
                 system.process.wait()

@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from daemons import wait_until
+from waiting import PATIENCE, wait_until
 
 from nativemtail import __version__
 from nativemtail.app.commands import group
@@ -33,7 +33,7 @@ from nativemtail.options import COMMANDS
 COMMAND = [sys.executable, "-m", "nativemtail"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 COUNT = "counter lines by file\n/$/ {\n  lines[getfilename()]++\n}\n"
-TIMEOUT = 30
+TIMEOUT = PATIENCE
 
 
 @pytest.fixture
@@ -351,17 +351,13 @@ def test_sockets(here: Path) -> None:
 
 
 def connected(path: str, kind: socket.SocketKind) -> socket.socket:
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        peer = socket.socket(socket.AF_UNIX, kind)
-        try:
-            peer.connect(path)
-        except OSError:
-            peer.close()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        else:
-            return peer
+    peer = socket.socket(socket.AF_UNIX, kind)
+
+    def connects() -> bool:
+        return peer.connect_ex(path) == 0
+
+    wait_until(connects)
+    return peer
 
 
 def test_compressed_logs(here: Path) -> None:
@@ -491,7 +487,7 @@ def test_termination_while_waiting(here: Path) -> None:
     process = start("-one_shot", "-progs", "count.mtail", "-logs", "-", stdin=subprocess.PIPE)
     time.sleep(0.5)
     process.terminate()
-    process.communicate(timeout=5)
+    process.communicate(timeout=TIMEOUT)
     assert process.returncode == -signal.SIGTERM
 
 

@@ -39,7 +39,7 @@ def run(arguments: Sequence[str], prepare: Callable[[], None]) -> subprocess.Com
         [*COMMAND, *arguments],
         env=ENVIRONMENT,
         check=False,
-        timeout=30,
+        timeout=120,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         preexec_fn=prepare,
@@ -99,7 +99,7 @@ def test_no_file_of_ours_gets_a_low_number(here: Path) -> None:
         assert [_target(descriptors / str(fd)) for fd in range(3)] == [os.devnull] * 3
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
 
 
 def _target(fd: Path) -> str:

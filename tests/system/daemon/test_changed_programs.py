@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from daemons import COUNT, Daemon, Place, append, wait_until
+from daemons import COUNT, Daemon, Place, append
+from waiting import wait_until
 
 OTHER = b"counter others\n/$/ {\n  others++\n}\n"
 BAD = b"counter others\n/$/ {\n  nothing++\n}\n"
@@ -207,6 +208,7 @@ def test_lines_flow_while_programs_compile(place: Place, log: Path) -> None:
     daemon.wait_log("Received hangup")
     written = 0
     longest = 0.0
+    began = time.monotonic()
     while loads(daemon, "slow.mtail") == 0:
         append(log, b"line\n")
         written += 1
@@ -214,7 +216,7 @@ def test_lines_flow_while_programs_compile(place: Place, log: Path) -> None:
         daemon.wait_for("lines_total", written)
         longest = max(longest, time.monotonic() - begin)
     assert written > 3
-    assert longest < 2
+    assert longest < (time.monotonic() - began) / 2
     append(log, b"line\n")
     daemon.wait_for("lines_total", written + 1)
 
@@ -226,9 +228,8 @@ def test_ends_while_programs_compile(place: Place, log: Path) -> None:
     daemon.wait_log("Received hangup")
     append(log, b"line\n")
     daemon.wait_for("lines_total", 1)
-    begin = time.monotonic()
     assert daemon.stop() == 0
-    assert time.monotonic() - begin < 5
+    assert "Loaded program slow.mtail" not in daemon.log
 
 
 def test_every_line_once_while_reloading(place: Place, log: Path) -> None:

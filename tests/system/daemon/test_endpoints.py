@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemons import Daemon, Place, append, wait_until
+from daemons import Daemon, Place, append
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from waiting import wait_until
 
 PATHS = (
     *("/", "/metrics", "/metrics.json", "/json", "/varz", "/graphite", "/progz", "/progz?prog=count.mtail", "/profile"),

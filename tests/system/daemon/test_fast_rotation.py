@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import rotating
-from daemons import Daemon, Place, wait_until
+from daemons import Daemon, Place
+from waiting import wait_until
 
 ROTATIONS = 100
 WIDTH = 240

@@ -12,7 +12,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, Place, append, free_port, wait_until
+from daemons import Daemon, Place, append, free_port
+from waiting import PATIENCE, wait_until
 
 WITHOUT_PRIVILEGE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.getuid() == 0 else ()
 WRITER = """
@@ -165,7 +166,7 @@ def test_end_of_standard_input_ends_all(text: bytes, place: Place) -> None:
     assert daemon.process.stdin is not None
     daemon.process.stdin.write(text)
     daemon.process.stdin.close()
-    assert daemon.process.wait(20) == 0, daemon.log
+    assert daemon.process.wait(PATIENCE) == 0, daemon.log
 
 
 def test_end_of_standard_input_beside_files(place: Place) -> None:

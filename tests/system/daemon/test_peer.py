@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, Place, append, free_port, wait_until
+from daemons import Daemon, Place, append, free_port
+from waiting import wait_until
 
 OURS = ("lines_total", "words_total", "last", "sizes")
 

@@ -12,13 +12,13 @@ import stat
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from daemons import Place, append, free_port, wait_until
+from daemons import Place, append, free_port
 from paths import ROOT
+from waiting import PATIENCE, wait_until
 
 PR_SET_MDWE = 65
 PR_MDWE_REFUSE_EXEC_GAIN = 1
@@ -31,7 +31,7 @@ UNIT = ROOT / "packaging/nativemtail.service"
 def refused(place: Place, *flags: str) -> str:
     """The messages of a start that must fail with status 1."""
     daemon = place.launch("--progs", str(place.progs), "--logs", place.glob, *flags)
-    assert daemon.process.wait(20) == 1, daemon.log
+    assert daemon.process.wait(PATIENCE) == 1, daemon.log
     assert "Traceback" not in daemon.log
     return daemon.log
 
@@ -99,10 +99,9 @@ def test_logs_that_cannot_be_had_leave_nothing_behind(place: Place) -> None:
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupt")])
 def test_ends_at_once(number: signal.Signals, name: str, place: Place) -> None:
-    daemon = place.start(logs=[place.glob, f"tcp://127.0.0.1:{free_port()}", "-"], stdin=None)
-    begin = time.monotonic()
+    logs = [place.glob, f"tcp://127.0.0.1:{free_port()}", "-"]
+    daemon = place.start("--drain_timeout", "1h", logs=logs, stdin=None)
     assert daemon.stop(number) == 0
-    assert time.monotonic() - begin < 3
     assert f"Received {name}, exiting..." in daemon.log
 
 
@@ -116,9 +115,7 @@ def test_ends_while_it_starts(number: signal.Signals, name: str, place: Place) -
     daemon = place.launch("--progs", str(place.progs), "--logs", place.glob, "--unix_socket", str(path))
     wait_until(lambda: "HTTP on" in daemon.log, lambda: daemon.log)
     daemon.send(signal.SIGHUP)
-    begin = time.monotonic()
     assert daemon.stop(number) == 0, daemon.log
-    assert time.monotonic() - begin < 3
     assert daemon.log.endswith(f"Received {name}, exiting...\n")
     assert "Loaded program 499" not in daemon.log
     assert not path.exists()
@@ -144,7 +141,7 @@ def test_ends_while_it_is_imported(number: signal.Signals, module: str, place: P
     """Imports take most of a start's time, which is seconds on a machine that is overloaded."""
     flags = ["--progs", str(place.progs), "--logs", place.glob, "--address", "127.0.0.1", "--port", "0"]
     command = [sys.executable, "-c", SIGNAL_AT_IMPORT, module, str(int(number)), *flags]
-    ended = subprocess.run(command, capture_output=True, timeout=20, check=False)
+    ended = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 0
     assert b"Traceback" not in ended.stderr
 
@@ -153,7 +150,7 @@ def test_a_one_shot_run_is_ended_by_the_signal(place: Place) -> None:
     """As other filters are."""
     flags = ["--one_shot", "--progs", str(place.progs), "--logs", place.glob]
     command = [sys.executable, "-c", SIGNAL_AT_IMPORT, "nativemtail.app.run", str(int(signal.SIGTERM)), *flags]
-    assert subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == -signal.SIGTERM
+    assert subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False).returncode == -signal.SIGTERM
 
 
 def test_other_signals(place: Place) -> None:
@@ -176,7 +173,7 @@ def test_no_poll_intervals(place: Place) -> None:
 def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(20)
+        sock.settimeout(PATIENCE)
         yield sock
 
 
@@ -206,7 +203,7 @@ def test_not_ready_before_the_logs_are_open(place: Place, systemd: socket.socket
         *("--progs", str(place.progs), "--logs", logs, "--address", "127.0.0.1", "--port", "0"),
         environment={"NOTIFY_SOCKET": systemd.getsockname()},
     )
-    assert daemon.process.wait(20) == 1
+    assert daemon.process.wait(PATIENCE) == 1
     systemd.setblocking(False)
     with pytest.raises(BlockingIOError):
         systemd.recv(1000)
@@ -364,7 +361,7 @@ def test_too_few_threads_for_a_start(limit: int, place: Place) -> None:
         prefix=with_threads(limit, 300_000 + os.getpid()),
         environment={"HOME": "/nonexistent"},
     )
-    assert daemon.process.wait(20) == 1
+    assert daemon.process.wait(PATIENCE) == 1
     assert "Traceback" not in daemon.log
     assert "can't start new thread: the limit of processes (ulimit -u, TasksMax=) or of memory is too low" in daemon.log
 

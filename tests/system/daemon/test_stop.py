@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, Place, append, wait_until
+from daemons import Daemon, Place, append
+from waiting import PATIENCE, wait_until
 
 SLOW = "".join(f"/(?P<k>\\w+)(a|b|.)*?{number}x/ {{\n  c[$k]++\n}}\n" for number in range(40))
 """Some 20 µs a line."""
@@ -28,9 +28,7 @@ def behind(place: Place, *flags: str, lines: int) -> tuple[Daemon, Path]:
 
 def test_what_is_left_is_reported(place: Place) -> None:
     daemon, log = behind(place, "--drain_timeout", "100ms", lines=400_000)
-    begin = time.monotonic()
     assert daemon.stop() == 1
-    assert time.monotonic() - begin < 8
     said = re.search(rf"E.*\] {log}: (\d+) bytes were not read within -drain_timeout=100ms", daemon.log)
     assert said, daemon.log
     assert 0 < int(said[1]) < 400_000 * len(LINE)
@@ -58,16 +56,14 @@ def test_many_logs_are_summed_up(place: Place) -> None:
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(second: signal.Signals, place: Place) -> None:
-    daemon, _ = behind(place, "--drain_timeout", "1m", lines=1_500_000)
+    daemon, _ = behind(place, "--drain_timeout", "1h", lines=1_500_000)
     daemon.send(signal.SIGTERM)
     daemon.wait_log("exiting")
-    begin = time.monotonic()
     assert daemon.stop(second) == 1
-    assert time.monotonic() - begin < 2
 
 
 def test_pages_are_there_while_it_drains(place: Place) -> None:
-    daemon, _ = behind(place, "--drain_timeout", "1m", lines=400_000)
+    daemon, _ = behind(place, "--drain_timeout", "1h", lines=400_000)
     daemon.send(signal.SIGTERM)
     daemon.wait_log("exiting")
     first = daemon.value("lines_total") or 0
@@ -76,5 +72,5 @@ def test_pages_are_there_while_it_drains(place: Place) -> None:
 
 def test_a_negative_time_is_refused(place: Place) -> None:
     daemon = place.launch("--progs", str(place.progs), "--logs", place.glob, "--drain_timeout", "-1s")
-    assert daemon.process.wait(20) == 1
+    assert daemon.process.wait(PATIENCE) == 1
     assert "-drain_timeout must not be negative: -1s" in daemon.log

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from waiting import PATIENCE, wait_until
 
 from nativemtail._render import Page
 from nativemtail.app import daemon, systemd
@@ -51,7 +52,7 @@ def followed(tmp_path: Path) -> Iterator[tuple[Path, Tailer, threading.Thread]]:
     tail.start()
     yield log, tailer, tail
     tailer.stop()
-    tail.join(10)
+    tail.join(PATIENCE)
 
 
 def beat(heartbeat: Heartbeat, seconds: float) -> None:
@@ -64,10 +65,12 @@ def beat(heartbeat: Heartbeat, seconds: float) -> None:
 
 def test_an_idle_tail_thread_is_alive(followed: tuple[Path, Tailer, threading.Thread], told: list[bool]) -> None:
     _, tailer, tail = followed
-    beat(Heartbeat(tail, tailer, patience=0.5), 1.5)
-    assert len(told) >= 10
+    heartbeat = Heartbeat(tail, tailer, patience=0.5)
+    beat(heartbeat, 1)
+    del told[:]
+    wait_until(lambda: heartbeat.check() or len(told) >= 10)
     tailer.stop()
-    tail.join(10)
+    tail.join(PATIENCE)
     del told[:]
     beat(Heartbeat(tail, tailer, patience=0.5), 0.1)
     assert not told
@@ -83,22 +86,19 @@ def test_a_tail_thread_that_hangs_in_a_read_is_not_alive(
 
     def hang(*arguments: Any) -> int:
         hanging.set()
-        back.wait(20)
+        back.wait(PATIENCE)
         return preadv(*arguments)
 
     monkeypatch.setattr(os, "preadv", hang)
     log.write_bytes(b"a\n")
-    assert hanging.wait(10)
+    assert hanging.wait(PATIENCE)
     heartbeat = Heartbeat(tail, tailer, patience=0.5)
     beat(heartbeat, 1)
     del told[:]
     beat(heartbeat, 0.5)
     assert not told
     back.set()
-    end = time.monotonic() + 10
-    while not told:
-        beat(heartbeat, 0.1)
-        assert time.monotonic() < end
+    wait_until(lambda: heartbeat.check() or told)
 
 
 def test_a_scrape_waits_for_no_block(make: Callable[..., Daemon]) -> None:
@@ -108,16 +108,25 @@ def test_a_scrape_waits_for_no_block(make: Callable[..., Daemon]) -> None:
     engine = subject.programs.engine
     source = engine.open("log")
     block = bytearray(b"x\n" * 20_000_000)
-    scan = threading.Thread(target=lambda: engine.scan(source, block, 0, len(block)), daemon=True)
-    scan.start()
-    while Page(subject.programs.store.snapshot()).prometheus().endswith(b"lines 0\n"):
-        time.sleep(0.001)
-    pages = 0
-    while scan.is_alive():
-        subject.site.answer(Request("/metrics"))
-        subject.site.answer(Request("/debug/vars"))
-        pages += scan.is_alive()
-    assert pages >= 5
+    lines = subject.programs.store
+
+    def shown() -> bytes:
+        return Page(lines.snapshot()).prometheus()
+
+    def pages_of_a_scan() -> int:
+        before = shown()
+        scan = threading.Thread(target=lambda: engine.scan(source, block, 0, len(block)), daemon=True)
+        scan.start()
+        wait_until(lambda: shown() != before)
+        pages = 0
+        while scan.is_alive():
+            subject.site.answer(Request("/metrics"))
+            subject.site.answer(Request("/debug/vars"))
+            pages += scan.is_alive()
+        return pages
+
+    # On a busy machine the scan may have been over first.
+    wait_until(lambda: pages_of_a_scan() >= 5)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +187,7 @@ def test_a_program_on_a_mount_that_hangs_holds_up_no_signal(
         if path == program:
             threads.append(threading.current_thread().name)
             hanging.set()
-            back.wait(20)
+            back.wait(PATIENCE)
         return stat(path, **options)
 
     monkeypatch.setattr(os, "stat", hang)
@@ -190,7 +199,7 @@ def test_a_program_on_a_mount_that_hangs_holds_up_no_signal(
     assert not subject.reloader.stop(0.1)
     assert threads == ["reload"]
     back.set()
-    assert subject.reloader.stop(10)
+    assert subject.reloader.stop(PATIENCE)
     subject.watch.close()
 
 
@@ -198,7 +207,7 @@ def test_an_answer_in_time_needs_a_thread(monkeypatch: pytest.MonkeyPatch) -> No
     def ask() -> Counter[str]:
         return Counter(log=1)
 
-    assert daemon._with_timeout(ask, 5.0) == {"log": 1}
+    assert daemon._with_timeout(ask, PATIENCE) == {"log": 1}
     assert daemon._with_timeout(lambda: time.sleep(5) or Counter(), 0.01) is None
 
     class NoThread(threading.Thread):
@@ -206,7 +215,7 @@ def test_an_answer_in_time_needs_a_thread(monkeypatch: pytest.MonkeyPatch) -> No
             raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading, "Thread", NoThread)
-    assert daemon._with_timeout(ask, 5.0) is None
+    assert daemon._with_timeout(ask, PATIENCE) is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from nativemtail.app import systemd
 
@@ -16,7 +17,7 @@ def test_notify(abstract: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     name = f"@nativemtail-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind("\0" + name[1:] if abstract else name)
-        sock.settimeout(5)
+        sock.settimeout(PATIENCE)
         monkeypatch.setenv("NOTIFY_SOCKET", name)
         systemd.ready()
         assert sock.recv(100) == b"READY=1"

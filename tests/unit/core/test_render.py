@@ -159,7 +159,7 @@ _VALUES = st.one_of(_PARTS.map(b"".join), st.binary(max_size=12))
 
 
 @given(st.lists(st.tuples(_VALUES, _VALUES), max_size=200), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_samples_are_sorted_bytewise(labels: list[tuple[bytes, bytes]], two: bool) -> None:
     metrics = [Metric("m", p, COUNTER, INT, ("z", "a")) for p in ("p", "b")[: 1 + two]]
     store = stored(*metrics)
@@ -592,7 +592,7 @@ def test_json_strings(text: bytes, shown: str) -> None:
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_json_strings_mean_what_they_say(text: bytes) -> None:
     [metric] = json.loads(Page(one(TEXT, STRING, text).snapshot()).json(False))
     meant = "".join("�" if "\udc80" <= c <= "\udcff" else c for c in text.decode("utf-8", "surrogateescape"))

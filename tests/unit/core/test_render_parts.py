@@ -108,7 +108,7 @@ def test_nothing_at_all(form: str) -> None:
     assert b"".join(getattr(pieces(store), form)()) == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.lists(st.text(max_size=12), min_size=2, max_size=2)), max_size=200),
     st.integers(1, 500),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from nativemtail._core import FileWatcher
 from nativemtail.io import watch
@@ -21,12 +23,21 @@ MANY = 4096
 
 WRITER = """
 import os, sys, time
+watched, path = sys.argv[1:]
+def is_held():
+    for fd in os.listdir(watched):
+        try:
+            if os.path.samestat(os.stat(watched + "/" + fd), os.stat(path)):
+                return True
+        except FileNotFoundError:
+            pass
 sys.stdin.readline()
 for number in range(9):
-    with open(sys.argv[1], "w") as file:
+    with open(path, "w") as file:
         file.write(str(number))
-    time.sleep(0.01)
-    os.unlink(sys.argv[1])
+    while not is_held():
+        time.sleep(0.001)
+    os.unlink(path)
 """
 
 
@@ -47,7 +58,7 @@ def hold(watcher: FileWatcher, directory: Path, pieces: list[str]) -> int:
 def taken(watcher: FileWatcher, count: int) -> list[tuple[str, bytes]]:
     """Names and contents of the next files."""
     found: list[tuple[str, bytes]] = []
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while len(found) < count:
         assert time.monotonic() < end, found
         select.select([watcher.fileno()], [], [], 1)
@@ -68,7 +79,7 @@ def test_what_is_gone_can_be_read(tmp_path: Path, watcher: FileWatcher) -> None:
         path.unlink()
     held = tmp_path / "held"
     held.write_bytes(b"x")
-    select.select([watcher.fileno()], [], [], 10)
+    select.select([watcher.fileno()], [], [], PATIENCE)
     held.unlink()
     held.write_bytes(b"y")
     assert taken(watcher, 2) == [("held", b"x"), ("held", b"y")]
@@ -86,7 +97,7 @@ def test_renames_links_and_directories(tmp_path: Path, watcher: FileWatcher) -> 
 def test_the_writer_of_a_pipe_is_not_let_in(tmp_path: Path, watcher: FileWatcher) -> None:
     hold(watcher, tmp_path, ANY)
     os.mkfifo(tmp_path / "pipe")
-    select.select([watcher.fileno()], [], [], 10)
+    select.select([watcher.fileno()], [], [], PATIENCE)
     with pytest.raises(OSError, match="No such device"):
         os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK)
     [held] = [held for *_, held in watcher.read(MANY) if held >= 0]
@@ -98,7 +109,7 @@ def test_it_holds_a_bounded_number(tmp_path: Path, watcher: FileWatcher) -> None
     before = len(os.listdir("/proc/self/fd"))
     for number in range(2 * FileWatcher.HELD):
         (tmp_path / str(number)).touch()
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while len(os.listdir("/proc/self/fd")) < before + FileWatcher.HELD:
         assert time.monotonic() < end
     time.sleep(0.05)
@@ -188,7 +199,7 @@ def test_a_file_that_is_written_often_is_told_of_once(tmp_path: Path, watcher: F
 def test_more_events_than_it_keeps(tmp_path: Path, watcher: FileWatcher) -> None:
     """The last event says that some are missing; later ones come again."""
     watcher.add(str(tmp_path), watch.CREATE | watch.DELETE)
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     file, other = tmp_path / "a", tmp_path / "b"
     other.touch()
     number = watcher.add(str(other), watch.MODIFY)
@@ -210,7 +221,7 @@ def test_without_a_thread(tmp_path: Path) -> None:
     hold(watcher, tmp_path, ANY)
     assert watcher.read(MANY) == []
     (tmp_path / "a").touch()
-    assert select.select([watcher.fileno()], [], [], 10)[0]
+    assert select.select([watcher.fileno()], [], [], PATIENCE)[0]
     assert [name for _, mask, _, name, _ in watcher.read(1) if mask == watch.CREATE] == ["a"]
     watcher.close()
     assert watcher.read(MANY) == []
@@ -219,15 +230,14 @@ def test_without_a_thread(tmp_path: Path) -> None:
 
 
 def test_it_does_not_wait_for_the_interpreter(tmp_path: Path, watcher: FileWatcher) -> None:
-    """While C code keeps the GIL."""
+    """Which waits for the writer, and keeps the GIL."""
     hold(watcher, tmp_path, ANY)
-    path = tmp_path / "a"
-    with subprocess.Popen([sys.executable, "-S", "-c", WRITER, str(path)], stdin=subprocess.PIPE) as writer:
+    command = [sys.executable, "-S", "-c", WRITER, f"/proc/{os.getpid()}/fd", str(tmp_path / "a")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as writer:
         assert writer.stdin is not None
         writer.stdin.write(b"\n")
         writer.stdin.flush()
-        while writer.poll() is None:
-            pow(3, 500_000)  # keeps it for longer than a file lives
+        ctypes.PyDLL(None).waitpid(writer.pid, None, 0)
     assert taken(watcher, 9) == [("a", b"%d" % number) for number in range(9)]
 
 
@@ -237,7 +247,7 @@ def test_its_thread_leaves_signals_alone(watcher: FileWatcher) -> None:
         statuses = [(task / "status").read_text() for task in tasks if (task / "comm").read_text() == "file-watcher\n"]
         return [int(status.split("SigBlk:")[1].split()[0], 16) for status in statuses]
 
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not masks():
         assert time.monotonic() < end
     assert all(mask >> signal.SIGTERM - 1 & 1 for mask in masks())
@@ -264,6 +274,6 @@ watcher.close()
 @pytest.mark.parametrize(("process", "thread"), [(19, 19), (10, 10), (1, 1), (0, -10), (-5, -15), (-15, -20)])
 def test_who_was_started_to_yield_yields(process: int, thread: int) -> None:
     answer = subprocess.run(
-        [sys.executable, "-c", NICENESS, str(process)], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", NICENESS, str(process)], check=True, capture_output=True, text=True, timeout=PATIENCE
     )
     assert int(answer.stdout) == thread

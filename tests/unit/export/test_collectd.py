@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE
 
 from nativemtail._render import View
 from nativemtail.export import collectd
@@ -63,6 +64,6 @@ def test_answers_are_read_and_refusals_told_once(
         target = collectd.Collectd(path, host_name="h", interval=1)
         for _ in range(2):
             target.push(View(run.store), Budget(20), lambda what, n: None)
-        thread.join(10)
+        thread.join(PATIENCE)
     assert lines == 10_000
     assert [record.getMessage() for record in caplog.records] == [f"{path} refused 1 values: -1 No such type"]

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from waiting import PATIENCE, wait_until
 
 from nativemtail import _core_testing
 from nativemtail._core import COUNTER, GAUGE, INT, Metric, Store
@@ -32,7 +33,6 @@ from nativemtail.options import Options
 from nativemtail.telemetry.counters import PushCounts
 
 INTERVAL = 0.05
-PATIENCE = 10.0
 
 
 def pusher_of(store: Store, flags: Any, exports: Any) -> Pusher:
@@ -73,14 +73,7 @@ def address(sock: socket.socket) -> str:
 
 
 def options(**flags: Any) -> PushSettings:
-    return push_settings(Options(**{"metric_push_interval": INTERVAL, "metric_push_write_deadline": 2.0, **flags}))
-
-
-def wait_for(condition: Any) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "in vain"
-        time.sleep(0.01)
+    return push_settings(Options(**{"metric_push_interval": INTERVAL, "metric_push_write_deadline": PATIENCE, **flags}))
 
 
 def received(server: socket.socket) -> bytes:
@@ -103,18 +96,19 @@ def test_every_interval_and_once_more_at_the_end(store: Store, listener: socket.
     assert received(listener) == HITS
     assert time.monotonic() - began >= INTERVAL
     assert received(listener) == HITS
-    listener.settimeout(0.5)
+    listener.setblocking(False)
     stopping = threading.Thread(target=pusher.stop)
     stopping.start()
     pages = 0
-    while stopping.is_alive():
-        try:
-            pages += received(listener) == HITS
-        except TimeoutError:
-            break
-    stopping.join()
+    has_stopped = False
+    while not has_stopped:
+        has_stopped = not stopping.is_alive()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                pages += received(listener) == HITS
+        time.sleep(0.001)
     assert pages >= 1
-    wait_for(lambda: exports.counts["graphite_export_success"] == 2 * (2 + pages))
+    wait_until(lambda: exports.counts["graphite_export_success"] == 2 * (2 + pages))
     assert exports.counts["graphite_export_total"] == 2 * (2 + pages)
 
 
@@ -164,8 +158,8 @@ def test_no_push(store: Store, listener: socket.socket, interval: float, final: 
     )
     pusher.start()
     pusher.stop(final)
-    listener.settimeout(0.1)
-    with pytest.raises(TimeoutError):
+    listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
         listener.accept()
 
 
@@ -186,12 +180,12 @@ def test_a_silent_peer_holds_up_neither_others_nor_the_end(tmp_path: Path, liste
         exports = Exports()
         pusher = pusher_of(store, flags, exports)
         pusher.start()
-        assert received(listener).count(b"\n") == 20_000
+        wait_until(lambda: received(listener).count(b"\n") == 20_000)
         listener.close()
-        wait_for(lambda: exports.counts["collectd_export_total"] > 0)
+        wait_until(lambda: exports.counts["collectd_export_total"] > 0)
         began = time.monotonic()
         assert pusher.stop()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < PATIENCE
         assert exports.counts["collectd_export_success"] < exports.counts["collectd_export_total"]
 
 
@@ -210,7 +204,7 @@ def test_a_push_that_does_not_end_is_told(store: Store, monkeypatch: pytest.Monk
     assert began.wait(PATIENCE)
     assert not pusher.stop()
     let_go.set()
-    assert pusher.stop()
+    wait_until(pusher.stop)
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -223,7 +217,7 @@ def test_said_once_per_change_of_state(store: Store, caplog: pytest.LogCaptureFi
     exports = Exports()
     pusher = pusher_of(store, options(collectd_socketpath=path), exports)
     pusher.start()
-    wait_for(lambda: len(caplog.records) >= 5)
+    wait_until(lambda: len(caplog.records) >= 5)
     failed = f"collectd {path}: pusher dial error: No such file or directory; trying again every 0.05s"
     assert messages(caplog) == [f"pushing metrics to collectd at {path}", failed]
     assert not exports.counts
@@ -233,7 +227,7 @@ def test_said_once_per_change_of_state(store: Store, caplog: pytest.LogCaptureFi
         server.settimeout(PATIENCE)
         lines = received(server).decode().splitlines()
     assert lines[0].startswith(f'PUTVAL "{socket.gethostname()}/mtail-p.mtail/counter-hits" interval=0 0:0')
-    wait_for(lambda: f"collectd {path}: pushes work again" in messages(caplog))
+    wait_until(lambda: f"collectd {path}: pushes work again" in messages(caplog))
     pusher.stop(final=False)
 
 
@@ -255,7 +249,7 @@ def test_a_datagram_that_nobody_takes_is_backlog(store: Store) -> None:
         loop._push()
         return pushes.failures
 
-    wait_for(refused)
+    wait_until(refused)
     taken = store.snapshot()
     assert pushes.backlog == sum(taken.count(metric) for metric in taken.metrics()) > 0
 
@@ -271,7 +265,7 @@ def test_a_peer_that_closes_mid_write(listener: socket.socket, caplog: pytest.Lo
     connection, _ = listener.accept()
     connection.recv(1000)
     connection.close()
-    wait_for(lambda: any("pusher write error" in text for text in messages(caplog)))
+    wait_until(lambda: any("pusher write error" in text for text in messages(caplog)))
     assert received(listener).count(b"\n") == 20_000
     pusher.stop(final=False)
 
@@ -347,21 +341,34 @@ def test_a_peer_that_misbehaves(caplog: pytest.LogCaptureFixture, tmp_path: Path
             partial(View, store), options(**target, metric_push_interval=0.2, metric_push_write_deadline=1.0), exports
         )
         pusher.start()
-        wait_for(lambda: peer.visits >= 3)
-        began = time.monotonic()
-        store.snapshot()
-        assert time.monotonic() - began < 1, "a snapshot waits for a push"
+        wait_until(lambda: peer.visits >= 3)
         assert exports.counts[f"{name}_export_success"] < exports.counts[f"{name}_export_total"]
         pushes = exports.pushes[name]
         assert pushes.failures >= 2
         assert 0 < pushes.backlog <= 2000
+        pusher._loops[0]._budget.seconds = PATIENCE  # or it fails again where the machine is slow
         peer.healed = True
-        wait_for(lambda: any(text.endswith("pushes work again") for text in messages(caplog)))
-        wait_for(lambda: not pushes.backlog)
+        wait_until(lambda: any(text.endswith("pushes work again") for text in messages(caplog)))
+        wait_until(lambda: not pushes.backlog)
         assert sum(pushes.latency.ranges()[0]) > pushes.failures
         _, failed, again, *more = messages(caplog)
         assert (" error: " in failed, again.startswith(name), more) == (True, True, [])
         pusher.stop(final=False)
+
+
+def test_a_snapshot_waits_for_no_push(listener: socket.socket) -> None:
+    """This one would last until the test is ended."""
+    store = many("graphite")
+    flags = options(graphite_host_port=address(listener), metric_push_write_deadline=100 * PATIENCE)
+    pusher = pusher_of(store, flags, Exports())
+    pusher.start()
+    connection, _ = listener.accept()
+    listener.close()
+    with connection:
+        assert connection.recv(1)
+        store.snapshot()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    pusher.stop(final=False)
 
 
 def test_a_peer_that_only_listens(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
@@ -374,7 +381,7 @@ def test_a_peer_that_only_listens(listener: socket.socket, caplog: pytest.LogCap
         connection.shutdown(socket.SHUT_WR)
         connection.settimeout(PATIENCE)
         assert b"".join(iter(lambda: connection.recv(65536), b"")).count(b"\n") == 2000
-    wait_for(lambda: exports.counts["graphite_export_success"] >= 2000)
+    wait_until(lambda: exports.counts["graphite_export_success"] >= 2000)
     # Before the next push has waited in vain.
     assert not [text for text in messages(caplog) if "error" in text]
     pusher.stop(final=False)
@@ -392,7 +399,7 @@ def test_addresses_that_cannot_work_are_told(
 ) -> None:
     pusher = pusher_of(store, options(**flags), Exports())
     pusher.start()
-    wait_for(lambda: any(f"{name} " in text and "pusher dial error: " in text for text in messages(caplog)))
+    wait_until(lambda: any(f"{name} " in text and "pusher dial error: " in text for text in messages(caplog)))
     pusher.stop(final=False)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sites
+from waiting import PATIENCE
 
 from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Request, Response, plain
@@ -34,13 +35,14 @@ def echo(request: Request) -> Response:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
-    """Starts servers on a free port of the loopback, with short limits unless told otherwise."""
+    """Starts servers on a free port of the loopback, that wait for a request as long as it takes."""
     servers: list[Server] = []
 
     def start(answer: Callable[[Request], Response] = echo, *, address: str = "127.0.0.1", **options: Any) -> Server:
         limits = {
-            "header_seconds": 0.5,
+            "header_seconds": 10 * PATIENCE,
             "idle_seconds": 0.5,
+            "write_seconds": 10 * PATIENCE,
             "linger_seconds": 0.3,
             "close_seconds": 1,
             **options.pop("limits", {}),
@@ -61,7 +63,7 @@ class Peer:
 
     def __init__(self, server: Server) -> None:
         host, _, port = server.addresses()[0].rpartition(":")
-        self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=10)
+        self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE)
 
     def __enter__(self) -> Peer:
         return self

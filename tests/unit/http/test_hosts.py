@@ -163,7 +163,7 @@ def test_on_a_unix_socket_any_name_will_do(tmp_path: Path) -> None:
     ],
 )
 def test_every_answer_tells_browsers_what_not_to_do(serve: Serve, peer: Any, request_head: bytes) -> None:
-    head = answer(serve, peer, request_head).partition(b"\r\n\r\n")[0].split(b"\r\n")
+    head = answer(serve, peer, request_head, limits={"header_seconds": 0.5}).partition(b"\r\n\r\n")[0].split(b"\r\n")
     assert set(head) >= EVERY
 
 

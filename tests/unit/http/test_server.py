@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE, wait_until
 
 from nativemtail.http.listen import ListenError
 from nativemtail.http.messages import Request, Response, plain
@@ -29,7 +30,7 @@ def port(server: Server) -> int:
 
 
 def get(server: Server, target: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port(server), timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port(server), timeout=PATIENCE)
     connection.request(method, target, headers={name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
     body = response.read()
@@ -45,13 +46,6 @@ class UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(self._path)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "BREW"])
@@ -77,8 +71,8 @@ def test_connect_is_refused(serve: Serve, peer: Any) -> None:
 
 
 def test_keep_alive(serve: Serve) -> None:
-    server = serve()
-    connection = http.client.HTTPConnection("127.0.0.1", port(server), timeout=10)
+    server = serve(limits={"idle_seconds": 10 * PATIENCE})
+    connection = http.client.HTTPConnection("127.0.0.1", port(server), timeout=PATIENCE)
     for number in range(20):
         connection.request("GET", f"/{number}", body=b"x" * 1000)
         response = connection.getresponse()
@@ -97,11 +91,12 @@ def test_keep_alive(serve: Serve) -> None:
     ],
 )
 def test_when_the_connection_ends(serve: Serve, peer: Any, request_head: bytes, kept: bool) -> None:
-    server = serve(limits={"idle_seconds": 1.0})
+    server = serve(limits={"idle_seconds": 1.0 if kept else 10 * PATIENCE})
     begin = time.monotonic()
     with peer(server) as client:
         assert client.send(request_head).rest().endswith(b"/a?\n")
-    assert (time.monotonic() - begin > 0.9) is kept
+    if kept:
+        assert time.monotonic() - begin > 0.9
 
 
 @pytest.mark.parametrize(
@@ -128,7 +123,7 @@ def test_a_large_page_arrives_whole(serve: Serve) -> None:
 
 
 def test_pages_are_made_side_by_side(serve: Serve) -> None:
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=PATIENCE)
     server: Server
 
     def answer(request: Request) -> Response:
@@ -148,7 +143,7 @@ def test_pages_are_made_side_by_side(serve: Serve) -> None:
 
 def test_headers_reach_the_page(serve: Serve) -> None:
     server = serve(lambda request: plain(200, request.accept))
-    with socket.create_connection(("127.0.0.1", port(server)), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", port(server)), timeout=PATIENCE) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nAccept: a/b\r\naccept: c/d;q=1\r\nConnection: close\r\n\r\n")
         data = b""
         while chunk := sock.recv(1000):
@@ -174,7 +169,7 @@ def test_address(serve: Serve, peer: Any, address: str, name: str) -> None:
 def test_the_empty_address_is_all_of_both_kinds(serve: Serve, host: str) -> None:
     server = serve(address="")
     assert server.addresses()[0].startswith("[::]:")
-    with socket.create_connection((host, port(server)), timeout=5) as sock:
+    with socket.create_connection((host, port(server)), timeout=PATIENCE) as sock:
         sock.sendall(b"GET /a HTTP/1.0\r\n\r\n")
         assert sock.recv(12) == b"HTTP/1.1 200"
 
@@ -295,7 +290,7 @@ def test_bad_unix_socket(tmp_path: Path, name: str) -> None:
 )
 def test_strangers_get_401(serve: Serve, headers: dict[str, str]) -> None:
     server = serve(trusted=TrustedHosts.parse(["192.0.2.1"]))
-    connection = http.client.HTTPConnection("127.0.0.1", port(server), timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port(server), timeout=PATIENCE)
     connection.request("GET", "/metrics?x=1", headers=headers)
     response = connection.getresponse()
     assert response.status == 401
@@ -318,9 +313,9 @@ def test_a_mapped_stranger_is_called_by_his_ipv4_address(serve: Serve) -> None:
 def test_strangers_get_few_connections(serve: Serve, peer: Any) -> None:
     server = serve(trusted=TrustedHosts.parse(["127.0.0.1"]), limits={"strangers": 2, "header_seconds": 2})
     address = ("127.0.0.1", port(server))
-    strangers = [socket.create_connection(address, source_address=("127.0.0.9", 0), timeout=5) for _ in range(5)]
+    strangers = [socket.create_connection(address, source_address=("127.0.0.9", 0), timeout=PATIENCE) for _ in range(5)]
     try:
-        wait_until(lambda: server.denied() == {"http": 3})  # each new one takes the place of the oldest
+        wait_until(lambda: server.denied()["http"] >= 3)  # each new one takes the place of the oldest
         assert get(server, "/a")[1] == b"/a?\n"
         assert server.connections()["http"] <= 3
         wait_until(lambda: server.denied() == {"http": 5})
@@ -337,7 +332,7 @@ def test_stop_lets_an_answer_end(serve: Serve) -> None:
 
     def answer(request: Request) -> Response:
         asked.set()
-        release.wait(5)
+        release.wait(PATIENCE)
         return plain(200, "done")
 
     server = serve(answer)
@@ -345,9 +340,9 @@ def test_stop_lets_an_answer_end(serve: Serve) -> None:
     got: list[bytes] = []
     client = threading.Thread(target=lambda: got.append(get(server, "/")[1]))
     client.start()
-    asked.wait(5)
+    asked.wait(PATIENCE)
     threading.Timer(0.2, release.set).start()
-    server.stop(grace=5)
+    server.stop(grace=PATIENCE)
     client.join()
     assert got == [b"done"]
     with pytest.raises(ConnectionRefusedError):
@@ -355,12 +350,12 @@ def test_stop_lets_an_answer_end(serve: Serve) -> None:
 
 
 def test_stop_does_not_wait_for_the_idle_and_the_slow(serve: Serve, peer: Any) -> None:
-    server = serve(limits={"header_seconds": 60, "idle_seconds": 60})
+    server = serve(limits={"idle_seconds": 10 * PATIENCE})
     with peer(server), peer(server).send(b"GET / HT") as slow, peer(server).send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"):
         wait_until(lambda: server.connections() == {"http": 3})
         begin = time.monotonic()
         server.stop(grace=0.3)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < PATIENCE
         assert slow.rest() == b""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from waiting import PATIENCE, assert_prompt, wait_until
 
 from nativemtail.http.messages import Request, Response, plain
 from nativemtail.http.server import Server
@@ -46,7 +47,7 @@ class Maker:
 
 
 def get(server: Server, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port(server), timeout=20)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port(server), timeout=PATIENCE)) as connection:
         connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         with connection.getresponse() as response:
             return response, response.read()
@@ -65,11 +66,11 @@ def silent(server: Server, request: bytes, buffer: int = 4096) -> socket.socket:
     return sock
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def gets(peer: Any, request: bytes) -> bool:
+    """Whether it is answered."""
+    with peer, contextlib.suppress(ConnectionError):
+        return bool(peer.send(request).rest().startswith(b"HTTP/1.1 200 "))
+    return False
 
 
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
@@ -112,7 +113,7 @@ def test_made_once_for_all_who_wait(serve: Serve) -> None:
     maker = Maker(100)
 
     def answer(request: Request) -> Response:
-        release.wait(10)
+        release.wait(PATIENCE)
         return maker(request)
 
     server = serve(answer)
@@ -120,8 +121,7 @@ def test_made_once_for_all_who_wait(serve: Serve) -> None:
     clients = [threading.Thread(target=lambda: bodies.append(get(server, "/page")[1])) for _ in range(20)]
     for client in clients:
         client.start()
-    wait_until(lambda: server.connections() == {"http": 20})
-    time.sleep(0.2)
+    wait_until(lambda: server.connections() == {"http": 20} and not server.traffic.waiting)
     release.set()
     for client in clients:
         client.join()
@@ -136,7 +136,7 @@ def test_other_pages_are_made_by_themselves(serve: Serve, different: Any) -> Non
 
     def answer(request: Request) -> Response:
         asked.append(request)
-        release.wait(10)
+        release.wait(PATIENCE)
         return plain(200, "x" * 5000)
 
     server = serve(answer)
@@ -184,7 +184,7 @@ def test_many_pages_at_once_hold_little(serve: Serve) -> None:
     release = threading.Event()
 
     def answer(request: Request) -> Response:
-        release.wait(10)
+        release.wait(PATIENCE)
         return plain(200, "x" * 5_000_000)
 
     server = serve(answer, limits={"pending_bytes": 12_000_000})
@@ -194,11 +194,17 @@ def test_many_pages_at_once_hold_little(serve: Serve) -> None:
             stack.enter_context(silent(server, b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number))
         wait_until(lambda: server.connections() == {"http": 100})
         release.set()
-        for _ in range(100):
+
+        def is_full() -> bool:
+            nonlocal most
             most = max(most, server.pending_bytes)
+            return most > 8_000_000 and server.limits_hit()["http_pending"] > 50
+
+        wait_until(is_full)
+        for _ in range(50):
+            is_full()
             time.sleep(0.01)
-    assert 8_000_000 < most < 23_000_000
-    assert server.limits_hit()["http_pending"] > 50
+    assert most < 23_000_000
 
 
 @pytest.mark.parametrize("distinct", [False, True])
@@ -208,15 +214,18 @@ def test_a_peer_that_reads_gets_its_page_among_those_that_do_not(serve: Serve, d
         for number in range(30):
             target = b"/page?%d" % number if distinct else b"/page"
             stack.enter_context(silent(server, b"GET %s HTTP/1.1\r\nHost: h\r\n\r\n" % target))
-        deadline = time.monotonic() + 10
-        while True:
-            response, body = get(server, "/page")
-            if response.status == 200:
-                break
-            assert response.status == 503
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    assert body == PIECE * 500
+
+        def arrives() -> bool:
+            with contextlib.suppress(
+                http.client.IncompleteRead, ConnectionError
+            ):  # on a busy machine it may stall, too
+                response, body = get(server, "/page")
+                assert response.status in (200, 503)
+                assert response.status == 503 or body == PIECE * 500
+                return response.status == 200
+            return False
+
+        wait_until(arrives)
     assert server.limits_hit()["http_stalled"] >= 1
 
 
@@ -224,7 +233,7 @@ def test_a_slow_peer_is_not_cut_off_while_nobody_waits(serve: Serve) -> None:
     server = serve(Maker(40), limits={"window_bytes": 200_000, "stall_seconds": 0.1})
     with silent(server, b"GET /page HTTP/1.0\r\n\r\n") as slow:
         time.sleep(1)
-        slow.settimeout(10)
+        slow.settimeout(PATIENCE)
         size = 0
         while chunk := slow.recv(65536):
             size += len(chunk)
@@ -239,19 +248,21 @@ def test_probes_wait_for_no_page(serve: Serve, path: str) -> None:
 
     def answer(request: Request) -> Response:
         if not request.path.startswith("/-/"):
-            release.wait(20)
+            release.wait(PATIENCE)
         return plain(200, "")
 
     server = serve(answer)
+
+    def ask() -> None:
+        assert get(server, path)[0].status == 200
+
     clients = [threading.Thread(target=get, args=(server, f"/{number}")) for number in range(6)]
     for client in clients:
         client.start()
     try:
         wait_until(lambda: server.connections() == {"http": 6})
         for _ in range(5):
-            begin = time.monotonic()
-            assert get(server, path)[0].status == 200
-            assert time.monotonic() - begin < 1
+            assert_prompt(ask, 1)
     finally:
         release.set()
         for client in clients:
@@ -262,7 +273,7 @@ def test_probes_wait_for_no_page(serve: Serve, path: str) -> None:
     "opening", [b"GET / HTTP/1.1\r\nX: ", b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx", b"", b"G"]
 )
 def test_slow_requests_give_way_to_whole_ones(serve: Serve, peer: Any, opening: bytes) -> None:
-    server = serve(limits={"connections": 40, "incomplete": 30, "header_seconds": 20})
+    server = serve(limits={"connections": 40, "incomplete": 30})
     with contextlib.ExitStack() as stack:
         for _ in range(200):
             stack.enter_context(peer(server)).send(opening)
@@ -279,14 +290,12 @@ def test_peers_that_do_not_read_give_way_too(serve: Serve, peer: Any) -> None:
         for _ in range(10):
             stack.enter_context(silent(server, b"GET /page HTTP/1.0\r\n\r\n"))
         wait_until(lambda: server.connections()["http"] == 10)
-        time.sleep(0.5)
-        with peer(server) as client:
-            assert client.send(GOOD).rest().startswith(b"HTTP/1.1 200 ")
+        wait_until(lambda: gets(peer(server), GOOD))
 
 
 def test_probers_that_do_not_read_give_way_too(serve: Serve, peer: Any) -> None:
     probes = b"GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n" * 50_000
-    limits = {"connections": 10, "strangers": 5, "stall_seconds": 0.3, "header_seconds": 20}
+    limits = {"connections": 10, "strangers": 5, "stall_seconds": 0.3}
     server = serve(trusted=TrustedHosts.parse(["192.0.2.1"]), limits=limits)
     with contextlib.ExitStack() as stack:
         for _ in range(5):
@@ -296,13 +305,11 @@ def test_probers_that_do_not_read_give_way_too(serve: Serve, peer: Any) -> None:
                 while True:
                     sock.send(probes)
                     time.sleep(0.05)
-        time.sleep(1)
-        with peer(server) as client:
-            assert client.send(b"GET /-/healthy HTTP/1.0\r\n\r\n").rest().startswith(b"HTTP/1.1 200 ")
+        wait_until(lambda: gets(peer(server), b"GET /-/healthy HTTP/1.0\r\n\r\n"))
 
 
 def test_strangers_that_are_silent_do_not_keep_probes_out(serve: Serve, peer: Any) -> None:
-    server = serve(trusted=TrustedHosts.parse(["192.0.2.1"]), limits={"strangers": 5, "header_seconds": 20})
+    server = serve(trusted=TrustedHosts.parse(["192.0.2.1"]), limits={"strangers": 5})
     with contextlib.ExitStack() as stack:
         for _ in range(50):
             stack.enter_context(peer(server))

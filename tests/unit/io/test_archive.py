@@ -6,6 +6,7 @@ import gzip
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_what_was_there_is_history(tmp_path: Path, settings: Settings) -> None:
     """What is appended to it later is not."""
     path = tmp_path / "batch.gz"
     path.write_bytes(gzip.compress(text("old")))
-    with Rig(tmp_path / "*.gz", settings=settings) as rig:
+    with Rig(tmp_path / "*.gz", settings=replace(settings, sweep=0.5)) as rig:
         rig.stays([], 0.6)
         append(path, gzip.compress(text("new")))
         rig.expect(text("new").splitlines())

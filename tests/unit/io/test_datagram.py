@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from rig import Rig
+from waiting import PATIENCE
 
 from nativemtail.io.datagram import MAX_DATAGRAM
 from nativemtail.io.sources import Settings
@@ -26,7 +27,7 @@ class Datagrams:
     def sender(self, rig: Rig) -> Callable[[bytes], int]:
         sock = socket.socket(socket.AF_UNIX if self.kind == "unixgram" else socket.AF_INET, socket.SOCK_DGRAM)
         self.senders.append(sock)
-        sock.settimeout(5)
+        sock.settimeout(PATIENCE)
         sock.connect(rig.tailer.addresses[self.name])  # type: ignore[arg-type]
         return sock.send
 

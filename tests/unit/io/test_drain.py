@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from rig import Rig, append
+from waiting import PATIENCE
 
 from nativemtail.io.sources import Settings
 from nativemtail.io.tailer import Tailer
@@ -83,7 +84,8 @@ def stop_behind(rig: Rig, send: Send, delay: float) -> None:
     rig.sink.may_scan.clear()
     sending = threading.Thread(target=send, daemon=True)
     sending.start()
-    sending.join(10)
+    sending.join(PATIENCE)
+    assert not sending.is_alive()
     rig.tailer.stop()
     rig.sink.delay = delay
     rig.sink.may_scan.set()
@@ -93,7 +95,7 @@ def stop_behind(rig: Rig, send: Send, delay: float) -> None:
 @pytest.mark.parametrize("source", [*SOURCES, segments])
 def test_all_is_read_in_time(source: Callable[[Path], tuple[str, Send]], tmp_path: Path) -> None:
     name, send = source(tmp_path)
-    with Rig(name, settings=Settings(max_line_length=1024, poll_interval=0.02, sweep=0.1)) as rig:
+    with Rig(name, settings=Settings(drain=PATIENCE, max_line_length=1024, poll_interval=0.02, sweep=0.1)) as rig:
         stop_behind(rig, send, 0)
     assert rig.lines == LINES
     assert not rig.tailer.unread
@@ -103,9 +105,7 @@ def test_all_is_read_in_time(source: Callable[[Path], tuple[str, Send]], tmp_pat
 def test_what_is_left_is_told_to_the_byte(source: Callable[[Path], tuple[str, Send]], tmp_path: Path) -> None:
     name, send = source(tmp_path)
     with Rig(name, settings=SHORT) as rig:
-        begin = time.monotonic()
         stop_behind(rig, send, 0.02)
-        assert time.monotonic() - begin < 5
     assert 0 < len(rig.lines) < len(LINES)
     assert rig.lines == LINES[: len(rig.lines)]
     read = 8 * len(rig.lines)
@@ -133,8 +133,8 @@ def test_one_log_does_not_take_the_time_of_another(tmp_path: Path) -> None:
         for log in logs[1:]:
             append(log, b"x\n")
 
-    with Rig(tmp_path / "*.log", settings=Settings(drain=0.5, max_line_length=1024)) as rig:
-        stop_behind(rig, send, 0.02)
+    with Rig(tmp_path / "*.log", settings=Settings(drain=2.5, max_line_length=1024)) as rig:
+        stop_behind(rig, send, 0.08)
     assert rig.tailer.unread.keys() == {str(logs[0])}
     assert sorted(line for line in rig.lines if line == b"x") == [b"x"] * 9
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rig import QUICK, Rig, append
+from waiting import PATIENCE
 
 from nativemtail.io import watch
 
@@ -78,7 +79,7 @@ def test_without_proc(pattern: str, log: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(watch.Watcher, "add", add)
     log.touch()
-    with Rig(log.parent / pattern, settings=replace(QUICK, sweep=60.0, poll_interval=60.0)) as rig:
+    with Rig(log.parent / pattern, settings=replace(QUICK, sweep=10 * PATIENCE, poll_interval=10 * PATIENCE)) as rig:
         for turn in range(3):
             append(log, b"%d\n" % turn)
             rig.expect([b"%d" % i for i in range(turn + 1)])
@@ -100,7 +101,7 @@ def test_a_file_watch_by_name_that_is_anothers(log: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("nativemtail.io.filewatches.stands_for", lambda path, who: path != str(log))
     for path in (log, other):
         path.touch()
-    with Rig(log.parent / "*.log", settings=replace(QUICK, sweep=60.0)) as rig:
+    with Rig(log.parent / "*.log", settings=replace(QUICK, sweep=10 * PATIENCE)) as rig:
         append(log, b"1\n")
         rig.expect([b"1"])
         append(other, b"2\n")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from rig import Rig, append
+from waiting import PATIENCE
 
 from nativemtail.io.sources import Settings
 
@@ -142,9 +143,9 @@ def mounted(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
     back, front = tmp_path / "back", tmp_path / "front"
     back.mkdir()
     front.mkdir()
-    subprocess.run(["bindfs", str(back), str(front)], check=True, timeout=10)
+    subprocess.run(["bindfs", str(back), str(front)], check=True, timeout=PATIENCE)
     yield back, front
-    subprocess.run(["umount", "-l", str(front)], check=True, timeout=10)
+    subprocess.run(["umount", "-l", str(front)], check=True, timeout=PATIENCE)
 
 
 @NEEDS_FUSE

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from rig import Rig, append
+from waiting import PATIENCE
 
 from nativemtail.io import tailer
 from nativemtail.io.loop import SLICE
@@ -26,7 +27,7 @@ PAYLOADS = {"frames": b"4 <1>a" * 10_000, "lines": b"<1>a\n" * 10_000}
 
 def connect(rig: Rig, name: str = TCP, source: str = "127.0.0.1") -> socket.socket:
     peer = socket.socket(socket.AF_UNIX if name.startswith("unix") else socket.AF_INET)
-    peer.settimeout(5)
+    peer.settimeout(PATIENCE)
     if not name.startswith("unix"):
         peer.bind((source, 0))
     peer.connect(rig.tailer.addresses[name])  # type: ignore[arg-type]
@@ -43,7 +44,7 @@ def peers() -> Iterator[list[socket.socket]]:
 
 
 def is_closed(peer: socket.socket) -> bool:
-    peer.settimeout(5)
+    peer.settimeout(PATIENCE)
     try:
         return peer.recv(1) == b""
     except ConnectionResetError:
@@ -133,10 +134,11 @@ def flood_with_lines(address: object, ended: threading.Event) -> None:
 
 
 def flood_a_pipe(path: object, ended: threading.Event) -> None:
-    with contextlib.suppress(OSError), open(str(path), "wb", buffering=0) as pipe:
-        os.set_blocking(pipe.fileno(), False)
-        while not ended.is_set():
-            pipe.write(b"x\n" * 5000)
+    with contextlib.suppress(OSError):  # nobody reads any more
+        fd = os.open(str(path), os.O_WRONLY | os.O_NONBLOCK)
+        with open(fd, "wb", buffering=0) as pipe:
+            while not ended.is_set():
+                pipe.write(b"x\n" * 5000)
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "unix", "udp", "unixgram", "pipe"])

@@ -176,7 +176,7 @@ def test_stop_while_stdin_is_silent(stdin: object) -> None:
         os.write(write, b"a")
         time.sleep(0.05)
         rig.tailer.stop()
-        rig.wait(lambda: rig.ended, patience=1.0)
+        rig.wait(lambda: rig.ended)
     assert rig.lines == [b"a"]
     assert os.get_blocking(0)
     os.close(write)

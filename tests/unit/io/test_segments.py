@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from rig import Rig
+from waiting import wait_until
 
 from nativemtail.io import segments
 from nativemtail.io.patterns import BadSource, LogSpec, parse_logs
@@ -59,10 +60,7 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
 
 def wait_for(rig: Rig, *lines: bytes) -> None:
-    end = time.monotonic() + 10
-    while rig.sink.order != list(lines):
-        assert time.monotonic() < end, rig.sink.order[-10:]
-        time.sleep(0.01)
+    wait_until(lambda: rig.sink.order == list(lines), lambda: rig.sink.order[-10:])
 
 
 def source(directory: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from rig import Rig
+from waiting import PATIENCE
 
 from nativemtail.io.pipe import waiting
 from nativemtail.io.sources import Settings
@@ -28,7 +29,7 @@ class Stream:
 
     def connect(self, rig: Rig) -> socket.socket:
         peer = socket.socket(socket.AF_UNIX if self.kind == "unix" else socket.AF_INET)
-        peer.settimeout(5)
+        peer.settimeout(PATIENCE)
         self.peers.append(peer)
         peer.connect(rig.tailer.addresses[self.name])  # type: ignore[arg-type]
         return peer

@@ -110,7 +110,7 @@ def test_a_script_edits_a_rotated_file_that_matches(rig: Rig, log: Path) -> None
     edited = log.with_name("sedXYZ")
     edited.write_bytes(Path(f"{log}.1").read_bytes().replace(b"10.", b"0."))
     edited.rename(f"{log}.1")
-    time.sleep(0.1)
+    rig.wait_for_offset(f"{log}.1", len(b"before\nfirst\n0.0.0.1\n"))
     append(Path(f"{log}.1"), b"its own\n")
     rig.expect([b"first", b"10.0.0.1", b"second", b"its own"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nativemtail._core_testing import _test_onepass
 
@@ -63,7 +63,7 @@ def loops(pattern: str) -> int:
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1000)
 @given(Patterns, st.lists(Lines, min_size=1, max_size=6), st.sampled_from([b"", b"aab: " * 12]), st.data())
 def test_what_a_chain_decides_is_so(pattern: str, lines: list[str], behind: bytes, data: st.DataObject) -> None:
     compiled = re.compile(pattern)

@@ -68,7 +68,7 @@ TEXTS = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(LITERALS, TEXTS, st.data())
 def test_what_is_found_is_there_and_all_that_is_there_is_found(
     literals: list[tuple[bytes, bool]], text: bytes, data: st.DataObject
