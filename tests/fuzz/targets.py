@@ -111,7 +111,7 @@ def _compiled(source: bytes) -> Program:
 def _outcome(machine: Machine, *blocks: bytes) -> Any:
     for block in blocks:
         if block:
-            machine.engine.scan(machine.source, bytearray(block))  # of its own: a sanitizer sees what is read behind it
+            machine.engine.scan(machine.source, bytearray(block))  # a copy: a sanitizer notices reads past its end
     faults, dropped = machine.engine.faults()
     metrics = json.loads(Page(machine.store.snapshot()).json(False))
     return _without_times(metrics), [(fault.line, fault.input, fault.message) for fault in faults], dropped

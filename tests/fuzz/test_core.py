@@ -107,7 +107,7 @@ class Session:
         start = self.random.choice((0, 0, len(block) // 3))
         end = self.random.choice((-1, -1, len(block), start + (len(block) - start) // 2))
         with contextlib.suppress(ValueError):  # the source was forgotten by another thread
-            # Of its own, so that a sanitizer sees what is read behind its end.
+            # A copy, so that a sanitizer notices reads past its end.
             self.lines += self.engine.scan(source, bytearray(block), start, end)
 
     def finish(self) -> None:

@@ -112,7 +112,7 @@ class ProgramSpec(NamedTuple):
 
 
 class GuardSlice(NamedTuple):
-    """A guard slice: code that is run dry on lines that the prefilter skips.  If it fails, `programs` are run."""
+    """Code that runs without effect on lines that the prefilter skips.  If it fails, `programs` are run."""
 
     code: ProgramSpec
     programs: list[int]

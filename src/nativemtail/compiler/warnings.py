@@ -1,4 +1,4 @@
-"""Warnings about code that compiles, as in mtail, but hardly does what its author means: text stored in a number, lost
+"""Warnings about code that compiles, as in mtail, but probably not as its author intends: text stored in a number, lost
 fractions, layouts that can read no time, statements that fail on every line.
 
 Each warning has a place and, on its second line, a remedy.
@@ -186,9 +186,7 @@ class _Looker:
             if part.op == "/" and _type(part) is INT:
                 divisor = _bare(part.rhs)
                 float_ = f"{divisor.value}.0" if isinstance(divisor, ast.IntLit) else f"float({self.shown(divisor)})"
-                text = (
-                    f"{self.shown(part)} divides Ints, so that what is behind the point is lost before it is a Float."
-                )
+                text = f"{self.shown(part)} divides Ints, so the fraction is lost before the result becomes a Float."
                 self.warn(part.pos, text, f"Divide by {float_}.")
 
     def differences(self, decl: ast.VarDecl, value: ast.Expr) -> None:

@@ -22,10 +22,10 @@ from nativemtail.telemetry.costs import Costs, PatternCost, ProgramCost
 from nativemtail.telemetry.model import ProgramState, SourceState
 
 _PROFILE_NOTE = (
-    "What the running programs have cost since the last change of any of them. Lines are counted; times are those of "
-    "the processor, estimated from samples of one run in 256. Prefilter, programs and the rest add up to all; the rest "
-    "is choosing programs for lines, which includes patterns that let lines through to a program. A program’s time "
-    "includes that of its other patterns; a pattern of several programs has in each of them what it has cost in all."
+    "What the running programs have cost since one of them last changed. Lines are counted; times are CPU times, "
+    "estimated from samples of one run in 256. Prefilter, programs and the rest add up to the total. The rest is "
+    "choosing programs for lines, which includes matching their triggers. A program’s time includes its other "
+    "patterns; a pattern that several programs share shows its total cost in each of them."
 )
 _INPUT_SHOWN = 1000
 _ERROR_SHOWN = 16_000

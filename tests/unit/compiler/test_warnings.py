@@ -58,7 +58,7 @@ def test_a_metric_is_told_of_once() -> None:
     assert [line.split(":")[0] for line in found(text)] == ["3"]
 
 
-LOST = "divides Ints, so that what is behind the point is lost before it is a Float."
+LOST = "divides Ints, so the fraction is lost before the result becomes a Float."
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ series, no counted error.  That is decided on the instructions, by reachability:
 matches, walk every other branch, and see whether an instruction that changes a metric can still be reached.
 
 Instructions that can still be reached may fail, however, for example the strptime of a syslog prefix.  They are the
-program's *guard slice* (in the sense of program slicing).  It is run dry, that is without effect, on the lines that
+program's *guard slice* (in the sense of program slicing).  It runs without effect on the lines that
 the prefilter skips, once for all programs that share it, and only if it fails are these programs run.  If it merely
 parses a time at the start of the line, a plain scan finds that time, and a memo holds the last one that parsed.
 """

@@ -35,7 +35,7 @@ class _TooLarge(Exception):
 
 
 _Step = Generator[tuple[tree.Node, int], int, int]
-"""Yields a part and the state after it, and is sent the part's first state."""
+"""Yields a part and the state after it; receives the first state of the part."""
 
 
 @dataclass(slots=True)

@@ -76,7 +76,7 @@ def _joined(run: list[tree.Literal]) -> tree.Literal:
 
 
 _Factoring = Generator[list[tree.Node], tree.Node, tree.Node]
-"""Yields lists of alternatives and is sent their factored form."""
+"""Yields lists of alternatives; receives their factored forms."""
 
 
 def alternation(alternatives: list[tree.Node]) -> _Factoring:
