@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from nativemtail._core import Engine, Metric, Plan, Store
@@ -20,6 +20,7 @@ from nativemtail.programs.directory import cannot_list, list_programs, read_prog
 from nativemtail.programs.fitting import Fitting, in_load_order
 from nativemtail.programs.loaded import Build, Compile, Failure, Loaded, LoadError, cannot_compile
 from nativemtail.programs.metrics import Exporters, check_kinds, identified, make_metrics
+from nativemtail.programs.restored import Restored
 from nativemtail.telemetry.model import ProgramState
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Change:
     added: list[Metric] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
     unloaded: list[str] = field(default_factory=list)
+    inherited: list[str] = field(default_factory=list)
+    """Programs whose restored metrics end with this change."""
 
 
 class Programs:
@@ -74,6 +77,16 @@ class Programs:
         self._unexported: dict[str, list[str]] = {}
         self._failures: dict[str, Failure] = {}
         self._asked = True
+        self._restored = Restored()
+
+    def restore(self, metrics: Sequence[Metric], version: Callable[[bytes], str]) -> None:
+        """Begin with the metrics of an earlier run, before the first `load`.
+
+        Programs inherit from them as at a reload.  `begin` is not run again for an unchanged text, for which `version`
+        gives the same as for the text that the metrics come from.
+        """
+        self.store.replace((), metrics)
+        self._restored = Restored(metrics, version)
 
     @property
     def names(self) -> list[str]:
@@ -129,6 +142,7 @@ class Programs:
             files, keep = [], set(self._running)
         else:
             keep = {name for name, _ in files}
+            self._restored.there = keep
             self._forget_errors(keep)
             self._forget_gone(keep)
             if not files and not self._planned:
@@ -144,7 +158,8 @@ class Programs:
             if loaded:
                 exporters.put(name, loaded)
                 fresh.append(name)
-        if self._planned and not fresh and len(wanted) == len(self._running):
+        unchanged = len(wanted) == len(self._running) and not self._restored.without_file
+        if self._planned and not fresh and unchanged:
             return None
         if self._are_refused_again(wanted, fresh, strict):
             return None
@@ -177,7 +192,7 @@ class Programs:
         for name, failure in failures.items():
             if failure is None or failure.text != wanted[name].text or failure.beside != beside:
                 return False
-        if len(beside) < len(self._running) or not self._planned:
+        if len(beside) < len(self._running) or not self._planned or self._restored.without_file:
             return False
         for name, failure in failures.items():
             if failure is not None:
@@ -196,7 +211,8 @@ class Programs:
             text, program = wanted[name].text, wanted[name].program
             self._fail(name, Failure(text, message, name in fitting.hopeless, program, beside), strict)
         fresh = [name for name in fresh if name not in fitting.refused]
-        if self._planned and not fresh and len(fitting.programs) == len(self._running):
+        unchanged = len(fitting.programs) == len(self._running) and not self._restored.without_file
+        if self._planned and not fresh and unchanged:
             return None
         return self._change(fitting.programs, fresh)
 
@@ -226,7 +242,7 @@ class Programs:
         program = failure.program if failure else None
         try:
             program = program or self._compile(name, text)
-            loaded = Loaded(text, program, make_metrics(name, program.metrics))
+            loaded = Loaded(text, program, make_metrics(name, program.metrics, self._restored.version(text)))
             check_kinds(loaded, exporters.sharing(name, loaded))
         except Exception as error:
             message = cannot_compile(name, error)
@@ -274,15 +290,16 @@ class Programs:
         wanted = in_load_order(wanted)
         plan = self._build([(loaded.program, loaded.metrics) for loaded in wanted.values()])
         gone = [name for name in self._running if name not in wanted]
-        change = Change(wanted, plan, loaded=fresh, unloaded=gone)
+        change = Change(wanted, plan, loaded=fresh, unloaded=gone, inherited=[*fresh, *self._restored.without_file])
         for index, name in enumerate(wanted):
             if name in fresh:
                 change.added += wanted[name].distinct
-                if wanted[name].program.begin:
+                if wanted[name].program.begin and not self._restored.is_of(name, wanted[name].text):
                     self.engine.begin(plan, index)
         for name in (*gone, *fresh):
             if name in self._running:
                 change.replaced += self._running[name].distinct
+        change.replaced += self._restored.of(change.inherited)
         self._collect_warnings([metric for loaded in wanted.values() for metric in loaded.distinct])
         return change
 
@@ -302,6 +319,7 @@ class Programs:
         pairs = [(metric, old[identity]) for identity, metric in new.items() if identity in old]
         self.engine.exchange(change.plan, change.replaced, change.added, pairs)
         self._running = change.running
+        self._restored.drop(change.inherited)
         self._planned = True
         self._keep(change.plan)
         for name in change.unloaded:

@@ -11,15 +11,15 @@ from nativemtail.programs.loaded import Loaded, LoadError
 _KIND_NAMES = {COUNTER: "Counter", GAUGE: "Gauge", TIMER: "Timer", TEXT: "Text", HISTOGRAM: "Histogram"}
 
 
-def make_metrics(program: str, declarations: Sequence[MetricDecl]) -> list[Metric]:
+def make_metrics(program: str, declarations: Sequence[MetricDecl], version: str = "") -> list[Metric]:
     """A metric for each declaration; those of equal name, kind, type and keys share one, made from the last of them.
 
-    Hidden ones are never shared.
+    Hidden ones are never shared.  `version` stands for the program's text.
     """
     identities = [(*_declared(d), at if d.hidden else -1) for at, d in enumerate(declarations)]
     last = dict(zip(identities, declarations, strict=True))
     made = {
-        identity: Metric(d.name, program, d.kind, d.type, d.keys, d.source, d.buckets, d.limit, d.hidden)
+        identity: Metric(d.name, program, d.kind, d.type, d.keys, d.source, d.buckets, d.limit, d.hidden, version)
         for identity, d in last.items()
     }
     return [made[identity] for identity in identities]
