@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from nativemtail.io.compressed import Corrupt, Truncated, decoder
 from nativemtail.io.content import BZIP2, COMPRESSED, GZIP, START, XZ, ZSTANDARD, Content, is_undecided, recognise
 from nativemtail.io.file import FileReader
+from nativemtail.io.generations import Made
 from nativemtail.io.lines import READ_SIZE
 from nativemtail.io.position import TAIL, Counted, Identity, Position
 from nativemtail.io.sources import Context, Source
@@ -123,6 +124,7 @@ class ArchiveReader(FileReader):
         self.sources = [source]
         self._owner = owner
         self.source = source
+        self.made = Made.of(fd)
         self.stage = Stage.WAITING
         self.raw = Position(0)
         """Its end on disk, once it is done."""

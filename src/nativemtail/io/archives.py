@@ -60,7 +60,7 @@ class Archives:
         self._archives[reader] = []
         self._table.readers[reader.identity] = reader
         self._context.counters.log_opens_total[source.name] += 1
-        left = self._table.last_positions.pop(reader.identity, None)
+        left = self._table.last_positions.pop(reader.made, None)
         if is_history or (left is not None and left.offset == info.st_size and left.fits(fd)):
             reader.skip_all()
         else:
@@ -84,7 +84,7 @@ class Archives:
             self._begin(reader)
 
     def close(self, archive: ArchiveReader) -> None:
-        self._table.remember(archive.identity, archive.raw)
+        self._table.remember(archive.made, archive.raw)
         self._context.counters.log_closes_total[archive.source.name] += 1
         self._table.readers.pop(archive.identity, None)
         self._unread.pop(archive, None)
@@ -129,7 +129,7 @@ class Archives:
         again = [path.path for path in paths]
         paths.clear()
         self.close(archive)
-        self._table.last_positions.pop(archive.identity, None)
+        self._table.last_positions.pop(archive.made, None)
         self._plain[archive.identity] = None
         trim(self._plain, _MAX_PLAIN)
         for name in again:

@@ -10,6 +10,7 @@ import time
 
 from nativemtail.io.content import START, recognise
 from nativemtail.io.followed import Copy, Followed
+from nativemtail.io.generations import Made
 from nativemtail.io.loop import Loop
 from nativemtail.io.position import Position, identity
 from nativemtail.io.sources import Settings
@@ -80,15 +81,14 @@ class Copies:
     def claim(self, log: Followed, fd: int) -> bool:
         """Whether `log`, which was truncated, may read the copy: not if the copy is or was read as a log of its own."""
         info = os.fstat(fd)
-        who = identity(info)
-        reader = self._table.readers.get(who)
-        left = self._table.last_positions.get(who)
+        reader = self._table.readers.get(identity(info))
+        left = self._table.last_positions.get(Made.of(fd))
         if isinstance(reader, Followed) and not reader.is_copy:
             return False
         if left is not None and left.fits(fd):
             return False
         end = Position.of(fd, info.st_size)
-        self._table.remember(who, end)
+        self._table.remember(Made.of(fd), end)
         for source in log.sources[:1]:
             self._table.note_past(source.name, end)
         return True
@@ -140,7 +140,7 @@ class Copies:
     def _is_counted(self, copy: Followed) -> bool:
         """Whether the content of `copy` is or will be counted by the reader of the log that it is named after."""
         table = self._table
-        left = table.last_positions.get(copy.identity)
+        left = table.last_positions.get(copy.made)
         is_claimed = left is not None and left.offset in (copy.offset, copy.judged) and left.fits(copy.fd)
         bases = table.bases(copy.path)
         drained = (reader for base in bases for reader in table.generations.get(base, ()) if reader is not copy)

@@ -417,11 +417,14 @@ class Discovery:
                 self.look(path.path)
 
     def _close(self, reader: Followed) -> None:
-        """Stop reading, and remember the position, unless the file is deleted, so that its inode may be reused."""
+        """Stop reading, and remember the position.
+
+        A deleted file may still be reported under a name that it had, but its inode may be reused.
+        """
         reader.finish()
         with contextlib.suppress(OSError):
-            if not reader.is_open or os.fstat(reader.fd).st_nlink:
-                self._table.remember(reader.identity, reader.position)
+            if reader.made.birth or not reader.is_open or os.fstat(reader.fd).st_nlink:
+                self._table.remember(reader.made, reader.position)
         for source in reader.sources[:1]:
             self._context.counters.log_closes_total[source.name] += 1
             self._table.note_past(source.name, reader.position)
@@ -575,7 +578,7 @@ class Discovery:
         """A reader for the file open as `fd`, which was at `path`; None if it is or was read, or has nothing new."""
         info = os.fstat(fd)
         who = identity(info)
-        is_new = who not in self._table.readers and who not in self._table.last_positions
+        is_new = who not in self._table.readers and Made.of(fd) not in self._table.last_positions
         if not is_new or not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._first_offsets.started:
             os.close(fd)
             return None

@@ -44,7 +44,7 @@ class FirstOffsets:
         at_start = self._at_start.pop(path, None)
         if at_start is not None and at_start[0] == identity(info):
             return at_start[1] if at_start[1] <= info.st_size else 0
-        left = self._table.last_positions.pop(identity(info), None)
+        left = self._table.last_positions.pop(Made.of(fd), None)
         if left is not None and left.fits(fd):
             return left.offset
         before = self._table.before(path)

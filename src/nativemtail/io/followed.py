@@ -11,7 +11,7 @@ from typing import Protocol
 
 from nativemtail.io.descriptors import Descriptors, stands_for
 from nativemtail.io.follow import GrowingFile
-from nativemtail.io.generations import last_name_of
+from nativemtail.io.generations import Made, last_name_of
 from nativemtail.io.listing import Listings
 from nativemtail.io.position import Identity, identity
 from nativemtail.io.replaced import Doubt
@@ -99,6 +99,7 @@ class Followed(GrowingFile):
         "drained_as",
         "is_lost",
         "judged",
+        "made",
         "name",
         "owner",
         "paths",
@@ -113,6 +114,7 @@ class Followed(GrowingFile):
     ) -> None:
         super().__init__(context, listings, path, fd, who, offset)
         self.owner = owner
+        self.made = Made.of(fd)
         self.state = State.FOLLOWING
         self.copy = Copy.NO
         self.paths: list[LogPath] = []

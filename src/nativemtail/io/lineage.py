@@ -73,6 +73,22 @@ class Lineage:
         """The number of readers from the gap on."""
         return len(self._line) - self._line.index(self.gap) if self.gap in self._line else 0
 
+    def begin_gap(self, before: Generation, age: Callable[[Generation], Any]) -> None:
+        """Generations may be missing after `before`, or earlier if nothing was read of some that are younger than the
+        current one: those that are there already will be put in order with them."""
+        at, newest = self._line.index(before) + 1, age(self._line[-1])
+        while at and self._line[at - 1].is_untouched and age(self._line[at - 1]) > newest:
+            at -= 1
+        if self.gap not in self._line or at < self._line.index(self.gap):
+            self.gap = self._line[at]
+
+    def prepend(self, reader: Generation) -> None:
+        """Add a reader that was here before all others."""
+        self._claim(reader)
+        self._line.insert(0, reader)
+        self._ends[reader] = 0
+        self._let_finish(reader)
+
     def append(self, reader: Generation) -> None:
         """Add the reader of the file that is at the path now."""
         self._claim(reader)
@@ -84,17 +100,18 @@ class Lineage:
     def insert(self, reader: Generation, age: Callable[[Generation], Any] | None = None) -> None:
         """Insert the reader of an earlier file before the current one, if nothing was read of that yet.
 
-        With `age`, those before that are put after `reader`, too, if they are younger and nothing was read of them.
+        With `age`, those before that are put after `reader`, too, if they are younger and nothing was read of them,
+        even those before the gap: which files came between was known wrongly.
         """
         if not self._line or not self._line[-1].is_untouched:
             return
         self._claim(reader)
         at = len(self._line) - 1
-        if self.gap is self._line[at]:
-            self.gap = reader
-        elif self.gap is None and age is not None:
+        if age is not None:
             while at and self._line[at - 1].is_untouched and age(self._line[at - 1]) > age(reader):
                 at -= 1
+        if self.gap is self._line[at]:
+            self.gap = reader
         self._line.insert(at, reader)
         self._ends[reader] = _size(reader)
 

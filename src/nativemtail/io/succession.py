@@ -69,12 +69,14 @@ class Succession:
         self._forget_at = 0
         self._lineages: dict[str, Lineage] = {}
         self._arrivals: dict[str, int] = {}
+        self._changes = 0
         self._open: dict[str, float] = {}
         self._rounds: dict[str, int] = {}
 
     def arrived(self, path: str) -> None:
         """An event reported that a file got this name."""
         self._arrivals[path] = self._arrivals.get(path, 0) + 1
+        self._changes += 1
 
     def lost_events(self, paths: Iterable[str]) -> None:
         """Any number of files may have had these names."""
@@ -86,18 +88,22 @@ class Succession:
         if reader.is_untouched and not reader.used:
             lineage = self._lineages[path] = Lineage()
             lineage.append(reader)
-            self._begin_gap(path, lineage, reader)
+            lineage.gap = reader
+            self._resolve_soon(path)
 
     def replaced(self, path: str, before: Generation, reader: Generation) -> None:
         """`reader` reads the file at the path now, `before` the one that was last seen there."""
         lineage = self._lineages.setdefault(path, Lineage())
-        if before.lineage is not lineage:
+        if before.lineage is None:
+            lineage.prepend(before)
+        elif before.lineage is not lineage:
             lineage.append(before)
         lineage.append(reader)
-        self._begin_gap(path, lineage, reader)
+        lineage.begin_gap(before, _born)
+        self._resolve_soon(path)
 
-    def _begin_gap(self, path: str, lineage: Lineage, reader: Generation) -> None:
-        lineage.gap = lineage.gap or reader
+    def _resolve_soon(self, path: str) -> None:
+        self._changes += 1
         if path not in self._open:
             self._open[path] = time.monotonic() + _PATIENCE
             self._loop.after(0, self.resolve)
@@ -106,13 +112,15 @@ class Succession:
         """`reader` reads a file that was at the path before the present one."""
         lineage = self._lineages.get(path)
         if lineage is not None:
-            lineage.insert(reader, _born)
+            base = self._base(path, lineage)
+            like = _like(lineage, os.path.basename(base))
+            lineage.insert(reader, lambda each: _age(each, base, like))
 
     def resolve(self) -> None:
         """Find the missing generations, and let those after them be read."""
         if not self._open:
             return
-        is_all = self._catch_up()
+        is_all = self._count_arrivals()
         now = time.monotonic()
         gaps: list[Iterator[None]] = []
         for path, limit in list(islice(self._open.items(), _AT_ONCE)):
@@ -130,6 +138,19 @@ class Succession:
         self._forget()
         if self._open:
             self._loop.after(0 if not is_all else _AGAIN, self.resolve)
+
+    def _count_arrivals(self) -> bool:
+        """Handle events; whether every file that was seen at a path was counted.
+
+        A file may be seen before the event that reports it, which would stand for another one that was not seen.
+        """
+        for _ in range(_ROUNDS):
+            before = self._changes
+            if not self._catch_up():
+                return False
+            if self._changes == before:
+                return True
+        return False
 
     def _forget(self) -> None:
         """Forget completed lineages; only when their number has doubled, as there may be many."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from nativemtail.io.bounded import trim
 from nativemtail.io.followed import Followed, LogPath, Reader
-from nativemtail.io.generations import is_generation
+from nativemtail.io.generations import Made, is_generation
 from nativemtail.io.pathtree import PathTree
 from nativemtail.io.position import Identity, Position, identity
 from nativemtail.io.sources import Context, Source
@@ -34,8 +34,8 @@ class Table:
         """By path: the last file that was there and is being drained."""
         self.generations: dict[str, dict[Followed, None]] = {}
         """By path: all files that were there and are being drained."""
-        self.last_positions: dict[Identity, Position] = {}
-        """The positions of files that are no longer read."""
+        self.last_positions: dict[Made, Position] = {}
+        """The positions of files that are no longer read; when they were made tells a reused inode."""
         self._past: dict[str, deque[Position]] = {}
 
     @property
@@ -79,7 +79,7 @@ class Table:
     def is_known(self, path: str) -> bool:
         return path in self.paths or path in self.rotated
 
-    def remember(self, who: Identity, position: Position) -> None:
+    def remember(self, who: Made, position: Position) -> None:
         """Remember how far a file was read that is no longer read."""
         self.last_positions[who] = position
         trim(self.last_positions, REMEMBERED)

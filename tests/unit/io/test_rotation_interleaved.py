@@ -33,7 +33,12 @@ class Ahead:
         return self._counts[0] > 0 and (oldest < 0 or (self._complete >= oldest and self._counts[oldest] > 0))
 
 
-AHEAD = {"copytruncate": 15, "copytruncate-one": 0, "delete": 0, "replace": 0, "dated": 100}
+def number(line: bytes) -> tuple[int, int]:
+    turn, number = line.split()[:2]
+    return int(turn), int(number)
+
+
+AHEAD = {"rename": 15, "copytruncate": 15, "copytruncate-one": 0, "delete": 0, "replace": 0, "dated": 100}
 
 
 @pytest.mark.parametrize("lines", [30, 100])
@@ -48,3 +53,5 @@ def test_each_line_once(way: str, pattern: str, lines: int, tmp_path: Path, monk
         run.run(monkeypatch)
         assert run.extra() == Counter(), seed
         assert run.missing() == Counter(), seed
+        if pattern == "app.log":
+            assert run.recorder.order == sorted(run.recorder.order, key=number), seed

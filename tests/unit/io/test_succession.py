@@ -14,11 +14,11 @@ from rig import Rig, append
 
 from nativemtail.io import succession, watch
 from nativemtail.io.changes import Changes
-from nativemtail.io.generations import Scheme, name_of, newer
+from nativemtail.io.generations import Made, Scheme, name_of, newer
 from nativemtail.io.lineage import Generation, Lineage
 from nativemtail.io.listing import Listings
 from nativemtail.io.loop import Loop
-from nativemtail.io.position import identity
+from nativemtail.io.position import Position, identity
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
@@ -316,6 +316,112 @@ def test_what_is_found_late_goes_before_what_is_younger() -> None:
         lineage.append(reader)  # type: ignore[arg-type]
     lineage.insert(Reader(2), lambda reader: reader.age)  # type: ignore[arg-type, attr-defined]
     assert [reader.age for reader in lineage] == [1, 2, 3, 4]  # type: ignore[attr-defined]
+
+
+class Aged:
+    fd, closed, eof, is_idle, offset, must_be_opened = -1, False, False, False, 0, False
+    lineage: Lineage | None = None
+
+    def __init__(self, age: int, is_untouched: bool = True) -> None:
+        self.age, self.is_untouched = age, is_untouched
+
+
+def aged(reader: Any) -> int:
+    return int(reader.age)
+
+
+def lineage_of(*readers: Any) -> Lineage:
+    lineage = Lineage()
+    for reader in readers:
+        lineage.append(reader)
+    return lineage
+
+
+def test_what_is_found_late_goes_before_the_gap() -> None:
+    """The gap before the third was closed, because as many files as were reported had been seen."""
+    late: Any = Aged(2)
+    readers: list[Any] = [Aged(1, is_untouched=False), Aged(3), Aged(4)]
+    lineage = lineage_of(*readers)
+    lineage.begin_gap(readers[1], aged)
+    lineage.insert(late, aged)
+    assert [aged(reader) for reader in lineage] == [1, 2, 3, 4]
+    assert lineage.gap is readers[2]
+
+
+@pytest.mark.parametrize("before", [1, 3])
+def test_younger_ones_were_found_before_the_current_one(before: int) -> None:
+    """A listing made for an earlier gap had them; `before` was last seen at the path, or renamed from it."""
+    readers: list[Any] = [Aged(1), Aged(2), Aged(4), Aged(5), Aged(3)]
+    lineage = lineage_of(*readers)
+    lineage.begin_gap(readers[before], aged)
+    assert lineage.gap is readers[2]
+    lineage.close_gap(aged)
+    assert [aged(reader) for reader in lineage] == [1, 2, 3, 4, 5]
+
+
+def test_the_last_one_was_delivered_before_younger_ones_were() -> None:
+    readers: list[Any] = [Aged(3), Aged(2)]
+    lineage, first = lineage_of(readers[0]), Aged(1, is_untouched=False)
+    lineage.prepend(first)  # type: ignore[arg-type]
+    lineage.append(readers[1])
+    lineage.begin_gap(first, aged)  # type: ignore[arg-type]
+    lineage.close_gap(aged)
+    assert [aged(reader) for reader in lineage] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("late", "is_counted"), [(0, True), (1, True), (100, False)])
+def test_a_file_is_seen_before_the_event_that_reports_it(late: int, is_counted: bool) -> None:
+    """As long as events come, one that was seen may stand for another that was not."""
+    events = iter(range(late))
+    loop = Loop()
+
+    def catch_up() -> bool:
+        if next(events, None) is not None:
+            succession_.arrived("/log")
+        return True
+
+    succession_ = succession.Succession(
+        loop, catch_up, lambda path, fd: None, lambda who: False, lambda path: -1, Listings(Changes())
+    )
+    assert succession_._count_arrivals() is is_counted
+    loop.close()
+
+
+def test_the_inode_of_a_file_that_was_read_is_used_again(tmp_path: Path) -> None:
+    """By a file that was renamed before it was seen at the path."""
+    log = tmp_path / "app.log"
+    log.touch()
+    with Rig(log, settings=QUICK) as rig:
+        with stopped(rig, log):
+            dated(log, 1)
+            append(log, b"1\n")
+            again = os.stat(log)
+            assert rig.tailer._discovery is not None
+            gone = Made(again.st_dev, again.st_ino, 1)
+            rig.tailer._discovery._table.remember(gone, Position(0))
+            dated(log, 2)
+            append(log, b"2\n")
+        rig.expect([b"0", b"0", b"1", b"2"])
+
+
+def test_a_file_that_was_read_is_reported_after_it_was_deleted(tmp_path: Path) -> None:
+    """Under a name that it had before: it is not read again."""
+    log = tmp_path / "app.log"
+    log.touch()
+    with Rig(log, settings=QUICK) as rig:
+        append(log, b"0\n")
+        rig.expect([b"0"])
+        file = os.open(log, os.O_PATH)
+        log.unlink()
+        rig.wait(lambda: rig.tailer.counters.log_closes_total[str(log)] == 1)
+        discovery = rig.tailer._discovery
+        assert discovery is not None
+        directory = discovery._directories.watch(str(log.parent))
+        assert directory is not None
+        event = watch.Event(directory.watch, watch.MOVED_TO, 0, log.name, file)
+        rig.tailer.call(lambda: discovery._follow_sighted([event]))
+        append(log, b"1\n")
+        rig.expect([b"0", b"1"])
 
 
 def test_the_current_one_turns_out_not_to_be_the_last(tmp_path: Path) -> None:
