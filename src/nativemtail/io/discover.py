@@ -365,8 +365,8 @@ class Discovery:
         for _ in range(self.descriptors.set_aside - before):
             self._reports.limit(
                 "open_files",
-                "there are more logs than files may be open: idle ones are closed until they are written to;"
-                " LimitNOFILE= of the unit, or ulimit -n, allows more",
+                "there are more logs than the process may open files: idle logs are closed until they are written to;"
+                " to keep more open, raise LimitNOFILE= in the unit, or ulimit -n",
             )
         return fd
 

@@ -11,14 +11,14 @@ _WILD = frozenset("*?[\\")
 
 
 def of_text(glob: Glob) -> str:
-    """Problems visible in the pattern alone; empty if there are none."""
+    """What is wrong with the text of a pattern; empty if nothing is."""
     if "**" in glob.pattern.split("/"):
         return "** stands for one directory, as * does: give a pattern for each depth"
     return ""
 
 
 def of_matches(glob: Glob, paths: Iterable[str]) -> str:
-    """Why there is nothing to read among the paths that match; empty if there is something."""
+    """Why none of the matching paths can be read; empty if one can."""
     paths = list(paths)
     if any(not os.path.isdir(path) for path in paths):
         return ""
@@ -28,7 +28,7 @@ def of_matches(glob: Glob, paths: Iterable[str]) -> str:
 
 
 def of_filter(name: str, specs: Iterable[LogSpec]) -> str:
-    """Why the name `name` in a program's log_filter cannot match any log; empty if it can."""
+    """Why a program's log_filter `name` matches no log; empty if it may match one."""
     specs = list(specs)
     for spec in specs:
         try:
@@ -37,12 +37,12 @@ def of_filter(name: str, specs: Iterable[LogSpec]) -> str:
         except BadPattern:
             continue
     if not specs:
-        return ""  # only programs are looked at
+        return ""  # programs are only compiled
     return f'log_filter "{name}" fits no log of --logs: it is compared with the whole name, as /var/log/x.log'
 
 
 def of_directory(path: str, name: str) -> str:
-    """Why the entries of a directory cannot be matched with `name`, a component of a pattern; empty if they can."""
+    """Why `name`, a component of a pattern, cannot be looked up in the directory `path`; empty if it can."""
     if os.access(path, os.X_OK | (os.R_OK if _WILD.intersection(name) else 0)):
         return ""
     return f"the directory {path} may not be searched: allow it to the user of nativemtail"

@@ -195,10 +195,10 @@ class GrowingFile(FileReader):
         return True
 
     def drop_line(self) -> int:
-        """Drop the unterminated last line, because another reader will read it; its length."""
-        length = self.pending
+        """Drop the unterminated last line, because another reader will read it; the offset where it begins."""
+        start = self.counted_to.offset
         self._lines.drop()
-        return length
+        return start
 
     def is_held_by(self, fd: int) -> bool:
         """Whether the file open as `fd` contains all that this one contains now."""

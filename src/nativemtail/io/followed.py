@@ -124,11 +124,11 @@ class Followed(GrowingFile):
         self.was_rotated = False
         """Whether it was at a path that now names another file."""
         self.doubt: Doubt | None = None
-        """Set while it may be the previous log, saved by an editor; nothing is read until that is decided."""
+        """Set while an editor may have saved the previous log here; nothing is read until that is decided."""
         self.judged = -1
-        """Its size when it was last compared with what it may be a copy of."""
+        """Its size at the last comparison with the logs that it may be a copy of."""
         self.is_lost = False
-        """Whether its descriptor stood for another file: it is closed until it is found under another name."""
+        """Whether its descriptor referred to another file.  It is closed until its own file is found again."""
         self.watch = -1
         self.name = path
         """The last known name."""

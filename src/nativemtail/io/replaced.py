@@ -74,7 +74,7 @@ class Doubt:
 
 def take_over(before: GrowingFile, fd: int) -> int:
     """Let the file open as `fd` continue `before`; the offset to read from."""
-    offset = before.offset - before.drop_line()
+    offset = before.drop_line()
     if before.is_open and before.is_held_by(fd):
         before.skip_to_end()
     return offset

@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rig import POLLING, QUICK, Rig, append, busy
+from rig import POLLING, QUICK, Recorder, Rig, append, busy
 
 from nativemtail.io import copy_search
 from nativemtail.io.copy_search import CopySearch, PreservedText
+from nativemtail.io.file import open_file
+from nativemtail.io.patterns import parse_logs
+from nativemtail.io.position import identity
+from nativemtail.io.sources import Context
+from nativemtail.io.tailer import Tailer
 
 
 def test_copytruncate_loses_nothing_that_the_copy_has(log: Path) -> None:
@@ -151,3 +157,35 @@ def test_copies_that_are_renamed_while_they_are_looked_for(
             os.truncate(log, 0)
             append(log, b"after\n" * 2)
         rig.expect([b"first", b"busy", *[b"in the copy"] * 50, b"after", b"after"])
+
+
+def test_where_reading_stands_while_a_copy_is_read(log: Path) -> None:
+    """Reading on from there, in the copy and then in the log, counts each line once."""
+    log.touch()
+    read, unread = b"read\n" * 100, b"".join(b"line %d\n" % number for number in range(200_000))
+    tailer = Tailer(parse_logs([str(log)]), sink := Recorder(), QUICK)
+    tailer.open()
+    turns = tailer.turns()
+    append(log, read)
+    while len(sink.order) < 100:
+        next(turns)
+    append(log, unread)
+    shutil.copy(log, f"{log}.1")
+    os.truncate(log, 0)
+    append(log, b"after\n")
+    while len(sink.order) == 100:
+        next(turns)
+    assert tailer._discovery is not None
+    reader = tailer._discovery._table.file_at(str(log))
+    assert reader is not None
+    [(path, who, position)] = reader.copies_counted_to()
+    assert (path, who) == (f"{log}.1", identity(os.stat(f"{log}.1")))
+    assert 100 < len(sink.order) < 200_100
+    context = Context(rest := Recorder(), QUICK)
+    for name, start in ((path, position), (str(log), reader.counted_to)):
+        with closing(open_file(context, context.hold(name), name, until_end=True)) as file:
+            file.resume(start)
+            while file.turn():
+                pass
+    assert sink.order + rest.order == (read + unread + b"after\n").splitlines()
+    tailer.close()
