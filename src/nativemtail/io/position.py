@@ -7,6 +7,8 @@ import os
 import zlib
 from typing import NamedTuple
 
+_NEWLINE = 0x0A
+
 Bytes = bytes | bytearray | memoryview
 
 Identity = tuple[int, int]
@@ -98,10 +100,9 @@ class Cursor:
         """Advance by the length of `new`, which follows `before`."""
         if not new:
             return
-        end = _line_end(new)
-        if end == len(new):
+        if new[-1] == _NEWLINE:
             self._line_end = None
-        elif end:
+        elif end := _line_end(new):
             self._pass(before, new[:end])
             before = _last(before, new[:end])
             self._line_end = self.position

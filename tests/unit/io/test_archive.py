@@ -171,6 +171,23 @@ def test_damage_is_shown_while_the_file_is_there(
         rig.wait(lambda: str(path) not in rig.tailer.problems())
 
 
+@pytest.mark.parametrize("suffix", PACK)
+def test_a_compressor_that_pauses(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is there so far ends early, but is not damaged: the rest is waited for."""
+    monkeypatch.setattr(archive, "_FRESH", 1)
+    packed = PACK[suffix](text("new", 3000))
+    path = tmp_path / f"batch{suffix}"
+    with Rig(tmp_path / "*", settings=QUICK) as rig:
+        for at in range(0, len(packed), 1 + len(packed) // 3):
+            append(path, packed[at : at + 1 + len(packed) // 3])
+            time.sleep(0.6)
+        rig.expect(text("new", 3000).splitlines())
+    assert rig.tailer.counters.log_errors_total[str(path)] == 0
+    assert str(path) not in caplog.text
+
+
 def test_a_name_that_misleads(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "plain.gz"
     with Rig(tmp_path / "*.gz", settings=settings) as rig:
