@@ -18,11 +18,12 @@ PROGRAMS = "Programs"
 LOGS = "Logs"
 MODE = "What to do"
 METRICS = "Metrics"
+STATE = "State between runs"
 PUSH = "Pushing metrics"
 HTTP = "HTTP server"
 MESSAGES = "Messages"
 COMPATIBILITY = "Accepted for compatibility, ignored"
-TOPICS = (MODE, PROGRAMS, LOGS, METRICS, HTTP, PUSH, MESSAGES, COMPATIBILITY)
+TOPICS = (MODE, PROGRAMS, LOGS, STATE, METRICS, HTTP, PUSH, MESSAGES, COMPATIBILITY)
 
 COMMANDS = {
     "compare": "Compare what a running mtail and a running nativemtail have counted.",
@@ -134,7 +135,19 @@ class Options:
         1048576, LOGS, "Longest line in bytes, at least 1024. Longer lines are cut to it, and counted."
     )
 
+    read_from_beginning: bool = flag(
+        False, LOGS, "Read the logs that exist at the very first start from their beginning, not from their end on."
+    )
     log_socket_mode: str = flag("0600", LOGS, "Access mode of the Unix sockets that receive logs, octal.")
+
+    state_dir: str = flag(
+        "",
+        STATE,
+        "Directory where metrics and reading positions are kept, so that the next run goes on where this one ends;"
+        " nothing is kept when empty.",
+        metavar="path",
+    )
+    state_interval: Seconds = flag(5.0, STATE, "Longest time between two saves.")
 
     emit_prog_label: bool = flag(True, METRICS, "Give exported metrics the label prog, the program's name.")
     emit_metric_timestamp: bool = flag(False, METRICS, "Export the time of each value to Prometheus.")

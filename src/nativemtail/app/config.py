@@ -75,17 +75,27 @@ class Service(NamedTuple):
     """Seconds; 0 is never."""
 
 
+class State(NamedTuple):
+    """Where metrics and reading positions are kept, and how often they are saved."""
+
+    directory: str
+    interval: float
+    """Seconds."""
+
+
 class Config(NamedTuple):
     """All settings, grouped by the part that uses them."""
 
     mode: Mode
     specs: Sequence[LogSpec]
     input: sources.Settings
+    read_from_beginning: bool
     programs: builder.Settings
     log_faults: bool
     """Whether run-time errors of programs are logged."""
     output: Output
     progress: bool
+    state: State | None
     service: Service | None
 
 
@@ -99,10 +109,12 @@ def resolve(options: Options, extra: Sequence[str]) -> Config:
         mode=chosen,
         specs=parse_logs(options.logs),
         input=_input(options, chosen),
+        read_from_beginning=options.read_from_beginning,
         programs=programs,
         log_faults=options.vm_logs_runtime_errors,
         output=_output(options, chosen),
         progress=not options.quiet,
+        state=_state(options, chosen),
         service=_service(options) if chosen is Mode.DAEMON else None,
     )
 
@@ -188,6 +200,8 @@ def _check_values(options: Options) -> None:
         value: float = getattr(options, name)
         if value < 0:
             raise ConfigError(f"-{name} must not be negative: {format_duration(value)}")
+    if options.state_interval <= 0:
+        raise ConfigError(f"-state_interval must be positive: {format_duration(options.state_interval)}")
     if options.max_line_length < MIN_MAX_LINE_LENGTH:
         raise ConfigError(f"-max_line_length must be at least {MIN_MAX_LINE_LENGTH}: {options.max_line_length}")
     for name in ("log_socket_mode", "unix_socket_mode"):
@@ -226,6 +240,12 @@ def _output(options: Options, chosen: Mode) -> Output:
         prog_label=options.emit_prog_label,
         timestamps=options.emit_metric_timestamp,
     )
+
+
+def _state(options: Options, chosen: Mode) -> State | None:
+    if not options.state_dir or chosen not in (Mode.DAEMON, Mode.ONE_SHOT):
+        return None
+    return State(os.path.abspath(options.state_dir), options.state_interval)
 
 
 def _service(options: Options) -> Service:

@@ -26,7 +26,7 @@ from nativemtail._render import View
 from nativemtail.app import systemd
 from nativemtail.app.collect import ProgramStates, SourceStates
 from nativemtail.app.config import Config
-from nativemtail.app.load import open_programs_of
+from nativemtail.app.load import open_keeper_of, open_programs_of
 from nativemtail.app.outbox import dropped, write_in_time
 from nativemtail.export.push import Pusher, SetUpError
 from nativemtail.http.listen import ListenError
@@ -40,6 +40,7 @@ from nativemtail.io.tailer import Tailer
 from nativemtail.options import format_duration
 from nativemtail.programs.loaded import LoadError
 from nativemtail.programs.reload import ProgramWatch, Reloader
+from nativemtail.state.lock import StateError
 from nativemtail.telemetry.enginecounts import EngineCounts
 from nativemtail.telemetry.machine import resident_memory
 from nativemtail.telemetry.selfmetrics import SelfMetrics
@@ -82,6 +83,7 @@ _BAD_START = (
     NoThread,
     SetUpError,
     SourceError,
+    StateError,
     TLSError,
 )
 
@@ -109,6 +111,8 @@ class Daemon:
         assert config.service is not None
         self.config = config
         self.service = service = config.service
+        with _slow("reading the state"):
+            self.keeper = open_keeper_of(config)
         self.programs = open_programs_of(config)
         self.tailer = Tailer(config.specs, self.programs.engine, config.input)
         self.program_states = ProgramStates(self.programs, log_faults=config.log_faults)
@@ -166,6 +170,8 @@ class Daemon:
             self._interruptible = False
             with _slow("opening the logs"):
                 self.tailer.open()
+            if self.keeper is not None:
+                self.keeper.begin(self.programs, self.tailer)
             self._set_timers()
             self._start_threads()
         except BaseException:
@@ -203,6 +209,8 @@ class Daemon:
                 "the system allows no memory that is written and executed (systemd's MemoryDenyWriteExecute does so):"
                 " RE2 makes all captures instead of PCRE2's JIT, which takes more time per matching line"
             )
+        if self.keeper is not None:
+            self.keeper.restore(self.programs)
         self.reloader.load()
 
     def _limit_memory(self) -> None:
@@ -255,11 +263,15 @@ class Daemon:
     def _tail(self) -> None:
         """The tail thread."""
         try:
-            self.tailer.run()
+            self.tailer.run(self._last_line_read)
         except Exception:
             log.exception("reading the logs failed")
             self.status = FAILURE
         self._end()
+
+    def _last_line_read(self) -> None:
+        if self.keeper is not None:
+            self.keeper.fix_last()
 
     def _programs_changed(self) -> None:
         """In the reload thread."""
@@ -314,6 +326,8 @@ class Daemon:
         self.tailer.stop()
         self.tail.join(self.config.input.drain + LAST_BLOCK_SECONDS)
         self._report_unread()
+        if self.keeper is not None and not self.keeper.end():
+            self.status = FAILURE
         idle = self.reloader.stop()
         if idle and self.watch is not None:
             self.watch.close()

@@ -1,13 +1,26 @@
-"""Loads the programs of a configuration, with the checks that depend on logs and pages."""
+"""Opens what a configuration names: the programs, with the checks that depend on logs and pages, and the state."""
 
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from nativemtail.app.config import Config, Output
 from nativemtail.io import doubts
 from nativemtail.programs.manager import Programs, open_programs
 from nativemtail.programs.unexported import LeftOut
+
+if TYPE_CHECKING:  # SQLite is imported only if something is kept
+    from nativemtail.app.keep import Keeper
+
+
+def open_keeper_of(config: Config) -> Keeper | None:
+    """The state, held and read; None if nothing is kept.  Raises StateError."""
+    if config.state is None:
+        return None
+    from nativemtail.app.keep import Keeper
+
+    return Keeper(config.state)
 
 
 def open_programs_of(config: Config) -> Programs:

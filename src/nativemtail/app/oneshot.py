@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from typing import TYPE_CHECKING
 
 from nativemtail._core import Store
 from nativemtail._render import Page
@@ -14,6 +15,9 @@ from nativemtail.app.progress import Progress
 from nativemtail.io.tailer import Tailer
 from nativemtail.programs.faultlog import FaultLog
 from nativemtail.programs.manager import Programs
+
+if TYPE_CHECKING:
+    from nativemtail.app.keep import Keeper
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ class OutputError(Exception):
     """The metrics cannot be shown in the requested format."""
 
 
-def read_logs(config: Config, programs: Programs, screen: Screen) -> bool:
+def read_logs(config: Config, programs: Programs, screen: Screen, keeper: Keeper | None = None) -> bool:
     """Read all sources to their ends; whether any could be read.
 
     Raises `SourceError` for a socket that cannot be opened.  KeyboardInterrupt may come at any time: the metrics then
@@ -34,6 +38,8 @@ def read_logs(config: Config, programs: Programs, screen: Screen) -> bool:
     tailer = Tailer(config.specs, programs.engine, config.input, until_end=True)
     faults = FaultLog(programs.engine, logged=config.log_faults, limit=LOGGED_FAULTS, period=math.inf)
     tailer.open()
+    if keeper is not None:
+        keeper.begin(programs, tailer)
     progress = Progress(tailer.size) if config.progress and os.isatty(2) else None
     screen.before = progress.clear if progress else None
     try:
@@ -41,6 +47,8 @@ def read_logs(config: Config, programs: Programs, screen: Screen) -> bool:
             faults.collect()
             if progress and progress.due():
                 progress.show(tailer.used, tailer.counters.log_lines_total.total())
+        if keeper is not None:
+            keeper.fix_last()
     finally:
         tailer.give_up()
         screen.before = None

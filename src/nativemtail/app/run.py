@@ -10,12 +10,13 @@ from nativemtail import gotext
 from nativemtail.app import config, message_files, oneshot
 from nativemtail.app.config import Config, ConfigError
 from nativemtail.app.ignore import BadIgnore
-from nativemtail.app.load import open_programs_of
+from nativemtail.app.load import open_keeper_of, open_programs_of
 from nativemtail.app.streams import FAILURE, INTERRUPTED, SUCCESS, write
 from nativemtail.io.patterns import BadSource
 from nativemtail.io.sources import SourceError
 from nativemtail.options import Mode, Options, mode
 from nativemtail.programs.loaded import LoadError
+from nativemtail.state.lock import StateError
 from nativemtail.telemetry.build import Build
 
 log = logging.getLogger(__name__)
@@ -41,14 +42,17 @@ def run(arguments: Sequence[str], options: Options, extra: Sequence[str]) -> int
     except ConfigError as error:
         log.critical("%s", error)
         return FAILURE
-    except (LoadError, BadSource, SourceError, BadIgnore) as error:
+    except (LoadError, BadSource, SourceError, BadIgnore, StateError) as error:
         log.log(logging.CRITICAL if is_daemon else logging.ERROR, "%s", error)
         return FAILURE
 
 
 def _run_once(settings: Config, screen: message_files.Screen) -> int:
-    """One-shot and the modes that only load programs.  Raises LoadError and SourceError."""
+    """One-shot and the modes that only load programs.  Raises LoadError, SourceError and StateError."""
+    keeper = open_keeper_of(settings)
     programs = open_programs_of(settings)
+    if keeper is not None:
+        keeper.restore(programs)
     programs.load(strict=settings.mode is Mode.ONE_SHOT)
     if settings.mode is Mode.COMPILE and (not programs.names or programs.failed):
         return FAILURE
@@ -57,11 +61,13 @@ def _run_once(settings: Config, screen: message_files.Screen) -> int:
         return SUCCESS
     status = SUCCESS
     try:
-        if not oneshot.read_logs(settings, programs, screen):
+        if not oneshot.read_logs(settings, programs, screen, keeper):
             status = FAILURE
     except KeyboardInterrupt:
         status = INTERRUPTED
         log.error("interrupted: the metrics are those of the lines read so far")
+    if keeper is not None and not keeper.end():
+        status = status or FAILURE
     try:
         output = oneshot.render(programs.store, settings.output)
     except oneshot.OutputError as error:

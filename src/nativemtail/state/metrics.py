@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from nativemtail._core import Delta, Metric, restore_series
 from nativemtail.state.database import LAST_METRIC, Damaged, Database, Record, Slab
 
@@ -21,6 +23,11 @@ _FIELDS = {
     "count": int,
 }
 """The fields of a metric's record, and their types; for `head` and `count` see `_core.Delta`."""
+
+
+def version_of(text: bytes) -> str:
+    """What stands for the text of a program in `Metric.version`."""
+    return blake2b(text, digest_size=16).hexdigest()
 
 
 def records(delta: Delta) -> dict[int, Record]:

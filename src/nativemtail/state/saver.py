@@ -36,19 +36,20 @@ _SPACING = 0.05
 class Counts:
     """Counts for the self-metrics; written by the saver, read by any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = 0) -> None:
+        """`kept` is when an earlier run saved for the last time, in nanoseconds since the epoch; 0: never."""
         self.saves = 0
         self.failures = 0
         self.bytes = 0
         self.damaged = 0
         self.restored_series = 0
         self.seconds = Latency()
-        self.saved_at = 0.0
-        """When the last instant that was saved was fixed, of time.time(); 0: never."""
+        self.saved_at = time.monotonic() - max(0.0, time.time() - kept / 1e9) if kept else None
+        """When the last instant that was saved was fixed, of time.monotonic()."""
 
     def age(self) -> float | None:
         """Seconds since the last instant that was saved; None: there is none."""
-        return max(0.0, time.time() - self.saved_at) if self.saved_at else None
+        return time.monotonic() - self.saved_at if self.saved_at is not None else None
 
 
 class _Instant(NamedTuple):
@@ -57,6 +58,9 @@ class _Instant(NamedTuple):
     delta: Delta
     logs: dict[str, Record | None]
     time: int
+    """In nanoseconds since the epoch."""
+    fixed_at: float
+    """The same, of time.monotonic()."""
 
 
 class Saver:
@@ -198,7 +202,7 @@ class Saver:
         if not delta.fix(wait=wait):
             return None
         try:
-            return _Instant(delta, dict(self._positions()), time.time_ns())
+            return _Instant(delta, dict(self._positions()), time.time_ns(), time.monotonic())
         except BaseException:
             delta.release()
             delta.revert()
@@ -231,7 +235,7 @@ class Saver:
             return False
         self._metrics = known
         self._note(unsaved)
-        self.counts.saved_at = instant.time / 1e9
+        self.counts.saved_at = instant.fixed_at
         return True
 
     def _open(self) -> Database:

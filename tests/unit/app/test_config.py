@@ -44,6 +44,7 @@ def test_mode(flags: dict[str, Any], expected: Mode) -> None:
         ({"logs": []}, "mtail requires the names of logs"),
         ({"poll_interval": -1.5}, "-poll_interval must not be negative: -1.5s"),
         ({"drain_timeout": -1.0}, "-drain_timeout must not be negative: -1s"),
+        ({"state_interval": 0.0}, "-state_interval must be positive: 0s"),
         ({"max_line_length": 1023}, "-max_line_length must be at least 1024: 1023"),
         ({"unix_socket_mode": "x"}, "-unix_socket_mode "),
         ({"one_shot": True, "one_shot_format": "xml"}, 'unsupported format: "xml"'),
@@ -96,3 +97,17 @@ def test_only_a_daemon_has_a_service_and_nothing_changes_later(tmp_path: Path) -
     assert found.service is None
     with pytest.raises(AttributeError):
         found.mode = Mode.DAEMON  # type: ignore[misc]
+
+
+def test_state_is_kept_only_where_lines_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = {"state_dir": "state", "state_interval": 2.0}
+    assert resolve(tmp_path).state is None
+    assert resolve(tmp_path, compile_only=True, **flags).state is None
+    for more in ({}, {"one_shot": True}):
+        assert resolve(tmp_path, **flags, **more).state == config.State(str(tmp_path / "state"), 2.0)
+
+
+def test_the_environment_of_a_unit_does_not_turn_it_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    assert resolve(tmp_path).state is None

@@ -1,0 +1,91 @@
+"""What --state_dir keeps from one process to the next."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from daemons import Daemon, Place, append
+from waiting import PATIENCE
+
+
+@pytest.fixture
+def state(place: Place) -> Path:
+    return place.root / "state"
+
+
+def started(place: Place, state: Path, *flags: str) -> Daemon:
+    return place.start("--state_dir", str(state), *flags)
+
+
+def refused(place: Place, state: Path) -> str:
+    """What a daemon says that does not start because of the directory."""
+    daemon = place.launch(
+        *("--progs", str(place.progs), "--logs", place.glob, "--address", "127.0.0.1", "--port", "0"),
+        *("--state_dir", str(state)),
+    )
+    assert daemon.process.wait(PATIENCE) == 1
+    return daemon.log
+
+
+def test_counting_goes_on_after_a_stop(place: Place, state: Path) -> None:
+    log = place.logs / "a.log"
+    log.touch()
+    first = started(place, state, "--state_interval", "1h")
+    append(log, b"a 1\nb 2\na 3\n")
+    assert first.stop() == 0  # the lines that the signal finds unread are counted, and saved
+    assert os.stat(state).st_mode & 0o7777 == 0o700
+    second = started(place, state)
+    metrics = second.metrics()
+    assert [metrics[key] for key in ("lines_total", "words_total{word=a}", "sizes_count")] == [3, 2, 3]
+    assert "5 series and " in second.log
+    append(log, b"a 4\n")
+    second.wait_for("words_total{word=a}", 3)
+    assert second.stop() == 0
+
+
+def test_without_the_flag_nothing_is_kept(place: Place) -> None:
+    (place.logs / "a.log").touch()
+    first = place.start(environment={"STATE_DIRECTORY": str(place.root / "elsewhere")})
+    append(place.logs / "a.log", b"a 1\n")
+    first.wait_for("lines_total", 1)
+    assert first.stop() == 0
+    assert not (place.root / "elsewhere").exists()
+    assert place.start().value("lines_total") == 0
+
+
+def test_a_second_process_is_told_who_holds_the_directory(place: Place, state: Path) -> None:
+    first = started(place, state)
+    assert f"{state} is in use by process {first.process.pid}" in refused(place, state)
+    assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert started(place, state).stop() == 0
+
+
+def test_a_directory_that_cannot_be_used_ends_the_start(place: Place) -> None:
+    (place.root / "file").touch()
+    assert f"mkdir {place.root}/file/state: not a directory" in refused(place, place.root / "file" / "state")
+    assert "open /proc/self/state.lock: " in refused(place, Path("/proc/self"))
+
+
+def test_a_damaged_state_is_put_aside(place: Place, state: Path) -> None:
+    assert started(place, state).stop() == 0
+    (state / "state.db").write_bytes(b"no database at all" * 100)
+    daemon = started(place, state)
+    assert f"the state in {state} is damaged: it is not an SQLite database" in daemon.log
+    assert [path.name.partition("damaged")[1] for path in state.glob("state.db.*")] == ["damaged"]
+    assert daemon.value("lines_total") == 0
+
+
+def test_what_stands_on_standard_input_is_counted_over_runs(place: Place, state: Path) -> None:
+    for runs in range(1, 3):
+        reading, writing = os.pipe()
+        with open(reading, "rb") as source:
+            daemon = place.start("--state_dir", str(state), logs=["-"], stdin=source)
+        os.write(writing, b"a 1\nb")
+        daemon.wait_for("lines_total", 2 * runs - 1)
+        os.close(writing)
+        assert daemon.process.wait(PATIENCE) == 0
+    daemon = started(place, state)
+    assert daemon.value("lines_total") == 4
