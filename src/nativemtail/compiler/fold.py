@@ -29,7 +29,7 @@ def _divide(a: int, b: int) -> int:
 
 
 def _power(a: float, b: float) -> float:
-    """The same computation as `nm_power` in core/native.hpp at run time."""
+    """The same computation as `float_power` in core/native.hpp at run time."""
     size = abs(b)
     if not math.isfinite(a) or not math.isfinite(b) or a in (0, 1) or size >= 2.0**63:
         return _c_power(a, b)

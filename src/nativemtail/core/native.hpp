@@ -24,7 +24,7 @@
 namespace nm {
 
 // Length of the longest prefix of p[0..n) that has no byte above 0x7F, rounded down to the width of a vector.
-static inline size_t nm_ascii_blocks(const char *p, size_t n) {
+static inline size_t ascii_blocks(const char *p, size_t n) {
     size_t i = 0;
 #if defined(__AVX2__)
     for (; i + 32 <= n; i += 32)
@@ -49,15 +49,15 @@ static inline size_t nm_ascii_blocks(const char *p, size_t n) {
 }
 
 // Length of the longest prefix of p[0..n) that has no byte above 0x7F.
-static inline size_t nm_ascii_prefix(const char *p, size_t n) {
-    size_t i = nm_ascii_blocks(p, n);
+static inline size_t ascii_prefix(const char *p, size_t n) {
+    size_t i = ascii_blocks(p, n);
     while (i < n && static_cast<signed char>(p[i]) >= 0) i++;
     return i;
 }
 
 // Shortest digits that round-trip: v (finite, above zero) is d.ddd * 10**exponent; returns how many digits (at most
 // 17).
-static inline int nm_shortest(double v, char *digits, int *exponent) {
+static inline int shortest_digits(double v, char *digits, int *exponent) {
     char text[32];
     std::to_chars_result end = std::to_chars(text, text + sizeof text, v, std::chars_format::scientific);
     const char *e = end.ptr;
@@ -71,12 +71,12 @@ static inline int nm_shortest(double v, char *digits, int *exponent) {
     return count;
 }
 
-static inline size_t nm_int_text(int64_t v, char *out) {
+static inline size_t int_text(int64_t v, char *out) {
     return static_cast<size_t>(std::to_chars(out, out + 24, v).ptr - out);
 }
 
 // 0: all of p[0..n) was read, 1: not a number, 2: out of range.  The text has no sign and, if `hex`, no 0x.
-static inline int nm_read_double(const char *p, size_t n, bool hex, double *out) {
+static inline int read_double(const char *p, size_t n, bool hex, double *out) {
     std::from_chars_result end =
         std::from_chars(p, p + n, *out, hex ? std::chars_format::hex : std::chars_format::general);
     if (end.ec == std::errc::result_out_of_range) return 2;
@@ -85,7 +85,7 @@ static inline int nm_read_double(const char *p, size_t n, bool hex, double *out)
 
 // Fast path for digits with at most one point, if they are 2⁵³ or less without the point: then both operands of the
 // division are exact, so it rounds correctly.  False: not such a text.
-static inline bool nm_plain_double(const char *p, size_t n, double *out) {
+static inline bool read_plain_double(const char *p, size_t n, double *out) {
     static const double kTens[] = {1e0, 1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7, 1e8,
                                    1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16};
     if (n - 1 >= 17) return false;
@@ -108,7 +108,7 @@ static inline bool nm_plain_double(const char *p, size_t n, double *out) {
 
 // A power as Go computes it, by squaring, whose last digits are not those of the C library; `_power` in
 // compiler/fold.py does the same.
-static inline double nm_power(double x, double y) {
+static inline double float_power(double x, double y) {
     const double size = std::fabs(y);
     if (!std::isfinite(x) || !std::isfinite(y) || x == 0 || x == 1 || size >= 9223372036854775808.0)
         return std::pow(x, y);
@@ -143,7 +143,7 @@ static inline double nm_power(double x, double y) {
 }
 
 // A very cheap clock, with some 10⁹ ticks in a second.
-static inline uint64_t nm_ticks() {
+static inline uint64_t cpu_ticks() {
 #if defined(__SSE2__)
     return __rdtsc();
 #else
@@ -152,7 +152,7 @@ static inline uint64_t nm_ticks() {
 }
 
 // Simple (one-to-one) lower case, and whether a character is printable, from CPython's tables, which need no GIL.
-static inline uint32_t nm_lower(uint32_t rune) { return Py_UNICODE_TOLOWER(rune); }
-static inline bool nm_printable(uint32_t rune) { return Py_UNICODE_ISPRINTABLE(rune); }
+static inline uint32_t lower_rune(uint32_t rune) { return Py_UNICODE_TOLOWER(rune); }
+static inline bool is_printable(uint32_t rune) { return Py_UNICODE_ISPRINTABLE(rune); }
 
 }  // namespace nm

@@ -108,7 +108,7 @@ NM_ALWAYS bool fits_fixed(const uint8_t *lanes, const char *at, size_t n, const 
 
 // Whether the text here is a literal of n bytes, at most 16.  The pool has it padded to 16, followed by its mask.
 NM_ALWAYS bool fits_word(const uint8_t *word, const char *at, size_t n, const char *wide) noexcept {
-    return at <= wide ? nm_fits(word, at) : std::memcmp(at, word, n) == 0;
+    return at <= wide ? starts_with_word(word, at) : std::memcmp(at, word, n) == 0;
 }
 
 // The first position from `at` to `last` of the literal of n bytes, at most 16 (`word` as for fits_word()), that is

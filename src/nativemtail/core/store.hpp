@@ -56,39 +56,39 @@ class TicketLock {
 };
 
 // NULL without memory.
-template <class T> static inline T *nm_new() { return new (std::nothrow) T(); }
-template <class T> static inline void nm_delete(T *p) { delete p; }
+template <class T> static inline T *new_object() { return new (std::nothrow) T(); }
+template <class T> static inline void delete_object(T *p) { delete p; }
 
 // Prefetch p[0..n), which must span at most two cache lines.
-static inline void nm_prefetch(const void *p, size_t n) {
+static inline void prefetch(const void *p, size_t n) {
     __builtin_prefetch(p);
     __builtin_prefetch(static_cast<const char *>(p) + n - 1);
     asm volatile("");  // without this GCC treats the function as free of effects and drops its calls
 }
 
-static inline uint64_t nm_fold(uint64_t a, uint64_t b) {
+static inline uint64_t fold_product(uint64_t a, uint64_t b) {
     const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
 // Continues the hash `state` with p[0..n).  Every byte read is or-ed into `seen`, so its high bits reveal non-ASCII.
-static inline uint64_t nm_hash(uint64_t state, const uint64_t *seed, const char *p, size_t n, uint64_t *seen) {
+static inline uint64_t hash_bytes(uint64_t state, const uint64_t *seed, const char *p, size_t n, uint64_t *seen) {
     uint64_t a, b;
     const size_t length = n;
     while (n > 16) {
-        a = nm_load8(p);
-        b = nm_load8(p + 8);
+        a = load_u64(p);
+        b = load_u64(p + 8);
         *seen |= a | b;
-        state = nm_fold(a ^ seed[0], b ^ state);
+        state = fold_product(a ^ seed[0], b ^ state);
         p += 16;
         n -= 16;
     }
     if (n >= 8) {
-        a = nm_load8(p);
-        b = nm_load8(p + n - 8);
+        a = load_u64(p);
+        b = load_u64(p + n - 8);
     } else if (n >= 4) {
-        a = nm_load4(p);
-        b = nm_load4(p + n - 4);
+        a = load_u32(p);
+        b = load_u32(p + n - 4);
     } else if (n > 0) {
         a = static_cast<uint8_t>(p[0]);
         b = static_cast<uint64_t>(static_cast<uint8_t>(p[n / 2])) << 8 | static_cast<uint8_t>(p[n - 1]);
@@ -96,12 +96,12 @@ static inline uint64_t nm_hash(uint64_t state, const uint64_t *seed, const char 
         a = b = 0;
     }
     *seen |= a | b;
-    state = nm_fold(a ^ seed[1], b ^ state);
-    return nm_fold(state ^ seed[2], length ^ seed[3]);
+    state = fold_product(a ^ seed[1], b ^ state);
+    return fold_product(state ^ seed[2], length ^ seed[3]);
 }
 
 // The index of `value` in p[from..end), or `end`.
-static inline size_t nm_find16(const uint16_t *p, uint16_t value, size_t from, size_t end) {
+static inline size_t find_u16(const uint16_t *p, uint16_t value, size_t from, size_t end) {
 #ifdef __SSE2__
     const __m128i wanted = _mm_set1_epi16(static_cast<short>(value));
     for (; from + 16 <= end; from += 16) {
@@ -115,9 +115,9 @@ static inline size_t nm_find16(const uint16_t *p, uint16_t value, size_t from, s
 }
 
 // The first 8 bytes of p[0..n) as a number that sorts as they do, padded with zeros.
-static inline uint64_t nm_sort_word(const char *p, size_t n) {
+static inline uint64_t sort_word(const char *p, size_t n) {
     uint64_t v = 0;
-    if (n >= 8) return __builtin_bswap64(nm_load8(p));
+    if (n >= 8) return __builtin_bswap64(load_u64(p));
     for (size_t i = 0; i < n; i++) v |= static_cast<uint64_t>(static_cast<uint8_t>(p[i])) << (56 - 8 * i);
     return v;
 }

@@ -95,8 +95,8 @@ struct Candidates {  // line (or one shortly before) << 40 | offset << 8 | bucke
 
 // `room` bytes may be read, at least as many as the needle has.
 inline bool is_at(const Needle &needle, const char *at, size_t room) noexcept {
-    if (!needle.caseless && needle.n <= 16 && room >= 16) return nm_fits(needle.head, at);
-    if (!needle.caseless) return nm_same(at, needle.text, needle.n);
+    if (!needle.caseless && needle.n <= 16 && room >= 16) return starts_with_word(needle.head, at);
+    if (!needle.caseless) return same_bytes(at, needle.text, needle.n);
     for (uint32_t i = 0; i < needle.n; i++) {
         const bool upper = at[i] >= 'A' && at[i] <= 'Z';
         if ((upper ? at[i] | 0x20 : at[i]) != needle.text[i]) return false;

@@ -11,7 +11,7 @@ cdef class FileWatcher:
     EVENTS = WATCHER_EVENTS
 
     def __cinit__(self, bint thread=True):
-        self.thread = nm_new_watcher()
+        self.thread = new_watcher()
         if self.thread == NULL:
             raise MemoryError()
         problem = self.thread.start(thread)
@@ -20,7 +20,7 @@ cdef class FileWatcher:
 
     def __dealloc__(self):
         with nogil:
-            nm_delete_watcher(self.thread)
+            delete_watcher(self.thread)
 
     def fileno(self):
         return self.thread.descriptor()

@@ -22,21 +22,21 @@ cdef extern from "<string.h>" nogil:
     void* memmem(const void* haystack, size_t n, const void* needle, size_t m) noexcept
 
 cdef extern from "core/native.hpp" namespace "nm" nogil:
-    size_t nm_ascii_blocks(const char* p, size_t n) noexcept
-    size_t nm_ascii_prefix(const char* p, size_t n) noexcept
-    int nm_shortest(double v, char* digits, int* exponent) noexcept
-    size_t nm_int_text(int64_t v, char* out) noexcept
-    int nm_read_double(const char* p, size_t n, bint hex, double* out) noexcept
-    bint nm_plain_double(const char* p, size_t n, double* out) noexcept
-    double nm_power(double x, double y) noexcept
-    uint64_t nm_ticks() noexcept
-    uint32_t nm_lower(uint32_t rune) noexcept
-    bint nm_printable(uint32_t rune) noexcept
+    size_t ascii_blocks(const char* p, size_t n) noexcept
+    size_t ascii_prefix(const char* p, size_t n) noexcept
+    int shortest_digits(double v, char* digits, int* exponent) noexcept
+    size_t int_text(int64_t v, char* out) noexcept
+    int read_double(const char* p, size_t n, bint hex, double* out) noexcept
+    bint read_plain_double(const char* p, size_t n, double* out) noexcept
+    double float_power(double x, double y) noexcept
+    uint64_t cpu_ticks() noexcept
+    uint32_t lower_rune(uint32_t rune) noexcept
+    bint is_printable(uint32_t rune) noexcept
 
 cdef extern from "core/relaxed.hpp" namespace "nm" nogil:
-    T nm_load[T](const T* p) noexcept
-    void nm_put[T](T* p, T v) noexcept
-    void nm_add[T](T* p, T more) noexcept
+    T relaxed_load[T](const T* p) noexcept
+    void relaxed_store[T](T* p, T v) noexcept
+    void relaxed_add[T](T* p, T more) noexcept
 
 cdef extern from "core/store.hpp" namespace "nm" nogil:
     cppclass TicketLock:
@@ -44,10 +44,10 @@ cdef extern from "core/store.hpp" namespace "nm" nogil:
         bint try_acquire() noexcept
         void release() noexcept
         bint wanted() noexcept
-    TicketLock* nm_new_lock "nm::nm_new<nm::TicketLock>" () noexcept
-    void nm_delete_lock "nm::nm_delete<nm::TicketLock>" (TicketLock* lock) noexcept
-    uint64_t nm_hash(uint64_t state, const uint64_t* seed, const char* p, size_t n, uint64_t* seen) noexcept
-    bint nm_same(const char* p, const char* q, size_t n) noexcept
-    void nm_prefetch(const void* p, size_t n) noexcept
-    uint64_t nm_sort_word(const char* p, size_t n) noexcept
-    size_t nm_find16(const uint16_t* p, uint16_t value, size_t from_, size_t end) noexcept
+    TicketLock* new_lock "nm::new_object<nm::TicketLock>" () noexcept
+    void delete_lock "nm::delete_object<nm::TicketLock>" (TicketLock* lock) noexcept
+    uint64_t hash_bytes(uint64_t state, const uint64_t* seed, const char* p, size_t n, uint64_t* seen) noexcept
+    bint same_bytes(const char* p, const char* q, size_t n) noexcept
+    void prefetch(const void* p, size_t n) noexcept
+    uint64_t sort_word(const char* p, size_t n) noexcept
+    size_t find_u16(const uint16_t* p, uint16_t value, size_t from_, size_t end) noexcept

@@ -135,5 +135,5 @@ cdef extern from "core/watcher.hpp" namespace "nm" nogil:
         void stop() noexcept
     size_t WATCHER_HELD "nm::WatcherThread::HELD"
     size_t WATCHER_EVENTS "nm::WatcherThread::EVENTS"
-    WatcherThread* nm_new_watcher "nm::nm_new<nm::WatcherThread>" () noexcept
-    void nm_delete_watcher "nm::nm_delete<nm::WatcherThread>" (WatcherThread* watcher) noexcept
+    WatcherThread* new_watcher "nm::new_object<nm::WatcherThread>" () noexcept
+    void delete_watcher "nm::delete_object<nm::WatcherThread>" (WatcherThread* watcher) noexcept

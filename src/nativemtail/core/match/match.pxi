@@ -60,9 +60,9 @@ cdef int match_pcre2(Matcher* m, PatternState* p, Form* form, const Str* source,
         rc = pcre2_jit_match(form.code, <const unsigned char*>text, n, start, 0, form.data, m.context)
     else:
         m.searches += 1
-        begun = nm_ticks()
+        begun = cpu_ticks()
         rc = pcre2_jit_match(form.code, <const unsigned char*>text, n, start, 0, form.data, m.context)
-        if nm_ticks() - begun > slow_ticks + SLOW_TICKS_PER_BYTE * n:
+        if cpu_ticks() - begun > slow_ticks + SLOW_TICKS_PER_BYTE * n:
             note_hit(m, p)
     if rc >= 0:
         memcpy(ov, pcre2_get_ovector_pointer(form.data), <size_t>p.pattern.pairs * 2 * sizeof(size_t))

@@ -49,7 +49,7 @@ cdef void assign_slice(MetricTable* m, Member* member, const Splitter* splitters
         if slab != NULL:
             for i in range(slab_size(m)):
                 if i + AHEAD_LABELS < slab_size(m) and slab[i + AHEAD_LABELS].key != NULL:
-                    nm_prefetch(slab[i + AHEAD_LABELS].key, KEY_NEAR)
+                    prefetch(slab[i + AHEAD_LABELS].key, KEY_NEAR)
                 if slab[i].key != NULL:
                     cell[slot + i] = bucket_of(member, slab[i].key, splitters, n)
         slot += SLAB
@@ -116,7 +116,7 @@ cdef class Division:
         cdef Snapshot part
         cdef Selection selection
         for metric in self.family.metrics:
-            slots += <size_t>nm_load(&metric.table.slabs) * SLAB
+            slots += <size_t>relaxed_load(&metric.table.slabs) * SLAB
         step = max(slots // TRIED, <size_t>1)
         # Odd, since a divisor of the slab size would sample the same few places of every slab.
         step += step > 1 and step % 2 == 0
@@ -177,7 +177,7 @@ cdef class Division:
             store.lock.release()
         cells = bytearray(b"\xff" * 2) * n
         cell = <uint16_t*><char*>cells
-        self.drops.append((metric, nm_load(&metric.table.drops)))
+        self.drops.append((metric, relaxed_load(&metric.table.drops)))
         with nogil:
             assign_buckets(store, metric.table, member, self.splitters, self.splitter_n, cell, n)
         self.cells.append(cells)
@@ -200,7 +200,7 @@ cdef class Division:
             selection.cells = <size_t>len(cells) // 2
             fill_part(part, i, &selection)
             metric, dropped = self.drops[i]
-            if metric is not part.members[i] or dropped != nm_load(&metric.table.drops):
+            if metric is not part.members[i] or dropped != relaxed_load(&metric.table.drops):
                 member = &self.family.members[i]
                 with nogil:
                     keep_bucket(member, &part.table.metric[i], self.splitters, self.splitter_n, number)

@@ -69,7 +69,7 @@ cdef bint copy_turn(SnapMetric* view, size_t* cap, Selection* selection) noexcep
     while selection.slot < end and copied < SLICE and view.count < selection.rows and selection.bytes:
         slot = selection.slot
         if selection.cell != NULL:
-            slot = nm_find16(selection.cell, selection.bucket, slot, min(selection.cells, end))
+            slot = find_u16(selection.cell, selection.bucket, slot, min(selection.cells, end))
             if slot == min(selection.cells, end):
                 selection.slot = end if selection.cells > end else slots
                 break

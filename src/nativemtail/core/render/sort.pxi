@@ -55,9 +55,9 @@ cdef enum:
 
 cdef inline void prefetch_samples(Member* members, const Sample* s, size_t i, size_t n) noexcept nogil:
     if i + AHEAD_ROW < n:
-        nm_prefetch(&members[s[i + AHEAD_ROW].mark // 16].view.rows[s[i + AHEAD_ROW].slot], sizeof(Datum))
+        prefetch(&members[s[i + AHEAD_ROW].mark // 16].view.rows[s[i + AHEAD_ROW].slot], sizeof(Datum))
     if i + AHEAD_LABELS < n:
-        nm_prefetch(members[s[i + AHEAD_LABELS].mark // 16].view.rows[s[i + AHEAD_LABELS].slot].key, KEY_NEAR)
+        prefetch(members[s[i + AHEAD_LABELS].mark // 16].view.rows[s[i + AHEAD_LABELS].slot].key, KEY_NEAR)
 
 
 cdef void load_words(Member* members, Sample* s, size_t n, uint32_t label, size_t offset) noexcept nogil:
@@ -68,7 +68,7 @@ cdef void load_words(Member* members, Sample* s, size_t n, uint32_t label, size_
         prefetch_samples(members, s, i, n)
         place = s[i].mark // 16
         value = label_of(&members[place], s[i].slot, label)
-        s[i].word = nm_sort_word(value.p + offset, value.n - offset)
+        s[i].word = sort_word(value.p + offset, value.n - offset)
         s[i].mark = place * 16 + <uint32_t>min(value.n - offset, <size_t>MORE)
 
 

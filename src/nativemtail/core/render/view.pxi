@@ -81,8 +81,8 @@ cdef class View:
     cdef size_t _estimate(self, Metric metric) noexcept:
         """Estimated bytes of a metric on a page, rather too high."""
         cdef MetricTable* m = metric.table
-        cdef size_t count = nm_load(&m.count)
-        cdef size_t memory = nm_load(&m.memory)     # without the lock
+        cdef size_t count = relaxed_load(&m.count)
+        cdef size_t memory = relaxed_load(&m.memory)     # without the lock
         cdef size_t labels = min(count * sizeof(Datum), memory)
         cdef size_t names = len(metric.name) + len(metric.program) + 48
         for key in metric.keys:

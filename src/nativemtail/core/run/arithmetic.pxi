@@ -23,7 +23,7 @@ cdef inline int64_t modulo(int64_t a, int64_t b) noexcept nogil:
 
 cdef inline int64_t power(int64_t a, int64_t b) noexcept nogil:
     """Computed in doubles and truncated; out of range gives what amd64 gives (runtime.md §2.5)."""
-    cdef double x = nm_power(<double>a, <double>b)
+    cdef double x = float_power(<double>a, <double>b)
     if x >= -9223372036854775808.0 and x < 9223372036854775808.0:
         return <int64_t>x
     return INT64_MIN

@@ -95,7 +95,7 @@ cdef inline bint is_remembered(Clock* clock, TimeMemo* memo, Str text) noexcept 
         return False
     if memo.seconds:
         second = two_digits(text.p + memo.seconds)
-        if second == 100 or not nm_same(text.p, memo.text, memo.seconds):
+        if second == 100 or not same_bytes(text.p, memo.text, memo.seconds):
             return False
         clock.time.sec = memo.time.sec + second - two_digits(memo.text + memo.seconds)
         clock.time.nsec = memo.time.nsec

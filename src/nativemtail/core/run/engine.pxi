@@ -52,7 +52,7 @@ cdef class Engine:
         self.free_sources = []
         self.kept_faults = []
         self.more_faults = {}
-        self.turn = nm_new_lock()
+        self.turn = new_lock()
         self.ends = <uint32_t*>malloc((PIECE + 1) * sizeof(uint32_t))
         self.must_run = <uint32_t*>malloc((PIECE + 1) * sizeof(uint32_t))
         if self.turn == NULL or self.ends == NULL or self.must_run == NULL:
@@ -60,7 +60,7 @@ cdef class Engine:
 
     def __dealloc__(self):
         cdef int i
-        nm_delete_lock(self.turn)
+        delete_lock(self.turn)
         free(self.ends)
         free(self.must_run)
         free(self.events.list)
@@ -279,10 +279,10 @@ cdef class Engine:
             s.base += s.n
         for i in range(rs.tables.prog_n):
             if s.allowed[i >> 6] >> (i & 63) & 1:
-                nm_add(&rs.progs[i].lines, lines)
+                relaxed_add(&rs.progs[i].lines, lines)
         weigh_prefilter(s, lines)
-        nm_add(&rs.scan_ns, thread_ns() - start)
-        nm_add(&rs.lines, lines)
+        relaxed_add(&rs.scan_ns, thread_ns() - start)
+        relaxed_add(&rs.lines, lines)
         return lines
 
     # --- counts and errors ----------------------------------------------------------------------------------
@@ -313,9 +313,9 @@ cdef class Engine:
             for i, name in enumerate(run.plan.names):
                 prog = &run.state.progs[i]
                 counts, seconds = times.get(name, ([0] * TIME_RANGES, 0.0))
-                now = [before + nm_load(&prog.times[k]) for k, before in enumerate(counts)]
+                now = [before + relaxed_load(&prog.times[k]) for k, before in enumerate(counts)]
                 if any(now):
-                    times[name] = now, seconds + nm_load(&prog.time_ns) / 1e9
+                    times[name] = now, seconds + relaxed_load(&prog.time_ns) / 1e9
         return times
 
     def profile(self):
@@ -329,7 +329,7 @@ cdef class Engine:
         cdef dict counts = dict(past)
         if run is not None:
             for i, name in enumerate(run.plan.names):
-                now = nm_load(&run.state.progs[i].faults.n) if faults else nm_load(&run.state.progs[i].lines)
+                now = relaxed_load(&run.state.progs[i].faults.n) if faults else relaxed_load(&run.state.progs[i].lines)
                 counts[name] = counts.get(name, 0) + now
         return counts
 

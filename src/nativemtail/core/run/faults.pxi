@@ -74,7 +74,7 @@ cdef void fault_copy(FaultRecord* copy, const FaultRecord* record) noexcept nogi
 
 cdef void faults_add(FaultLog* log, const FaultRecord* what, Str operand, Str input, Str source) noexcept nogil:
     """Count an error and keep what formatting it needs."""
-    nm_add(&log.n, <uint64_t>1)
+    relaxed_add(&log.n, <uint64_t>1)
     fault_keep(&log.last, what, operand, input, source)
     if log.kept == NULL:
         log.kept = <FaultRecord*>calloc(FAULTS_KEPT, sizeof(FaultRecord))

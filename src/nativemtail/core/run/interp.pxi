@@ -376,7 +376,7 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
         elif op == OP_MODF:
             r[i.a].f = fmod(r[i.b].f, r[i.c].f)
         elif op == OP_POWF:
-            r[i.a].f = nm_power(r[i.b].f, r[i.c].f)
+            r[i.a].f = float_power(r[i.b].f, r[i.c].f)
         elif op == OP_NEGF:
             r[i.a].f = -r[i.b].f
         # --- texts

@@ -18,7 +18,7 @@ cdef const Lookahead* worth_lookahead(Piece* s) noexcept nogil:
     if not (s.rs.ascii and s.rs.matcher.onepass):
         return NULL
     for i in range(s.rs.tables.lookahead_n):
-        count = nm_load(&all[i].metric.count)  # without the store's lock
+        count = relaxed_load(&all[i].metric.count)  # without the store's lock
         if count >= most and s.allowed[all[i].program >> 6] >> (all[i].program & 63) & 1:
             best = &all[i]
             most = count

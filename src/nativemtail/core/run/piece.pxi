@@ -12,7 +12,7 @@ cdef struct Piece:
     uint32_t* must_run          # lines that some program may have to see without a literal
     size_t must_run_n
     const Lookahead* lookahead  # NULL: no look-ahead
-    uint64_t locked             # when the store's lock was taken, as nm_ticks()
+    uint64_t locked             # when the store's lock was taken, as cpu_ticks()
     int64_t program_runs        # of the block
 
 

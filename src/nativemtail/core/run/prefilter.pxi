@@ -80,7 +80,7 @@ cdef void index_piece(Piece* s, Events* e) noexcept nogil:
         rs.by_hyperscan -= rs.by_hyperscan > 0
         s.lines = index_lines(s.base, s.n, s.ends, &ascii)
         rs.prefiltered = rs.prefiltered and find_by_hyperscan(s, e)
-    nm_add(&rs.prefilter_ns, thread_ns() - start)
+    relaxed_add(&rs.prefilter_ns, thread_ns() - start)
     rs.ascii = ascii
     if s.base[s.n - 1] != 10:
         s.ends[s.lines] = <uint32_t>s.n
@@ -103,10 +103,10 @@ cdef void weigh_prefilter(Piece* s, int64_t lines) noexcept nogil:
 
 cdef inline void let_readers_in(Piece* s) noexcept nogil:
     """Yield to waiting readers, but not so often that handing over costs more than the lines."""
-    if lock_wanted(s.lock) and nm_ticks() - s.locked > TURN_TICKS:
+    if lock_wanted(s.lock) and cpu_ticks() - s.locked > TURN_TICKS:
         s.lock.release()
         s.lock.acquire()
-        s.locked = nm_ticks()
+        s.locked = cpu_ticks()
 
 
 cdef inline void note_found(Piece* s, uint32_t literal) noexcept nogil:
@@ -181,9 +181,9 @@ cdef inline void prefetch_candidate(Piece* s, uint64_t event) noexcept nogil:
     """Prefetch the next candidate's text, and the first pattern that requires its literal."""
     cdef const Prefilter* f = s.prefilter
     cdef int32_t number = f.patterns[f.first[<uint32_t>event]]
-    nm_prefetch(s.base + line_start(s, event >> 32), CACHE_LINE)
-    nm_prefetch(&s.rs.patterns[number], CACHE_LINE)
-    nm_prefetch(&s.rs.tables.patterns[number], CACHE_LINE)
+    prefetch(s.base + line_start(s, event >> 32), CACHE_LINE)
+    prefetch(&s.rs.patterns[number], CACHE_LINE)
+    prefetch(&s.rs.tables.patterns[number], CACHE_LINE)
 
 
 cdef void run_candidates(Piece* s, Events* e) noexcept nogil:
@@ -216,7 +216,7 @@ cdef void run_piece(Piece* s, Events* e) noexcept nogil:
     if s.rs.prefiltered:
         find_must_run(s)
     s.lock.acquire()
-    s.locked = nm_ticks()
+    s.locked = cpu_ticks()
     if s.rs.prefiltered:
         run_candidates(s, e)
     elif s.lookahead == NULL:

@@ -35,8 +35,8 @@ cdef void run_timed(RunState* rs, ProgState* prog) noexcept nogil:
         range += 1
     if prog.time_ns:
         note_time(&prog.timed, cpu)
-    nm_add(&prog.times[range], <int64_t>1)
-    nm_add(&prog.time_ns, took)
+    relaxed_add(&prog.times[range], <int64_t>1)
+    relaxed_add(&prog.time_ns, took)
     prog.unsampled = until_next_sample(start)
 
 
@@ -51,7 +51,7 @@ cdef void note_spent(RunState* rs, Spent* spent) noexcept nogil:
     """Copy the costs of the programs, then of the patterns; under the store's lock."""
     cdef int i
     for i in range(rs.tables.prog_n):
-        spent[0] = Spent(nm_load(&rs.progs[i].lines), rs.progs[i].runs, -1, rs.progs[i].timed)
+        spent[0] = Spent(relaxed_load(&rs.progs[i].lines), rs.progs[i].runs, -1, rs.progs[i].timed)
         spent += 1
     for i in range(rs.tables.pattern_n):
         spent[0] = Spent(0, rs.patterns[i].tried, rs.patterns[i].matches, rs.patterns[i].timed)
@@ -126,13 +126,13 @@ cdef profile_of(Run run, TicketLock* lock):
             lock.acquire()
             note_spent(rs, spent)
             lock.release()
-        lines = nm_load(&rs.lines)
+        lines = relaxed_load(&rs.lines)
         programs = costs_of(run.plan.names, spent, CLOCKS_NS, 0)
         patterns = costs_of(run.plan.texts, spent + rs.tables.prog_n, CLOCK_NS, lines)
     finally:
         free(spent)
-    prefilter = nm_load(&rs.prefilter_ns) / 1e9
-    room = max(nm_load(&rs.scan_ns) / 1e9 - prefilter, 0.0)
+    prefilter = relaxed_load(&rs.prefilter_ns) / 1e9
+    room = max(relaxed_load(&rs.scan_ns) / 1e9 - prefilter, 0.0)
     fit(patterns.values(), room)
     rest = room - fit(programs.values(), room)
     return Profile(lines, prefilter + room, prefilter, rest, programs, patterns)

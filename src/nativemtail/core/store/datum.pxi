@@ -29,8 +29,8 @@ cdef void metric_drop(MetricTable* m, Datum* d) noexcept nogil:
     value_retire(m, d)
     retire(m, d.key, key_cost(m, d.key))
     slot_free(m, d.slot)
-    nm_add(&m.count, <uint32_t>-1)
-    nm_add(&m.drops, <uint64_t>1)
+    relaxed_add(&m.count, <uint32_t>-1)
+    relaxed_add(&m.drops, <uint64_t>1)
     if m.mask > 63 and m.count < m.mask // 8:
         index_resize(m, (m.mask + 1) // 2)
 
@@ -45,7 +45,7 @@ cdef void datum_link(MetricTable* m, Datum* d) noexcept nogil:
     else:
         m.head = d.slot
     m.tail = d.slot
-    nm_add(&m.count, <uint32_t>1)
+    relaxed_add(&m.count, <uint32_t>1)
 
 
 cdef Datum* datum_make(MetricTable* m, const Str* labels, uint32_t hashed, int64_t time) noexcept nogil:
@@ -93,12 +93,12 @@ cdef bint is_refused(MetricTable* m) noexcept nogil:
     cdef StoreTable* store = m.store
     if store == NULL:
         return False
-    if nm_load(&store.limit) == 0 or store.memory <= nm_load(&store.limit):
+    if relaxed_load(&store.limit) == 0 or store.memory <= relaxed_load(&store.limit):
         store.is_over = False
         return False
-    nm_add(&store.over, <uint64_t>(not store.is_over))
+    relaxed_add(&store.over, <uint64_t>(not store.is_over))
     store.is_over = True
-    nm_add(&store.refused, <uint64_t>1)
+    relaxed_add(&store.refused, <uint64_t>1)
     return True
 
 

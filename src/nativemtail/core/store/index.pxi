@@ -18,7 +18,7 @@ cdef inline Hashed hash_keys(const Str* labels, uint32_t n) noexcept nogil:
     cdef uint32_t i
     hashed.seen = 0
     for i in range(n):
-        h = nm_hash(h, HASH_SEED, labels[i].p, labels[i].n, &hashed.seen)
+        h = hash_bytes(h, HASH_SEED, labels[i].p, labels[i].n, &hashed.seen)
     hashed.h = <uint32_t>(h ^ (h >> 32))
     return hashed
 
@@ -85,7 +85,7 @@ cdef enum:
 
 cdef inline void prefetch_cell(MetricTable* m, uint32_t hashed) noexcept nogil:
     if m.index != NULL:
-        nm_prefetch(&m.index[hashed & m.mask], NEAR_CELLS * sizeof(uint64_t))
+        prefetch(&m.index[hashed & m.mask], NEAR_CELLS * sizeof(uint64_t))
 
 
 cdef inline uint32_t prefetch_datum(MetricTable* m, uint32_t hashed) noexcept nogil:
@@ -100,14 +100,14 @@ cdef inline uint32_t prefetch_datum(MetricTable* m, uint32_t hashed) noexcept no
             break
         if <uint32_t>(cell >> 32) == hashed:
             slot = <uint32_t>cell - 1
-            nm_prefetch(datum_at(m, slot), sizeof(Datum))
+            prefetch(datum_at(m, slot), sizeof(Datum))
             return slot
     return NO_SLOT
 
 
 cdef inline void prefetch_key(MetricTable* m, uint32_t slot, size_t n) noexcept nogil:
     if slot != NO_SLOT and slot // SLAB < m.slabs and m.slab[slot // SLAB].p != NULL:
-        nm_prefetch(datum_at(m, slot).key, n)
+        prefetch(datum_at(m, slot).key, n)
 
 
 cdef bint index_resize(MetricTable* m, uint32_t cells) noexcept nogil:

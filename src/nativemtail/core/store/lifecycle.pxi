@@ -7,8 +7,8 @@ cdef void table_reset(MetricTable* m) noexcept nogil:
     m.changed = NULL
     m.tracked = m.observed = m.dirty = False
     m.number = 0
-    nm_put(&m.count, <uint32_t>0)
-    nm_put(&m.slabs, <uint32_t>0)
+    relaxed_store(&m.count, <uint32_t>0)
+    relaxed_store(&m.slabs, <uint32_t>0)
     m.expiring = m.slab_cap = m.mask = m.heap_n = 0
     m.head = m.tail = m.room = NO_SLOT
 
@@ -50,14 +50,14 @@ cdef void table_move(MetricTable* new, MetricTable* old) noexcept nogil:
     new.observed = old.observed
     new.dirty = old.dirty
     new.number = old.number
-    nm_put(&new.slabs, old.slabs)
+    relaxed_store(&new.slabs, old.slabs)
     new.slab_cap = old.slab_cap
     new.room = old.room
     new.index = old.index
     new.mask = old.mask
     new.head = old.head
     new.tail = old.tail
-    nm_put(&new.count, old.count)
+    relaxed_store(&new.count, old.count)
     new.expiring = old.expiring
     table_reset(old)
 
@@ -133,7 +133,7 @@ cdef void uncount(MetricTable* m) noexcept nogil:
     untrack(m)
     if m.counted:
         m.counted = False
-        nm_add(&m.store.memory, <size_t>0 - m.memory)
+        relaxed_add(&m.store.memory, <size_t>0 - m.memory)
 
 
 cdef void reclaim(Retired* retired, size_t n) noexcept nogil:
@@ -155,6 +155,6 @@ cdef void store_release(StoreTable* store) noexcept nogil:
         retired = reclaimable(store, &n)
         reclaim(retired, n)
         free(store.retired)
-        nm_delete_lock(store.lock)
-        nm_delete_lock(store.snapshot_lock)
+        delete_lock(store.lock)
+        delete_lock(store.snapshot_lock)
         free(store)

@@ -107,14 +107,14 @@ cdef class Metric:
             store_release(store)
 
     def __len__(self):
-        return nm_load(&self.table.count)
+        return relaxed_load(&self.table.count)
 
     def __repr__(self):
         return f"<Metric {self.program}:{self.name} {list(self.keys)} with {len(self)} label sets>"
 
     @property
     def memory(self):
-        return nm_load(&self.table.memory)
+        return relaxed_load(&self.table.memory)
 
     def inherit(self, Metric old not None):
         check_inherit(self, old)

@@ -1,9 +1,9 @@
 # Memory: accounting, and epoch-based reclamation of memory that a snapshot may still see.
 
 cdef inline void account(MetricTable* m, size_t more, size_t less) noexcept nogil:
-    nm_add(&m.memory, more - less)
+    relaxed_add(&m.memory, more - less)
     if m.counted:
-        nm_add(&m.store.memory, more - less)
+        relaxed_add(&m.store.memory, more - less)
 
 
 cdef inline bint snapshot_sees(MetricTable* m, uint64_t epoch) noexcept nogil:
@@ -28,7 +28,7 @@ cdef bint add_retired(StoreTable* store, void* p, uint32_t cost, bint table) noe
     retired.cost = cost
     retired.table = table
     store.retired_n += 1
-    nm_add(&store.memory, cost + sizeof(Retired))
+    relaxed_add(&store.memory, cost + sizeof(Retired))
     return True
 
 
@@ -68,5 +68,5 @@ cdef Retired* reclaimable(StoreTable* store, size_t* n) noexcept nogil:
             store.retired_n -= end
             store.retired_first = 0
     for i in range(n[0]):
-        nm_add(&store.memory, <size_t>0 - (out[i].cost + sizeof(Retired)))
+        relaxed_add(&store.memory, <size_t>0 - (out[i].cost + sizeof(Retired)))
     return out

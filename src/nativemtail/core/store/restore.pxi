@@ -153,7 +153,7 @@ cdef bint slabs_resize(MetricTable* m, uint32_t slabs) noexcept nogil:
     for i in range(m.slabs, slabs):
         memset(&m.slab[i], 0, sizeof(Slab))
         m.slab[i].free = SLAB
-    nm_put(&m.slabs, max(slabs, m.slabs))
+    relaxed_store(&m.slabs, max(slabs, m.slabs))
     return True
 
 
@@ -245,7 +245,7 @@ cdef bint restore_finish(MetricTable* m, uint32_t head, uint32_t count, uint64_t
     if count > MAX_DATA or not restore_order(m, head, count) or not restore_index(m, count):
         return False
     m.head = head
-    nm_put(&m.count, count)
+    relaxed_store(&m.count, count)
     for i in range(m.slabs, 0, -1):
         if m.slab[i - 1].live < slab_size(m):
             m.slab[i - 1].listed = True

@@ -172,7 +172,7 @@ cdef class Snapshot:
             view = &self.table.metric[self.table.n]
             view.m = metric.table
             view.head = NO_SLOT
-            view.count = nm_load(&metric.table.count)    # without the lock
+            view.count = relaxed_load(&metric.table.count)    # without the lock
             self.table.n += 1
         return 0
 

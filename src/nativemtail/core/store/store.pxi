@@ -54,8 +54,8 @@ cdef class Store:
         if self.table == NULL:
             raise MemoryError
         self.table.users = 1
-        self.table.lock = nm_new_lock()
-        self.table.snapshot_lock = nm_new_lock()
+        self.table.lock = new_lock()
+        self.table.snapshot_lock = new_lock()
         if self.table.lock == NULL or self.table.snapshot_lock == NULL:
             raise MemoryError
 
@@ -65,23 +65,23 @@ cdef class Store:
 
     @property
     def memory(self):
-        return nm_load(&self.table.memory)
+        return relaxed_load(&self.table.memory)
 
     @property
     def limit(self):
-        return nm_load(&self.table.limit)
+        return relaxed_load(&self.table.limit)
 
     @limit.setter
     def limit(self, size_t limit):
-        nm_put(&self.table.limit, limit)
+        relaxed_store(&self.table.limit, limit)
 
     @property
     def refused(self):
-        return nm_load(&self.table.refused)
+        return relaxed_load(&self.table.refused)
 
     @property
     def over_limit(self):
-        return nm_load(&self.table.over)
+        return relaxed_load(&self.table.over)
 
     def add(self, Metric metric not None):
         self.replace((), (metric,))
@@ -132,7 +132,7 @@ cdef class Store:
             if metric.table.store == NULL:
                 attach(metric.table, self.table)
             metric.table.counted = True
-            nm_add(&self.table.memory, metric.table.memory)
+            relaxed_add(&self.table.memory, metric.table.memory)
         for metric in gone:
             self._uncount(metric)
             family = self.families[metric.name]

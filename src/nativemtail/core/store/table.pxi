@@ -60,7 +60,7 @@ cdef bint slab_more(MetricTable* m) noexcept nogil:
         slab.next = NO_SLOT
         slab.listed = True
         m.room = m.slabs
-        nm_add(&m.slabs, <uint32_t>1)
+        relaxed_add(&m.slabs, <uint32_t>1)
     slab = &m.slab[m.room]
     if slab.p == NULL:
         copy_before_write(m, m.room * SLAB)
@@ -123,7 +123,7 @@ cdef inline bint key_is(const char* key, const Str* labels, uint32_t n) noexcept
     cdef Str label
     for i in range(n):
         label = key_next(&key)
-        if label.n != labels[i].n or not nm_same(label.p, labels[i].p, label.n):
+        if label.n != labels[i].n or not same_bytes(label.p, labels[i].p, label.n):
             return False
     return True
 

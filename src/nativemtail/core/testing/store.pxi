@@ -1,6 +1,6 @@
 # Test hooks: the operations that programs call on metrics.  Labels come as bytes or str.
 
-cdef double nm_seconds() noexcept nogil:
+cdef double monotonic_seconds() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_MONOTONIC, &now)
     return now.tv_sec + now.tv_nsec / 1e9
@@ -180,9 +180,9 @@ def _store_fill(metrics, uint64_t series, uint64_t writes, uint64_t step=1, int6
                 line += 1
                 if lock_wanted(store.lock):
                     store.lock.release()
-                    before = nm_seconds()
+                    before = monotonic_seconds()
                     store.lock.acquire()
-                    longest = max(longest, nm_seconds() - before)
+                    longest = max(longest, monotonic_seconds() - before)
             store.lock.release()
     free(m)
     free(labels)

@@ -48,7 +48,7 @@ cdef inline void buf_text(Buf* b, const char* text) noexcept nogil:
 
 cdef inline void buf_int(Buf* b, int64_t v) noexcept nogil:
     if buf_reserve(b, NUM_TEXT):
-        b.n += nm_int_text(v, b.p + b.n)
+        b.n += int_text(v, b.p + b.n)
 
 
 cdef inline void buf_clear(Buf* b) noexcept nogil:

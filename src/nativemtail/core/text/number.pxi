@@ -1,7 +1,7 @@
 # Numbers as text (spec runtime.md §2.4, metrics-export.md §1.4 and §2.2).
 
 cdef inline size_t fmt_int(int64_t v, char* out) noexcept nogil:
-    return nm_int_text(v, out)
+    return int_text(v, out)
 
 
 cdef size_t fmt_nonfinite(double v, char* out) noexcept nogil:
@@ -52,7 +52,7 @@ cdef size_t fmt_scientific(const char* digits, int count, int exponent, char e, 
     if width > 1 and rest < 10:
         out[n] = c"0"
         n += 1
-    return n + nm_int_text(rest, out + n)
+    return n + int_text(rest, out + n)
 
 
 cdef size_t fmt_float(double v, char* out, int low, int high, char e, int width) noexcept nogil:
@@ -69,8 +69,8 @@ cdef size_t fmt_float(double v, char* out, int low, int high, char e, int width)
         n = 1
         v = -v
     if v < (1e15 if high > 15 else 1e6) and v == <double><int64_t>v:
-        return n + nm_int_text(<int64_t>v, out + n)
-    count = nm_shortest(v, digits, &exponent)
+        return n + int_text(<int64_t>v, out + n)
+    count = shortest_digits(v, digits, &exponent)
     if exponent < low or exponent >= high:
         return n + fmt_scientific(digits, count, exponent, e, width, out + n)
     return n + fmt_plain(digits, count, exponent, out + n)

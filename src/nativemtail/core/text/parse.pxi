@@ -179,7 +179,7 @@ cdef int parse_digits(const char* p, size_t n, double* out) noexcept nogil:
     if float_shape(p, n, &shape) != NUM_OK:
         return NUM_SYNTAX
     if not shape.zero:
-        rc = nm_read_double(p + shape.start, n - shape.start, shape.hex, &v)
+        rc = read_double(p + shape.start, n - shape.start, shape.hex, &v)
         if rc == NUM_RANGE:
             rc = NUM_RANGE if shape.magnitude > 0 else NUM_OK
             v = HUGE_VAL if shape.magnitude > 0 else 0
@@ -192,7 +192,7 @@ cdef int parse_float(const char* p, size_t n, double* out) noexcept nogil:
     cdef bint negative = n > 0 and p[0] == c"-"
     cdef bint sign = n > 0 and (negative or p[0] == c"+")
     cdef int rc
-    if nm_plain_double(p, n, out):
+    if read_plain_double(p, n, out):
         return NUM_OK
     if sign:
         p += 1

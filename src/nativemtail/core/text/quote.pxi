@@ -36,7 +36,7 @@ cdef void quote(Buf* b, const char* p, size_t n) noexcept nogil:
             continue
         if rune == c'"' or rune == c"\\":
             buf_char(b, c"\\")
-        if nm_printable(rune):
+        if is_printable(rune):
             buf_put(b, p + i, width)
         else:
             quote_rune(b, rune)

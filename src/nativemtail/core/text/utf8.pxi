@@ -1,7 +1,7 @@
 # UTF-8 as Go decodes it: a byte that starts no well-formed sequence counts as one character, U+FFFD.
 
 cdef inline bint is_ascii(const char* p, size_t n) noexcept nogil:
-    return nm_ascii_prefix(p, n) == n
+    return ascii_prefix(p, n) == n
 
 
 cdef inline bint is_tail(uint8_t c) noexcept nogil:
@@ -40,7 +40,7 @@ cdef size_t utf8_prefix(const char* p, size_t n) noexcept nogil:
     cdef size_t width
     cdef uint32_t rune
     while True:
-        i += nm_ascii_blocks(p + i, n - i)
+        i += ascii_blocks(p + i, n - i)
         if i == n:
             return n
         # Step by single characters up to the next ASCII one that has 16 bytes after it, where blocks may pay again.
@@ -123,7 +123,7 @@ cdef void to_lower(Buf* out, const char* p, size_t n) noexcept nogil:
     cdef size_t width
     cdef uint32_t rune
     cdef char* at
-    cdef size_t ascii = nm_ascii_prefix(p, n)
+    cdef size_t ascii = ascii_prefix(p, n)
     if buf_reserve(out, ascii):
         at = out.p + out.n
         for i in range(ascii):
@@ -132,5 +132,5 @@ cdef void to_lower(Buf* out, const char* p, size_t n) noexcept nogil:
     i = ascii
     while i < n and buf_reserve(out, 4):
         width = utf8_decode(p + i, n - i, &rune)
-        out.n += utf8_encode(nm_lower(rune), out.p + out.n)
+        out.n += utf8_encode(lower_rune(rune), out.p + out.n)
         i += width if width else 1
