@@ -122,6 +122,7 @@ class Daemon:
             lines=EngineCounts(self.programs.engine, self.programs.store),
             memory_limit=service.memory_limit or None,
             messages_dropped=dropped,
+            state=partial(self.keeper.counts, self.tailer) if self.keeper is not None else None,
         )
         self.server = Server(self._answer, trusted=service.trusted, hosts=service.hosts, tls=service.tls)
         self.own.listener = self.server

@@ -12,6 +12,7 @@ from nativemtail.programs.manager import Programs
 from nativemtail.state.metrics import version_of
 from nativemtail.state.restore import open_state
 from nativemtail.state.saver import Counts, Saver
+from nativemtail.telemetry.model import StateCounts
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,9 @@ class Keeper:
         began = time.monotonic()
         opened = open_state(settings.directory, Saved.of)
         kept = opened.kept
-        self.counts = Counts(kept.time)
-        self.counts.damaged = bool(opened.damaged)
-        self.counts.restored_series = sum(map(len, kept.metrics))
+        self._counts = counts = Counts(kept.time)
+        counts.damaged = 1 if opened.damaged else 0
+        counts.restored_series = sum(map(len, kept.metrics))
         self.saved = kept.logs
         self._settings = settings
         self._opened = opened
@@ -41,7 +42,7 @@ class Keeper:
         if kept.time:
             log.info(
                 "%d series and %d logs restored from %s in %.2f s",
-                self.counts.restored_series,
+                counts.restored_series,
                 len(kept.logs.logs) if kept.logs else 0,
                 settings.directory,
                 time.monotonic() - began,
@@ -59,7 +60,7 @@ class Keeper:
         self._saver = Saver(
             self._opened.database,
             programs.store,
-            self.counts,
+            self._counts,
             interval=self._settings.interval,
             between_turns=tailer.call,
             positions=dict,
@@ -67,6 +68,21 @@ class Keeper:
         )
         self._saver.save()
         self._saver.start()
+
+    def counts(self, tailer: Tailer) -> StateCounts:
+        """From any thread."""
+        counts = self._counts
+        return StateCounts(
+            saves=counts.saves,
+            seconds=counts.seconds,
+            bytes=counts.bytes,
+            failures=counts.failures,
+            age=counts.age(),
+            restored_series=counts.restored_series,
+            damaged=counts.damaged,
+            catch_up_bytes=0,
+            lost_logs=0,
+        )
 
     def fix_last(self) -> None:
         """What is saved last is what is there now."""

@@ -32,7 +32,25 @@ def variables(own: SelfMetrics) -> dict[str, Any]:
         "lines_dropped_total": dict(own.sources.dropped()) if own.sources is not None else {},
         "limits_hit_total": own.limits(),
         "messages_dropped_total": own.messages_dropped() if own.messages_dropped is not None else 0,
+        **_state(own),
         "series_refused_total": own.lines.series_refused() if own.lines is not None else 0,
+    }
+
+
+def _state(own: SelfMetrics) -> dict[str, float]:
+    """Nothing if nothing is kept."""
+    if own.state is None:
+        return {}
+    state = own.state()
+    return {
+        "state_saves_total": state.saves,
+        "state_save_bytes_total": state.bytes,
+        "state_save_failures_total": state.failures,
+        "state_damaged_total": state.damaged,
+        "state_lost_logs_total": state.lost_logs,
+        "state_restored_series": state.restored_series,
+        "state_catch_up_bytes": state.catch_up_bytes,
+        **({} if state.age is None else {"state_age_seconds": state.age}),
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nativemtail._core import Fault
+from nativemtail.telemetry.counters import Latency
 
 if TYPE_CHECKING:
     from nativemtail.telemetry.costs import Costs
@@ -98,6 +99,26 @@ class Pool(NamedTuple):
 
     size: int
     parked: int
+
+
+class StateCounts(NamedTuple):
+    """What is kept between runs (`--state_dir`); counts since the start."""
+
+    saves: int
+    seconds: Latency
+    """How long a save took."""
+    bytes: int
+    """Written by saves."""
+    failures: int
+    age: float | None
+    """Seconds since the last instant that was saved; None if there is none."""
+    restored_series: int
+    damaged: int
+    """How often what was kept turned out to be damaged."""
+    catch_up_bytes: int
+    """Bytes until all logs are read to where they ended at the start."""
+    lost_logs: int
+    """Files that were not read to their ends, and are gone."""
 
 
 class Programs(Protocol):

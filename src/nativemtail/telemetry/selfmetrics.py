@@ -43,7 +43,7 @@ from nativemtail.telemetry.families import (
     sums,
 )
 from nativemtail.telemetry.machine import CpuUsage, DiskSpace, resident_memory
-from nativemtail.telemetry.model import PROGRAM_STATES, Listener, Pool, Programs, Sources
+from nativemtail.telemetry.model import PROGRAM_STATES, Listener, Pool, Programs, Sources, StateCounts
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class SelfMetrics:
     sources: Sources | None = None
     lines: EngineCounts | None = None
     listener: Listener | None = None
+    state: Callable[[], StateCounts] | None = None
     pools: Mapping[str, Pool] = field(default_factory=dict)
     """Thread pools besides the listener's."""
     memory_limit: int | None = None
@@ -98,6 +99,8 @@ class SelfMetrics:
         if self.programs is not None:
             yield "the programs", self._programs(self.programs)
         yield "the pushes", self._pushes()
+        if self.state is not None:
+            yield "the state", _of_state(self.state())
         yield "the process", self._process()
 
     def _pushes(self) -> Iterator[Metric]:
@@ -224,3 +227,21 @@ class SelfMetrics:
 
     def _pools(self) -> dict[str, Pool]:
         return {**self.pools, **(self.listener.pools() if self.listener is not None else {})}
+
+
+def _of_state(state: StateCounts) -> Iterator[Metric]:
+    counters = {
+        "state_saves_total": state.saves,
+        "state_save_bytes_total": state.bytes,
+        "state_save_failures_total": state.failures,
+        "state_damaged_total": state.damaged,
+        "state_lost_logs_total": state.lost_logs,
+    }
+    gauges = {"state_restored_series": state.restored_series, "state_catch_up_bytes": state.catch_up_bytes}
+    for name, value in counters.items():
+        yield CounterMetricFamily(name, HELP[name], value=value)
+    for name, value in gauges.items():
+        yield GaugeMetricFamily(name, HELP[name], value=value)
+    if state.age is not None:
+        yield GaugeMetricFamily("state_age_seconds", HELP["state_age_seconds"], value=state.age)
+    yield latency_family("state_save_seconds", state.seconds)

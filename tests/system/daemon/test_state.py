@@ -40,7 +40,11 @@ def test_counting_goes_on_after_a_stop(place: Place, state: Path) -> None:
     second = started(place, state)
     metrics = second.metrics()
     assert [metrics[key] for key in ("lines_total", "words_total{word=a}", "sizes_count")] == [3, 2, 3]
-    assert "5 series and " in second.log
+    assert metrics["state_restored_series"] == 5
+    assert 0 < metrics["state_age_seconds"] < PATIENCE
+    assert metrics["state_save_seconds_count"] == metrics["state_saves_total"] == 1
+    assert metrics["state_save_bytes_total"] > 0
+    assert metrics["state_save_failures_total"] == metrics["state_damaged_total"] == 0
     append(log, b"a 4\n")
     second.wait_for("words_total{word=a}", 3)
     assert second.stop() == 0
@@ -76,6 +80,7 @@ def test_a_damaged_state_is_put_aside(place: Place, state: Path) -> None:
     assert f"the state in {state} is damaged: it is not an SQLite database" in daemon.log
     assert [path.name.partition("damaged")[1] for path in state.glob("state.db.*")] == ["damaged"]
     assert daemon.value("lines_total") == 0
+    assert daemon.value("state_damaged_total") == 1
 
 
 def test_what_stands_on_standard_input_is_counted_over_runs(place: Place, state: Path) -> None:

@@ -21,7 +21,7 @@ from nativemtail.telemetry.build import Build
 from nativemtail.telemetry.costs import MetricSize
 from nativemtail.telemetry.counters import EXPORT_COUNTERS, Latency
 from nativemtail.telemetry.machine import CpuUsage, DiskSpace
-from nativemtail.telemetry.model import Pool, ProgramState, SourceState
+from nativemtail.telemetry.model import Pool, ProgramState, SourceState, StateCounts
 from nativemtail.telemetry.selfmetrics import SelfMetrics
 
 
@@ -104,9 +104,22 @@ class Listener:
         return {"http": Pool(2, 1)}
 
 
+def state(age: float | None = 1.5) -> StateCounts:
+    took = Latency()
+    took.observe(0.02)
+    return StateCounts(7, took, 8000, 2, age, 100, 1, 300, 4)
+
+
 @pytest.fixture
 def own() -> SelfMetrics:
-    own = SelfMetrics(lines=Lines(), sources=Sources(), programs=Programs(), listener=Listener(), memory_limit=1 << 30)
+    own = SelfMetrics(
+        lines=Lines(),
+        sources=Sources(),
+        programs=Programs(),
+        listener=Listener(),
+        state=state,
+        memory_limit=1 << 30,
+    )
     own.prog_load_latency.observe(0.003)
     return own
 
@@ -167,10 +180,29 @@ def samples(own: SelfMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
         ("prog_load_latency_bucket", ["0.005"], 1),
         ("prog_load_latency_count", [], 1),
         ("scrape_latency_count", [], 0),
+        ("state_saves_total", [], 7),
+        ("state_save_seconds_bucket", ["0.01"], 0),
+        ("state_save_seconds_bucket", ["0.025"], 1),
+        ("state_save_bytes_total", [], 8000),
+        ("state_save_failures_total", [], 2),
+        ("state_age_seconds", [], 1.5),
+        ("state_restored_series", [], 100),
+        ("state_damaged_total", [], 1),
+        ("state_catch_up_bytes", [], 300),
+        ("state_lost_logs_total", [], 4),
     ],
 )
 def test_sample(own: SelfMetrics, name: str, labels: list[str], value: float) -> None:
     assert samples(own)[name, tuple(labels)] == value
+
+
+def test_nothing_is_said_of_a_state_that_is_not_kept(own: SelfMetrics) -> None:
+    own.state = lambda: state(age=None)
+    assert ("state_age_seconds", ()) not in samples(own)
+    assert "state_age_seconds" not in expvar.variables(own)
+    own.state = None
+    assert not [name for name, _ in samples(own) if name.startswith("state_")]
+    assert not [name for name in expvar.variables(own) if name.startswith("state_")]
 
 
 @pytest.mark.parametrize(
@@ -235,6 +267,8 @@ def test_variables(own: SelfMetrics) -> None:
         "log_opens_total": {"/etc/hostname": 2},
         "log_closes_total": {"/etc/hostname": 1},
         "file_truncates_total": {"/etc/hostname": 1},
+        "state_saves_total": 7,
+        "state_age_seconds": 1.5,
         "log_count": 3,
         "prog_loads_total": {"a.mtail": 2},
         "prog_load_errors_total": {"b.mtail": 1, "c.mtail": 1, "d.mtail": 1},
