@@ -136,14 +136,14 @@ class Options:
     )
 
     read_from_beginning: bool = flag(
-        False, LOGS, "Read the logs that exist at the very first start from their beginning, not from their end on."
+        False, LOGS, "Read the logs that exist at the very first start from their beginning instead of their end."
     )
     log_socket_mode: str = flag("0600", LOGS, "Access mode of the Unix sockets that receive logs, octal.")
 
     state_dir: str = flag(
         "",
         STATE,
-        "Directory where metrics and reading positions are kept, so that the next run goes on where this one ends;"
+        "Directory where metrics and reading positions are kept, so that the next run continues where this one ended;"
         " nothing is kept when empty.",
         metavar="path",
     )

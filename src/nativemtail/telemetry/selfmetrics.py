@@ -159,13 +159,13 @@ class SelfMetrics:
         yield from labelled_family("gauge", "mtail_log_lag_bytes", "logfile", lag)
         yield from labelled_family("counter", "mtail_lines_dropped_total", "reason", sources.dropped())
         space = self.disk.free(state.name for state in active if state.name.startswith("/"))
-        rooms: dict[str, dict[str, float]] = {
-            "disk_free_bytes": {mount: room.bytes_free for mount, room in space.items()},
+        gauges: dict[str, dict[str, float]] = {
+            "disk_free_bytes": {mount: disk.bytes_free for mount, disk in space.items()},
             "disk_free_percent": {m: 100 * r.bytes_free / r.bytes for m, r in space.items() if r.bytes},
-            "disk_free_inodes": {mount: room.inodes_free for mount, room in space.items() if room.inodes},
+            "disk_free_inodes": {mount: disk.inodes_free for mount, disk in space.items() if disk.inodes},
             "disk_free_inodes_percent": {m: 100 * r.inodes_free / r.inodes for m, r in space.items() if r.inodes},
         }
-        for name, values in rooms.items():
+        for name, values in gauges.items():
             yield from labelled_family("gauge", name, "name", values)
 
     def _programs(self, programs: Programs) -> Iterator[Metric]:
