@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": "Compare what a running mtail and a running nativemtail have counted.",
     "explain": "Say what each pattern of the programs costs, and why.",
     "flags": "List the flags.",
+    "state": "Show what is kept in a directory of --state_dir, or forget parts of it.",
 }
 LEVELS = ("INFO", "WARNING", "ERROR", "FATAL")
 

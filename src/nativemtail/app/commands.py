@@ -110,3 +110,48 @@ def compare(theirs: str, ours: str, patience: float, limit: int) -> None:
     equal = "equal but for what is known" if report.known else "equal"
     click.echo(f"{len(report.differences)} differences in {what}" if report.differences else f"{equal}: {what}")
     sys.exit(1 if report.differences else 0)
+
+
+@group.group()
+def state() -> None:
+    """Show what is kept in a directory of `--state_dir`, or forget parts of it.
+
+    Exit status: 0; 1 if the directory cannot be read, is in use (`forget`), or has nothing of what is named; 2 for
+    wrong arguments.
+    """
+
+
+@state.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False), metavar="DIR")
+def show(directory: str) -> None:
+    """Show the logs with their offsets, the metrics with their series, and when they were saved.
+
+    A process may hold DIR meanwhile.
+    """
+    from nativemtail.app import kept
+    from nativemtail.state.lock import StateError
+
+    try:
+        click.echo(kept.show(directory), nl=False)
+    except StateError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@state.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False), metavar="DIR")
+@click.option("--log", "logs", multiple=True, metavar="PATH", help="Its position: it is read from its beginning.")
+@click.option("--program", "programs", multiple=True, metavar="NAME", help="Its metrics: they start afresh.")
+def forget(directory: str, logs: tuple[str, ...], programs: tuple[str, ...]) -> None:
+    """Forget the position of a log, or the metrics of a program such as `count.mtail`.
+
+    Both may be repeated.  No process may hold DIR.  Either all that is named is forgotten, or nothing.
+    """
+    from nativemtail.app import kept
+    from nativemtail.state.lock import StateError
+
+    if not logs and not programs:
+        raise click.UsageError("name what is to be forgotten: --log or --program")
+    try:
+        click.echo(kept.forget(directory, logs, programs), nl=False)
+    except StateError as error:
+        raise click.ClickException(str(error)) from None

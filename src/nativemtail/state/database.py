@@ -94,12 +94,12 @@ class Database:
     What is read may raise Damaged or sqlite3.Error; see `reason` for the latter.
     """
 
-    def __init__(self, directory: str) -> None:
-        """Opens the file, or makes it.  Raises Damaged, StateError and sqlite3.Error."""
+    def __init__(self, directory: str, *, create: bool = True) -> None:
+        """Opens the file, or makes it (if `create`).  Raises Damaged, StateError and sqlite3.Error."""
         self.directory = directory
         self.path = os.path.join(directory, NAME)
         self._sums = _Sums()
-        if not os.path.lexists(self.path):
+        if create and not os.path.lexists(self.path):
             self._create()
         self._check_header()
         self._connection = _connect(self.path)
@@ -166,6 +166,15 @@ class Database:
         return row[0]
 
     # --- reading -----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is read inside is of one instant, although another process saves meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
 
     def read_metrics(self) -> dict[int, Record]:
         found = {}
