@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
-
 import pytest
 
 from nativemtail.compiler import Program, compile_program, plan
@@ -138,7 +136,7 @@ def test_costs_are_those_of_patterns_with_a_prefilter() -> None:
 
 def test_tables_are_not_changed() -> None:
     tables = built(COUNT.format("zebra"))
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         tables.patterns = []  # type: ignore[misc]
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         tables.programs[0].triggers = None  # type: ignore[misc]

@@ -384,6 +384,7 @@ def test_a_peer_that_only_listens(listener: socket.socket, caplog: pytest.LogCap
     wait_until(lambda: exports.counts["graphite_export_success"] >= 2000)
     # Before the next push has waited in vain.
     assert not [text for text in messages(caplog) if "error" in text]
+    listener.close()  # which ends a push that waits to be accepted
     pusher.stop(final=False)
 
 
