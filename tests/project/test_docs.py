@@ -334,7 +334,7 @@ def test_flags(page: Path) -> None:
     named = set(re.findall(r"`--?([a-zA-Z][\w-]*)(?:[= ][^`]*)?`", text))
     for command in re.findall(r"\bnativemtail ((?:.*\\\n)*.*)$", text, re.M):
         named |= set(re.findall(r"(?:^|\s)--?([a-zA-Z][\w-]*)", command))
-    known = {*FLAGS, *NEGATIONS, "help", "markdown", "flag", "patience", "limit", "log"}
+    known = {*FLAGS, *NEGATIONS, "help", "markdown", "flag", "patience", "limit", "log", "program"}
     assert named <= known, named - known
 
 
