@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from events import lose_events
 from rig import Rig, append
 
-from nativemtail.io import listing, succession, watch
+from nativemtail.io import listing, succession
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2, sweep=60.0)
@@ -67,21 +68,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counted(succession.os, "lstat", "looks")
     counted(succession.time, "sleep", "sleeps")
     return counts
-
-
-def lose_events(monkeypatch: pytest.MonkeyPatch, lost: list[bool]) -> None:
-    """inotify's queue overflows as long as `lost` has something in it."""
-    real = watch.Watcher.read
-
-    def read(self: watch.Watcher) -> list[watch.Event]:
-        events = real(self)
-        if lost and events:
-            while real(self):
-                pass
-            return [watch.Event(-1, watch.OVERFLOW, 0, "")]
-        return events
-
-    monkeypatch.setattr(watch.Watcher, "read", read)
 
 
 def cost(directory: Path, number: int, rotate: Callable[[Path], None], settings: Settings, calls: Counter[str]) -> None:

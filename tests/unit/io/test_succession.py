@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from events import lose_events
 from rig import Rig, append
 
 from nativemtail.io import succession, watch
@@ -90,28 +91,12 @@ def test_stopped_while_a_log_is_renamed(rotation: Callable[[Path, int], None], t
         rig.stays(lines)
 
 
-def overflows(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """inotify's queue overflows as long as the list has something in it."""
-    real = watch.Watcher.read
-    lost: list[bool] = []
-
-    def read(self: watch.Watcher) -> list[watch.Event]:
-        events = real(self)
-        if lost and events:
-            while real(self):
-                pass
-            return [watch.Event(-1, watch.OVERFLOW, 0, "")]
-        return events
-
-    monkeypatch.setattr(watch.Watcher, "read", read)
-    return lost
-
-
 @pytest.mark.parametrize("rotation", ROTATIONS)
 def test_events_are_lost(
     rotation: Callable[[Path, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost = overflows(monkeypatch)
+    lost: list[bool] = []
+    lose_events(monkeypatch, lost)
     log = tmp_path / "app.log"
     log.touch()
     with Rig(log, settings=QUICK) as rig:
@@ -173,7 +158,8 @@ def test_names_are_shifted_while_files_are_opened(ahead: int, tmp_path: Path, mo
     monkeypatch.setattr(succession, "OPEN_AHEAD", ahead)
     log = tmp_path / "app.log"
     log.touch()
-    lost = overflows(monkeypatch)
+    lost: list[bool] = []
+    lose_events(monkeypatch, lost)
     real = succession.Succession._newer
     shifts = list(range(1, 25))
 

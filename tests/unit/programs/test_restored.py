@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from loading import values
 
 from nativemtail._core import Delta, Metric, restore_series
 from nativemtail.programs.builder import Settings
@@ -50,15 +51,6 @@ def kept(programs: Programs) -> list[Metric]:
         restore_series(copy, number, head, count, slabs)
         found.append(copy)
     return found
-
-
-def values(programs: Programs) -> dict[str, object]:
-    view = programs.store.snapshot()
-    return {
-        ":".join([m.program.removesuffix(".mtail"), m.name, *row.labels]): row.value
-        for m in view.metrics()
-        for row in view.rows(m)
-    }
 
 
 def test_a_program_goes_on_where_it_was(tmp_path: Path) -> None:
