@@ -8,6 +8,7 @@ import os
 import resource
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,49 @@ def test_a_full_disk_is_said_once_and_made_up_for(tmp_path: Path, caplog: pytest
         wanted = [shown(run.store), {"a": {"offset": 4}, "b0": {}, "b1": {}, "b2": {}}]
         assert wanted != good
     assert restored(tmp_path) == wanted
+
+
+def test_what_is_no_longer_writable_is_said_once_and_made_up_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a file system is remounted read-only."""
+    with Run(tmp_path) as run:
+        count(run.store, 1)
+        assert run.saver.save()
+        run.opened.database._connection.execute("PRAGMA query_only = ON")
+        for _ in range(3):
+            count(run.store, 1)
+            run.logs = {"a": {"offset": 1}}
+            assert not run.saver.save()
+        assert (run.counts.failures, run.counts.damaged) == (3, 0)
+        said = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+        assert len(said) == 1
+        assert said[0].startswith(f"the state cannot be saved in {tmp_path}: attempt to write a readonly database; ")
+        run.opened.database._connection.execute("PRAGMA query_only = OFF")
+        assert run.saver.save()
+        wanted = [shown(run.store), {"a": {"offset": 1}}]
+    assert restored(tmp_path) == wanted
+
+
+@pytest.mark.parametrize("jump", [-1e9, 1e9])
+def test_a_clock_that_is_set_changes_nothing(jump: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    with Run(tmp_path) as run:
+        count(run.store, 1)
+        assert run.saver.save()
+        monkeypatch.setattr(time, "time", lambda: now + jump)
+        monkeypatch.setattr(time, "time_ns", lambda: int((now + jump) * 1e9))
+        age = run.counts.age()
+        assert age is not None
+        assert 0 <= age < PATIENCE
+        count(run.store, 1)
+        assert run.saver.save()
+        wanted = [shown(run.store), {}]
+    monkeypatch.undo()
+    assert restored(tmp_path) == wanted
+    age = Counts(int((now + jump) * 1e9)).age()
+    assert age is not None
+    assert age >= 0
 
 
 def test_a_database_that_is_damaged_meanwhile_is_written_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
