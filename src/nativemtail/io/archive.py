@@ -175,6 +175,17 @@ class ArchiveReader(FileReader):
         self._seen = info.st_size, info.st_mtime_ns
         self._set_done()
 
+    def resume(self, position: Position, *, in_cut_line: bool = False) -> None:
+        self._delivered = position.offset
+        if in_cut_line:
+            self._lines.skip_line()
+
+    @property
+    def counted_to(self) -> Position:
+        if self.stage is Stage.READING:
+            return super().counted_to
+        return Position(max(0, self._delivered - self._lines.uncounted))
+
     def look(self, info: os.stat_result, fd: int) -> None:
         """Read on if the file has changed since it was done; `fd` is a new descriptor of it."""
         if self.stage is not Stage.DONE or self._seen == (info.st_size, info.st_mtime_ns):

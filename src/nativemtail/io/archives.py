@@ -69,6 +69,10 @@ class Archives:
                 self._loop.queue(reader)  # others may wait for it
         return reader
 
+    def unread(self) -> list[ArchiveReader]:
+        """Those that were rotated files of logs, have no path of their own, and are not read to their ends."""
+        return [reader for reader in self._unread if not self._archives[reader]]
+
     def bind(self, reader: ArchiveReader, path: LogPath) -> None:
         self._archives[reader].append(path)
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from nativemtail.io import watch
 from nativemtail.io.archive import ArchiveReader, is_archive
 from nativemtail.io.archives import Archives
+from nativemtail.io.catch_up import CatchUp
 from nativemtail.io.changes import Changes
 from nativemtail.io.copies import Copies
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, open_as, stands_for
@@ -25,16 +26,19 @@ from nativemtail.io.first_offset import FirstOffsets
 from nativemtail.io.follow import is_stale
 from nativemtail.io.followed import Followed, LogPath, Reader, State
 from nativemtail.io.generations import Made
-from nativemtail.io.lineage import LATER
+from nativemtail.io.lineage import LATER, Generation
 from nativemtail.io.listing import Listings
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.matching import Matching
 from nativemtail.io.patterns import Glob
 from nativemtail.io.pipe import FifoReader
 from nativemtail.io.position import Identity, identity
+from nativemtail.io.positions import Positions
 from nativemtail.io.replaced import Doubt
 from nativemtail.io.reports import Reports
+from nativemtail.io.restart import Restart
 from nativemtail.io.rotation import Rotation
+from nativemtail.io.saved import Saved
 from nativemtail.io.sources import Context
 from nativemtail.io.succession import Succession
 from nativemtail.io.sweep import STEP, Sweep
@@ -52,10 +56,24 @@ _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno
 class Discovery:
     """Follows the files and named pipes that `globs` name.  Belongs to the loop's thread."""
 
-    ended = False
-    """Never: files may always grow or appear."""
-
-    def __init__(self, context: Context, loop: Loop, changes: Changes, globs: Iterable[Glob], max_files: int) -> None:
+    def __init__(
+        self,
+        context: Context,
+        loop: Loop,
+        changes: Changes,
+        globs: Iterable[Glob],
+        max_files: int,
+        *,
+        saved: Saved | None = None,
+        from_beginning: bool = False,
+        until_end: bool = False,
+    ) -> None:
+        globs = list(globs)
+        self._draining = self.drain() if until_end else None
+        self.ended = False
+        """With `until_end`: whether everything was read to its end.  Otherwise files may always grow or appear."""
+        self._saved = saved
+        self._from_beginning = from_beginning
         self._context = context
         self._loop = loop
         self._changes = changes
@@ -86,6 +104,13 @@ class Discovery:
         self._succession = Succession(
             loop, self.catch_up, self._adopt, self._table.readers.__contains__, self._open_file, self._listings
         )
+        self._restart = Restart(
+            saved or Saved(), globs, self._table, self._archives, self._open_file, self._follow, self._begin_drain
+        )
+        self.positions = Positions(
+            self._table, self._archives, self._succession, saved or Saved(), self._restart.is_awaited
+        )
+        self.catching_up: CatchUp | None = None
 
     @property
     def reading(self) -> int:
@@ -93,8 +118,13 @@ class Discovery:
         return sum(1 for path in list(self._table.paths.values()) if path.reader is not None)
 
     def start(self) -> None:
-        """Follow existing files from their ends; later ones are read from their beginning (row `new-file`)."""
-        self._first_offsets.begin()
+        """Follow existing files from their ends; later ones are read from their beginning (row `new-file`).
+
+        Saved logs are read on from where they had been counted to.
+        """
+        started = self._saved.started if self._saved is not None else 0
+        restart = self._restart if self._saved is not None else None
+        self._first_offsets.begin(restart, started, from_beginning=self._from_beginning)
         self._changes.observe(self._first_offsets)
         self._changes.handled_by(self._on_events)
         if self._context.settings.inotify:
@@ -103,9 +133,29 @@ class Discovery:
             except OSError as error:
                 self._reports.limit("watches", "inotify is not available (%s): polling", error.strerror)
         self._first_offsets.is_starting = True
+        if started:
+            self._matching.watch()
+            self._restart.begin(self._succession)
         self._matching.start()
         self._first_offsets.is_starting = False
+        self._restart.count_lost(self._context.counters, self._pending)
+        if started:
+            self.catching_up = CatchUp(self._table, self._pending, self._context.counters)
+            self.catching_up.keep_checking(self._timers)
         self._sweep.every(self._context.settings.sweep)
+        if self._draining is not None:
+            self._loop.queue(self)
+
+    def turn(self) -> bool:
+        """With `until_end`, read the next block."""
+        assert self._draining is not None
+        self.ended = next(self._draining, self) is self
+        return not self.ended
+
+    @property
+    def started(self) -> int:
+        """When logs were first followed, in nanoseconds since 1970."""
+        return self._first_offsets.started
 
     def followed(self) -> list[tuple[str, int, Identity]]:
         """Path, offset and identity of every regular file that is being read; may be called from any thread."""
@@ -153,6 +203,8 @@ class Discovery:
         for path in list(self._table.paths.values()):
             path.reader = None
         for reader in list(self._table.readers.values()):
+            if isinstance(reader, FileReader):
+                reader.end()
             if isinstance(reader, Followed):
                 self._close(reader)
             elif isinstance(reader, ArchiveReader):
@@ -257,12 +309,16 @@ class Discovery:
         os.close(fd)
         return True
 
-    def _attach(self, reader: Followed, path: LogPath, before: Reader | None) -> None:
+    def _attach(self, reader: Followed, path: LogPath, before: Generation | Reader | None) -> None:
         reader.paths.append(path)
         if reader.state is not State.DRAINING:
             reader.count_under_paths()
             reader.path = reader.paths[0].path
-        if isinstance(before, Followed):
+        readers, is_all = self._restart.before(path.path, reader.identity)
+        before = readers[-1] if readers else before
+        if is_all:
+            self._succession.resumed(path.path, [*readers, reader] if readers else [])
+        elif isinstance(before, Followed | ArchiveReader):
             self._succession.replaced(path.path, before, reader)
             with contextlib.suppress(OSError):
                 if reader.is_untouched and before.is_open:
@@ -339,13 +395,16 @@ class Discovery:
             return self._open_fifo(path, fd)
         if is_archive("" if self._archives.is_plain(identity(info)) else path, fd):
             return self._open_archive(path, fd, info)
-        offset = self._first_offsets.of(path, fd, info)
+        place = self._first_offsets.take_place(fd, identity(info))
+        offset = self._first_offsets.of(path, fd, info) if place is None else 0
         reader = self._follow(path, fd, info, info.st_size if offset is None else offset)
-        if offset is None:
+        if place is not None:
+            self._restart.resume(reader, place, info)
+        elif offset is None:
             self._copies.begin(reader)
-        elif offset == 0:
+        elif offset == 0 and not self._first_offsets.is_starting:
             self._begin_doubt(reader, path)
-        if self._first_offsets.is_starting and not info.st_size:
+        if self._first_offsets.is_starting and not reader.offset:
             reader.copy_search.last_copy = self._first_offsets.rotated_last(path)
         return reader
 
@@ -400,7 +459,12 @@ class Discovery:
         is_history = self._first_offsets.is_archive_history(path, fd, info)
         # Files named as copies of a log, and last written before the start, are not delivered.
         not_before = self._first_offsets.started if self._table.is_named_as_copy(path) else 0
-        return self._archives.open(path, fd, info, not_before, is_history)
+        place = self._first_offsets.take_place(fd, identity(info))
+        if place is None:
+            return self._archives.open(path, fd, info, not_before, is_history)
+        reader = self._archives.open(path, fd, info, 0, is_history=False)
+        reader.resume(place.position, in_cut_line=place.in_cut_line)
+        return reader
 
     def _check_archive(self, reader: ArchiveReader, path: str, info: os.stat_result) -> None:
         try:

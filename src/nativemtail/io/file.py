@@ -135,6 +135,8 @@ class FileReader:
         read, up to there: nothing is read from the file again.  To be asked for between two turns.
         """
         cursor = self._cursor
+        if cursor.offset < self._begin_at:
+            return Position(self._begin_at)
         offset = cursor.offset - self._lines.uncounted
         if offset == cursor.offset:
             return cursor.position
@@ -191,7 +193,7 @@ class FileReader:
         self.lineage = None
         while self.turn():
             yield
-        self.finish()
+        self.end()
 
     def give_up(self) -> int:
         """Give up what was not read, and then also the unterminated last line; the number of bytes left in the file."""
@@ -200,8 +202,15 @@ class FileReader:
         left = max(0, os.fstat(self.fd).st_size - self.used)
         if left:
             self._drop_line()
-        self.finish()
+        self.end()
         return left
+
+    def end(self) -> None:
+        """Nothing more is read before the stop: deliver the unterminated last line, unless it is to be read again."""
+        if self._context.resumes:
+            self._drop_line()
+        else:
+            self.finish()
 
     def finish(self) -> None:
         """Deliver the unterminated last line; the next byte begins a new one."""

@@ -8,12 +8,16 @@ import time
 
 from nativemtail.io import watch
 from nativemtail.io.bounded import trim
+from nativemtail.io.descriptors import OPEN_FLAGS
 from nativemtail.io.directories import Directories
 from nativemtail.io.followed import Followed
-from nativemtail.io.generations import Made, birth, newer
+from nativemtail.io.generations import Made, birth, newer, plain
 from nativemtail.io.listing import Listings
 from nativemtail.io.position import Identity, identity
 from nativemtail.io.replaced import is_continued, take_over
+from nativemtail.io.restart import Restart
+from nativemtail.io.resume import whole
+from nativemtail.io.saved import Place
 from nativemtail.io.table import REMEMBERED, Table
 
 _CLOCK_GRAIN = 20_000_000
@@ -32,15 +36,26 @@ class FirstOffsets:
         """Whether the files that exist at the start are being opened."""
         self.started = 0
         """When following began, in nanoseconds since 1970."""
+        self._restart: Restart | None = None
+        self._from_beginning = False
 
-    def begin(self) -> None:
-        """Following begins now."""
-        self.started = time.time_ns() - _CLOCK_GRAIN
+    def begin(self, restart: Restart | None, started: int, *, from_beginning: bool) -> None:
+        """Following begins now, or began at `started` and goes on; `from_beginning` skips no history.
+
+        `restart` is None if positions are not kept.
+        """
+        self.started = started or time.time_ns() - _CLOCK_GRAIN
+        self._restart = restart
+        self._from_beginning = from_beginning
+
+    def take_place(self, fd: int, who: Identity) -> Place | None:
+        """Where to continue in a file that was followed before a restart."""
+        return self._restart.take_place(fd, who) if self._restart is not None else None
 
     def of(self, path: str, fd: int, info: os.stat_result) -> int | None:
         """The offset to begin at in a file that is not being read; None for a possible copy."""
         if self.is_starting:
-            return info.st_size
+            return self._of_existing(path, fd, info)
         at_start = self._at_start.pop(path, None)
         if at_start is not None and at_start[0] == identity(info):
             return at_start[1] if at_start[1] <= info.st_size else 0
@@ -59,8 +74,24 @@ class FirstOffsets:
 
     def is_archive_history(self, path: str, fd: int, info: os.stat_result) -> bool:
         """Whether a compressed file that is not being read existed at the start."""
-        was_here = self.is_starting or self._at_start.pop(path, (None, 0))[0] == identity(info)
+        if self.is_starting:
+            return self._is_skipped(path)
+        was_here = self._at_start.pop(path, (None, 0))[0] == identity(info)
         return was_here or (self._table.before(path) is None and self.is_history(fd, info))
+
+    def _is_skipped(self, path: str) -> bool:
+        """Whether what exists at the start is skipped: at a first start, or if a pattern is new."""
+        return not self._from_beginning and (self._restart is None or self._restart.is_new(path))
+
+    def _of_existing(self, path: str, fd: int, info: os.stat_result) -> int | None:
+        is_new = self._restart is None or self._restart.is_new(path)
+        if is_new and self._restart is not None:
+            self._skip_rotated(path)
+        if is_new:
+            return 0 if self._from_beginning else info.st_size
+        if not self._table.is_named_as_copy(path):
+            return 0
+        return info.st_size if self.is_history(fd, info) else None
 
     def is_history(self, fd: int, info: os.stat_result) -> bool:
         """Whether the file was created before the start; False if the clock was set back since."""
@@ -80,9 +111,22 @@ class FirstOffsets:
                 return Made.at(os.path.join(directory, name))
         return None
 
+    def _skip_rotated(self, path: str) -> None:
+        """Remember the newest rotated file of `path` as counted: after a restart only those that follow are read."""
+        directory, base = os.path.split(path)
+        with contextlib.suppress(OSError):
+            names = self._listings.beginning_with(directory, base + ".", base + "-")
+            called = {plain(name): name for name in names}
+            for name in newer(list(called), base, None)[-1:]:
+                fd = os.open(os.path.join(directory, called[name]), OPEN_FLAGS)
+                try:
+                    self._table.note_past(path, whole(fd))
+                finally:
+                    os.close(fd)
+
     def not_opened(self, path: str, info: os.stat_result) -> None:
         """A file at `path` could not be opened; what it contains at the start is history all the same."""
-        if self.is_starting:
+        if self.is_starting and self._is_skipped(path):
             self._at_start[path] = (identity(info), info.st_size)
 
     def path_gone(self, path: str) -> None:

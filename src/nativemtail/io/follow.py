@@ -170,7 +170,7 @@ class GrowingFile(FileReader):
             while (self.turn() or self.offset > last) and (self.offset < self._end or self._copies):
                 last = self.offset
                 yield
-        self.finish()
+        self.end()
 
     def give_up(self) -> int:
         """Give up what `drain` did not reach; the number of bytes."""
@@ -183,7 +183,7 @@ class GrowingFile(FileReader):
         if left:
             left += self._lines.pending
             self._drop_line()
-        self.finish()
+        self.end()
         return left
 
     def skip_to_end(self) -> bool:
@@ -242,6 +242,16 @@ class GrowingFile(FileReader):
             position = Position.of(copy.fd, max(0, copy.offset - pending))
             found.append((copy.path, identity(os.fstat(copy.fd)), position))
         return found
+
+    @property
+    def progress(self) -> tuple[int, int, int]:
+        """Changes whenever something was read."""
+        return self.offset, self.pending, sum(copy.offset + 1 for copy in self._copies)
+
+    def _drop_line(self) -> None:
+        if self._copies:
+            self._copies[0].offset -= self._lines.uncounted
+        super()._drop_line()
 
     def _count(self, count: int) -> None:
         super()._count(count)

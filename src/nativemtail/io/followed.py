@@ -203,7 +203,7 @@ class Followed(GrowingFile):
     def drain(self) -> Iterator[None]:
         self.decide(at_once=True)
         if self.is_idle:
-            self.finish()
+            self.end()
         else:
             yield from super().drain()
 

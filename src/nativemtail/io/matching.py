@@ -44,6 +44,12 @@ class Matching:
             self._expand(pattern)
         self._is_starting = False
 
+    def watch(self) -> None:
+        """Watch the directories of the patterns, without looking at what they contain."""
+        for pattern in self._patterns:
+            for _ in self._directories.watch_pattern(pattern):
+                pass
+
     def matches(self, path: str) -> bool:
         return any(pattern.glob.matches(path) for pattern in self._patterns)
 

@@ -99,7 +99,7 @@ class Folder:
 
 
 class Found(NamedTuple):
-    """A file that is to be read before the present one: from `place` on, or from its beginning."""
+    """A file, and how far it was counted; not at all without a place."""
 
     path: str
     identity: Identity
@@ -108,10 +108,10 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class Recovered:
-    """The files of a log, oldest first, without the one at its path, which is read from `present` or its beginning."""
+    """The files of a log that are read before the one at its path, oldest first; and that, if it is still the same."""
 
     before: list[Found] = field(default_factory=list)
-    present: Place | None = None
+    present: Found | None = None
     lost: list[Place] = field(default_factory=list)
     """What is gone before all of it was counted."""
 
@@ -119,10 +119,10 @@ class Recovered:
 class Finder:
     """Finds the files of saved logs.  `started` is when logs were first followed, by the clock, in nanoseconds.
 
-    `is_known` tells of a file that it belongs to another log.
+    `is_known` tells of an open file that it was followed.
     """
 
-    def __init__(self, opener: Opener, started: int, is_known: Callable[[Identity], bool]) -> None:
+    def __init__(self, opener: Opener, started: int, is_known: Callable[[int], bool]) -> None:
         self._opener = opener
         self._started = started
         self._is_known = is_known
@@ -153,13 +153,15 @@ class Finder:
             if path is None:
                 if place.position.offset or place.unread:
                     found.lost.append(place)
-            elif path in (log.path, base):
-                found.present = place
+                continue
+            with self._open(path) as fd:
+                if fd is None:
+                    raise Moved
+                each = Found(path, identity(os.fstat(fd)), place)
+            if path in (log.path, base):
+                found.present = each
             else:
-                with self._open(path) as fd:
-                    if fd is None:
-                        raise Moved
-                    found.before.append(Found(path, identity(os.fstat(fd)), place))
+                found.before.append(each)
         if found.present is None:
             found.before += self._successors(log, base, found.before)
         return found
@@ -223,7 +225,7 @@ class Finder:
         name = folder.named(place.inode)
         if name is not None:
             with folder.file(name) as fd:
-                if fd is not None and place.is_inode_of(fd) and _holds(fd, place) is not False:
+                if fd is not None and is_file_of(place, fd):
                     return os.path.join(folder.path, name)
         return None
 
@@ -247,11 +249,12 @@ class Finder:
         folder = self._folder(directory)
         names = _generations(folder, name, anchor)
         known = {each.identity for each in before}
-        after = names if anchor is not None else self._after_past(folder, names, log)
+        is_last = log.present is not None and any(each.place is log.present for each in before)
+        after = names if is_last else self._after_past(folder, names, log)
         found = []
         for each in after:
             with folder.file(each) as fd:
-                if fd is None or (who := identity(os.fstat(fd))) in known or self._is_known(who):
+                if fd is None or (who := identity(os.fstat(fd))) in known or self._is_known(fd):
                     continue
                 is_late = anchor is not None or len(after) < len(names) or self._is_late(fd, each)
                 if is_late and self._is_whole(fd, log):
@@ -294,6 +297,11 @@ def _generations(folder: Folder, base: str, anchor: str | None) -> list[str]:
     return [called[name] for name in ordered]
 
 
+def is_file_of(place: Place, fd: int) -> bool:
+    """Whether the open file is that of the place, by inode and content."""
+    return place.is_inode_of(fd) and _holds(fd, place) is not False
+
+
 def _holds(fd: int, place: Place) -> bool | None:
     """Whether the file holds what was counted; None if it may, but nothing is known of its content."""
     return _text_fits(fd, place.position) if _is_compressed(fd) else place.fits(fd)
@@ -314,6 +322,20 @@ def _is_compressed(fd: int) -> bool:
         content = recognise(os.pread(fd, START, 0))
         return content is not None and not content.encoding
     return False
+
+
+def whole(fd: int) -> Position:
+    """The end of a rotated file that counts as read; of a compressed one only the beginning, which is fast."""
+    if not _is_compressed(fd):
+        return Position.of(fd, os.fstat(fd).st_size)
+    content = recognise(os.pread(fd, START, 0))
+    beginning = bytearray(TAIL)
+    if content is not None:
+        with contextlib.suppress(OSError, Corrupt), memoryview(beginning) as view:
+            os.lseek(fd, 0, os.SEEK_SET)
+            count = decoder(content, io.FileIO(fd, closefd=False)).readinto(view)
+            return Position(0, 0, 0, count, zlib.crc32(view[:count]))
+    return Position(0)
 
 
 def _text_fits(fd: int, position: Position) -> bool | None:

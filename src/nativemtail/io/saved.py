@@ -28,8 +28,9 @@ _TAIL_KEY = ""
 class Place:
     """How far a file was counted: `position` is the first byte that was not, in the text of a compressed file.
 
-    `seen` is the end of what is known to have been in the file.  With `skips_line`, the line at the position was
-    delivered cut, and its rest is to be skipped.  `birth` is 0 where it is unknown.
+    `seen` is the end of what is known to have been in the file.  With `in_cut_line`, the line at the position was
+    delivered cut, and its rest is to be skipped.  `is_done`: a compressed file of which nothing is left; the position
+    is the end of its bytes, not of its text.  `birth` is 0 where it is unknown.
     """
 
     path: str
@@ -38,8 +39,8 @@ class Place:
     birth: int
     position: Position
     seen: int
-    skips_line: bool = False
-    is_compressed: bool = False
+    in_cut_line: bool = False
+    is_done: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -71,16 +72,16 @@ class Place:
             "file": [self.device, self.inode, self.birth],
             "at": _position_to_list(position),
             "seen": self.seen,
-            "skips_line": self.skips_line,
-            "is_compressed": self.is_compressed,
+            "in_cut_line": self.in_cut_line,
+            "is_done": self.is_done,
         }
 
     @classmethod
     def from_dict(cls, record: object) -> Place:
         """Raises ValueError."""
-        given = _fields(record, "path", "file", "at", "seen", "skips_line", "is_compressed")
+        given = _fields(record, "path", "file", "at", "seen", "in_cut_line", "is_done")
         device, inode, made = (_number(number, 64) for number in _items(given["file"], 3, 3))
-        flags = given["skips_line"], given["is_compressed"]
+        flags = given["in_cut_line"], given["is_done"]
         if not all(isinstance(flag, bool) for flag in flags):
             raise ValueError("flags of a log's file")
         position = _position_from_list(given["at"])
@@ -113,7 +114,8 @@ class SavedLog:
     @property
     def places(self) -> tuple[Place, ...]:
         """What is not counted to its end, oldest first."""
-        return (*self.rotated, *([self.present] if self.present is not None else []))
+        places = (*self.rotated, *([self.present] if self.present is not None else []))
+        return tuple(place for place in places if not place.is_done)
 
     def to_dict(self) -> Record:
         return {
@@ -139,12 +141,16 @@ class SavedLog:
 
 @dataclass(frozen=True, slots=True)
 class SavedSegment:
-    """A Zstandard segment: `offset` of its text was counted; `is_done` if nothing more is expected."""
+    """A Zstandard segment: `offset` bytes of its text were counted; `is_done` if nothing more is expected.
+
+    The text of its first `skip` bytes was written before the first start, and does not count.
+    """
 
     source: str
     name: str
     inode: int
     offset: int
+    skip: int = 0
     is_done: bool = False
 
     def to_dict(self) -> Record:
@@ -154,36 +160,38 @@ class SavedSegment:
             "name": self.name,
             "inode": self.inode,
             "offset": self.offset,
+            "skip": self.skip,
             "is_done": self.is_done,
         }
 
     @classmethod
     def from_dict(cls, record: object) -> SavedSegment:
         """Raises ValueError."""
-        given = _fields(record, "kind", "source", "name", "inode", "offset", "is_done")
+        given = _fields(record, "kind", "source", "name", "inode", "offset", "skip", "is_done")
         name = given["name"]
         if not isinstance(name, str) or not name or "/" in name or "\0" in name or name.startswith("."):
             raise ValueError("name of a segment")
         if not isinstance(given["is_done"], bool):
             raise ValueError("state of a segment")
-        inode, offset = _number(given["inode"], 64), _number(given["offset"], 63)
-        return cls(_text(given["source"]), name, inode, offset, given["is_done"])
+        inode = _number(given["inode"], 64)
+        offset, skip = (_number(given[field], 63) for field in ("offset", "skip"))
+        return cls(_text(given["source"]), name, inode, offset, skip, given["is_done"])
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """All that is kept of the sources.  `started` is when the logs were first followed, in nanoseconds."""
+    """All that is kept of the sources.  `started` is when logs were first followed, in nanoseconds; 0 for never."""
 
-    started: int
-    patterns: frozenset[str]
+    started: int = 0
+    patterns: frozenset[str] = frozenset()
     logs: dict[str, SavedLog] = field(default_factory=dict)
     segments: dict[str, dict[tuple[str, int], SavedSegment]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, records: Mapping[str, object]) -> Saved | None:
-        """From the records of `Tailer.positions`; None if there are none.  Raises ValueError."""
+    def of(cls, records: Mapping[str, object]) -> Saved:
+        """From all records that `Tailer.positions` gave; none are those of a first start.  Raises ValueError."""
         if not records:
-            return None
+            return cls()
         given = _fields(records.get(_TAIL_KEY), "kind", "started", "patterns")
         patterns = frozenset(_text(pattern) for pattern in _items(given["patterns"], 0, MAX_FILES))
         saved = cls(_number(given["started"], 63), patterns)

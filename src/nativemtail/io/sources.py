@@ -87,6 +87,8 @@ class Counters:
     datagrams_cut_total: Counter[str] = field(default_factory=Counter)
     datagrams_dropped_total: Counter[str] = field(default_factory=Counter)
     """Dropped by the kernel because its receive buffer was full."""
+    lost_logs_total: int = 0
+    """Files of which something was not counted, and which were gone when they were to be read on after a restart."""
     limits_total: Counter[str] = field(default_factory=Counter)
     """By limit: `open_files`, `watches`, `events` (inotify queue), `partial_memory`."""
     _gone: dict[str, None] = field(default_factory=dict)
@@ -140,6 +142,10 @@ class Context:
         self.settings = settings
         self.counters = Counters()
         self.buffer = Buffer(settings.max_line_length + READ_SIZE)
+        self.resumes = False
+        """Whether positions are kept: what is left of a line is then read again after the next start."""
+        self.discovered: Callable[[], None] = lambda: None
+        """Called when there is a source of a new name."""
 
     def is_held(self, name: str) -> bool:
         """Whether a source of that name is open."""
@@ -155,6 +161,7 @@ class Context:
         if source is None:
             source = self._sources[name] = Source(self, self._sink, name)
             self.counters.back(name)
+            self.discovered()
         source.holders += 1
         return source
 

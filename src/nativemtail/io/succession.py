@@ -102,6 +102,17 @@ class Succession:
         lineage.begin_gap(before, _born)
         self._resolve_soon(path)
 
+    def resumed(self, path: str, readers: Iterable[Generation]) -> None:
+        """After a restart `readers` read the files that were at the path, one after another: none is missing."""
+        lineage = self._lineages.setdefault(path, Lineage())
+        for reader in readers:
+            if reader.lineage is not lineage:
+                lineage.append(reader)
+
+    def order(self, path: str) -> list[Generation]:
+        """The readers of the files that were at a path, oldest first, without those that were read."""
+        return list(self._lineages.get(path, ()))
+
     def _resolve_soon(self, path: str) -> None:
         self._changes += 1
         if path not in self._open:

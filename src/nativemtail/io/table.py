@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from nativemtail.io.bounded import trim
 from nativemtail.io.followed import Followed, LogPath, Reader
@@ -88,6 +88,10 @@ class Table:
         """Remember a past position of a log: a file that matches it is a copy of text that was counted."""
         self._past.setdefault(name, deque(maxlen=_PAST)).append(position)
         trim(self._past, REMEMBERED // _PAST)
+
+    def resume_past(self, name: str, positions: Iterable[Position]) -> None:
+        for position in positions:
+            self.note_past(name, position)
 
     def past(self, name: str) -> Iterator[Position]:
         """Past positions of logs of that name."""

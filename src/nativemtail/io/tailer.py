@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # imported when something needs them: a one-shot run of files
     from nativemtail.io.datagram import DatagramListener
     from nativemtail.io.discover import Discovery
     from nativemtail.io.peers import Peers
+    from nativemtail.io.saved import Record, Saved
     from nativemtail.io.stream import StreamListener
 
 _CLIENTS_PART = 4
@@ -74,14 +75,28 @@ class Tailer:
     A slow sink holds back files, pipes and streams; datagrams wait in the kernel's buffer.
     With `until_end` each source ends: files and segments where they end now, pipes with their writers, streams with
     their first connection, datagrams with an empty one.
+
+    If positions are kept (`Tailer.positions`), `saved` is what was kept by then: logs are read on from there.  What
+    exists at the very first start is skipped, unless `read_from_beginning` or `until_end`.
     """
 
     def __init__(
-        self, specs: Iterable[LogSpec], sink: Sink, settings: Settings | None = None, *, until_end: bool = False
+        self,
+        specs: Iterable[LogSpec],
+        sink: Sink,
+        settings: Settings | None = None,
+        *,
+        until_end: bool = False,
+        saved: Saved | None = None,
+        read_from_beginning: bool = False,
     ) -> None:
         self._specs = list(specs)
         self._context = Context(sink, settings or Settings())
+        self._context.resumes = saved is not None
         self._until_end = until_end
+        self._saved = saved
+        self._from_beginning = read_from_beginning or until_end
+        self._is_tail_kept = False
         self._loop = Loop()
         self._changes: Changes | None = None
         self._peers: Peers | None = None
@@ -137,7 +152,7 @@ class Tailer:
             self.close()
             raise
         globs = list(self._globs())
-        if self._until_end:
+        if self._until_end and self._saved is None:
             self._open_files(globs)
         elif globs:
             self._follow(globs, limit)
@@ -175,7 +190,16 @@ class Tailer:
 
         for_peers = self._peers.most if self._peers is not None else 0
         most = max(limit - SPARE_DESCRIPTORS - for_peers, limit // 4)
-        self._discovery = Discovery(self._context, self._loop, self._watched(), globs, most)
+        self._discovery = Discovery(
+            self._context,
+            self._loop,
+            self._watched(),
+            globs,
+            most,
+            saved=self._saved,
+            from_beginning=self._from_beginning,
+            until_end=self._until_end,
+        )
         self._inputs.append(self._discovery)
         self._discovery.start()
 
@@ -254,6 +278,32 @@ class Tailer:
             self._serve_calls()
             self.beats += 1
             yield
+
+    def positions(self) -> dict[str, Record | None]:
+        """What is to be kept of the sources, where it changed since the last call, by key; None for what is gone.
+
+        In the thread that reads, between two turns.  All that was returned, put together, is given to `Saved.of`.
+        """
+        from nativemtail.io.saved import tail_record
+
+        found: dict[str, Record | None] = {}
+        if not self._is_tail_kept:
+            self._is_tail_kept = True
+            started = self._discovery.started if self._discovery is not None else time.time_ns()
+            found.update([tail_record(started, [spec.name for spec in self._specs])])
+        if self._discovery is not None:
+            found |= self._discovery.positions.changed()
+        return found
+
+    def when_discovered(self, work: Callable[[], None]) -> None:
+        """Have `work` called, in the thread that reads, whenever there is a new log: it is to be saved soon."""
+        self._context.discovered = work
+
+    @property
+    def catching_up(self) -> int:
+        """Bytes until every log is read to where it ended at the start; from any thread."""
+        progress = self._discovery.catching_up if self._discovery is not None else None
+        return progress.left if progress is not None else 0
 
     def call(self, work: Callable[[], None]) -> None:
         """Have the thread that reads call `work` between two turns, soon; from any thread.

@@ -43,7 +43,7 @@ def opened(path: str) -> int:
 
 
 def recover(saved: SavedLog, started: int = 0) -> Recovered:
-    return Finder(opened, started, lambda who: False).recover(saved)
+    return Finder(opened, started, lambda fd: False).recover(saved)
 
 
 def saved_at(log: Path, offset: int = READ) -> SavedLog:
@@ -55,7 +55,8 @@ def found(recovered: Recovered) -> list[tuple[str, int]]:
     before = [
         (os.path.basename(each.path), each.place.position.offset if each.place else 0) for each in recovered.before
     ]
-    return [*before, ("app.log", recovered.present.position.offset if recovered.present else 0)]
+    present = recovered.present.place if recovered.present is not None else None
+    return [*before, ("app.log", present.position.offset if present is not None else 0)]
 
 
 def rotate(log: Path, text: bytes = b"later\n", *, suffix: str = "") -> None:
@@ -81,7 +82,7 @@ def test_nothing_happened(log: Path) -> None:
     saved = saved_at(log)
     recovered = recover(saved)
     assert found(recovered) == [("app.log", READ)]
-    assert Finder(opened, 0, lambda who: False).is_in_place(saved)
+    assert Finder(opened, 0, lambda fd: False).is_in_place(saved)
 
 
 def test_it_grew(log: Path) -> None:
@@ -95,7 +96,7 @@ def test_renamed(log: Path) -> None:
     saved = saved_at(log)
     rotate(log)
     assert found(recover(saved)) == [("app.log.1", READ), ("app.log", 0)]
-    assert not Finder(opened, 0, lambda who: False).is_in_place(saved)
+    assert not Finder(opened, 0, lambda fd: False).is_in_place(saved)
 
 
 @pytest.mark.parametrize("suffix", ["", *COMPRESSORS])
@@ -333,7 +334,7 @@ def test_file_of_another_log_is_not_a_successor(log: Path) -> None:
     rotate(log)
     rotate(log)
     inode = os.stat(f"{log}.1").st_ino
-    recovered = Finder(opened, 0, lambda who: who[1] == inode).recover(saved)
+    recovered = Finder(opened, 0, lambda fd: os.fstat(fd).st_ino == inode).recover(saved)
     assert found(recovered) == [("app.log.2", READ), ("app.log", 0)]
 
 
@@ -379,5 +380,5 @@ def test_names_that_change_after_the_listing(log: Path) -> None:
             rotate(log, b"three\n")
         return opened(path)
 
-    recovered = Finder(rotating, 0, lambda who: False).recover(saved)
+    recovered = Finder(rotating, 0, lambda fd: False).recover(saved)
     assert found(recovered) == [("app.log.3", READ), ("app.log.2", 0), ("app.log.1", 0), ("app.log", 0)]

@@ -13,9 +13,9 @@ from places import place_of
 from nativemtail.io.position import Position
 from nativemtail.io.saved import Place, Saved, SavedLog, SavedSegment, key_of, tail_record
 
-PLACE = Place("/var/log/app.log", 8, 11, 12, Position(2000, 1024, 7, 1024, 9), 2010, skips_line=True)
+PLACE = Place("/var/log/app.log", 8, 11, 12, Position(2000, 1024, 7, 1024, 9), 2010, in_cut_line=True)
 LOG = SavedLog("/var/log/app.log", PLACE, (PLACE, PLACE), (Position(5, 5, 6, 5, 6),))
-SEGMENT = SavedSegment("zstd:///var/log/kumo", "20261201-1", 5, 100)
+SEGMENT = SavedSegment("zstd:///var/log/kumo", "20261201-1", 5, 100, 7)
 
 
 def records(*entries: SavedLog | SavedSegment) -> dict[str, object]:
@@ -24,14 +24,13 @@ def records(*entries: SavedLog | SavedSegment) -> dict[str, object]:
 
 def test_round_trip_through_json() -> None:
     saved = Saved.of(json.loads(json.dumps(records(LOG, SEGMENT))))
-    assert saved is not None
     assert saved.logs == {LOG.path: LOG}
     assert saved.segments == {SEGMENT.source: {("20261201-1", 5): SEGMENT}}
     assert (saved.started, saved.patterns) == (5, {"/a", "/b"})
 
 
 def test_nothing_is_no_state() -> None:
-    assert Saved.of({}) is None
+    assert Saved.of({}) == Saved(0)
 
 
 def test_path_that_is_not_unicode() -> None:
@@ -40,7 +39,6 @@ def test_path_that_is_not_unicode() -> None:
     key.encode()
     assert key == "/var/log/\\xff.log"
     saved = Saved.of(json.loads(json.dumps({**records(), key: log.to_dict()})))
-    assert saved is not None
     assert saved.logs == {log.path: log}
 
 
@@ -81,7 +79,7 @@ def broken(change: Any) -> dict[str, object]:
         lambda all: all[LOG.path]["present"].update(file=[1, 2]),
         lambda all: all[LOG.path]["present"].update(file=[1, -2, 3]),
         lambda all: all[LOG.path]["present"].update(seen="5"),
-        lambda all: all[LOG.path]["present"].update(skips_line=1),
+        lambda all: all[LOG.path]["present"].update(in_cut_line=1),
         lambda all: all[LOG.path]["present"].update(path=""),
         lambda all: all[key_of(SEGMENT)].update(name="../x"),
         lambda all: all[key_of(SEGMENT)].update(name=".x"),
