@@ -38,6 +38,8 @@ class ExportCounters:
 
     def push_to(self, target: str) -> PushCounts:
         """Add a target; its counts are shown from now on."""
+        for what in ("total", "success", "dropped"):
+            self.add(f"{target}_export_{what}", 0)
         counts = PushCounts()
         self.pushes = {**self.pushes, target: counts}
         return counts

@@ -310,6 +310,15 @@ def test_pushes(own: SelfMetrics) -> None:
     assert samples["push_latency_bucket", "statsd", "0.25"] == 0
 
 
+def test_pushes_to_a_target_that_is_new(own: SelfMetrics) -> None:
+    """One that mtail does not have needs no entry in a table of names."""
+    own.exports.push_to("new")
+    (dropped,) = (family for family in own.families() if family.name == "mtail_push_dropped")
+    assert [(sample.labels, sample.value) for sample in dropped.samples] == [({"target": "new"}, 0)]
+    assert {f"new_export_{what}": 0 for what in ("total", "success", "dropped")}.items() <= own.exports.counts().items()
+
+
+
 def test_a_new_export_counter_is_shown_from_its_first_count(own: SelfMetrics) -> None:
     assert "influx_export_total" not in own.exports.counts()
     own.exports.add("influx_export_total", 2)
