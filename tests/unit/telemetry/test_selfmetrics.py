@@ -318,7 +318,6 @@ def test_pushes_to_a_target_that_is_new(own: SelfMetrics) -> None:
     assert {f"new_export_{what}": 0 for what in ("total", "success", "dropped")}.items() <= own.exports.counts().items()
 
 
-
 def test_a_new_export_counter_is_shown_from_its_first_count(own: SelfMetrics) -> None:
     assert "influx_export_total" not in own.exports.counts()
     own.exports.add("influx_export_total", 2)
