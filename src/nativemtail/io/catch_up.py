@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from nativemtail.io.archive import ArchiveReader, Stage
-from nativemtail.io.followed import Copy, Followed, Reader
+from nativemtail.io.followed import Copy, Followed, Reader, State
 from nativemtail.io.sources import Counters
 from nativemtail.io.table import Table
 from nativemtail.io.timers import Timers
@@ -20,45 +20,21 @@ _TICK = 0.02
 
 _log = logging.getLogger(__name__)
 
-
-class _Backlog:
-    """The readers of one log, each with the end of its file at the start; or a file that cannot be opened."""
-
-    def __init__(self, now: float) -> None:
-        self.ends: dict[Followed | ArchiveReader, int] = {}
-        self.unopened = 0
-        self.since = now
-        self.left = -1
-
-    def update(self, now: float) -> int:
-        """Bytes that are left."""
-        for reader in [reader for reader, end in self.ends.items() if _is_done(reader, end)]:
-            del self.ends[reader]
-        left = self.unopened + sum(max(1, end - reader.used) for reader, end in self.ends.items())
-        if left != self.left:
-            self.left, self.since = left, now
-        return left
+Backlog = Callable[[], dict[str, int]]
+"""Bytes that are left, by log; those of which nothing is left are missing."""
 
 
 class CatchUp:
-    """Belongs to the loop's thread, but for `left`.  `pending` are the logs that cannot be opened yet."""
+    """Belongs to the loop's thread, but for `left`."""
 
     def __init__(
-        self,
-        table: Table,
-        pending: Collection[str],
-        counters: Counters,
-        clock: Callable[[], float] = time.monotonic,
+        self, backlogs: Iterable[Backlog], counters: Counters, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self._backlogs = list(backlogs)
         self._counters = counters
-        self._pending = pending
         self._clock = clock
-        self._logs: dict[str, _Backlog] = {}
-        self._table = table
-        for reader in table.readers.values():
-            self._add(reader)
-        for path in pending:
-            self._backlog(path).unopened = _size_of(path)
+        self._seen: dict[str, tuple[int, float]] = {}
+        self._given_up: set[str] = set()
         self.left = 0
         """Bytes that are left; may be read from any thread."""
         self.check()
@@ -69,31 +45,66 @@ class CatchUp:
     def check(self) -> bool:
         """Update `left`; whether anything is left."""
         now = self._clock()
-        left = 0
-        for name, backlog in list(self._logs.items()):
-            if backlog.unopened and name not in self._pending:
-                backlog.unopened = 0
-                self._add(self._table.reader_at(name))
-            rest = backlog.update(now)
-            if not rest:
-                del self._logs[name]
-            elif now - backlog.since >= PATIENCE:
-                del self._logs[name]
-                self._counters.limits_total["catch_up"] += 1
-                text = "%s: no progress for %d seconds: the metrics are shown without the %d bytes that are left"
-                _log.warning(text, name, PATIENCE, rest)
-            else:
-                left += rest
-        self.left = left
-        return left > 0
+        found = {name: left for backlog in self._backlogs for name, left in backlog().items()}
+        for name in self._given_up & found.keys():
+            del found[name]
+        for name, left in list(found.items()):
+            before, since = self._seen.get(name, (-1, now))
+            if left != before:
+                since = now
+            elif now - since >= PATIENCE:
+                self._give_up(name, found.pop(name))
+            self._seen[name] = left, since
+        self.left = sum(found.values())
+        if not self.left:
+            self._backlogs.clear()
+            self._seen.clear()
+        return self.left > 0
+
+    def _give_up(self, name: str, left: int) -> None:
+        self._given_up.add(name)
+        self._counters.limits_total["catch_up"] += 1
+        text = "%s: no progress for %d seconds: the metrics are shown without the %d bytes that are left"
+        _log.warning(text, name, PATIENCE, left)
+
+
+class FileBacklog:
+    """What is left of files.  `pending` are paths that cannot be opened yet.
+
+    As long as rotated files may be missing (`are_missing`), those that are found were there at the start.
+    """
+
+    def __init__(self, table: Table, pending: Collection[str], are_missing: Callable[[], Collection[str]]) -> None:
+        self._table = table
+        self._pending = pending
+        self._are_missing = are_missing
+        self._unopened = {path: _size_of(path) for path in pending}
+        self._ends: dict[Followed | ArchiveReader, int] = {}
+        self._known: set[Reader] = set()
+        for reader in table.readers.values():
+            self._add(reader)
+
+    def __call__(self) -> dict[str, int]:
+        missing = self._are_missing()
+        for path in [path for path in self._unopened if path not in self._pending]:
+            del self._unopened[path]
+            self._add(self._table.reader_at(path))
+        for generations in self._table.generations.values():
+            for rotated in generations.keys() - self._known:
+                self._add(rotated)
+        left = dict(self._unopened)
+        self._ends = {reader: end for reader, end in self._ends.items() if not _is_done(reader, end)}
+        for reader, end in self._ends.items():
+            name = reader.sources[0].name if reader.sources else reader.path
+            left[name] = left.get(name, 0) + max(1, end - reader.used)
+        for path in missing:
+            left.setdefault(path, 1)
+        return left
 
     def _add(self, reader: Reader | None) -> None:
         if isinstance(reader, Followed | ArchiveReader):
-            name = reader.sources[0].name if reader.sources else reader.path
-            self._backlog(name).ends[reader] = _end_of(reader)
-
-    def _backlog(self, name: str) -> _Backlog:
-        return self._logs.setdefault(name, _Backlog(self._clock()))
+            self._known.add(reader)
+            self._ends[reader] = _end_of(reader)
 
 
 def _is_done(reader: Followed | ArchiveReader, end: int) -> bool:
@@ -101,7 +112,11 @@ def _is_done(reader: Followed | ArchiveReader, end: int) -> bool:
         return reader.closed or reader.stage is Stage.DONE
     if reader.copy is Copy.UNDECIDED:
         return reader.closed or not end
-    return reader.closed or reader.is_settling or (not reader.has_copies and (reader.eof or reader.offset >= end))
+    if reader.closed or reader.is_settling:
+        return True
+    if reader.state is State.DRAINING and reader.pending:
+        return False  # its last line is counted soon, as it may have been before
+    return not reader.has_copies and (reader.eof or reader.offset >= end)
 
 
 def _end_of(reader: Followed | ArchiveReader) -> int:

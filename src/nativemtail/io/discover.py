@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from nativemtail.io import watch
 from nativemtail.io.archive import ArchiveReader, is_archive
 from nativemtail.io.archives import Archives
-from nativemtail.io.catch_up import CatchUp
+from nativemtail.io.catch_up import FileBacklog
 from nativemtail.io.changes import Changes
 from nativemtail.io.copies import Copies
 from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, open_as, stands_for
@@ -104,13 +104,11 @@ class Discovery:
         self._succession = Succession(
             loop, self.catch_up, self._adopt, self._table.readers.__contains__, self._open_file, self._listings
         )
+        known = saved or Saved()
         self._restart = Restart(
-            saved or Saved(), globs, self._table, self._archives, self._open_file, self._follow, self._begin_drain
+            known, globs, self._table, self._archives, self._open_file, self._follow, self._begin_drain
         )
-        self.positions = Positions(
-            self._table, self._archives, self._succession, saved or Saved(), self._restart.is_awaited
-        )
-        self.catching_up: CatchUp | None = None
+        self.positions = Positions(self._table, self._archives, self._succession, known, self._restart.is_awaited)
 
     @property
     def reading(self) -> int:
@@ -139,9 +137,6 @@ class Discovery:
         self._matching.start()
         self._first_offsets.is_starting = False
         self._restart.count_lost(self._context.counters, self._pending)
-        if started:
-            self.catching_up = CatchUp(self._table, self._pending, self._context.counters)
-            self.catching_up.keep_checking(self._timers)
         self._sweep.every(self._context.settings.sweep)
         if self._draining is not None:
             self._loop.queue(self)
@@ -151,6 +146,10 @@ class Discovery:
         assert self._draining is not None
         self.ended = next(self._draining, self) is self
         return not self.ended
+
+    def backlog(self) -> FileBacklog:
+        """What is left of what the files contain now."""
+        return FileBacklog(self._table, self._pending, lambda: self._succession.unresolved)
 
     @property
     def started(self) -> int:

@@ -143,7 +143,8 @@ class SavedLog:
 class SavedSegment:
     """A Zstandard segment: `offset` bytes of its text were counted; `is_done` if nothing more is expected.
 
-    The text of its first `skip` bytes was written before the first start, and does not count.
+    The text of its first `skip` bytes was written before the first start, and does not count.  With `in_cut_line`, the
+    line at the offset was delivered cut, and its rest is to be skipped.
     """
 
     source: str
@@ -151,6 +152,7 @@ class SavedSegment:
     inode: int
     offset: int
     skip: int = 0
+    in_cut_line: bool = False
     is_done: bool = False
 
     def to_dict(self) -> Record:
@@ -161,21 +163,23 @@ class SavedSegment:
             "inode": self.inode,
             "offset": self.offset,
             "skip": self.skip,
+            "in_cut_line": self.in_cut_line,
             "is_done": self.is_done,
         }
 
     @classmethod
     def from_dict(cls, record: object) -> SavedSegment:
         """Raises ValueError."""
-        given = _fields(record, "kind", "source", "name", "inode", "offset", "skip", "is_done")
+        given = _fields(record, "kind", "source", "name", "inode", "offset", "skip", "in_cut_line", "is_done")
         name = given["name"]
         if not isinstance(name, str) or not name or "/" in name or "\0" in name or name.startswith("."):
             raise ValueError("name of a segment")
-        if not isinstance(given["is_done"], bool):
-            raise ValueError("state of a segment")
+        flags = given["in_cut_line"], given["is_done"]
+        if not all(isinstance(flag, bool) for flag in flags):
+            raise ValueError("flags of a segment")
         inode = _number(given["inode"], 64)
         offset, skip = (_number(given[field], 63) for field in ("offset", "skip"))
-        return cls(_text(given["source"]), name, inode, offset, skip, given["is_done"])
+        return cls(_text(given["source"]), name, inode, offset, skip, *flags)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,11 @@ class Succession:
         """The readers of the files that were at a path, oldest first, without those that were read."""
         return list(self._lineages.get(path, ()))
 
+    @property
+    def unresolved(self) -> list[str]:
+        """The paths of which files may be missing."""
+        return list(self._open)
+
     def _resolve_soon(self, path: str) -> None:
         self._changes += 1
         if path not in self._open:

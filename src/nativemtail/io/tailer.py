@@ -24,11 +24,13 @@ from nativemtail.io.position import identity
 from nativemtail.io.sources import Context, Counters, Settings, Sink, Source, SourceError
 
 if TYPE_CHECKING:  # imported when something needs them: a one-shot run of files must start quickly
+    from nativemtail.io.catch_up import Backlog, CatchUp
     from nativemtail.io.changes import Changes
     from nativemtail.io.datagram import DatagramListener
     from nativemtail.io.discover import Discovery
     from nativemtail.io.peers import Peers
     from nativemtail.io.saved import Record, Saved
+    from nativemtail.io.segments import SegmentDirectory
     from nativemtail.io.stream import StreamListener
 
 _CLIENTS_PART = 4
@@ -104,6 +106,8 @@ class Tailer:
         self._listeners: list[StreamListener | DatagramListener] = []
         self._discovery: Discovery | None = None
         self._files: FilesToEnd | None = None
+        self._segments: list[SegmentDirectory] = []
+        self._catch_up: CatchUp | None = None
         self._refused: list[Source] = []
         self._bad_patterns: dict[str, str] = {}
         self._stopping = False
@@ -159,6 +163,8 @@ class Tailer:
         for spec in self._specs:
             if spec.kind == SEGMENTS_SCHEME:
                 self._open_segments(spec)
+        if self._saved is not None and self._saved.started:
+            self._begin_catching_up()
 
     def _listen(self, most_clients: int) -> None:
         """Open standard input and sockets; done before the search for files, so that peers need not wait."""
@@ -206,9 +212,29 @@ class Tailer:
     def _open_segments(self, spec: LogSpec) -> None:
         from nativemtail.io.segments import SegmentDirectory
 
-        segments = SegmentDirectory(self._context, self._loop, self._watched(), spec, until_end=self._until_end)
+        segments = SegmentDirectory(
+            self._context,
+            self._loop,
+            self._watched(),
+            spec,
+            saved=self._saved,
+            from_beginning=self._from_beginning,
+            until_end=self._until_end,
+        )
         self._inputs.append(segments)
+        self._segments.append(segments)
         segments.start()
+
+    def _begin_catching_up(self) -> None:
+        """Watch how much is left of what the logs contain now."""
+        from nativemtail.io.catch_up import CatchUp
+        from nativemtail.io.timers import Timers
+
+        backlogs: list[Backlog] = [segments.backlog() for segments in self._segments]
+        if self._discovery is not None:
+            backlogs.append(self._discovery.backlog())
+        self._catch_up = CatchUp(backlogs, self.counters)
+        self._catch_up.keep_checking(Timers(self._loop))
 
     def _watched(self) -> Changes:
         """The one stream of inotify's events."""
@@ -293,6 +319,8 @@ class Tailer:
             found.update([tail_record(started, [spec.name for spec in self._specs])])
         if self._discovery is not None:
             found |= self._discovery.positions.changed()
+        for segments in self._segments:
+            found |= segments.positions()
         return found
 
     def when_discovered(self, work: Callable[[], None]) -> None:
@@ -302,8 +330,7 @@ class Tailer:
     @property
     def catching_up(self) -> int:
         """Bytes until every log is read to where it ended at the start; from any thread."""
-        progress = self._discovery.catching_up if self._discovery is not None else None
-        return progress.left if progress is not None else 0
+        return self._catch_up.left if self._catch_up is not None else 0
 
     def call(self, work: Callable[[], None]) -> None:
         """Have the thread that reads call `work` between two turns, soon; from any thread.
@@ -386,6 +413,7 @@ class Tailer:
         for entry in self._inputs:
             entry.close()
         self._inputs.clear()
+        self._segments.clear()
         self._listeners.clear()
         for source in self._refused:
             self._context.release(source)

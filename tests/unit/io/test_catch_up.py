@@ -11,7 +11,7 @@ from lives import Lives
 from rig import Recorder, append
 
 from nativemtail.io import catch_up
-from nativemtail.io.catch_up import PATIENCE, CatchUp
+from nativemtail.io.catch_up import PATIENCE, CatchUp, FileBacklog
 from nativemtail.io.descriptors import Descriptors
 from nativemtail.io.sources import Context, Counters, Settings
 from nativemtail.io.table import Table
@@ -55,7 +55,8 @@ def test_what_is_written_after_the_start_does_not_count(log: Path) -> None:
 def test_log_without_progress(log: Path, caplog: pytest.LogCaptureFixture) -> None:
     log.write_bytes(b"12345\n")
     clock, counters, pending = Clock(), Counters(), {str(log): 1.0}
-    progress = CatchUp(Table(Context(Recorder(), QUICK)), pending, counters, clock)
+    backlog = FileBacklog(Table(Context(Recorder(), QUICK)), pending, list)
+    progress = CatchUp([backlog], counters, clock)
     assert progress.left == 6
     clock.now = PATIENCE - 1
     assert progress.check()
@@ -78,7 +79,7 @@ def test_progress_renews_the_patience(log: Path, monkeypatch: pytest.MonkeyPatch
         while process.tailer.catching_up and len(process.lines) < 300_000:
             process.step()
             clock.now += PATIENCE / 2
-            process.tailer._discovery.catching_up.check()
+            process.tailer._catch_up.check()
             steps += 1
         assert steps > 4
         assert not process.tailer.counters.limits_total

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import zstandard
 from rig import Rig
+from segmentwriter import SegmentWriter
 from waiting import wait_until
 
 from nativemtail.io import segments
@@ -20,29 +20,8 @@ from nativemtail.io.sources import Settings
 SETTINGS = Settings(poll_interval=0.02, sweep=0.1)
 
 
-class Writer:
-    """A segment that is being written."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = path.open("wb", buffering=0)
-        self._frame = zstandard.ZstdCompressor(write_checksum=True).compressobj()
-
-    def write(self, text: bytes) -> None:
-        """Write and flush."""
-        self._file.write(self._frame.compress(text) + self._frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
-
-    def finish(self) -> None:
-        self._file.write(self._frame.flush())
-        self.abandon()
-        self.path.chmod(0o444)
-
-    def abandon(self) -> None:
-        self._file.close()
-
-
 def finished(path: Path, *lines: bytes) -> None:
-    writer = Writer(path)
+    writer = SegmentWriter(path)
     writer.write(b"".join(line + b"\n" for line in lines))
     writer.finish()
 
@@ -69,12 +48,12 @@ def source(directory: Path) -> str:
 
 def test_lines_come_as_blocks_are_flushed(directory: Path, settings: Settings) -> None:
     with Rig(source(directory), settings=settings) as rig:
-        one = Writer(directory / "20260302-080000.1")
+        one = SegmentWriter(directory / "20260302-080000.1")
         one.write(b"a\nb\nhal")
         wait_for(rig, b"a", b"b")
         one.write(b"f\n")
         wait_for(rig, b"a", b"b", b"half")
-        two = Writer(directory / "20260302-080100.1")
+        two = SegmentWriter(directory / "20260302-080100.1")
         two.write(b"c\n")
         wait_for(rig, b"a", b"b", b"half", b"c")
         one.write(b"late\nunterminated")
@@ -90,7 +69,7 @@ def test_lines_come_as_blocks_are_flushed(directory: Path, settings: Settings) -
 def test_what_was_there_before_is_not_delivered(directory: Path, settings: Settings) -> None:
     """But a line whose end comes later is, whole."""
     finished(directory / "1", b"old")
-    current = Writer(directory / "2")
+    current = SegmentWriter(directory / "2")
     current.write(b"".join(b"old %d\n" % n for n in range(100_000)) + b"be")
     with Rig(source(directory), settings=settings) as rig:
         current.write(b"gun\nnew\n")
@@ -137,12 +116,11 @@ def test_dotfiles_and_what_is_no_file_are_skipped(directory: Path, settings: Set
 
 def test_a_deleted_segment_is_read_to_its_end(directory: Path) -> None:
     with Rig(source(directory), settings=SETTINGS) as rig:
-        one = Writer(directory / "1")
+        one = SegmentWriter(directory / "1")
         one.write(b"a\n")
         wait_for(rig, b"a")
         one.write(b"b\n")
         one.path.unlink()
-        one.abandon()
         finished(directory / "2", b"c")
         wait_for(rig, b"a", b"b", b"c")
 
@@ -172,7 +150,7 @@ def test_unfinished_segments_are_bounded(directory: Path) -> None:
     writers = []
     with Rig(source(directory), settings=SETTINGS) as rig:
         for number in range(count):
-            writers.append(Writer(directory / f"{number:03}"))
+            writers.append(SegmentWriter(directory / f"{number:03}"))
             writers[-1].write(b"%03d\n" % number)
         wait_for(rig, *(b"%03d" % number for number in range(segments.MAX_OPEN)))
         for writer in writers:
@@ -218,7 +196,7 @@ def test_until_the_end(directory: Path, read: Callable[[Path], list[bytes | str]
     (directory / "4").mkdir()
     os.mkfifo(directory / "0-pipe")
     (directory / "0-device").symlink_to("/dev/zero")
-    writer = Writer(directory / "3")
+    writer = SegmentWriter(directory / "3")
     writer.write(b"third\nfour")
     assert read(directory) == [b"first", b"second", b"third", b"four"]
     writer.path.chmod(0o444)
