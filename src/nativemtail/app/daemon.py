@@ -26,7 +26,7 @@ from nativemtail._render import View
 from nativemtail.app import systemd
 from nativemtail.app.collect import ProgramStates, SourceStates
 from nativemtail.app.config import Config
-from nativemtail.app.load import open_keeper_of, open_programs_of
+from nativemtail.app.load import open_keeper_of, open_programs_of, open_tailer_of
 from nativemtail.app.outbox import dropped, write_in_time
 from nativemtail.export.push import Pusher, SetUpError
 from nativemtail.http.listen import ListenError
@@ -114,7 +114,7 @@ class Daemon:
         with _slow("reading the state"):
             self.keeper = open_keeper_of(config)
         self.programs = open_programs_of(config)
-        self.tailer = Tailer(config.specs, self.programs.engine, config.input)
+        self.tailer = open_tailer_of(config, self.programs, self.keeper)
         self.program_states = ProgramStates(self.programs, log_faults=config.log_faults)
         self.own = SelfMetrics(
             programs=self.program_states,
@@ -132,13 +132,16 @@ class Daemon:
             host_name=socket.gethostname(),
             addresses=self.server.addresses,
             ready=lambda: self.not_ready,
+            catching_up=self._catching_up,
             emit_prog_label=config.output.prog_label,
             emit_timestamp=config.output.timestamps,
             graphite_prefix=service.graphite_prefix,
             info_endpoint=service.info_endpoint,
             debugging_endpoint=service.debugging_endpoint,
         )
-        self.pusher = Pusher(partial(View, self.programs.store), service.push, self.own.exports)
+        self.pusher = Pusher(
+            partial(View, self.programs.store), service.push, self.own.exports, is_held_back=self._catching_up
+        )
         self.loop = Loop()
         self.reloader = Reloader(
             self.programs,
@@ -260,6 +263,11 @@ class Daemon:
 
     def _answer(self, request: Request) -> Response:
         return self.site.answer(request)
+
+    def _catching_up(self) -> str:
+        """What is left to read until metrics are at least what was shown before the start; from any thread."""
+        left = self.tailer.catching_up
+        return f"catching up: {left} bytes left" if left else ""
 
     def _tail(self) -> None:
         """The tail thread."""

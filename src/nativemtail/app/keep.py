@@ -63,10 +63,11 @@ class Keeper:
             self._counts,
             interval=self._settings.interval,
             between_turns=tailer.call,
-            positions=dict,
+            positions=lambda: tailer.positions().items(),
             records=self._opened.kept.records,
         )
         self._saver.save()
+        tailer.when_discovered(self._saver.request)
         self._saver.start()
 
     def counts(self, tailer: Tailer) -> StateCounts:
@@ -80,8 +81,8 @@ class Keeper:
             age=counts.age(),
             restored_series=counts.restored_series,
             damaged=counts.damaged,
-            catch_up_bytes=0,
-            lost_logs=0,
+            catch_up_bytes=tailer.catching_up,
+            lost_logs=tailer.counters.lost_logs_total,
         )
 
     def fix_last(self) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from nativemtail.app.config import Config, Output
 from nativemtail.io import doubts
+from nativemtail.io.tailer import Tailer
+from nativemtail.options import Mode
 from nativemtail.programs.manager import Programs, open_programs
 from nativemtail.programs.unexported import LeftOut
 
@@ -39,3 +41,15 @@ def _left_out(output: Output) -> LeftOut | None:
     if output.format == "prometheus":
         return LeftOut(prog_label=output.prog_label, level=logging.ERROR, reserved=frozenset())
     return None
+
+
+def open_tailer_of(config: Config, programs: Programs, keeper: Keeper | None) -> Tailer:
+    """Reads the logs for the programs, from where they were counted to by the last run if that is kept."""
+    return Tailer(
+        config.specs,
+        programs.engine,
+        config.input,
+        until_end=config.mode is Mode.ONE_SHOT,
+        saved=keeper.saved if keeper is not None else None,
+        read_from_beginning=config.read_from_beginning,
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nativemtail._core import Store
 from nativemtail._render import Page
 from nativemtail.app.config import Config, Output
+from nativemtail.app.load import open_tailer_of
 from nativemtail.app.message_files import Screen
 from nativemtail.app.progress import Progress
 from nativemtail.io.tailer import Tailer
@@ -35,7 +36,7 @@ def read_logs(config: Config, programs: Programs, screen: Screen, keeper: Keeper
     Raises `SourceError` for a socket that cannot be opened.  KeyboardInterrupt may come at any time: the metrics then
     are those of the lines read so far.
     """
-    tailer = Tailer(config.specs, programs.engine, config.input, until_end=True)
+    tailer = open_tailer_of(config, programs, keeper)
     faults = FaultLog(programs.engine, logged=config.log_faults, limit=LOGGED_FAULTS, period=math.inf)
     tailer.open()
     if keeper is not None:

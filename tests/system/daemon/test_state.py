@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 from daemons import Daemon, Place, append
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -94,3 +95,62 @@ def test_what_stands_on_standard_input_is_counted_over_runs(place: Place, state:
         assert daemon.process.wait(PATIENCE) == 0
     daemon = started(place, state)
     assert daemon.value("lines_total") == 4
+
+
+def test_what_was_written_meanwhile_is_counted(place: Place, state: Path) -> None:
+    log = place.logs / "a.log"
+    log.write_bytes(b"before\n")
+    first = started(place, state, "--state_interval", "1h")
+    append(log, b"a 1\nb 2\n")
+    first.wait_for("lines_total", 2)
+    assert first.stop(signal.SIGKILL) == -signal.SIGKILL  # before anything but the first instant was saved
+    append(log, b"a 3\nunfini")
+    log.rename(place.logs / "a.log.1")
+    append(place.logs / "a.log.1", b"shed\n")
+    append(log, b"a 4\n")
+    second = started(place, state)
+    metrics = second.metrics()
+    assert [metrics[key] for key in ("lines_total", "words_total{word=a}")] == [5, 3]
+    assert metrics["state_catch_up_bytes"] == metrics["state_lost_logs_total"] == 0
+
+
+def test_a_new_log_is_saved_at_once(place: Place, state: Path) -> None:
+    first = started(place, state, "--state_interval", "1h")
+    saves = first.value("state_saves_total")
+    append(place.logs / "new.log", b"a 1\n")
+    first.wait_for("lines_total", 1)
+    wait_until(lambda: first.value("state_saves_total") > saves)
+    assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+    (place.logs / "new.log").rename(place.logs / "new.log.1")  # not matched by any pattern
+    assert started(place, state).value("lines_total") == 1
+
+
+def test_pages_wait_until_the_logs_are_read(place: Place, state: Path) -> None:
+    log = place.logs / "a.log"
+    log.touch()
+    first = started(place, state, "--state_interval", "1h")
+    append(log, b"a 1\n" * 1_000_000)
+    first.wait_for("lines_total", 1_000_000)
+    assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+    second = place.launch(
+        *("--progs", str(place.progs), "--logs", place.glob, "--address", "127.0.0.1", "--port", "0"),
+        *("--state_dir", str(state)),
+    )
+    second.wait_log("HTTP on")
+    second.address = re.findall(r"HTTP on ([^ ,]+)", second.log)[0]
+    waited = 0
+    while (answer := second.ask("/metrics"))[0] != 200:
+        assert answer[0] == 503
+        assert re.fullmatch(rb"catching up: \d+ bytes left\n", answer[1])
+        assert second.ask("/-/healthy")[0] == second.ask("/")[0] == second.ask("/profile")[0] == 200
+        waited += 1
+    assert waited
+    assert second.value("lines_total") == 1_000_000
+
+
+@pytest.mark.parametrize("is_from_beginning", [True, False])
+def test_logs_are_read_from_their_beginning_if_asked(place: Place, is_from_beginning: bool) -> None:
+    append(place.logs / "a.log", b"a 1\nb 2\n")
+    daemon = place.start(*(["--read_from_beginning"] if is_from_beginning else []))
+    append(place.logs / "a.log", b"a 3\n")
+    daemon.wait_for("lines_total", 3 if is_from_beginning else 1)
