@@ -334,9 +334,9 @@ class Daemon:
         self.not_ready = "shutting down"
         self.tailer.stop()
         self.tail.join(self.config.input.drain + LAST_BLOCK_SECONDS)
-        self._report_unread()
         if self.keeper is not None and not self.keeper.end():
             self.status = FAILURE
+        self._report_unread()
         idle = self.reloader.stop()
         if idle and self.watch is not None:
             self.watch.close()
@@ -357,6 +357,8 @@ class Daemon:
             log.error("the tail thread is still at its last block, or hangs in a read")
             self.status = FAILURE
             left = _with_timeout(self.tailer.behind, 1.0) or left
+        if self.keeper is not None:
+            left = self._without_kept(left)
         if not left:
             return
         self.status = FAILURE
@@ -369,6 +371,13 @@ class Daemon:
             log.error(
                 "%d more logs: %d bytes were not read within -drain_timeout=%s", len(left) - len(most), rest, limit
             )
+
+    def _without_kept(self, left: Counter[str]) -> Counter[str]:
+        """Leave out what the next start reads: files, whose positions are kept."""
+        later = Counter({name: count for name, count in left.items() if os.path.isfile(name)})
+        if later:
+            log.info("%d bytes of %d logs are left for the next start", later.total(), len(later))
+        return left - later
 
 
 class Heartbeat:

@@ -43,7 +43,7 @@ class Keeper:
             log.info(
                 "%d series and %d logs restored from %s in %.2f s",
                 counts.restored_series,
-                len(kept.logs.logs) if kept.logs else 0,
+                len(kept.logs.logs),
                 settings.directory,
                 time.monotonic() - began,
             )

@@ -69,7 +69,7 @@ def _keys(directory: str, contents: Contents, paths: Collection[str]) -> set[str
 
 def _logs_of(directory: str, contents: Contents) -> Saved:
     try:
-        return Saved.of(contents.logs) or Saved(0, frozenset())
+        return Saved.of(contents.logs)
     except ValueError as error:
         raise StateError(f"the state in {directory} cannot be read: {error}") from None
 

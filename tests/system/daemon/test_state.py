@@ -11,6 +11,12 @@ import pytest
 from daemons import Daemon, Place, append
 from waiting import PATIENCE, wait_until
 
+SLOW = "".join(f"/(?P<k>\\w+)(a|b|.)*?{number}x/ {{\n  c[$k]++\n}}\n" for number in range(40))
+"""Some 20 µs a line."""
+LINE = b" ".join(b"w%dx" % number for number in range(40)) + b"\n"
+
+HELD_BACK = ("/metrics", "/metrics.json", "/json", "/varz", "/graphite", "/-/ready")
+
 
 @pytest.fixture
 def state(place: Place) -> Path:
@@ -143,6 +149,10 @@ def test_pages_wait_until_the_logs_are_read(place: Place, state: Path) -> None:
         assert answer[0] == 503
         assert re.fullmatch(rb"catching up: \d+ bytes left\n", answer[1])
         assert second.ask("/-/healthy")[0] == second.ask("/")[0] == second.ask("/profile")[0] == 200
+        others = {path: second.ask(path) for path in HELD_BACK}
+        assert all(status == 503 and text.startswith(b"catching up: ") for status, text in others.values()) or (
+            second.ask("/metrics")[0] == 200
+        )
         waited += 1
     assert waited
     assert second.value("lines_total") == 1_000_000
@@ -154,3 +164,40 @@ def test_logs_are_read_from_their_beginning_if_asked(place: Place, is_from_begin
     daemon = place.start(*(["--read_from_beginning"] if is_from_beginning else []))
     append(place.logs / "a.log", b"a 3\n")
     daemon.wait_for("lines_total", 3 if is_from_beginning else 1)
+
+
+def test_a_log_that_is_gone_is_counted_and_said(place: Place, state: Path) -> None:
+    log = place.logs / "a.log"
+    log.touch()
+    first = started(place, state)
+    append(log, b"a 1\n")
+    first.wait_for("lines_total", 1)
+    assert first.stop() == 0
+    log.unlink()
+    second = started(place, state)
+    assert second.value("state_lost_logs_total") == 1
+    assert f"{log}: the file that was read before the restart is gone" in second.log
+
+
+def test_what_the_drain_leaves_is_read_by_the_next_start(place: Place, state: Path) -> None:
+    log = place.logs / "a.log"
+    log.touch()
+    (place.progs / "slow.mtail").write_text(f"counter c by k\n{SLOW}")
+    first = started(place, state, "--drain_timeout", "0")
+    lines = 50_000
+    append(log, LINE * lines)
+    wait_until(lambda: first.value("lines_total"))
+    assert first.stop() == 0
+    assert re.search(r"\d+ bytes of 1 logs are left for the next start", first.log)
+    assert started(place, state).value("lines_total") == lines
+
+
+def test_begin_is_run_once_for_each_text(place: Place, state: Path) -> None:
+    (place.progs / "begin.mtail").write_text('counter starts_total by k\nbegin {\n  starts_total["x"]++\n}\n')
+    for _ in range(3):
+        daemon = started(place, state)
+        assert daemon.value("starts_total{k=x}") == 1
+        assert daemon.stop() == 0
+    (place.progs / "begin.mtail").write_text('counter starts_total by k\nbegin {\n  starts_total["y"]++\n}\n')
+    daemon = started(place, state)
+    assert (daemon.value("starts_total{k=x}"), daemon.value("starts_total{k=y}")) == (1, 1)
