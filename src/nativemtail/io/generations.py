@@ -1,8 +1,9 @@
 """The names of rotated files: how they are ordered, and which are newer than a given one.
 
 `app.log.3` is older than `app.log.2`, because numbers of up to three digits are shifted, unless the times of the files
-show that they count up; `app.log-20261130` is older than `app.log-20261201`.  Only names of one scheme are compared:
-those that differ only in their numbers.
+show that they count up; `app.log-20261130` is older than `app.log-20261201`.  Longer numbers beside
+short ones (`app.log.1000`) are shifted, too, if the times show it.  Only names of one scheme are compared: those that
+differ only in their numbers.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Scheme:
     """How the rotated files of a log are named: all begin with `start` and have numbers in the same places."""
 
-    __slots__ = ("_end", "_is_shifted", "_is_short", "_texts", "start")
+    __slots__ = ("_end", "_is_decided", "_is_shifted", "_is_short", "_texts", "start")
 
     def __init__(self, start: str, middle: str, end: str) -> None:
         first, *self._texts = _DIGITS.split(middle)
@@ -49,6 +50,7 @@ class Scheme:
         self._end = self._texts.pop() + end
         self._is_shifted = _SHIFTED.fullmatch(middle) is not None
         self._is_short = _SHORT.fullmatch(middle) is not None
+        self._is_decided = False
 
     @classmethod
     def of(cls, base: str, name: str) -> Scheme | None:
@@ -66,15 +68,15 @@ class Scheme:
         scheme = cls(name[:start], middle, name[end:])
         latest, earlier = scheme.age(base), scheme.age(name)
         if latest is not None and earlier is not None:
-            scheme._is_short = False  # no need to look at times
+            scheme._is_decided = True
             scheme._is_shifted ^= latest < earlier
         return scheme
 
     def detect_direction(self, names: list[str], changed: Callable[[str], int]) -> None:
         """Decide by modification times whether short numbers are shifted or count up; `changed` gives 0 if unknown."""
-        if not self._is_short:
-            return
         aged = sorted((age, name) for name in names if (age := self.age(name)) is not None)
+        if self._is_decided or not (self._is_short or any(_SHORT.fullmatch(self._middle(name)) for _, name in aged)):
+            return
         times = [time for _, name in aged[:: 1 + len(aged) // _SAMPLES] if (time := changed(name))]
         pairs = list(pairwise(times))
         if sum(a > b for a, b in pairs) > sum(a < b for a, b in pairs):
@@ -82,13 +84,16 @@ class Scheme:
 
     def age(self, name: str) -> tuple[int, ...] | None:
         """A sort key, smaller for older files; None for a name of another scheme."""
-        middle = name[len(self.start) : len(name) - len(self._end)]
+        middle = self._middle(name)
         if not name.startswith(self.start) or not name.endswith(self._end):
             return None
         if _DIGITS.split(middle) != ["", *self._texts, ""]:
             return None
         numbers = tuple(int(number, 16 if len(number) >= 16 else 10) for number in _DIGITS.findall(middle))
         return tuple(-number for number in numbers) if self._is_shifted else numbers
+
+    def _middle(self, name: str) -> str:
+        return name[len(self.start) : len(name) - len(self._end)]
 
 
 def _shared(one: str, other: str) -> int:

@@ -253,6 +253,20 @@ def test_which_names_are_newer(base: str, anchor: str | None, names: list[str], 
     assert newer(names, base, anchor) == expected
 
 
+@pytest.mark.parametrize(
+    ("anchor", "oldest_first", "expected"),
+    [
+        ("a.1001", ["a.1001", "a.1000", "a.999", "a.2", "a.1"], ["a.1000", "a.999", "a.2", "a.1"]),
+        ("a.999", ["a.2", "a.999", "a.1000", "a.1001"], ["a.1000", "a.1001"]),
+        ("a-1130", ["a-1129", "a-1130", "a-1201", "a-1128"], ["a-1201"]),
+        ("a-1130", ["a-1130", "a-1128"], []),  # a backup restored the second one
+    ],
+)
+def test_times_show_whether_numbers_are_shifted(anchor: str, oldest_first: list[str], expected: list[str]) -> None:
+    names = sorted(oldest_first)
+    assert newer(names, "a", anchor, lambda name: oldest_first.index(name) + 1) == expected
+
+
 def test_a_name_without_a_number_has_no_scheme() -> None:
     assert Scheme.of("app.log", "app.log.old") is None
     assert Scheme.of("app1.log", "app1.log") is None
