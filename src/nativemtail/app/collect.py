@@ -24,7 +24,7 @@ LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0
 """At most LOGGED_FAULTS run-time errors of each program are logged in FAULT_PERIOD seconds, the rest are counted."""
 
-LIMITS = ("open_files", "watches", "events", "partial_memory")
+LIMITS = ("open_files", "watches", "events", "partial_memory", "catch_up")
 
 
 class ProgramStates:

@@ -90,7 +90,7 @@ class Counters:
     lost_logs_total: int = 0
     """Files of which something was not counted, and which were gone when they were to be read on after a restart."""
     limits_total: Counter[str] = field(default_factory=Counter)
-    """By limit: `open_files`, `watches`, `events` (inotify queue), `partial_memory`."""
+    """By limit: `open_files`, `watches`, `events` (inotify queue), `partial_memory`, `catch_up`."""
     _gone: dict[str, None] = field(default_factory=dict)
 
     def count_lines(self, lines: LineReader, *names: str) -> None:

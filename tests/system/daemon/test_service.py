@@ -262,6 +262,8 @@ def test_the_unit_is_good(tmp_path: Path) -> None:
     text = UNIT.read_text()
     assert "MemoryDenyWriteExecute=yes" in text
     assert "Type=notify" in text
+    assert "StateDirectory=nativemtail\nStateDirectoryMode=0700\n" in text
+    assert " --state_dir ${STATE_DIRECTORY}\n" in text
     unit.write_text(text.replace("/usr/bin/nativemtail", sys.executable))
     command = ["systemd-analyze", "verify", "--recursive-errors=no", str(unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

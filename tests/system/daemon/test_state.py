@@ -176,6 +176,7 @@ def test_a_log_that_is_gone_is_counted_and_said(place: Place, state: Path) -> No
     log.unlink()
     second = started(place, state)
     assert second.value("state_lost_logs_total") == 1
+    assert second.value("mtail_limits_hit_total{limit=catch_up}") == 0
     assert f"{log}: the file that was read before the restart is gone" in second.log
 
 
