@@ -205,7 +205,7 @@ class Daemon:
         if service.unix:
             path, mode = service.unix
             self.server.listen_unix(path, mode)
-            log.info("HTTP on %s, for users whom its mode %04o admits", path, mode)
+            log.info("HTTP on %s, for users that its mode %04o admits", path, mode)
 
     def _load(self) -> None:
         if not _can_jit():

@@ -180,7 +180,7 @@ def sum_of(names: Sequence[Expr]) -> Expr:
 
 
 def right_grouped(first: Expr, chain: Sequence[Binary]) -> Expr:
-    """What the operators of `chain`, the last one first, join to `first`, with all behind `first` as one operand."""
+    """What `chain`, the last operator first, joins to `first`, with everything after `first` as one operand."""
     if len(chain) < 2:
         return chain[0] if chain else first
     rhs = chain[-1].rhs
@@ -223,7 +223,7 @@ class Cond(Stmt):
 
 
 def else_if(stmt: Cond) -> Cond:
-    """The statement behind the `else` of one that `continues`."""
+    """The statement after the `else` of one that `continues`."""
     assert stmt.otherwise is not None
     following = stmt.otherwise.stmts[0]
     assert isinstance(following, Cond)

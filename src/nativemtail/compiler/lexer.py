@@ -129,12 +129,12 @@ class Lexer:
         self._has_end_mark = _END_BYTES in source
         self._number_start = -1
         """Offset of the latest token if that is a number, else -1."""
-        self.behind_comment = False
+        self.after_comment = False
         """Whether a comment stands in front of the latest token."""
 
     def next(self) -> Token:
         """The next token; at the end of the text `$end`, any number of times."""
-        self.behind_comment = False
+        self.after_comment = False
         self._number_start = -1
         while True:
             match = _TOKEN.match(self._source, self._at)
@@ -162,10 +162,10 @@ class Lexer:
             if group == "quote":
                 return self._string(start)
             self._comment(start)
-            self.behind_comment = True
+            self.after_comment = True
 
     def following(self) -> bytes:
-        """The character behind the latest token if it is on the same line, else nothing."""
+        """The character after the latest token if it is on the same line, else nothing."""
         match = _BLANKS.match(self._source, self._at)
         assert match is not None
         return self._source[match.end() : match.end() + 1].strip()
@@ -179,7 +179,7 @@ class Lexer:
         return Token("MINUS", b"-", self._span(start))
 
     def begins_pattern(self) -> bool:
-        """Whether the latest token, a slash, begins a pattern if read so: what follows goes on as a condition."""
+        """Whether the latest token, a slash, begins a pattern: whether what follows continues as a condition then."""
         return _PATTERN_FOLLOWS.match(self._source, self._at) is not None
 
     def regex(self) -> Token:

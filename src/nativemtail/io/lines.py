@@ -4,7 +4,7 @@ A `Buffer` is the memory that reads go into; all sources of one thread share it.
 source: its incomplete line.  A block is valid until the next read into the same buffer.
 
 NULs before a line are dropped: they are holes left by a writer without O_APPEND, or blocks lost in a power failure.
-Text in UTF-16 or UTF-32 is decoded and a byte order mark dropped, if the reader is told where a file begins.
+Text in UTF-16 or UTF-32 is decoded and a byte order mark dropped, if the reader knows where a file begins.
 """
 
 from __future__ import annotations

@@ -308,7 +308,7 @@ class Programs:
             if self._about_to_run is not None:
                 self._unexported = self._about_to_run(metrics)
         except Exception:
-            log.exception("what pages leave out of the metrics could not be found out")
+            log.exception("cannot determine which metrics the pages leave out")
 
     def commit(self, change: Change) -> None:
         """Make the change take effect, in one step as seen by readers and by lines.

@@ -211,5 +211,5 @@ class Reloader:
             try:
                 self.load()
             except Exception:
-                log.exception("programs could not be reloaded; those that ran before go on")
+                log.exception("programs could not be reloaded; those that ran before keep running")
             self._loaded()

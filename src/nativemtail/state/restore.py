@@ -52,7 +52,9 @@ def open_state(directory: str, read_logs: Callable[[Mapping[str, Record]], Logs]
                 raise StateError(f"{directory}: the state cannot be read: {reason(error)}") from None
             problem = reason(error)
         aside = move_aside(directory)
-        log.error("the state in %s is damaged: %s; it is now %s, and counting starts afresh", directory, problem, aside)
+        log.error(
+            "the state in %s is damaged: %s; it is now %s, and counting starts from zero", directory, problem, aside
+        )
         try:
             return Opened(lock, *_read(directory, read_logs), problem)
         except (Damaged, sqlite3.Error) as error:

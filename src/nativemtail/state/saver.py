@@ -244,7 +244,7 @@ class Saver:
             raise Damaged("it was removed or replaced")
         if self._database is None:
             if os.path.lexists(os.path.join(self._directory, NAME)):
-                log.error("the damaged state is now %s; all of it is written anew", move_aside(self._directory))
+                log.error("the damaged state is now %s; all of it is written again", move_aside(self._directory))
             self._database = Database(self._directory)
         return self._database
 
@@ -267,7 +267,7 @@ class Saver:
         if not self._is_failing:
             self._is_failing = True
             log.error(
-                "the state cannot be saved in %s: %s; counting goes on, and this is tried again",
+                "the state cannot be saved in %s: %s; counting continues, and saving is tried again",
                 self._directory,
                 reason(error),
             )

@@ -269,7 +269,7 @@ def test_what_is_only_told_stops_nothing(rig: Rig, caplog: pytest.LogCaptureFixt
     rig.programs._about_to_run = failing
     rig.write(a=COUNT).load()
     assert rig.feed(b"x").values() == {"a:lines": 1}
-    assert "could not be found out" in caplog.text
+    assert "cannot determine" in caplog.text
 
 
 def test_memory_that_is_short_while_a_program_is_read(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

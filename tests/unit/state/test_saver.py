@@ -310,7 +310,7 @@ def test_a_database_that_is_damaged_meanwhile_is_written_anew(tmp_path: Path, ca
         wanted = [shown(run.store), {"a": {"offset": 2}, "b": {"offset": 7}}]
     assert restored(tmp_path) == wanted
     assert len([path for path in tmp_path.iterdir() if "damaged" in path.name]) == 1
-    assert "written anew" in caplog.text
+    assert "written again" in caplog.text
 
 
 def test_a_database_that_is_removed_meanwhile_is_written_anew(tmp_path: Path) -> None:

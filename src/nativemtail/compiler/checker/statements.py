@@ -55,7 +55,7 @@ class Statements:
             self.context.begins -= 1
 
     def _conditional(self, stmt: ast.Cond, depth: int) -> None:
-        """Check a condition and the chain of `else if` behind it, whose scopes are within each other."""
+        """Check a condition and the chain of `else if` after it, whose scopes are within each other."""
         with ExitStack() as scopes:
             while True:
                 scopes.enter_context(self.context.inside())

@@ -66,7 +66,7 @@ class Statements:
             self._leftovers.leave(*self._expressions.value(expr))
 
     def _condition(self, stmt: ast.Cond) -> None:
-        """A condition and the chain of `else if` behind it."""
+        """A condition and the chain of `else if` after it."""
         out, slots = self._out, self.slots
         leftovers = list(self._leftovers.values)
         end = out.label()

@@ -112,7 +112,7 @@ class ExpressionParser:
         return self.postfix and top.kind == "base"
 
     def begins_term(self, top: _Pending) -> bool:
-        """Whether the next operand may be a term of `&&` and `||`: a pattern, or one behind `!`."""
+        """Whether the next operand may be a term of `&&` and `||`: a pattern, or one after `!`."""
         return (top.kind in _AROUND_TERMS and not self.at_postfix(top)) or (top.kind, top.level) == ("binary", _LOGICAL)
 
     def separate_minus(self) -> None:

@@ -250,7 +250,7 @@ class Parser(Tokens):
             self.condition(expr if in_parentheses else regrouped(expr))
 
     def whole_condition(self) -> ast.Expr:
-        """The condition behind `else if`."""
+        """The condition after `else if`."""
         if self.tok.kind not in OPERAND_STARTS:
             self.unexpected()
         in_parentheses = self.tok.kind == "LPAREN"
@@ -258,9 +258,9 @@ class Parser(Tokens):
         return expr if in_parentheses else regrouped(expr)
 
     def ends_statement(self) -> bool:
-        """Whether an expression statement ends here; the token behind a comment would else go on (beyond §7)."""
+        """Whether an expression statement ends here; otherwise the token after a comment continues it (beyond §7)."""
         kind = self.tok.kind
-        return kind in ("NL", "RCURLY", "$end") or (self.lexer.behind_comment and kind != "LCURLY")
+        return kind in ("NL", "RCURLY", "$end") or (self.lexer.after_comment and kind != "LCURLY")
 
     def assignment(self, target: ast.Expr, op: str) -> None:
         self.advance()

@@ -64,8 +64,8 @@ class Tokens:
             self.tok = minus
 
     def starts_pattern(self) -> bool:
-        """Whether the current token, behind an expression, is a slash that begins the next statement (beyond §7)."""
-        return self.tok.kind == "DIV" and self.lexer.behind_comment and self.lexer.begins_pattern()
+        """Whether the current token, after an expression, is a slash that begins the next statement (beyond §7)."""
+        return self.tok.kind == "DIV" and self.lexer.after_comment and self.lexer.begins_pattern()
 
     def concatenation(self, parts: list[ast.RegexLit | ast.Id]) -> ast.Pattern:
         """Append the pattern fragments from here on to `parts`; if it has some already, a `+` was just consumed."""
