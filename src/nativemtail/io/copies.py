@@ -133,6 +133,8 @@ class Copies:
         """If the copy is complete, its content was counted; only what is appended from now on is new."""
         if copy.turn():
             self._loop.queue(copy)
+        if self._is_being_restored(copy):
+            return  # whoever writes it may close it after each piece
         if copy.copy is Copy.BEING_MADE or (is_late and os.fstat(copy.fd).st_size):
             copy.copy = Copy.COUNTED
             self._settling.pop(copy, None)
@@ -149,7 +151,14 @@ class Copies:
             or any(log.is_copied_in(copy.fd) for log in table.readers_of_bases(copy.path))
             or any(reader.is_copied_in(copy.fd) for reader in drained)
             or any(position.fits(copy.fd) for position in table.past_of_copy(copy))
+            or self._is_being_restored(copy)
         )
 
     def _is_being_made(self, copy: Followed) -> bool:
-        return any(log.is_being_copied(copy.fd) for log in self._table.readers_of_bases(copy.path))
+        is_copied = any(log.is_being_copied(copy.fd) for log in self._table.readers_of_bases(copy.path))
+        return is_copied or self._is_being_restored(copy)
+
+    def _is_being_restored(self, copy: Followed) -> bool:
+        """Whether `copy` may be an incomplete copy of a rotated file that was counted."""
+        is_written = time.monotonic() - copy.last_data < _LIMIT
+        return is_written and any(position.is_begun_in(copy.fd) for position in self._table.past_of_generation(copy))

@@ -54,6 +54,17 @@ class Position(NamedTuple):
         is_same = len(before) == self.length and zlib.crc32(before) == self.checksum
         return is_same and len(head) == self.head and zlib.crc32(head) == self.head_checksum
 
+    def is_begun_in(self, fd: int) -> bool:
+        """Whether a file is shorter and has the same beginning, as a copy that is being made."""
+        if self.head < TAIL:
+            return False
+        try:
+            if not self.head <= os.fstat(fd).st_size < self.offset:
+                return False
+            return zlib.crc32(os.pread(fd, self.head, 0)) == self.head_checksum
+        except OSError:
+            return False
+
 
 def is_distinctive(before: Bytes) -> bool:
     """Whether bytes can identify a file: NULs cannot, as they may be a hole that a late write fills."""

@@ -115,13 +115,25 @@ class Table:
 
     def past_of_copy(self, copy: Followed) -> Iterator[Position]:
         """Past positions of logs that `copy` may be a copy of, including its own: a backup may have restored it."""
-        path = copy.path
-        bases = self.bases(path)
+        bases = self.bases(copy.path)
         for base in bases:
             yield from self.past(base)
-        if any(is_generation(base, path) for base in bases):
-            yield copy.before_truncation
-            yield from self.past(path)
-            before = self.rotated.get(path)
-            if before is not None and before is not copy:
-                yield before.position
+        if any(is_generation(base, copy.path) for base in bases):
+            yield from self._past_here(copy)
+
+    def past_of_generation(self, copy: Followed) -> Iterator[Position]:
+        """The same if `copy` is named by a number or date, with the positions of rotated files that are still read."""
+        bases = [base for base in self.bases(copy.path) if is_generation(base, copy.path)]
+        for base in bases:
+            yield from self.past(base)
+            yield from (reader.position for reader in self.generations.get(base, ()) if reader is not copy)
+        if bases:
+            yield from self._past_here(copy)
+
+    def _past_here(self, copy: Followed) -> Iterator[Position]:
+        """Past positions of files that were where `copy` is."""
+        yield copy.before_truncation
+        yield from self.past(copy.path)
+        before = self.rotated.get(copy.path)
+        if before is not None and before is not copy:
+            yield before.position

@@ -222,6 +222,43 @@ def test_rotated_files_are_restored(
         rig.stays(rig.lines)
 
 
+@pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
+@pytest.mark.parametrize("linger", [0.4, 30], ids=["later", "soon"])
+@pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
+@pytest.mark.parametrize("way", ["new", "in place"])
+def test_a_rotated_file_is_restored_in_pieces(
+    way: str, is_closed: bool, linger: float, pattern: str, log: Path
+) -> None:
+    """It takes longer than anybody waits for a copy to be completed."""
+    log.touch()
+    first = Path(f"{log}.1")
+    lines = [b"line %d" % number for number in range(1000)]
+    with Rig(log.parent / pattern, settings=replace(QUICK, linger=linger)) as rig:
+        append(log, b"\n".join(lines) + b"\n")
+        rig.expect(lines)
+        create(log)
+        append(log, b"next\n")
+        rig.expect([*lines, b"next"])
+        time.sleep(0 if linger > 1 else 1)
+        text = first.read_bytes()
+        if way == "new":
+            first.unlink()
+        with first.open("wb", buffering=0) as file:
+            for start in range(0, len(text), 3000):
+                if is_closed:
+                    append(first, text[start : start + 3000])
+                else:
+                    file.write(text[start : start + 3000])
+                time.sleep(0.6)
+        append(log, b"end\n")
+        rig.expect([*lines, b"next", b"end"])
+        if pattern != "app.log":
+            rig.wait_for_offset(first, len(text))
+            time.sleep(0.6)
+            append(first, b"appended\n")
+            rig.expect([*lines, b"next", b"end", b"appended"])
+
+
 @pytest.mark.parametrize("linger", [0.4, 30], ids=["later", "soon"])
 def test_a_rotated_file_from_before_the_start_is_overwritten(linger: float, log: Path) -> None:
     log.write_bytes(b"before\n")
