@@ -137,7 +137,10 @@ def some_examples(number: int) -> tuple[dict[str, Program], list[bytes]]:
 def random_programs(number: int) -> tuple[dict[str, Program], list[bytes]]:
     batch: list[Case] = drawn(cases(newest=True, hostile=True), 12, number)
     programs, _ = compiled({f"p{at:03}.mtail": rename(case.program, at) for at, case in enumerate(batch)})
-    return programs, [line for case in batch for line in case.lines]
+    # Random programs may all have to run on every line; two examples never have to.
+    examples, lines = some_examples(number)
+    programs.update(list(examples.items())[:2])
+    return programs, [line for case in batch for line in case.lines] + lines
 
 
 def random_regexes(number: int) -> tuple[dict[str, Program], list[bytes]]:
