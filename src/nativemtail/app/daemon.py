@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import logging
 import mmap
 import os
@@ -254,6 +255,7 @@ class Daemon:
 
     def serve(self) -> int:
         """Until a signal or the end of all sources; the exit status."""
+        _set_aside_garbage()
         while not self._ended:
             self.loop.run_once()
             while self._signals and not self._ended:
@@ -425,6 +427,12 @@ def _with_timeout(ask: Callable[[], Counter[str]], seconds: float) -> Counter[st
         return None
     asking.join(seconds)
     return answers[0] if answers else None
+
+
+def _set_aside_garbage() -> None:
+    """Spare later garbage collections, which stop all threads, what lives as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 def _can_jit() -> bool:
