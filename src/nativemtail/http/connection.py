@@ -31,8 +31,18 @@ EVERY_ANSWER = {
 class Connection:
     """A connection to one peer."""
 
-    def __init__(self, traffic: Traffic, listener: Listener, sock: socket.socket, peer: str, trusted: bool) -> None:
+    def __init__(
+        self,
+        traffic: Traffic,
+        listener: Listener,
+        sock: socket.socket,
+        peer: str,
+        trusted: bool,
+        *,
+        only_probes: bool = False,
+    ) -> None:
         self.trusted = trusted
+        self._only_probes = only_probes
         self._known = trusted
         """Whether the peer is trusted or already classified: as a prober, or as a denied client that was counted."""
         self._traffic = traffic
@@ -54,11 +64,13 @@ class Connection:
             self.task.cancel()
 
     async def run(self) -> None:
-        self._traffic.waiting[self] = None  # without a whole request it may be cut off in favour of another
         try:
             await self._open()
             async with asyncio.timeout(self._limits.header_seconds):
-                self._h11.receive_data(await self._reader.read(_READ))
+                data = await self._reader.read(_READ)
+            if self._context:  # without TLS it had its turn before
+                await self._await_turn(data)
+            self._h11.receive_data(data)
             while await self._exchange():
                 self._h11.start_next_cycle()
                 self._traffic.waiting[self] = None
@@ -77,6 +89,7 @@ class Connection:
             if not self._known:
                 self._traffic.deny(self._listener, self._peer)
             await self._close()
+            self.task = None  # a cycle with it would wait for the garbage collector
 
     async def _close(self) -> None:
         if self._writer is None:
@@ -96,9 +109,16 @@ class Connection:
         try:
             async with asyncio.timeout(self._limits.header_seconds):
                 start = await self._peek()
-            await self._await_turn(start)
+            if self._only_probes and not is_probe(start):
+                self._known = True
+                self._traffic.denied[self._listener.service] += 1
+                refuse(self._socket, plaintext=True)
+                raise ConnectionAbortedError
             if self._context:
-                self._traffic.waiting[self] = None
+                async with asyncio.timeout(self._limits.header_seconds):
+                    await self._traffic.handshakes.turn()
+            else:
+                await self._await_turn(start)
             self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.header_bytes)
             self._reader = asyncio.StreamReader(limit=_READ)
             protocol = asyncio.StreamReaderProtocol(self._reader, loop=loop)
@@ -120,8 +140,8 @@ class Connection:
         loop = asyncio.get_running_loop()
         number = self._socket.fileno()
         while True:
-            with contextlib.suppress(BlockingIOError):
-                return self._socket.recv(_PEEKED, socket.MSG_PEEK)
+            if (start := peek(self._socket)) is not None:
+                return start
             arrived = asyncio.Event()
             loop.add_reader(number, arrived.set)
             try:
@@ -131,9 +151,9 @@ class Connection:
 
     async def _await_turn(self, start: bytes) -> None:
         """Let probes go first: only a few other connections begin in each turn of the loop."""
-        if start.startswith(_PROBE_STARTS):
-            return
         self._traffic.waiting.pop(self, None)
+        if is_probe(start):
+            return
         async with self._traffic.beginning:
             await asyncio.sleep(0)
 
@@ -314,6 +334,19 @@ class Connection:
                     while await self._reader.read(_READ):
                         pass
         return False
+
+
+def peek(sock: socket.socket) -> bytes | None:
+    """The first bytes that have arrived, which stay there; None if there are none yet."""
+    try:
+        return sock.recv(_PEEKED, socket.MSG_PEEK)
+    except BlockingIOError:
+        return None
+
+
+def is_probe(start: bytes) -> bool:
+    """Whether a request that begins so is likely to be a probe."""
+    return start.startswith(_PROBE_STARTS)
 
 
 def refuse(sock: socket.socket, *, plaintext: bool) -> None:

@@ -26,6 +26,8 @@ class Limits:
     connections: int = 512
     """Open connections (a few more while others close).  Beyond it the connection that has been longest without a whole
     request is closed, else one whose peer has stalled; otherwise the new one gets 503."""
+    probes: int = 64
+    """Connections beyond these on which only probes are answered (without TLS)."""
     incomplete: int = 448
     """Connections without a whole request; the difference to `connections` is reserved for those with one."""
     strangers: int = 32

@@ -18,7 +18,7 @@ import socket
 import threading
 from collections import Counter
 
-from nativemtail.http.connection import Connection, refuse
+from nativemtail.http.connection import Connection, is_probe, peek, refuse
 from nativemtail.http.hosts import ANY_HOST, AllowedHosts
 from nativemtail.http.limits import Limits
 from nativemtail.http.listen import Listener, bind_tcp, bind_unix
@@ -185,10 +185,19 @@ class Server:
 
     def _is_full(self) -> bool:
         """Whether accepting one more may close another; each connection first gets a turn to send its request."""
+        waiting = len(self.traffic.waiting)
         return (
-            len(self.traffic.connections) >= min(self.limits.connections, self.limits.incomplete)
+            (waiting > 0 and len(self.traffic.connections) >= self.limits.connections)
+            or waiting >= self.limits.incomplete
             or self._strangers >= self.limits.strangers
         )
+
+    def _may_probe(self, listener: Listener, sock: socket.socket) -> bool:
+        """Whether a connection that is one too many may be for a probe; with TLS that is not known in time."""
+        if listener.service == "https" or len(self.traffic.connections) >= self.limits.connections + self.limits.probes:
+            return False
+        start = peek(sock)
+        return start is None or is_probe(start)
 
     @property
     def pending_bytes(self) -> int:
@@ -203,11 +212,13 @@ class Server:
             return
         if len(self.traffic.waiting) >= self.limits.incomplete:
             self.traffic.cut_waiting()
-        if len(self.traffic.connections) >= self.limits.connections and not self.traffic.make_room():
+        is_surplus = len(self.traffic.connections) >= self.limits.connections and not self.traffic.make_room()
+        if is_surplus and not self._may_probe(listener, sock):
             self.traffic.denied[listener.service] += 1
             refuse(sock, plaintext=listener.service != "https")
             return
-        connection = Connection(self.traffic, listener, sock, peer, trusted)
+        connection = Connection(self.traffic, listener, sock, peer, trusted, only_probes=is_surplus)
+        self.traffic.waiting[connection] = None  # without a whole request it may be cut off in favour of another
         self._open[listener.service] += 1
         self._accepted[listener.service] += 1
         self._strangers += not trusted
@@ -218,7 +229,9 @@ class Server:
             del self.traffic.connections[task]
             self._open[listener.service] -= 1
             self._strangers -= not trusted
-            if not task.cancelled() and (error := task.exception()) is not None:
+            if task.cancelled():
+                sock.close()  # it may have been cut off before its first step
+            elif (error := task.exception()) is not None:
                 log.error("a connection failed", exc_info=error)
 
         task.add_done_callback(ended)

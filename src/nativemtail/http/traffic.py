@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 EXCEEDED = {408: "http_request_time", 413: "http_body", 431: "http_header"}
 """The limits that a request can exceed, by the status of the answer."""
 _LIMITS = (*EXCEEDED.values(), "http_answer_time", "http_pending", "http_connections", "http_stalled")
-_BEGINNING = 2  # connections that begin to handle a request in a turn of the loop
+_BEGINNING = 2  # connections that begin to handle a request, or a handshake, in a turn of the loop
 _WRITERS = 8
 _REPORTED_STRANGERS = 100
 
@@ -36,6 +36,35 @@ class Peer(Protocol):
     def trusted(self) -> bool: ...
 
     def abort(self) -> None: ...
+
+
+class NewestFirst:
+    """Lets a few tasks continue in each turn of the loop, those that came last first.
+
+    A probe over TLS looks like any other handshake: only so it does not wait for all handshakes that came before.
+    """
+
+    def __init__(self, each_turn: int) -> None:
+        self._each_turn = each_turn
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        mine = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._wake, loop)
+        self._waiting.append(mine)
+        await mine
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        left = self._each_turn
+        while self._waiting and left:
+            newest = self._waiting.pop()
+            if not newest.done():
+                newest.set_result(None)
+                left -= 1
+        if self._waiting:
+            loop.call_soon(self._wake, loop)
 
 
 class Traffic:
@@ -63,6 +92,7 @@ class Traffic:
         """How many connections send a piece of a page in a turn of the loop; `pipelining`: continue a pipeline."""
         self.pipelining = asyncio.Semaphore(1)
         self.beginning = asyncio.Semaphore(_BEGINNING)
+        self.handshakes = NewestFirst(_BEGINNING)
         self.stopping = False
         self.denied: Counter[str] = Counter()
         """Connections refused, by service."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import random
 import re
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -335,12 +337,69 @@ def test_one_too_many(attacked: Serve, peer: Any) -> None:
         peer(server).send(b"GET /b HTTP/1.0\r\n\r\n") as second,
     ):
         wait_until(lambda: server.connections()["http"] == 2 and not server.traffic.waiting)
-        with peer(server) as late:
+        with peer(server).send(GOOD) as late:
             assert status(late.rest()) == 503
         assert server.denied() == {"http": 1}
         release.set()
         assert first.rest().endswith(b"done")
         assert second.rest().endswith(b"done")
+
+
+@pytest.mark.parametrize("probe", [b"GET /-/healthy", b"GET /-/ready", b"HEAD /-/healthy"])
+def test_probes_have_places_of_their_own(attacked: Serve, peer: Any, probe: bytes) -> None:
+    """Where all connections are busy; also if the probe is sent some time after the connection was made."""
+    release = threading.Event()
+
+    def answer(request: Request) -> Response:
+        if not request.path.startswith("/-/"):
+            release.wait(PATIENCE)
+        return plain(200, "here")
+
+    server = attacked(answer, limits={"connections": 2, "probes": 3})
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(peer(server)).send(b"GET /%d HTTP/1.0\r\n\r\n" % number) for number in range(2)]
+        wait_until(lambda: server.connections()["http"] == 2 and not server.traffic.waiting)
+        with peer(server).send(probe + b" HTTP/1.0\r\n\r\n") as client:
+            assert status(client.rest()) == 200
+        for request, expected in (probe + b" HTTP/1.0\r\n\r\n", 200), (GOOD, 503):
+            with peer(server) as client:
+                wait_until(lambda: server.connections()["http"] == 3)
+                assert status(client.send(request).rest()) == expected
+            wait_until(lambda: server.connections()["http"] == 2)
+        assert server.denied() == {"http": 1}
+        release.set()
+        for client in busy:
+            assert status(client.rest()) == 200
+
+
+def test_connections_that_were_cut_off_leave_no_garbage(attacked: Serve, peer: Any) -> None:
+    """A flood of them would make collections of garbage long, and these stop all threads."""
+    server = attacked(limits={"incomplete": 2})
+    made = []
+    gc.disable()
+    try:
+        with contextlib.ExitStack() as stack:
+            for number in range(10):
+                stack.enter_context(peer(server))
+                wait_until(lambda number=number: server.accepted()["http"] > number)  # type: ignore[misc]
+                made += [weakref.ref(list(server.traffic.connections.values())[-1])]
+            wait_until(lambda: sum(reference() is not None for reference in made) <= 2)
+    finally:
+        gc.enable()
+
+
+def test_a_connection_cut_off_before_its_first_step_is_closed(attacked: Serve, peer: Any) -> None:
+    server = attacked(limits={"connections": 1})
+    held, release = threading.Event(), threading.Event()
+    assert server._loop is not None
+    server._loop.call_soon_threadsafe(lambda: (held.set(), release.wait(PATIENCE)))
+    assert held.wait(PATIENCE)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(peer(server)) for _ in range(5)]
+        release.set()
+        for client in clients[:-1]:
+            assert status(client.rest()) in (0, 503)
+        assert status(clients[-1].send(GOOD).rest()) == 200
 
 
 FEW_FILES = """

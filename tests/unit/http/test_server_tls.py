@@ -8,12 +8,15 @@ import os
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from waiting import PATIENCE, wait_until
 
+from nativemtail.http.messages import Request, plain
 from nativemtail.http.server import Server
 from nativemtail.http.tls import TLS, TLSError
 from nativemtail.http.trust import TrustedHosts
@@ -230,3 +233,69 @@ def test_large_page(serve: Serve, authority: Authority) -> None:
     connection.request("GET", "/big?16000000")
     assert connection.getresponse().read() == b"0123456789abcdef" * 1_000_000
     connection.close()
+
+
+def hello(context: ssl.SSLContext, name: str) -> bytes:
+    """A client's first message, which names the server."""
+    sent = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read()
+
+
+def test_a_handshake_does_not_wait_for_those_before(authority: Authority) -> None:
+    """Counted in handshakes: all clients have sent their first message before the server begins to serve."""
+    names: list[str] = []
+    cert, key = authority.issue("server")
+    server = Server(lambda request: plain(200, "here"), tls=TLS(cert=cert, key=key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    assert server.traffic.context is not None
+    server.traffic.context.sni_callback = lambda connection, name, context: names.append(name)
+    server.listen_tcp("127.0.0.1", "0")
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop, grace=0.2)
+        for number in range(300):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port(server)), timeout=PATIENCE))
+            client.sendall(hello(context, f"n{number}"))
+        server.start()
+        wait_until(lambda: len(names) == 300)
+    assert names.index("n299") < 50
+
+
+def test_probes_pass_first_requests_after_handshakes(
+    serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in requests that were looked at: all have come while the loop stood still."""
+    parsed: list[str] = []
+    held, release = threading.Event(), threading.Event()
+    real = Request.parse
+
+    def parse(target: str, *arguments: Any) -> Request:
+        parsed.append(target)
+        if target == "/-/healthy":
+            held.set()
+            assert release.wait(PATIENCE)
+        return real(target, *arguments)
+
+    monkeypatch.setattr(Request, "parse", parse)
+    cert, key = authority.issue("server")
+    server = serve(tls=TLS(cert=cert, key=key))
+    context = ssl.create_default_context(cafile=authority.certificate)
+    head = b" HTTP/1.0\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+
+        def connect() -> ssl.SSLSocket:
+            raw = socket.create_connection(("127.0.0.1", port(server)), timeout=PATIENCE)
+            return stack.enter_context(context.wrap_socket(raw, server_hostname="127.0.0.1"))
+
+        *clients, last = [connect() for _ in range(100)]
+        connect().sendall(b"GET /-/healthy" + head)
+        assert held.wait(PATIENCE)
+        for number, client in enumerate(clients):
+            client.sendall(b"GET /%d%s" % (number, head))
+        last.sendall(b"GET /-/ready" + head)
+        release.set()
+        for client in (last, *clients):
+            assert client.recv(1000).startswith(b"HTTP/1.1 200")
+    assert parsed.index("/-/ready") < 50
