@@ -24,6 +24,8 @@ cdef class Metric:
     cdef readonly int64_t limit
     cdef readonly bint hidden
     cdef readonly str version
+    cdef readonly str help
+    cdef readonly str unit
     cdef int _make_room(self) except -1
 
 cdef class Store:

@@ -19,7 +19,8 @@ class Metric:
 
     `keys` are in declaration order; `buckets` are the declared bounds (strictly increasing, at least two) or `()`;
     `limit`, if positive, is the most series that the metric may have.  `version` stands for the text of its program,
-    so that a saved metric shows which text it was counted by.  A counter or histogram without keys starts with
+    so that a saved metric shows which text it was counted by.  `help` is the text that pages show instead of the
+    position, `unit` what the exported name ends in, both often empty.  A counter or histogram without keys starts with
     its series.
     """
 
@@ -33,6 +34,8 @@ class Metric:
     limit: int
     hidden: bool
     version: str
+    help: str
+    unit: str
     def __init__(
         self,
         name: str,
@@ -45,6 +48,8 @@ class Metric:
         limit: int = ...,
         hidden: bool = ...,
         version: str = ...,
+        help: str = ...,
+        unit: str = ...,
     ) -> None: ...
     def __len__(self) -> int: ...
     @property

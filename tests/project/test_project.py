@@ -45,7 +45,7 @@ def test_the_architecture_page_shows_the_layers() -> None:
     assert {name: int(layer) for layer, name in rows} == layers()
 
 
-@pytest.mark.parametrize("package", ["compiler", "options", "net", "gotext", "plainfile"])
+@pytest.mark.parametrize("package", ["compiler", "options", "net", "globs", "gotext", "plainfile"])
 def test_what_needs_no_engine_does_not_know_it(package: str) -> None:
     """import-linter does not see the extensions."""
     path = PACKAGE / package

@@ -518,6 +518,8 @@ class _Writer:
     def deep_term(self, scope: Scope, depth: int, type_: str) -> str:
         if self.often(25):
             return f"({self.number(scope, depth, type_)})"
+        if self.newest and self.often(25):
+            return self.function_of_numbers(scope, depth, type_)
         if type_ == "Float":
             return f"float({self.value(self.pick('Int', 'Float', 'String'), scope, depth)})"
         return str(
@@ -527,6 +529,15 @@ class _Writer:
                 f"strtol({self.text(scope, depth)}, {self.pick('2', '8', '10', '16', '36', '37', '0')})",
             )
         )
+
+    def function_of_numbers(self, scope: Scope, depth: int, type_: str) -> str:
+        name = self.pick(
+            "abs", "min", "max", *(["int"] if type_ == "Int" else ["floor", "ceil", "round", "sqrt", "ln"])
+        )
+        if name == "int":
+            return f"int({self.number(scope, depth, 'Float')})"
+        count = self.pick(2, 3) if name in ("min", "max") else 1
+        return f"{name}({', '.join(self.number(scope, depth, type_) for _ in range(count))})"
 
     def text(self, scope: Scope, depth: int) -> str:
         groups = self.captured(scope, "String")
@@ -539,7 +550,9 @@ class _Writer:
         return str(self.pick('"foo"', '"42"', '"1.5"', '""', '"é-x"', '"a\\"b"', '"-"', '"Ä"', '"x y"', '"7f"'))
 
     def deep_text(self, scope: Scope, depth: int) -> str:
-        kind = self.pick("cat", "string", "lower", "subst", "subst", "re")
+        kind = self.pick("cat", "string", "lower", "subst", "subst", "re", *(["part"] if self.newest else []))
+        if kind == "part":
+            return self.part_of_text(scope, depth)
         if kind == "cat":
             right = self.value(self.pick("String", "String", "Int", "Float"), scope, depth)
             return f"({self.text(scope, depth)} + {right})"
@@ -553,6 +566,17 @@ class _Writer:
         # without groups: Debian's mtail lets them be read (subst-groups)
         regex = self.pick(r"\d+", "o*", "[aeiou]", "^f", r"\s", "é|x", "", ".", r"\b")
         return f"subst(/{regex}/, {self.pick(*QUOTED)}, {self.text(scope, depth)})"
+
+    def part_of_text(self, scope: Scope, depth: int) -> str:
+        text, number = self.text(scope, depth), self.pick("-2", "-1", "0", "1", "2", "3", "9223372036854775807")
+        name = self.pick("toupper", "trim", "trimprefix", "trimsuffix", "substr", "split")
+        rest = {
+            "trimprefix": f", {self.text(scope, depth)}",
+            "trimsuffix": ', "o"',
+            "substr": f", {number}, {self.pick('0', '1', '5', '-3', '9223372036854775807')}",
+            "split": f", {self.pick(*QUOTED)}, {number}",
+        }
+        return f"{name}({text}{rest.get(name, '')})"
 
 
 QUOTED = ['"0"', '""', '"<>"', '"$1"', '"é"']

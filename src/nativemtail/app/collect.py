@@ -128,7 +128,7 @@ class SourceStates:
         return sorted(spec.name for spec in self._specs if spec.kind == "path")
 
     def problems(self) -> Mapping[str, str]:
-        return dict(sorted((self._tailer.problems() | self._programs.problems()).items()))
+        return dict(sorted((self._tailer.problems() | self._programs.problems(self._tailer.names())).items()))
 
     def dropped(self) -> Mapping[str, int]:
         return {"receive_buffer": self._tailer.counters.datagrams_dropped_total.copy().total()}

@@ -147,7 +147,7 @@ class Daemon:
         self.reloader = Reloader(
             self.programs,
             self.own.prog_load_latency,
-            loaded=systemd.ready,
+            loaded=self._loaded,
         )
         self.watch: ProgramWatch | None = None
         if service.watch_programs:
@@ -183,7 +183,7 @@ class Daemon:
             self.server.stop()
             raise
         self.not_ready = ""
-        systemd.ready()
+        self._loaded()
 
     def _start_threads(self) -> None:
         """Start all threads now: later the system may refuse new ones."""
@@ -283,6 +283,11 @@ class Daemon:
     def _last_line_read(self) -> None:
         if self.keeper is not None:
             self.keeper.fix_last()
+
+    def _loaded(self) -> None:
+        """Programs were loaded: in the reload thread, and once at the start."""
+        self.programs.check_filters(self.tailer.names())
+        systemd.ready()
 
     def _programs_changed(self) -> None:
         """In the reload thread."""

@@ -1,4 +1,4 @@
-"""Opens what a configuration names: the programs, with the checks that depend on logs and pages, and the state."""
+"""Opens what a configuration names: the programs, with the checks that depend on pages, and the state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from nativemtail.app.config import Config, Output
-from nativemtail.io import doubts
 from nativemtail.io.tailer import Tailer
 from nativemtail.options import Mode
 from nativemtail.programs.manager import Programs, open_programs
@@ -26,13 +25,9 @@ def open_keeper_of(config: Config) -> Keeper | None:
 
 
 def open_programs_of(config: Config) -> Programs:
-    """The programs, not loaded yet.  Loading checks their filters against the logs, their metrics against the pages."""
+    """The programs, not loaded yet.  Loading checks their metrics against the pages."""
     left_out = _left_out(config.output)
-    return open_programs(
-        config.programs,
-        lambda name: doubts.of_filter(name, config.specs),
-        left_out.report if left_out else None,
-    )
+    return open_programs(config.programs, left_out.report if left_out else None)
 
 
 def _left_out(output: Output) -> LeftOut | None:

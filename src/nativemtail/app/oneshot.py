@@ -48,6 +48,7 @@ def read_logs(config: Config, programs: Programs, screen: Screen, keeper: Keeper
             faults.collect()
             if progress and progress.due():
                 progress.show(tailer.used, tailer.counters.log_lines_total.total())
+        programs.check_filters(tailer.names())
         if keeper is not None:
             keeper.fix_last()
     finally:

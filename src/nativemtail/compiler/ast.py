@@ -124,7 +124,7 @@ class Index(Expr):
 
 @dataclass(slots=True, eq=False)
 class Call(Expr):
-    """A call of a builtin (spec language.md §6)."""
+    """A call of a builtin (spec language.md §6), or of a function (beyond §10)."""
 
     name: str
     args: list[Expr]
@@ -232,7 +232,10 @@ def else_if(stmt: Cond) -> Cond:
 
 @dataclass(slots=True, eq=False)
 class VarDecl(Stmt):
-    """A metric.  `exported` is the name after `as`, or the declared one; `type` is the value's type once checked."""
+    """A metric.  `exported` is the name after `as`, or the declared one; `type` is the value's type once checked.
+
+    `unit` is a literal, whose position errors name.
+    """
 
     kind: str
     name: str
@@ -241,6 +244,8 @@ class VarDecl(Stmt):
     exported: str = ""
     limit: int = 0
     buckets: list[float] | None = None
+    help: str = ""
+    unit: StringLit | None = None
     type: Type | None = field(default=None, init=False)
 
 
@@ -297,3 +302,4 @@ class Begin(Stmt):
 @dataclass(slots=True, eq=False)
 class LogFilter(Stmt):
     names: list[str]
+    excluded: list[str]

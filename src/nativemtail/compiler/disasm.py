@@ -26,7 +26,7 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
     yield f"Prog: {program.name}"
     yield f"Runs: {_runs(spec, tables)}"
     if program.log_filter is not None:
-        yield f"Sources: {', '.join(sorted(program.log_filter))}"
+        yield f"Sources: {program.log_filter}"
     yield "Metrics"
     for number, metric in enumerate(program.metrics):
         shape = f"kind={metric.kind} type={metric.type} keys={list(metric.keys)}"

@@ -53,7 +53,7 @@ def _detail(node: ast.Node) -> str:
     if isinstance(node, ast.VarDecl):
         return _declaration(node)
     if isinstance(node, ast.LogFilter):
-        return " ".join(map(go_quote, node.names))
+        return " ".join([*map(go_quote, node.names), *(f"!{go_quote(name)}" for name in node.excluded)])
     if isinstance(node, ast.Del) and node.after is not None:
         return f"after {node.after}ns"
     return ""
@@ -70,6 +70,10 @@ def _declaration(decl: ast.VarDecl) -> str:
         words += ["limit", str(decl.limit)]
     if decl.buckets is not None:
         words += ["buckets", ", ".join(map(repr, decl.buckets))]
+    if decl.help:
+        words += ["help", go_quote(decl.help)]
+    if decl.unit is not None:
+        words += ["unit", go_quote(decl.unit.value.decode())]
     return " ".join(words)
 
 

@@ -170,6 +170,10 @@ class Lexer:
         assert match is not None
         return self._source[match.end() : match.end() + 1].strip()
 
+    def number_text(self) -> str:
+        """The latest token, a number, as written."""
+        return self._source[self._number_start : self._at].decode()
+
     def minus(self) -> Token | None:
         """If the latest token is a number with a minus, read that minus alone, as the operator; the digits are next."""
         start = self._number_start

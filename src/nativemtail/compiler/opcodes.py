@@ -67,6 +67,7 @@ I2F      ra = float(rb)
 I2S      ra = text(rb)
 F2S      ra = %g(rb)
 F2SG     ra = %G(rb)
+F2I!     ra = int(rb)
 S2I!     ra = int(rb), c: wrapped message
 S2F!     ra = float(rb), c: wrapped message
 STRTOL!  ra = int(rb, base rc)
@@ -84,6 +85,9 @@ ORI      ra = rb | rc
 XORI     ra = rb ^ rc
 NOTI     ra = ~rb
 NEGI     ra = -rb
+ABSI     ra = abs(rb)
+MINI     ra = min(rb, rc)
+MAXI     ra = max(rb, rc)
 NOTB     ra = not rb
 # floats
 ADDF     ra = rb + rc
@@ -93,13 +97,32 @@ DIVF     ra = rb / rc
 MODF     ra = rb % rc
 POWF     ra = rb ** rc
 NEGF     ra = -rb
+MINF     ra = min(rb, rc)
+MAXF     ra = max(rb, rc)
+# the interpreter takes these as a range
+ABSF     ra = abs(rb)
+FLOOR    ra = floor(rb)
+CEIL     ra = ceil(rb)
+ROUND    ra = round(rb)
+LN       ra = ln(rb)
+LOG10    ra = log10(rb)
+EXP      ra = exp(rb)
+SQRT     ra = sqrt(rb)
 # strings
 CAT      ra = rb . rc
 LEN      ra = len(rb)
 LOWER    ra = tolower(rb)
+UPPER    ra = toupper(rb)
 SUBST    ra = subst(rb, rb+1, rb+2)
 SUBSTRE  ra = subst(pattern d, rb, rb+1)
 FNAME    ra = getfilename()
+IPIN     ra = rb is in a prefix of string d
+# parts of strings, a range for the interpreter
+TRIM     ra = trim(rb)
+TRIMPRE  ra = trimprefix(rb, rc)
+TRIMSUF  ra = trimsuffix(rb, rc)
+SUBSTR   ra = substr(rb, rb+1, rb+2)
+SPLIT    ra = split(rb, rb+1, rb+2)
 # comparisons
 LTI      ra = rb < rc
 GTI      ra = rb > rc
@@ -132,8 +155,10 @@ DELALL!!  del metric d
 EXPIRE!!  del metric d [rb x c] after int e
 # time
 SETTIME  time = ra
+SETTIMEF! time = ra
 STRPTIME! time = strptime(ra, layout d)
 TSTAMP   ra = timestamp()
+UTIME    ra = unixtime()
 """
 
 
@@ -160,6 +185,7 @@ CAPTURES = frozenset(["CAPS", "CAPI", "CAPF", "CAPIS", "CAPSM", "CAPIM", "CAPFM"
 
 POOLS = {
     "LDI": ("d", "ints"), "LDF": ("d", "floats"), "LDS": ("d", "strings"), "FAIL": ("d", "strings"),
+    "IPIN": ("d", "strings"),
     "MATCH": ("d", "patterns"), "MATCHS": ("d", "patterns"), "SUBSTRE": ("d", "patterns"), "STRPTIME": ("d", "layouts"),
 }  # fmt: skip
 """Instructions with a number of the program's constants: the operand, and what it counts."""
@@ -180,6 +206,8 @@ FAULTS = [
     "DIVIDE",
     "SHIFT",
     "TIME",
+    "NO_TIME",  # settime of a Float that is no time
+    "NO_INT",  # int of a Float that is none
     "NO_DATUM",
     "COMPARE",
     "MEMORY",

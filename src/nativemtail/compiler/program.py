@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from nativemtail.compiler.logfilter import LogFilter
+
 
 @dataclass(slots=True)
 class Instr:
@@ -33,6 +35,8 @@ class MetricDecl(NamedTuple):
     buckets: tuple[float, ...]
     limit: int
     hidden: bool
+    help: str = ""
+    unit: str = ""
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ class Program:
     registers: int = 0
     slots: int = 0
     """Number of slots: occurrences of patterns, each with its own match."""
-    log_filter: frozenset[str] | None = None
+    log_filter: LogFilter | None = None
     notes: list[str] = field(default_factory=list)
     """Notes for the author, with positions."""
     warnings: list[str] = field(default_factory=list)

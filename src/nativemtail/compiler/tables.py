@@ -5,6 +5,8 @@ Without postponed annotations, which `NamedTuple` would parse one by one: this m
 
 from typing import NamedTuple
 
+from nativemtail.compiler.logfilter import LogFilter
+
 
 class Automaton(NamedTuple):
     """An automaton packed for the core, with 32-bit numbers; the first state is `start`."""
@@ -104,7 +106,7 @@ class ProgramSpec(NamedTuple):
     slot_pairs: list[int]
     """By slot: pairs of offsets that a match of a text other than the line needs; 0 if it matches lines."""
     registers: int
-    log_filter: frozenset[str] | None
+    log_filter: LogFilter | None
     triggers: frozenset[int] | None
     """Triggers: numbers of the patterns of which one must match; None: the program runs on every line."""
     lookahead: list[tuple[int, tuple[int, ...]]]

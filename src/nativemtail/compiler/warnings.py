@@ -28,7 +28,7 @@ _FAILURES = (
     ("unexpected float type", "", "A Float is wanted: write 1.0 for 1, or float()."),
     ("unexpected type for string", "", "A text is wanted, and a Bool has none."),
     ("cannot compare", "", "Compare values of one type."),
-    ("Failed to pop a timestamp", "settime() takes an Int", "Capture the whole seconds alone, as in (\\d+)\\.\\d+."),
+    ("Failed to pop a timestamp", "settime() takes a number", "Write int() or float()."),
     ("panic in thread at instr: index", "a pattern has no value", "Write a text, or match with =~."),
     (
         "panic in thread at instr: datum",

@@ -151,8 +151,26 @@ static inline uint64_t cpu_ticks() {
 #endif
 }
 
-// Simple (one-to-one) lower case, and whether a character is printable, from CPython's tables, which need no GIL.
+// Simple (one-to-one) lower and upper case, and whether a character is printable, from CPython's tables, which need no
+// GIL.
 static inline uint32_t lower_rune(uint32_t rune) { return Py_UNICODE_TOLOWER(rune); }
+
+// Where the upper case of a character has several characters, the tables have the first of them.  The simple upper case
+// of these is the character itself, but that of the Greek letters with an iota below is another such letter.
+static inline uint32_t upper_rune(uint32_t rune) {
+    static const uint32_t alone[] = {0xDF, 0x149, 0x1F0, 0x390, 0x3B0, 0x587, 0x1F50, 0x1F52, 0x1F54, 0x1F56};
+    if (rune < 0x80) return rune - 'a' < 26 ? rune ^ 0x20 : rune;
+    for (uint32_t same : alone)
+        if (rune == same) return rune;
+    if ((rune >= 0x1E96 && rune <= 0x1E9A) || (rune >= 0xFB00 && rune <= 0xFB17)) return rune;
+    if (rune >= 0x1F80 && rune <= 0x1FAF) return rune | 8;
+    if (rune >= 0x1FB2 && rune <= 0x1FFC) {
+        uint32_t low = rune & 0xF;
+        if (low == 3 && rune != 0x1FD3 && rune != 0x1FE3) return rune + 9;
+        if (low == 2 || low == 3 || low == 4 || low == 6 || low == 7 || low == 12) return rune;
+    }
+    return Py_UNICODE_TOUPPER(rune);
+}
 static inline bool is_printable(uint32_t rune) { return Py_UNICODE_ISPRINTABLE(rune); }
 
 }  // namespace nm

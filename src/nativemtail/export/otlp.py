@@ -194,7 +194,7 @@ def _metric(metric: Metric, taken: list[Row], started: int) -> sdk.Metric:
     else:
         points = [sdk.NumberDataPoint(**common, value=_number(row)) for common, row in rows]
         data = sdk.Sum(points, cumulative, is_monotonic=True) if metric.kind == COUNTER else sdk.Gauge(points)
-    description = f"{metric.name} defined at {_utf8(metric.source)}"
+    description = metric.help or f"{metric.name} defined at {_utf8(metric.source)}"
     return sdk.Metric(_utf8(metric.name), description, "", data)
 
 

@@ -6,12 +6,12 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
+from nativemtail.globs import Glob
 from nativemtail.io import watch
 from nativemtail.io.changes import Changes
 from nativemtail.io.descriptors import stands_for
 from nativemtail.io.links import places
 from nativemtail.io.pathtree import PathTree
-from nativemtail.io.patterns import Glob
 from nativemtail.io.position import Identity, identity
 from nativemtail.io.reports import Reports
 

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
+from nativemtail.globs import Glob
 from nativemtail.io import watch
 from nativemtail.io.archive import ArchiveReader, is_archive
 from nativemtail.io.archives import Archives
@@ -30,7 +31,6 @@ from nativemtail.io.lineage import LATER, Generation
 from nativemtail.io.listing import Listings
 from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.matching import Matching
-from nativemtail.io.patterns import Glob
 from nativemtail.io.pipe import FifoReader
 from nativemtail.io.position import Identity, identity
 from nativemtail.io.positions import Positions

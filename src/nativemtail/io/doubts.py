@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from nativemtail.io.patterns import BadPattern, Glob, LogSpec
+from nativemtail.globs import Glob
 
 _WILD = frozenset("*?[\\")
 
@@ -25,20 +25,6 @@ def of_matches(glob: Glob, paths: Iterable[str]) -> str:
     if paths:
         return f"only a directory matches: {glob.pattern}/* matches the files in it"
     return "no file matches, waiting for one"
-
-
-def of_filter(name: str, specs: Iterable[LogSpec]) -> str:
-    """Why a program's log_filter `name` matches no log; empty if it may match one."""
-    specs = list(specs)
-    for spec in specs:
-        try:
-            if name == spec.name or (spec.kind == "path" and Glob(spec.name).matches(name)):
-                return ""
-        except BadPattern:
-            continue
-    if not specs:
-        return ""  # programs are only compiled
-    return f'log_filter "{name}" fits no log of --logs: it is compared with the whole name, as /var/log/x.log'
 
 
 def of_directory(path: str, name: str) -> str:

@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from nativemtail.globs import Glob
 from nativemtail.gotext import explain
 from nativemtail.io import doubts
 from nativemtail.io.compressed import Corrupt
 from nativemtail.io.file import FileReader, open_file
 from nativemtail.io.loop import Loop
-from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Context, Source
 
 Ignore = Callable[[str], object]

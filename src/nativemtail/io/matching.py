@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from nativemtail.globs import Glob
 from nativemtail.io import doubts
 from nativemtail.io.directories import Directories, Pattern
 from nativemtail.io.loop import Loop
-from nativemtail.io.patterns import Glob
 from nativemtail.io.reports import Reports
 from nativemtail.io.timers import Timers
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from nativemtail.globs import Glob
 from nativemtail.io import doubts
 from nativemtail.io.bounded import trim
-from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Counters
 
 _MOST = 1024

@@ -7,13 +7,13 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from nativemtail.globs import Glob
 from nativemtail.io.archive import ArchiveReader, is_archive
 from nativemtail.io.archives import Archives
 from nativemtail.io.descriptors import open_as
 from nativemtail.io.followed import Followed
 from nativemtail.io.generations import Made
 from nativemtail.io.lineage import Generation
-from nativemtail.io.patterns import Glob
 from nativemtail.io.position import Identity, identity
 from nativemtail.io.resume import Finder, Found, Opener, is_file_of
 from nativemtail.io.saved import Place, Saved, SavedLog

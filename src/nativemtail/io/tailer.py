@@ -15,10 +15,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from nativemtail.globs import BadPattern, Glob
 from nativemtail.gotext import explain
 from nativemtail.io.files import FilesToEnd, find
 from nativemtail.io.loop import Loop, in_turns
-from nativemtail.io.patterns import DATAGRAM_SCHEMES, SEGMENTS_SCHEME, STREAM_SCHEMES, BadPattern, Glob, LogSpec
+from nativemtail.io.patterns import DATAGRAM_SCHEMES, SEGMENTS_SCHEME, STREAM_SCHEMES, LogSpec
 from nativemtail.io.pipe import FifoReader, StdinReader, check_stdin, open_pipe
 from nativemtail.io.position import identity
 from nativemtail.io.sources import Context, Counters, Settings, Sink, Source, SourceError
@@ -362,6 +363,10 @@ class Tailer:
     def behind(self) -> Counter[str]:
         """Unread bytes of each file; from any thread."""
         return +Counter({status.name: status.lag or 0 for status in self.status()})
+
+    def names(self) -> list[str]:
+        """The names of the open sources; from any thread."""
+        return sorted(self._context.sources())
 
     def problems(self) -> dict[str, str]:
         """Why something is not read, by pattern or path; from any thread."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from nativemtail._core import Engine, Metric, Plan, Store
@@ -25,6 +25,7 @@ from nativemtail.telemetry.model import ProgramState
 
 log = logging.getLogger(__name__)
 
+_FITS_NONE = "log_filter fits none of the logs"
 GONE_KEPT = 1000
 """The state and counts of at most this many deleted programs are kept."""
 
@@ -54,16 +55,12 @@ class Programs:
         *,
         keep: Callable[[Plan], None] = lambda plan: None,
         about_to_run: Callable[[list[Metric]], dict[str, list[str]]] | None = None,
-        doubt_filter: Callable[[str], str] = lambda name: "",
     ) -> None:
         """`keep` is called with each plan that starts to run.
 
         `about_to_run` is called with the metrics of all programs before a change takes effect; it returns warnings by
         program.
-
-        `doubt_filter` returns what is wrong with a name in a log_filter, or an empty text.
         """
-        self._doubt_filter = doubt_filter
         self.store = Store()
         self.engine = Engine(self.store)
         self.path = path
@@ -78,6 +75,8 @@ class Programs:
         self._failures: dict[str, Failure] = {}
         self._asked = True
         self._restored = Restored()
+        self._doubted: dict[str, Loaded] = {}
+        """Programs of which it was said that their filter fits no log."""
 
     def restore(self, metrics: Sequence[Metric], version: Callable[[bytes], str]) -> None:
         """Begin with the metrics of an earlier run, before the first `load`.
@@ -258,16 +257,18 @@ class Programs:
             log.info("%s", note)
         for warning in program.warnings:
             log.warning("%s", warning)
-        for doubt in self._filter_doubts(program):
-            log.warning("%s: %s", program.name, doubt)
 
-    def _filter_doubts(self, program: Program) -> list[str]:
-        return [doubt for name in sorted(program.log_filter or ()) if (doubt := self._doubt_filter(name))]
+    def problems(self, logs: Collection[str]) -> dict[str, str]:
+        """The running programs whose filters fit none of the open `logs`; from any thread."""
+        return {name: _FITS_NONE for name, loaded in self._running.copy().items() if logs and _is_idle(loaded, logs)}
 
-    def problems(self) -> dict[str, str]:
-        """The running programs whose filters match no log, and why; from any thread."""
-        found = {name: self._filter_doubts(loaded.program) for name, loaded in self._running.copy().items()}
-        return {name: "; ".join(texts) for name, texts in found.items() if texts}
+    def check_filters(self, logs: Collection[str]) -> None:
+        """Log `problems`, each once as long as the program is not changed."""
+        for name in self.problems(logs):
+            loaded = self._running.get(name)
+            if loaded is not None and self._doubted.get(name) is not loaded:
+                self._doubted[name] = loaded
+                log.warning("%s: %s", name, _FITS_NONE)
 
     def _fail(self, name: str, failure: Failure, strict: bool) -> None:
         """Count and log a failure; a known one only if a person requested the reload."""
@@ -335,9 +336,13 @@ class Programs:
             log.info("Loaded program %s", name)
 
 
+def _is_idle(loaded: Loaded, logs: Collection[str]) -> bool:
+    log_filter = loaded.program.log_filter
+    return log_filter is not None and not any(map(log_filter.fits, logs))
+
+
 def open_programs(
     settings: Settings,
-    doubt_filter: Callable[[str], str] = lambda name: "",
     about_to_run: Callable[[list[Metric]], dict[str, list[str]]] | None = None,
 ) -> Programs:
     """The programs that the settings name, not loaded yet; for the callbacks see `Programs`."""
@@ -348,5 +353,4 @@ def open_programs(
         builder.build,
         keep=builder.keep,
         about_to_run=about_to_run,
-        doubt_filter=doubt_filter,
     )

@@ -19,7 +19,9 @@ def make_metrics(program: str, declarations: Sequence[MetricDecl], version: str 
     identities = [(*_declared(d), at if d.hidden else -1) for at, d in enumerate(declarations)]
     last = dict(zip(identities, declarations, strict=True))
     made = {
-        identity: Metric(d.name, program, d.kind, d.type, d.keys, d.source, d.buckets, d.limit, d.hidden, version)
+        identity: Metric(
+            d.name, program, d.kind, d.type, d.keys, d.source, d.buckets, d.limit, d.hidden, version, d.help, d.unit
+        )
         for identity, d in last.items()
     }
     return [made[identity] for identity in identities]

@@ -178,7 +178,6 @@ def test_a_pattern_where_a_text_is_wanted_fails_on_each_line(call: str) -> None:
         ("int(/a/)", 'can\'t convert "Pattern" to "Int"'),
         ("float(P)", 'can\'t convert "Pattern" to "Float"'),
         ("string(/a/)", 'can\'t convert "Pattern" to "String"'),
-        ("int(h)", 'can\'t convert "Float" to "Int"'),
     ],
 )
 def test_a_pattern_is_not_converted(call: str, error: str) -> None:

@@ -129,6 +129,36 @@ def test_help_comes_from_the_first_metric_with_data() -> None:
     )
 
 
+def test_help_is_the_first_text_of_a_declaration() -> None:
+    metrics = [
+        Metric("m", p, GAUGE, INT, ("x",), source=p, help=text) for p, text in zip("abc", ["", "A\\", "C"], strict=True)
+    ]
+    for metric in metrics:
+        _core_testing._store_set(metric, ("v",), 1)
+    store = stored(*metrics)
+    assert page(store).startswith("# HELP m A\\\\\n# TYPE m gauge\n")
+    assert json.loads(Page(store.snapshot()).metrics_json())["m"]["help"] == "A\\"
+
+
+def test_only_openmetrics_has_units() -> None:
+    metrics = [
+        Metric("wait_seconds", "p", GAUGE, INT, source="s", unit="seconds"),
+        Metric("sent_bytes_total", "p", COUNTER, INT, source="s", unit="bytes"),
+        Metric("lost-bytes_total", "p", COUNTER, INT, source="s", unit="bytes"),
+    ]
+    _core_testing._store_set(metrics[0], (), 1)
+    _core_testing._store_set(metrics[2], (), -1)
+    store = stored(*metrics)
+    assert "UNIT" not in page(store)
+    text = openmetrics(store)
+    assert re.findall("# UNIT .*", text) == ["# UNIT sent_bytes bytes", "# UNIT wait_seconds seconds"]
+    assert {family.name: family.unit for family in parse_openmetrics(text + "# EOF\n")} == {
+        "lost_bytes_total": "",
+        "sent_bytes": "bytes",
+        "wait_seconds": "seconds",
+    }
+
+
 def test_order() -> None:
     """Families by name; in one of them first those with fewer labels, then by values in the order of label names."""
     metrics = [

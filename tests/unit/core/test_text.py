@@ -264,6 +264,17 @@ def test_lower_replaces_ill_formed_bytes():
     assert _core_testing._test_lower(b"A\xff\xc3B") == "a\ufffd\ufffdb".encode()
 
 
+def test_upper_replaces_ill_formed_bytes():
+    assert _core_testing._test_upper(b"a\xff\xc3b") == "A\ufffd\ufffdB".encode()
+
+
+def test_upper_of_every_character():
+    """The simple mapping: where Python's has several characters, it is the title case or nothing."""
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    upper = [next((one for one in (c.upper(), c.title()) if len(one) == 1), c) for c in characters]
+    assert _core_testing._test_upper("".join(characters).encode()).decode() == "".join(upper)
+
+
 @given(st.characters(exclude_categories=["Cs"], exclude_characters="\u0130"))
 def test_lower_of_one_character_as_python(character):
     assert _core_testing._test_lower(character.encode()).decode() == character.lower()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rig import Rig, append
 
+from nativemtail.globs import Glob
 from nativemtail.io.files import find
-from nativemtail.io.patterns import Glob
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2, sweep=0.05)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nativemtail.globs import Glob
 from nativemtail.io.files import find
-from nativemtail.io.patterns import Glob
 
 
 def paths(*patterns: str, ignored: str = "") -> list[str]:

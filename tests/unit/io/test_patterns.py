@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nativemtail.io.patterns import BadPattern, BadSource, Glob, LogSpec, absolute, parse_logs
+from nativemtail.globs import BadPattern, Glob
+from nativemtail.io.patterns import BadSource, LogSpec, absolute, parse_logs
 from nativemtail.options import parse
 
 

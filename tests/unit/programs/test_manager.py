@@ -16,8 +16,6 @@ from loading import BAD, COUNT, Rig, limit_plans, named
 from nativemtail import _core
 from nativemtail.compiler import ast
 from nativemtail.compiler.errors import CompileError
-from nativemtail.io import doubts
-from nativemtail.io.patterns import parse_logs
 from nativemtail.programs import manager
 from nativemtail.programs.builder import Settings
 from nativemtail.programs.directory import MAX_SIZE, list_programs, read_program
@@ -412,65 +410,37 @@ def test_nothing_to_load_is_an_error_where_it_has_to_load(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "logs", "fits"),
+    ("names", "logs", "fits"),
     [
-        ("/var/log/auth.log", ["/var/log/auth.log"], True),
-        ("/var/log/auth.log", ["/var/*/*.log", "["], True),
-        ("tcp://:514", ["/x", "tcp://:514"], True),
-        ("-", ["-"], True),
-        ("auth.log", ["/var/log/auth.log"], False),
-        ("/var/log/*", ["/var/log/auth.log"], False),
-        ("/var/log/auth.log", ["/var/log/mail.log", "/var/*.log"], False),
-        ("/anything", [], True),
+        ('"/var/log/auth.log"', ["/var/log/auth.log"], True),
+        ('"*.log"', ["/a.txt", "/var/log/auth.log"], True),
+        ('"-"', ["-"], True),
+        ('"auth.log"', ["/var/log/auth.log"], False),
+        ('"*", !"auth*"', ["/var/log/auth.log"], False),
+        ('!"*.gz"', ["/a.gz"], False),
+        ('"/anything"', [], True),
     ],
 )
 def test_a_filter_that_fits_no_log(
-    name: str, logs: list[str], fits: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    names: str, logs: list[str], fits: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "a.mtail").write_bytes(b'log_filter "%s"\n' % name.encode() + COUNT)
-    specs = parse_logs(logs)
-    made = open_programs(Settings(path=str(tmp_path)), lambda name: doubts.of_filter(name, specs))
+    (tmp_path / "a.mtail").write_bytes(b"log_filter %s\n" % names.encode() + COUNT)
+    made = open_programs(Settings(path=str(tmp_path)))
     made.load(strict=True)
-    made.reload()
-    doubt = f'log_filter "{name}" fits no log of --logs: it is compared with the whole name, as /var/log/x.log'
+    for _ in range(2):
+        made.check_filters(logs)
+        made.reload()
+    doubt = "log_filter fits none of the logs"
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert said == ([] if fits else [f"a.mtail: {doubt}"])
-    assert made.problems() == ({} if fits else {"a.mtail": doubt})
+    assert made.problems(logs) == ({} if fits else {"a.mtail": doubt})
 
 
-@pytest.mark.parametrize("text", [COUNT, BAD], ids=["runs", "fails"])
-def test_what_is_known_of_programs_that_are_gone_is_bounded(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, text: bytes
-) -> None:
-    """Each deployment may have a new name."""
-    monkeypatch.setattr(manager, "GONE_KEPT", 2)
-    rig.write(stays=COUNT).load()
-    for number in range(6):
-        name = f"p{number}"
-        rig.write(**{name: text}).programs.reload()
-        rig.feed(b"x")
-        (rig.directory / f"{name}.mtail").unlink()
-    rig.programs.reload()
-    rig.programs.reload()
-    assert sorted(rig.programs.status) == ["p4.mtail", "p5.mtail", "stays.mtail"]
-    assert rig.programs.engine.program_lines()["stays.mtail"] == 6
-    assert not {"p0.mtail", "p3.mtail"} & set(rig.programs.engine.program_lines())
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"histogram h by le buckets 1, 2\n/x/ {\n  h[$0] = 1\n}\n",
-        b'counter a as "x-y"\ngauge b as "x_y"\n/x/ {\n  a++\n  b = 1\n}\n',
-        b'histogram h buckets 1, 2\ngauge b as "h_sum"\n/x/ {\n  h = 1\n  b = 1\n}\n',
-    ],
-)
-def test_pages_show_what_is_left_out_of_prometheus(text: bytes, rig: Rig) -> None:
-    left_out = LeftOut(prog_label=True)
-    rig.programs = open_programs(Settings(path=str(rig.directory)), about_to_run=left_out.report)
-    rig.write(a=text, b=COUNT).load()
-    found = rig.programs.warnings()
-    assert any("left out of Prometheus' pages" in warning for warning in found["a.mtail"])
-    assert found["b.mtail"] == []
-    rig.write(a=COUNT).programs.reload()
-    assert rig.programs.warnings()["a.mtail"] == []
+def test_a_changed_filter_is_checked_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    program = tmp_path / "a.mtail"
+    made = open_programs(Settings(path=str(tmp_path)))
+    for name in (b"/one", b"/two"):
+        program.write_bytes(b'log_filter "%s"\n' % name + COUNT)
+        made.load(strict=True)
+        made.check_filters(["/log"])
+    assert caplog.text.count("fits none of the logs") == 2

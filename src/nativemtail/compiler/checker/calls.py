@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nativemtail.compiler import ast, timelayout
+from nativemtail.compiler import ast, prefixes, timelayout
 from nativemtail.compiler.ast import merge_all
-from nativemtail.compiler.builtins import BUILTINS
-from nativemtail.compiler.checker.context import ERROR, Context, failed, type_of
+from nativemtail.compiler.builtins import BUILTINS, FUNCTIONS, Function, Kind
+from nativemtail.compiler.checker.context import ERROR, Context, converted, failed, type_of
 from nativemtail.compiler.checker.patterns import Patterns
-from nativemtail.compiler.types import STRING, Function, Type, unify
+from nativemtail.compiler.types import FLOAT, INT, STRING, Type, Variable, lub, unify
+from nativemtail.compiler.types import Function as Signature
 from nativemtail.gotext import go_quote
 
 _HINT_LAYOUT = "\n\tRefer to the documentation at https://golang.org/pkg/time/#pkg-constants for advice."
+
+
+_VALUES = (INT, FLOAT, STRING)
+_KINDS: dict[Kind, tuple[Type, ...]] = {
+    Kind.TEXT: _VALUES,
+    Kind.STRING: (STRING,),
+    Kind.NUMBER: (INT, FLOAT),
+    Kind.INT: (INT,),
+}
+_WANTED = {
+    Kind.TEXT: ("a String", ""),
+    Kind.STRING: ("a String", "\n\tTry string()"),
+    Kind.NUMBER: ("a number", "\n\tTry int() or float()"),
+    Kind.INT: ("an Int", "\n\tTry int()"),
+}
 
 
 class Calls:
@@ -24,6 +40,9 @@ class Calls:
         self._expr = expr
 
     def call(self, node: ast.Call, depth: int) -> None:
+        if node.name in FUNCTIONS:
+            self._function(node, FUNCTIONS[node.name], depth)
+            return
         params, result, _ = BUILTINS[node.name]
         node.type = result
         if node.args and self.context.too_deep(merge_all(node.args), depth + 1):
@@ -32,7 +51,7 @@ class Calls:
         if any(map(failed, node.args)):
             return
         if len(node.args) != len(params):
-            wanted = "incomplete type" if None in params else repr(Function(_known(params), result))
+            wanted = "incomplete type" if None in params else repr(Signature(_known(params), result))
             text = f"call to `{node.name}': type mismatch; expected {wanted} received incomplete type"
             self.context.error(node.pos, text)
             node.type = ERROR
@@ -44,6 +63,57 @@ class Calls:
                 node.type = ERROR
                 return
         self._special(node)
+
+    def _function(self, node: ast.Call, function: Function, depth: int) -> None:
+        node.type = ERROR if function.result is None else function.result
+        if node.args and self.context.too_deep(merge_all(node.args), depth + 1):
+            return
+        node.args[:] = [self._expr(arg, depth + 2) for arg in node.args]
+        kinds = list(function.params.values())
+        least = len(kinds) - ("…" in function.params)
+        if len(node.args) < least or ("…" not in function.params and len(node.args) > least):
+            number = f"{least} argument{'' if least == 1 else 's'}"
+            hint = f"\n\tWrite {node.name}({', '.join(function.params)})"
+            self.context.error(node.pos, f"{node.name}() takes {number}, not {len(node.args)}.{hint}")
+            return
+        kinds += kinds[-1:] * (len(node.args) - len(kinds))
+        good = [self._fits(node, at, kind) for at, kind in enumerate(kinds[: len(node.args)])]
+        if function.result is None and all(good):
+            self._common(node)
+
+    def _fits(self, node: ast.Call, at: int, kind: Kind) -> bool:
+        """Whether an argument of a function is of its kind; reports one that is not."""
+        arg = node.args[at]
+        type_ = type_of(arg)
+        place = f"argument {at + 1} of {node.name}()"
+        if failed(arg):
+            return False
+        if kind is Kind.PREFIX:
+            problem = (
+                prefixes.problem(arg.value)
+                if isinstance(arg, ast.StringLit)
+                else f"Expecting {kind.value} for {place}."
+            )
+            if problem:
+                self.context.error(arg.pos, problem)
+            return not problem
+        if isinstance(type_, Variable):  # a metric whose type is not known yet
+            return kind in (Kind.TEXT, Kind.NUMBER) or unify(STRING if kind is Kind.STRING else INT, type_)
+        if type_ in _KINDS[kind]:
+            return True
+        wanted, hint = _WANTED[kind]
+        self.context.error(arg.pos, f"Expecting {wanted} for {place}, not {type_!r}.{hint if type_ in _VALUES else ''}")
+        return False
+
+    def _common(self, node: ast.Call) -> None:
+        """Give the call the type that all its arguments have in common, and convert them to it."""
+        common = type_of(node.args[0])
+        for arg in node.args[1:]:
+            common = lub(common, type_of(arg)) or ERROR
+        for arg in node.args:
+            unify(common, type_of(arg))
+        node.type = common
+        node.args[:] = [converted(arg, common) for arg in node.args]
 
     def _argument(self, call: ast.Call, arg: ast.Expr, depth: int) -> ast.Expr:
         """Check a call of `subst` with a pattern, whose groups are not declared."""

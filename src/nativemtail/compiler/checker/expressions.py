@@ -16,7 +16,7 @@ _BITWISE = frozenset(("&", "|", "^", "<<", ">>"))
 LOGICAL = frozenset(("&&", "||"))
 
 _HINT_BOOLEAN = "\n\tTry using comparison operators to make the condition explicit."
-_CONDITION_CALLS = frozenset(("bool", "defined"))
+_CONDITION_CALLS = frozenset(("bool", "defined", "ip_in"))
 
 
 class Expressions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from typing import TypeGuard
 
@@ -11,6 +12,9 @@ from nativemtail.compiler.checker.expressions import LOGICAL, Expressions
 from nativemtail.compiler.checker.patterns import Patterns
 from nativemtail.compiler.symbols import ConstSymbol, DecoSymbol, Kind, Scope, VarSymbol
 from nativemtail.compiler.types import PATTERN, STRING, Variable, resolve
+from nativemtail.gotext import go_quote
+
+_UNIT = re.compile(r"[A-Za-z0-9_]+")
 
 
 class Statements:
@@ -104,6 +108,18 @@ class Statements:
         self.context.declare(symbol)
         if decl.buckets is not None and decl.kind != "histogram":
             self.context.error(decl.pos, f"Can't specify buckets for non-histogram metric `{decl.name}'.")
+        if decl.unit is not None and decl.unit.value:
+            self._unit(decl, decl.unit)
+
+    def _unit(self, decl: ast.VarDecl, unit: ast.StringLit) -> None:
+        """OpenMetrics wants the name to end in the unit (beyond §8)."""
+        text = unit.value.decode()
+        name = decl.exported.replace("-", "_")
+        if not _UNIT.fullmatch(text):
+            self.context.error(unit.pos, f"Invalid unit {go_quote(text)}.\n\tUse letters, digits and _")
+        elif not (name.removesuffix("_total") if decl.kind == "counter" else name).endswith(f"_{text}"):
+            hint = f"\n\tTry `as {go_quote(f'{decl.exported}_{text}')}', or leave out the unit"
+            self.context.error(unit.pos, f"The name `{decl.exported}' does not end in `_{text}'.{hint}")
 
     def _constant(self, decl: ast.ConstDecl, depth: int) -> None:
         symbol = ConstSymbol(Kind.CONST, decl.name, decl.pos, type=PATTERN, decl=decl)

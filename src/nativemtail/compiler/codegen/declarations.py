@@ -31,7 +31,8 @@ class Declarations:
             return
         name = decl.exported or decl.name
         metric = MetricDecl(name, int(MetricKind[decl.kind.upper()]), int(value_type), tuple(decl.keys), str(decl.pos),
-                            tuple(decl.buckets or ()), decl.limit, decl.hidden)  # fmt: skip
+                            tuple(decl.buckets or ()), decl.limit, decl.hidden, decl.help,
+                            decl.unit.value.decode() if decl.unit else "")  # fmt: skip
         self._numbers[id(decl)] = self._number(metric)
 
     def metric(self, target: ast.Index) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nativemtail.compiler import ast
+from nativemtail.compiler.builtins import BUILTINS
 from nativemtail.compiler.codegen.emit import SUFFIX, Emitter, Kind, Value, type_name
 
 TOKEN = {"=": 57398, "+": 57381, "-": 57380, "*": 57379, "%": 57378, "/": 57377, "**": 57382}
@@ -90,9 +91,14 @@ def _guesses_numbers(lhs: ast.Expr) -> bool:
     if isinstance(lhs, ast.Binary):
         while isinstance(lhs, ast.Binary) and not isinstance(lhs.rhs, ast.Conv):
             lhs = lhs.lhs
-        return isinstance(lhs, ast.Call)
+        return _is_builtin(lhs)
     if isinstance(lhs, ast.Index) and not lhs.keys:
         lhs = lhs.base
     if isinstance(lhs, ast.Id):
         return isinstance(lhs.symbol, ast.VarDecl) and lhs.symbol.kind != "text"
-    return isinstance(lhs, (ast.Call, ast.Index))
+    return isinstance(lhs, ast.Index) or _is_builtin(lhs)
+
+
+def _is_builtin(expr: ast.Expr) -> bool:
+    """Whether it calls a builtin of mtail; the texts of other functions are compared as texts."""
+    return isinstance(expr, ast.Call) and expr.name in BUILTINS

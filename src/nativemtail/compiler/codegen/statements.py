@@ -9,6 +9,7 @@ from nativemtail.compiler.codegen.expressions import Expressions
 from nativemtail.compiler.codegen.patterns import Slots
 from nativemtail.compiler.codegen.variables import Leftovers
 from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.logfilter import LogFilter
 
 
 class Statements:
@@ -55,7 +56,7 @@ class Statements:
                 self._begin(stmt)
             case ast.LogFilter():
                 program = self._out.program
-                program.log_filter = (program.log_filter or frozenset()) | frozenset(stmt.names)
+                program.log_filter = (program.log_filter or LogFilter()).joined(stmt.names, stmt.excluded)
             case _:  # Definitions make no code: decorators are expanded at their uses, constants are parts of patterns.
                 pass
 

@@ -25,7 +25,7 @@ from nativemtail.compiler.optimize.flow import (
 )
 from nativemtail.compiler.program import Instr
 
-_VARYING = frozenset(["GETI", "GETF", "GETS", "TSTAMP", "FNAME", "DEFINED"])
+_VARYING = frozenset(["GETI", "GETF", "GETS", "TSTAMP", "UTIME", "FNAME", "DEFINED"])
 """Not shared: a second run may give another value, or costs nothing."""
 
 

@@ -15,7 +15,7 @@ from nativemtail.compiler.program import Instr
 
 KEYED = frozenset(["DATUM", "DEL", "EXPIRE"])
 """Instructions that read c registers from b on: the keys of a series."""
-RUNS_OF_REGISTERS = {"SUBST": 3, "SUBSTRE": 2}
+RUNS_OF_REGISTERS = {"SUBST": 3, "SUBSTRE": 2, "SUBSTR": 3, "SPLIT": 3}
 """Instructions that read this many registers from b on."""
 
 READS = {

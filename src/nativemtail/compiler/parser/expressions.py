@@ -93,7 +93,7 @@ class ExpressionParser:
                 self.stack.append(_Pending("paren"))
                 p.advance()
                 p.skip_newlines()
-            elif kind == "BUILTIN":
+            elif kind == "BUILTIN" or p.is_function():
                 call = self.call()
                 if call is not None:
                     return call, PRIMARY
@@ -138,7 +138,7 @@ class ExpressionParser:
             p.skip_newline()
             if p.tok.kind == "DIV":
                 return p.concatenation(names), PATTERN
-            if p.tok.kind != "ID":
+            if p.tok.kind != "ID" or p.is_function():
                 self.push_sum(names)
                 return None
             names.append(p.identifier())
@@ -168,15 +168,17 @@ class ExpressionParser:
     def call(self) -> ast.Call | None:
         """A call without arguments; None if it has arguments, after pushing it."""
         p = self.p
-        p.set_mark()
+        start = NOWHERE if p.tok.kind == "BUILTIN" else p.tok.pos
+        if start == NOWHERE:
+            p.set_mark()
         name = str(p.tok.value)
         p.advance()
         p.expect("LPAREN")
         p.skip_newlines()
         if p.tok.kind != "RPAREN":
-            self.stack.append(_Pending("call", op=name))
+            self.stack.append(_Pending("call", op=name, pos=start))
             return None
-        pos = merge(p.mark, p.tok.pos)
+        pos = merge(p.mark if start == NOWHERE else start, p.tok.pos)
         p.advance()
         return ast.Call(pos, name, [])
 
@@ -206,7 +208,7 @@ class ExpressionParser:
         last = p.tok.pos
         p.advance()
         if top.kind == "call":
-            return ast.Call(merge(p.mark, last), top.op, top.args), PRIMARY
+            return ast.Call(merge(p.mark if top.pos == NOWHERE else top.pos, last), top.op, top.args), PRIMARY
         if top.kind == "index":
             return self.indexed(_index(top))
         return expr, PRIMARY
@@ -257,7 +259,7 @@ class ExpressionParser:
             return self.operand()
         if p.tok.kind == "DIV":
             return self.matched(self.stack.pop(), p.concatenation([]))
-        if p.tok.kind != "ID":
+        if p.tok.kind != "ID" or p.is_function():
             return self.operand()
         name = p.identifier()
         if p.tok.kind != "PLUS":

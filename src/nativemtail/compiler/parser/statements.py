@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from nativemtail.compiler import ast
 from nativemtail.compiler.ast import NOWHERE, Position, merge, merge_all
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.lexer import Token
+from nativemtail.compiler.parser.bounds import SPACINGS, exact, spaced
 from nativemtail.compiler.parser.expressions import (
     NEGATION,
     OPERAND_STARTS,
@@ -20,6 +22,7 @@ from nativemtail.compiler.parser.tokens import Tokens
 from nativemtail.compiler.parser.words import STATEMENT_WORDS, VISIBLE
 
 _ASSIGN = {"ASSIGN": "=", "ADD_ASSIGN": "+=", "SUB_ASSIGN": "-="}
+_NUMBERS = ("INTLITERAL", "FLOATLITERAL")
 _KINDS = frozenset(("COUNTER", "GAUGE", "TIMER", "TEXT", "HISTOGRAM"))
 _NO_EFFECT = "statement with no effect, missing an assignment, `+' concatenation, or `{}' block?"
 _OPEN_BLOCK = "unexpected end of file, expecting '}' to end block"
@@ -155,17 +158,24 @@ class Parser(Tokens):
         if word.value == "begin":
             self.open_block(_Open("begin", word.pos, self.words))
             return
-        names = [self.filter_name()]
-        end = names[0].pos
+        statement = ast.LogFilter(word.pos, [], [])
+        end = self.filter_item(statement)
         while self.tok.kind == "COMMA":
             self.advance()
             self.skip_newlines()
-            names.append(self.filter_name())
-            end = names[-1].pos
-        self.emit(ast.LogFilter(merge(word.pos, end), [_text(name) for name in names]))
+            end = self.filter_item(statement)
+        statement.pos = merge(word.pos, end)
+        self.emit(statement)
 
-    def filter_name(self) -> Token:
-        return self.expect("STRING", "ID")
+    def filter_item(self, statement: ast.LogFilter) -> Position:
+        if self.tok.kind != "BANG":
+            name = self.expect("STRING", "ID")
+            statement.names.append(_text(name))
+            return name.pos
+        self.advance()
+        name = self.expect("STRING")
+        statement.excluded.append(_text(name))
+        return name.pos
 
     def next_statement(self) -> None:
         self.emit(ast.Next(self.tok.pos))
@@ -210,7 +220,8 @@ class Parser(Tokens):
         while True:
             attribute = self.tok.kind
             if attribute == "BY":
-                decl.keys = [_text(key) for key in self.list_of("STRING", "ID")]
+                self.advance()
+                decl.keys = [_text(key) for key in self.items("STRING", "ID")]
             elif attribute == "AS":
                 self.advance()
                 decl.exported = _text(self.expect("STRING"))
@@ -220,15 +231,53 @@ class Parser(Tokens):
                 assert isinstance(limit, int)
                 decl.limit = limit
             elif attribute == "BUCKETS":
-                decl.buckets = [float(bound.value) for bound in self.list_of("INTLITERAL", "FLOATLITERAL")]
+                self.advance()
+                decl.buckets = self.spaced_bounds() or [float(bound.value) for bound in self.items(*_NUMBERS)]
+            elif attribute == "ID" and self.tok.value in ("help", "unit") and self.lexer.following() == b'"':
+                self.described(decl)
             else:
                 break
         decl.exported = decl.exported or decl.name
         self.see(decl.name)
         self.emit(decl)
 
-    def list_of(self, *kinds: str) -> list[Token]:
+    def described(self, decl: ast.VarDecl) -> None:
+        """`help` or `unit` (beyond §8)."""
+        word = self.tok.value
         self.advance()
+        text = self.expect("STRING")
+        assert isinstance(text.value, bytes)
+        if word == "help":
+            decl.help = _text(text)
+        else:
+            decl.unit = ast.StringLit(text.pos, text.value)
+
+    def spaced_bounds(self) -> list[float] | None:
+        """The bounds of `linear(…)` or `exponential(…)`; None if neither is there (beyond §8)."""
+        word, at = str(self.tok.value), self.tok.pos
+        if self.tok.kind != "ID" or word not in SPACINGS:
+            return None
+        self.advance()
+        self.expect("LPAREN")
+        self.skip_newlines()
+        numbers: list[Fraction] = []
+        for place in range(3):
+            if place:
+                self.expect("COMMA")
+                self.skip_newlines()
+            text = self.lexer.number_text() if self.tok.kind in _NUMBERS else ""
+            self.expect(*(_NUMBERS if place < 2 else _NUMBERS[:1]))
+            numbers.append(exact(text))
+        self.skip_newlines()
+        end = self.tok.pos
+        self.expect("RPAREN")
+        try:
+            return spaced(word, *numbers)
+        except ValueError as error:
+            self.errors.append((merge(at, end), str(error)))
+            return [0.0, 1.0]
+
+    def items(self, *kinds: str) -> list[Token]:
         items = [self.expect(*kinds)]
         while self.tok.kind == "COMMA":
             self.advance()

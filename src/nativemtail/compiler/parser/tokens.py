@@ -8,6 +8,7 @@ from nativemtail.compiler import ast
 from nativemtail.compiler.ast import NOWHERE, Position, merge, merge_all
 from nativemtail.compiler.errors import MAX_ERRORS, CompileError
 from nativemtail.compiler.lexer import Lexer, Token
+from nativemtail.compiler.parser.words import FUNCTION_WORDS
 
 
 class Tokens:
@@ -66,6 +67,12 @@ class Tokens:
     def starts_pattern(self) -> bool:
         """Whether the current token, after an expression, is a slash that begins the next statement (beyond §7)."""
         return self.tok.kind == "DIV" and self.lexer.after_comment and self.lexer.begins_pattern()
+
+    def is_function(self) -> bool:
+        """Whether the current token, where an operand may stand, calls a function whose name is not reserved."""
+        name = self.tok.value
+        bit = FUNCTION_WORDS.get(name, 0) if isinstance(name, str) and self.tok.kind == "ID" else 0
+        return bool(bit & ~self.words) and self.lexer.following() == b"("
 
     def concatenation(self, parts: list[ast.RegexLit | ast.Id]) -> ast.Pattern:
         """Append the pattern fragments from here on to `parts`; if it has some already, a `+` was just consumed."""

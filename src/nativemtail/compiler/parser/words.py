@@ -5,8 +5,15 @@ Those that depend on whether a metric or constant of that name is visible are ke
 
 from __future__ import annotations
 
-STATEMENT_WORDS = {"begin": 1, "log_filter": 2}
+from nativemtail.compiler.builtins import FUNCTIONS
+
+_WORDS = {word: 1 << at for at, word in enumerate(["begin", "log_filter", *FUNCTIONS])}
+
+STATEMENT_WORDS = {word: _WORDS[word] for word in ("begin", "log_filter")}
 """At the start of a statement, unless a metric or constant of that name is visible."""
 
-VISIBLE = STATEMENT_WORDS
+FUNCTION_WORDS = {word: _WORDS[word] for word in FUNCTIONS}
+"""Where an operand may stand and a parenthesis follows, unless such a name is visible."""
+
+VISIBLE = _WORDS
 """Word to its bit in the set of words that are visible as names."""

@@ -3,7 +3,8 @@
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.math cimport HUGE_VAL, INFINITY, NAN, fmod, isinf, isnan, signbit
+from libc.math cimport (
+    HUGE_VAL, INFINITY, NAN, ceil, exp, fabs, floor, fmod, isfinite, isinf, isnan, log, log10, round, signbit, sqrt)
 from libc.stddef cimport size_t
 from libc.stdint cimport (
     INT64_MAX, INT64_MIN, SIZE_MAX, UINT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t)
@@ -18,6 +19,12 @@ cdef extern from "Python.h":
 cdef extern from "<stdlib.h>" nogil:
     void* aligned_alloc(size_t alignment, size_t size) noexcept
 
+cdef extern from "<arpa/inet.h>" nogil:
+    enum:
+        AF_INET
+        AF_INET6
+    int inet_pton(int family, const char* text, void* address) noexcept
+
 cdef extern from "<string.h>" nogil:
     void* memmem(const void* haystack, size_t n, const void* needle, size_t m) noexcept
 
@@ -31,6 +38,7 @@ cdef extern from "core/native.hpp" namespace "nm" nogil:
     double float_power(double x, double y) noexcept
     uint64_t cpu_ticks() noexcept
     uint32_t lower_rune(uint32_t rune) noexcept
+    uint32_t upper_rune(uint32_t rune) noexcept
     bint is_printable(uint32_t rune) noexcept
 
 cdef extern from "core/relaxed.hpp" namespace "nm" nogil:

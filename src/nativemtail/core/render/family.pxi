@@ -60,12 +60,18 @@ cdef size_t list_samples(Member* members, size_t n, size_t* next, Sample* sample
     return filled
 
 
+cdef str default_help(str source):
+    return f"defined at {source}"
+
+
 cdef class Family:
     """The metrics that are exported under one name, without those that have no series."""
 
     cdef str name
     cdef str type_name      # counter, gauge or histogram
     cdef str source         # of the first metric
+    cdef str help           # the first text of a declaration, else where the first metric is declared
+    cdef str unit           # the first one
     cdef list metrics
     cdef list names         # sorted label names, by metric
     cdef list keep
@@ -78,6 +84,8 @@ cdef class Family:
         cdef dict shapes = {}
         cdef list order = []
         self.name, self.type_name, self.source = name, _WORDS[metrics[0].kind], metrics[0].source
+        self.help = next((metric.help for metric in metrics if metric.help), default_help(self.source))
+        self.unit = next((metric.unit for metric in metrics if metric.unit), "")
         for metric in metrics:
             names = sorted({*metric.keys, "prog"} if emit_prog_label else {*metric.keys})
             shape = shapes.setdefault(tuple(names), len(shapes))
@@ -231,7 +239,7 @@ cdef int check_help(Family family) except -1:
 cdef str inconsistent(Family family, str source, list names):
     return ("descriptors reported by collector have inconsistent label names or help strings for the same "
             f"fully-qualified name, offender is Desc{{fqName: {quoted_str(family.name)}, "
-            f"help: {quoted_str('defined at ' + source)}, constLabels: {{}}, variableLabels: [{' '.join(names)}]}}")
+            f"help: {quoted_str(default_help(source))}, constLabels: {{}}, variableLabels: [{' '.join(names)}]}}")
 
 
 cdef int check_labels(Family family) except -1:

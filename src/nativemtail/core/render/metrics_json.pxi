@@ -90,7 +90,7 @@ cdef bytes family_json(Family family):
 
 
 cdef bytes json_head(Family family):
-    text = b'"help":%s,' % json_bytes("defined at " + family.source) if family.source else b""
+    text = b'"help":%s,' % json_bytes(family.help) if family.source or family.help != default_help("") else b""
     return b'%s:{%s"type":"%s","value":' % (json_bytes(family.name), text, as_bytes(family.type_name))
 
 

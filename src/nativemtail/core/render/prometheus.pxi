@@ -35,20 +35,23 @@ cdef list openmetrics_families(list families, list warnings):
 
 cdef int write_head(Buf* out, Family family, bint openmetrics) except -1:
     cdef bytes name = as_bytes(family.name)
-    cdef bytes head = b"# HELP %s defined at %s\n# TYPE %s %s\n" % (
-        name, help_text(family.source, openmetrics), name, as_bytes(family.type_name))
+    cdef bytes head = b"# HELP %s %s\n# TYPE %s %s\n" % (
+        name, help_text(family.help, openmetrics), name, as_bytes(family.type_name))
+    if openmetrics and family.unit and family.name.endswith("_" + family.unit):
+        head += b"# UNIT %s %s\n" % (name, as_bytes(family.unit))
     buf_put(out, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
     return 0
 
 
-cdef int write_family(Buf* out, Family family, bint times, bint openmetrics) except -1:
-    """Write the sample lines of a family."""
+cdef int write_family(Buf* out, Family family, bint times, bint openmetrics, bint signed_times) except -1:
+    """Write the sample lines of a family; the text format's times before 1970 are 0 unless `signed_times`."""
     cdef Style style
     cdef list keep = []
     cdef bytes name = as_bytes(family.name)
     cdef bytes sample = name + b"_total" if openmetrics and family.type_name == "counter" else name
     style.form = FORM_OPENMETRICS if openmetrics else FORM_TEXT
     style.times = times
+    style.signed_times = signed_times
     style.name = str_of(keep, sample)
     style.bucket = str_of(keep, name + b"_bucket")
     style.sum = str_of(keep, name + b"_sum")
@@ -70,7 +73,7 @@ cdef bytes render_prometheus(Snapshot snapshot, bint emit_prog_label, bint emit_
     try:
         for family in families:
             write_head(&out, family, openmetrics)
-            write_family(&out, family, emit_timestamp, openmetrics)
+            write_family(&out, family, emit_timestamp, openmetrics, strict)
         if out.failed:
             raise MemoryError
         return PyBytes_FromStringAndSize(out.p, out.n)

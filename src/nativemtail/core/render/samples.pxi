@@ -42,20 +42,30 @@ cdef inline double datum_number(const MetricTable* m, const Datum* d) noexcept n
     return d.v.f if m.type == TYPE_FLOAT else 0.0
 
 
+cdef struct Style:
+    int form
+    bint times
+    bint signed_times
+    Str name                # of the samples of counters and gauges
+    Str bucket              # of the other samples of histograms
+    Str sum
+    Str count
+
+
 cdef inline int64_t to_millis(int64_t nanos) noexcept nogil:
     """Milliseconds, rounded down."""
     cdef int64_t millis = nanos // 1000000
     return millis - 1 if nanos % 1000000 < 0 else millis
 
 
-cdef char* put_time(char* out, int64_t nanos, int form) noexcept nogil:
+cdef char* put_time(char* out, int64_t nanos, const Style* style) noexcept nogil:
     """Write a blank and the time: milliseconds, or seconds with three decimals for OpenMetrics."""
     cdef int64_t millis = to_millis(nanos)
     cdef uint32_t rest
     out[0] = c" "
     out += 1
-    if form == FORM_TEXT:
-        return out + fmt_int(max(millis, <int64_t>0), out)    # Prometheus rejects a page with a sign here
+    if style.form == FORM_TEXT:     # Prometheus rejects a page with a sign here
+        return out + fmt_int(millis if style.signed_times else max(millis, <int64_t>0), out)
     if millis < 0:
         out[0] = c"-"
         out += 1
@@ -88,18 +98,9 @@ cdef size_t line_room(Member* member, const Datum* d) noexcept nogil:
     return member.fixed + 2 * <size_t>(at - d.key)
 
 
-cdef struct Style:
-    int form
-    bint times
-    Str name                # of the samples of counters and gauges
-    Str bucket              # of the other samples of histograms
-    Str sum
-    Str count
-
-
 cdef inline char* put_end(char* out, const Style* style, int64_t time) noexcept nogil:
     if style.times:
-        out = put_time(out, time, style.form)
+        out = put_time(out, time, style)
     out[0] = c"\n"
     return out + 1
 

@@ -131,7 +131,7 @@ cdef class View:
             write_head(&out.b, family, openmetrics)
             for sorted_family in self._sorted(family, emit_prog_label, form):
                 sorted_family.name, sorted_family.type_name = family.name, family.type_name
-                write_family(&out.b, sorted_family, emit_timestamp, openmetrics)
+                write_family(&out.b, sorted_family, emit_timestamp, openmetrics, False)
                 sorted_family = None
                 if out.b.n >= self.piece:
                     yield out.take()

@@ -13,6 +13,34 @@ cdef inline int64_t wrap_mul(int64_t a, int64_t b) noexcept nogil:
     return <int64_t>(<uint64_t>a * <uint64_t>b)
 
 
+cdef inline double least(double a, double b) noexcept nogil:
+    """NaN if one is NaN."""
+    return a if a < b or a != a else b
+
+
+cdef inline double greatest(double a, double b) noexcept nogil:
+    """NaN if one is NaN."""
+    return a if a > b or a != a else b
+
+
+cdef inline double of_float(int op, double x) noexcept nogil:
+    if op == OP_ABSF:
+        return fabs(x)
+    if op == OP_FLOOR:
+        return floor(x)
+    if op == OP_CEIL:
+        return ceil(x)
+    if op == OP_ROUND:
+        return round(x)
+    if op == OP_LN:
+        return log(x)
+    if op == OP_LOG10:
+        return log10(x)
+    if op == OP_EXP:
+        return exp(x)
+    return sqrt(x)
+
+
 cdef inline int64_t divide(int64_t a, int64_t b) noexcept nogil:
     return wrap_sub(0, a) if b == -1 else a / b
 

@@ -54,6 +54,44 @@ cdef void set_time(Clock* clock, int64_t seconds) noexcept nogil:
     clock.is_set = True
 
 
+cdef bint set_fractional_time(Clock* clock, double seconds) noexcept nogil:
+    """Rounded to the microsecond, halves up; false if that is no time."""
+    cdef double whole = floor(seconds)
+    cdef double micros
+    if not isfinite(seconds):
+        return False
+    whole = min(max(whole, -9e18), 9e18)
+    micros = floor((seconds - whole) * 1e6 + 0.5) if -1e18 < whole < 1e18 else 0
+    clock.time.sec = <int64_t>whole + (micros >= 1e6)
+    clock.time.nsec = 0 if micros >= 1e6 else <int32_t>micros * 1000
+    clock.time_ns = time_to_ns_saturated(clock.time)
+    clock.is_set = True
+    return True
+
+
+cdef double unix_time(const Clock* clock) noexcept nogil:
+    """The time register in seconds, or the wall clock if it is not set, as the nearest double."""
+    cdef int64_t sec = clock.time.sec if clock.is_set else clock.now // 1000000000
+    cdef int64_t nsec = clock.time.nsec if clock.is_set else clock.now % 1000000000
+    cdef bint negative = sec < 0
+    cdef char text[48]
+    cdef size_t n
+    cdef int i
+    cdef double seconds = <double>sec
+    if not -(1LL << 53) < sec < 1LL << 53:
+        return seconds
+    if negative:
+        sec = -sec - (nsec > 0)
+        nsec = 1000000000 - nsec if nsec else 0
+    n = int_text(sec, text)
+    text[n] = c"."
+    for i in range(9, 0, -1):
+        text[n + i] = <char>(c"0" + nsec % 10)
+        nsec //= 10
+    parse_float(text, n + 10, &seconds)
+    return -seconds if negative else seconds
+
+
 cdef inline bint ends_with_seconds(Str layout, Str text) noexcept nogil:
     """Whether the text ends in its seconds.  They may be followed by a fraction that the layout does not mention."""
     return layout.n > 3 and memcmp(layout.p + layout.n - 3, b":05", 3) == 0 and text.p[text.n - 3] == 58

@@ -207,8 +207,8 @@ cdef class Engine:
         cdef Plan plan = self.running.plan
         cdef uint64_t* allowed = <uint64_t*>zeroed(plan.tables.prefilter.words, sizeof(uint64_t))
         name = self.source_names[number].decode("utf-8", "surrogateescape")
-        for i, names in enumerate(plan.filters):
-            if names is None or name in names:
+        for i, log_filter in enumerate(plan.filters):
+            if log_filter is None or log_filter.fits(name):
                 allowed[i // 64] |= <uint64_t>1 << (i % 64)
         self.sources[number].allowed = allowed
 

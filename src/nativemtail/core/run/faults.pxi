@@ -137,6 +137,10 @@ cdef str fault_message(const FaultRecord* record, bytes operand):
         return f"No datum for given labelvalues [{operand.decode('utf-8', 'replace')}]"
     if code == FAULT_COMPARE:
         return f"cannot compare float64 %!q(float64={bits_to_float(record.x):g}) with string {quoted_str(operand)}"
+    if code == FAULT_NO_TIME:
+        return f"settime() takes no {bits_to_float(record.x):g}"
+    if code == FAULT_NO_INT:
+        return f"int() of {bits_to_float(record.x):g}: beyond 64 bits"
     if code == FAULT_MEMORY:
         return "out of memory: a limit on texts, series or the whole process is reached"
     integer = FAULT_INT_SYNTAX <= code <= FAULT_INT_BASE

@@ -34,6 +34,12 @@ cdef bint fail_numbers(Failure* failure, int code, int64_t x, int64_t y) noexcep
     return False
 
 
+cdef bint fail_number(Failure* failure, int code, double x) noexcept nogil:
+    fail(failure, code)
+    memcpy(&failure.record.x, &x, sizeof(double))
+    return False
+
+
 # --- patterns and captures -----------------------------------------------------------------------------------------
 
 cdef inline void note_captures(Captures* slot, uint64_t serial, const char* base, size_t* ov) noexcept nogil:
@@ -110,6 +116,15 @@ cdef bint text_of(RunState* rs, const Instr* i, Failure* failure) noexcept nogil
     return arena_copy(&rs.arena, &rs.regs[i.a].s, number, n) or fail(failure, FAULT_MEMORY)
 
 
+cdef inline bint whole_number(const Instr* i, Reg* r, Failure* failure) noexcept nogil:
+    """Convert a Float to an Int, cut towards zero."""
+    cdef double x = r[i.b].f
+    if x >= -9223372036854775808.0 and x < 9223372036854775808.0:
+        r[i.a].i = <int64_t>x
+        return True
+    return fail_number(failure, FAULT_NO_INT, x)
+
+
 cdef inline bint divide_ints(const Instr* i, Reg* r, Failure* failure) noexcept nogil:
     cdef int64_t x = r[i.b].i, y = r[i.c].i
     if y == 0:
@@ -131,8 +146,8 @@ cdef bint make_text(RunState* rs, const Instr* i, Failure* failure) noexcept nog
     cdef Reg* r = &rs.regs[i.b]
     cdef Buf* out = &rs.arena.text
     buf_clear(out)
-    if i.op == OP_LOWER:
-        to_lower(out, r.s.p, r.s.n)
+    if i.op == OP_LOWER or i.op == OP_UPPER:
+        to_case(out, r.s.p, r.s.n, i.op == OP_UPPER)
     elif i.op == OP_SUBST:
         subst(out, r[0].s, r[1].s, r[2].s, MAX_TEXT)
     else:
@@ -141,15 +156,26 @@ cdef bint make_text(RunState* rs, const Instr* i, Failure* failure) noexcept nog
     return arena_made(&rs.arena, &rs.regs[i.a].s) or fail(failure, FAULT_MEMORY)
 
 
+cdef inline Str text_part(const Instr* i, Reg* r) noexcept nogil:
+    cdef Reg* from_ = &r[i.b]
+    if i.op == OP_TRIM:
+        return trim(from_.s)
+    if i.op == OP_TRIMPRE:
+        return trim_prefix(from_.s, r[i.c].s)
+    if i.op == OP_TRIMSUF:
+        return trim_suffix(from_.s, r[i.c].s)
+    if i.op == OP_SUBSTR:
+        return substr(from_.s, from_[1].i, from_[2].i)
+    return split(from_.s, from_[1].s, from_[2].i)
+
+
 cdef bint compare_either(const Instr* i, Reg* r, Failure* failure) noexcept nogil:
     """Compare as numbers if the left text is a number, else as texts."""
     cdef double left = 0
-    cdef int64_t bits
     cdef int order = compare_guessing(r[i.b].s, r[i.c].s, &left)
     if order == INCOMPARABLE:
-        memcpy(&bits, &left, sizeof(double))
-        fail_with(failure, FAULT_COMPARE, r[i.c].s)
-        failure.record.x = bits
+        fail_number(failure, FAULT_COMPARE, left)
+        failure.operand = r[i.c].s
         return False
     r[i.a].i = order == (-1 if i.op == OP_LTN else 1 if i.op == OP_GTN else 0)
     return True
@@ -328,6 +354,9 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
         elif op == OP_I2S or op == OP_F2S or op == OP_F2SG:
             if not text_of(rs, i, &failure):
                 break
+        elif op == OP_F2I:
+            if not whole_number(i, r, &failure):
+                break
         elif op == OP_S2I:
             if not read_int(r[i.b].s, 10, i.c, &r[i.a].i, &failure):
                 break
@@ -362,6 +391,12 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             r[i.a].i = ~r[i.b].i
         elif op == OP_NEGI:
             r[i.a].i = wrap_sub(0, r[i.b].i)
+        elif op == OP_ABSI:
+            r[i.a].i = wrap_sub(0, r[i.b].i) if r[i.b].i < 0 else r[i.b].i
+        elif op == OP_MINI:
+            r[i.a].i = min(r[i.b].i, r[i.c].i)
+        elif op == OP_MAXI:
+            r[i.a].i = max(r[i.b].i, r[i.c].i)
         elif op == OP_NOTB:
             r[i.a].i = r[i.b].i == 0
         # --- floats
@@ -379,6 +414,12 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             r[i.a].f = float_power(r[i.b].f, r[i.c].f)
         elif op == OP_NEGF:
             r[i.a].f = -r[i.b].f
+        elif op == OP_MINF:
+            r[i.a].f = least(r[i.b].f, r[i.c].f)
+        elif op == OP_MAXF:
+            r[i.a].f = greatest(r[i.b].f, r[i.c].f)
+        elif OP_ABSF <= op <= OP_SQRT:
+            r[i.a].f = of_float(op, r[i.b].f)
         # --- texts
         elif op == OP_CAT:
             if not arena_join(&rs.arena, &r[i.a].s, r[i.b].s, r[i.c].s):
@@ -386,11 +427,15 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
                 break
         elif op == OP_LEN:
             r[i.a].i = <int64_t>r[i.b].s.n
-        elif op == OP_LOWER or op == OP_SUBST or op == OP_SUBSTRE:
+        elif OP_TRIM <= op <= OP_SPLIT:
+            r[i.a].s = text_part(i, r)
+        elif op == OP_LOWER or op == OP_UPPER or op == OP_SUBST or op == OP_SUBSTRE:
             if not make_text(rs, i, &failure):
                 break
         elif op == OP_FNAME:
             r[i.a].s = rs.source
+        elif op == OP_IPIN:
+            r[i.a].i = address_in(r[i.b].s, prog.strings[i.d])
         # --- comparisons
         elif op == OP_LTI:
             r[i.a].i = r[i.b].i < r[i.c].i
@@ -459,11 +504,17 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
         # --- time
         elif op == OP_SETTIME:
             set_time(&rs.clock, r[i.a].i)
+        elif op == OP_SETTIMEF:
+            if not set_fractional_time(&rs.clock, r[i.a].f):
+                fail_number(&failure, FAULT_NO_TIME, r[i.a].f)
+                break
         elif op == OP_STRPTIME:
             if not read_time(rs, state, i, &failure):
                 break
         elif op == OP_TSTAMP:
             r[i.a].i = rs.clock.time.sec if rs.clock.is_set else rs.clock.now // 1000000000
+        elif op == OP_UTIME:
+            r[i.a].f = unix_time(&rs.clock)
         else:
             return True
     if not dry:

@@ -75,7 +75,7 @@ cdef class Plan:
     cdef PlanTables tables
     cdef list kept              # objects that own the memory of the C tables
     cdef list metrics           # what the programs write
-    cdef list filters           # per program: names of the sources it reads, or None
+    cdef list filters           # per program: compiler.logfilter.LogFilter, or None
     cdef readonly tuple names   # of the programs
     cdef list texts             # of the patterns
     cdef list lines             # per program: lines of code, lines of begin

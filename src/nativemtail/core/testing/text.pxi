@@ -53,7 +53,13 @@ def _test_repair(bytes text) -> tuple[bytes, list[int]]:
 
 def _test_lower(bytes text) -> bytes:
     cdef Buf b = Buf(NULL, 0, 0, False)
-    to_lower(&b, text, len(text))
+    to_case(&b, text, len(text), False)
+    return buf_bytes(&b)
+
+
+def _test_upper(bytes text) -> bytes:
+    cdef Buf b = Buf(NULL, 0, 0, False)
+    to_case(&b, text, len(text), True)
     return buf_bytes(&b)
 
 

@@ -113,24 +113,26 @@ cdef void utf8_repair(Buf* out, const char* p, size_t n, Buf* map) noexcept nogi
         put_offsets(map, n, 1, True)
 
 
-cdef inline char lower_byte(char c) noexcept nogil:
-    return c | 0x20 if c"A" <= c <= c"Z" else c
+cdef inline char other_case(char c, char first) noexcept nogil:
+    """A letter of ASCII in the other case if it is one of the 26 from `first` on."""
+    return c ^ 0x20 if <uint8_t>(c - first) < 26 else c
 
 
-cdef void to_lower(Buf* out, const char* p, size_t n) noexcept nogil:
-    """Append Go's strings.ToLower(p[0:n]): character by character, ill-formed bytes as U+FFFD."""
+cdef void to_case(Buf* out, const char* p, size_t n, bint upper) noexcept nogil:
+    """Append Go's strings.ToLower(p[0:n]) or ToUpper: character by character, ill-formed bytes as U+FFFD."""
     cdef size_t i = 0
     cdef size_t width
     cdef uint32_t rune
     cdef char* at
+    cdef char first = c"a" if upper else c"A"
     cdef size_t ascii = ascii_prefix(p, n)
     if buf_reserve(out, ascii):
         at = out.p + out.n
         for i in range(ascii):
-            at[i] = lower_byte(p[i])
+            at[i] = other_case(p[i], first)
         out.n += ascii
     i = ascii
     while i < n and buf_reserve(out, 4):
         width = utf8_decode(p + i, n - i, &rune)
-        out.n += utf8_encode(lower_rune(rune), out.p + out.n)
+        out.n += utf8_encode(upper_rune(rune) if upper else lower_rune(rune), out.p + out.n)
         i += width if width else 1
