@@ -207,10 +207,14 @@ class Plan:
         """Whether the multi-literal matcher finds all required literals, so that Hyperscan is not used."""
 
 class Fault:
-    """A run-time error of `program` (spec runtime.md §4); `line` is its line in the program, `input` the log line."""
+    """A run-time error of `program` (spec runtime.md §4).
+
+    `line` is the line in `file`, which is the program or a file that it includes; `input` is the log line.
+    """
 
     program: str
     message: str
+    file: str
     line: int
     source: str
     input: bytes

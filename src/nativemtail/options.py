@@ -95,6 +95,13 @@ class Options:
     quiet: bool = flag(False, MODE, "Do not print progress in -one_shot (it is printed only on a terminal).")
 
     progs: str = flag("", PROGRAMS, "Directory with programs (files named *.mtail), or one such file.", metavar="path")
+    include_path: list[str] = flag(
+        [],
+        PROGRAMS,
+        "Directory in which files that programs include are looked for, after the directory of the file that names"
+        " them. May be repeated, or separated by commas.",
+        metavar="path",
+    )
     watch_progs: bool = flag(
         True, PROGRAMS, "Reload programs when their files change, not only at SIGHUP.", negation="no-watch_progs"
     )

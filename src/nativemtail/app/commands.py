@@ -31,10 +31,11 @@ def flags(markdown: bool) -> None:
 @group.command()
 @click.argument("programs", nargs=-1, required=True, type=click.Path(exists=True), metavar="PROG...")
 @click.option("--log", type=click.Path(exists=True, dir_okay=False), help="Measure them on this log.")
-def explain(programs: tuple[str, ...], log: str | None) -> None:
+@click.option("--include_path", multiple=True, metavar="PATH", help="Where included files are looked for, too.")
+def explain(programs: tuple[str, ...], log: str | None, include_path: tuple[str, ...]) -> None:
     """Show what each pattern of the programs costs, why, and what would make it cheaper."""
     from nativemtail.compiler import CompileError, compile_program
-    from nativemtail.programs.directory import list_programs, read_program
+    from nativemtail.programs.directory import list_programs, read_text
     from nativemtail.programs.loaded import cannot_compile
     from nativemtail.programs.metrics import make_metrics
     from nativemtail.telemetry.explain import explain as page
@@ -43,7 +44,8 @@ def explain(programs: tuple[str, ...], log: str | None) -> None:
     for path in programs:
         for name, file in list_programs(path):
             try:
-                program = compile_program(name, read_program(file))
+                text = read_text(file, include_path)
+                program = compile_program(name, text.source, included=text.included)
             except OSError as error:
                 raise click.ClickException(gotext.explain(error, "open", file)) from None
             except Exception as error:

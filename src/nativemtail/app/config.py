@@ -151,6 +151,7 @@ def program_settings(options: Options) -> builder.Settings:
     given = options.cache_dir
     return builder.Settings(
         path=options.progs,
+        include_path=tuple(options.include_path),
         zone=zone,
         limits=compiler.Options(
             options.max_regexp_length or default.max_regexp_length,

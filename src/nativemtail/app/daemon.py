@@ -151,7 +151,9 @@ class Daemon:
         )
         self.watch: ProgramWatch | None = None
         if service.watch_programs:
-            self.watch = ProgramWatch(self.reloader.loop, config.programs.path, self._programs_changed)
+            self.watch = ProgramWatch(
+                self.reloader.loop, config.programs.path, self._programs_changed, self.programs.included
+            )
         self.tail = threading.Thread(target=self._tail, name="tail", daemon=True)
         self.not_ready = "starting"
         self.status = SUCCESS

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.includes import NOTHING_INCLUDED, Included
 from nativemtail.compiler.program import Program
 
 if TYPE_CHECKING:
@@ -34,15 +35,24 @@ def _no_trace(_stage: str, _root: ast.Block) -> None:
     pass
 
 
-def compile_program(name: str, source: bytes, options: Options | None = None, trace: Trace = _no_trace) -> Program:
+def compile_program(
+    name: str,
+    source: bytes,
+    options: Options | None = None,
+    trace: Trace = _no_trace,
+    included: Included = NOTHING_INCLUDED,
+) -> Program:
     """Compile one program; `name` is its file's base name, which all messages begin with.
+
+    `included` has the files that it may include.
 
     Raises CompileError with every error of the first stage that found any (spec language.md §1).
     """
     from nativemtail.compiler import checker, codegen, fold, parser, warnings
 
     options = options or Options()
-    root = parser.parse(name, source)
+    sources = {name: source}
+    root = parser.parse(name, source, included, sources)
     trace("parsed", root)
     root = fold.fold(name, root)
     trace("folded", root)
@@ -53,6 +63,7 @@ def compile_program(name: str, source: bytes, options: Options | None = None, tr
     with checker.recursion_room():  # decorators are expanded inside each other
         program, failures = codegen.generate(name, root)
     program.source = source
+    program.files = included.files
     program.notes = list(dict.fromkeys(f"{position}: {note}" if position else note for position, note in notes))
-    program.warnings = warnings.warnings(root, source, failures)
+    program.warnings = warnings.warnings(root, sources, failures)
     return program

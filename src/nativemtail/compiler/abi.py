@@ -194,6 +194,10 @@ LAYOUT_STEP = Struct(
 STRUCTS = (INSTR, ONEPASS_OP, AUTOMATON_STATE, LAYOUT_HEADER, LAYOUT_STEP)
 
 
+PLACE_SHIFT = 24
+"""The lines of instructions have the number of an included file from this bit on (program.py)."""
+
+
 def _enums() -> dict[str, dict[str, int]]:
     """Names and numbers for Cython, by prefix."""
     return {
@@ -204,6 +208,7 @@ def _enums() -> dict[str, dict[str, int]]:
         "PATTERN": dict(PatternFlag.__members__),
         "AUTOMATON": dict(Automaton.__members__),
         "ASSERT": dict(Assertion.__members__),
+        "PLACE": {"SHIFT": PLACE_SHIFT},
         "LAY": {**LayoutOp.__members__, **LAYOUT_FLAGS},
     }
 

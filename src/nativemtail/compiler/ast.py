@@ -35,7 +35,7 @@ def merge(a: Position, b: Position) -> Position:
     """The span of both if they are on one line, else the first (§2.7)."""
     if a.line == 0:
         return b
-    if b.line != a.line:
+    if b.line != a.line or b.file != a.file:
         return a
     return Position(a.file, a.line, min(a.start, b.start), max(a.end, b.end))
 

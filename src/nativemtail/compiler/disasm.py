@@ -48,11 +48,11 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
     for title, code in (("Code", program.code), ("Begin", program.begin)):
         if len(code) > 1 or title == "Code":
             yield title
-            yield from (listing(at, instr) for at, instr in enumerate(code))
+            yield from (listing(at, instr, program) for at, instr in enumerate(code))
     found = guards.program_guard(program, plan.costs(program))
     if found is not None and found.slice:
         yield "Guard slice"
-        yield from (listing(at, instr) for at, instr in enumerate(found.slice))
+        yield from (listing(at, instr, program) for at, instr in enumerate(found.slice))
 
 
 def _runs(spec: ProgramSpec, tables: Tables) -> str:
@@ -82,8 +82,10 @@ def prefilter(text: bytes) -> str:
     return " | ".join(sorted(("regex " if literal.regex else "") + repr(literal.text)[1:] for literal in found))
 
 
-def listing(at: int, instr: Instr) -> str:
+def listing(at: int, instr: Instr, program: Program) -> str:
     """One instruction: number, name, description with its operands filled in, source line."""
     values = {"a": instr.a, "b": instr.b, "c": instr.c, "d": instr.d, "e": instr.e}
+    file, line = program.where(instr)
+    where = line if file == program.name else f"{line} of {file}"
     operands = _FIELD.sub(lambda m: f"{m[1]}{values[m[2]] + int(m[3] or 0)}", OPS[instr.op].operands)
-    return f" {at:8} {instr.op:8} {operands:48} line {instr.line}"
+    return f" {at:8} {instr.op:8} {operands:48} line {where}"

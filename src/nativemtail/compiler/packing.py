@@ -40,6 +40,7 @@ class Packer:
             patterns=patterns,
             slot_pairs=_slot_pairs(program, [self._shared[number].captures + 1 for number in patterns]),
             registers=program.registers,
+            places=program.places,
             log_filter=program.log_filter,
             triggers=triggers,
             lookahead=lookahead.series(program.code),

@@ -96,5 +96,5 @@ def _spec(text: bytes, flags: int, highest: int, replaced: bool) -> PatternSpec:
 
 def _too_expensive(program: Program, spent: budget.Spent) -> CompileError:
     number = program.patterns.index(spent.worst)
-    uses = (i.line for i in (*program.code, *program.begin) if i.op in PATTERN_OPS and i.d == number)
-    return CompileError(program.name, [(ast.Position(program.name, next(uses, 1), 1, 1), spent.error())])
+    uses = (program.where(i) for i in (*program.code, *program.begin) if i.op in PATTERN_OPS and i.d == number)
+    return CompileError(program.name, [(ast.Position(*next(uses, (program.name, 1)), 1, 1), spent.error())])

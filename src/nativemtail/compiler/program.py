@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from nativemtail.compiler.abi import PLACE_SHIFT
+from nativemtail.compiler.includes import File
 from nativemtail.compiler.logfilter import LogFilter
+
+MAX_PLACES = 127
 
 
 @dataclass(slots=True)
 class Instr:
-    """One instruction (see opcodes.py); `line` is the program's line that it came from."""
+    """One instruction (see opcodes.py); `line` is the program's line that it came from.
+
+    If that is in an included file, the bits from PLACE_SHIFT on number it, from 1, among the program's `places`.
+    """
 
     op: str
     a: int = 0
@@ -44,6 +51,8 @@ class Program:
     name: str
     source: bytes = b""
     """Its text."""
+    files: tuple[File, ...] = ()
+    """Where included files were looked for."""
     metrics: list[MetricDecl] = field(default_factory=list)
     code: list[Instr] = field(default_factory=list)
     begin: list[Instr] = field(default_factory=list)
@@ -58,8 +67,15 @@ class Program:
     registers: int = 0
     slots: int = 0
     """Number of slots: occurrences of patterns, each with its own match."""
+    places: list[str] = field(default_factory=list)
+    """Names of the included files that instructions come from, see `Instr.line`."""
     log_filter: LogFilter | None = None
     notes: list[str] = field(default_factory=list)
     """Notes for the author, with positions."""
     warnings: list[str] = field(default_factory=list)
     """Warnings about likely mistakes, with positions and remedies."""
+
+    def where(self, instr: Instr) -> tuple[str, int]:
+        """The file and the line that an instruction came from."""
+        place = instr.line >> PLACE_SHIFT
+        return self.places[place - 1] if place else self.name, instr.line & (1 << PLACE_SHIFT) - 1

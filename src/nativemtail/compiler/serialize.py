@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
+from nativemtail.compiler.includes import File
+from nativemtail.compiler.logfilter import LogFilter
 from nativemtail.compiler.program import Instr, MetricDecl, Program
 from nativemtail.compiler.tables import (
     Automaton,
@@ -24,8 +26,8 @@ from nativemtail.compiler.tables import (
     Window,
 )
 
-Key = tuple[str, bytes]
-"""Name and text of a program, which determine its compiled form together with versions and options."""
+Key = tuple[str, bytes, tuple[tuple[Any, ...], ...]]
+"""Name and text of a program and what it may include: with versions and options they determine its compiled form."""
 
 
 class Stored(NamedTuple):
@@ -47,14 +49,18 @@ class Stored(NamedTuple):
         return _tables(self.tables, metrics) if self.planned == tuple(keys) else None
 
 
-def key(program: Program) -> Key:
-    return program.name, program.source
+def key(name: str, text: bytes, files: tuple[File, ...]) -> Key:
+    return name, text, tuple(map(tuple, files))
+
+
+def key_of(program: Program) -> Key:
+    return key(program.name, program.source, program.files)
 
 
 def dump(programs: Sequence[Program], tables: Tables, database: bytes) -> bytes:
     """Serialise a plan for `load`."""
-    rows = {key(program): _plain(program) for program in programs}
-    return marshal.dumps((rows, tuple(map(key, programs)), _plain(tables), database))
+    rows = {key_of(program): _plain(program) for program in programs}
+    return marshal.dumps((rows, tuple(map(key_of, programs)), _plain(tables), database))
 
 
 def load(data: bytes) -> Stored:
@@ -77,27 +83,36 @@ def _plain(value: Any) -> Any:
 
 
 def _program(row: Any) -> Program:
-    name, source, metrics, code, begin, *rest = row
-    return Program(
+    name, source, files, metrics, code, begin, *rest = row
+    program = Program(
         name,
         source,
+        tuple(File._make(each) for each in files),
         [MetricDecl._make(each) for each in metrics],
         [Instr(*each) for each in code],
         [Instr(*each) for each in begin],
         *rest,
     )
+    if program.log_filter is not None:
+        program.log_filter = LogFilter._make(program.log_filter)
+    return program
 
 
 def _tables(row: Any, metrics: Sequence[Sequence[object]]) -> Tables:
     patterns, programs, literals, always, slices, teddy = row
     return Tables(
         [_pattern(each) for each in patterns],
-        [ProgramSpec(*each)._replace(metrics=list(mine)) for each, mine in zip(programs, metrics, strict=True)],
+        [_spec(each)._replace(metrics=list(mine)) for each, mine in zip(programs, metrics, strict=True)],
         [LiteralSpec(*each) for each in literals],
         always,
-        [GuardSlice(ProgramSpec(*code), *rest) for code, *rest in slices],
+        [GuardSlice(_spec(code), *rest) for code, *rest in slices],
         None if teddy is None else _teddy(teddy),
     )
+
+
+def _spec(row: Any) -> ProgramSpec:
+    spec = ProgramSpec(*row)
+    return spec if spec.log_filter is None else spec._replace(log_filter=LogFilter._make(spec.log_filter))
 
 
 def _teddy(row: Any) -> Teddy:

@@ -106,6 +106,8 @@ class ProgramSpec(NamedTuple):
     slot_pairs: list[int]
     """By slot: pairs of offsets that a match of a text other than the line needs; 0 if it matches lines."""
     registers: int
+    places: list[str]
+    """Names of the included files that instructions come from (program.py, Instr.line)."""
     log_filter: LogFilter | None
     triggers: frozenset[int] | None
     """Triggers: numbers of the patterns of which one must match; None: the program runs on every line."""

@@ -6,7 +6,7 @@ Each warning has a place and, on its second line, a remedy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from nativemtail.compiler import ast, timelayout
 from nativemtail.compiler.ast import Position
@@ -39,9 +39,12 @@ _FAILURES = (
 """Beginning of a run-time error to its explanation and remedy."""
 
 
-def warnings(root: ast.Block, source: bytes, failures: Warnings) -> list[str]:
-    """The warnings of a compiled program, sorted by position; `failures` are the statements that always fail."""
-    looker = _Looker(source.split(b"\n"))
+def warnings(root: ast.Block, sources: Mapping[str, bytes], failures: Warnings) -> list[str]:
+    """The warnings of a compiled program, sorted by position; `failures` are the statements that always fail.
+
+    `sources` has the texts of the program and of what it includes.
+    """
+    looker = _Looker({name: source.split(b"\n") for name, source in sources.items()})
     expressions = list(_expressions(root))
     looker.fractions = any(_reads_fractions(expr) for expr in expressions)
     for expr in expressions:
@@ -125,7 +128,7 @@ def _is_open(text: bytes) -> bool:
 
 
 class _Looker:
-    def __init__(self, lines: list[bytes]) -> None:
+    def __init__(self, lines: Mapping[str, list[bytes]]) -> None:
         self.lines = lines
         self.found: Warnings = []
         self.fractions = False
@@ -138,7 +141,8 @@ class _Looker:
 
     def shown(self, expr: ast.Expr) -> str:
         """The source text of the expression, on its first line only."""
-        line = self.lines[expr.pos.line - 1] if 0 < expr.pos.line <= len(self.lines) else b""
+        lines = self.lines.get(expr.pos.file, [])
+        line = lines[expr.pos.line - 1] if 0 < expr.pos.line <= len(lines) else b""
         end = expr.pos.end
         while line[end : end + 1] in (b"]", b")") and _is_open(line[expr.pos.start - 1 : end]):  # not in spans
             end += 1

@@ -191,7 +191,7 @@ def _badge(program: ProgramState) -> str:
 
 def _fault(fault: Fault) -> str:
     return (
-        f"<p>Last run-time error, at line {fault.line} of the program:</p><pre>{_shown(fault.message)}</pre>"
+        f"<p>Last run-time error, at line {fault.line} of {_shown(fault.file)}:</p><pre>{_shown(fault.message)}</pre>"
         f"<p>Input line from <code>{_shown(fault.source)}</code>:</p><pre>{escape(_input(fault))}</pre>"
     )
 

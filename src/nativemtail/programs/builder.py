@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nativemtail import compiler
 from nativemtail._core import Metric, Plan, TimeZone
 from nativemtail.compiler import serialize
+from nativemtail.compiler.includes import Text
 from nativemtail.compiler.program import Program
 from nativemtail.compiler.tables import Tables
 from nativemtail.programs import cache
@@ -34,6 +35,8 @@ class Settings(NamedTuple):
     limits: compiler.Options = _DEFAULT_LIMITS
     patch_year: bool = True
     """Assume the current year for timestamps without one."""
+    include_path: tuple[str, ...] = ()
+    """Directories in which included files are looked for."""
     cache_directory: str = ""
     """Empty: nothing is cached."""
     is_cache_wanted: bool = False
@@ -54,14 +57,14 @@ class Builder:
         self._known = self._read()
         self._unkept: tuple[list[Program], Tables, Plan] | None = None
 
-    def compile(self, name: str, text: bytes) -> Program:
+    def compile(self, name: str, text: Text) -> Program:
         """Raises CompileError."""
         settings = self._settings
         program = None
         if not (settings.dump_ast or settings.dump_ast_types):
             program = self._known_program(name, text)
         if program is None:
-            program = compiler.compile_program(name, text, settings.limits, self._trace(name))
+            program = compiler.compile_program(name, text.source, settings.limits, self._trace(name), text.included)
         if settings.dump_bytecode:
             from nativemtail.compiler import disasm
 
@@ -107,9 +110,9 @@ class Builder:
             log.debug("what was kept is not used: %r", error)
             return None
 
-    def _known_program(self, name: str, text: bytes) -> Program | None:
+    def _known_program(self, name: str, text: Text) -> Program | None:
         try:
-            return self._known.program((name, text)) if self._known else None
+            return self._known.program(serialize.key(name, text.source, text.included.files)) if self._known else None
         except Exception as error:
             log.debug("%s is compiled anew: %r", name, error)
             return None
@@ -117,7 +120,7 @@ class Builder:
     def _from_cache(self, programs: Sequence[tuple[Program, list[Metric]]]) -> Plan | None:
         if self._known is None:
             return None
-        keys = [serialize.key(program) for program, _ in programs]
+        keys = [serialize.key_of(program) for program, _ in programs]
         try:
             tables = self._known.plan(keys, [metrics for _, metrics in programs])
             return self._plan(tables, self._known.database) if tables else None

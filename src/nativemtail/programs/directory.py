@@ -6,6 +6,7 @@ import os
 import stat
 
 from nativemtail import plainfile
+from nativemtail.compiler.includes import Text, gather
 from nativemtail.gotext import reason, utf8
 
 SUFFIX = ".mtail"
@@ -38,6 +39,12 @@ def list_programs(path: str) -> list[tuple[str, str]]:
 def read_program(path: str) -> bytes:
     """The text of a program.  Raises OSError, also if it is not a regular file, or too large."""
     return plainfile.read(path, MAX_SIZE)
+
+
+def read_text(path: str, include_path: tuple[str, ...]) -> Text:
+    """The text of a program, and what it may include.  Raises OSError."""
+    source = read_program(path)
+    return Text(source, gather(path, source, include_path, read_program))
 
 
 def cannot_list(path: str, error: OSError) -> str:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from nativemtail._core import Metric, Plan
 from nativemtail.compiler.errors import CompileError, internal
+from nativemtail.compiler.includes import Text
 from nativemtail.compiler.program import Program
 
 log = logging.getLogger(__name__)
 
-Compile = Callable[[str, bytes], Program]
+Compile = Callable[[str, Text], Program]
 """Takes name and text, gives the compiled program.  Raises CompileError."""
 
 Build = Callable[[list[tuple[Program, list[Metric]]]], Plan]
@@ -26,7 +27,7 @@ class LoadError(Exception):
 class Loaded(NamedTuple):
     """A compiled program and its metrics in the order of declaration; equal ones share one (`dup-shared`)."""
 
-    text: bytes
+    text: Text
     program: Program
     metrics: list[Metric]
 
@@ -48,14 +49,14 @@ def cannot_compile(name: str, error: Exception) -> str:
 class Failure(NamedTuple):
     """Why a program was left out."""
 
-    text: bytes | None
+    text: Text | None
     """None if it could not be read."""
     message: str
     hopeless: bool = False
     """Whether that text can never run, whatever other programs there are."""
     program: Program | None = None
     """The compiled program if it only cannot run beside others: it is not compiled again."""
-    beside: dict[str, bytes] | None = None
+    beside: dict[str, Text] | None = None
     """The texts of the programs beside which it could not be planned."""
 
     def is_known(self, before: Failure | None) -> bool:

@@ -16,7 +16,7 @@ from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.program import Program
 from nativemtail.gotext import reason
 from nativemtail.programs.builder import Builder, Settings
-from nativemtail.programs.directory import cannot_list, list_programs, read_program
+from nativemtail.programs.directory import cannot_list, list_programs, read_text
 from nativemtail.programs.fitting import Fitting, in_load_order
 from nativemtail.programs.loaded import Build, Compile, Failure, Loaded, LoadError, cannot_compile
 from nativemtail.programs.metrics import Exporters, check_kinds, identified, make_metrics
@@ -55,6 +55,7 @@ class Programs:
         *,
         keep: Callable[[Plan], None] = lambda plan: None,
         about_to_run: Callable[[list[Metric]], dict[str, list[str]]] | None = None,
+        include_path: tuple[str, ...] = (),
     ) -> None:
         """`keep` is called with each plan that starts to run.
 
@@ -68,6 +69,7 @@ class Programs:
         self._compile = compile
         self._build = build
         self._keep = keep
+        self._include_path = include_path
         self._about_to_run = about_to_run
         self._running: dict[str, Loaded] = {}
         self._planned = False
@@ -220,7 +222,7 @@ class Programs:
         status = self.status.setdefault(name, ProgramState(name=name))
         started = time.monotonic()
         try:
-            text = read_program(path)
+            text = read_text(path, self._include_path)
         except OSError as error:
             message = f'Failed to read program "{path}": open {path}: {reason(error)}'
             self._fail(name, Failure(None, message), strict)
@@ -241,7 +243,7 @@ class Programs:
         program = failure.program if failure else None
         try:
             program = program or self._compile(name, text)
-            loaded = Loaded(text, program, make_metrics(name, program.metrics, self._restored.version(text)))
+            loaded = Loaded(text, program, make_metrics(name, program.metrics, self._restored.version(text.source)))
             check_kinds(loaded, exporters.sharing(name, loaded))
         except Exception as error:
             message = cannot_compile(name, error)
@@ -257,6 +259,12 @@ class Programs:
             log.info("%s", note)
         for warning in program.warnings:
             log.warning("%s", warning)
+
+    def included(self) -> set[str]:
+        """The paths where included files were looked for; from any thread."""
+        texts = [loaded.text for loaded in self._running.copy().values()]
+        texts += [failure.text for failure in self._failures.copy().values() if failure.text is not None]
+        return {file.path for text in texts for file in text.included.files}
 
     def problems(self, logs: Collection[str]) -> dict[str, str]:
         """The running programs whose filters fit none of the open `logs`; from any thread."""
@@ -295,7 +303,7 @@ class Programs:
         for index, name in enumerate(wanted):
             if name in fresh:
                 change.added += wanted[name].distinct
-                if wanted[name].program.begin and not self._restored.is_of(name, wanted[name].text):
+                if wanted[name].program.begin and not self._restored.is_of(name, wanted[name].text.source):
                     self.engine.begin(plan, index)
         for name in (*gone, *fresh):
             if name in self._running:
@@ -353,4 +361,5 @@ def open_programs(
         builder.build,
         keep=builder.keep,
         about_to_run=about_to_run,
+        include_path=settings.include_path,
     )

@@ -36,7 +36,11 @@ class ProgramWatch:
     changed link in the path, a network file system) is found by polling.
     """
 
-    def __init__(self, loop: Loop, path: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: Loop, path: str, changed: Callable[[], None], included: Callable[[], set[str]] = set
+    ) -> None:
+        """`included` gives the paths where included files are looked for."""
+        self._included = included
         self._loop = loop
         self._path = path
         self._changed = changed
@@ -69,7 +73,7 @@ class ProgramWatch:
         if self._inotify is None:
             return
         watches: set[int] = set()
-        for path in (self._directory, *self._links()):
+        for path in (self._directory, *self._links(), *sorted({os.path.dirname(each) for each in self._included()})):
             with contextlib.suppress(OSError):
                 watches.add(self._inotify.add(path, _EVENTS))
         for number in self._watches - watches:
@@ -89,13 +93,18 @@ class ProgramWatch:
                     found.append(
                         (name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns),
                     )
+        for path in sorted(self._included()):
+            with contextlib.suppress(OSError):
+                info = os.stat(path)
+                found.append((path, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
         return tuple(found)
 
     def _on_events(self, events: int) -> None:
         assert self._inotify is not None
+        names = {os.path.basename(path) for path in self._included()}
         for event in self._inotify.read():
             # Kubernetes swaps a link whose name begins with ".." when a ConfigMap changes.
-            if not event.name or event.name.endswith(SUFFIX) or event.name.startswith(".."):
+            if not event.name or event.name.endswith(SUFFIX) or event.name.startswith("..") or event.name in names:
                 self._touch()
 
     def _touch(self) -> None:

@@ -222,7 +222,7 @@ def test_an_answer_in_time_needs_a_thread(monkeypatch: pytest.MonkeyPatch) -> No
     ("called", "expected"),
     [
         ("nativemtail.programs.manager.list_programs", "reading the programs of "),
-        ("nativemtail.programs.manager.read_program", "reading the programs of "),
+        ("nativemtail.programs.manager.read_text", "reading the programs of "),
         ("nativemtail.io.discover.Discovery.start", "opening the logs takes more than "),
     ],
 )

@@ -28,8 +28,8 @@ def test_all_programs_and_their_tables_come_back_the_same() -> None:
     assert any(spec.automaton for spec in tables.patterns)
     assert tables.guard_slices
     known = serialize.load(serialize.dump(programs, tables, b"database"))
-    assert [known.program(serialize.key(program)) for program in programs] == programs
-    again = known.plan([serialize.key(program) for program in programs], [metrics for _, metrics in unnamed])
+    assert [known.program(serialize.key_of(program)) for program in programs] == programs
+    again = known.plan([serialize.key_of(program) for program in programs], [metrics for _, metrics in unnamed])
     assert again == tables
     assert known.database == b"database"
 
@@ -37,7 +37,7 @@ def test_all_programs_and_their_tables_come_back_the_same() -> None:
 def test_tables_are_for_these_programs_in_this_order() -> None:
     one, two = (compile_program(f"{name}.mtail", b"counter c\n/x/ {\n  c++\n}\n") for name in ("one", "two"))
     known = serialize.load(serialize.dump([one, two], plan.build([(one, [0]), (two, [0])]), b""))
-    keys = [serialize.key(one), serialize.key(two)]
+    keys = [serialize.key_of(one), serialize.key_of(two)]
     assert known.plan(keys, [[0], [0]])
     assert known.plan(keys[::-1], [[0], [0]]) is None
     assert known.plan(keys[:1], [[0]]) is None

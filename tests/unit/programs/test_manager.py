@@ -16,13 +16,13 @@ from loading import BAD, COUNT, Rig, limit_plans, named
 from nativemtail import _core
 from nativemtail.compiler import ast
 from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.includes import Text
 from nativemtail.programs import manager
 from nativemtail.programs.builder import Settings
 from nativemtail.programs.directory import MAX_SIZE, list_programs, read_program
 from nativemtail.programs.faultlog import FaultLog
 from nativemtail.programs.loaded import LoadError
 from nativemtail.programs.manager import open_programs
-from nativemtail.programs.unexported import LeftOut
 
 # --- what is loaded ------------------------------------------------------------------------------------------
 
@@ -271,14 +271,14 @@ def test_what_is_only_told_stops_nothing(rig: Rig, caplog: pytest.LogCaptureFixt
 
 
 def test_memory_that_is_short_while_a_program_is_read(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = manager.read_program
+    read = manager.read_text
 
-    def reading(path: str) -> bytes:
+    def reading(path: str, include_path: tuple[str, ...]) -> Text:
         if path.endswith("a.mtail"):
             raise MemoryError
-        return read(path)
+        return read(path, include_path)
 
-    monkeypatch.setattr(manager, "read_program", reading)
+    monkeypatch.setattr(manager, "read_text", reading)
     rig.write(a=COUNT, b=COUNT).programs.load(strict=False)
     assert rig.feed(b"x").values() == {"b:lines": 1}
     assert rig.status("a").error == (

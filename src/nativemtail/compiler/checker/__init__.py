@@ -33,7 +33,7 @@ def recursion_room(depth: int = MAX_DEPTH) -> Iterator[None]:
 
 def check(name: str, root: ast.Block, limits: Limits) -> list[tuple[Position | None, str]]:
     """Decorate the tree; returns notes on unused capture groups.  Raises CompileError with all errors."""
-    context = Context(limits)
+    context = Context(name, limits)
     patterns = Patterns(context)
     statements = Statements(context, patterns)
     try:

@@ -33,7 +33,8 @@ class Limits(Protocol):
 
 
 class Context:
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, program: str, limits: Limits) -> None:
+        self.program = program
         self.max_length = limits.max_regexp_length or DEFAULT_LENGTH
         self.max_depth = limits.max_recursion_depth or DEFAULT_DEPTH
         self.errors: list[tuple[Position | None, str]] = []
@@ -75,7 +76,7 @@ class Context:
                 if symbol.label != "0":
                     text = f"capture group reference `{symbol.label}' at {symbol.pos} appears to be unused"
                     self.notes.append((symbol.pos, text))
-            elif not self.deep_reported:
+            elif not self.deep_reported and symbol.pos.file == self.program:
                 text = f"Declaration of {symbol.kind.value} `{symbol.name}' here is never used."
                 self.error(symbol.pos, text)
 

@@ -10,8 +10,9 @@ from enum import Enum
 from typing import TypeVar
 
 from nativemtail.compiler import ast, types
+from nativemtail.compiler.abi import PLACE_SHIFT
 from nativemtail.compiler.errors import CompileError
-from nativemtail.compiler.program import Instr, Program
+from nativemtail.compiler.program import MAX_PLACES, Instr, Program
 
 MAX_CODE = 1_000_000
 """Limit for a program's instructions, because nested decorators can multiply them."""
@@ -23,7 +24,7 @@ UNDERFLOW = "panic in thread at instr: index out of range [-1]"
 SUFFIX = {"Int": "I", "Float": "F", "String": "S"}
 """The suffix of instructions on values of a type."""
 
-_Constant = TypeVar("_Constant", int, float, bytes)
+_Constant = TypeVar("_Constant", int, float, bytes, str)
 
 
 class Kind(Enum):
@@ -67,7 +68,15 @@ class Emitter:
         """Raises CompileError if the program becomes too large."""
         if len(self.code) >= MAX_CODE:
             raise CompileError(self.program.name, [(self.pos, ICE + f"more than {MAX_CODE} instructions")])
-        self.code.append(Instr(op, a, b, c, d, e, self.pos.line))
+        self.code.append(Instr(op, a, b, c, d, e, self._line()))
+
+    def _line(self) -> int:
+        """The line of the current statement, as instructions have it."""
+        file, line = self.pos.file, self.pos.line
+        if file in (self.program.name, ""):
+            return line
+        place = self.constant(self.program.places, file) + 1
+        return place << PLACE_SHIFT | line if place <= MAX_PLACES else line
 
     def label(self) -> int:
         """A new label; jumps may refer to it before it is placed."""

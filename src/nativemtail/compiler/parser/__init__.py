@@ -9,9 +9,16 @@ position of the inner one.
 from __future__ import annotations
 
 from nativemtail.compiler import ast
+from nativemtail.compiler.includes import NOTHING_INCLUDED, Included
+from nativemtail.compiler.parser.inclusion import Inclusion
 from nativemtail.compiler.parser.statements import Parser
 
 
-def parse(name: str, source: bytes) -> ast.Block:
-    """The tree of the program `name`.  Raises CompileError: lexical errors, then at most one syntax error (§3.2)."""
-    return Parser(name, source).parse()
+def parse(
+    name: str, source: bytes, included: Included = NOTHING_INCLUDED, sources: dict[str, bytes] | None = None
+) -> ast.Block:
+    """The tree of the program `name`.  Raises CompileError: lexical errors, then at most one syntax error (§3.2).
+
+    `sources` gets the texts of included files, by the names that positions have for them.
+    """
+    return Parser(name, source, Inclusion(name, included, sources)).parse()

@@ -18,10 +18,12 @@ from nativemtail.compiler.parser.expressions import (
     ExpressionParser,
     regrouped,
 )
+from nativemtail.compiler.parser.inclusion import BadInclude, Inclusion
 from nativemtail.compiler.parser.tokens import Tokens
 from nativemtail.compiler.parser.words import STATEMENT_WORDS, VISIBLE
 
 _ASSIGN = {"ASSIGN": "=", "ADD_ASSIGN": "+=", "SUB_ASSIGN": "-="}
+_DEFINITIONS = frozenset(("CONST", "DEF", "NL", "INVALID"))
 _NUMBERS = ("INTLITERAL", "FLOATLITERAL")
 _KINDS = frozenset(("COUNTER", "GAUGE", "TIMER", "TEXT", "HISTOGRAM"))
 _NO_EFFECT = "statement with no effect, missing an assignment, `+' concatenation, or `{}' block?"
@@ -47,13 +49,24 @@ class _Open:
 
 
 class Parser(Tokens):
-    def __init__(self, name: str, source: bytes) -> None:
-        super().__init__(name, source)
-        self.decorators: dict[str, int] = {}
+    """`includer` is the parser of the file that includes this one."""
+
+    def __init__(self, name: str, source: bytes, inclusion: Inclusion, includer: Parser | None = None) -> None:
+        super().__init__(name, source, includer)
+        self.inclusion = inclusion
+        self.includer = includer
+        self.decorators: dict[str, int] = {} if includer is None else includer.decorators
         """Decorator to the contextual words that are names at its `next`, as bits."""
         self.open: list[_Open] = [_Open("root", NOWHERE, 0)]
 
     def parse(self) -> ast.Block:
+        """Raises CompileError."""
+        self.parse_all()
+        if self.errors:
+            raise CompileError(self.program, self.errors)
+        return _block(self.open[0].stmts)
+
+    def parse_all(self) -> None:
         while True:
             kind = self.tok.kind
             if kind == "RCURLY" and len(self.open) > 1:
@@ -63,10 +76,15 @@ class Parser(Tokens):
             elif kind == "$end":
                 self.fail(_OPEN_BLOCK)
             else:
+                if self.includer is not None and len(self.open) == 1:
+                    self.check_definition(kind)
                 self.statement(kind)
-        if self.errors:
-            raise CompileError(self.name, self.errors)
-        return _block(self.open[0].stmts)
+
+    def check_definition(self, kind: str) -> None:
+        """Raise CompileError unless the statement may stand in an included file."""
+        if kind not in _DEFINITIONS and not self.is_line_word("include"):
+            self.errors.append((self.tok.pos, "Only const, def and include can stand in an included file."))
+            raise CompileError(self.program, self.errors)
 
     def emit(self, stmt: ast.Stmt) -> None:
         self.open[-1].stmts.append(stmt)
@@ -149,8 +167,31 @@ class Parser(Tokens):
             kind == "ID" and self.tok.value in STATEMENT_WORDS and not self.words & STATEMENT_WORDS[str(self.tok.value)]
         ):
             self.keyword_statement()
+        elif self.is_line_word("include"):
+            self.include()
         else:
             self.expression_statement()
+
+    def include(self) -> None:
+        """Parse the definitions of another file as if they stood here."""
+        word = self.tok
+        self.advance()
+        name = self.expect("STRING")
+        if len(self.open) > 1:
+            self.errors.append((word.pos, "include can't stand in a block."))
+            return
+        try:
+            found = self.inclusion.open(_text(name))
+        except BadInclude as error:
+            self.errors.append((name.pos, str(error)))
+            raise CompileError(self.program, self.errors) from None
+        if found is None:
+            return
+        inner = Parser(*found, self.inclusion, includer=self)
+        inner.parse_all()
+        self.inclusion.close()
+        self.words = inner.words
+        self.open[-1].stmts += inner.open[0].stmts
 
     def keyword_statement(self) -> None:
         word = self.tok

@@ -14,14 +14,15 @@ from nativemtail.compiler.parser.words import FUNCTION_WORDS
 class Tokens:
     """Tokens with one token of look-ahead.  A syntax error raises CompileError with all errors so far."""
 
-    def __init__(self, name: str, source: bytes) -> None:
-        self.name = name
+    def __init__(self, name: str, source: bytes, includer: Tokens | None) -> None:
+        """`includer` has the tokens of the file that includes this one."""
+        self.program: str = name if includer is None else includer.program
         self.lexer = Lexer(name, source)
-        self.errors: list[tuple[Position | None, str]] = []
+        self.errors: list[tuple[Position | None, str]] = [] if includer is None else includer.errors
         self.mark = NOWHERE
         """The *mark* (parser/__init__.py): where the latest construct began that sets it."""
         self.tok = Token("$end", b"", NOWHERE)
-        self.words = 0
+        self.words: int = 0 if includer is None else includer.words
         """The contextual words (words.py) that are visible as names, as bits."""
         self.advance()
 
@@ -30,11 +31,11 @@ class Tokens:
         if self.tok.kind == "INVALID":
             self.errors.append((self.tok.pos, str(self.tok.value)))
             if len(self.errors) > MAX_ERRORS:
-                raise CompileError(self.name, self.errors)
+                raise CompileError(self.program, self.errors)
 
     def fail(self, text: str) -> NoReturn:
         self.errors.append((self.tok.pos, f"syntax error: {text}"))
-        raise CompileError(self.name, self.errors)
+        raise CompileError(self.program, self.errors)
 
     def unexpected(self, expecting: str = "") -> NoReturn:
         self.fail(f"unexpected {self.tok.kind}" + (f", expecting {expecting}" if expecting else ""))
@@ -68,6 +69,13 @@ class Tokens:
         """Whether the current token, after an expression, is a slash that begins the next statement (beyond §7)."""
         return self.tok.kind == "DIV" and self.lexer.after_comment and self.lexer.begins_pattern()
 
+    def is_line_word(self, word: str) -> bool:
+        """Whether the current token is a word that is one where a word or a string follows on the same line."""
+        if self.tok.kind != "ID" or self.tok.value != word:
+            return False
+        following = self.lexer.following()
+        return following == b'"' or following == b"_" or following.isalpha() or following >= b"\x80"
+
     def is_function(self) -> bool:
         """Whether the current token, where an operand may stand, calls a function whose name is not reserved."""
         name = self.tok.value
@@ -94,7 +102,7 @@ class Tokens:
         if text.kind == "INVALID":
             self.errors.append((text.pos, str(text.value)))
             self.errors.append((text.pos, "syntax error: unexpected end of file, expecting '/' to end regex"))
-            raise CompileError(self.name, self.errors)
+            raise CompileError(self.program, self.errors)
         self.advance()
         literal = ast.RegexLit(merge(self.mark, self.tok.pos), bytes(text.value))  # type: ignore[arg-type]
         self.advance()

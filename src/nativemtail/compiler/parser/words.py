@@ -15,5 +15,8 @@ STATEMENT_WORDS = {word: _WORDS[word] for word in ("begin", "log_filter")}
 FUNCTION_WORDS = {word: _WORDS[word] for word in FUNCTIONS}
 """Where an operand may stand and a parenthesis follows, unless such a name is visible."""
 
+LINE_WORDS = frozenset(("include",))
+"""At the start of a statement, if a word or a string follows on the same line."""
+
 VISIBLE = _WORDS
 """Word to its bit in the set of words that are visible as names."""

@@ -65,7 +65,7 @@ def reach(code: Sequence[Instr], failing: Collection[int]) -> frozenset[int] | N
 def first_unguarded(program: Program, failing: Collection[int]) -> int:
     """The line of the first instruction that can change a metric although no pattern of `failing` matches."""
     code = without_dead_code(program.code, failing)
-    return next(instr.line for instr in code if instr.op in _STORES)
+    return next(program.where(instr)[1] for instr in code if instr.op in _STORES)
 
 
 def program_guard(program: Program, costs: Mapping[int, float]) -> Guard | None:

@@ -94,31 +94,34 @@ cdef void faults_fetch(FaultLog* log, FaultBatch* batch) noexcept nogil:
 
 
 class Fault:
-    """A run-time error of `program` (spec runtime.md §4); `line` is the program's line, `input` the log's."""
+    """A run-time error of `program` (spec runtime.md §4); `line` is a line of `file`, `input` the log's."""
 
-    __slots__ = ("input", "line", "message", "program", "source")
+    __slots__ = ("file", "input", "line", "message", "program", "source")
 
-    def __init__(self, program, message, line, source, input):
+    def __init__(self, program, message, line, source, input, file=""):
         self.program = program
+        self.file = file or program
         self.message = message
         self.line = line
         self.source = source
         self.input = input
 
     def __str__(self):
-        return (f"{self.message}\nError occurred, originating in {self.program} at line {self.line}\n"
+        return (f"{self.message}\nError occurred, originating in {self.file} at line {self.line}\n"
                 f"Full input text from {quoted_str(self.source)} was {quoted_str(self.input)}")
 
 
 cdef make_fault(str program, lines, const FaultRecord* record):
-    """`lines`: the source lines of the instructions, of the code and of `begin`."""
+    """`lines`: the source lines of the instructions, of the code and of `begin`; names of included files."""
     cdef bytes text = record.text[: record.operand_n + record.input_n + record.source_n]
     cdef bytes numbers = lines[1 if record.begin else 0]
     operand = text[: record.operand_n]
     input = text[record.operand_n : record.operand_n + record.input_n]
     source = text[record.operand_n + record.input_n :]
     line = (<const int32_t*><const char*>numbers)[record.pc]
-    return Fault(program, fault_message(record, operand), line, source.decode("utf-8", "surrogateescape"), input)
+    place = line >> PLACE_SHIFT     # of compiler/program.py, Instr.line
+    return Fault(program, fault_message(record, operand), line & (1 << PLACE_SHIFT) - 1,
+                 source.decode("utf-8", "surrogateescape"), input, lines[2][place - 1] if place else program)
 
 
 cdef str fault_message(const FaultRecord* record, bytes operand):

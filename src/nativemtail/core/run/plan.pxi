@@ -78,7 +78,7 @@ cdef class Plan:
     cdef list filters           # per program: compiler.logfilter.LogFilter, or None
     cdef readonly tuple names   # of the programs
     cdef list texts             # of the patterns
-    cdef list lines             # per program: lines of code, lines of begin
+    cdef list lines             # per program: lines of code, lines of begin, names of included files
     cdef readonly list warnings
 
     def __cinit__(self, tables, *, TimeZone zone, bint patch_year=True, bint prefiltered=True, bint teddy=True,
@@ -92,7 +92,7 @@ cdef class Plan:
         self.tables.allow_jit = jit
         self.names = tuple(program.name for program in tables.programs)
         self.filters = [program.log_filter for program in tables.programs]
-        self.lines = [(program.lines, program.begin_lines) for program in tables.programs]
+        self.lines = [(program.lines, program.begin_lines, program.places) for program in tables.programs]
         self.texts = [pattern.text for pattern in tables.patterns]
         self._add_patterns(tables.patterns, self._triggers(tables.programs))
         if not database:
