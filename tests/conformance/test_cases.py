@@ -35,7 +35,7 @@ SUBJECTS = frozenset("declarations every fields functions include log-filter rec
 
 IN_PROCESS = os.environ.get("NATIVEMTAIL_IN_PROCESS") == "1"
 CLOCK_SLACK = 2.0
-TIMEOUT = 120
+TIMEOUT = 300
 
 
 class Run(NamedTuple):

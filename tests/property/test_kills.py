@@ -175,7 +175,7 @@ def test_each_line_counts_once(ways: tuple[str, str], operations: list[tuple[str
             world.finish_line(which)
             world.write(which, 1, whole=True)
         total = sum(map(len, world.written))
-        world.process.run(lambda: len(world.process.lines) >= total, patience=5)
+        world.process.run(lambda: len(world.process.lines) >= total)
         world.steps(10)
         for which in (0, 1):
             assert world.counted(which) == world.written[which]

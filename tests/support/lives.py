@@ -10,13 +10,12 @@ from types import TracebackType
 from typing import Any
 
 from rig import Recorder
+from waiting import PATIENCE
 
 from nativemtail.io.patterns import parse_logs
 from nativemtail.io.saved import Saved
 from nativemtail.io.sources import Settings
 from nativemtail.io.tailer import Tailer
-
-PATIENCE = 10.0
 
 
 class Lives:

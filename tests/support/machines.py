@@ -30,7 +30,7 @@ Programs = Mapping[str, str]
 
 T = TypeVar("T")
 
-TIMEOUT = 120
+TIMEOUT = 600
 LOG = "/var/log/test.log"
 
 

@@ -18,7 +18,7 @@ from paths import EXAMPLES
 
 COMMAND = [sys.executable, "-m", "nativemtail"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-TIMEOUT = 120
+TIMEOUT = 600
 
 COUNT = "counter lines\n/$/ {\n  lines++\n}\n"
 

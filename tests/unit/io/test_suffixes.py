@@ -42,7 +42,7 @@ def test_a_log_of_its_own(rig: Rig, log: Path, name: str) -> None:
         for line in lines:
             writer.write(line + b"\n")
             time.sleep(0.02)
-        rig.expect([b"first", *lines], patience=1.0)
+        rig.expect([b"first", *lines])
         assert rig.of(log.parent / name) == lines
 
 

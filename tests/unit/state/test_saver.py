@@ -15,14 +15,13 @@ from typing import Any
 
 import pytest
 from kept import Run, count, shown
+from waiting import PATIENCE
 
 from nativemtail import _core_testing as ops
 from nativemtail._core import COUNTER, INT, Delta, Metric, Store
 from nativemtail.state.database import NAME
 from nativemtail.state.restore import open_state
 from nativemtail.state.saver import Counts, Saver
-
-PATIENCE = 10.0
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -400,7 +399,7 @@ def count_lines(directory: str, last: int) -> None:
 def ended(directory: Path, last: int) -> int:
     process = multiprocessing.get_context("fork").Process(target=count_lines, args=(str(directory), last))
     process.start()
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode is not None
     return process.exitcode
 

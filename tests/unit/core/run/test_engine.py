@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from engines import Machine, compile_all, make_plan, metrics_of
+from waiting import PATIENCE
 
 from nativemtail._core import Engine, Metric, Store
 from nativemtail.programs.metrics import make_metrics
@@ -350,7 +351,7 @@ def test_garbage_that_holds_metrics_may_be_collected_while_the_store_is_locked()
     try:
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        thread.join(60)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
         assert gc.isenabled()
     finally:
