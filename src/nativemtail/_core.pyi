@@ -136,7 +136,10 @@ class Delta:
         The number stays with the series when another metric inherits them.
         """
     def slabs(self, metric: int) -> Iterator[tuple[int, bytes | None]]:
-        """The changed slabs of the metric at that place in `metrics()`: number and image, None if it is empty now."""
+        """The groups of slabs of the metric at that place in `metrics()` of which one has changed: number and image.
+
+        The image is None if the group is empty now.
+        """
     def release(self) -> None:
         """Free the copies; only `metrics` and `revert` may be called afterwards."""
     def revert(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from nativemtail._core import Delta, Metric, restore_series
-from nativemtail.state.database import LAST_METRIC, Damaged, Database, Record, Slab
+from nativemtail.state.database import LAST_METRIC, Damaged, Database, Record, Slabs
 
 _FIELDS = {
     "name": str,
@@ -52,12 +52,12 @@ def records(delta: Delta) -> dict[int, Record]:
     }
 
 
-def slabs(delta: Delta) -> list[Slab]:
+def slabs(delta: Delta) -> list[Slabs]:
     """What changed, all of it encoded: the copies in the delta can be released then."""
     return [
-        (number, slab, image)
+        (number, group, image)
         for place, (number, *_) in enumerate(delta.metrics())
-        for slab, image in delta.slabs(place)
+        for group, image in delta.slabs(place)
     ]
 
 

@@ -29,6 +29,8 @@ from nativemtail._core import (
 
 BOUNDS = (0.0, 1.0, 2.5, 10.0)
 SLAB = 64
+GROUP = 4 * SLAB
+"""Series of a group."""
 
 
 def metric(type_: int = INT, keys: str = "ab", **options: Any) -> Metric:
@@ -206,22 +208,22 @@ def labels_of(i: int) -> tuple[str]:
     return (f"a{i:09d}",)
 
 
-def test_only_changed_slabs_are_written() -> None:
-    store, m = filled(1000)
+def test_only_groups_with_changed_slabs_are_written() -> None:
+    store, m = filled(4000)
     saved = Saved()
     saved.save(store)
     assert len(saved.written) == 16
     saved.save(store)
     assert saved.written == set()
     ops._store_add(m, labels_of(5))
-    ops._store_add(m, labels_of(700))
+    ops._store_add(m, labels_of(2800))
     saved.save(store)
-    assert {slab for _, slab in saved.written} == {0, 700 // SLAB}
+    assert {slab for _, slab in saved.written} == {0, 2800 // GROUP}
     same(store, saved.restored()[0])
 
 
 def test_all_of_it_is_written_if_asked() -> None:
-    store, _ = filled(1000)
+    store, _ = filled(4000)
     saved = Saved()
     saved.save(store)
     saved.save(store, whole=True)
@@ -229,7 +231,7 @@ def test_all_of_it_is_written_if_asked() -> None:
 
 
 def test_reading_changes_nothing() -> None:
-    store, m = filled(1000)
+    store, m = filled(4000)
     saved = Saved()
     saved.save(store)
     assert ops._store_find(m, labels_of(5))
@@ -240,11 +242,11 @@ def test_reading_changes_nothing() -> None:
     assert saved.written == set()
 
 
-def test_freed_slabs_are_removed_and_used_again() -> None:
-    store, m = filled(1000)
+def test_freed_groups_are_removed_and_used_again() -> None:
+    store, m = filled(4000)
     saved = Saved()
     saved.save(store)
-    for i in range(SLAB, 3 * SLAB):
+    for i in range(GROUP, 3 * GROUP):
         ops._store_del(m, labels_of(i))
     saved.save(store)
     assert len(saved.slabs) == 14
@@ -258,38 +260,58 @@ def test_freed_slabs_are_removed_and_used_again() -> None:
     same(store, saved.restored()[0])
 
 
+@pytest.mark.parametrize("freed", [(0,), (1, 2), (3,), (0, 1, 2), (1, 2, 3), (0, 3)])
+def test_slabs_that_are_freed_within_a_group(freed: tuple[int, ...]) -> None:
+    """They are gone from its image, and are used again after a restart as without one."""
+    store, m = filled(2 * GROUP)
+    saved = Saved()
+    saved.save(store)
+    for slab in freed:
+        for i in range(SLAB * slab, SLAB * (slab + 1)):
+            ops._store_del(m, labels_of(i))
+    saved.save(store)
+    assert (saved.metrics[0][0], 0) in saved.written
+    restored, (again,) = saved.restored()
+    same(store, restored)
+    for i in range(5000, 5000 + GROUP):
+        ops._store_add(m, labels_of(i))
+        ops._store_add(again, labels_of(i))
+    assert rows(store, m) == rows(restored, again)
+    same(restored, resumed(restored)[0])
+
+
 def test_a_restored_store_has_nothing_to_write() -> None:
-    store, _ = filled(1000)
+    store, _ = filled(4000)
     saved = Saved()
     saved.save(store)
     restored, (again,) = saved.restored()
     saved.save(restored)
     assert saved.written == set()
-    ops._store_add(again, labels_of(999))
+    ops._store_add(again, labels_of(3999))
     saved.save(restored)
     assert {slab for _, slab in saved.written} == {15}
     same(restored, saved.restored()[0])
 
 
 def test_a_failed_save_is_made_up_for() -> None:
-    store, m = filled(1000)
+    store, m = filled(4000)
     saved = Saved()
     saved.save(store)
     ops._store_add(m, labels_of(5))
     failed = Delta(store)
     failed.fix()
-    ops._store_add(m, labels_of(200))
+    ops._store_add(m, labels_of(800))
     failed.copy()
     list(failed.slabs(0))
     failed.release()
     failed.revert()
     saved.save(store)
-    assert {slab for _, slab in saved.written} == {0, 200 // SLAB}
+    assert {slab for _, slab in saved.written} == {0, 800 // GROUP}
     same(store, saved.restored()[0])
 
 
 def test_a_failed_save_is_made_up_for_by_the_metric_that_inherited() -> None:
-    store, m = filled(1000)
+    store, m = filled(4000)
     saved = Saved()
     saved.save(store)
     ops._store_add(m, labels_of(5))
@@ -305,7 +327,7 @@ def test_a_failed_save_is_made_up_for_by_the_metric_that_inherited() -> None:
 
 
 def test_a_reload_between_two_saves_writes_nothing_anew() -> None:
-    store, m = filled(1000)
+    store, m = filled(4000)
     saved = Saved()
     saved.save(store)
     (number, *_) = saved.metrics[0]
@@ -348,7 +370,7 @@ def test_numbers_of_restored_metrics_are_not_given_again() -> None:
 
 
 def test_writes_after_the_instant_are_not_in_it() -> None:
-    store, m = filled(1000)
+    store, m = filled(4000)
     text = metric(STRING, "a", name="t")
     hist = metric(BUCKETS, "a", name="h")
     store.add(text)
@@ -581,7 +603,7 @@ def test_random_images_do_no_harm(image: bytes, type_: int, keys: str) -> None:
 
 
 ONE = b"\x01\0\0\0\0\0\0\0"
-SERIES = b"\x01x" + b"\0" * 8 + b"\0"
+SERIES = b"\x01x\0\0"
 """Key x, time 0, no expiry; the link comes before it, the value after it."""
 
 
@@ -590,6 +612,8 @@ SERIES = b"\x01x" + b"\0" * 8 + b"\0"
     [
         ("no image", [(0, b"")], 0, 1),
         ("an empty slab", [(0, b"\0" * 8)], 0, 0),
+        ("an empty slab at the end", [(0, ONE + b"\0" + SERIES + b"\0" + b"\0" * 8)], 0, 1),
+        ("a fifth slab", [(0, b"\0" * 32 + ONE + b"\0" + SERIES + b"\0")], 256, 1),
         ("a slab twice", [(0, ONE + b"\0" + SERIES + b"\0")] * 2, 0, 1),
         ("a slab too far", [(2**25, ONE + b"\0" + SERIES + b"\0")], 0, 1),
         ("bytes after it", [(0, ONE + b"\0" + SERIES + b"\0x")], 0, 1),
@@ -597,7 +621,7 @@ SERIES = b"\x01x" + b"\0" * 8 + b"\0"
         ("a link out of it", [(0, ONE + b"\x02" + SERIES + b"\0")], 0, 1),
         ("a link before it", [(0, ONE + b"\x01" + SERIES + b"\0")], 0, 1),
         ("a number that does not end", [(0, ONE + b"\0" + SERIES + b"\xff" * 20)], 0, 1),
-        ("a key that is not UTF-8", [(0, ONE + b"\0\x01\xff" + b"\0" * 10)], 0, 1),
+        ("a key that is not UTF-8", [(0, ONE + b"\0\x01\xff" + b"\0" * 3)], 0, 1),
         ("a key that is cut", [(0, ONE + b"\0\xff\xff\xff\xff\xff")], 0, 1),
         ("too many series", [(0, ONE + b"\0" + SERIES + b"\0")], 0, 2),
         ("too few series", [(0, ONE + b"\0" + SERIES + b"\0")], 2**32 - 1, 0),
@@ -619,6 +643,10 @@ def test_the_image_that_these_are_made_from_is_good() -> None:
     restore_series(m, 1, 0, 1, [(0, ONE + b"\0" + SERIES + b"\x0e")])
     store = stored(m)
     assert rows(store, m) == [(("x",), 7, 0, 0)]
+    last = metric(INT, "a")
+    restore_series(last, 1, 192, 1, [(0, b"\0" * 24 + ONE + b"\0" + SERIES + b"\x0e")])
+    store = stored(last)
+    assert rows(store, last) == [(("x",), 7, 0, 0)]
 
 
 def test_slabs_that_fail_to_come_leave_nothing() -> None:

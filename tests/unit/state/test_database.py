@@ -14,7 +14,7 @@ from kept import Run, count, opened, shown
 
 from nativemtail.state.database import NAME, VERSION, Changes, Damaged, Database
 
-PAGE = 4096
+PAGE = 16_384
 
 
 def made(directory: Path, *, amount: int = 1) -> Path:

@@ -6,9 +6,9 @@ import contextlib
 import json
 import sqlite3
 import struct
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from kept import opened, shown, store_of
@@ -26,8 +26,7 @@ SCHEMA_1 = """
 
 
 def checksum_1(table: str, key: int | str, content: bytes) -> int:
-    digest = blake2b(f"{table}\n{key}\n".encode() + content, digest_size=8)
-    return int.from_bytes(digest.digest(), "little") & (1 << 63) - 1
+    return crc32(f"{table}\n{key}\n".encode() + content)
 
 
 def metric_1(place: int, name: str, kind: int, type: int, keys: list[str], series: int, **more: Any) -> dict[str, Any]:
@@ -57,32 +56,35 @@ def varint(number: int) -> bytes:
     return out + bytes([number])
 
 
-def series_1(following: int, labels: list[bytes], time: int, expiry: int, value: bytes) -> bytes:
-    """`following` slots to the next series, 0 for none."""
+def series_1(following: int, labels: list[bytes], later: int, expiry: int, value: bytes) -> bytes:
+    """`following` slots to the next series, 0 for none; `later` than the series before it."""
     key = b"".join(bytes([len(label)]) + label for label in labels)
-    return varint(2 * following) + key + struct.pack("<q", time) + varint(expiry) + value
+    return varint(2 * following) + key + varint(2 * later) + varint(expiry) + value
 
 
 def slab_1(used: int, *series: bytes) -> bytes:
+    """A group has up to four, of 64 slots each; slabs are empty where others follow."""
     return struct.pack("<Q", used) + b"".join(series)
 
 
 METRICS_1 = {
     1: metric_1(1, "lines", COUNTER, INT, [], 1),
-    3: metric_1(0, "hosts", COUNTER, INT, ["host", "code"], 3),
+    3: metric_1(0, "hosts", COUNTER, INT, ["host", "code"], 4),
     4: metric_1(2, "load", GAUGE, FLOAT, [], 1, hidden=True, limit=7),
     5: metric_1(3, "version", TEXT, STRING, [], 1),
     6: metric_1(4, "seconds", HISTOGRAM, BUCKETS, [], 1, buckets=[0.0, 0.5, 2.0]),
 }
 SLABS_1 = {
     (1, 0): slab_1(1, series_1(0, [], 10, 0, varint(2 * 1234))),
-    # The middle slot is free; the last series is in another slab.
+    # Slot 1 and the second slab are free; the last series but one is in the third slab, the last one in another group.
     (3, 0): slab_1(
         0b101,
         series_1(2, [b"a", b"200"], 20, 0, varint(2 * 5)),
-        series_1(62, [b"\xc3\xa9", b""], 21, 3_600_000_000_000, varint(2 * 7 - 1)),
-    ),
-    (3, 1): slab_1(1, series_1(0, [b"b", b"500"], 22, 0, varint(2 * 2**62))),
+        series_1(126, [b"\xc3\xa9", b""], 1, 3_600_000_000_000, varint(2 * 7 - 1)),
+    )
+    + slab_1(0)
+    + slab_1(1, series_1(128, [b"b", b"500"], 1, 0, varint(2 * 2**62))),
+    (3, 1): slab_1(1, series_1(0, [b"c", b"c"], 23, 0, varint(2))),
     (4, 0): slab_1(1, series_1(0, [], 30, 0, struct.pack("<d", -0.25))),
     (5, 0): slab_1(1, series_1(0, [], 40, 0, varint(3) + b"1.7")),
     (6, 0): slab_1(1, series_1(0, [], 50, 0, varint(300) + struct.pack("<d", 123.5) + b"\x01\xab\x02\x00")),
@@ -94,7 +96,7 @@ def write_1(directory: Path) -> None:
     """A database as version 1 left it at its end."""
     rows: list[tuple[str, int | str, str | bytes]] = [
         *(("metrics", number, json.dumps(record)) for number, record in METRICS_1.items()),
-        *(("slabs", metric << 26 | slab, image) for (metric, slab), image in SLABS_1.items()),
+        *(("slabs", metric << 26 | group, image) for (metric, group), image in SLABS_1.items()),
         *(("logs", key, json.dumps(record)) for key, record in LOGS_1.items()),
     ]
     sums = 0
@@ -133,6 +135,7 @@ def test_every_version_is_read(write: Any, tmp_path: Path) -> None:
                 (("a", "200"), 5, 20, 0, 0, 0.0, ()),
                 (("é", ""), -7, 21, 3_600_000_000_000, 0, 0.0, ()),
                 (("b", "500"), 2**62, 22, 0, 0, 0.0, ()),
+                (("c", "c"), 1, 23, 0, 0, 0.0, ()),
             ],
         ),
         (declared("lines", COUNTER, INT, 1), [((), 1234, 10, 0, 0, 0.0, ())]),

@@ -4,6 +4,7 @@
 cdef struct Reader:
     const char* p
     const char* end
+    uint64_t time           # of the last series
     bint bad                # set once something is missing or wrong
 
 
@@ -121,7 +122,8 @@ cdef void read_series(Reader* r, MetricTable* m, Datum* d, uint32_t slot) noexce
     cdef char* key = read_key(r, m.nkeys)
     if key == NULL:
         return
-    read_bytes(r, &d.time, sizeof(int64_t))
+    r.time += <uint64_t>unzigzag(read_varint(r))
+    d.time = <int64_t>r.time
     d.expiry = read_natural(r)
     if not r.bad and not -<int64_t>slot <= next <= <int64_t>MAX_DATA - slot:
         r.bad = True
@@ -157,21 +159,11 @@ cdef bint slabs_resize(MetricTable* m, uint32_t slabs) noexcept nogil:
     return True
 
 
-cdef bint restore_slab(MetricTable* m, uint64_t number, const char* p, size_t n) noexcept nogil:
-    """Add a slab; false if the image is damaged, or without memory."""
-    cdef Reader r = Reader(p, p + n, False)
-    cdef Slab* slab
-    cdef uint64_t used = 0
+cdef bint restore_slab(Reader* r, MetricTable* m, uint32_t number, uint64_t used) noexcept nogil:
+    """Read the series of a slab that is not there yet; false if the image is damaged, or without memory."""
+    cdef Slab* slab = &m.slab[number]
     cdef uint32_t size = slab_size(m)
     cdef uint32_t i
-    read_bytes(&r, &used, sizeof(used))
-    if used == 0 or number > MAX_DATA // SLAB or (m.nkeys == 0 and (number or used != 1)):
-        return False
-    if not slabs_resize(m, <uint32_t>number + 1):
-        return False
-    slab = &m.slab[number]
-    if slab.p != NULL:
-        return False
     slab.p = <Datum*>calloc(size, sizeof(Datum))
     if slab.p == NULL:
         return False
@@ -180,7 +172,7 @@ cdef bint restore_slab(MetricTable* m, uint64_t number, const char* p, size_t n)
         i = slab.fresh
         slab.fresh += 1
         if used >> i & 1:
-            read_series(&r, m, &slab.p[i], <uint32_t>number * SLAB + i)
+            read_series(r, m, &slab.p[i], number * SLAB + i)
             if r.bad:
                 return False
             slab.live += 1
@@ -189,7 +181,29 @@ cdef bint restore_slab(MetricTable* m, uint64_t number, const char* p, size_t n)
             slab.free = <uint8_t>i
         if slab.fresh == 64:
             break
-    return r.p == r.end
+    return True
+
+
+cdef bint restore_group(MetricTable* m, uint64_t number, const char* p, size_t n) noexcept nogil:
+    """Add the slabs of a group; false if its image is damaged, or without memory."""
+    cdef Reader r = Reader(p, p + n, 0, False)
+    cdef uint64_t used = 0
+    cdef uint32_t i
+    cdef uint64_t at
+    if number > MAX_DATA // SLAB // GROUP:
+        return False
+    for i in range(GROUP):
+        at = number * GROUP + i
+        read_bytes(&r, &used, sizeof(used))
+        if r.bad or (m.nkeys == 0 and (at or used != 1)):
+            return False
+        if not slabs_resize(m, <uint32_t>at + 1) or m.slab[at].p != NULL:
+            return False
+        if used and not restore_slab(&r, m, <uint32_t>at, used):
+            return False
+        if r.p == r.end:
+            return used != 0
+    return False
 
 
 cdef bint restore_order(MetricTable* m, uint32_t head, uint32_t count) noexcept nogil:
@@ -299,9 +313,9 @@ def restore_series(Metric metric not None, uint64_t number, uint32_t head, uint3
             p = image
             n = len(image)
             with nogil:
-                good = restore_slab(m, place, p, n)
+                good = restore_group(m, place, p, n)
             if not good:
-                raise ValueError(f"slab {place} of {metric!r} is damaged")
+                raise ValueError(f"group {place} of the slabs of {metric!r} is damaged")
         with nogil:
             good = restore_finish(m, head, count, number)
         if not good:

@@ -3,12 +3,13 @@
 # A `Delta` is a snapshot of the changed slabs only.  `fix` takes the marks of all metrics and is quick, as the thread that
 # counts calls it; another thread copies the slabs, slice by slice, and encodes them.
 #
-# The image of a slab is a word with a bit for each slot in use (little-endian, as all fixed-size numbers here), then for
-# each of these, in order:
+# Slabs are saved in groups of GROUP neighbours: all of a group are written if one has changed, since fewer, larger rows
+# take less time in the database.  The image of a group has its slabs up to the last one in use.  Each is a word with a
+# bit for each slot in use (little-endian, as all fixed-size numbers here), then for each of these, in order:
 #
 #     next      varint, zigzag: slot of the next series in order of creation minus its own; 0: there is none
 #     key       as in memory: label values, each preceded by its length (a byte, or 255 and 4 bytes)
-#     time      8 bytes
+#     time      varint, zigzag: minus that of the series before it in the image (at first 0), modulo 2 to the 64
 #     expiry    varint
 #     value     int: varint, zigzag; float: 8 bytes; text: its length (varint) and bytes;
 #               histogram: count (varint), sum (8 bytes), count of each range (varints)
@@ -16,14 +17,24 @@
 # A varint has 7 bits in each byte, the lowest first; all but the last byte have the high bit set.
 
 cdef enum:
+    GROUP = 4               # slabs
     ENCODED = 262144        # bytes to encode before Python gets them
+    VARINT = 10             # bytes of the longest
+
+
+cdef inline char* varint_text(char* p, uint64_t v) noexcept nogil:
+    """Write at `p`; the end."""
+    while v >= 128:
+        p[0] = <char>(v & 127 | 128)
+        p += 1
+        v >>= 7
+    p[0] = <char>v
+    return p + 1
 
 
 cdef void put_varint(Buf* b, uint64_t v) noexcept nogil:
-    while v >= 128:
-        buf_char(b, <char>(v & 127 | 128))
-        v >>= 7
-    buf_char(b, <char>v)
+    if buf_reserve(b, VARINT):
+        b.n = varint_text(b.p + b.n, v) - b.p
 
 
 cdef inline uint64_t zigzag(int64_t v) noexcept nogil:
@@ -48,48 +59,81 @@ cdef void put_value(Buf* b, MetricTable* m, const Datum* d) noexcept nogil:
             put_varint(b, <uint64_t>d.v.h.count[i])
 
 
-cdef bint put_slab(Buf* b, SnapMetric* view, uint32_t number) noexcept nogil:
-    """Append the image of a copied slab; whether it has any series."""
+cdef void put_series(Buf* b, MetricTable* m, const Datum* d, uint64_t* time) noexcept nogil:
+    """`time` is that of the series before it, and then its own."""
+    cdef const char* end = d.key
+    cdef size_t n
+    cdef uint32_t i
+    cdef char* p
+    for i in range(m.nkeys):
+        key_next(&end)
+    n = end - d.key
+    if not buf_reserve(b, n + 3 * VARINT):
+        return
+    p = varint_text(b.p + b.n, 0 if d.next == NO_SLOT else zigzag(<int64_t>d.next - <int64_t>d.slot))
+    memcpy(p, d.key, n)
+    p += n
+    p = varint_text(p, zigzag(<int64_t>(<uint64_t>d.time - time[0])))
+    p = varint_text(p, <uint64_t>d.expiry)
+    time[0] = <uint64_t>d.time
+    b.n = p - b.p
+    put_value(b, m, d)
+
+
+cdef bint put_slab(Buf* b, SnapMetric* view, uint32_t number, uint64_t* time) noexcept nogil:
+    """Append a copied slab; whether it has any series."""
     cdef MetricTable* m = view.m
     cdef const Datum* rows = view.rows + <size_t>number * SLAB
-    cdef const Datum* d
-    cdef const char* at
     cdef uint64_t used = 0
-    cdef uint32_t i, key
+    cdef uint32_t i
     for i in range(slab_size(m)):
         if rows[i].key != NULL:
             used |= <uint64_t>1 << i
-    if used == 0:
-        return False
     buf_put(b, <const char*>&used, sizeof(used))
     for i in range(slab_size(m)):
-        d = &rows[i]
-        if d.key == NULL:
-            continue
-        put_varint(b, 0 if d.next == NO_SLOT else zigzag(<int64_t>d.next - <int64_t>d.slot))
-        at = d.key
-        for key in range(m.nkeys):
-            key_next(&at)
-        buf_put(b, d.key, at - d.key)
-        buf_put(b, <const char*>&d.time, sizeof(int64_t))
-        put_varint(b, <uint64_t>d.expiry)
-        put_value(b, m, d)
-    return True
+        if rows[i].key != NULL:
+            put_series(b, m, &rows[i], time)
+    return used != 0
 
 
-cdef bint put_slabs(Buf* b, Buf* ends, SnapMetric* view, uint32_t* next) noexcept nogil:
-    """Append the images of changed slabs from next[0] on, which is advanced; false without memory.
+cdef void put_group(Buf* b, SnapMetric* view, uint32_t number) noexcept nogil:
+    """Append the image of a group; nothing if it has no series."""
+    cdef size_t end = b.n
+    cdef uint64_t time = 0
+    cdef uint32_t i
+    for i in range(number * GROUP, min((number + 1) * GROUP, view.slabs)):
+        if put_slab(b, view, i, &time):
+            end = b.n
+    b.n = end
 
-    `ends` gets two words for each: the slab's number, and where its image ends.
+
+cdef bint put_groups(Buf* b, Buf* ends, SnapMetric* view, uint32_t* next) noexcept nogil:
+    """Append the images of changed groups from next[0] on, which is advanced; false without memory.
+
+    `ends` gets two words for each: the group's number, and where its image ends.
     """
     cdef uint64_t entry[2]
-    while next[0] < view.slabs and b.n < ENCODED and ends.n < ENCODED:
-        if view.changed[next[0]]:
-            put_slab(b, view, next[0])
+    while next[0] * GROUP < view.slabs and b.n < ENCODED and ends.n < ENCODED:
+        if view.changed[next[0] * GROUP]:
+            put_group(b, view, next[0])
             entry[0], entry[1] = next[0], b.n
             buf_put(ends, <const char*>entry, sizeof(entry))
         next[0] += 1
     return not b.failed and not ends.failed
+
+
+cdef void spread(uint8_t* changed, uint32_t slabs) noexcept nogil:
+    """Mark all slabs of each group that has a marked one."""
+    cdef uint32_t first = 0
+    cdef uint32_t end, i
+    cdef bint any
+    while first < slabs:
+        end = min(first + GROUP, slabs)
+        any = False
+        for i in range(first, end):
+            any |= changed[i]
+        memset(changed + first, any, end - first)
+        first = end
 
 
 cdef bint track(MetricTable* m) noexcept nogil:
@@ -129,6 +173,7 @@ cdef bint delta_begin(SnapMetric* view, MetricTable* m, bint whole) noexcept nog
         free(view.rows)
         free(view.done)
         return False
+    spread(m.changed, m.slabs)
     for i in range(m.slabs):
         view.done[i] = not m.changed[i]
     view.slabs = m.slabs
@@ -258,14 +303,14 @@ cdef class Delta:
         cdef uint32_t number = 0
         if i >= self.table.n:
             raise ValueError("no such metric")
-        while number < self.table.metric[i].slabs:
+        while number * GROUP < self.table.metric[i].slabs:
             if self.locked or not self.table.linked:
                 raise ValueError("not copied yet, or released")
             images, number = self._encode(i, number)
             yield from images
 
     cdef tuple _encode(self, size_t i, uint32_t number):
-        """The images of some changed slabs from `number` on, and which slab is next."""
+        """The images of some changed groups from `number` on, and which one is next."""
         cdef Buf b = Buf(NULL, 0, 0, False)
         cdef Buf ends = Buf(NULL, 0, 0, False)
         cdef SnapMetric* view = &self.table.metric[i]
@@ -275,7 +320,7 @@ cdef class Delta:
         cdef bint whole
         cdef size_t k
         with nogil:
-            whole = put_slabs(&b, &ends, view, &number)
+            whole = put_groups(&b, &ends, view, &number)
         try:
             if not whole:
                 raise MemoryError
