@@ -116,6 +116,7 @@ DEVIATIONS = [
     re.compile(r"^~\(.*\{"),  # not-bool
     re.compile(r"^og = \d % 2\.5$"),  # fold-mod
     re.compile(r"\bdefined\("),  # newer ones have it
+    re.compile(r"^settime\((2\.5|\$f|gf)\)$"),  # keeps the fraction (docs/spec/beyond)
 ]
 """Statements that rc50 takes otherwise than it should, by the rows of deviations.md."""
 
@@ -123,6 +124,7 @@ EXTENSIONS = [
     re.compile(r" (&&|\|\|) /a/ \{"),  # pattern literals on the right
     re.compile(r" \+?= /a/$"),  # and wherever else a constant of the same pattern may stand
     re.compile(r"^del ck$"),  # all label sets
+    re.compile(r"\bint\((2\.5|\$f|gf|hi)\)"),  # cut towards zero
 ]
 """Statements that mtail refuses and the language allows (docs/spec/beyond)."""
 
