@@ -12,7 +12,7 @@ from nativemtail.io.content import START, recognise
 from nativemtail.io.followed import Copy, Followed
 from nativemtail.io.generations import Made
 from nativemtail.io.loop import Loop
-from nativemtail.io.position import Position, identity
+from nativemtail.io.position import Identity, Position, identity
 from nativemtail.io.sources import Settings
 from nativemtail.io.table import Table
 from nativemtail.io.timers import Timers
@@ -77,6 +77,15 @@ class Copies:
             return False
         self.becomes_log(copy)
         return True
+
+    def is_undecided(self, copy: Followed) -> bool:
+        """Whether nothing in it was read or counted: it may turn out to be a rotated file."""
+        return copy.copy is Copy.UNDECIDED and copy.is_untouched and not self._is_counted(copy)
+
+    def is_read(self, who: Identity) -> bool:
+        """Whether a file is read, or was counted."""
+        reader = self._table.readers.get(who)
+        return reader is not None and not (isinstance(reader, Followed) and self.is_undecided(reader))
 
     def claim(self, log: Followed, fd: int) -> bool:
         """Whether `log`, which was truncated, may read the copy: not if the copy is or was read as a log of its own."""

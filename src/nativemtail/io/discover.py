@@ -19,7 +19,7 @@ from nativemtail.io.archives import Archives
 from nativemtail.io.catch_up import FileBacklog
 from nativemtail.io.changes import Changes
 from nativemtail.io.copies import Copies
-from nativemtail.io.descriptors import NO_DESCRIPTORS, OPEN_FLAGS, Descriptors, Inodes, open_as, stands_for
+from nativemtail.io.descriptors import OPEN_FLAGS, Descriptors, Inodes, open_as, stands_for
 from nativemtail.io.directories import Directories, Directory
 from nativemtail.io.file import FileReader
 from nativemtail.io.filewatches import FileWatches
@@ -37,6 +37,7 @@ from nativemtail.io.positions import Positions
 from nativemtail.io.replaced import Doubt
 from nativemtail.io.reports import Reports
 from nativemtail.io.restart import Restart
+from nativemtail.io.retries import Retries
 from nativemtail.io.rotation import Rotation
 from nativemtail.io.saved import Saved
 from nativemtail.io.sources import Context
@@ -49,7 +50,6 @@ SPARE_DESCRIPTORS = 256
 _DRAIN_TICK = 0.25
 _DOUBT_TICK = 0.05
 _STALE_WAIT = 1.0
-_RETRY_LIMIT = 4.0
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE, errno.ENAMETOOLONG})
 
 
@@ -97,12 +97,11 @@ class Discovery:
             context, loop, self._timers, self._table, self.descriptors, self._open_file, self.look
         )
         self._doubtful: dict[Followed, None] = {}
-        self._pending: dict[str, float] = {}
-        self._retrying: set[str] = set()
+        self._retries = Retries(context, loop, self._reports, self.look)
         self._looking: set[str] = set()
         self._is_up_to_date = True
         self._succession = Succession(
-            loop, self.catch_up, self._adopt, self._table.readers.__contains__, self._open_file, self._listings
+            loop, self.catch_up, self._adopt, self._copies.is_read, self._open_file, self._listings
         )
         known = saved or Saved()
         self._restart = Restart(
@@ -136,7 +135,7 @@ class Discovery:
             self._restart.begin(self._succession)
         self._matching.start()
         self._first_offsets.is_starting = False
-        self._restart.count_lost(self._context.counters, self._pending)
+        self._restart.count_lost(self._context.counters, self._retries.pending)
         self._sweep.every(self._context.settings.sweep)
         if self._draining is not None:
             self._loop.queue(self)
@@ -149,7 +148,7 @@ class Discovery:
 
     def backlog(self) -> FileBacklog:
         """What is left of what the files contain now."""
-        return FileBacklog(self._table, self._pending, lambda: self._succession.unresolved)
+        return FileBacklog(self._table, self._retries.pending, lambda: self._succession.unresolved)
 
     @property
     def started(self) -> int:
@@ -235,7 +234,7 @@ class Discovery:
             if error.errno in _GONE:
                 self._path_gone(path)
             else:
-                self._failed(path, error)
+                self._retries.failed(path, error)
             return
         kind = stat.S_IFMT(info.st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFIFO):
@@ -315,14 +314,17 @@ class Discovery:
             reader.path = reader.paths[0].path
         readers, is_all = self._restart.before(path.path, reader.identity)
         before = readers[-1] if readers else before
+        # The order of rotated files is that of the path which they come from.
+        is_ordered = not self._table.is_generation(path.path)
         if is_all:
             self._succession.resumed(path.path, [*readers, reader] if readers else [])
         elif isinstance(before, Followed | ArchiveReader):
-            self._succession.replaced(path.path, before, reader)
+            if is_ordered:
+                self._succession.replaced(path.path, before, reader)
             with contextlib.suppress(OSError):
                 if reader.is_untouched and before.is_open:
                     reader.copy_search.last_copy = Made.of(before.fd)
-        else:
+        elif is_ordered:
             self._succession.appeared(path.path, reader)
         self._loop.queue(reader)
 
@@ -357,7 +359,7 @@ class Discovery:
                 self.look(successor)
 
     def _path_gone(self, path: str) -> None:
-        self._pending.pop(path, None)
+        self._retries.forget(path)
         self._reports.path_is_gone(path)
         self._first_offsets.path_gone(path)
         self._directories.watch_links(path)
@@ -378,11 +380,11 @@ class Discovery:
         except OSError as error:
             self._first_offsets.not_opened(path, info)
             if error.errno not in _GONE:
-                self._failed(path, error)
+                self._retries.failed(path, error)
             elif name == path:
                 self._path_gone(path)
             return None
-        self._pending.pop(path, None)
+        self._retries.forget(path)
         self._reports.path_is_open(path)
         self._matching.is_found(path)
         info = os.fstat(fd)
@@ -469,7 +471,7 @@ class Discovery:
         try:
             self._archives.check(reader, path, info)
         except OSError as error:
-            self._failed(path, error)
+            self._retries.failed(path, error)
 
     def _fifo_ended(self, reader: FifoReader) -> None:
         self._table.readers.pop(reader.identity, None)
@@ -522,28 +524,6 @@ class Discovery:
         for name in again:
             self._loop.after(wait, lambda name=name: self.look(name))  # type: ignore[misc]
 
-    def _failed(self, path: str, error: OSError) -> None:
-        """Count and report that `path` could not be opened, and retry later, at increasing intervals."""
-        self._context.counters.log_errors_total[path] += 1
-        if error.errno in NO_DESCRIPTORS:
-            self._reports.limit("open_files", "%s: %s (limit of open files)", path, error.strerror)
-        else:
-            text = os.strerror(error.errno or 0)
-            if error.errno in (errno.EACCES, errno.EPERM):
-                text = f"{text}: allow the user of nativemtail to read it"
-            self._reports.path_problem(path, text)
-            self._reports.once(path, "open", "%s: %s", path, text)
-        interval = self._context.settings.poll_log_interval
-        self._pending[path] = min(2 * self._pending.get(path, interval / 2), max(interval, _RETRY_LIMIT))
-        if path not in self._retrying:
-            self._retrying.add(path)
-            self._loop.after(self._pending[path], lambda: self._retry(path))
-
-    def _retry(self, path: str) -> None:
-        self._retrying.discard(path)
-        if path in self._pending:
-            self.look(path)
-
     # Logs that an editor may have saved
 
     def _begin_doubt(self, reader: Followed, path: str) -> None:
@@ -575,6 +555,9 @@ class Discovery:
             self._copies.begin(reader)
 
     def is_own(self, file: Followed) -> bool:
+        bases = self._table.bases(file.path)
+        if any(map(self._succession.is_searching, bases)) and not self._copies.must_decide:
+            return False  # the search may find that it was at one of these paths
         return self._copies.is_own(file)
 
     def claim(self, file: Followed, fd: int) -> bool:
@@ -623,28 +606,38 @@ class Discovery:
 
     def _read_renamed(self, fd: int, origin: str) -> None:
         """Read the file open as `fd`, which was at `origin`, from its beginning, unless it is or was already read."""
+        before = self._table.rotated.get(origin)
         reader = self._table.readers.get(identity(os.fstat(fd)))
-        if reader is None:
-            before = self._table.rotated.get(origin)
-            found = self._adopt(origin, fd)
-            if found is not None and before is not None and origin not in self._table.paths:
-                self._succession.replaced(origin, before, found)
-            elif found is not None:
-                self._succession.was_between(origin, found)
-            return
-        os.close(fd)
+        found: Followed | ArchiveReader | None
         if isinstance(reader, Followed) and reader.is_copy and reader.is_untouched:
-            self._copies.becomes_log(reader)
-            self._begin_drain(reader, origin)
+            os.close(fd)
+            found = self._adopt_copy(reader, origin)
+        else:
+            found = self._adopt(origin, fd)
+        if found is not None and before is not None and before is not found and origin not in self._table.paths:
+            self._succession.replaced(origin, before, found)
+        elif found is not None:
+            self._succession.was_between(origin, found)
+
+    def _adopt_copy(self, reader: Followed, path: str) -> Followed:
+        """Read a file that is named as a copy as the one that was at `path`, before the present one."""
+        self._copies.becomes_log(reader)
+        self._rotation.forget(reader)
+        self._begin_drain(reader, path)
+        return reader
 
     def _adopt(self, path: str, fd: int) -> Followed | ArchiveReader | None:
         """A reader for the file open as `fd`, which was at `path`; None if it is or was read, or has nothing new."""
         info = os.fstat(fd)
         who = identity(info)
-        is_new = who not in self._table.readers and Made.of(fd) not in self._table.last_positions
-        if not is_new or not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._first_offsets.started:
+        reader = self._table.readers.get(who)
+        is_read = self._copies.is_read(who) or (reader is None and Made.of(fd) in self._table.last_positions)
+        if is_read or not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._first_offsets.started:
             os.close(fd)
             return None
+        if isinstance(reader, Followed):
+            os.close(fd)
+            return self._adopt_copy(reader, path)
         if is_archive("", fd):
             return self._archives.open(path, fd, info, self._first_offsets.started, is_history=False, log=path)
         reader = self._follow(path, fd, info, 0)
@@ -775,7 +768,7 @@ class Discovery:
         return self._reports.problems()
 
     def _look_if_new(self, path: str) -> None:
-        if path not in self._table.paths and path not in self._pending:
+        if path not in self._table.paths and path not in self._retries.pending:
             self.look(path)
 
     def _end_sweep(self) -> None:

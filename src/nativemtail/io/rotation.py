@@ -80,7 +80,7 @@ class Rotation:
         self._release(reader, source)
 
     def forget(self, reader: Followed) -> None:
-        """Forget a reader that was closed."""
+        """Forget a reader that was closed, or was at another path than it was drained under."""
         self._release(reader, self._leave(reader))
 
     def _leave(self, reader: Followed) -> Source | None:

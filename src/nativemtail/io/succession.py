@@ -124,6 +124,10 @@ class Succession:
             self._open[path] = time.monotonic() + _PATIENCE
             self._loop.after(0, self.resolve)
 
+    def is_searching(self, path: str) -> bool:
+        """Whether files that were at the path may still be found."""
+        return path in self._open
+
     def was_between(self, path: str, reader: Generation) -> None:
         """`reader` reads a file that was at the path before the present one."""
         lineage = self._lineages.get(path)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from nativemtail.io.bounded import trim
 from nativemtail.io.followed import Followed, LogPath, Reader
-from nativemtail.io.generations import Made, is_generation
+from nativemtail.io.generations import Made, is_generation, plain
 from nativemtail.io.pathtree import PathTree
 from nativemtail.io.position import Identity, Position, identity
 from nativemtail.io.sources import Context, Source
@@ -105,6 +105,10 @@ class Table:
 
     def is_named_as_copy(self, path: str) -> bool:
         return bool(self.bases(path))
+
+    def is_generation(self, path: str) -> bool:
+        """Whether `path` is named by a number or date as a rotated file of a followed path, compressed or not."""
+        return any(is_generation(base, plain(path)) for base in self.bases(path))
 
     def readers_of_bases(self, path: str) -> Iterator[Followed]:
         """The present or last readers of the files that `path` is named after."""
