@@ -11,7 +11,7 @@ from enum import IntEnum, IntFlag
 
 from nativemtail.compiler.opcodes import FAULTS, OPS
 
-_C_TYPES = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "int32_t": "i"}
+_C_TYPES = {"uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q", "int32_t": "i"}
 _HEAD = "Made by setup.py from compiler/abi.py; do not edit."
 
 
@@ -65,6 +65,24 @@ class PatternFlag(IntFlag):
     """The pattern is a single literal, the one that the prefilter searches for."""
     STEPPED = 16
     """The form for RE2 itself consumes the characters before a match."""
+    FIELDS = 32
+    """A field pattern."""
+
+
+class FieldFormat(IntEnum):
+    """What a field pattern reads."""
+
+    JSON = 0
+    LOGFMT = 1
+    CSV = 2
+
+
+class FieldType(IntEnum):
+    """Types of fields."""
+
+    STRING = 0
+    INT = 1
+    FLOAT = 2
 
 
 class OnePassCode(IntEnum):
@@ -191,7 +209,38 @@ LAYOUT_STEP = Struct(
     ("uint32_t", "literal"),
     ("uint32_t", "element"),
 )
-STRUCTS = (INSTR, ONEPASS_OP, AUTOMATON_STATE, LAYOUT_HEADER, LAYOUT_STEP)
+FIELD_NODE = Struct(
+    "FieldNode",
+    "what a field pattern wants of a value (compiler/fields.py, core/fields.hpp)",
+    ("uint64_t", "lengths"),
+    ("uint32_t", "first"),
+    ("uint32_t", "names"),
+    ("uint32_t", "indexes"),
+    ("uint32_t", "leaf"),
+    ("uint32_t", "leaves"),
+    ("uint32_t", "low"),
+    ("uint32_t", "high"),
+    ("uint32_t", "each"),
+    ("uint32_t", "has_each"),
+    ("uint32_t", "unused"),
+)
+FIELD_EDGE = Struct(
+    "FieldEdge",
+    "a step to a value: a name of `key` bytes, or the index `key`",
+    ("uint32_t", "text"),
+    ("uint32_t", "key"),
+    ("uint32_t", "child"),
+)
+FIELD_SPEC = Struct(
+    "FieldSpec",
+    "a field of a field pattern, in the order written",
+    ("uint32_t", "span"),
+    ("uint8_t", "type"),
+    ("uint8_t", "optional"),
+    ("uint8_t", "of_element"),
+    ("uint8_t", "unused"),
+)
+STRUCTS = (INSTR, ONEPASS_OP, AUTOMATON_STATE, LAYOUT_HEADER, LAYOUT_STEP, FIELD_NODE, FIELD_EDGE, FIELD_SPEC)
 
 
 PLACE_SHIFT = 24
@@ -206,6 +255,8 @@ def _enums() -> dict[str, dict[str, int]]:
         "OP": {op.name: op.number for op in OPS.values()},
         "FAULT": {name: number for number, name in enumerate(FAULTS)},
         "PATTERN": dict(PatternFlag.__members__),
+        "FIELDS": dict(FieldFormat.__members__),
+        "FIELD": dict(FieldType.__members__),
         "AUTOMATON": dict(Automaton.__members__),
         "ASSERT": dict(Assertion.__members__),
         "PLACE": {"SHIFT": PLACE_SHIFT},

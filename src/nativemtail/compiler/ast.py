@@ -97,6 +97,27 @@ class Pattern(Expr):
 
 
 @dataclass(slots=True, eq=False)
+class Field(Node):
+    """A field of a field pattern; `path` as written."""
+
+    path: str
+    kind: str
+    """int, float or string."""
+    name: str
+    optional: bool
+
+
+@dataclass(slots=True, eq=False)
+class Fields(Expr):
+    """A use of a field pattern (beyond §3); `text` stands for it among the patterns of the program (fields.py)."""
+
+    format: str
+    fields: list[Field]
+    text: bytes
+    every: bool
+
+
+@dataclass(slots=True, eq=False)
 class Id(Expr):
     """A name; `symbol` is the `VarDecl` or `ConstDecl` that it refers to (set by the checker)."""
 
@@ -110,7 +131,7 @@ class Capref(Expr):
 
     name: str
     named: bool
-    pattern: Pattern | None = None
+    pattern: Pattern | Fields | None = None
     group: int = 0
 
 
@@ -228,6 +249,16 @@ def else_if(stmt: Cond) -> Cond:
     following = stmt.otherwise.stmts[0]
     assert isinstance(following, Cond)
     return following
+
+
+@dataclass(slots=True, eq=False)
+class Every(Stmt):
+    """`every pattern { body } else { otherwise }` (beyond §4); `subject` None is the line."""
+
+    subject: Expr | None
+    pattern: Pattern | Fields
+    body: Block
+    otherwise: Block | None
 
 
 @dataclass(slots=True, eq=False)

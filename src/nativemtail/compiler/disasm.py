@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from nativemtail.compiler import patterns, plan, timelayout
+from nativemtail.compiler import fields, patterns, plan, timelayout
 from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.opcodes import OPS
 from nativemtail.compiler.prefilter import guards
@@ -34,7 +34,7 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
     yield "Patterns"
     for number, text in enumerate(program.patterns):
         shared = tables.patterns[spec.patterns[number]]
-        yield f" {number:8} /{text.decode('utf-8', 'replace')}/"
+        yield f" {number:8} {fields.shown(text)}"
         yield f" {'':8}   engine {engine(shared)}, groups read {shared.captures + 1}, prefilter {prefilter(text)}"
     for title, pool in (("Integers", program.ints), ("Floats", program.floats), ("Strings", program.strings)):
         if pool:
@@ -60,13 +60,15 @@ def _runs(spec: ProgramSpec, tables: Tables) -> str:
         return "on every line"
     if not spec.triggers:
         return "never: it can change nothing"
-    texts = sorted(tables.patterns[number].text.decode("utf-8", "replace") for number in spec.triggers)
+    texts = sorted(fields.shown(tables.patterns[number].text) for number in spec.triggers)
     guard = ", or the guard slice fails" if tables.guard_slices else ""
-    return "where one of these passes its prefilter: " + "  ".join(f"/{text}/" for text in texts) + guard
+    return "where one of these passes its prefilter: " + "  ".join(texts) + guard
 
 
 def engine(pattern: PatternSpec) -> str:
     """The engine that finds captures, after the one-pass matcher (regex/onepass/) on ASCII text."""
+    if pattern.flags & PatternFlag.FIELDS:
+        return "reader of fields"
     if pattern.flags & PatternFlag.ALWAYS:
         return "none (matches every line)"
     library = "PCRE2" if pattern.flags & PatternFlag.LINEAR else "PCRE2, RE2 on long lines"

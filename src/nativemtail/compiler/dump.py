@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nativemtail.compiler import ast
+from nativemtail.compiler import ast, fields
 from nativemtail.gotext import go_quote
 
 
@@ -50,6 +50,8 @@ def _detail(node: ast.Node) -> str:
         return f"/{node.text.decode()}/"
     if isinstance(node, ast.Capref):
         return f"${node.name}"
+    if isinstance(node, ast.Fields):
+        return fields.shown(node.text)
     if isinstance(node, ast.VarDecl):
         return _declaration(node)
     if isinstance(node, ast.LogFilter):
@@ -82,6 +84,8 @@ def _children(node: ast.Node) -> Iterable[ast.Node]:
         return node.stmts
     if isinstance(node, ast.ExprStmt):
         return (node.expr,)
+    if isinstance(node, ast.Every):
+        return filter(None, (node.subject, node.pattern, node.body, node.otherwise))
     if isinstance(node, ast.Cond):
         return filter(None, (node.cond, node.truth, node.otherwise))
     if isinstance(node, (ast.DecoDecl, ast.DecoUse, ast.Begin)):

@@ -184,6 +184,10 @@ def fold(name: str, root: ast.Block) -> ast.Block:
                 if stmt.cond is not None:
                     stmt.cond = folder.expr(stmt.cond)
                 blocks.extend(filter(None, (stmt.truth, stmt.otherwise)))
+            elif isinstance(stmt, ast.Every):
+                if stmt.subject is not None:
+                    stmt.subject = folder.expr(stmt.subject)
+                blocks.extend(filter(None, (stmt.body, stmt.otherwise)))
             elif isinstance(stmt, (ast.DecoDecl, ast.DecoUse, ast.Begin)):
                 blocks.append(stmt.body)
     if folder.errors:

@@ -51,6 +51,8 @@ _STRING_RUN = re.compile(rb'[^"\\\n\xe2]+')
 _REGEX_RUN = re.compile(rb"[^/\\\n\xe2]+")
 _BLANKS = re.compile(rb"[ \t\r\v\f]*")
 _PATTERN_FOLLOWS = re.compile(rb"(?:[^/\\\n]|\\[^\n])*/(?:[ \t\r\v\f]|\#[^\n]*\n)*(?:\{|&&|\|\||\+)")
+_NAME = rb"[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*"
+_PATH = re.compile(_NAME + rb"(?:\." + _NAME + rb"|\[[0-9]*\])*")
 _WORD_TAIL = re.compile(rb"[A-Za-z0-9_]+")
 _UNITS = {"ns": 1, "us": 10**3, "\u00b5s": 10**3, "\u03bcs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
           "h": 3600 * 10**9, "d": 24 * 3600 * 10**9}  # fmt: skip
@@ -114,6 +116,12 @@ def _number_error(function: str, text: str, reason: str) -> str:
     return f"bad number '{text}': strconv.{function}: parsing {go_quote(text)}: {reason}"
 
 
+def _is_words(path: bytes) -> bool:
+    """Whether all that is not ASCII in a path are letters and digits."""
+    text = path.decode("utf-8", "replace")
+    return text.isascii() or all(char.isascii() or char.isalnum() for char in text)
+
+
 class Lexer:
     """Tokens of one program; a lexical error is a token of kind `INVALID`."""
 
@@ -127,6 +135,8 @@ class Lexer:
         self._comment_end = -1
         self._comment_column = 0
         self._has_end_mark = _END_BYTES in source
+        self._start = 0
+        """Offset of the latest token."""
         self._number_start = -1
         """Offset of the latest token if that is a number, else -1."""
         self.after_comment = False
@@ -146,6 +156,7 @@ class Lexer:
             group = match.lastgroup
             start, end = match.span(group or 0)
             self._at = end
+            self._start = start
             if group == "word":
                 return self._word(start)
             if group == "op":
@@ -169,6 +180,28 @@ class Lexer:
         match = _BLANKS.match(self._source, self._at)
         assert match is not None
         return self._source[match.end() : match.end() + 1].strip()
+
+    def path(self) -> Token:
+        """The next token as a path of fields if it begins with a letter or _: a PATH, of names, indexes and []."""
+        source = self._source
+        while True:
+            blanks = _BLANKS.match(source, self._at)
+            assert blanks is not None
+            start = blanks.end()
+            if not source.startswith(b"#", start):
+                break
+            self._comment(start)
+        match = _PATH.match(source, start)
+        if match is None or not _is_words(match[0]):
+            return self.next()
+        self.behind_comment = False
+        self._number_start = -1
+        self._start, self._at = start, match.end()
+        return Token("PATH", match[0], self._span(start))
+
+    def written(self) -> str:
+        """The latest token as written."""
+        return self._source[self._start : self._at].decode("utf-8", "replace")
 
     def number_text(self) -> str:
         """The latest token, a number, as written."""
@@ -394,7 +427,7 @@ class Lexer:
         source = self._source
         while self._at < len(source) and source[self._at] in b" \t\r\v\f":
             self._at += 1
-        start = self._at
+        start = self._start = self._at
         if start >= len(source) or source.startswith(_END_BYTES, start):
             column = self._start_column(start)
             return Token("$end", b"", Position(self._name, self._line, column, column))

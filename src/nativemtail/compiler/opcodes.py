@@ -47,6 +47,13 @@ FAIL!    fault d
 # patterns on the line: slot a, pattern d; on a string: slot a, register b, pattern d; no match goes to e
 MATCH    slot a = line ~ pattern d else ->e
 MATCHS   slot a = rb ~ pattern d else ->e
+# the same for fields, which may have a wrong type
+FIELDS!  slot a = line ~ pattern d else ->e
+FIELDSS! slot a = rb ~ pattern d else ->e
+# every: the first match of pattern d, then the next one, each of which runs the code from ->d on again
+EVERY!   slot a = first in line ~ pattern d else ->e
+EVERYS!  slot a = first in rb ~ pattern d else ->e
+AGAIN!   slot a = next ->d
 DEFINED  ra = slot b group c took part
 # captures: slot b, group c
 CAPS!    ra = slot b group c
@@ -57,6 +64,9 @@ CAPIS!   ra = text(int(slot b group c))
 CAPSM    ra = slot b group c, matched
 CAPIM!   ra = int(slot b group c), matched
 CAPFM!   ra = float(slot b group c), matched
+# fields that are numbers: field c of d
+FLDI!    ra = int(slot b field c), d
+FLDF!    ra = float(slot b field c), d
 # constants
 LDI      ra = int d
 LDF      ra = float d
@@ -176,21 +186,29 @@ def _parse(table: str) -> dict[str, Op]:
 OPS = _parse(_TABLE)
 NAMES = list(OPS)
 
-JUMPS = frozenset(["JMP", "JF", "JT", "JMATCHED"])
+BACK = "AGAIN"
+"""The only jump that goes back."""
+JUMPS = frozenset(["JMP", "JF", "JT", "JMATCHED", BACK])
 """Jumps to d."""
-MATCHES = frozenset(["MATCH", "MATCHS"])
+LINE_MATCHES = frozenset(["MATCH", "FIELDS", "EVERY"])
+"""Matches of the line."""
+TEXT_MATCHES = frozenset(["MATCHS", "FIELDSS", "EVERYS"])
+"""Matches of another text."""
+MATCHES = LINE_MATCHES | TEXT_MATCHES
 """Jumps to e if there is no match."""
-CAPTURES = frozenset(["CAPS", "CAPI", "CAPF", "CAPIS", "CAPSM", "CAPIM", "CAPFM", "DEFINED"])
+LOOPS = frozenset(["EVERY", "EVERYS"])
+"""Matches that have offsets of their own, even of the line."""
+CAPTURES = frozenset(["CAPS", "CAPI", "CAPF", "CAPIS", "CAPSM", "CAPIM", "CAPFM", "FLDI", "FLDF", "DEFINED"])
 """Reads of slot b."""
 
 POOLS = {
     "LDI": ("d", "ints"), "LDF": ("d", "floats"), "LDS": ("d", "strings"), "FAIL": ("d", "strings"),
     "IPIN": ("d", "strings"),
-    "MATCH": ("d", "patterns"), "MATCHS": ("d", "patterns"), "SUBSTRE": ("d", "patterns"), "STRPTIME": ("d", "layouts"),
+    **dict.fromkeys(sorted(MATCHES), ("d", "patterns")), "SUBSTRE": ("d", "patterns"), "STRPTIME": ("d", "layouts"),
 }  # fmt: skip
 """Instructions with a number of the program's constants: the operand, and what it counts."""
 PATTERN_OPS = frozenset(op for op, (_, pool) in POOLS.items() if pool == "patterns")
-SLOTS = dict.fromkeys(MATCHES, "a") | dict.fromkeys(CAPTURES, "b")
+SLOTS = dict.fromkeys(MATCHES, "a") | {BACK: "a"} | dict.fromkeys(CAPTURES, "b")
 """Instructions with a slot: the operand."""
 
 FAULTS = [
@@ -211,4 +229,6 @@ FAULTS = [
     "NO_DATUM",
     "COMPARE",
     "MEMORY",
+    "FIELD",  # a field that is not of its type
+    "ROUNDS",  # too many rounds of `every`
 ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from nativemtail.compiler import lookahead, timelayout
 from nativemtail.compiler.abi import INSTR
-from nativemtail.compiler.opcodes import OPS, PATTERN_OPS
+from nativemtail.compiler.opcodes import LOOPS, OPS, PATTERN_OPS, TEXT_MATCHES
 from nativemtail.compiler.program import Instr, Program
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec
 
@@ -62,6 +62,6 @@ def _slot_pairs(program: Program, given: Sequence[int]) -> list[int]:
     """`given`: pairs of offsets that a match of each pattern yields, the most that any program reads."""
     pairs = [0] * program.slots
     for instr in (*program.code, *program.begin):
-        if instr.op == "MATCHS":
+        if instr.op in TEXT_MATCHES or instr.op in LOOPS:
             pairs[instr.a] = max(given[instr.d], 1)
     return pairs

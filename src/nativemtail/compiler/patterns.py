@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from nativemtail.compiler import ast, budget
+from nativemtail.compiler import ast, budget, fields
 from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.opcodes import PATTERN_OPS
@@ -33,6 +33,9 @@ class Facts:
 @lru_cache(maxsize=16384)
 def facts(text: bytes) -> Facts:
     before = time.thread_time()
+    if fields.is_fields(text):
+        required = worthwhile(fields.required(text))
+        return Facts(int(PatternFlag.FIELDS), required, time.thread_time() - before)
     node = parse(text)
     flags = 0
     if analysis.same_in_pcre2(node):
@@ -79,6 +82,11 @@ def shared(programs: Sequence[Program]) -> list[PatternSpec]:
 
 
 def _spec(text: bytes, flags: int, highest: int, replaced: bool) -> PatternSpec:
+    if fields.is_fields(text):
+        found = fields.specs(text)
+        count = len(found.paths)
+        pairs = count + (count + 1) // 2 + 1  # offsets, numbers, what is wrong
+        return PatternSpec(text, b"", b"", b"", flags, pairs - 1, False, None, None, found)
     node = parse(text)
     keep = max(highest, 0)
     return PatternSpec(

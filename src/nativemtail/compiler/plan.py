@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 from nativemtail.compiler import patterns
+from nativemtail.compiler.opcodes import LINE_MATCHES
 from nativemtail.compiler.packing import Packer
 from nativemtail.compiler.prefilter import guards, select, teddy
 from nativemtail.compiler.prefilter.literals import RequiredLiteral
@@ -32,7 +33,7 @@ def build(programs: Iterable[tuple[Program, Sequence[object]]]) -> Tables:
     sought: set[int] = set()  # patterns whose required literals are searched for
     for at, (program, metrics) in enumerate(loaded):
         numbers = packer.patterns(program)
-        matched = {numbers[instr.d] for instr in program.code if instr.op == "MATCH"}
+        matched = {numbers[instr.d] for instr in program.code if instr.op in LINE_MATCHES}
         guard = guards.program_guard(program, costs(program))
         if guard is None:
             packed.append(packer.pack(program, metrics, None))

@@ -16,6 +16,8 @@ from nativemtail.compiler.logfilter import LogFilter
 from nativemtail.compiler.program import Instr, MetricDecl, Program
 from nativemtail.compiler.tables import (
     Automaton,
+    FieldSpecs,
+    FieldTable,
     GuardSlice,
     LiteralSpec,
     OnePass,
@@ -121,9 +123,16 @@ def _teddy(row: Any) -> Teddy:
 
 
 def _pattern(row: Any) -> PatternSpec:
-    *plain, automaton, onepass = row
-    values: list[Any] = [*plain, _automaton(automaton), None if onepass is None else OnePass(*onepass)]
+    *plain, automaton, onepass, fields = row
+    values: list[Any] = [*plain, _automaton(automaton), None if onepass is None else OnePass(*onepass), _fields(fields)]
     return PatternSpec(*values)
+
+
+def _fields(row: Any) -> FieldSpecs | None:
+    if row is None:
+        return None
+    specs = FieldSpecs(*row)
+    return specs._replace(tables=[FieldTable(*table) for table in specs.tables])
 
 
 def _automaton(row: Any) -> Automaton | None:

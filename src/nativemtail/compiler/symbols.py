@@ -69,7 +69,7 @@ class DecoSymbol(Symbol):
 class GroupSymbol(Symbol):
     """`$1` or `$name`.  A later pattern of the scope redefines numbers, but not names."""
 
-    pattern: ast.Pattern = field(kw_only=True)
+    pattern: ast.Pattern | ast.Fields = field(kw_only=True)
     group: int = 0
     label: str = ""
     """How the note on an unused group names it."""

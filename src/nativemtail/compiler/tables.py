@@ -38,6 +38,33 @@ class OnePass(NamedTuple):
     """Some group may take no part in a match."""
 
 
+class FieldTable(NamedTuple):
+    """What is wanted of a text, as a tree: packed FieldNodes, FieldEdges, numbers of spans, and texts."""
+
+    nodes: bytes
+    edges: bytes
+    leaves: bytes
+    pool: bytes
+    needed: bytes
+    """By span: whether it must be there."""
+    common: int
+    """Spans of the text."""
+    each: int
+    """Spans of each element of the array that `every` goes through."""
+
+
+class FieldSpecs(NamedTuple):
+    """A field pattern."""
+
+    format: int
+    separator: int
+    tables: list[FieldTable]
+    """One, or two: the text is read for each."""
+    fields: bytes
+    """Packed FieldSpecs; the spans of elements are numbered from 0."""
+    paths: list[bytes]
+
+
 class PatternSpec(NamedTuple):
     text: bytes
     bytes_form: bytes
@@ -52,6 +79,8 @@ class PatternSpec(NamedTuple):
     """For patterns that `subst` replaces; None otherwise, or if it would be too large."""
     onepass: OnePass | None
     """For ASCII texts; None: not a one-pass pattern."""
+    fields: FieldSpecs | None = None
+    """For field patterns, which have no other forms."""
 
 
 class LiteralSpec(NamedTuple):

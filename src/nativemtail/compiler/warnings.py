@@ -74,6 +74,10 @@ def _expressions(root: ast.Block) -> Iterator[ast.Expr]:
                     if stmt.cond is not None:
                         yield from _below(stmt.cond)
                     blocks += [stmt.truth, *([stmt.otherwise] if stmt.otherwise else [])]
+                case ast.Every():
+                    if stmt.subject is not None:
+                        yield from _below(stmt.subject)
+                    blocks += [stmt.body, *([stmt.otherwise] if stmt.otherwise else [])]
                 case ast.DecoDecl() | ast.DecoUse() | ast.Begin():
                     blocks.append(stmt.body)
                 case ast.Del():

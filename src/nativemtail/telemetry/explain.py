@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from nativemtail._core import Metric, Profile
-from nativemtail.compiler import Program, disasm, patterns, plan
+from nativemtail.compiler import Program, disasm, fields, patterns, plan
 from nativemtail.compiler.abi import PatternFlag
+from nativemtail.compiler.opcodes import LINE_MATCHES
 from nativemtail.compiler.prefilter import guards
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 from nativemtail.gotext import duration
@@ -34,7 +35,7 @@ def _reasons(programs: Sequence[tuple[Program, Sequence[Metric]]], tables: Table
 
 def _findings(program: Program, spec: ProgramSpec, tables: Tables) -> list[PatternCost]:
     where = " that the program runs on" if spec.triggers is not None else ""
-    on_line = {instr.d for instr in program.code if instr.op == "MATCH"}
+    on_line = {instr.d for instr in program.code if instr.op in LINE_MATCHES}
     return [
         _finding(tables.patterns[number], at in on_line, number in (spec.triggers or ()), where)
         for at, number in enumerate(spec.patterns)
@@ -45,7 +46,7 @@ def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> Pa
     why, hint = _reason(pattern, on_line, opens, where)
     slow = _engine_hint(pattern.flags)
     return PatternCost(
-        pattern=pattern.text.decode("utf-8", "replace"),
+        pattern=fields.shown(pattern.text).removeprefix("/").removesuffix("/"),
         prefilter=disasm.prefilter(pattern.text),
         engine=disasm.engine(pattern),
         captures=max(pattern.captures, 0),

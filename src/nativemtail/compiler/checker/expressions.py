@@ -35,6 +35,8 @@ class Expressions:
             return self.patterns.pattern(node, depth)
         if self.context.too_deep(node.pos, depth):
             node.type = ERROR
+        elif isinstance(node, ast.Fields):
+            return self.patterns.fields(node)
         elif isinstance(node, ast.Id):
             return self._name(node, depth)
         elif isinstance(node, ast.Index):
@@ -111,7 +113,7 @@ class Expressions:
 
     def refuse_unless_condition(self, expr: ast.Expr, pos: Position) -> None:
         """Report an expression that can't be a condition, or the operand of `!`; `pos` if it is a pattern."""
-        if isinstance(expr, ast.Pattern):
+        if isinstance(expr, (ast.Pattern, ast.Fields)):
             if self.context.begins:
                 self.context.error(pos, "Can't use pattern matching inside a BEGIN block")
         elif not (

@@ -13,7 +13,7 @@ from nativemtail.compiler.regex import captypes, tree
 from nativemtail.compiler.regex.error import RegexError
 from nativemtail.compiler.regex.parser import parse
 from nativemtail.compiler.symbols import ConstSymbol, GroupSymbol, Kind, Symbol, Usage, VarSymbol
-from nativemtail.compiler.types import BY_NAME, NONE, PATTERN, Type
+from nativemtail.compiler.types import BY_NAME, FLOAT, INT, NONE, PATTERN, STRING, Type
 
 _LENGTH_CAP = (1 << 63) - 1
 """Bound on pattern text: constants made of constants can double in length with every line."""
@@ -100,6 +100,19 @@ class Patterns:
             self._declare_groups(pattern, regex)
         return pattern
 
+    def fields(self, node: ast.Fields) -> ast.Fields:
+        """Check a use of a field pattern; its fields become visible in the current scope."""
+        node.type = PATTERN
+        for number, field in enumerate(node.fields):
+            type_ = {"int": INT, "float": FLOAT}.get(field.kind, STRING)
+            symbol = GroupSymbol(
+                Kind.GROUP, field.name, node.pos, Usage(seen=True), type_, pattern=node, group=number, label=field.name
+            )
+            present = self.context.scope.insert(symbol)
+            if present is not None:
+                self._redeclared(present, node)
+        return node
+
     def _timed(self, pattern: ast.Pattern) -> _Regex:
         self.places.setdefault(pattern.text, pattern.pos)
         before = time.thread_time()
@@ -140,7 +153,7 @@ class Patterns:
             if present is not None and not (isinstance(present, GroupSymbol) and present.pattern is pattern):
                 self._redeclared(present, pattern)
 
-    def _redeclared(self, present: Symbol, pattern: ast.Pattern) -> None:
+    def _redeclared(self, present: Symbol, pattern: ast.Pattern | ast.Fields) -> None:
         text = f"Redeclaration of capture group `{present.name}' previously declared at {present.pos}"
         self.context.error(pattern.pos, text)
 

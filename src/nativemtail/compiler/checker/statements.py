@@ -41,6 +41,8 @@ class Statements:
             pass
         elif isinstance(stmt, ast.Cond):
             self._conditional(stmt, depth)
+        elif isinstance(stmt, ast.Every):
+            self._every(stmt, depth)
         elif isinstance(stmt, ast.VarDecl):
             self._metric(stmt)
         elif isinstance(stmt, ast.ConstDecl):
@@ -75,6 +77,26 @@ class Statements:
                     return
                 stmt = ast.else_if(stmt)
                 self.context.current = stmt.pos
+
+    def _every(self, stmt: ast.Every, depth: int) -> None:
+        with self.context.inside():
+            if stmt.subject is not None:
+                stmt.subject = self.expressions.expr(stmt.subject, depth + 1)
+            elif self.context.begins:
+                self.context.error(stmt.pattern.pos, "Can't use pattern matching inside a BEGIN block")
+            if isinstance(stmt.pattern, ast.Pattern) and self._is_a_metric(stmt.pattern):
+                hint = "\n\tTry `every /…/ {', `every $x =~ /…/ {' or `every json a[] {'"
+                self.context.error(stmt.pos, f"every takes a pattern.{hint}")
+            else:
+                self.expressions.expr(stmt.pattern, depth + 1)
+            self.block(stmt.body, depth + 1)
+            if stmt.otherwise is not None:
+                self.block(stmt.otherwise, depth + 1)
+
+    def _is_a_metric(self, pattern: ast.Pattern) -> bool:
+        """Whether the pattern is the name of a metric alone."""
+        [part, *more] = pattern.parts
+        return not more and isinstance(part, ast.Id) and self.context.scope.lookup(part.name, Kind.VAR) is not None
 
     def _condition(self, stmt: ast.Cond, cond: ast.Expr, depth: int) -> ast.Expr:
         if isinstance(cond, ast.Pattern):

@@ -1,6 +1,6 @@
 """The checked tree to instructions: stage five of spec language.md §1, execution as in runtime.md §2.
 
-Code has no loops: every jump goes forward, so a line costs at most the length of the program.
+Every jump goes forward but those of `every`, whose rounds are bounded.
 """
 
 from __future__ import annotations

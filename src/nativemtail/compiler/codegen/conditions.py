@@ -22,11 +22,11 @@ class Conditions:
 
     def jump(self, expr: ast.Expr, target: int, *, when: bool, or_operand: bool = False) -> Matched:
         """Jump to `target` if `expr` is `when`, else fall through."""
-        if isinstance(expr, ast.Conv) and isinstance(expr.operand, ast.Pattern):
+        if isinstance(expr, ast.Conv) and isinstance(expr.operand, (ast.Pattern, ast.Fields)):
             return self.jump(expr.operand, target, when=when, or_operand=or_operand)
         if isinstance(expr, ast.Call) and expr.name == "bool" and len(expr.args) == 1:
             return self.jump(expr.args[0], target, when=when, or_operand=or_operand)
-        if isinstance(expr, ast.Pattern):
+        if isinstance(expr, (ast.Pattern, ast.Fields)):
             return self._jump_match(expr, None, target, when)
         if isinstance(expr, ast.Unary) and expr.op == "!":
             self.jump(expr.operand, target, when=not when)
@@ -65,7 +65,7 @@ class Conditions:
     def pattern(self, expr: ast.Expr) -> tuple[int, int] | None:
         """Slot and number of a pattern on the line, or of the right side of a match (runtime.md §2.5)."""
         node = expr.rhs if isinstance(expr, ast.Binary) else expr
-        if isinstance(node, ast.Pattern):
+        if isinstance(node, (ast.Pattern, ast.Fields)):
             return self._slots.match(node, node.text)
         if type_name(node.type) not in ("Int", "Float", "String", "Bool"):
             self._value(node)
@@ -95,10 +95,12 @@ class Conditions:
             return frozenset()
         slot, number = pattern
         miss = out.label() if when else target
+        is_fields = isinstance(expr.rhs if isinstance(expr, ast.Binary) else expr, ast.Fields)
+        op = "FIELDS" if is_fields else "MATCH"
         if register is None:
-            out.emit("MATCH", slot, d=number, e=miss)
+            out.emit(op, slot, d=number, e=miss)
         else:
-            out.emit("MATCHS", slot, register, d=number, e=miss)
+            out.emit(f"{op}S", slot, register, d=number, e=miss)
         if when:
             out.emit("JMP", d=target)
             out.place(miss)

@@ -12,6 +12,7 @@ from typing import TypeVar
 from nativemtail.compiler import ast, types
 from nativemtail.compiler.abi import PLACE_SHIFT
 from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.opcodes import JUMPS, MATCHES
 from nativemtail.compiler.program import MAX_PLACES, Instr, Program
 
 MAX_CODE = 1_000_000
@@ -90,9 +91,9 @@ class Emitter:
     def resolve(self, offset: int = 0) -> None:
         """Replace labels by instruction numbers plus `offset`."""
         for instr in self.code:
-            if instr.op in ("JMP", "JF", "JT", "JMATCHED"):
+            if instr.op in JUMPS:
                 instr.d = self.labels[instr.d] + offset
-            elif instr.op in ("MATCH", "MATCHS"):
+            elif instr.op in MATCHES:
                 instr.e = self.labels[instr.e] + offset
 
     # --- registers and constants -------------------------------------------------------------------------

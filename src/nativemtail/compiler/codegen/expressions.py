@@ -46,7 +46,7 @@ class Expressions:
                 return self.variables.increment(expr)
             case ast.Binary():
                 return self._binary(expr)
-            case ast.Conv() if isinstance(expr.operand, ast.Pattern):
+            case ast.Conv() if isinstance(expr.operand, (ast.Pattern, ast.Fields)):
                 return self.conditions.boolean(expr)
             case ast.Conv():
                 return self._calls.convert(expr, expr.operand, self.value(expr.operand), "internal error: ")
@@ -62,6 +62,8 @@ class Expressions:
         slot = self._slots.capture(expr)
         if slot is None:
             return self._out.registers(), Kind.NOTHING
+        if isinstance(expr.pattern, ast.Fields) and type_name(expr.type) in ("Int", "Float"):
+            return self._number_of_field(expr, slot, len(expr.pattern.fields))
         op, kind = {"Int": ("CAPI", Kind.INT), "Float": ("CAPF", Kind.FLOAT)}.get(
             type_name(expr.type), ("CAPS", Kind.STRING)
         )
@@ -70,6 +72,12 @@ class Expressions:
         register = self._out.registers()
         self._out.emit(op, register, slot, expr.group)
         return register, kind
+
+    def _number_of_field(self, expr: ast.Capref, slot: int, count: int) -> Value:
+        register = self._out.registers()
+        is_int = type_name(expr.type) == "Int"
+        self._out.emit("FLDI" if is_int else "FLDF", register, slot, expr.group, count)
+        return register, Kind.INT if is_int else Kind.FLOAT
 
     def _binary(self, expr: ast.Binary) -> Value:
         out = self._out

@@ -42,6 +42,8 @@ class Statements:
                 self._expression(stmt.expr)
             case ast.Cond():
                 self._condition(stmt)
+            case ast.Every():
+                self._every(stmt)
             case ast.VarDecl():
                 self._declarations.declare(stmt)
             case ast.DecoUse():
@@ -103,6 +105,38 @@ class Statements:
         self._block(stmt.truth)
         out.emit("SETM", 1)
         slots.matched = before
+
+    def _every(self, stmt: ast.Every) -> None:
+        """Code that runs the block for each match, and the code behind `else` if there is none."""
+        out, slots = self._out, self.slots
+        slots.renew(stmt.pattern)
+        subject = None
+        if stmt.subject is not None:
+            slots.renew(stmt.subject)
+            subject = out.as_string(*self._expressions.value(stmt.subject))
+        slot, number = slots.match(stmt.pattern, stmt.pattern.text)
+        slots.read(slot, 0)
+        none, again, end = out.label(), out.label(), out.label()
+        before, leftovers = slots.matched, list(self._leftovers.values)
+        if subject is None:
+            out.emit("EVERY", slot, d=number, e=none)
+        else:
+            out.emit("EVERYS", slot, subject, d=number, e=none)
+        slots.matched = before | {slot}
+        out.place(again)
+        out.emit("SETM", 0)
+        self._block(stmt.body)
+        out.emit("AGAIN", slot, d=again)
+        out.emit("SETM", 1)
+        slots.matched = before
+        self._leftovers.values = leftovers
+        out.emit("JMP", d=end)
+        out.place(none)
+        if stmt.otherwise is not None:
+            self._block(stmt.otherwise)
+            slots.matched = before
+            self._leftovers.values = leftovers
+        out.place(end)
 
     def _decorated(self, use: ast.DecoUse) -> None:
         if use.decl is None:

@@ -1,20 +1,21 @@
 """Dead-code elimination: unreachable instructions, unused values, tests whose outcome makes no difference.
 
-Jumps only go forward, so one pass from the end sees every use of a register before its definition.
+Jumps only go forward, so one pass from the end sees every use of a register before its definition; but for those of
+`every`, where all that its block reads counts as read behind it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from nativemtail.compiler.opcodes import CAPTURES, JUMPS, MATCHES, OPS, Effect
+from nativemtail.compiler.opcodes import BACK, CAPTURES, JUMPS, LINE_MATCHES, MATCHES, OPS, Effect
 from nativemtail.compiler.optimize.flow import reads, successors, uses, without
 from nativemtail.compiler.program import Instr
 
 
 def without_dead_code(code: list[Instr], failing: Collection[int] = ()) -> list[Instr]:
     """Equivalent code, on the assumption that no pattern of `failing` matches the line."""
-    code = [Instr("JMP", d=i.e, line=i.line) if i.op == "MATCH" and i.d in failing else i for i in code]
+    code = [Instr("JMP", d=i.e, line=i.line) if i.op in LINE_MATCHES and i.d in failing else i for i in code]
     while True:
         shorter = without(code, [not needed for needed in _needed(code)])
         if len(shorter) == len(code):
@@ -66,7 +67,11 @@ def _needed(code: list[Instr]) -> bytearray:
         if at + 1 not in following:
             live = 0
         for to in following:
-            if to != at + 1 and live_at[to] != live:  # equal sets share an object
+            if instr.op == BACK:
+                for inside in code[instr.d : at]:
+                    live |= _reads(inside)
+                    slots.update([inside.b] if inside.op in CAPTURES else [])
+            elif to != at + 1 and live_at[to] != live:  # equal sets share an object
                 live |= live_at[to]
         if _idle(code, at, target, live, slots, is_asked):
             needed[at] = False
@@ -96,6 +101,8 @@ def _idle(code: list[Instr], at: int, target: list[int], live: int, slots: set[i
     op = OPS[instr.op]
     if instr.op == "SETM":
         return not matched_is_asked
+    if instr.op == BACK or (instr.op in MATCHES and op.effect is not Effect.NONE):
+        return False
     if instr.op in JUMPS:
         return target[instr.d] == target[at + 1]
     if instr.op in MATCHES:

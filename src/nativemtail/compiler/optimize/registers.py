@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from nativemtail.compiler.opcodes import OPS
+from nativemtail.compiler.opcodes import BACK, OPS
 from nativemtail.compiler.optimize.flow import KEYED, RUNS_OF_REGISTERS, reads, with_reads
 from nativemtail.compiler.program import Instr
 
@@ -24,6 +24,11 @@ def allocated(code: Sequence[Instr]) -> tuple[list[Instr], int]:
         for register in touched:
             begin.setdefault(register, at)
             end[register] = at
+    for at, instr in enumerate(code):
+        if instr.op == BACK:  # the block of `every` may run again
+            for register, last in end.items():
+                if begin[register] < instr.d <= last < at:
+                    end[register] = at
     groups = list(_groups(sorted(begin), sorted(rows)))
     groups.sort(key=lambda group: min(begin[register] for register in group))
     place: dict[int, int] = {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from nativemtail.compiler import ast
 from nativemtail.compiler.ast import NOWHERE, Position, merge, merge_all
+from nativemtail.compiler.parser.fields import field_pattern
 from nativemtail.compiler.parser.tokens import Tokens, pattern_of
 
 BINARY: dict[str, tuple[int, str]] = {
@@ -58,10 +59,11 @@ Shaped = tuple[ast.Expr, int]
 class ExpressionParser:
     """Parses expressions from `tokens`; unfinished ones are on a stack."""
 
-    def __init__(self, tokens: Tokens, postfix: bool = False) -> None:
-        """`postfix`: outside brackets, allow postfix operators only."""
+    def __init__(self, tokens: Tokens, postfix: bool = False, subject: bool = False) -> None:
+        """`postfix`: outside brackets, allow postfix operators only; `subject`: none but the `+` of patterns."""
         self.p = tokens
         self.postfix = postfix
+        self.subject = subject
         self.stack = [_Pending("base")]
 
     def run(self) -> Shaped:
@@ -93,6 +95,8 @@ class ExpressionParser:
                 self.stack.append(_Pending("paren"))
                 p.advance()
                 p.skip_newlines()
+            elif kind == "ID" and self.begins_term(top) and p.is_fields():
+                return field_pattern(p), PATTERN
             elif kind == "BUILTIN" or p.is_function():
                 call = self.call()
                 if call is not None:
@@ -136,7 +140,7 @@ class ExpressionParser:
         while p.tok.kind == "PLUS":
             p.advance()
             p.skip_newline()
-            if p.tok.kind == "DIV":
+            if p.tok.kind == "DIV" or p.is_fields():
                 return p.concatenation(names), PATTERN
             if p.tok.kind != "ID" or p.is_function():
                 self.push_sum(names)
@@ -236,6 +240,8 @@ class ExpressionParser:
     def operator(self, expr: ast.Expr, shape: int) -> bool:
         """Push the binary operator that follows, if there is one; whether there was."""
         p, top, kind = self.p, self.stack[-1], self.p.tok.kind
+        if self.subject and top.kind == "base":
+            return False
         if (shape == PATTERN and kind not in ("AND", "OR")) or self.at_postfix(top) or p.starts_pattern():
             return False
         if kind in _MATCH:
@@ -259,6 +265,8 @@ class ExpressionParser:
             return self.operand()
         if p.tok.kind == "DIV":
             return self.matched(self.stack.pop(), p.concatenation([]))
+        if p.is_fields():
+            return self.matched(self.stack.pop(), field_pattern(p))
         if p.tok.kind != "ID" or p.is_function():
             return self.operand()
         name = p.identifier()
@@ -302,6 +310,8 @@ def regrouped(cond: ast.Expr) -> ast.Expr:
 
 
 def _is_new_term(term: ast.Expr) -> bool:
+    if isinstance(term, ast.Fields) or (isinstance(term, ast.Binary) and isinstance(term.rhs, ast.Fields)):
+        return True
     if isinstance(term, ast.Pattern):
         return any(isinstance(part, ast.RegexLit) for part in term.parts)
     return isinstance(term, ast.Unary) and term.op == "!"

@@ -13,11 +13,13 @@ from nativemtail.compiler.parser.bounds import SPACINGS, exact, spaced
 from nativemtail.compiler.parser.expressions import (
     NEGATION,
     OPERAND_STARTS,
+    PATTERN,
     POSTFIX,
     PRIMARY,
     ExpressionParser,
     regrouped,
 )
+from nativemtail.compiler.parser.fields import field_pattern
 from nativemtail.compiler.parser.inclusion import BadInclude, Inclusion
 from nativemtail.compiler.parser.tokens import Tokens
 from nativemtail.compiler.parser.words import STATEMENT_WORDS, VISIBLE
@@ -46,6 +48,8 @@ class _Open:
     """In a decorator: the contextual words that are names at its `next`, as bits."""
     before: _Open | None = None
     """The condition that this one is the `else if` of; its `truth` is complete."""
+    pattern: ast.Pattern | ast.Fields | None = None
+    """Of an `every`, whose `cond` is the text that it goes through."""
 
 
 class Parser(Tokens):
@@ -114,7 +118,18 @@ class Parser(Tokens):
                 self.open_block(_Open("else", done.pos, self.words, before=done))
         elif done.kind == "else":
             assert done.before is not None
-            self.emit(_chained(done.before, body))
+            self.emit(_every(done.before, body) if done.before.kind == "every" else _chained(done.before, body))
+        elif done.kind == "every":
+            done.truth = body
+            if self.tok.kind != "ELSE":
+                self.emit(_every(done, None))
+                return
+            self.advance()
+            if self.tok.kind == "ID" and self.tok.value == "if":
+                self.advance()
+                self.condition(self.whole_condition(), done)
+            else:
+                self.open_block(_Open("else", done.pos, self.words, before=done))
         elif done.kind == "otherwise":
             head = merge(self.mark, end)
             self.emit(ast.Cond(merge(head, body.pos), None, body, None, head))
@@ -169,8 +184,61 @@ class Parser(Tokens):
             self.keyword_statement()
         elif self.is_line_word("include"):
             self.include()
+        elif self.is_every():
+            self.every()
         else:
             self.expression_statement()
+
+    def is_every(self) -> bool:
+        """Whether the current token begins an `every`; a visible name of that spelling divides (beyond §1)."""
+        following = self.lexer.following()
+        if self.tok.kind != "ID" or self.tok.value != "every" or not following:
+            return False
+        if following == b"/":
+            return not self.words & VISIBLE["every"]
+        return self.is_line_word("every") or following in (b"$", b"(")
+
+    def every(self) -> None:
+        """Parse the head of an `every`, and open its block."""
+        word = self.tok
+        self.advance()
+        subject, pattern = self.every_pattern(word)
+        if self.tok.kind in ("AND", "OR", "PLUS"):
+            hint = "\n\tPut other conditions into its block"
+            self.errors.append((self.tok.pos, f"every takes one pattern.{hint}"))
+            raise CompileError(self.program, self.errors)
+        if isinstance(pattern, ast.Fields) and not self.errors:
+            self.check_elements(word, pattern)
+        self.open_block(_Open("every", word.pos, self.words, cond=subject, head=word.pos, pattern=pattern))
+
+    def check_elements(self, word: Token, pattern: ast.Fields) -> None:
+        if pattern.format != "json":
+            self.errors.append((word.pos, "every goes through matches of /…/ or elements of json."))
+        elif not any("[]" in field.path for field in pattern.fields):
+            self.errors.append((word.pos, "No field of this every has []."))
+
+    def every_pattern(self, word: Token) -> tuple[ast.Expr | None, ast.Pattern | ast.Fields]:
+        if self.tok.kind == "DIV":
+            return None, self.concatenation([])
+        if self.is_fields():
+            return None, field_pattern(self, every=True)
+        subject, shape = ExpressionParser(self, subject=True).run()
+        if self.tok.kind == "MATCH":
+            self.advance()
+            self.skip_newline()
+            if self.is_fields():
+                return subject, field_pattern(self, every=True)
+            return subject, self.concatenation([])
+        if self.tok.kind == "NOT_MATCH":
+            self.errors.append((self.tok.pos, "every can't go through what does not match."))
+            raise CompileError(self.program, self.errors)
+        if shape == PATTERN and isinstance(subject, ast.Pattern):
+            return None, subject
+        if isinstance(subject, ast.Id) and self.tok.kind in ("LCURLY", "AND", "OR"):
+            return None, ast.Pattern(subject.pos, [subject])
+        hint = "\n\tTry `every /…/ {', `every $x =~ /…/ {' or `every json a[] {'"
+        self.errors.append((word.pos, f"every takes a pattern.{hint}"))
+        raise CompileError(self.program, self.errors)
 
     def include(self) -> None:
         """Parse the definitions of another file as if they stood here."""
@@ -244,6 +312,10 @@ class Parser(Tokens):
         self.skip_newline()
         if self.tok.kind not in ("DIV", "ID"):
             self.unexpected("DIV")
+        if self.is_fields():
+            hint = "\n\tTry `def NAME { json … { next } }'"
+            self.errors.append((self.tok.pos, f"A constant can't hold fields.{hint}"))
+            raise CompileError(self.program, self.errors)
         pattern = self.concatenation([])
         self.see(str(name.value))
         self.emit(ast.ConstDecl(name.pos, str(name.value), pattern))
@@ -380,7 +452,7 @@ class Parser(Tokens):
         return ExpressionParser(self).run()[0]
 
 
-def _chained(last: _Open, otherwise: ast.Block | None) -> ast.Cond:
+def _chained(last: _Open, otherwise: ast.Block | None) -> ast.Cond | ast.Every:
     """The statement of a condition, and around it those that it is the `else if` of."""
     at: _Open | None = last
     while True:
@@ -394,7 +466,16 @@ def _chained(last: _Open, otherwise: ast.Block | None) -> ast.Cond:
         at = at.before
         if at is None:
             return statement
+        if at.kind == "every":
+            return _every(at, _block([statement]))
         otherwise = _block([statement])
+
+
+def _every(head: _Open, otherwise: ast.Block | None) -> ast.Every:
+    assert head.truth is not None
+    assert head.pattern is not None
+    pos = merge(head.pos, head.truth.pos)
+    return ast.Every(pos, head.cond, head.pattern, head.truth, otherwise)
 
 
 def _text(token: Token) -> str:

@@ -19,6 +19,7 @@ class Tokens:
         self.program: str = name if includer is None else includer.program
         self.lexer = Lexer(name, source)
         self.errors: list[tuple[Position | None, str]] = [] if includer is None else includer.errors
+        self.spelling = ""
         self.mark = NOWHERE
         """The *mark* (parser/__init__.py): where the latest construct began that sets it."""
         self.tok = Token("$end", b"", NOWHERE)
@@ -69,6 +70,30 @@ class Tokens:
         """Whether the current token, after an expression, is a slash that begins the next statement (beyond §7)."""
         return self.tok.kind == "DIV" and self.lexer.after_comment and self.lexer.begins_pattern()
 
+    def advance_to_path(self) -> None:
+        """As `advance`, where a path of fields may stand."""
+        self.tok = self.lexer.path()
+        if self.tok.kind == "INVALID":
+            self.errors.append((self.tok.pos, str(self.tok.value)))
+
+    def expect_path(self, kind: str) -> None:
+        """Consume the current token, which must be of that kind; a path may stand behind it."""
+        if self.tok.kind != kind:
+            self.unexpected(kind)
+        self.spelling = self.lexer.written()
+        self.advance_to_path()
+
+    def written(self, token: Token) -> str:
+        """The current token, or the one that `expect_path` consumed, as written."""
+        return self.lexer.written() if token is self.tok else self.spelling
+
+    def is_fields(self) -> bool:
+        """Whether the current token, where a pattern may stand, begins a field pattern."""
+        if self.tok.kind != "ID" or self.tok.value not in ("json", "logfmt", "csv"):
+            return False
+        following = self.lexer.following()
+        return self.is_line_word(str(self.tok.value)) or (self.tok.value == "csv" and following.isdigit())
+
     def is_line_word(self, word: str) -> bool:
         """Whether the current token is a word that is one where a word or a string follows on the same line."""
         if self.tok.kind != "ID" or self.tok.value != word:
@@ -87,6 +112,9 @@ class Tokens:
         while True:
             if self.tok.kind == "DIV":
                 parts.append(self.regex())
+            elif self.is_fields():
+                self.errors.append((self.tok.pos, "Fields can't be joined with +.\n\tTry &&"))
+                raise CompileError(self.program, self.errors)
             elif self.tok.kind == "ID":
                 parts.append(self.identifier())
             else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from nativemtail.compiler.builtins import FUNCTIONS
 
-_WORDS = {word: 1 << at for at, word in enumerate(["begin", "log_filter", *FUNCTIONS])}
+_WORDS = {word: 1 << at for at, word in enumerate(["begin", "log_filter", "every", *FUNCTIONS])}
 
 STATEMENT_WORDS = {word: _WORDS[word] for word in ("begin", "log_filter")}
 """At the start of a statement, unless a metric or constant of that name is visible."""

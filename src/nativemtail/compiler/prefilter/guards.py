@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nativemtail.compiler.opcodes import OPS, POOLS, SLOTS, Effect
+from nativemtail.compiler.opcodes import LINE_MATCHES, OPS, POOLS, SLOTS, Effect
 from nativemtail.compiler.optimize.dce import without_dead_code
 from nativemtail.compiler.optimize.flow import successors
 from nativemtail.compiler.program import Instr, Program
@@ -54,7 +54,7 @@ def reach(code: Sequence[Instr], failing: Collection[int]) -> frozenset[int] | N
         instr = code[at]
         if instr.op in _STORES:
             return None
-        if instr.op == "MATCH" and instr.d in failing:
+        if instr.op in LINE_MATCHES and instr.d in failing:
             met.add(instr.d)
             todo.append(instr.e)
         else:

@@ -61,6 +61,43 @@ cdef extern from "core/onepass.hpp" namespace "nm" nogil:
     int onepass_match(const OnePass& pattern, const char* p, size_t n, size_t room, size_t* ov, int pairs) noexcept
     bint onepass_pays(OnePassTrial* trial, int rc) noexcept
 
+cdef extern from "core/fields.hpp" namespace "nm" nogil:
+    enum:
+        SPAN_ABSENT "nm::kAbsent"
+        SPAN_TEXT "nm::kText"
+        SPAN_ESCAPED "nm::kEscapedText"
+        SPAN_NUMBER "nm::kNumber"
+        SPAN_LITERAL "nm::kLiteral"
+        SPAN_CONTAINER "nm::kContainer"
+        SPAN_BARE "nm::kBare"
+        SPAN_DOUBLED "nm::kDoubled"
+        SPAN_LOGFMT "nm::kLogfmtText"
+    ctypedef struct FieldSpan:
+        uint32_t start
+        uint32_t end
+        uint32_t kind
+    ctypedef struct FieldRows:
+        FieldSpan* p
+        size_t n
+        size_t room
+        size_t limit
+        uint32_t count
+    ctypedef struct FieldTable:
+        const FieldNode* nodes
+        const FieldEdge* edges
+        const uint32_t* leaves
+        const uint8_t* pool
+        const uint8_t* needed
+        uint32_t common
+        uint32_t each
+        uint32_t separator
+    size_t field_text(uint32_t kind, const char* p, size_t n, char* out) noexcept
+    bint number_to_int(const char* p, size_t n, int64_t* value) noexcept
+    bint lacks_wanted(const FieldTable& t, const FieldSpan* spans, uint32_t first, uint32_t n) noexcept
+    int read_json(const FieldTable& t, const char* text, size_t n, FieldSpan* spans, FieldRows* rows) noexcept
+    void read_logfmt(const FieldTable& t, const char* text, size_t n, FieldSpan* spans, FieldRows* rows) noexcept
+    int read_csv(const FieldTable& t, const char* text, size_t n, FieldSpan* spans, FieldRows* rows) noexcept
+
 cdef extern from "core/regex.hpp" namespace "nm" nogil:
     void* re2_compile(const char* text, size_t n) noexcept
     void re2_free(void* re) noexcept

@@ -16,7 +16,16 @@ cdef struct Programs:       # a word of a bit set of programs
     uint32_t word
     uint64_t mask
 
+cdef struct Fields:         # a field pattern
+    int format
+    int n                   # fields
+    const FieldSpec* specs
+    const Str* paths
+    const FieldTable* tables    # the last one has the elements that `every` goes through
+    int table_n
+
 cdef struct PatternTexts:   # apart, because it is seldom read
+    const Fields* fields    # NULL: a regular expression
     Str bytes               # the three forms
     Str utf
     Str re2
@@ -95,8 +104,11 @@ cdef void form_free(Form* form) noexcept nogil:
 
 cdef bint pattern_try(const Pattern* p) noexcept nogil:
     """Whether PCRE2 or RE2 can compile it."""
-    cdef pcre2_code* code = form_compile(&p.texts.bytes, 0)
+    cdef pcre2_code* code
     cdef void* re2
+    if p.texts.fields != NULL:
+        return True
+    code = form_compile(&p.texts.bytes, 0)
     if code != NULL:
         pcre2_code_free(code)
         return True

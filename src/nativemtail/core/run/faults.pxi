@@ -126,7 +126,7 @@ cdef make_fault(str program, lines, const FaultRecord* record):
 
 cdef str fault_message(const FaultRecord* record, bytes operand):
     code = record.code
-    if code == FAULT_STATIC or code == FAULT_TIME:
+    if code == FAULT_STATIC or code == FAULT_TIME or code == FAULT_FIELD:
         return operand.decode("utf-8", "replace")
     if code == FAULT_NO_MATCH:
         return f"No match result for regex index {record.x}"
@@ -140,6 +140,8 @@ cdef str fault_message(const FaultRecord* record, bytes operand):
         return f"No datum for given labelvalues [{operand.decode('utf-8', 'replace')}]"
     if code == FAULT_COMPARE:
         return f"cannot compare float64 %!q(float64={bits_to_float(record.x):g}) with string {quoted_str(operand)}"
+    if code == FAULT_ROUNDS:
+        return "every ran 2000000 times for this line"
     if code == FAULT_NO_TIME:
         return f"settime() takes no {bits_to_float(record.x):g}"
     if code == FAULT_NO_INT:

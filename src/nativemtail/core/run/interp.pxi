@@ -3,54 +3,16 @@
 # Code has no loops, so a line costs at most the length of the program.  `run_code` only dispatches; the instructions
 # are inline functions above it, by family.  Those that can fail return False and describe the error in a Failure.
 
-cdef struct Failure:
-    FaultRecord record
-    Str operand
-
-
-cdef bint fail(Failure* failure, int code) noexcept nogil:
-    memset(failure, 0, sizeof(Failure))
-    failure.record.code = code
-    return False
-
-
-cdef bint fail_with(Failure* failure, int code, Str operand) noexcept nogil:
-    fail(failure, code)
-    failure.operand = operand
-    return False
-
-
-cdef bint fail_conversion(Failure* failure, int code, Str operand, bint wrapped) noexcept nogil:
-    """`wrapped`: the program asked for the conversion, and mtail wraps the error then."""
-    fail_with(failure, code, operand)
-    failure.record.wrapped = wrapped
-    return False
-
-
-cdef bint fail_numbers(Failure* failure, int code, int64_t x, int64_t y) noexcept nogil:
-    fail(failure, code)
-    failure.record.x = x
-    failure.record.y = y
-    return False
-
-
-cdef bint fail_number(Failure* failure, int code, double x) noexcept nogil:
-    fail(failure, code)
-    memcpy(&failure.record.x, &x, sizeof(double))
-    return False
-
-
 # --- patterns and captures -----------------------------------------------------------------------------------------
-
-cdef inline void note_captures(Captures* slot, uint64_t serial, const char* base, size_t* ov) noexcept nogil:
-    slot.serial = serial
-    slot.base = base
-    slot.ov = ov
-
 
 cdef inline int match_text(RunState* rs, PatternState* p, Captures* slot, Str text) noexcept nogil:
     """Match a text other than the line."""
     cdef int rc
+    if p.pattern.flags & PATTERN_FIELDS:
+        rc = match_fields(rs, p.pattern.texts.fields, text, slot.own)
+        if rc > 0:
+            note_captures(slot, rs.serial, text.p, slot.own)
+        return rc
     subject_set(&rs.other, text.p, text.n)
     rc = match_subject(&rs.matcher, p, &rs.other, slot.own)
     if rc == 1:
@@ -79,6 +41,25 @@ cdef inline bint read_int(Str text, int64_t base, bint wrapped, int64_t* out, Fa
 cdef inline bint read_float(Str text, bint wrapped, double* out, Failure* failure) noexcept nogil:
     cdef int rc = parse_float(text.p, text.n, out)
     return rc == 0 or fail_conversion(failure, FAULT_FLOAT_SYNTAX + rc - 1, text, wrapped)
+
+
+cdef inline bint field_number(RunState* rs, const Captures* slot, const Instr* i, Failure* failure) noexcept nogil:
+    """The number of a field; one that is absent is read as an empty text would be."""
+    cdef Str none
+    none.p, none.n = b"", 0
+    if slot.serial != rs.serial:
+        return fail_numbers(failure, FAULT_NO_MATCH, i.b, 0)
+    if slot.ov[2 * i.c] == <size_t> -1:
+        return fail_conversion(failure, FAULT_INT_SYNTAX if i.op == OP_FLDI else FAULT_FLOAT_SYNTAX, none, False)
+    memcpy(&rs.regs[i.a].i, &slot.ov[2 * i.d + i.c], sizeof(int64_t))
+    return True
+
+
+cdef bint fail_match(RunState* rs, int rc, PatternState* p, const char* base, const size_t* ov, Failure* failure) noexcept nogil:
+    """What the result of a match other than 1 and 0 means."""
+    if rc == WRONG_TYPE:
+        return fail_field(rs, p.pattern.texts.fields, base, ov, failure)
+    return fail(failure, FAULT_ROUNDS if rc == TOO_MANY else FAULT_MEMORY)
 
 
 cdef inline bint read_base(RunState* rs, const Instr* i, Failure* failure) noexcept nogil:
@@ -270,6 +251,7 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
     hashed.h = 0
     hashed.seen = 0
     rs.clock.is_set = False
+    rs.rounds = 0
     while True:
         i = at
         at += 1
@@ -317,6 +299,44 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             elif rc < 0:
                 fail(&failure, FAULT_MEMORY)
                 break
+        elif op == OP_FIELDS:
+            pattern = &rs.patterns[i.d]
+            rc = match_line(rs, pattern) if is_candidate(rs, pattern) else 0
+            if rc == 1:
+                note_captures(&slots[i.a], rs.serial, rs.line.p, pattern.ov)
+            elif rc == 0:
+                at = code + i.e
+            else:
+                fail_match(rs, rc, pattern, rs.line.p, pattern.ov, &failure)
+                break
+        elif op == OP_FIELDSS:
+            pattern = &rs.patterns[i.d]
+            rc = match_text(rs, pattern, &slots[i.a], r[i.b].s)
+            if rc == 0:
+                at = code + i.e
+            elif rc != 1:
+                fail_match(rs, rc, pattern, r[i.b].s.p, slots[i.a].own, &failure)
+                break
+        elif op == OP_EVERY or op == OP_EVERYS:
+            pattern = &rs.patterns[i.d]
+            rc = 0
+            if op == OP_EVERYS:
+                rc = first_round(rs, pattern, &slots[i.a], &r[i.b].s)
+            elif is_candidate(rs, pattern):
+                rc = first_round(rs, pattern, &slots[i.a], NULL)
+            if rc == 0:
+                at = code + i.e
+            elif rc != 1:
+                fail_match(rs, rc, pattern, slots[i.a].base, slots[i.a].own, &failure)
+                break
+        elif op == OP_AGAIN:
+            pattern = slots[i.a].loop.pattern
+            rc = next_round(rs, pattern, &slots[i.a])
+            if rc == 1:
+                at = code + i.d
+            elif rc != 0:
+                fail_match(rs, rc, pattern, slots[i.a].base, slots[i.a].own, &failure)
+                break
         elif op == OP_DEFINED:
             r[i.a].i = slots[i.b].serial == rs.serial and slots[i.b].ov[2 * i.c] != <size_t> -1
         # --- captures
@@ -338,6 +358,9 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
                 break
         elif op == OP_CAPF or op == OP_CAPFM:
             if not capture(rs, slots, i, &text, &failure) or not read_float(text, False, &r[i.a].f, &failure):
+                break
+        elif op == OP_FLDI or op == OP_FLDF:
+            if not field_number(rs, &slots[i.b], i, &failure):
                 break
         # --- constants
         elif op == OP_LDI:

@@ -24,6 +24,10 @@ cdef inline bint take_early_match(PatternState* p, uint64_t serial) noexcept nog
 
 cdef inline int match_now(RunState* rs, PatternState* p) noexcept nogil:
     cdef int rc
+    cdef Str line
+    if p.pattern.flags & PATTERN_FIELDS:
+        line.p, line.n = rs.line.p, rs.line.n
+        return match_fields(rs, p.pattern.texts.fields, line, p.ov)
     if rs.line.state != TEXT_ASCII:
         return match_subject(&rs.matcher, p, &rs.line, p.ov)
     rc = match_onepass(&rs.matcher, p, &rs.line, p.ov)
@@ -58,6 +62,12 @@ cdef inline int match_line(RunState* rs, PatternState* p) noexcept nogil:
     p.tried += 1
     p.matches += p.matched == 1
     return p.matched
+
+
+cdef inline void note_captures(Captures* slot, uint64_t serial, const char* base, size_t* ov) noexcept nogil:
+    slot.serial = serial
+    slot.base = base
+    slot.ov = ov
 
 
 cdef inline Str captured(Captures* slot, int group) noexcept nogil:

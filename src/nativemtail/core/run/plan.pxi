@@ -63,6 +63,7 @@ cdef struct PlanTables:
     const TimeLayout* layouts
     int layout_n
     int registers
+    int spans                   # most of a field pattern
     bint patch_year
     bint allow_jit
     const Zone* zone
@@ -139,6 +140,8 @@ cdef class Plan:
         texts.bytes = self.keep(spec.bytes_form)
         texts.utf = self.keep(spec.utf_form)
         texts.re2 = self.keep(spec.re2_form)
+        if spec.fields is not None:
+            texts.fields = self._fields(spec.fields)
         if spec.automaton is not None:
             self._add_automaton(&texts.automaton, spec.automaton)
         p.texts = texts
@@ -157,6 +160,30 @@ cdef class Plan:
             p.onepass.known = spec.onepass.known
             p.onepass.sure = spec.onepass.sure
             p.onepass.optional = spec.onepass.optional
+
+    cdef const Fields* _fields(self, spec) except NULL:
+        cdef Fields* fields = <Fields*>self.room(1, sizeof(Fields))
+        cdef FieldTable* tables = <FieldTable*>self.room(len(spec.tables), sizeof(FieldTable))
+        cdef Str* paths = <Str*>self.room(len(spec.paths), sizeof(Str))
+        for i, table in enumerate(spec.tables):
+            tables[i].nodes = <const FieldNode*>self.keep(table.nodes).p
+            tables[i].edges = <const FieldEdge*>self.keep(table.edges).p
+            tables[i].leaves = <const uint32_t*>self.keep(table.leaves).p
+            tables[i].pool = <const uint8_t*>self.keep(table.pool).p
+            tables[i].needed = <const uint8_t*>self.keep(table.needed).p
+            tables[i].common = table.common
+            tables[i].each = table.each
+            tables[i].separator = spec.separator
+            self.tables.spans = max(self.tables.spans, table.common)
+        for i, path in enumerate(spec.paths):
+            paths[i] = self.keep(path)
+        fields.format = spec.format
+        fields.n = <int>len(spec.paths)
+        fields.specs = <const FieldSpec*>self.keep(spec.fields).p
+        fields.paths = paths
+        fields.tables = tables
+        fields.table_n = <int>len(spec.tables)
+        return fields
 
     cdef _try_patterns(self):
         for i, text in enumerate(self.texts):

@@ -9,11 +9,22 @@ cdef union Reg:
     Str s
     Datum* datum
 
+cdef struct Loop:               # where an `every` is
+    Subject text                # that it goes through, unless that is the line
+    bint of_line
+    PatternState* pattern
+    size_t at                   # where the next search begins
+    int64_t before              # end of the match before; -1: none
+    const FieldSpan* spans      # of a field pattern: those of the text, then rows of elements
+    size_t row                  # the next row's first span
+    size_t end
+
 cdef struct Captures:           # what one occurrence of a pattern matched
     uint64_t serial             # number of the line matched
     const char* base
     size_t* ov
-    size_t* own                 # offsets for matches of texts other than the line
+    size_t* own                 # offsets for matches of texts other than the line, and in loops
+    Loop* loop                  # NULL until an `every` runs
 
 cdef struct ProgState:          # of one program since the plan was started
     const Prog* prog
@@ -49,6 +60,13 @@ cdef struct RunState:
     uint64_t serial             # number of the line
     Clock clock
     Arena arena
+    FieldSpan* spans            # what a reader of fields found
+    FieldRows rows
+    const Fields* read_fields   # whose they are, in which text, of which line
+    Str read_text
+    uint64_t read_on
+    int read_result
+    int64_t rounds              # of all `every` of the program on the line
     hs_scratch_t* scratch
     int64_t passed              # tests of a pattern's literals in this block that found one
     int64_t stopped             # and that found none
@@ -73,6 +91,8 @@ cdef class Run:
         cdef RunState* rs = &self.state
         self.plan = plan
         rs.tables = tables
+        rs.spans = <FieldSpan*>zeroed(tables.spans + 1, sizeof(FieldSpan))
+        rs.rows.limit = MAX_ARENA // (4 * sizeof(FieldSpan))
         rs.regs = <Reg*>zeroed(tables.registers + 4, sizeof(Reg))
         rs.chosen = <uint64_t*>zeroed(tables.prefilter.words, sizeof(uint64_t))
         rs.memos = <TimeMemo*>zeroed(tables.layout_n, sizeof(TimeMemo))
@@ -128,6 +148,8 @@ cdef void run_state_free(RunState* rs) noexcept nogil:
     free(rs.guards)
     free(rs.memos)
     free(rs.chosen)
+    free(rs.spans)
+    free(rs.rows.p)
     free(rs.regs)
     matcher_free(&rs.matcher)
     subject_free(&rs.line)
@@ -159,6 +181,9 @@ cdef void prog_state_free(ProgState* state) noexcept nogil:
     if state.slots != NULL:
         for i in range(state.prog.slot_n):
             free(state.slots[i].own)
+            if state.slots[i].loop != NULL:
+                subject_free(&state.slots[i].loop.text)
+                free(state.slots[i].loop)
     free(state.slots)
     free(state.memos)
     faults_free(state.faults.kept)
