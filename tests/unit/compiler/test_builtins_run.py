@@ -86,7 +86,7 @@ def test_min_max_abs(numbers: list[int]) -> None:
         ("exp(1000)", math.inf),
         ("round(2.5)", 3),
         ("round(-2.5)", -3),
-        ("int(-1.9)", -1),
+        ('int(float("-1.9"))', -1),
     ],
 )
 def test_numbers(expression: str, value: float) -> None:

@@ -145,7 +145,8 @@ class Calls:
         return register, Kind.BOOL
 
     def _conversion(self, expr: ast.Call, args: list[Value]) -> Value:
-        if expr.name == "int" and type_name(expr.args[0].type) == "Float":
+        is_literal = isinstance(expr.args[0], ast.FloatLit)  # refused, as in mtail: it is written as an Int
+        if expr.name == "int" and type_name(expr.args[0].type) == "Float" and not is_literal:
             return self._out.convert("F2I", self._out.as_float(*args[0])), Kind.INT
         return self.convert(expr, expr.args[0], args[0])
 
