@@ -87,7 +87,7 @@ def test_programs() -> None:
     assert ("pre", "b:1:1: <bad>") in page.texts
     assert ("pre", "<script>\\x1b[0m \\xff \\u202e end") in page.texts
     assert ("pre", "<w1>\nw2") in page.texts
-    assert "at line 12 of the program" in page.text()
+    assert "at line 12 of a.mtail" in page.text()
     assert "of 3 running" in page.text()
     assert [link for link in page.links if "prog=" in link] == ["/progz?prog=a", "/progz?prog=b"]
 
