@@ -154,8 +154,12 @@ class Connection:
         self._traffic.waiting.pop(self, None)
         if is_probe(start):
             return
-        async with self._traffic.beginning:
-            await asyncio.sleep(0)
+        self._traffic.unknown += 1
+        try:
+            async with self._traffic.beginning:
+                await asyncio.sleep(0)
+        finally:
+            self._traffic.unknown -= 1
 
     async def _exchange(self) -> bool:
         """Handle one request; whether another one may follow on the connection."""

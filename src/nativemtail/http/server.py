@@ -19,6 +19,7 @@ import threading
 from collections import Counter
 
 from nativemtail.http.connection import Connection, is_probe, peek, refuse
+from nativemtail.http.events import FewEvents
 from nativemtail.http.hosts import ANY_HOST, AllowedHosts
 from nativemtail.http.limits import Limits
 from nativemtail.http.listen import Listener, bind_tcp, bind_unix
@@ -83,7 +84,7 @@ class Server:
     def start(self) -> None:
         """Start serving in a new thread.  Raises RuntimeError if the system does not allow one."""
         started = threading.Event()
-        thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="http", daemon=True)
+        thread = threading.Thread(target=self._run, args=(started,), name="http", daemon=True)
         thread.start()
         self._thread = thread
         started.wait()
@@ -143,6 +144,10 @@ class Server:
         if self._stop is not None:
             self._stop.set()
 
+    def _run(self, started: threading.Event) -> None:
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(FewEvents())) as runner:
+            runner.run(self._serve(started))
+
     async def _serve(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(lambda _, context: log.debug("http: %s", context))
@@ -187,10 +192,15 @@ class Server:
         """Whether accepting one more may close another; each connection first gets a turn to send its request."""
         waiting = len(self.traffic.waiting)
         return (
-            (waiting > 0 and len(self.traffic.connections) >= self.limits.connections)
+            (waiting + self.traffic.unknown > 0 and len(self.traffic.connections) >= self.limits.connections)
             or waiting >= self.limits.incomplete
             or self._strangers >= self.limits.strangers
         )
+
+    def _may_become_free(self) -> bool:
+        """Whether a connection may soon turn out to have no whole request; a few more are admitted meanwhile."""
+        surplus = len(self.traffic.connections) - self.limits.connections
+        return self.traffic.unknown > 0 and surplus < self.limits.probes // 4
 
     def _may_probe(self, listener: Listener, sock: socket.socket) -> bool:
         """Whether a connection that is one too many may be for a probe; with TLS that is not known in time."""
@@ -213,11 +223,12 @@ class Server:
         if len(self.traffic.waiting) >= self.limits.incomplete:
             self.traffic.cut_waiting()
         is_surplus = len(self.traffic.connections) >= self.limits.connections and not self.traffic.make_room()
-        if is_surplus and not self._may_probe(listener, sock):
+        only_probes = is_surplus and not self._may_become_free()
+        if only_probes and not self._may_probe(listener, sock):
             self.traffic.denied[listener.service] += 1
             refuse(sock, plaintext=listener.service != "https")
             return
-        connection = Connection(self.traffic, listener, sock, peer, trusted, only_probes=is_surplus)
+        connection = Connection(self.traffic, listener, sock, peer, trusted, only_probes=only_probes)
         self.traffic.waiting[connection] = None  # without a whole request it may be cut off in favour of another
         self._open[listener.service] += 1
         self._accepted[listener.service] += 1

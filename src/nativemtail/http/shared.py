@@ -51,6 +51,23 @@ class _Making:
         return self.compressor.flush() if self.compressor else b"", True
 
 
+class Change:
+    """Wakes all who wait for it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def wake(self) -> None:
+        event, self._event = self._event, asyncio.Event()
+        event.set()
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait for at most `seconds`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+
+
 class _Page:
     """A page, with the pieces that some client still needs."""
 
@@ -69,21 +86,14 @@ class _Page:
         self.full = False
         """Rendering could not begin within the memory limit."""
         self.readers: set[Reader] = set()
-        self._changed = asyncio.Event()
+        self.changed = Change()
+        """For the readers: there is more, or the end."""
+        self.taken = Change()
+        """For what renders: a reader has taken a piece, or is gone."""
 
     @property
     def end(self) -> int:
         return self.first + len(self.pieces)
-
-    def wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
-    async def wait(self, seconds: float | None = None) -> None:
-        """Wait for any change, for at most `seconds`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
 
 
 class Reader:
@@ -113,7 +123,7 @@ class Reader:
                 return None
             if self.page.failed:
                 raise PageError
-            await self.page.wait()
+            await self.page.changed.wait()
         return self.page.response
 
     async def piece(self) -> bytes:
@@ -126,7 +136,7 @@ class Reader:
                 raise PageError
             if page.ended:
                 return b""
-            await page.wait()
+            await page.changed.wait()
         raise PageError  # it was cut off
 
     def progress(self) -> None:
@@ -148,6 +158,7 @@ class Reader:
 
     def cut_off(self) -> None:
         self.close()
+        self.page.changed.wake()
         self._cut_off()
 
 
@@ -194,7 +205,7 @@ class Pages:
             self._forget(page)
         if page.ended and not page.readers:
             self._pages.discard(page)
-        page.wake()
+        page.taken.wake()
 
     def cut_slowest(self) -> bool:
         """Cut off the peer that has received nothing for the longest time, if that exceeds the limit."""
@@ -223,7 +234,7 @@ class Pages:
             elif self._has_room():
                 return
             if page.readers:
-                await page.wait(_LOOK_AGAIN)
+                await page.taken.wait(_LOOK_AGAIN)
 
     async def _make(self, page: _Page, request: Request, compress: bool) -> None:
         try:
@@ -249,6 +260,7 @@ class Pages:
             page.ended = True
             self._forget(page)
             self.trim(page)
+            page.changed.wake()
 
     def _forget(self, page: _Page) -> None:
         """Accept no further readers."""
@@ -288,3 +300,4 @@ class Pages:
             self.held += len(data)
         page.ended = last
         self.trim(page)
+        page.changed.wake()

@@ -92,6 +92,8 @@ class Traffic:
         """How many connections send a piece of a page in a turn of the loop; `pipelining`: continue a pipeline."""
         self.pipelining = asyncio.Semaphore(1)
         self.beginning = asyncio.Semaphore(_BEGINNING)
+        self.unknown = 0
+        """Connections that wait for their turn, and may turn out not to have sent a whole request."""
         self.handshakes = NewestFirst(_BEGINNING)
         self.stopping = False
         self.denied: Counter[str] = Counter()

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from waiting import PATIENCE, assert_prompt, wait_until
 
+from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Request, Response, plain
 from nativemtail.http.server import Server
+from nativemtail.http.shared import Change
 from nativemtail.http.trust import TrustedHosts
 
 Serve = Callable[..., Server]
@@ -282,6 +284,55 @@ def test_slow_requests_give_way_to_whole_ones(serve: Serve, peer: Any, opening: 
                 assert client.send(GOOD).rest().startswith(b"HTTP/1.1 200 ")
         assert server.connections()["http"] <= 35
     assert server.limits_hit()["http_connections"] >= 150
+
+
+def test_slow_requests_that_come_at_once_do_not_shut_others_out(peer: Any) -> None:
+    """Whoever waits for the turn to be looked at may have to give way as well."""
+    server = Server(Maker(1), limits=Limits(connections=40, incomplete=30, header_seconds=10 * PATIENCE))
+    server.listen_tcp("127.0.0.1", "0")
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop, grace=0.2)
+        for _ in range(100):
+            stack.enter_context(peer(server)).send(b"GET / HTTP/1.1\r\nX: ")
+        clients = [stack.enter_context(peer(server)).send(GOOD) for _ in range(5)]
+        server.start()
+        for client in clients:
+            assert client.rest().startswith(b"HTTP/1.1 200 ")
+    assert server.denied() == {}
+    assert server.limits_hit()["http_connections"] >= 60
+
+
+def test_a_reader_that_is_done_wakes_no_others(serve: Serve, peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All who wait for the next piece would otherwise be woken by each who has taken the last one."""
+    woken: list[int] = []
+    begin, more = threading.Event(), threading.Event()
+    real = Change.wait
+
+    async def wait(change: Change, seconds: float | None = None) -> None:
+        await real(change, seconds)
+        woken.append(1)
+
+    monkeypatch.setattr(Change, "wait", wait)
+
+    def rest() -> Iterator[bytes]:
+        assert more.wait(PATIENCE)
+        yield b"end"
+
+    def answer(request: Request) -> Response:
+        assert begin.wait(PATIENCE)
+        return Response(200, PIECE, more=rest())
+
+    server = serve(answer)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(peer(server)).send(b"GET / HTTP/1.0\r\n\r\n") for _ in range(50)]
+        wait_until(lambda: [len(page.readers) for page in list(server.traffic.pages._pages)] == [50])
+        begin.set()
+        for client in clients:
+            assert client.socket.recv(len(PIECE), socket.MSG_WAITALL)
+        more.set()
+        for client in clients:
+            assert client.rest().endswith(b"end")
+    assert len(woken) <= 3 * 50
 
 
 def test_peers_that_do_not_read_give_way_too(serve: Serve, peer: Any) -> None:
