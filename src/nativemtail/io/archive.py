@@ -135,6 +135,7 @@ class ArchiveReader(FileReader):
         self._is_last_chance = False
         self._member = 0
         self._delivered = 0
+        self._resumed_at = -1
         self._text = Comparison(())
 
     @property
@@ -176,7 +177,7 @@ class ArchiveReader(FileReader):
         self._set_done()
 
     def resume(self, position: Position, *, in_cut_line: bool = False) -> None:
-        self._delivered = position.offset
+        self._delivered = self._resumed_at = position.offset
         if in_cut_line:
             self._lines.skip_line()
 
@@ -185,6 +186,11 @@ class ArchiveReader(FileReader):
         if self.stage is Stage.READING:
             return super().counted_to
         return Position(max(0, self._delivered - self._lines.uncounted))
+
+    @property
+    def has_new_text(self) -> bool:
+        """Whether it holds more than was counted before a restart."""
+        return self.position.offset > self._resumed_at
 
     def look(self, info: os.stat_result, fd: int) -> None:
         """Read on if the file has changed since it was done; `fd` is a new descriptor of it."""

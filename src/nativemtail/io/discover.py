@@ -492,7 +492,7 @@ class Discovery:
                 self._table.remember(reader.made, reader.position)
         for source in reader.sources[:1]:
             self._context.counters.log_closes_total[source.name] += 1
-            self._table.note_past(source.name, reader.position)
+            self._table.note_end(source.name, reader)
         self._watches.forget(reader)
         self._copies.forget(reader)
         self._table.readers.pop(reader.identity, None)

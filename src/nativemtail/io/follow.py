@@ -28,6 +28,7 @@ class GrowingFile(FileReader):
         "_is_rewritten",
         "_wanted",
         "before_truncation",
+        "beginning",
         "copy_search",
         "is_catching_up",
         "last_data",
@@ -59,7 +60,14 @@ class GrowingFile(FileReader):
         self.is_catching_up = False
         self._begun = b""
         self.before_truncation = Position(0)
+        self.beginning = Position(0) if offset else Position.at_beginning(fd)
+        """The first bytes when it was opened, if nothing was counted then."""
         self._end = -1
+
+    def resume(self, position: Position, *, in_cut_line: bool = False) -> None:
+        if not position.offset:
+            self.beginning, position = position, Position(0)
+        super().resume(position, in_cut_line=in_cut_line)
 
     @property
     def must_be_opened(self) -> bool:

@@ -105,6 +105,7 @@ class Followed(GrowingFile):
         "paths",
         "state",
         "successors",
+        "turn_of_rotation",
         "was_rotated",
         "watch",
     )
@@ -123,6 +124,8 @@ class Followed(GrowingFile):
         self.drained_as: Source | None = None
         self.was_rotated = False
         """Whether it was at a path that now names another file."""
+        self.turn_of_rotation = 0
+        """When that was, in the order of all rotations; negative if its end is among the past positions already."""
         self.doubt: Doubt | None = None
         """Set while an editor may have saved the previous log here; nothing is read until that is decided."""
         self.judged = -1

@@ -42,6 +42,15 @@ class Position(NamedTuple):
                 return cls(offset, length, zlib.crc32(before), len(head), zlib.crc32(head))
         return cls(offset)
 
+    @classmethod
+    def at_beginning(cls, fd: int) -> Position:
+        """Offset 0, with a checksum of the first bytes: of those that follow, unlike all others."""
+        with contextlib.suppress(OSError):
+            head = os.pread(fd, TAIL, 0)
+            if head and is_distinctive(head):
+                return cls(0, 0, 0, len(head), zlib.crc32(head))
+        return cls(0)
+
     def fits(self, fd: int) -> bool:
         """Whether a file's beginning and the bytes before the offset match the checksums; False if unknown."""
         if not self.length:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from nativemtail.io.archive import ArchiveReader, Stage
 from nativemtail.io.archives import Archives
 from nativemtail.io.followed import Followed
 from nativemtail.io.generations import name_of
-from nativemtail.io.position import TAIL, Position, is_distinctive
+from nativemtail.io.position import Position
 from nativemtail.io.saved import PAST, Place, Record, Saved, SavedLog, key_of
 from nativemtail.io.succession import Succession
 from nativemtail.io.table import Table
@@ -42,7 +40,7 @@ class Positions:
         names = dict.fromkeys([*self._table.paths, *self._table.generations, *unread])
         for name in names:
             readers = list(self._readers(name, unread.get(name, [])))
-            past = tuple(position for position in self._table.past(name) if position.length or position.head)[-PAST:]
+            past = tuple(position for position in self._table.ends(name) if position.length or position.head)[-PAST:]
             mark = past, tuple(_mark_of(reader) for reader in readers), self._table.reader_at(name) is not None
             if self._marks.get(name) != mark:
                 self._marks[name] = mark
@@ -113,19 +111,7 @@ def _place_of(reader: Followed | ArchiveReader) -> Place:
     in_cut_line = reader.is_in_cut_line and not (isinstance(reader, Followed) and reader.has_copies)
     if reader.is_open:
         path = name_of(reader.fd) or path
-        if not reader.is_compressed:
-            position = _with_beginning(position, reader.fd)
+    if isinstance(reader, Followed) and reader.is_untouched and not position.offset:
+        position = reader.beginning  # it is to be noticed if the file is truncated
     seen = max(reader.offset, position.offset)
     return Place(path, *reader.made, position, seen, in_cut_line=in_cut_line)
-
-
-def _with_beginning(position: Position, fd: int) -> Position:
-    """The position with the beginning of the file, if nothing was counted of it: a truncation is to be noticed."""
-    if position.offset or position.head:
-        return position
-    with contextlib.suppress(OSError):
-        beginning = os.pread(fd, TAIL, 0)
-        if beginning and is_distinctive(beginning):
-            known = Position.of(fd, len(beginning))
-            return Position(0, 0, 0, known.head, known.head_checksum)
-    return position

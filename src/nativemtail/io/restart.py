@@ -104,6 +104,8 @@ class Restart:
             self._forget(place)
             reader.resume(place.position, in_cut_line=place.in_cut_line)
         if isinstance(reader, Followed):
+            if place is not None and info.st_size <= place.position.offset:
+                reader.turn_of_rotation = -1
             self._begin_drain(reader, path)
         return reader
 
@@ -159,7 +161,8 @@ class Restart:
                 self._table.remember(_made(place), place.position)
             else:
                 self._places.setdefault(place.inode, []).append(place)
-        self._table.resume_past(log.path, log.past)
+        for position in log.past:
+            self._table.note_past(log.path, position)
 
     def _unknown(self) -> Iterator[SavedLog]:
         """Logs that appeared meanwhile, and may have been rotated since."""

@@ -148,11 +148,13 @@ class Finder:
     def _recover(self, log: SavedLog) -> Recovered:
         found = Recovered()
         base = self._base(log)
+        is_unknown = False
         for place in log.places:
             path = self._find(place, log)
             if path is None:
-                if place.position.offset or place.unread:
+                if place.unread or (place.position.offset and place is log.present):
                     found.lost.append(place)
+                is_unknown |= place is not log.present and not place.position.offset and not place.position.head
                 continue
             with self._open(path) as fd:
                 if fd is None:
@@ -161,10 +163,23 @@ class Finder:
             if path in (log.path, base):
                 found.present = each
             else:
-                found.before.append(each)
+                _add(found.before, each)
+        if is_unknown:
+            found.before += self._between(log, base, found.before)
+        self._put_in_order(found.before, base)
         if found.present is None:
             found.before += self._successors(log, base, found.before)
         return found
+
+    def _put_in_order(self, files: list[Found], base: str) -> None:
+        """In the order of their names, as far as they have some: one may have been found by its content only."""
+        directory, name = os.path.split(base)
+        names = _generations(self._folder(directory), name, None) if len(files) > 1 else []
+        ages = {os.path.join(directory, each): age for age, each in enumerate(names)}
+        places = [at for at, each in enumerate(files) if each.path in ages]
+        ordered = sorted((files[at] for at in places), key=lambda each: ages[each.path])
+        for at, each in zip(places, ordered, strict=True):
+            files[at] = each
 
     def _base(self, log: SavedLog) -> str:
         """The path that rotated files are named after: where the file was, if the log's path is a link."""
@@ -262,6 +277,29 @@ class Finder:
                     found.append(Found(os.path.join(directory, each), who))
         return found
 
+    def _between(self, log: SavedLog, base: str, before: list[Found]) -> list[Found]:
+        """Rotated files of which nothing is known: they come after the newest that was counted to its end."""
+        directory, name = os.path.split(base)
+        folder = self._folder(directory)
+        names = _generations(folder, name, None)
+        counted = {each.path for each in before if each.place is not None and self._is_at_end(each, each.place)}
+        known = {each.identity for each in before}
+        found = []
+        for each in reversed(names):
+            path = os.path.join(directory, each)
+            with folder.file(each) as fd:
+                if path in counted or (fd is not None and any(_begins_with_text(fd, end) for end in log.past)):
+                    break
+                if fd is None or identity(os.fstat(fd)) in known or self._is_known(fd):
+                    continue
+                if self._is_late(fd, each) and self._is_whole(fd, log):
+                    found.append(Found(path, identity(os.fstat(fd))))
+        return found[::-1]
+
+    def _is_at_end(self, found: Found, place: Place) -> bool:
+        with self._open(found.path) as fd:
+            return place.position.offset > 0 and fd is not None and os.fstat(fd).st_size <= place.position.offset
+
     def _after_past(self, folder: Folder, names: list[str], log: SavedLog) -> list[str]:
         """Those of `names` that follow the newest that was counted to its end; all if none was."""
         for at in reversed(range(len(names)) if log.past else ()):
@@ -281,6 +319,16 @@ class Finder:
             return False
         with self._open(log.path) as present:
             return present is None or not _holds_copy(present, fd)
+
+
+def _add(files: list[Found], new: Found) -> None:
+    """Add a file; one that was copied or compressed may be there already, by what was known of the copy."""
+    for at, known in enumerate(files):
+        if known.identity == new.identity:
+            if known.place is None or (new.place and new.place.position.offset > known.place.position.offset):
+                files[at] = new
+            return
+    files.append(new)
 
 
 def _generations(folder: Folder, base: str, anchor: str | None) -> list[str]:

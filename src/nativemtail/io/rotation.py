@@ -42,6 +42,7 @@ class Rotation:
     def begin(self, reader: Followed, name: str) -> None:
         """Drain the file that was at the path `name`."""
         reader.was_rotated = True
+        reader.turn_of_rotation = reader.turn_of_rotation or self._table.next_turn()
         reader.decide(at_once=True)
         if reader.drained_as is None:
             reader.begin_draining(self._context.hold(name))
@@ -73,7 +74,8 @@ class Rotation:
         if not reader.has_copies:  # in which its last line may continue
             reader.finish()
         if reader.drained_as is not None and reader.copy is not Copy.UNDECIDED:
-            self._table.note_past(reader.drained_as.name, reader.position)
+            self._table.note_end(reader.drained_as.name, reader)
+            reader.turn_of_rotation = 0
         source = self._leave(reader)
         reader.count_under_paths()
         reader.path = reader.paths[0].path

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from nativemtail.io.bounded import trim
 from nativemtail.io.followed import Followed, LogPath, Reader
-from nativemtail.io.generations import Made, is_generation, plain
+from nativemtail.io.generations import Made, is_generation, last_name_of, plain
 from nativemtail.io.pathtree import PathTree
 from nativemtail.io.position import Identity, Position, identity
 from nativemtail.io.sources import Context, Source
@@ -18,6 +18,14 @@ REMEMBERED = 65_536
 """The positions of at most this many files that are no longer read are remembered."""
 
 _PAST = 8
+
+
+class _End(NamedTuple):
+    """The end of what was read of a file, in the order of rotation.  One that was deleted will not be found again."""
+
+    turn: int
+    position: Position
+    may_be_found: bool = True
 
 
 class Table:
@@ -36,7 +44,8 @@ class Table:
         """By path: all files that were there and are being drained."""
         self.last_positions: dict[Made, Position] = {}
         """The positions of files that are no longer read; when they were made tells a reused inode."""
-        self._past: dict[str, deque[Position]] = {}
+        self._past: dict[str, list[_End]] = {}
+        self._turns = 0
 
     @property
     def past_names(self) -> list[str]:
@@ -84,18 +93,38 @@ class Table:
         self.last_positions[who] = position
         trim(self.last_positions, REMEMBERED)
 
+    def next_turn(self) -> int:
+        """A number for a file that was rotated now."""
+        self._turns += 1
+        return self._turns
+
     def note_past(self, name: str, position: Position) -> None:
         """Remember a past position of a log: a file that matches it is a copy of text that was counted."""
-        self._past.setdefault(name, deque(maxlen=_PAST)).append(position)
+        self._note(name, _End(self.next_turn(), position))
+
+    def note_end(self, name: str, reader: Followed) -> None:
+        """Remember how far a file was read, in the order of rotation."""
+        turn = reader.turn_of_rotation or self.next_turn()
+        self._note(name, _End(turn, reader.position, not _was_deleted(reader, name)))
+
+    def _note(self, name: str, end: _End) -> None:
+        past = self._past.setdefault(name, [])
+        past.append(end)
+        past.sort()
+        del past[:-_PAST]
         trim(self._past, REMEMBERED // _PAST)
 
-    def resume_past(self, name: str, positions: Iterable[Position]) -> None:
-        for position in positions:
-            self.note_past(name, position)
-
     def past(self, name: str) -> Iterator[Position]:
-        """Past positions of logs of that name."""
-        return iter(self._past.get(name, ()))
+        """Past positions of logs of that name, oldest first."""
+        return (end.position for end in self._past.get(name, ()))
+
+    def ends(self, name: str) -> list[Position]:
+        """Past positions, and those in files that are being drained, oldest first; of what may be there later."""
+        ends = [end for end in self._past.get(name, ()) if end.may_be_found]
+        for reader in self.generations.get(name, ()):
+            if reader.turn_of_rotation > 0 and not _was_deleted(reader, name):
+                ends.append(_End(reader.turn_of_rotation, reader.position))
+        return [end.position for end in sorted(ends)]
 
     def bases(self, path: str) -> list[str]:
         """The followed paths that `path` extends by `.…` or `-…`."""
@@ -141,3 +170,8 @@ class Table:
         before = self.rotated.get(copy.path)
         if before is not None and before is not copy:
             yield before.position
+
+
+def _was_deleted(reader: Followed, name: str) -> bool:
+    """Whether a log was deleted at its path, not renamed before."""
+    return reader.is_open and not reader.has_names() and last_name_of(reader.fd) == name
