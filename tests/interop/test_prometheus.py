@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import time
-import urllib.parse
-import urllib.request
 from pathlib import Path
 from signal import SIGHUP
 from typing import Any
@@ -15,8 +12,9 @@ from typing import Any
 import pytest
 from daemons import Place, append, free_port
 from paths import ROOT
+from prometheusserver import Prometheus
 from systems import Systems
-from waiting import PATIENCE, wait_until
+from waiting import wait_until
 
 
 def certificates(home: Path) -> dict[str, Path]:
@@ -33,32 +31,6 @@ def certificates(home: Path) -> dict[str, Path]:
         files = f"-in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem -extfile names"
         openssl(f"x509 -req -days 2 {files}")
     return {path.name: path for path in home.iterdir()}
-
-
-class Prometheus:
-    def __init__(self, systems: Systems, config: Path) -> None:
-        port = free_port()
-        self.system = systems.start(
-            "usr/bin/prometheus",
-            f"--config.file={config}",
-            f"--storage.tsdb.path={systems.home}/tsdb",
-            f"--web.listen-address=127.0.0.1:{port}",
-        )
-        self.system.wait_for(port)
-        wait_until(lambda: "Server is ready" in self.system.log, lambda: self.system.log)
-        self.url = f"http://127.0.0.1:{port}/api/v1/query?query="
-
-    def query(self, text: str) -> dict[str, float]:
-        """Values by the labels `job` and `word`."""
-        with urllib.request.urlopen(self.url + urllib.parse.quote(text), timeout=PATIENCE) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-        return {
-            " ".join(r["metric"][key] for key in ("job", "word") if key in r["metric"]): float(r["value"][1])
-            for r in found
-        }
-
-    def wait_for(self, text: str, expected: dict[str, float]) -> None:
-        wait_until(lambda: self.query(text) == expected, lambda: f"{self.query(text)}\n{self.system.log}")
 
 
 @pytest.fixture
