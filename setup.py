@@ -35,7 +35,9 @@ DIRECTIVES = {
     "wraparound": False,
     "cdivision": True,
     "initializedcheck": False,
+    "emit_code_comments": False,
 }
+READABLE = {"emit_code_comments": True}  # for debuggers and gcov
 
 
 def pkg_config(option: str) -> list[str]:
@@ -105,9 +107,10 @@ class BuildCore(build_ext):
         counted = bool(os.environ.get("NATIVEMTAIL_COVERAGE"))
         directives = DIRECTIVES
         if os.environ.get("NATIVEMTAIL_DEBUG"):
-            directives = DIRECTIVES | {"boundscheck": True, "initializedcheck": True}
+            directives = DIRECTIVES | READABLE | {"boundscheck": True, "initializedcheck": True}
             compile_flags += ["-O0", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-U_FORTIFY_SOURCE"]
         elif counted:
+            directives = DIRECTIVES | READABLE
             compile_flags += ["-O0", "--coverage", "-fprofile-update=atomic"]
             link_flags += ["--coverage"]
         elif sanitizers:
@@ -120,7 +123,11 @@ class BuildCore(build_ext):
         else:
             compile_flags += ["-O3", "-g0", "-fno-plt"]
         native = cythonize(
-            stale, compiler_directives=directives, include_path=["src"], force=self.force, emit_linenums=counted
+            stale,
+            compiler_directives=directives,
+            include_path=["src"],
+            force=self.force or self._has_new_options(),
+            emit_linenums=counted,
         )
         for ext, made in zip(stale, native, strict=True):
             ext.sources = made.sources
@@ -136,6 +143,13 @@ class BuildCore(build_ext):
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(self._built(ext), target)
+
+    def _has_new_options(self) -> bool:
+        """Whether this file, which has Cython's options, changed since the last translation: Cython does not notice."""
+        translated = [
+            path for ext in self.extensions for path in (Path(ext.sources[0]).with_suffix(".cpp"),) if path.exists()
+        ]
+        return any(path.stat().st_mtime < Path("setup.py").stat().st_mtime for path in translated)
 
     def _built(self, ext: Extension) -> Path:
         return PACKAGE.parent / str(self.get_ext_filename(ext.name))
