@@ -24,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waiting import PATIENCE, assert_prompt, wait_until
 
+from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Request, Response, plain
 from nativemtail.http.server import Server
 from nativemtail.http.trust import TrustedHosts
@@ -451,8 +452,6 @@ def test_strangers_cannot_keep_friends_out(attacked: Serve, peer: Any) -> None:
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[tuple[str, int, Server]]:
-    from nativemtail.http.limits import Limits
-
     def answer(request: Request) -> Response:
         return plain(200, request.path)
 

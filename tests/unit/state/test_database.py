@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from kept import Run, count, opened, shown
 
-from nativemtail.state.database import NAME, VERSION, Changes, Damaged, Database
+from nativemtail.state.database import NAME, VERSION, Changes, Damaged, Database, is_damage
+from nativemtail.state.lock import StateError
+from nativemtail.state.restore import open_state
 
 PAGE = 16_384
 
@@ -245,8 +247,6 @@ def test_a_metric_of_the_future(tmp_path: Path) -> None:
 
 
 def test_records_of_logs_that_the_caller_refuses(tmp_path: Path) -> None:
-    from nativemtail.state.restore import open_state
-
     made(tmp_path)
 
     def refuse(records: object) -> int:
@@ -276,8 +276,6 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_damage_that_cannot_be_moved_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nativemtail.state.lock import StateError
-
     (tmp_path / NAME).write_bytes(b"no")
 
     def refuse(*names: str) -> None:
@@ -289,8 +287,6 @@ def test_damage_that_cannot_be_moved_aside(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_unknown_damage_is_damage() -> None:
-    from nativemtail.state.database import is_damage
-
     assert is_damage(Damaged("x"))
     assert is_damage(sqlite3.OperationalError("Could not decode to UTF-8 column"))
     assert not is_damage(OSError("x"))

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import signal
 import sqlite3
 import threading
 import time
@@ -212,8 +213,6 @@ def test_the_last_instant_waits_for_a_save_that_fails(tmp_path: Path, monkeypatc
 def _full_disk() -> Iterator[None]:
     """No file may grow beyond what it is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    import signal
-
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
