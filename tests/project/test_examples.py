@@ -12,6 +12,8 @@ from paths import EXAMPLES
 
 LOGS = EXAMPLES / "logs"
 PROGRAMS = sorted(EXAMPLES.glob("*.mtail"))
+OF_MTAIL = Path(__file__).with_name("examples_of_mtail")
+"""Examples without what mtail's language lacks."""
 WITH_JSON = sorted((EXAMPLES / "expected").glob("*.json"))
 
 
@@ -33,6 +35,17 @@ def test_prometheus(program: Path) -> None:
 def test_json(expected: Path) -> None:
     found = one_shot("json", EXAMPLES / f"{expected.stem}.mtail", str(LOGS / f"{expected.stem}.log"))
     assert json.loads(found) == json.loads(expected.read_text())
+
+
+@pytest.mark.parametrize("program", sorted(OF_MTAIL.glob("*.mtail")), ids=lambda path: path.stem)
+def test_the_form_that_mtail_reads_counts_the_same(program: Path) -> None:
+    found = one_shot("prometheus", program, str(LOGS / f"{program.stem}.log"))
+    expected = (EXAMPLES / "expected" / f"{program.stem}.prom").read_text()
+    assert without_help(found) == without_help(expected)
+
+
+def without_help(page: str) -> list[str]:
+    return [line for line in page.splitlines() if not line.startswith("# HELP ")]
 
 
 def test_all_together() -> None:
