@@ -26,6 +26,7 @@ cdef class Metric:
     cdef readonly str version
     cdef readonly str help
     cdef readonly str unit
+    cdef readonly tuple labels
     cdef int _make_room(self) except -1
 
 cdef class Store:

@@ -20,7 +20,8 @@ class Metric:
     `keys` are in declaration order; `buckets` are the declared bounds (strictly increasing, at least two) or `()`;
     `limit`, if positive, is the most series that the metric may have.  `version` stands for the text of its program,
     so that a saved metric shows which text it was counted by.  `help` is the text that pages show instead of the
-    position, `unit` what the exported name ends in, both often empty.  A counter or histogram without keys starts with
+    position, `unit` what the exported name ends in, both often empty; `labels` are the names and values that pages add
+    to each series.  A counter or histogram without keys starts with
     its series.
     """
 
@@ -36,6 +37,7 @@ class Metric:
     version: str
     help: str
     unit: str
+    labels: tuple[tuple[str, str], ...]
     def __init__(
         self,
         name: str,
@@ -50,6 +52,7 @@ class Metric:
         version: str = ...,
         help: str = ...,
         unit: str = ...,
+        labels: Sequence[tuple[str, str]] = ...,
     ) -> None: ...
     def __len__(self) -> int: ...
     @property

@@ -158,6 +158,14 @@ class Options:
     state_interval: Seconds = flag(5.0, STATE, "Longest time between two saves.")
 
     emit_prog_label: bool = flag(True, METRICS, "Give exported metrics the label prog, the program's name.")
+    label: list[str] = flag(
+        [],
+        METRICS,
+        "Label that all metrics of the programs are exported with, besides their own. May be repeated, or separated by"
+        " commas.",
+        metavar="name=value",
+    )
+    metric_prefix: str = flag("", METRICS, "Prefix of the names of all metrics of the programs.")
     emit_metric_timestamp: bool = flag(False, METRICS, "Export the time of each value to Prometheus.")
     expired_metrics_gc_interval: Seconds = flag(3600.0, METRICS, "How often to remove expired series; 0 is never.")
     memory_limit: int = flag(

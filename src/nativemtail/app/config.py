@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ from nativemtail.io.lines import MIN_MAX_LINE_LENGTH
 from nativemtail.io.patterns import LogSpec, parse_logs
 from nativemtail.options import Mode, Options, access_mode, dumps, format_duration, mode
 from nativemtail.programs import builder, cache, zones
+from nativemtail.programs.metrics import Naming
 
 if TYPE_CHECKING:  # only a daemon imports these
     from nativemtail.export.push import PushSettings
@@ -141,8 +143,30 @@ def messages(options: Options) -> message_files.Settings:
     )
 
 
+_LABEL = re.compile(r"(?!__)([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+_PREFIX = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
+
+
+def _naming(options: Options) -> Naming:
+    """Raises ConfigError."""
+    if options.metric_prefix and not _PREFIX.fullmatch(options.metric_prefix):
+        wanted = "letters, digits, _ and :, and begins with no digit"
+        raise ConfigError(f"-metric_prefix takes {wanted}: {options.metric_prefix}")
+    labels: dict[str, str] = {}
+    for text in options.label:
+        match = _LABEL.fullmatch(text)
+        if match is None:
+            raise ConfigError(f"-label takes name=value, the name of letters, digits and _: {text}")
+        name = match[1]
+        if name in labels or name in ("le", "quantile") or (name == "prog" and options.emit_prog_label):
+            why = "is given twice" if name in labels else "is a label that metrics have already"
+            raise ConfigError(f"-label {name} {why}")
+        labels[name] = match[2]
+    return Naming(options.metric_prefix, tuple(labels.items()))
+
+
 def program_settings(options: Options) -> builder.Settings:
-    """Raises ConfigError for an unknown time zone."""
+    """Raises ConfigError for an unknown time zone, labels and prefixes that cannot be."""
     try:
         zone = zones.load(options.override_timezone)
     except LookupError as error:
@@ -152,6 +176,7 @@ def program_settings(options: Options) -> builder.Settings:
     return builder.Settings(
         path=options.progs,
         include_path=tuple(options.include_path),
+        naming=_naming(options),
         zone=zone,
         limits=compiler.Options(
             options.max_regexp_length or default.max_regexp_length,

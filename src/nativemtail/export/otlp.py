@@ -201,7 +201,7 @@ def _metric(metric: Metric, taken: list[Row], started: int) -> sdk.Metric:
 def _common(metric: Metric, row: Row, started: int) -> dict[str, Any]:
     """The fields common to points of all kinds; times before 1970 cannot be represented."""
     return {
-        "attributes": dict(zip(metric.keys, row.labels, strict=True)),
+        "attributes": dict(metric.labels) | dict(zip(metric.keys, row.labels, strict=True)),
         "start_time_unix_nano": started,
         "time_unix_nano": max(row.time, 0),
     }

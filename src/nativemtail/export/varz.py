@@ -22,6 +22,7 @@ def render(view: View, *, instance: str, emit_prog_label: bool = True) -> Iterat
 def _lines(view: View, instance: str, emit_prog_label: bool) -> Iterator[bytes]:
     for metric in exported(view, text=True):
         fixed = [f"prog={metric.program}"] if emit_prog_label else []
+        fixed += [f"{name}={value}" for name, value in metric.labels]
         fixed.append(f"instance={instance}")
         for row in view.rows(metric):
             own = sorted(f"{key}={value}" for key, value in zip(metric.keys, row.labels, strict=True))

@@ -14,6 +14,7 @@ from nativemtail.compiler.includes import Text
 from nativemtail.compiler.program import Program
 from nativemtail.compiler.tables import Tables
 from nativemtail.programs import cache
+from nativemtail.programs.metrics import NOTHING_ADDED, Naming
 from nativemtail.programs.zones import UTC, Zone
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Settings(NamedTuple):
     """Assume the current year for timestamps without one."""
     include_path: tuple[str, ...] = ()
     """Directories in which included files are looked for."""
+    naming: Naming = NOTHING_ADDED
+    """What is added to the metrics of all programs."""
     cache_directory: str = ""
     """Empty: nothing is cached."""
     is_cache_wanted: bool = False

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 
 from nativemtail._core import Engine, Metric, Plan, Store
 from nativemtail.compiler.errors import CompileError
+from nativemtail.compiler.includes import Text
 from nativemtail.compiler.program import Program
 from nativemtail.gotext import reason
 from nativemtail.programs.builder import Builder, Settings
 from nativemtail.programs.directory import cannot_list, list_programs, read_text
 from nativemtail.programs.fitting import Fitting, in_load_order
 from nativemtail.programs.loaded import Build, Compile, Failure, Loaded, LoadError, cannot_compile
-from nativemtail.programs.metrics import Exporters, check_kinds, identified, make_metrics
+from nativemtail.programs.metrics import NOTHING_ADDED, Exporters, Naming, check_kinds, identified, make_metrics
 from nativemtail.programs.restored import Restored
 from nativemtail.telemetry.model import ProgramState
 
@@ -56,6 +57,7 @@ class Programs:
         keep: Callable[[Plan], None] = lambda plan: None,
         about_to_run: Callable[[list[Metric]], dict[str, list[str]]] | None = None,
         include_path: tuple[str, ...] = (),
+        naming: Naming = NOTHING_ADDED,
     ) -> None:
         """`keep` is called with each plan that starts to run.
 
@@ -70,6 +72,7 @@ class Programs:
         self._build = build
         self._keep = keep
         self._include_path = include_path
+        self._naming = naming
         self._about_to_run = about_to_run
         self._running: dict[str, Loaded] = {}
         self._planned = False
@@ -243,7 +246,7 @@ class Programs:
         program = failure.program if failure else None
         try:
             program = program or self._compile(name, text)
-            loaded = Loaded(text, program, make_metrics(name, program.metrics, self._restored.version(text.source)))
+            loaded = Loaded(text, program, self._make_metrics(name, text, program))
             check_kinds(loaded, exporters.sharing(name, loaded))
         except Exception as error:
             message = cannot_compile(name, error)
@@ -253,6 +256,9 @@ class Programs:
             self._log_doubts(program)
         status.load_seconds = time.monotonic() - started
         return loaded
+
+    def _make_metrics(self, name: str, text: Text, program: Program) -> list[Metric]:
+        return make_metrics(name, program.metrics, self._restored.version(text.source), self._naming)
 
     def _log_doubts(self, program: Program) -> None:
         for note in program.notes:
@@ -362,4 +368,5 @@ def open_programs(
         keep=builder.keep,
         about_to_run=about_to_run,
         include_path=settings.include_path,
+        naming=settings.naming,
     )

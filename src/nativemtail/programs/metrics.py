@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from nativemtail._core import COUNTER, GAUGE, HISTOGRAM, TEXT, TIMER, Metric
 from nativemtail.compiler.program import MetricDecl
@@ -11,16 +12,49 @@ from nativemtail.programs.loaded import Loaded, LoadError
 _KIND_NAMES = {COUNTER: "Counter", GAUGE: "Gauge", TIMER: "Timer", TEXT: "Text", HISTOGRAM: "Histogram"}
 
 
-def make_metrics(program: str, declarations: Sequence[MetricDecl], version: str = "") -> list[Metric]:
+class Naming(NamedTuple):
+    """What is added to all metrics."""
+
+    prefix: str = ""
+    """Of their names."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Names and values of static labels."""
+
+
+NOTHING_ADDED = Naming()
+
+
+def make_metrics(
+    program: str, declarations: Sequence[MetricDecl], version: str = "", naming: Naming = NOTHING_ADDED
+) -> list[Metric]:
     """A metric for each declaration; those of equal name, kind, type and keys share one, made from the last of them.
 
-    Hidden ones are never shared.  `version` stands for the program's text.
+    Hidden ones are never shared.  `version` stands for the program's text.  Raises LoadError for a key that a static
+    label has, too.
     """
+    for d in declarations:
+        taken = [key for key in d.keys if key in dict(naming.labels)]
+        if taken and not d.hidden:
+            raise LoadError(
+                f"{d.source}: the key `{taken[0]}' of {d.name} is a label of --label, too: rename one of them"
+            )
     identities = [(*_declared(d), at if d.hidden else -1) for at, d in enumerate(declarations)]
     last = dict(zip(identities, declarations, strict=True))
     made = {
         identity: Metric(
-            d.name, program, d.kind, d.type, d.keys, d.source, d.buckets, d.limit, d.hidden, version, d.help, d.unit
+            naming.prefix + d.name,
+            program,
+            d.kind,
+            d.type,
+            d.keys,
+            d.source,
+            d.buckets,
+            d.limit,
+            d.hidden,
+            version,
+            d.help,
+            d.unit,
+            naming.labels,
         )
         for identity, d in last.items()
     }

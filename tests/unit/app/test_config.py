@@ -50,6 +50,11 @@ def test_mode(flags: dict[str, Any], expected: Mode) -> None:
         ({"one_shot": True, "one_shot_format": "xml"}, 'unsupported format: "xml"'),
         ({"trusted_hosts": ["x"]}, "-trusted_hosts: "),
         ({"allowed_hosts": ["http://x"]}, "-allowed_hosts: "),
+        ({"label": ["x"]}, "-label takes name=value, the name of letters, digits and _: x"),
+        ({"label": ["__x=1"]}, "-label takes name=value"),
+        ({"label": ["a=1", "a=2"]}, "-label a is given twice"),
+        ({"label": ["prog=1"]}, "-label prog is a label that metrics have already"),
+        ({"metric_prefix": "1x"}, "-metric_prefix takes letters"),
         ({"tls_cert": "c.pem"}, "TLS needs both -tls_cert and -tls_key"),
     ],
 )

@@ -32,7 +32,7 @@ from nativemtail._core import (
     Metric,
     Store,
 )
-from nativemtail._render import Page
+from nativemtail._render import Page, View
 
 NAN, INF = float("nan"), float("inf")
 
@@ -138,6 +138,31 @@ def test_help_is_the_first_text_of_a_declaration() -> None:
     store = stored(*metrics)
     assert page(store).startswith("# HELP m A\\\\\n# TYPE m gauge\n")
     assert json.loads(Page(store.snapshot()).metrics_json())["m"]["help"] == "A\\"
+
+
+def test_static_labels() -> None:
+    labels = (("dc", 'x"y'), ("z", ""))
+    metrics = [
+        Metric("m", "p", GAUGE, INT, ("a", "y"), source="p", labels=labels),
+        Metric("h", "p", HISTOGRAM, BUCKETS, source="p", buckets=(1, 2), labels=labels),
+    ]
+    for value in ("1", "2"):
+        _core_testing._store_set(metrics[0], (value, "v"), 1)
+    store = stored(*metrics)
+    assert samples(store) == [
+        'h_bucket{dc="x\\"y",prog="p",z="",le="1"} 0',
+        'h_bucket{dc="x\\"y",prog="p",z="",le="2"} 0',
+        'h_bucket{dc="x\\"y",prog="p",z="",le="+Inf"} 0',
+        'h_sum{dc="x\\"y",prog="p",z=""} 0',
+        'h_count{dc="x\\"y",prog="p",z=""} 0',
+        'm{a="1",dc="x\\"y",prog="p",y="v",z=""} 1',
+        'm{a="2",dc="x\\"y",prog="p",y="v",z=""} 1',
+    ]
+    assert samples(store, emit_prog_label=False)[-1] == 'm{a="2",dc="x\\"y",y="v",z=""} 1'
+    found = json.loads(Page(store.snapshot()).metrics_json())["m"]["value"][0]
+    assert found == {"a": "1", "dc": 'x"y', "prog": "p", "y": "v", "z": "", "@": 1}
+    pieces = View(store, whole=0, piece=1).prometheus()
+    assert b"".join(pieces).decode() == page(store)
 
 
 def test_only_openmetrics_has_units() -> None:

@@ -23,6 +23,7 @@ from nativemtail.programs.directory import MAX_SIZE, list_programs, read_program
 from nativemtail.programs.faultlog import FaultLog
 from nativemtail.programs.loaded import LoadError
 from nativemtail.programs.manager import open_programs
+from nativemtail.programs.metrics import Naming
 
 # --- what is loaded ------------------------------------------------------------------------------------------
 
@@ -444,3 +445,20 @@ def test_a_changed_filter_is_checked_again(tmp_path: Path, caplog: pytest.LogCap
         made.load(strict=True)
         made.check_filters(["/log"])
     assert caplog.text.count("fits none of the logs") == 2
+
+
+def test_static_labels_and_the_prefix_are_of_all_metrics(tmp_path: Path) -> None:
+    text = b'counter a by k\nhidden gauge dc by dc\n/x/ {\n  a["v"]++\n  dc["v"] = 1\n}\n'
+    (tmp_path / "a.mtail").write_bytes(text)
+    naming = Naming("shop_", (("dc", "north"),))
+    made = open_programs(Settings(path=str(tmp_path), naming=naming))
+    made.load(strict=True)
+    [metric] = [metric for metric in made.store.metrics() if not metric.hidden]
+    assert (metric.name, metric.labels) == ("shop_a", (("dc", "north"),))
+
+
+def test_a_key_that_a_static_label_has_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.mtail").write_bytes(b'counter a by dc\n/x/ {\n  a["v"]++\n}\n')
+    made = open_programs(Settings(path=str(tmp_path), naming=Naming("", (("dc", "north"),))))
+    with pytest.raises(LoadError, match=r"a\.mtail:1:9: the key `dc' of a is a label of --label, too"):
+        made.load(strict=True)

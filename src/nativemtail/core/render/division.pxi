@@ -13,7 +13,7 @@ cdef int compare_splitter(Member* member, const Str* values, const Splitter* spl
     if member.nlabels != splitter.nlabels:
         return -1 if member.nlabels < splitter.nlabels else 1
     for i in range(member.nlabels):
-        a = values[member.key[i]] if member.key[i] >= 0 else member.program
+        a = values[member.key[i]] if member.key[i] >= 0 else member.constant[-1 - member.key[i]]
         b = splitter.label[i]
         c = memcmp(a.p, b.p, min(a.n, b.n)) if a.n and b.n else 0
         if c == 0 and a.n != b.n:

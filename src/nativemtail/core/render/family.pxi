@@ -87,7 +87,7 @@ cdef class Family:
         self.help = next((metric.help for metric in metrics if metric.help), default_help(self.source))
         self.unit = next((metric.unit for metric in metrics if metric.unit), "")
         for metric in metrics:
-            names = sorted({*metric.keys, "prog"} if emit_prog_label else {*metric.keys})
+            names = sorted({*metric.keys, *dict(metric.labels), *(("prog",) if emit_prog_label else ())})
             shape = shapes.setdefault(tuple(names), len(shapes))
             order.append((len(names), shape, len(order), metric, names))
         order.sort(key=lambda entry: entry[:3])
@@ -114,10 +114,16 @@ cdef class Family:
         member.piece = <Str*>room_of(keep, len(names) * sizeof(Str))
         member.values = <Str*>room_of(keep, len(metric.keys) * sizeof(Str))
         member.bound = <Str*>room_of(keep, view.m.nranges * sizeof(Str))
-        member.program = str_of(keep, repaired(as_bytes(metric.program)))
-        member.fixed = 4 * NUM_TEXT + 2 * member.program.n
+        constants = {"prog": metric.program} if prog else {}
+        constants |= dict(metric.labels)
+        member.constant = <Str*>room_of(keep, len(constants) * sizeof(Str))
+        member.fixed = 4 * NUM_TEXT
+        for k, text in enumerate(constants.values()):
+            member.constant[<size_t>k] = str_of(keep, repaired(as_bytes(text)))
+            member.fixed += 2 * member.constant[<size_t>k].n
+        place |= {name: -1 - k for k, name in enumerate(constants)}
         for i in range(member.nlabels):
-            member.key[i] = -1 if prog and names[i] == "prog" else place[names[i]]
+            member.key[i] = place[names[i]]
             start = b'",' if i else b"{"
             if form == FORM_JSON:
                 member.piece[i] = str_of(keep, json_bytes(names[i]) + b":")

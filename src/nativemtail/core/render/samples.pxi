@@ -85,7 +85,8 @@ cdef char* put_labels(char* out, Member* member, const Datum* d) noexcept nogil:
     key_labels(member.view.m, d.key, member.values)
     for i in range(member.nlabels):
         out = put_bytes(out, member.piece[i].p, member.piece[i].n)
-        out = put_escaped(out, member.values[member.key[i]] if member.key[i] >= 0 else member.program)
+        out = put_escaped(out, member.values[member.key[i]] if member.key[i] >= 0
+                          else member.constant[-1 - member.key[i]])
     return out
 
 

@@ -16,9 +16,9 @@ cdef enum:
 cdef struct Member:         # one metric of a family
     SnapMetric* view
     uint32_t nlabels
-    int* key                # by label in order of their names: which of the metric's keys, -1: the program
+    int* key                # by label in order of their names: which of the metric's keys, or -1 - i for constant i
     Str* piece              # by label: the text before the value, such as {a=" and ",b="
-    Str program             # valid UTF-8
+    Str* constant           # the program and the static labels, valid UTF-8
     size_t fixed            # upper bound for the bytes of a line without label values and number
     uint32_t shape          # equal for metrics with the same label names
     Str* values             # buffer for the label values of a key
@@ -38,9 +38,11 @@ cdef struct Span:           # samples that are equal up to `offset` in the label
 
 cdef inline Str label_of(Member* member, uint32_t slot, uint32_t label) noexcept nogil:
     cdef const char* at
-    cdef Str value = member.program
+    cdef Str value
     cdef int i
-    if member.key[label] >= 0:
+    if member.key[label] < 0:
+        value = member.constant[-1 - member.key[label]]
+    else:
         at = member.view.rows[slot].key
         for i in range(member.key[label] + 1):
             value = key_next(&at)

@@ -87,6 +87,8 @@ cdef class View:
         cdef size_t names = len(metric.name) + len(metric.program) + 48
         for key in metric.keys:
             names += len(<str>key) + 4
+        for name, value in metric.labels:
+            names += len(<str>name) + 2 * len(<str>value) + 4
         if m.type == TYPE_BUCKETS:
             labels = min(labels + count * block_cost(hist_size(m)), memory)
         return (memory - labels + count * names) * (m.nranges + 2 if m.type == TYPE_BUCKETS else 1)

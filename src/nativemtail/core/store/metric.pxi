@@ -42,12 +42,12 @@ cdef class Metric:
     """See _core.pyi.  `table` lives as long as this object."""
 
     def __cinit__(self, str name, str program, int kind, int type, keys=(), str source="", buckets=(),
-                  int64_t limit=0, bint hidden=False, str version="", str help="", str unit=""):
+                  int64_t limit=0, bint hidden=False, str version="", str help="", str unit="", labels=()):
         cdef Str none
         self.name, self.program, self.kind, self.type, self.source = name, program, kind, type, source
         self.keys, self.buckets = tuple(map(str, keys)), tuple(map(float, buckets))
         self.limit, self.hidden, self.version = limit, hidden, version
-        self.help, self.unit = help, unit
+        self.help, self.unit, self.labels = help, unit, tuple(labels)
         self._check()
         self.table = <MetricTable*>calloc(1, sizeof(MetricTable))
         if self.table == NULL:
