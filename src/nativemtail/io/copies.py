@@ -60,6 +60,8 @@ class Copies:
     def is_own(self, copy: Followed) -> bool:
         """Whether its present content shows that it is not a copy; it is then read from its beginning."""
         size = os.fstat(copy.fd).st_size
+        if copy.copy is Copy.BEING_MADE and _is_rewritten(copy, size):
+            self.begin(copy)
         if copy.copy is Copy.BEING_MADE or size in (0, copy.judged):
             return False
         copy.judged = size
@@ -171,3 +173,9 @@ class Copies:
         """Whether `copy` may be an incomplete copy of a rotated file that was counted."""
         is_written = time.monotonic() - copy.last_data < _LIMIT
         return is_written and any(position.is_begun_in(copy.fd) for position in self._table.past_of_generation(copy))
+
+
+def _is_rewritten(copy: Followed, size: int) -> bool:
+    """Whether a copy of this size no longer contains what it contained when it was looked at last."""
+    position = copy.position
+    return size < position.offset or (position.length > 0 and not position.fits(copy.fd))

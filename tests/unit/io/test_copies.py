@@ -297,3 +297,23 @@ def test_a_rotated_file_is_restored_that_nobody_saw_renamed(log: Path) -> None:
         append(log, b"end\n")
         rig.expect([b"0", b"1", b"2", b"end"])
         rig.stays(rig.lines)
+
+
+@pytest.mark.parametrize("count", [0, 100, 1000, 1500], ids=["empty", "shorter", "as long", "longer"])
+@pytest.mark.parametrize("is_polled", [False, True], ids=["inotify", "polling"])
+def test_an_incomplete_copy_gets_other_content(is_polled: bool, count: int, log: Path) -> None:
+    log.touch()
+    copy = Path(f"{log}.1")
+    lines = [b"line %4d" % number for number in range(2000)]
+    own = [b"own  %4d" % number for number in range(count)]
+    with Rig(f"{log}*", settings=replace(QUICK, inotify=not is_polled)) as rig:
+        append(log, b"\n".join([*lines, b""]))
+        rig.expect(lines)
+        copy.write_bytes(b"\n".join([*lines[:1000], b""]))
+        rig.wait_for_offset(copy, 10_000)
+        with copy.open("r+b") as file:
+            file.truncate(0)
+            file.write(b"\n".join([*own, b""])[: 10 * count])
+        rig.wait_for_offset(copy, 10 * count)
+        append(copy, b"end\n")
+        rig.expect([*lines, *own, b"end"])
