@@ -128,6 +128,17 @@ def test_long_functions_are_found(function: object, found: str) -> None:
     assert [each for each, lines in function(found) if lines > FUNCTION_LINES] == ["f"]
 
 
+def test_dispatch_is_one_switch() -> None:
+    """Cython makes a `switch` of branches that all compare for equality; with one other, every line costs much more."""
+    text = code((CORE / "run/interp.pxi").read_text())
+    branches = re.findall(
+        r"^        (?:el)?if (.*?):\n", text[text.index("bint run_code(") :], re.MULTILINE | re.DOTALL
+    )
+    assert len(branches) > 50
+    equal = re.compile(r"\(?(?:op == OP_\w+(?:\s+or )?)+\)?")
+    assert [branch for branch in branches if not equal.fullmatch(branch)] == []
+
+
 # --- declarations, casts -------------------------------------------------------------------------------------------
 
 

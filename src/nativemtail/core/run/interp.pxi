@@ -1,7 +1,8 @@
 # The interpreter: one program's instructions run over one line.
 #
-# Code has no loops, so a line costs at most the length of the program.  `run_code` only dispatches; the instructions
+# `run_code` only dispatches, by branches that compare only for equality, so that they become a `switch`; the instructions
 # are inline functions above it, by family.  Those that can fail return False and describe the error in a Failure.
+# Code jumps back only to run a block with `every` again, which is bounded, so a line costs a bounded amount.
 
 # --- patterns and captures -----------------------------------------------------------------------------------------
 
@@ -441,7 +442,8 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             r[i.a].f = least(r[i.b].f, r[i.c].f)
         elif op == OP_MAXF:
             r[i.a].f = greatest(r[i.b].f, r[i.c].f)
-        elif OP_ABSF <= op <= OP_SQRT:
+        elif (op == OP_ABSF or op == OP_FLOOR or op == OP_CEIL or op == OP_ROUND or op == OP_LN or op == OP_LOG10
+              or op == OP_EXP or op == OP_SQRT):
             r[i.a].f = of_float(op, r[i.b].f)
         # --- texts
         elif op == OP_CAT:
@@ -450,7 +452,7 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
                 break
         elif op == OP_LEN:
             r[i.a].i = <int64_t>r[i.b].s.n
-        elif OP_TRIM <= op <= OP_SPLIT:
+        elif op == OP_TRIM or op == OP_TRIMPRE or op == OP_TRIMSUF or op == OP_SUBSTR or op == OP_SPLIT:
             r[i.a].s = text_part(i, r)
         elif op == OP_LOWER or op == OP_UPPER or op == OP_SUBST or op == OP_SUBSTRE:
             if not make_text(rs, i, &failure):
