@@ -101,7 +101,8 @@ def test_promtool_finds_nothing(place: Place, systems: Systems) -> None:
     (place.progs / "bad.mtail").write_text("nonsense")
     (place.progs / "faulty.mtail").write_text('gauge n\n/$/ {\n  n = 1 / strtol("0", 10)\n}\n')
     (place.logs / "a.log").touch()
-    daemon = place.start("--memory_limit", "1000000000", "--max_line_length", "1024", "--statsd_hostport", "[::1]:9")
+    flags = ["--memory_limit", "1000000000", "--max_line_length", "1024", "--statsd_hostport", "[::1]:9"]
+    daemon = place.start(*flags, "--state_dir", str(place.root / "state"))
     append(place.logs / "a.log", b"a 1\n" + b"x" * 2000 + b"\n")
     daemon.wait_for("mtail_lines_total", 2)
     section = (ROOT / "docs/metrics.md").read_text().partition("\n## Self-metrics\n")[2].partition("\n## ")[0]
