@@ -136,6 +136,7 @@ class ArchiveReader(FileReader):
         self._member = 0
         self._delivered = 0
         self._resumed_at = -1
+        self._resumed = Position(0)
         self._text = Comparison(())
 
     @property
@@ -178,6 +179,7 @@ class ArchiveReader(FileReader):
 
     def resume(self, position: Position, *, in_cut_line: bool = False) -> None:
         self._delivered = self._resumed_at = position.offset
+        self._resumed = position
         if in_cut_line:
             self._lines.skip_line()
 
@@ -185,7 +187,8 @@ class ArchiveReader(FileReader):
     def counted_to(self) -> Position:
         if self.stage is Stage.READING:
             return super().counted_to
-        return Position(max(0, self._delivered - self._lines.uncounted))
+        offset = max(0, self._delivered - self._lines.uncounted)
+        return self._resumed if offset == self._resumed.offset else Position(offset)
 
     @property
     def has_new_text(self) -> bool:

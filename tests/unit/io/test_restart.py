@@ -525,3 +525,17 @@ def test_files_of_which_nothing_was_known(log: Path, monkeypatch: pytest.MonkeyP
             compress(Path(f"{log}.{number}"), ".gz", age=0)
         process.start()
         process.read(lines(*range(105)))
+
+
+def test_fingerprint_of_a_compressed_file_is_kept(log: Path) -> None:
+    with Lives(log, settings=SLOW) as process:
+        write(log, 1)
+        process.read(lines(1))
+        process.save()
+        process.kill()
+        write(log, 2)
+        rotate(log, ".gz")
+        write(log, 3)
+        process.start()  # nothing is read yet
+        offset, length, *_ = process.kept[str(log)]["rotated"][0]["at"]
+        assert offset == length == len(b"before\nline 1\n")
