@@ -35,7 +35,7 @@ TSAN_REPORT := $(CURDIR)/build/tsan/report
 TSAN_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(TSAN_LIBS))) PYTHONPATH=$(CURDIR)/build/tsan/lib \
 	PYTHONDONTWRITEBYTECODE=1 TSAN_OPTIONS=log_path=$(TSAN_REPORT):history_size=4
 
-.PHONY: help run show test quick lint fmt bench wheel sanitize tsan fuzz debug coverage build system clean
+.PHONY: help run show test quick lint fmt bench kills wheel sanitize tsan fuzz debug coverage build system clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := run
 
@@ -77,6 +77,10 @@ fmt: $(VENV)/test.stamp
 ## bench     measure against mtail (perf/README.md); ARGS="--size 100 --only syslog" narrows it
 bench: $(TESTING) $(VENV)/test.stamp $(BYTECODE)
 	$(PY) perf/bench.py $(ARGS)
+
+## kills     kill the daemon 1,000 times while logs are written and rotated (perf/README.md); ARGS="100" for fewer
+kills: $(TESTING) $(VENV)/test.stamp $(BYTECODE)
+	$(PY) perf/kills.py $(ARGS)
 
 ## wheel     a self-contained wheel in dist/
 wheel: $(WHEEL)
