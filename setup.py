@@ -121,7 +121,8 @@ class BuildCore(build_ext):
             else:
                 link_flags += [f"-fsanitize={sanitizers}"]
         else:
-            compile_flags += ["-O3", "-g0", "-fno-plt"]
+            # The interpreter's dispatch is one large function; what it calls is to be inlined there none the less.
+            compile_flags += ["-O3", "-g0", "-fno-plt", "--param=large-function-growth=1000"]
         native = cythonize(
             stale,
             compiler_directives=directives,
