@@ -18,7 +18,7 @@ from nativemtail.app.ignore import ignore
 from nativemtail.io import sources
 from nativemtail.io.lines import MIN_MAX_LINE_LENGTH
 from nativemtail.io.patterns import LogSpec, parse_logs
-from nativemtail.options import Mode, Options, access_mode, dumps, format_duration, mode
+from nativemtail.options import COMMANDS, Mode, Options, access_mode, dumps, format_duration, mode
 from nativemtail.programs import builder, cache, zones
 from nativemtail.programs.metrics import Naming
 
@@ -210,10 +210,14 @@ def push_settings(options: Options) -> PushSettings:
 
 def _check_arguments(options: Options, extra: Sequence[str]) -> None:
     if extra:
+        import difflib
+
         words = " ".join(map(gotext.go_quote, extra))
+        near = difflib.get_close_matches(extra[0], COMMANDS, 1)
+        hint = f"\ndid you mean the command {near[0]}? It stands before the flags" if near else ""
         raise ConfigError(
             f"Too many extra arguments specified: [{words}]\n"
-            "(the logs flag can be repeated, or the filenames separated by commas.)"
+            f"(the logs flag can be repeated, or the filenames separated by commas.){hint}"
         )
 
 

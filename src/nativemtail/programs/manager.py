@@ -235,6 +235,8 @@ class Programs:
             return None
         running = self._running.get(name)
         if running and running.text == text:
+            if status.error:
+                log.info("Program %s is again what it was before the error, and keeps running", name)
             status.error = ""
             return None
         failure = self._failures.get(name)
