@@ -86,7 +86,7 @@ def gather(path: str, source: bytes, search: tuple[str, ...], read: Callable[[st
 
 
 def _names(text: bytes) -> list[str]:
-    """What stands behind the word include; perhaps in a comment, too."""
+    """What follows the word include; perhaps in a comment, too."""
     if b"include" not in text:
         return []
     names = (match[1].replace(b'\\"', b'"').decode("utf-8", "replace") for match in _INCLUDE.finditer(text))

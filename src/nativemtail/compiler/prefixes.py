@@ -64,5 +64,5 @@ def _parse(text: bytes) -> _Parsed | None:
 
 
 def _network(parsed: _Parsed) -> Network:
-    """The prefix without the bits behind it."""
+    """The prefix without the bits after it."""
     return ipaddress.ip_network(parsed, strict=False)

@@ -107,7 +107,7 @@ class Statements:
         slots.matched = before
 
     def _every(self, stmt: ast.Every) -> None:
-        """Code that runs the block for each match, and the code behind `else` if there is none."""
+        """Code that runs the block for each match, and the code after `else` if there is none."""
         out, slots = self._out, self.slots
         slots.renew(stmt.pattern)
         subject = None

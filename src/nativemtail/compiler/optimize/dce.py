@@ -1,7 +1,7 @@
 """Dead-code elimination: unreachable instructions, unused values, tests whose outcome makes no difference.
 
 Jumps only go forward, so one pass from the end sees every use of a register before its definition; but for those of
-`every`, where all that its block reads counts as read behind it.
+`every`, where all that its block reads counts as read after it.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ _LITERALS = frozenset(("CAPREF", "CAPREF_NAMED", "STRING", "INTLITERAL", "FLOATL
 _PREFIX = {"NOT": "~", "MINUS": "-"}
 OPERAND_STARTS = _LITERALS | _PREFIX.keys() | {"BUILTIN", "LPAREN", "ID", "DIV", "BANG"}
 _TIGHTER = (BINARY.keys() - {"AND", "OR"}) | _MATCH.keys() | {"LSQUARE", "INC", "DEC"}
-"""Tokens behind `a + b` that make it a sum, whatever the names mean."""
+"""Tokens after `a + b` that make it a sum, whatever the names mean."""
 
 Shaped = tuple[ast.Expr, int]
 """An expression and its shape."""

@@ -77,7 +77,7 @@ class Tokens:
             self.errors.append((self.tok.pos, str(self.tok.value)))
 
     def expect_path(self, kind: str) -> None:
-        """Consume the current token, which must be of that kind; a path may stand behind it."""
+        """Consume the current token, which must be of that kind; a path may follow it."""
         if self.tok.kind != kind:
             self.unexpected(kind)
         self.spelling = self.lexer.written()
