@@ -18,8 +18,8 @@ Logs = dict[str, Record]
 def metrics() -> list[Metric]:
     """One of each form, in two programs."""
     return [
-        Metric("lines", "a.mtail", COUNTER, INT, (), version="one"),
-        Metric("hosts", "a.mtail", COUNTER, INT, ("host", "code"), "a.mtail:2", version="one"),
+        Metric("lines", "a.mtail", COUNTER, INT, (), version="one", help="all", unit="lines"),
+        Metric("hosts", "a.mtail", COUNTER, INT, ("host", "code"), "a.mtail:2", version="one", labels=(("site", "ü"),)),
         Metric("state", "a.mtail", GAUGE, INT, ("host",), hidden=True, version="one"),
         Metric("state", "a.mtail", GAUGE, INT, ("host",), hidden=True, version="one"),
         Metric("texts", "b.mtail", TEXT, STRING, ("x",), limit=50, version="two"),
@@ -52,7 +52,10 @@ def shown(store: Store) -> list[Any]:
     view = store.snapshot()
     return [
         (
-            (m.name, m.program, m.kind, m.type, m.keys, m.source, m.buckets, m.limit, m.hidden, m.version),
+            (
+                *(m.name, m.program, m.kind, m.type, m.keys, m.source, m.buckets, m.limit, m.hidden, m.version),
+                *(m.help, m.unit, m.labels),
+            ),
             [(r.labels, r.value, r.time, r.expiry, r.count, r.sum, r.buckets) for r in view.rows(m)],
         )
         for m in store.metrics()

@@ -61,6 +61,11 @@ class Text(NamedTuple):
     source: bytes
     included: Included = NOTHING_INCLUDED
 
+    @property
+    def whole(self) -> bytes:
+        """All that it may be compiled from."""
+        return b"\0".join([self.source, *(file.text for file in self.included.files if file.text is not None)])
+
 
 def gather(path: str, source: bytes, search: tuple[str, ...], read: Callable[[str], bytes]) -> Included:
     """Read what the program at `path` may include, and what that may include.  `read` raises OSError."""

@@ -260,7 +260,7 @@ class Programs:
         return loaded
 
     def _make_metrics(self, name: str, text: Text, program: Program) -> list[Metric]:
-        return make_metrics(name, program.metrics, self._restored.version(text.source), self._naming)
+        return make_metrics(name, program.metrics, self._restored.version(text.whole), self._naming)
 
     def _log_doubts(self, program: Program) -> None:
         for note in program.notes:
@@ -311,7 +311,7 @@ class Programs:
         for index, name in enumerate(wanted):
             if name in fresh:
                 change.added += wanted[name].distinct
-                if wanted[name].program.begin and not self._restored.is_of(name, wanted[name].text.source):
+                if wanted[name].program.begin and not self._restored.is_of(name, wanted[name].text.whole):
                     self.engine.begin(plan, index)
         for name in (*gone, *fresh):
             if name in self._running:

@@ -18,6 +18,9 @@ _FIELDS = {
     "buckets": list,
     "limit": int,
     "hidden": bool,
+    "help": str,
+    "unit": str,
+    "labels": list,
     "place": int,
     "head": int,
     "count": int,
@@ -44,6 +47,9 @@ def records(delta: Delta) -> dict[int, Record]:
             "buckets": list(metric.buckets),
             "limit": metric.limit,
             "hidden": metric.hidden,
+            "help": metric.help,
+            "unit": metric.unit,
+            "labels": [list(label) for label in metric.labels],
             "place": place,
             "head": head,
             "count": count,
@@ -93,6 +99,9 @@ def _restored(database: Database, number: int, record: Record) -> Metric:
             record["limit"],
             record["hidden"],
             record["version"],
+            record["help"],
+            record["unit"],
+            [(name, value) for name, value in record["labels"]],
         )
         restore_series(metric, number, record["head"], record["count"], database.read_slabs(number))
     except (TypeError, ValueError, OverflowError) as error:

@@ -20,7 +20,7 @@ COUNT = b"counter lines by word\n/(\\w+)/ {\n  lines[$1]++\n}\n"
 
 
 def version(text: bytes) -> str:
-    return f"{len(text)}:{text[:80]!r}"
+    return f"{len(text)}:{text!r}"
 
 
 def write(directory: Path, **texts: bytes) -> None:
@@ -187,3 +187,16 @@ def test_metrics_keep_their_order(tmp_path: Path) -> None:
     second = started(tmp_path, kept(first))
     assert [(m.name, m.program) for m in second.store.metrics()] == order
     assert values(second) == values(first)
+
+
+def test_an_included_file_that_changed_runs_begin_again(tmp_path: Path) -> None:
+    write(tmp_path, a=b'include "x.inc"\ngauge g by k\nbegin {\n  g["new"] = 1\n}\n/^/ + X {\n  del g["new"]\n}\n')
+    (tmp_path / "x.inc").write_bytes(b"const X /x/\n")
+    first = started(tmp_path, [])
+    assert values(first) == {"a:g:new": 1}
+    feed(first, b"x")
+    second = started(tmp_path, kept(first))
+    assert values(second) == {}
+    (tmp_path / "x.inc").write_bytes(b"const X /y/\n")
+    third = started(tmp_path, kept(second))
+    assert values(third) == {"a:g:new": 1}

@@ -41,6 +41,9 @@ def metric_1(place: int, name: str, kind: int, type: int, keys: list[str], serie
         "buckets": [],
         "limit": 0,
         "hidden": False,
+        "help": "",
+        "unit": "",
+        "labels": [["site", "x"]],
         "place": place,
         "head": 0,
         "count": series,
@@ -126,7 +129,8 @@ def test_every_version_is_read(write: Any, tmp_path: Path) -> None:
     def declared(name: str, kind: int, type: int, place: int, **more: Any) -> tuple[Any, ...]:
         keys = more.get("keys", ())
         rest = more.get("buckets", ()), more.get("limit", 0), more.get("hidden", False), "0123"
-        return name, "p.mtail", kind, type, keys, f"p.mtail:{place}:1-2", *rest
+        added = "", "", (("site", "x"),)
+        return name, "p.mtail", kind, type, keys, f"p.mtail:{place}:1-2", *rest, *added
 
     assert found == [
         (
