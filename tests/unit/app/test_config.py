@@ -69,11 +69,11 @@ def test_arguments_that_are_no_flags(tmp_path: Path) -> None:
         config.resolve(Options(progs=str(tmp_path), logs=["x"]), ["more"])
 
 
-@pytest.mark.parametrize(("words", "hinted"), [(["explane"], True), (["explain"], True), (["app.log"], False)])
+@pytest.mark.parametrize(("words", "hinted"), [(["flag"], True), (["flags"], True), (["app.log"], False)])
 def test_commands_that_stand_elsewhere_or_are_misspelt(words: list[str], hinted: bool, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         config.resolve(Options(progs=str(tmp_path), logs=["x"]), words)
-    assert ("did you mean the command explain?" in str(caught.value)) == hinted
+    assert ("did you mean the command flags?" in str(caught.value)) == hinted
 
 
 def test_logs_and_names_that_are_refused(tmp_path: Path) -> None:
