@@ -16,7 +16,6 @@ import zstandard
 from lives import Lives
 from rig import append
 
-from nativemtail.io import archive
 from nativemtail.io.sources import Settings
 
 QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2)
@@ -135,11 +134,11 @@ def rotate(log: Path, suffix: str = "") -> None:
 COMPRESSORS = {".gz": gzip.compress, ".zst": zstandard.compress, ".bz2": bz2.compress}
 
 
-def compress(path: Path, suffix: str, age: int = 10**9) -> None:
+def compress(path: Path, suffix: str) -> None:
     info = path.stat()
     to = Path(f"{path}{suffix}")
     to.write_bytes(COMPRESSORS[suffix](path.read_bytes()))
-    os.utime(to, ns=(info.st_atime_ns, info.st_mtime_ns - age))  # so that nobody waits for the writer
+    os.utime(to, ns=(info.st_atime_ns, info.st_mtime_ns - 10**9))  # so that nobody waits for the writer
     path.unlink()
 
 
@@ -446,85 +445,6 @@ def test_text_that_changes_while_it_is_saved_is_no_fingerprint(log: Path) -> Non
         write(log, 5)
         process.start()
         process.read(lines(1, 2, 3, 4, 5))
-
-
-def test_rotated_files_that_are_closed_late(log: Path) -> None:
-    """They do not displace what is known of newer ones."""
-    with Lives(log, settings=SLOW) as process:
-        process.kill()
-        for number in range(4):
-            write(log, number)
-            copytruncate(log)
-        process.start()
-        process.read(lines(*range(4)))
-        for number in range(4, 8):
-            write(log, number)
-            process.read(lines(*range(number + 1)))
-            copytruncate(log)
-            process.run(lambda: process.tailer._discovery.followed()[0][1] == 0)
-        process.save()
-        process.settings = replace(QUICK, linger=0.05, flush=0.05)
-        process.restart()
-        process.run(lambda: not process.tailer._discovery._table.generations)
-        process.save()
-        process.restart()
-        process.read(lines(*range(8)))
-
-
-def test_order_of_files_that_are_found_by_their_content(log: Path) -> None:
-    with Lives(log, settings=SLOW) as process:
-        write(log, 1)
-        process.read(lines(1))
-        process.kill()
-        for number in range(2, 6):
-            write(log, number)
-            rotate(log)
-        process.start()  # nothing is read of them
-        process.kill()
-        for number in range(4, 0, -1):
-            compress(Path(f"{log}.{number}"), ".gz")
-        process.start()
-        process.read(lines(1, 2, 3, 4, 5))
-
-
-def test_deleted_files_do_not_displace_what_is_known_of_others(log: Path) -> None:
-    with Lives(log, settings=SLOW) as process:
-        write(log, 1)
-        process.read(lines(1))
-        for number in range(2, 8):
-            if number < 4:
-                rotate(log, ".gz" if number == 3 else "")
-            else:
-                log.unlink()
-            write(log, number)
-            process.read(lines(*range(1, number + 1)))
-        process.save()
-        process.kill()
-        log.unlink()
-        write(log, 8)
-        process.start()
-        process.read(lines(*range(1, 9)))
-
-
-def test_files_of_which_nothing_was_known(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They were opened when they were empty, and compressed before anything was read of them."""
-    monkeypatch.setattr(archive, "_FRESH", 0)
-    settings = replace(SLOW, max_line_length=64)
-    with Lives(log, settings=settings) as process:
-        write(log, *range(100))
-        process.run(lambda: process.lines)
-        for number in range(100, 105):
-            rotate(log)
-            log.touch()
-            process.step()
-            write(log, number)
-        assert len(process.lines) < 100
-        process.save()
-        process.kill()
-        for number in (4, 2, 1):
-            compress(Path(f"{log}.{number}"), ".gz", age=0)
-        process.start()
-        process.read(lines(*range(105)))
 
 
 def test_fingerprint_of_a_compressed_file_is_kept(log: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -382,3 +383,43 @@ def test_names_that_change_after_the_listing(log: Path) -> None:
 
     recovered = Finder(rotating, 0, lambda fd: False).recover(saved)
     assert found(recovered) == [("app.log.3", READ), ("app.log.2", 0), ("app.log.1", 0), ("app.log", 0)]
+
+
+def with_head(path: Path) -> Place:
+    """Nothing was counted, but the beginning was seen."""
+    place = place_of(path, 0)
+    with path.open("rb") as file:
+        return replace(place, position=Position.at_beginning(file.fileno()))
+
+
+def rotated_unread(log: Path) -> SavedLog:
+    """Four rotated files, of which the oldest was counted: nothing, the beginning and the inode are known of others."""
+    for turn in range(4):
+        rotate(log, b"turn %d\n" % turn)
+    four, three, two, one = (Path(f"{log}.{number}") for number in range(4, 0, -1))
+    places = (place_of(four, len(BEFORE)), place_of(three, 0), with_head(two), place_of(one, 0))
+    return SavedLog(str(log), place_of(log, 0), places)
+
+
+def test_files_of_which_little_is_known_stay_in_order(log: Path) -> None:
+    saved = rotated_unread(log)
+    for number in (3, 2):
+        compress(Path(f"{log}.{number}"), Path(f"{log}.{number}.gz"))
+    wanted = [("app.log.4", len(BEFORE)), ("app.log.3.gz", 0), ("app.log.2.gz", 0), ("app.log.1", 0), ("app.log", 0)]
+    assert found(recover(saved)) == wanted
+
+
+def test_compressed_file_that_is_known_twice(log: Path) -> None:
+    plain = place_of(log, READ)
+    rotate(log, suffix=".gz")
+    compressed = place_of(Path(f"{log}.1.gz"), 0)
+    for places in ((plain, compressed), (compressed, plain)):
+        saved = SavedLog(str(log), place_of(log, 0), places)
+        assert found(recover(saved)) == [("app.log.1.gz", READ), ("app.log", 0)]
+
+
+def test_counted_file_that_is_gone_is_no_loss(log: Path) -> None:
+    rotate(log, b"")
+    saved = SavedLog(str(log), place_of(log, 0), (place_of(Path(f"{log}.1"), len(BEFORE)),))
+    os.unlink(f"{log}.1")
+    assert not recover(saved).lost
