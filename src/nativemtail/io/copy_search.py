@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from nativemtail.io.generations import Made, birth, newer
+from nativemtail.io.lineage import LATER
 from nativemtail.io.listing import Listings
 from nativemtail.io.position import Identity, Position, identity
 
@@ -17,6 +18,8 @@ _CLOCK_SLACK = 2_000_000_000
 _MAX_SEEN = 256
 _LISTINGS = 20
 _RENAMES = 0.001
+_AT_ONCE = 64
+"""At most this many copies are opened before the first is read; more are found later."""
 
 
 class Log(Protocol):
@@ -45,12 +48,15 @@ class Log(Protocol):
     def claim(self, fd: int) -> bool:
         """Whether this reader may read the copy, because no other reader does."""
 
+    def open(self, path: str) -> int:
+        """Open a copy.  Raises OSError."""
+
 
 class PreservedText:
-    """A copy of a truncated file, to be read from `offset` to its end.  Raises OSError if it cannot be opened."""
+    """A copy of a truncated file, open as `fd`, to be read from `offset` to its end."""
 
-    def __init__(self, path: str, info: os.stat_result) -> None:
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    def __init__(self, path: str, fd: int, info: os.stat_result) -> None:
+        self.fd = fd
         self.path = path
         self.name = os.path.basename(path)
         self.size = info.st_size
@@ -91,6 +97,9 @@ class CopySearch:
         The first must contain, before the offset, the bytes that were read there.  Rotated files that are newer than it
         come from truncations that were not noticed: they are read from their beginning.  So are those newer than the
         last known copy if nothing was read since.  Other files are ignored.
+
+        If there are very many, only the oldest: the next call, after those were read, returns the others.
+        Raises OSError if there are no descriptors; the call must then be repeated.
         """
         log = self._log
         position = log.position
@@ -122,27 +131,43 @@ class CopySearch:
         return found
 
     def _open_siblings(self) -> tuple[list[PreservedText], str | None]:
-        """Possible copies in the order in which they were written; the name of the last known copy."""
-        opened: list[tuple[PreservedText, os.stat_result]] = []
+        """Possible copies, the one that may go on where reading stood first; the name of the last known copy."""
+        opened = _Opened()
         last: str | None = None
         for _ in range(_LISTINGS):
-            for copy, _info in opened:
-                copy.close()
+            opened.close()
             siblings, last = self._new_siblings()
-            opened, moved = _opened(siblings)
+            opened = self._open(siblings, last)
             again, last_again = self._new_siblings()
-            if not moved and last == last_again and _names(siblings) == _names(again):
+            if not opened.has_moved and last == last_again and _names(siblings) == _names(again):
                 break
             time.sleep(_RENAMES)  # copies are being renamed, one after another: none may be missed
-        found: list[PreservedText] = []
-        for copy, info in sorted(opened, key=lambda pair: pair[1].st_mtime_ns):
-            if not copy.size or self._log.holds(copy.fd):
-                # A copy of the present content, perhaps incomplete: the next truncation may need it.
-                copy.close()
-            else:
-                self._seen[_version(info)] = None
-                found.append(copy)
-        return found, last
+        self._seen.update(dict.fromkeys(opened.seen))
+        return opened.copies, last
+
+    def _open(self, siblings: list[tuple[str, os.stat_result]], last: str | None) -> _Opened:
+        """Open the copy that contains what was read, and the oldest of those that are newer than it or than `last`."""
+        log, position, opened = self._log, self._log.position, _Opened()
+        by_name = {os.path.basename(path): (path, info) for path, info in siblings}
+        after = last if log.is_catching_up else None
+        try:
+            for path, info in sorted(siblings, key=lambda pair: pair[1].st_mtime_ns):
+                copy = opened.add(log, path, info)
+                if copy is None:
+                    continue
+                if copy.size >= position.offset and position.fits(copy.fd):
+                    after = copy.name
+                    break
+                opened.copies.pop().close()
+            base = os.path.basename(log.path)
+            later = newer(list(by_name), base, after) if after is not None else []
+            for name in later[:_AT_ONCE]:
+                opened.add(log, *by_name[name])
+            opened.seen -= {_version(by_name[name][1]) for name in later[_AT_ONCE:]}
+        except OSError:
+            opened.close()
+            raise
+        return opened
 
     def _new_siblings(self) -> tuple[list[tuple[str, os.stat_result]], str | None]:
         """Files named like the log plus a suffix, changed since it was last read, and not looked at before.
@@ -158,7 +183,9 @@ class CopySearch:
                 siblings = list(self._siblings())
             except FileNotFoundError:
                 time.sleep(_RENAMES)  # a file is being renamed
-            except OSError:
+            except OSError as error:
+                if error.errno in LATER:
+                    raise
                 break
             else:
                 found = [(path, info) for path, info in siblings if self._is_new(info)]
@@ -182,22 +209,37 @@ class CopySearch:
         return info.st_mtime_ns >= max(self._oldest, log.last_data_wall - _CLOCK_SLACK)
 
 
-def _opened(siblings: list[tuple[str, os.stat_result]]) -> tuple[list[tuple[PreservedText, os.stat_result]], bool]:
-    """Those that can be opened, and whether some are no longer where they were seen."""
-    opened: list[tuple[PreservedText, os.stat_result]] = []
-    moved = False
-    for path, info in siblings:
+class _Opened:
+    """Copies that were opened, and what was looked at."""
+
+    def __init__(self) -> None:
+        self.copies: list[PreservedText] = []
+        self.seen: set[tuple[int, ...]] = set()
+        self.has_moved = False
+        """Whether some were no longer where they had been seen."""
+
+    def add(self, log: Log, path: str, info: os.stat_result) -> PreservedText | None:
+        """Open a file; None if it cannot be opened, or contains what the log contains.  Raises OSError: try again."""
         try:
-            copy = PreservedText(path, info)
+            copy = PreservedText(path, log.open(path), info)
         except OSError as error:
-            moved |= error.errno == errno.ENOENT
-        else:
-            if identity(os.fstat(copy.fd)) == identity(info):
-                opened.append((copy, info))
-            else:
-                copy.close()
-                moved = True
-    return opened, moved
+            if error.errno in LATER:
+                raise
+            self.has_moved |= error.errno == errno.ENOENT
+            return None
+        is_moved = identity(os.fstat(copy.fd)) != identity(info)
+        self.has_moved |= is_moved
+        # A copy of the present content, perhaps incomplete, is not marked as seen: the next truncation may need it.
+        if is_moved or not copy.size or log.holds(copy.fd):
+            copy.close()
+            return None
+        self.seen.add(_version(info))
+        self.copies.append(copy)
+        return copy
+
+    def close(self) -> None:
+        while self.copies:
+            self.copies.pop().close()
 
 
 def _version(info: os.stat_result) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from nativemtail.io.copy_search import CopySearch, PreservedText
+from nativemtail.io.descriptors import OPEN_FLAGS
 from nativemtail.io.file import FileReader
 from nativemtail.io.lineage import LATER
 from nativemtail.io.listing import Listings
@@ -159,7 +160,7 @@ class GrowingFile(FileReader):
             before = self.position
             self._locate()
             if not self.closed and self.position == before:
-                self._start_over()
+                return self._try_to_start_over()
             return True
         if count:
             self._count(count)
@@ -335,13 +336,23 @@ class GrowingFile(FileReader):
             cursor.advance(before, target[:count])
         return count
 
+    def _try_to_start_over(self) -> bool:
+        """Start over; False if that must be tried again because there are no descriptors for copies."""
+        try:
+            self._start_over()
+        except OSError as error:
+            self.eof = False
+            self._fail(error)
+            return False
+        return True
+
     def _start_over(self) -> None:
         """After a truncation: first read what a copy preserved, then the file from its beginning."""
-        for source in self.sources:
-            self._context.counters.file_truncates_total[source.name] += 1
         self.before_truncation = self.position
         self.is_catching_up = False
         self._copies.extend(self.copy_search.find())
+        for source in self.sources:
+            self._context.counters.file_truncates_total[source.name] += 1
         self.is_catching_up = True
         copied = bool(self._copies)
         if not copied:
@@ -353,6 +364,10 @@ class GrowingFile(FileReader):
         self._cursor.go_to(Position(start))
         if not copied:
             self._begin_lines()
+
+    def open(self, path: str) -> int:
+        """Open a copy.  Raises OSError."""
+        return os.open(path, OPEN_FLAGS)
 
     def _fail(self, error: OSError) -> None:
         """Reading failed with an error that `turn` caught."""

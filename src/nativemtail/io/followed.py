@@ -271,5 +271,8 @@ class Followed(GrowingFile):
     def claim(self, fd: int) -> bool:
         return self.owner.claim(self, fd)
 
+    def open(self, path: str) -> int:
+        return self.owner.descriptors.open(path)
+
     def _fail(self, error: OSError) -> None:
         self.owner.read_failed(self, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -16,6 +17,7 @@ from rig import POLLING, QUICK, Recorder, Rig, append, busy
 from nativemtail.io import copy_search
 from nativemtail.io.copy_search import CopySearch, PreservedText
 from nativemtail.io.file import open_file
+from nativemtail.io.followed import Followed
 from nativemtail.io.patterns import parse_logs
 from nativemtail.io.position import identity
 from nativemtail.io.sources import Context
@@ -189,3 +191,58 @@ def test_where_reading_stands_while_a_copy_is_read(log: Path) -> None:
                 pass
     assert sink.order + rest.order == (read + unread + b"after\n").splitlines()
     tailer.close()
+
+
+@pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
+def test_more_copies_than_are_opened_at_once(pattern: str, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.touch()
+    monkeypatch.setattr(copy_search, "_AT_ONCE", 3)
+    is_open: set[PreservedText] = set()
+    most = [0]
+
+    class Counting(PreservedText):
+        def __init__(self, path: str, fd: int, info: os.stat_result) -> None:
+            super().__init__(path, fd, info)
+            is_open.add(self)
+            most[0] = max(most[0], len(is_open))
+
+        def close(self) -> None:
+            super().close()
+            is_open.discard(self)
+
+    monkeypatch.setattr(copy_search, "PreservedText", Counting)
+    turns = 20
+    with Rig(log.with_name(pattern), settings=QUICK) as rig:
+        with busy(rig, log):
+            for turn in range(turns):
+                append(log, b"%d\n" % turn * (100 - turn))
+                for number in range(turn, 0, -1):
+                    os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+                shutil.copy(log, f"{log}.1")
+                os.truncate(log, 0)
+            append(log, b"end\n")
+        rig.expect([b"first", b"busy", *(b"%d" % turn for turn in range(turns) for _ in range(100 - turn)), b"end"])
+    assert most[0] <= 5
+    assert not is_open
+
+
+def test_no_descriptors_for_copies(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be opened is tried again."""
+    log.touch()
+    failures = iter([errno.EMFILE, errno.ENFILE, errno.EMFILE])
+    really = Followed.open
+
+    def fail(self: Followed, path: str) -> int:
+        for number in failures:
+            raise OSError(number, os.strerror(number))
+        return really(self, path)
+
+    monkeypatch.setattr(Followed, "open", fail)
+    with Rig(log, settings=QUICK) as rig:
+        with busy(rig, log):
+            append(log, b"in the copy\n" * 50)
+            shutil.copy(log, f"{log}.1")
+            os.truncate(log, 0)
+            append(log, b"after\n")
+        rig.expect([b"first", b"busy", *[b"in the copy"] * 50, b"after"])
+        assert rig.tailer.counters.file_truncates_total[str(log)] == 1
