@@ -241,6 +241,8 @@ class Followed(GrowingFile):
     def _open_again(self) -> int:
         fd = self.owner.find(self)
         self.is_lost = False
+        if self.news:
+            self.eof = False  # else those after it in its lineage could overtake it now
         return fd
 
     def _can_be_found(self) -> bool:
