@@ -106,6 +106,10 @@ class Rig:
         """Wait until the file is followed from there, be it that it was read or that it was recognised."""
         self.wait(lambda: (str(path), offset) in [(status.name, status.offset) for status in self.tailer.status()])
 
+    def wait_settled(self) -> None:
+        """Wait until no file can be a copy in the making any more: what is appended from then on is new."""
+        self.wait(lambda: self.tailer._discovery is not None and not self.tailer._discovery._copies._settling)
+
     def wait(self, condition: Callable[[], object], patience: float = PATIENCE) -> None:
         end = time.monotonic() + patience
         while not condition():

@@ -81,6 +81,7 @@ def test_copy_in_the_same_place(log: Path) -> None:
             os.truncate(log, 0)
             rig.wait_for_offset(copy, copy.stat().st_size)
             rig.wait_for_offset(log, 0)
+        rig.wait_settled()
         os.truncate(copy, 0)
         append(copy, b"its own\n")
         rig.expect([b"0", b"1", b"2", b"3", b"its own"])

@@ -106,7 +106,7 @@ def test_copy_is_not_counted_again(log: Path, name: str, settings: Settings) -> 
         rig.expect([b"1"])
         shutil.copy(log, log.parent / name)
         rig.wait_for_offset(log.parent / name, len(b"old\n1\n"))
-        time.sleep(0 if settings.inotify else 0.9)  # until it cannot be in the making any more
+        rig.wait_settled()
         append(log.parent / name, b"own\n")
         rig.expect([b"1", b"own"])
 
