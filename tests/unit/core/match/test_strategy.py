@@ -12,7 +12,8 @@ from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.tables import OnePass, PatternSpec
 
 ONE_PASS = OnePass(ops=b"", pool=b"", prefix_length=0, known=0, sure=0, optional=False)
-FLAGS = [sum(flags) for n in range(4) for flags in itertools.combinations(PatternFlag, n)]
+ENGINES = [flag for flag in PatternFlag if flag is not PatternFlag.FIELDS]  # which no engine matches
+FLAGS = [sum(flags) for n in range(4) for flags in itertools.combinations(ENGINES, n)]
 
 
 def spec(flags: int, onepass: bool) -> PatternSpec:
