@@ -202,6 +202,7 @@ def test_underscores_in_layouts(layout: str, has: bool) -> None:
     assert layouthints.has_underscore(layout) == has
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_programs_that_do_what_they_should() -> None:
     files = [path for folder in ("examples", "perf") for path in ROOT.glob(f"{folder}/**/*.mtail")]
     assert len(files) > 20

@@ -56,6 +56,7 @@ def test_long_texts(pattern: str, unit: bytes) -> None:
     assert replaced(pattern, b"x" + text + b"z") == expected(pattern, b"x" + text + b"z")
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     st.sampled_from([pattern for pattern in PATTERNS if "$" not in pattern and "^" not in pattern]),

@@ -154,6 +154,7 @@ PATHS: list[tuple[str, list[str | int]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(documents())
 @example(b'{"a":{"b":1},"a":{"c":2}}')
@@ -190,6 +191,7 @@ def parsed_any(text: str) -> Any:
     return parsed(b'{"v":' + text.encode("utf-8", "surrogateescape") + b"}")[0][1]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(documents(), st.sampled_from(["a", "a.b as x, b", "b.a.id as x optional, id", '"é"', '"a/b" as x']))
 def test_the_prefilter_loses_no_document(text: bytes, fields: str) -> None:
@@ -278,6 +280,7 @@ PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.lists(PIECES, max_size=14).map("".join))
 @example('a="\\')
@@ -293,6 +296,7 @@ def test_logfmt_as_an_independent_reader(text: str) -> None:
 # --- CSV ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(['"', '"', ",", "a", "b", " ", ";", "é", "\\"]), max_size=12).map("".join))
 def test_csv_as_an_independent_reader(text: str) -> None:
@@ -360,6 +364,7 @@ def test_every_goes_through_the_matches_that_go_finds(text: str, regex: str) -> 
     assert counted(f'"{text}" =~ /(?P<k>{regex})/', "x") == found
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(OBJECTS)
 def test_every_goes_through_the_elements(document: Any) -> None:
