@@ -1,4 +1,4 @@
-"""Which logs a program reads: its `log_filter` (spec successor.md §2.1, beyond README §11)."""
+"""Which logs a program reads: its `log_filter` (beyond README §11; spec successor.md §2.1)."""
 
 from __future__ import annotations
 

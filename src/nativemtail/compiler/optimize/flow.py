@@ -1,6 +1,6 @@
 """Control flow, and the registers that an instruction reads and writes.
 
-Jumps only go forward, so the order of the instructions is that of execution.
+Jumps only go forward but those of `every`, so the order of the instructions is that of execution within a round.
 """
 
 from __future__ import annotations
