@@ -38,8 +38,10 @@ class Position(NamedTuple):
         with contextlib.suppress(OSError):
             before = os.pread(fd, length, offset - length)
             head = os.pread(fd, length, 0) if offset > length else before
-            if len(before) == length and is_distinctive(before):
-                return cls(offset, length, zlib.crc32(before), len(head), zlib.crc32(head))
+            text = distinctive(before)
+            if len(before) == length and text:
+                head = head if is_distinctive(head) else b""
+                return cls(offset, len(text), zlib.crc32(text), len(head), zlib.crc32(head))
         return cls(offset)
 
     @classmethod
@@ -78,6 +80,11 @@ class Position(NamedTuple):
 def is_distinctive(before: Bytes) -> bool:
     """Whether bytes can identify a file: NULs cannot, as they may be a hole that a late write fills."""
     return 0 not in before
+
+
+def distinctive(before: bytes) -> bytes:
+    """The end of some bytes that can identify a file: what follows the last NUL."""
+    return before[before.rfind(0) + 1 :]
 
 
 class Counted(NamedTuple):
@@ -141,9 +148,9 @@ class Cursor:
             more = new[: TAIL - self._head]
             self._head_checksum = zlib.crc32(more, self._head_checksum)
             self._head += len(more)
-        tail = _last(before, new)
-        self.length = len(tail) if is_distinctive(tail) else 0
-        self._checksum = zlib.crc32(tail) if self.length else 0
+        tail = distinctive(_last(before, new))
+        self.length = len(tail)
+        self._checksum = zlib.crc32(tail)
         self.offset += len(new)
 
 

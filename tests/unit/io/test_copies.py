@@ -317,3 +317,20 @@ def test_an_incomplete_copy_gets_other_content(is_polled: bool, count: int, log:
         rig.wait_for_offset(copy, 10 * count)
         append(copy, b"end\n")
         rig.expect([*lines, *own, b"end"])
+
+
+def test_copies_of_a_log_with_a_hole(log: Path) -> None:
+    """A writer that does not append goes on at its offset after each truncation."""
+    log.touch()
+    lines: list[bytes] = []
+    with Rig(f"{log}*", settings=QUICK) as rig, log.open("r+b", buffering=0) as writer:
+        for turn in range(1, 4):
+            new = [b"%d: %4d" % (turn, number) for number in range(200 if turn == 1 else 20)]
+            writer.write(b"\n".join([*new, b""]))
+            lines += new
+            rig.expect(lines)
+            shutil.copyfile(log, f"{log}.{turn}")
+            rig.wait_for_offset(Path(f"{log}.{turn}"), writer.tell())
+            os.truncate(log, 0)
+            rig.wait_for_offset(log, 0)
+        rig.stays(lines)
