@@ -1,8 +1,8 @@
 """The daemon: follow the logs, run the programs, serve the metrics, until a signal ends it.
 
 Four threads share the work.  The main thread waits for signals and timers; the tail thread reads and scans; one thread
-watches and compiles programs; the HTTP server has its own.  Start-up order and messages: spec cli-http.md §3, signals:
-inputs.md §9.
+reads, watches and compiles programs; the HTTP server has its own.  Start-up order and messages: spec cli-http.md §3,
+signals: inputs.md §9.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ SWITCH_SECONDS = 0.0005
 """Longest time that a compiling thread holds the GIL while the tail thread wants it."""
 
 
+STARTING_TICK_SECONDS = 0.1
+"""A signal that arrives just before a wait is noticed after this time."""
+_TOO_FEW = "the limit of processes (ulimit -u, TasksMax=) or of memory is too low"
+
+
 class NoThread(Exception):
     """The system does not allow the process enough threads."""
 
@@ -72,6 +77,7 @@ class _Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = signal.Signals(number)
+        self.while_loading = False
 
 
 def _stop_starting(number: int, frame: object) -> NoReturn:
@@ -98,6 +104,10 @@ def run(config: Config) -> int:
         daemon.start()
     except _Stopped as stopped:
         log.info("Received %s, exiting...", SIGNAL_NAMES[stopped.number])
+        if stopped.while_loading:  # the other thread may hang in a call, or be in native code
+            logging.disable()
+            logging.shutdown()
+            os._exit(SUCCESS)
         return SUCCESS
     except _BAD_START as error:
         log.critical("%s", error)
@@ -170,9 +180,7 @@ class Daemon:
         try:
             self._listen()
             with _slow(f"reading the programs of {self.config.programs.path}"):
-                if self.watch is not None:
-                    self.watch.start()
-                self._load()
+                self._read_programs()
             self._limit_memory()
             self._interruptible = False
             with _slow("opening the logs"):
@@ -183,6 +191,7 @@ class Daemon:
             self._start_threads()
         except BaseException:
             self.server.stop()
+            self.reloader.stop(0)
             raise
         self.not_ready = ""
         self._loaded()
@@ -190,12 +199,11 @@ class Daemon:
     def _start_threads(self) -> None:
         """Start all threads now: later the system may refuse new ones."""
         try:
-            self.reloader.start()
             self.tail.start()
             self.server.start()
             self.pusher.start()
         except RuntimeError as error:
-            raise NoThread(f"{error}: the limit of processes (ulimit -u, TasksMax=) or of memory is too low") from None
+            raise NoThread(f"{error}: {_TOO_FEW}") from None
         if not self.own.disk.start():
             log.warning("no thread can be started to look at file systems: the metrics disk_free_* are left out")
 
@@ -210,7 +218,22 @@ class Daemon:
             self.server.listen_unix(path, mode)
             log.info("HTTP on %s, for users that its mode %04o admits", path, mode)
 
+    def _read_programs(self) -> None:
+        """In the reload thread: no signal ends a call to a file system that does not answer."""
+        try:
+            self.reloader.start(self._load)
+        except RuntimeError as error:
+            raise NoThread(f"{error}: {_TOO_FEW}") from None
+        try:
+            while not self.reloader.is_ready(STARTING_TICK_SECONDS):
+                pass
+        except _Stopped as stopped:
+            stopped.while_loading = True
+            raise
+
     def _load(self) -> None:
+        if self.watch is not None:
+            self.watch.start()
         if not _can_jit():
             log.warning(
                 "the system allows no memory that is written and executed (systemd's MemoryDenyWriteExecute does so):"

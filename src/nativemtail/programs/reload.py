@@ -44,7 +44,7 @@ class ProgramWatch:
         self._loop = loop
         self._path = path
         self._changed = changed
-        self._directory = path if os.path.isdir(path) else os.path.dirname(path) or "."
+        self._directory = path
         self._inotify: watch.Watcher | None = None
         self._watches: set[int] = set()
         self._first = 0.0
@@ -55,6 +55,8 @@ class ProgramWatch:
 
     def start(self) -> None:
         """Begin to watch: changes from now on are reported."""
+        if not os.path.isdir(self._path):
+            self._directory = os.path.dirname(self._path) or "."
         with contextlib.suppress(OSError):
             self._inotify = watch.Watcher(thread=False)
             self._loop.add(self._inotify.fileno(), self._on_events)
@@ -177,10 +179,23 @@ class Reloader:
         self._requested = False
         self._asked = False
         self._stopping = False
+        self._first: Callable[[], None]
+        self._ready = threading.Event()
+        self._failed: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
 
-    def start(self) -> None:
+    def start(self, first: Callable[[], None] = lambda: None) -> None:
+        """Start the thread, which does `first` before anything else."""
+        self._first = first
         self._thread.start()
+
+    def is_ready(self, seconds: float) -> bool:
+        """Wait for `first`, for at most `seconds`; whether it has been done.  Raises what it raised."""
+        if not self._ready.wait(seconds):
+            return False
+        if self._failed is not None:
+            raise self._failed
+        return True
 
     def request(self, *, asked: bool = False) -> None:
         """Have the other thread look for changes soon.  Requests during a load cause one more load.
@@ -195,7 +210,8 @@ class Reloader:
         """Stop the thread; a running load has no effect.  Whether it has ended within `patience` seconds."""
         self._stopping = True
         self.loop.wake()
-        self._thread.join(patience)
+        if self._thread.ident is not None:
+            self._thread.join(patience)
         return not self._thread.is_alive()
 
     def load(self) -> None:
@@ -212,6 +228,12 @@ class Reloader:
             self._latency.observe(seconds - sum(own.values()) + own[name])
 
     def _run(self) -> None:
+        try:
+            self._first()
+        except Exception as error:
+            self._failed = error
+            self._stopping = True
+        self._ready.set()
         while not self._stopping:
             self.loop.run_once()
             if not self._requested or self._stopping:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -234,13 +237,12 @@ def test_a_start_that_hangs_is_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """As a network mount makes it."""
-    messages: list[str] = []
+
+    def is_reported() -> bool:
+        return any(message.startswith(expected) for message in caplog.messages)
 
     def hang(*arguments: object) -> None:
-        end = time.monotonic() + 10
-        while not caplog.messages and time.monotonic() < end:
-            time.sleep(0.002)
-        messages.extend(caplog.messages)
+        wait_until(is_reported)
         raise SourceError("the test is over")
 
     monkeypatch.setattr(daemon, "SLOW_START_SECONDS", 0.01)
@@ -251,7 +253,53 @@ def test_a_start_that_hangs_is_reported(
         made.start()
     made.server.stop(grace=0)
     made.tailer.close()
-    assert messages[0].startswith(expected)
+    assert is_reported()
+
+
+HANG = """
+import ctypes, os, sys
+from nativemtail.app.cli import main
+import {module} as module
+
+def hang(*arguments):
+    lock, libc = ctypes.create_string_buffer(64), ctypes.CDLL(None)
+    libc.pthread_mutex_lock(lock)
+    os.write(1, b"hangs")
+    libc.pthread_mutex_lock(lock)  # no signal ends it, as none ends a call to a file system that does not answer
+
+module.{function} = hang
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        ("nativemtail.programs.manager", "list_programs"),
+        ("nativemtail.programs.manager", "read_text"),
+        ("nativemtail.programs.reload", "list_programs"),
+        ("os.path", "isdir"),
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_programs_on_a_mount_that_hangs_from_the_start_hold_up_no_signal(
+    module: str, function: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "a.mtail").write_bytes(b"counter lines\n/$/ {\n  lines++\n}\n")
+    code = HANG.format(module=module, function=function)
+    flags = ["--progs", str(tmp_path), "--logs", str(tmp_path / "*.log"), "--port", "0", "--cache_dir", "none"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert process.stdout.read(5) == b"hangs"
+            process.send_signal(number)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+        assert b", exiting...\n" in process.stderr.read()
 
 
 def test_what_lives_as_long_as_the_daemon_is_not_looked_at_by_collections(
