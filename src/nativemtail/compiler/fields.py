@@ -235,7 +235,7 @@ def specs(text: bytes) -> FieldSpecs:
             wanted.is_each, 0,
         )  # fmt: skip
     return FieldSpecs(
-        FieldFormat[pattern.format.upper()],
+        int(FieldFormat[pattern.format.upper()]),
         pattern.separator,
         [each.table() for each in packed],
         fields,

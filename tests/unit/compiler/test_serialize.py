@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from paths import CASES, EXAMPLES
+from paths import BEYOND, CASES, EXAMPLES
 
 from nativemtail.compiler import CompileError, Program, compile_program, plan, serialize
+from nativemtail.compiler.abi import FieldFormat
 
 
 def compiled(paths: list[Path]) -> list[Program]:
@@ -21,12 +22,13 @@ def compiled(paths: list[Path]) -> list[Program]:
 
 
 def test_all_programs_and_their_tables_come_back_the_same() -> None:
-    programs = compiled(sorted([*CASES.rglob("*.mtail"), *EXAMPLES.rglob("*.mtail")]))
+    programs = compiled(sorted(path for place in (CASES, BEYOND, EXAMPLES) for path in place.rglob("*.mtail")))
     assert len(programs) > 200
     unnamed = [(program, [object() for _ in program.metrics]) for program in programs]
     tables = plan.build(unnamed)
     assert any(spec.automaton for spec in tables.patterns)
     assert tables.guard_slices
+    assert {FieldFormat(spec.fields.format) for spec in tables.patterns if spec.fields} == set(FieldFormat)
     known = serialize.load(serialize.dump(programs, tables, b"database"))
     assert [known.program(serialize.key_of(program)) for program in programs] == programs
     again = known.plan([serialize.key_of(program) for program in programs], [metrics for _, metrics in unnamed])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import EXAMPLES
 
 from nativemtail import compiler
 from nativemtail._render import Page
@@ -61,8 +62,8 @@ def start(progs: Path, tmp_path: Path, **flags: Any) -> Programs:
     return programs
 
 
-def counts(programs: Programs) -> bytes:
-    programs.engine.scan(programs.engine.open("log"), LOG)
+def counts(programs: Programs, log: bytes = LOG, name: str = "log") -> bytes:
+    programs.engine.scan(programs.engine.open(name), log)
     return Page(programs.store.snapshot()).prometheus()
 
 
@@ -76,6 +77,45 @@ def test_a_second_start_compiles_nothing_and_counts_the_same(
     assert counts(second) == first
     assert b'a{k="hello",prog="one.mtail"} 1' in first
     assert second.dump("one.mtail") == start(progs, tmp_path, cache_dir="none").dump("one.mtail")
+
+
+EVERY = b"""counter words by word
+counter cells by cell
+counter sold by sku
+every /\\w+/ {
+  words[$0]++
+}
+csv separator ";" 1 as cell {
+  cells[$cell]++
+}
+every json items[].sku {
+  sold[$sku]++
+}
+"""
+
+
+def examples() -> list[tuple[str, bytes, bytes]]:
+    paths = sorted(EXAMPLES.glob("*.mtail"))
+    read = [(path.stem, path.read_bytes(), (EXAMPLES / "logs" / f"{path.stem}.log").read_bytes()) for path in paths]
+    return [*read, ("every", EVERY, b'a b;c\n{"items": [{"sku": "x"}]}\n')]
+
+
+@pytest.mark.parametrize(("name", "text", "log"), examples(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_kind_of_program_is_kept(
+    name: str, text: bytes, log: bytes, tmp_path: Path, compilations: Compilations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / f"{name}.mtail"
+    program.write_bytes(text)
+    expected = counts(start(program, tmp_path), log, f"/logs/{name}.log")
+    assert b'prog="' in expected
+    compilations.take()
+
+    def build(_: Any) -> Any:
+        raise AssertionError("planned anew")
+
+    monkeypatch.setattr(plan, "build", build)
+    assert counts(start(program, tmp_path), log, f"/logs/{name}.log") == expected
+    assert not compilations.take()
 
 
 def test_only_what_has_changed_is_compiled(progs: Path, tmp_path: Path, compilations: Compilations) -> None:
