@@ -387,117 +387,111 @@ static inline const uint8_t *skip_blanks(const uint8_t *at, const uint8_t *end) 
     return at;
 }
 
-// Reads one object: 1, 0 if the text is none, -1 without memory.
-static inline int read_json(const FieldTable &t, const char *text, size_t n, FieldSpan *spans, FieldRows *rows) {
-    const uint8_t *const base = reinterpret_cast<const uint8_t *>(text);
-    const uint8_t *const end = base + n;
-    const uint8_t *at = skip_blanks(base, end);
-    const uint8_t *start;
-    const FieldNode *nodes[kMaxDepth + 1];  // by depth: what is wanted of the open object or array; null: nothing
-    uint32_t places[kMaxDepth + 1];         // where it begins; only if something is wanted
-    uint32_t indexes[kMaxDepth + 1];        // of the current element
-    uint8_t objects[kMaxDepth + 1];         // whether it is an object
-    const FieldNode *node = t.nodes;
-    size_t depth = 0;
+// Behind the string, number or literal at `at`; null if there is none.
+static inline const uint8_t *end_of_scalar(const uint8_t *at, const uint8_t *end, uint32_t *kind) {
+    ptrdiff_t left = end - at;
     bool escaped;
-    uint32_t kind;
-    if (at == end || *at != '{') return 0;
-
-value:
-    if (at == end) return 0;
-    start = at;
     switch (*at) {
     case '"':
         at = end_of_string(at + 1, end, &escaped);
-        if (!at) return 0;
-        if (node)
-            note_value(t, node, spans, rows, static_cast<uint32_t>(start + 1 - base), static_cast<uint32_t>(at - base),
-                       escaped ? kEscapedText : kText);
-        ++at;
-        goto behind;
-    case '{':
-    case '[':
-        if (depth == kMaxDepth) return 0;
-        ++depth;
-        objects[depth] = *at == '{';
-        nodes[depth] = node;
-        places[depth] = static_cast<uint32_t>(at - base);
-        indexes[depth] = 0;
-        at = skip_blanks(at + 1, end);
-        if (at == end) return 0;
-        if (*at == (objects[depth] ? '}' : ']')) goto close;
-        if (objects[depth]) goto name;
-        goto element;
+        *kind = escaped ? kEscapedText : kText;
+        return at ? at + 1 : nullptr;
     case 't':
-        if (end - at < 4 || memcmp(at, "true", 4) != 0) return 0;
-        at += 4;
-        kind = kLiteral;
-        break;
+        *kind = kLiteral;
+        return left >= 4 && memcmp(at, "true", 4) == 0 ? at + 4 : nullptr;
     case 'f':
-        if (end - at < 5 || memcmp(at, "false", 5) != 0) return 0;
-        at += 5;
-        kind = kLiteral;
-        break;
+        *kind = kLiteral;
+        return left >= 5 && memcmp(at, "false", 5) == 0 ? at + 5 : nullptr;
     case 'n':
-        if (end - at < 4 || memcmp(at, "null", 4) != 0) return 0;
-        at += 4;
-        kind = kAbsent;
-        break;
+        *kind = kAbsent;
+        return left >= 4 && memcmp(at, "null", 4) == 0 ? at + 4 : nullptr;
     default:
-        if (*at != '-' && !is_digit(*at)) return 0;
-        at = end_of_number(at, end);
-        if (!at) return 0;
-        kind = kNumber;
+        *kind = kNumber;
+        return *at == '-' || is_digit(*at) ? end_of_number(at, end) : nullptr;
     }
-    if (node)
-        note_value(t, node, spans, rows, static_cast<uint32_t>(start - base), static_cast<uint32_t>(at - base), kind);
+}
 
-behind:  // behind a value
-    if (depth == 0) return skip_blanks(at, end) == end;
-    if (!objects[depth] && nodes[depth] && nodes[depth]->each) end_row(t, rows);
-    at = skip_blanks(at, end);
-    if (at == end) return 0;
-    if (*at == ',') {
-        at = skip_blanks(at + 1, end);
-        if (objects[depth]) goto name;
-        ++indexes[depth];
-        goto element;
-    }
-    if (*at != (objects[depth] ? '}' : ']')) return 0;
-
-close:
-    node = nodes[depth];
-    ++at;
-    if (node) note_value(t, node, spans, rows, places[depth], static_cast<uint32_t>(at - base), kContainer);
-    --depth;
-    goto behind;
-
-name:
-    if (at == end || *at != '"') return 0;
-    start = at + 1;
+// At the value behind the name that begins at `at`; null if it is malformed.  `node` becomes what is wanted of it.
+static inline const uint8_t *read_name(const FieldTable &t, const uint8_t *at, const uint8_t *end,
+                                       const FieldNode *&node, FieldSpan *spans, FieldRows *rows) {
+    bool escaped;
+    if (at == end || *at != '"') return nullptr;
+    const uint8_t *start = at + 1;
     at = end_of_string(start, end, &escaped);
-    if (!at) return 0;
-    node = nodes[depth];
+    if (!at) return nullptr;
     if (node) {
         node = node->names ? by_name(t, node, start, static_cast<size_t>(at - start), escaped) : nullptr;
         if (node) forget(t, node, spans, rows);
     }
     at = skip_blanks(at + 1, end);
-    if (at == end || *at != ':') return 0;
+    if (at == end || *at != ':') return nullptr;
     at = skip_blanks(at + 1, end);
+    return at == end ? nullptr : at;
+}
+
+struct JsonLevel {          // an open object or array
+    const FieldNode *node;  // what is wanted of it; null: nothing
+    uint32_t start;
+    uint32_t index;  // of the current element
+    bool is_object;
+};
+
+// Reads one object: 1, 0 if the text is none, -1 without memory.
+static inline int read_json(const FieldTable &t, const char *text, size_t n, FieldSpan *spans, FieldRows *rows) {
+    const uint8_t *const base = reinterpret_cast<const uint8_t *>(text);
+    const uint8_t *const end = base + n;
+    const uint8_t *at = skip_blanks(base, end);
+    if (at == end || *at != '{') return 0;
+    const auto place = [base](const uint8_t *p) { return static_cast<uint32_t>(p - base); };
+    JsonLevel levels[kMaxDepth + 1];  // the first is not used
+    JsonLevel *level = levels;
+    const FieldNode *node = t.nodes;
+    const uint8_t *start;
+    uint32_t kind;
+    bool quoted;
+
+value:
+    if (*at == '{' || *at == '[') {
+        if (level++ == levels + kMaxDepth) return 0;
+        *level = {node, place(at), 0, *at == '{'};
+        at = skip_blanks(at + 1, end);
+        if (at == end) return 0;
+        if (*at == (level->is_object ? '}' : ']')) goto close;
+        goto entry;
+    }
+    start = at;
+    at = end_of_scalar(at, end, &kind);
+    if (!at) return 0;
+    quoted = *start == '"';
+    if (node) note_value(t, node, spans, rows, place(start + quoted), place(at - quoted), kind);
+
+behind:  // behind a value of the open object or array
+    if (!level->is_object && level->node && level->node->each) end_row(t, rows);
+    at = skip_blanks(at, end);
+    if (at == end) return 0;
+    if (*at != ',') goto close;
+    at = skip_blanks(at + 1, end);
+    ++level->index;
+
+entry:
+    node = level->node;
+    if (level->is_object) {
+        at = read_name(t, at, end, node, spans, rows);
+        if (!at) return 0;
+    } else if (node && node->each) {
+        if (!begin_row(t, rows)) return -1;
+        node = t.nodes + node->each;
+    } else if (node) {
+        node = by_index(t, node, level->index);
+    }
+    if (at == end) return 0;
     goto value;
 
-element:
-    node = nodes[depth];
-    if (node) {
-        if (node->each) {
-            if (!begin_row(t, rows)) return -1;
-            node = t.nodes + node->each;
-        } else {
-            node = by_index(t, node, indexes[depth]);
-        }
-    }
-    goto value;
+close:
+    if (*at++ != (level->is_object ? '}' : ']')) return 0;
+    if (level->node) note_value(t, level->node, spans, rows, level->start, place(at), kContainer);
+    if (--level == levels) return skip_blanks(at, end) == end;
+    goto behind;
 }
 
 // --- logfmt ----------------------------------------------------------------------------------------------------
