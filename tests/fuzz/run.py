@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "fuzz"
-NAMES = ("program", "regex", "engine", "octets", "http")
+NAMES = ("program", "regex", "engine", "fields", "octets", "http")
 
 
 def main() -> int:

@@ -124,6 +124,59 @@ def _without_times(metrics: Any) -> Any:
     return [_without_times(value) for value in metrics] if isinstance(metrics, list) else metrics
 
 
+# --- fields ------------------------------------------------------------------------------------------------------
+
+
+_METRICS = {"c": "counter c by k\n", "d": "counter d by k, l\n", "g": "gauge g by k\n"}
+FIELD_PROGRAMS = tuple(
+    ("".join(line for name, line in _METRICS.items() if f"{name}[" in text) + text).encode()
+    for text in (
+        'json "a" as x optional {\n  c["object"]++\n}\njson a {\n  c["a"]++\n}\n',
+        'json a, b.c as x optional, b[1] as y optional, "/b/0" as z optional {\n  d[$a][$z]++\n  d[$x][$y]++\n}\n',
+        "json a int, b float optional {\n  g[$a] = $a\n  g[$b] = $b\n}\n",
+        "every json a[].b, a[].c int optional, d optional {\n  d[$b][$d]++\n  c[$b] += $c\n} else {\n  c[$d]++\n}\n",
+        "every json a[] as e, a[1] as x optional {\n  c[$x]++\n  every $e =~ json b[] as f {\n    c[$f]++\n  }\n}\n",
+        'logfmt a, b.c int optional, "d-e" as x optional {\n  d[$a][$x]++\n  g[$a] = $c\n}\n',
+        "csv 1 as a, 3 int as b optional {\n  d[$a][$b]++\n  g[$a] = $b\n}\n",
+        'csv separator ";" 2 as a {\n  $a =~ json b, c[0] as x {\n    d[$b][$x]++\n  }\n}\n',
+        'csv separator ";" 2 as a {\n  $a =~ logfmt b {\n    c[$b]++\n  }\n}\n',
+        "every /a.*?z|\\w*|;\\b/ {\n  c[$0]++\n  every $0 =~ /./ {\n    d[$0][$0]++\n  }\n}\n",
+        'every /"(\\w*)"/ {\n  (subst("a", "{\\"b\\":", $1) + "}") =~ json b {\n    c[$b]++\n  }\n}\n',
+    )
+)
+
+
+def fields(data: bytes) -> None:
+    """The first byte chooses a program with fields or `every`, the rest is a block of lines, which are read alike.
+
+    Which of them are JSON is what Python says, unless they are nested deeper than Python reads.
+    """
+    number, block = data[0] if data else 0, data[1:]
+    same_results(FIELD_PROGRAMS[number % len(FIELD_PROGRAMS)], block)
+    lines = [line for line in block.split(b"\n")[:-1] if line.count(b"[") + line.count(b"{") < 500]
+    objects = [found for line in lines if (found := _object(line.removesuffix(b"\r"))) is not None]
+    machine = _machine(FIELD_PROGRAMS[0])
+    if lines:
+        machine.engine.scan(machine.source, bytearray(b"\n".join(lines) + b"\n"))
+    expected = {("object",): len(objects), ("a",): sum(found.get("a") is not None for found in objects)}
+    assert machine.values("c") == {key: count for key, count in expected.items() if count}
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """The object that a line is, without the constants that only Python knows."""
+    try:
+        value = json.loads(
+            line.decode("utf-8", "surrogateescape"), parse_int=str, parse_float=str, parse_constant=_no_constant
+        )
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
 # --- what comes from the network ------------------------------------------------------------------------------
 
 
@@ -196,6 +249,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "program": program,
     "regex": regex,
     "engine": engine,
+    "fields": fields,
     "octets": octets,
     "http": http,
 }
