@@ -107,7 +107,7 @@ NO_SLOT = 255
 
 
 class Automaton(IntEnum):
-    """States of the automaton that replaces matches (compiler/regex/automaton.py, core/match/automaton.pxi)."""
+    """States of the automaton that finds all matches (compiler/regex/automaton.py, core/match/automaton.pxi)."""
 
     CHAR = 0
     SPLIT = 1
@@ -189,7 +189,7 @@ ONEPASS_OP = Struct(
 )
 AUTOMATON_STATE = Struct(
     "AutomatonState",
-    "one state of the automaton that replaces matches",
+    "one state of the automaton that finds all matches",
     ("int32_t", "op"),
     ("int32_t", "x"),
     ("int32_t", "y"),

@@ -10,7 +10,7 @@ from functools import lru_cache
 from nativemtail.compiler import ast, budget, fields
 from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.errors import CompileError
-from nativemtail.compiler.opcodes import PATTERN_OPS
+from nativemtail.compiler.opcodes import LOOPS, PATTERN_OPS
 from nativemtail.compiler.prefilter.literals import RequiredLiteral, required_literals
 from nativemtail.compiler.prefilter.select import worthwhile
 from nativemtail.compiler.program import Program
@@ -59,11 +59,11 @@ def shared(programs: Sequence[Program]) -> list[PatternSpec]:
     Raises CompileError for a program whose patterns exceed the budget.
     """
     captures: dict[bytes, int] = {}
-    replaced: set[bytes] = set()
+    repeated: set[bytes] = set()
     users: dict[bytes, list[tuple[Program, budget.Spent]]] = {}
     for program in programs:
         spent = budget.Spent()
-        replaced |= {program.patterns[i.d] for i in (*program.code, *program.begin) if i.op == "SUBSTRE"}
+        repeated |= {program.patterns[i.d] for i in (*program.code, *program.begin) if i.op in (*LOOPS, "SUBSTRE")}
         for text, highest in zip(program.patterns, program.captures, strict=True):
             captures[text] = max(captures.get(text, -1), highest)
             users.setdefault(text, []).append((program, spent))
@@ -71,7 +71,7 @@ def shared(programs: Sequence[Program]) -> list[PatternSpec]:
     for text, highest in captures.items():
         known = facts(text)
         before = time.thread_time()
-        spec = _spec(text, known.flags, highest, text in replaced)
+        spec = _spec(text, known.flags, highest, text in repeated)
         specs.append(spec)
         seconds = known.seconds + time.thread_time() - before
         size = len(spec.bytes_form) + len(spec.utf_form) + len(spec.re2_form)
@@ -81,7 +81,7 @@ def shared(programs: Sequence[Program]) -> list[PatternSpec]:
     return specs
 
 
-def _spec(text: bytes, flags: int, highest: int, replaced: bool) -> PatternSpec:
+def _spec(text: bytes, flags: int, highest: int, repeated: bool) -> PatternSpec:
     if fields.is_fields(text):
         found = fields.specs(text)
         count = len(found.paths)
@@ -97,7 +97,7 @@ def _spec(text: bytes, flags: int, highest: int, replaced: bool) -> PatternSpec:
         flags,
         highest,
         prefiltered=False,
-        automaton=automaton.automaton(node) if replaced else None,
+        automaton=automaton.automaton(node) if repeated else None,
         onepass=onepass.onepass(node, highest),
     )
 

@@ -76,7 +76,7 @@ class PatternSpec(NamedTuple):
     prefiltered: bool
     """Whether it is tried only on lines with one of its required literals."""
     automaton: Automaton | None
-    """For patterns that `subst` replaces; None otherwise, or if it would be too large."""
+    """For patterns of `subst` and `every`; None otherwise, or if it would be too large."""
     onepass: OnePass | None
     """For ASCII texts; None: not a one-pass pattern."""
     fields: FieldSpecs | None = None

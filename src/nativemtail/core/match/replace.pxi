@@ -1,6 +1,6 @@
 # Replacing all matches in a text, in time linear in the text (automaton.pxi).
 
-cdef enum:                  # the automaton takes over once the searches may have read
+cdef enum:                  # also for `every` (run/every.pxi): the automaton takes over once the searches may have read
     SEARCHED_LEAST = 262144     # this many bytes,
     SEARCHED_TIMES = 64         # and this many times the text
     SEARCHED_MOST = 67108864    # limit in bytes if there is no automaton

@@ -9,6 +9,67 @@ cdef inline Subject* subject_of(RunState* rs, Loop* loop) noexcept nogil:
     return &rs.line if loop.of_line else &loop.text
 
 
+cdef inline const char* searched_text(const Subject* s, size_t* n) noexcept nogil:
+    if s.state == TEXT_REPAIRED:
+        n[0] = s.fixed.n
+        return s.fixed.p
+    n[0] = s.n
+    return s.p
+
+
+cdef void start_walking(Loop* loop, const Automaton* a, const char* text, size_t n) noexcept nogil:
+    cdef int32_t i
+    loop.ahead = False
+    if a.states == NULL or not walk_begin(&loop.walk, a, text, n, loop.at):
+        return
+    loop.walking = True
+    loop.searched = 0
+    for i in range(a.n):
+        if a.states[i].op == AUTOMATON_ASSERT and a.states[i].x not in (ASSERT_BEGIN_TEXT, ASSERT_BEGIN_LINE):
+            loop.ahead = True
+
+
+cdef int match_within(RunState* rs, PatternState* p, Subject* s, Loop* loop, size_t* ov) noexcept nogil:
+    """The groups of a match whose ends are known: 1, or -1 without memory.
+
+    The text is cut behind the match.  Where its pattern looks ahead, some more is left; if that makes another match, too
+    little was.
+    """
+    cdef size_t* n = &s.fixed.n if s.state == TEXT_REPAIRED else &s.n
+    cdef size_t whole, start = ov[0], end = ov[1], more = loop.ahead
+    cdef const char* text = searched_text(s, &whole)
+    cdef int rc = 1
+    while rc == 1:
+        n[0] = min(whole, end + more)
+        while n[0] < whole and (<uint8_t>text[n[0]] & 0xC0) == 0x80:
+            n[0] += 1
+        loop.searched += n[0] - start
+        rc = match_search(&rs.matcher, p, s, start, ov)
+        if ov[1] == end or n[0] == whole:
+            break
+        more = 2 * more + 1
+        if loop.searched > SEARCHED_MOST:
+            rc = -1
+    n[0] = whole
+    return rc
+
+
+cdef int find_match(RunState* rs, PatternState* p, Subject* s, Loop* loop, size_t* ov) noexcept nogil:
+    """The first match at or after loop.at, in time linear in the text for all of them (match/automaton.pxi)."""
+    cdef size_t n
+    cdef const char* text = searched_text(s, &n)
+    if not loop.walking and loop.searched > SEARCHED_LEAST + SEARCHED_TIMES * n:
+        start_walking(loop, &p.pattern.texts.automaton, text, n)
+        if not loop.walking and loop.searched > SEARCHED_MOST:
+            return -1
+    if loop.walking:
+        if not walk_next(&loop.walk, loop.at, ov):
+            return 0
+        return 1 if p.pattern.pairs <= 1 else match_within(rs, p, s, loop, ov)
+    loop.searched += n - loop.at
+    return match_at(&rs.matcher, p, s, loop.at, ov)
+
+
 cdef int next_match(RunState* rs, PatternState* p, Captures* slot) noexcept nogil:
     """As Go's FindAll: no two matches overlap, and an empty one right behind another does not count."""
     cdef Loop* loop = slot.loop
@@ -19,19 +80,16 @@ cdef int next_match(RunState* rs, PatternState* p, Captures* slot) noexcept nogi
     cdef bint counts = False
     cdef int rc = 1
     while not counts:
-        n = s.fixed.n if s.state == TEXT_REPAIRED else s.n
-        if loop.at > n:
-            return 0
-        rc = match_at(&rs.matcher, p, s, loop.at, slot.own)
+        text = searched_text(s, &n)
+        rc = find_match(rs, p, s, loop, slot.own) if loop.at <= n else 0
         if rc != 1:
+            stop_walking(loop)
             return rc
         start, end = slot.own[0], slot.own[1]
         counts = True
         if end == loop.at:
             counts = <int64_t>start != loop.before
-            text, n = s.p, s.n
-            if s.state == TEXT_REPAIRED:
-                text, n = s.fixed.p, s.fixed.n
+            text = searched_text(s, &n)
             width = utf8_decode(text + end, n - end, &rune) if end < n else 1
             loop.at = end + (width if width else 1)
         else:
@@ -98,6 +156,8 @@ cdef int first_round(RunState* rs, PatternState* p, Captures* slot, const Str* t
         if loop == NULL:
             return -1
     p.tried += 1
+    stop_walking(loop)
+    loop.searched = 0
     loop.pattern = p
     loop.of_line = text == NULL
     loop.at = 0

@@ -15,6 +15,10 @@ cdef struct Loop:               # where an `every` is
     PatternState* pattern
     size_t at                   # where the next search begins
     int64_t before              # end of the match before; -1: none
+    size_t searched             # bytes that the searches may have read
+    bint walking                # the automaton has taken over
+    bint ahead                  # and its pattern looks at what is behind a match
+    Walk walk
     const FieldSpan* spans      # of a field pattern: those of the text, then rows of elements
     size_t row                  # the next row's first span
     size_t end
@@ -176,12 +180,19 @@ cdef bint prog_state_init(ProgState* state, const Prog* prog, TimeMemo* memos) n
     return True
 
 
+cdef void stop_walking(Loop* loop) noexcept nogil:
+    if loop.walking:
+        walk_end(&loop.walk)
+    loop.walking = False
+
+
 cdef void prog_state_free(ProgState* state) noexcept nogil:
     cdef int i
     if state.slots != NULL:
         for i in range(state.prog.slot_n):
             free(state.slots[i].own)
             if state.slots[i].loop != NULL:
+                stop_walking(state.slots[i].loop)
                 subject_free(&state.slots[i].loop.text)
                 free(state.slots[i].loop)
     free(state.slots)
