@@ -109,7 +109,7 @@ def test_collectd(place: Place, systems: Systems) -> None:
         f"{base}/histogram-sizes": 63,
     }
     wait_until(lambda: collected(data) == expected, lambda: f"{collected(data)}\n{subject.log}\n{collectd.log}")
-    assert variable(subject, "collectd_export_success") >= 5
+    wait_until(lambda: variable(subject, "collectd_export_success") >= 5)
     assert subject.stop() == 0
 
 

@@ -22,6 +22,7 @@ from regexes import REGEX
 
 from nativemtail._core import Fault
 from nativemtail._render import Page
+from nativemtail.compiler.fields import is_fields
 from nativemtail.compiler.program import Program
 from nativemtail.compiler.regex import tree
 from nativemtail.compiler.regex.parser import parse
@@ -51,9 +52,8 @@ class Pieces:
     def __init__(self, programs: dict[str, Program], lines: Sequence[bytes], number: int) -> None:
         self.random = random.Random(number)
         self.lines = list(lines)
-        self.matches = [
-            [self.texts(parse(text)) for text in program.patterns] for program in programs.values() if program.patterns
-        ]
+        regexes = [[text for text in program.patterns if not is_fields(text)] for program in programs.values()]
+        self.matches = [[self.texts(parse(text)) for text in texts] for texts in regexes if texts]
 
     def texts(self, node: tree.Node) -> list[bytes]:
         return [

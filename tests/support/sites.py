@@ -23,7 +23,7 @@ class View:
         self.asked: dict[str, Any] = {}
 
     def metrics(self) -> list[SimpleNamespace]:
-        common = {"program": "a.mtail", "keys": (), "hidden": False, "source": "a.mtail:1:9"}
+        common = {"program": "a.mtail", "keys": (), "labels": (), "hidden": False, "source": "a.mtail:1:9"}
         return [SimpleNamespace(name=self.name, kind=1, **common), SimpleNamespace(name="said", kind=4, **common)]
 
     def rows(self, metric: SimpleNamespace) -> list[SimpleNamespace]:

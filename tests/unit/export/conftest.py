@@ -33,7 +33,7 @@ class Snapshot:
 
 
 def _metric(name: str, kind: int, keys: tuple[str, ...] = (), hidden: bool = False) -> SimpleNamespace:
-    return SimpleNamespace(name=name, program="a.mtail", kind=kind, keys=keys, hidden=hidden)
+    return SimpleNamespace(name=name, program="a.mtail", kind=kind, keys=keys, hidden=hidden, labels=())
 
 
 def _observed(label: str, total: float, cell: int) -> SimpleNamespace:
