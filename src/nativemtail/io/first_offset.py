@@ -65,7 +65,7 @@ class FirstOffsets:
         before = self._table.before(path)
         if before is not None and is_continued(before, fd, info, self.is_moved_in(path)):
             return take_over(before, fd)
-        if before is not None and self._is_edited(before, path):
+        if before is not None and self._is_edited(before, path) and not _may_be_restored(before, fd, info):
             return info.st_size
         is_within_reach = before is None or before.identity[0] != info.st_dev
         if is_within_reach and self.is_history(fd, info):
@@ -146,3 +146,8 @@ class FirstOffsets:
         """Whether the file at `path` may be an edited version, made by a script, of a rotated file that was counted."""
         is_counted = (before.was_rotated or before.is_copy) and self._table.is_named_as_copy(path)
         return is_counted and self.is_moved_in(path) is not False and not before.has_names()
+
+
+def _may_be_restored(before: Followed, fd: int, info: os.stat_result) -> bool:
+    """Whether the file open as `fd` may become a copy of the one before: how it came there may be reported late."""
+    return not info.st_size or before.position.is_begun_in(fd)

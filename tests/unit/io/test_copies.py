@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rig import Recorder, Rig, append
+from rig import Recorder, Rig, append, busy
 
 from nativemtail.io.listing import Listings
 from nativemtail.io.patterns import parse_logs
@@ -257,6 +257,31 @@ def test_a_rotated_file_is_restored_in_pieces(
             time.sleep(0.6)
             append(first, b"appended\n")
             rig.expect([*lines, b"next", b"end", b"appended"])
+
+
+@pytest.mark.parametrize("size", [0, 3000])
+@pytest.mark.parametrize("linger", [0.1, 30], ids=["later", "soon"])
+def test_a_rotated_file_is_restored_that_nobody_saw_created(linger: float, size: int, log: Path) -> None:
+    """As far as anybody knows a script may have edited it."""
+    log.touch()
+    first = Path(f"{log}.1")
+    lines = [b"line %d" % number for number in range(1000)]
+    with Rig(f"{log}*", settings=replace(QUICK, inotify=False, linger=linger)) as rig:
+        append(log, b"\n".join([*lines, b""]))
+        rig.expect(lines)
+        create(log)
+        append(log, b"next\n")
+        rig.expect([*lines, b"next"])
+        text = first.read_bytes()
+        rig.wait_for_offset(first, len(text))
+        with busy(rig, log):
+            first.unlink()
+            append(first, text[:size])
+        rig.wait_for_offset(first, size)
+        append(first, text[size:])
+        rig.wait_for_offset(first, len(text))
+        append(log, b"end\n")
+        rig.expect([*lines, b"next", b"first", b"busy", b"end"])
 
 
 @pytest.mark.parametrize("linger", [0.4, 30], ids=["later", "soon"])
