@@ -85,9 +85,8 @@ def test_unix_socket_alone(place: Place) -> None:
         *("--progs", str(place.progs), "--logs", place.glob, "--unix_socket", path, "--unix_socket_mode", "0666")
     )
     daemon.address = path
-    wait_until(lambda: os.path.exists(path), lambda: daemon.log)
+    daemon.wait_log("HTTP on " + path)  # the file exists a moment before it can be connected to
     wait_until(lambda: daemon.ask("/-/ready")[0] == 200)
-    assert "HTTP on " + path in daemon.log
     assert daemon.log.count("HTTP on") == 1
 
 
