@@ -90,6 +90,18 @@ def test_unix_socket_alone(place: Place) -> None:
     assert daemon.log.count("HTTP on") == 1
 
 
+def test_the_first_page_shows_all_programs(place: Place) -> None:
+    """Requests are accepted while the programs are compiled, and answered afterwards."""
+    for number in range(20):
+        text = f"counter n{number}_total\n/^{number} (a|b|c){{1,40}}/ {{\n  n{number}_total++\n}}\n"
+        (place.progs / f"{number:02}.mtail").write_text(text)
+    path = str(place.root / "http")
+    daemon = place.launch("--progs", str(place.progs), "--logs", place.glob, "--unix_socket", path)
+    daemon.wait_log("HTTP on " + path)
+    daemon.address = path
+    assert daemon.metrics().keys() >= {"lines_total", *(f"n{number}_total" for number in range(20))}
+
+
 def test_logs_that_cannot_be_had_leave_nothing_behind(place: Place) -> None:
     path = place.root / "http"
     refused(place, "--unix_socket", str(path), "--logs", "unix:///no/such/directory/s")
