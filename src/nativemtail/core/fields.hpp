@@ -49,7 +49,7 @@ struct FieldTable {
     const uint32_t *leaves;  // numbers of spans
     const uint8_t *pool;     // texts of the names
     const uint8_t *needed;   // of each span: whether it must be there
-    uint32_t common;         // spans that do not belong to elements; those of elements come behind them
+    uint32_t common;         // spans that do not belong to elements; those of elements come after them
     uint32_t each;           // spans of an element
     uint32_t separator;      // of CSV
 };
@@ -116,7 +116,7 @@ static inline size_t put_rune(uint32_t rune, char *out) {
     return 4;
 }
 
-// Decodes the escape whose backslash is at `at`: writes at most 4 bytes and returns how many; `at` is moved behind it.
+// Decodes the escape whose backslash is at `at`: writes at most 4 bytes and returns how many; `at` is moved past it.
 // 0 if it is none.
 static inline size_t unescape(const uint8_t *&at, const uint8_t *end, char *out) {
     if (end - at < 2) return 0;

@@ -287,7 +287,7 @@ def test_slow_requests_give_way_to_whole_ones(serve: Serve, peer: Any, opening: 
 
 
 def test_slow_requests_that_come_at_once_do_not_shut_others_out(peer: Any) -> None:
-    """Whoever waits for the turn to be looked at may have to give way as well."""
+    """A connection that waits for its turn may be the one that is closed."""
     server = Server(Maker(1), limits=Limits(connections=40, incomplete=30, header_seconds=10 * PATIENCE))
     server.listen_tcp("127.0.0.1", "0")
     with contextlib.ExitStack() as stack:

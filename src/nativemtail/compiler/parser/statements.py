@@ -99,37 +99,30 @@ class Parser(Tokens):
         self.advance()
         self.open.append(block)
 
+    def else_of(self, block: _Open) -> None:
+        """Goes on with the `else` of a block that is complete, if it has one."""
+        if self.tok.kind != "ELSE":
+            self.emit(_completed(block, None))
+            return
+        self.advance()
+        if self.tok.kind == "ID" and self.tok.value == "if":
+            self.advance()
+            self.condition(self.whole_condition(), block)
+        else:
+            self.open_block(_Open("else", block.pos, self.words, before=block))
+
     def close_block(self) -> None:
         done = self.open.pop()
         self.words = done.words
         end = self.tok.pos
         self.advance()
         body = _block(done.stmts)
-        if done.kind == "if":
+        if done.kind in ("if", "every"):
             done.truth = body
-            if self.tok.kind != "ELSE":
-                self.emit(_chained(done, None))
-                return
-            self.advance()
-            if self.tok.kind == "ID" and self.tok.value == "if":
-                self.advance()
-                self.condition(self.whole_condition(), done)
-            else:
-                self.open_block(_Open("else", done.pos, self.words, before=done))
+            self.else_of(done)
         elif done.kind == "else":
             assert done.before is not None
-            self.emit(_every(done.before, body) if done.before.kind == "every" else _chained(done.before, body))
-        elif done.kind == "every":
-            done.truth = body
-            if self.tok.kind != "ELSE":
-                self.emit(_every(done, None))
-                return
-            self.advance()
-            if self.tok.kind == "ID" and self.tok.value == "if":
-                self.advance()
-                self.condition(self.whole_condition(), done)
-            else:
-                self.open_block(_Open("else", done.pos, self.words, before=done))
+            self.emit(_completed(done.before, body))
         elif done.kind == "otherwise":
             head = merge(self.mark, end)
             self.emit(ast.Cond(merge(head, body.pos), None, body, None, head))
@@ -450,6 +443,10 @@ class Parser(Tokens):
 
     def expression(self) -> ast.Expr:
         return ExpressionParser(self).run()[0]
+
+
+def _completed(block: _Open, otherwise: ast.Block | None) -> ast.Cond | ast.Every:
+    return _every(block, otherwise) if block.kind == "every" else _chained(block, otherwise)
 
 
 def _chained(last: _Open, otherwise: ast.Block | None) -> ast.Cond | ast.Every:
