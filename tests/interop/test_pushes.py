@@ -147,6 +147,8 @@ def start_carbon(place: Place, systems: Systems) -> tuple[System, Path, int]:
         "LINE_RECEIVER_PORT = 2003": f"LINE_RECEIVER_PORT = {port}",
         "= 2004": f"= {free_port()}",
         "= 7002": f"= {free_port()}",
+        # Where graphite-web does not run, carbon logs an error for each batch of new names.
+        "[cache]": "[cache]\nENABLE_TAGS = False",
     }
     config = systems.configure("graphite/carbon.conf", changes)
     systems.configure("graphite/storage-schemas.conf", {"60s:1d": "1s:1d"})
