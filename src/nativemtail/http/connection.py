@@ -117,6 +117,8 @@ class Connection:
             if self._context:
                 async with asyncio.timeout(self._limits.header_seconds):
                     await self._traffic.handshakes.turn()
+                if self in self._traffic.waiting:
+                    self._traffic.waiting.move_to_end(self)  # until now it was we who kept it waiting
             else:
                 await self._await_turn(start)
             self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.header_bytes)

@@ -10,7 +10,7 @@ import concurrent.futures
 import logging
 import ssl
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from typing import Protocol
 
 from nativemtail.http.hosts import AllowedHosts
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 EXCEEDED = {408: "http_request_time", 413: "http_body", 431: "http_header"}
 """The limits that a request can exceed, by the status of the answer."""
 _LIMITS = (*EXCEEDED.values(), "http_answer_time", "http_pending", "http_connections", "http_stalled")
-_BEGINNING = 2  # connections that begin to handle a request, or a handshake, in a turn of the loop
+_BEGINNING = 2  # connections that begin to handle a request in a turn of the loop
 _WRITERS = 8
 _REPORTED_STRANGERS = 100
 
@@ -38,15 +38,15 @@ class Peer(Protocol):
     def abort(self) -> None: ...
 
 
-class NewestFirst:
-    """Lets a few tasks continue in each turn of the loop, those that came last first.
+class Turns:
+    """Lets two tasks continue in each turn of the loop: the one that came last, and the one that has waited longest.
 
-    A probe over TLS looks like any other handshake: only so it does not wait for all handshakes that came before.
+    A probe over TLS looks like any other handshake: the newest first, so that it does not wait for all that came
+    before; the oldest too, so that it does not wait for all that come after.
     """
 
-    def __init__(self, each_turn: int) -> None:
-        self._each_turn = each_turn
-        self._waiting: list[asyncio.Future[None]] = []
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def turn(self) -> None:
         loop = asyncio.get_running_loop()
@@ -57,12 +57,12 @@ class NewestFirst:
         await mine
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        left = self._each_turn
-        while self._waiting and left:
-            newest = self._waiting.pop()
-            if not newest.done():
-                newest.set_result(None)
-                left -= 1
+        for take in self._waiting.pop, self._waiting.popleft:
+            while self._waiting:
+                waiter = take()
+                if not waiter.done():  # otherwise it was cancelled
+                    waiter.set_result(None)
+                    break
         if self._waiting:
             loop.call_soon(self._wake, loop)
 
@@ -94,7 +94,7 @@ class Traffic:
         self.beginning = asyncio.Semaphore(_BEGINNING)
         self.unknown = 0
         """Connections that wait for their turn, and may turn out not to have sent a whole request."""
-        self.handshakes = NewestFirst(_BEGINNING)
+        self.handshakes = Turns()
         self.stopping = False
         self.denied: Counter[str] = Counter()
         """Connections refused, by service."""
