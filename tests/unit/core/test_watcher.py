@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_until
 
 from nativemtail._core import FileWatcher
 from nativemtail.io import watch
@@ -70,6 +71,16 @@ def taken(watcher: FileWatcher, count: int) -> list[tuple[str, bytes]]:
     return found
 
 
+def is_held(path: Path) -> bool:
+    """Whether this process has opened the file."""
+    there = path.stat()
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(f"/proc/self/fd/{fd}"), there):
+                return True
+    return False
+
+
 def test_what_is_gone_can_be_read(tmp_path: Path, watcher: FileWatcher) -> None:
     hold(watcher, tmp_path, ANY)
     path = tmp_path / "a\udcff"
@@ -79,7 +90,7 @@ def test_what_is_gone_can_be_read(tmp_path: Path, watcher: FileWatcher) -> None:
         path.unlink()
     held = tmp_path / "held"
     held.write_bytes(b"x")
-    select.select([watcher.fileno()], [], [], PATIENCE)
+    wait_until(lambda: is_held(held), "it is not held")
     held.unlink()
     held.write_bytes(b"y")
     assert taken(watcher, 2) == [("held", b"x"), ("held", b"y")]
