@@ -6,6 +6,7 @@ The syntax is that of Go's flag package, as in mtail (spec cli-http.md §1).
 from __future__ import annotations
 
 import enum
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -94,7 +95,12 @@ class Options:
     compile_only: bool = flag(False, MODE, "Compile the programs and exit, with status 1 if one has an error.")
     quiet: bool = flag(False, MODE, "Do not print progress in -one_shot (it is printed only on a terminal).")
 
-    progs: str = flag("", PROGRAMS, "Directory with programs (files named *.mtail), or one such file.", metavar="path")
+    progs: list[str] = flag(
+        [],
+        PROGRAMS,
+        "Directory with programs (files named *.mtail), or one such file. May be repeated, or separated by commas.",
+        metavar="path",
+    )
     include_path: list[str] = flag(
         [],
         PROGRAMS,
@@ -451,6 +457,11 @@ def _split(text: str) -> list[str]:
     return text.split(",") if depth else [*parts, text[start:]]
 
 
+def _parse_progs(text: str) -> list[str]:
+    """A path that exists may contain commas, as it may in mtail, where the flag has one path."""
+    return [text] if "," in text and os.path.exists(text) else _split(text)
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "bool": _parse_bool,
     "int": _parse_int,
@@ -466,6 +477,7 @@ _WANTED = {
     "stderrthreshold": f"one of {', '.join(LEVELS)}",
 }
 _CHECKS: dict[str, Callable[[str], Any]] = {
+    "progs": _parse_progs,
     "v": _parse_decimal,
     "stderrthreshold": _parse_level,
     "vmodule": _parse_vmodule,

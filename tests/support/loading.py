@@ -26,7 +26,7 @@ class Rig:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.programs = open_programs(Settings(path=str(directory)))
+        self.programs = open_programs(Settings(paths=(str(directory),)))
 
     def write(self, **programs: bytes) -> Rig:
         for name, text in programs.items():

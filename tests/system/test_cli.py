@@ -170,6 +170,23 @@ def test_compile_only_says_what_is_wrong_with_each_program(here: Path) -> None:
     assert b"b.mtail" not in done.stderr
 
 
+def test_programs_of_several_places_need_different_names(here: Path) -> None:
+    for name in ("one", "two"):
+        Path(name).mkdir()
+        Path(name, f"{name}.mtail").write_text("counter c\n/x/ {\n  c++\n}\n")
+    assert run("-compile_only", "-progs", "one,two", "-progs", "two/two.mtail").returncode == 0
+    Path("one/two.mtail").write_text("counter d\n/x/ {\n  d++\n}\n")
+    clash = b"two/two.mtail is left out: one/two.mtail has the same name; rename one of them"
+    for flags in (["-compile_only"], ["-one_shot", "-logs", "log"]):
+        done = run(*flags, "-progs", "one", "-progs", "two")
+        assert done.returncode == 1
+        assert clash in done.stderr
+    done = run("explain", "one", "two")
+    assert (done.returncode, done.stderr) == (1, b"Error: " + clash + b"\n")
+    assert run("explain", "one", "two/two.mtail", "two/../one/two.mtail").returncode == 1
+    assert run("explain", "one", "two/../one/two.mtail").returncode == 0
+
+
 def test_compile_only_of_no_program_is_status_1(here: Path) -> None:
     Path("none").mkdir()
     done = run("-compile_only", "-progs", "none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -42,13 +43,14 @@ def test_every_flag_of_mtail() -> None:
 @pytest.mark.parametrize(
     ("arguments", "name", "value"),
     [
-        (["-progs", "x"], "progs", "x"),
-        (["--progs", "x"], "progs", "x"),
-        (["-progs=x"], "progs", "x"),
-        (["--progs=x=y"], "progs", "x=y"),
-        (["-progs="], "progs", ""),
-        (["-progs", "-x"], "progs", "-x"),
-        (["-progs", "--"], "progs", "--"),
+        (["-progs", "x"], "progs", ["x"]),
+        (["--progs", "x"], "progs", ["x"]),
+        (["-progs=x"], "progs", ["x"]),
+        (["--progs=x=y"], "progs", ["x=y"]),
+        (["-progs="], "progs", [""]),
+        (["-progs", "a,b", "-progs=c"], "progs", ["a", "b", "c"]),
+        (["-progs", "-x"], "progs", ["-x"]),
+        (["-progs", "--"], "progs", ["--"]),
         (["-one_shot"], "one_shot", True),
         (["-one_shot=F"], "one_shot", False),
         (["--emit_prog_label=0"], "emit_prog_label", False),
@@ -155,6 +157,14 @@ def test_parsing_stops_at_the_first_word(arguments: list[str], extra: list[str])
     options, left = parse(arguments)
     assert left == extra
     assert not options.version
+
+
+def test_a_path_of_programs_may_contain_commas(tmp_path: Path) -> None:
+    """As in mtail, where the flag has one path."""
+    path = tmp_path / "a,b"
+    assert parse(["-progs", f"{path}"])[0].progs == [f"{tmp_path}/a", "b"]
+    path.mkdir()
+    assert parse(["-progs", f"{path}"])[0].progs == [f"{path}"]
 
 
 @pytest.mark.parametrize("argument", ["-h", "-help", "--help", "--h", "-help=x"])

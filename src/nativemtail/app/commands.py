@@ -35,22 +35,24 @@ def flags(markdown: bool) -> None:
 def explain(programs: tuple[str, ...], log: str | None, include_path: tuple[str, ...]) -> None:
     """Show what each pattern of the programs costs, why, and what would make it cheaper."""
     from nativemtail.compiler import CompileError, compile_program
-    from nativemtail.programs.directory import list_programs, read_text
+    from nativemtail.programs.directory import list_all, read_text
     from nativemtail.programs.loaded import cannot_compile
     from nativemtail.programs.metrics import make_metrics
     from nativemtail.telemetry.explain import explain as page
 
     loaded = []
-    for path in programs:
-        for name, file in list_programs(path):
-            try:
-                text = read_text(file, include_path)
-                program = compile_program(name, text.source, included=text.included)
-            except OSError as error:
-                raise click.ClickException(gotext.explain(error, "open", file)) from None
-            except Exception as error:
-                raise click.ClickException(cannot_compile(name, error)) from None
-            loaded.append((program, make_metrics(name, program.metrics)))
+    found = list_all(programs)
+    for message in (*found.errors, *found.clashes.values()):
+        raise click.ClickException(message)
+    for name, file in found.programs.items():
+        try:
+            text = read_text(file, include_path)
+            program = compile_program(name, text.source, included=text.included)
+        except OSError as error:
+            raise click.ClickException(gotext.explain(error, "open", file)) from None
+        except Exception as error:
+            raise click.ClickException(cannot_compile(name, error)) from None
+        loaded.append((program, make_metrics(name, program.metrics)))
     if not loaded:
         raise click.ClickException("no programs there")
     try:

@@ -174,7 +174,7 @@ def program_settings(options: Options) -> builder.Settings:
     default = compiler.Options()
     given = options.cache_dir
     return builder.Settings(
-        path=options.progs,
+        paths=_programs(options),
         include_path=tuple(options.include_path),
         naming=_naming(options),
         zone=zone,
@@ -222,7 +222,7 @@ def _check_arguments(options: Options, extra: Sequence[str]) -> None:
 
 
 def _check_values(options: Options) -> None:
-    if not options.progs:
+    if not _programs(options):
         raise ConfigError(NO_PROGRAMS)
     if not options.logs and not options.compile_only and not dumps(options):
         raise ConfigError(NO_LOGS)
@@ -239,10 +239,15 @@ def _check_values(options: Options) -> None:
             access_mode(getattr(options, name))
         except ValueError as error:
             raise ConfigError(f"-{name} {error}") from None
-    try:
-        os.stat(options.progs)
-    except OSError as error:
-        raise ConfigError(f"-progs: {gotext.explain(error, 'stat', options.progs)}") from None
+    for path in _programs(options):
+        try:
+            os.stat(path)
+        except OSError as error:
+            raise ConfigError(f"-progs: {gotext.explain(error, 'stat', path)}") from None
+
+
+def _programs(options: Options) -> tuple[str, ...]:
+    return tuple(filter(None, options.progs))
 
 
 def _input(options: Options, chosen: Mode) -> sources.Settings:

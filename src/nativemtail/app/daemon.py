@@ -162,7 +162,7 @@ class Daemon:
         self.watch: ProgramWatch | None = None
         if service.watch_programs:
             self.watch = ProgramWatch(
-                self.reloader.loop, config.programs.path, self._programs_changed, self.programs.included
+                self.reloader.loop, config.programs.paths, self._programs_changed, self.programs.included
             )
         self.tail = threading.Thread(target=self._tail, name="tail", daemon=True)
         self.not_ready = "starting"
@@ -179,7 +179,7 @@ class Daemon:
         self._take_signals()
         try:
             self._listen()
-            with _slow(f"reading the programs of {self.config.programs.path}"):
+            with _slow(f"reading the programs of {', '.join(self.config.programs.paths)}"):
                 self._read_programs()
             self._limit_memory()
             self._interruptible = False

@@ -29,8 +29,8 @@ _DEFAULT_LIMITS = compiler.Options()
 class Settings(NamedTuple):
     """How programs are found, compiled and planned."""
 
-    path: str
-    """A directory with programs, or one file."""
+    paths: Sequence[str]
+    """Directories with programs, and single files."""
     zone: Zone = UTC
     """Time zone of timestamps that name none."""
     limits: compiler.Options = _DEFAULT_LIMITS
@@ -55,7 +55,7 @@ class Builder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._zone = TimeZone(settings.zone)
-        self._place = os.path.abspath(settings.path)
+        self._place = "\n".join(map(os.path.abspath, settings.paths))
         self._cache = cache.Cache(settings.cache_directory, is_wanted=settings.is_cache_wanted)
         self._known = self._read()
         self._unkept: tuple[list[Program], Tables, Plan] | None = None

@@ -1,9 +1,11 @@
-"""Lists the programs of a directory, or of one file, and reads their texts."""
+"""Lists the programs of directories and files, and reads their texts."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from nativemtail import plainfile
 from nativemtail.compiler.includes import Text, gather
@@ -12,6 +14,45 @@ from nativemtail.gotext import reason, utf8
 SUFFIX = ".mtail"
 MAX_SIZE = 16 << 20
 """Maximum size of a program in bytes."""
+
+
+class Listing(NamedTuple):
+    """What several paths hold."""
+
+    programs: dict[str, str]
+    """Path by name, in the order in which they are found."""
+    clashes: dict[str, str]
+    """Paths that are left out because another program has their name, each with the message."""
+    errors: list[str]
+    """The messages for paths that cannot be read."""
+
+
+def list_all(paths: Sequence[str]) -> Listing:
+    """The programs of all `paths`, directories or files.
+
+    A file that two of them lead to counts once.  Of two files with one name the first is taken.
+    """
+    listing = Listing({}, {}, [])
+    for path in paths:
+        try:
+            found = list_programs(path)
+        except OSError as error:
+            listing.errors.append(cannot_list(path, error))
+            continue
+        for name, file in found:
+            other = listing.programs.setdefault(name, file)
+            if not _are_same(file, other):
+                message = f"{file} is left out: {other} has the same name; rename one of them"
+                listing.clashes[utf8(file)] = utf8(message)
+    return listing
+
+
+def _are_same(path: str, other: str) -> bool:
+    """Whether two paths lead to one file; a broken link is the same as itself only."""
+    try:
+        return path == other or os.path.samefile(path, other)
+    except OSError:
+        return False
 
 
 def list_programs(path: str) -> list[tuple[str, str]]:

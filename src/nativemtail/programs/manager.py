@@ -1,4 +1,4 @@
-"""The programs of a directory or file: loading, reloading, and swapping plans (spec runtime.md §6, §4).
+"""The programs of directories and files: loading, reloading, and swapping plans (spec runtime.md §6, §4).
 
 A change takes two steps.  `prepare` does the slow part while the engine keeps running: compile, build the plan, run the
 begin blocks.  `commit` carries the data over and swaps the plans between two blocks.
@@ -17,7 +17,7 @@ from nativemtail.compiler.includes import Text
 from nativemtail.compiler.program import Program
 from nativemtail.gotext import reason
 from nativemtail.programs.builder import Builder, Settings
-from nativemtail.programs.directory import cannot_list, list_programs, read_text
+from nativemtail.programs.directory import list_all, read_text
 from nativemtail.programs.fitting import Fitting, in_load_order
 from nativemtail.programs.loaded import Build, Compile, Failure, Loaded, LoadError, cannot_compile
 from nativemtail.programs.metrics import NOTHING_ADDED, Exporters, Naming, check_kinds, identified, make_metrics
@@ -50,7 +50,7 @@ class Programs:
 
     def __init__(
         self,
-        path: str,
+        paths: Sequence[str],
         compile: Compile,
         build: Build,
         *,
@@ -66,7 +66,7 @@ class Programs:
         """
         self.store = Store()
         self.engine = Engine(self.store)
-        self.path = path
+        self.paths = paths
         self.status: dict[str, ProgramState] = {}
         self._compile = compile
         self._build = build
@@ -139,25 +139,11 @@ class Programs:
         Nothing visible to others changes, except `status`.  Raises LoadError if `strict`.
         """
         self._asked = asked
-        try:
-            files = list_programs(self.path)
-        except OSError as error:
-            self._raise_or_log(cannot_list(self.path, error), strict)
-            files, keep = [], set(self._running)
-        else:
-            keep = {name for name, _ in files}
-            self._restored.there = keep
-            self._forget_errors(keep)
-            self._forget_gone(keep)
-            if not files and not self._planned:
-                message = f"no program in {self.path}: their names end in .mtail"
-                if strict:
-                    raise LoadError(message)
-                log.error("%s", message)
+        files, keep = self._list(strict)
         wanted = {name: loaded for name, loaded in self._running.items() if name in keep}
         fresh: list[str] = []
         exporters = Exporters(wanted)
-        for name, path in files:
+        for name, path in files.items():
             loaded = self._load_one(name, path, exporters, strict)
             if loaded:
                 exporters.put(name, loaded)
@@ -173,6 +159,25 @@ class Programs:
             if not fresh:
                 raise
             return self._without_unbuildable(wanted, fresh, error, strict)
+
+    def _list(self, strict: bool) -> tuple[dict[str, str], set[str]]:
+        """The paths of the programs by name, and which programs remain: all as long as a path cannot be read."""
+        listing = list_all(self.paths)
+        for message in listing.errors:
+            self._raise_or_log(message, strict)
+        keep = set(listing.programs)
+        if listing.errors:
+            keep |= set(self._running)
+        else:
+            self._restored.there = keep
+            self._forget_errors(keep | set(listing.clashes))
+            self._forget_gone(keep | set(listing.clashes))
+            if not keep and not self._planned:
+                self._raise_or_log(f"no program in {', '.join(self.paths)}: their names end in .mtail", strict)
+        for path, message in listing.clashes.items():
+            self.status.setdefault(path, ProgramState(name=path))
+            self._fail(path, Failure(None, message), strict)
+        return listing.programs, keep
 
     def _forget_errors(self, there: set[str]) -> None:
         """Forget the errors of programs that were deleted."""
@@ -364,7 +369,7 @@ def open_programs(
     """The programs that the settings name, not loaded yet; for the callbacks see `Programs`."""
     builder = Builder(settings)
     return Programs(
-        settings.path,
+        settings.paths,
         builder.compile,
         builder.build,
         keep=builder.keep,

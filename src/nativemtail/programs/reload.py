@@ -7,11 +7,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from nativemtail.io import watch
 from nativemtail.io.loop import Loop
-from nativemtail.programs.directory import SUFFIX, list_programs
+from nativemtail.programs.directory import SUFFIX, list_all
 from nativemtail.programs.manager import Programs
 from nativemtail.telemetry.counters import Latency
 
@@ -37,16 +37,17 @@ class ProgramWatch:
     """
 
     def __init__(
-        self, loop: Loop, path: str, changed: Callable[[], None], included: Callable[[], set[str]] = set
+        self, loop: Loop, paths: Sequence[str], changed: Callable[[], None], included: Callable[[], set[str]] = set
     ) -> None:
         """`included` gives the paths where included files are looked for."""
         self._included = included
         self._loop = loop
-        self._path = path
+        self._paths = paths
         self._changed = changed
-        self._directory = path
+        self._directories: list[str] = []
         self._inotify: watch.Watcher | None = None
         self._watches: set[int] = set()
+        self._is_complete = False
         self._first = 0.0
         self._last = 0.0
         self._pending = False
@@ -55,8 +56,8 @@ class ProgramWatch:
 
     def start(self) -> None:
         """Begin to watch: changes from now on are reported."""
-        if not os.path.isdir(self._path):
-            self._directory = os.path.dirname(self._path) or "."
+        places = [path if os.path.isdir(path) else os.path.dirname(path) or "." for path in self._paths]
+        self._directories = list(dict.fromkeys(places))
         with contextlib.suppress(OSError):
             self._inotify = watch.Watcher(thread=False)
             self._loop.add(self._inotify.fileno(), self._on_events)
@@ -71,34 +72,31 @@ class ProgramWatch:
             self._inotify = None
 
     def _watch(self) -> None:
-        """Watch the directory, and the directories that programs are linked from."""
+        """Watch the directories, and those that programs are linked from."""
         if self._inotify is None:
             return
         watches: set[int] = set()
-        for path in (self._directory, *self._links(), *sorted({os.path.dirname(each) for each in self._included()})):
+        watched: set[str] = set()
+        for path in (*self._directories, *self._links(), *sorted({os.path.dirname(p) for p in self._included()})):
             with contextlib.suppress(OSError):
                 watches.add(self._inotify.add(path, _EVENTS))
+                watched.add(path)
+        self._is_complete = watched.issuperset(self._directories)
         for number in self._watches - watches:
             self._inotify.remove(number)
         self._watches = watches
 
     def _links(self) -> Iterator[str]:
-        with contextlib.suppress(OSError):
-            yield from (path for _, path in list_programs(self._path) if os.path.islink(path))
+        yield from filter(os.path.islink, list_all(self._paths).programs.values())
 
     def _signature(self) -> Signature:
         found = []
-        with contextlib.suppress(OSError):
-            for name, path in list_programs(self._path):
-                with contextlib.suppress(OSError):
-                    info = os.stat(path)
-                    found.append(
-                        (name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns),
-                    )
-        for path in sorted(self._included()):
+        programs, clashes, _ = list_all(self._paths)
+        files = [*programs.items(), *zip(clashes, clashes, strict=True), *((p, p) for p in sorted(self._included()))]
+        for name, path in files:
             with contextlib.suppress(OSError):
                 info = os.stat(path)
-                found.append((path, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
+                found.append((name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
         return tuple(found)
 
     def _on_events(self, events: int) -> None:
@@ -125,7 +123,7 @@ class ProgramWatch:
         self._compare()
 
     def _compare(self) -> None:
-        self._watch()  # the directory may have been replaced
+        self._watch()  # a directory may have been replaced
         seen = self._signature()
         if seen != self._seen:
             self._seen = seen
@@ -134,13 +132,14 @@ class ProgramWatch:
         self._await()
 
     def _await(self) -> None:
-        """Poll for a directory that has disappeared and cannot be watched."""
-        if self._awaiting or self._inotify is None or os.path.isdir(self._directory):
+        """Poll for directories that have disappeared and cannot be watched."""
+        missing = [path for path in self._directories if not os.path.isdir(path)]
+        if self._awaiting or self._inotify is None or not missing:
             return
 
         def look() -> None:
             self._awaiting = False
-            if os.path.isdir(self._directory):
+            if any(map(os.path.isdir, missing)):
                 self._touch()
             self._await()
 
@@ -148,13 +147,13 @@ class ProgramWatch:
         self._loop.after(_POLL, look)
 
     def _sweep(self) -> None:
-        reliable = bool(self._watches) and not watch.is_remote(self._directory)
+        reliable = self._is_complete and not any(map(watch.is_remote, self._directories))
         self._loop.after(_SWEEP if reliable else _POLL, self._swept)
 
     def _swept(self) -> None:
         if not self._pending and self._signature() != self._seen:
             self._touch()
-        if not self._watches:
+        if not self._is_complete:
             self._watch()
         self._sweep()
 

@@ -147,6 +147,23 @@ def test_single_program_file(place: Place, log: Path) -> None:
     daemon.wait_for("lines_total", 1)
 
 
+def test_programs_of_several_places(place: Place, log: Path) -> None:
+    more = place.root / "more"
+    more.mkdir()
+    (more / "other.mtail").write_bytes(OTHER)
+    daemon = place.start("--progs", f"{more},{more / 'other.mtail'}")
+    (more / "count.mtail").write_bytes(BAD)
+    clash = f"{more}/count.mtail is left out: {place.progs}/count.mtail has the same name; rename one of them"
+    daemon.wait_log(clash)
+    assert clash in page(daemon)
+    (more / "count.mtail").rename(more / "third.mtail")
+    (more / "third.mtail").write_bytes(COUNT.replace(b"lines", b"thirds"))
+    wait_loaded(daemon, "third.mtail", 1)
+    append(log, b"one\n")
+    for name in ("lines_total", "others_total", "thirds_total"):
+        daemon.wait_for(name, 1)
+
+
 COUNTER = b"counter c by x\n/(?P<x>\\w+)/ {\n  c[$x]++\n}\n"
 GAUGE = b"gauge c by x\n/(?P<x>\\w+)/ {\n  c[$x] = 1\n}\n"
 HISTOGRAM = b"histogram c by x buckets 1, 2\n/(?P<x>\\w+)/ {\n  c[$x] = 1\n}\n"

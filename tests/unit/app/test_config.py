@@ -16,7 +16,7 @@ from nativemtail.options import Mode, Options, mode
 
 
 def resolve(directory: Path, **flags: Any) -> Config:
-    return config.resolve(Options(**{"progs": str(directory), "logs": ["/x.log"], **flags}), ())
+    return config.resolve(Options(**{"progs": [str(directory)], "logs": ["/x.log"], **flags}), ())
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_mode(flags: dict[str, Any], expected: Mode) -> None:
     ("flags", "text"),
     [
         ({"override_timezone": "Foo/Bar"}, 'Couldn\'t parse timezone "Foo/Bar": unknown time zone Foo/Bar'),
-        ({"progs": ""}, "mtail requires programs"),
-        ({"progs": "/no such"}, "-progs: stat /no such: no such file"),
+        ({"progs": [""]}, "mtail requires programs"),
+        ({"progs": ["/no such"]}, "-progs: stat /no such: no such file"),
         ({"logs": []}, "mtail requires the names of logs"),
         ({"poll_interval": -1.5}, "-poll_interval must not be negative: -1.5s"),
         ({"drain_timeout": -1.0}, "-drain_timeout must not be negative: -1s"),
@@ -66,13 +66,13 @@ def test_refused(tmp_path: Path, flags: dict[str, Any], text: str) -> None:
 
 def test_arguments_that_are_no_flags(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Too many extra arguments"):
-        config.resolve(Options(progs=str(tmp_path), logs=["x"]), ["more"])
+        config.resolve(Options(progs=[str(tmp_path)], logs=["x"]), ["more"])
 
 
 @pytest.mark.parametrize(("words", "hinted"), [(["flag"], True), (["flags"], True), (["app.log"], False)])
 def test_commands_that_stand_elsewhere_or_are_misspelt(words: list[str], hinted: bool, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.resolve(Options(progs=str(tmp_path), logs=["x"]), words)
+        config.resolve(Options(progs=[str(tmp_path)], logs=["x"]), words)
     assert ("did you mean the command flags?" in str(caught.value)) == hinted
 
 

@@ -32,7 +32,7 @@ from nativemtail.options import Options
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Daemon]:
     (tmp_path / "a.mtail").write_bytes(b"counter lines\n/$/ {\n  lines++\n}\n")
-    return lambda **flags: Daemon(resolve(Options(progs=str(tmp_path), logs=[str(tmp_path / "*.log")], **flags), ()))
+    return lambda **flags: Daemon(resolve(Options(progs=[str(tmp_path)], logs=[str(tmp_path / "*.log")], **flags), ()))
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ def test_an_answer_in_time_needs_a_thread(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("called", "expected"),
     [
-        ("nativemtail.programs.manager.list_programs", "reading the programs of "),
+        ("nativemtail.programs.manager.list_all", "reading the programs of "),
         ("nativemtail.programs.manager.read_text", "reading the programs of "),
         ("nativemtail.io.discover.Discovery.start", "opening the logs takes more than "),
     ],
@@ -275,9 +275,9 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("module", "function"),
     [
-        ("nativemtail.programs.manager", "list_programs"),
+        ("nativemtail.programs.manager", "list_all"),
         ("nativemtail.programs.manager", "read_text"),
-        ("nativemtail.programs.reload", "list_programs"),
+        ("nativemtail.programs.reload", "list_all"),
         ("os.path", "isdir"),
     ],
 )

@@ -58,7 +58,7 @@ class Live:
     """Programs that run: `feed` gives them lines."""
 
     def __init__(self, path: Path) -> None:
-        self._programs = open_programs(Settings(path=str(path)))
+        self._programs = open_programs(Settings(paths=(str(path),)))
         self._programs.load(strict=True)
         self._source = self._programs.engine.open("test")
         self.store: Store = self._programs.store

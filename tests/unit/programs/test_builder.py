@@ -56,7 +56,7 @@ def progs(tmp_path: Path) -> Path:
 
 def start(progs: Path, tmp_path: Path, **flags: Any) -> Programs:
     programs = open_programs(
-        program_settings(Options(progs=str(progs), **{"cache_dir": str(tmp_path / "cache"), **flags}))
+        program_settings(Options(progs=[str(progs)], **{"cache_dir": str(tmp_path / "cache"), **flags}))
     )
     programs.load(strict=True)
     return programs
@@ -178,7 +178,7 @@ def test_notes_and_errors_are_told_at_every_start(
     for _ in range(2):
         caplog.clear()
         with caplog.at_level("INFO"):
-            programs = open_programs(program_settings(Options(progs=str(progs), cache_dir=str(tmp_path / "cache"))))
+            programs = open_programs(program_settings(Options(progs=[str(progs)], cache_dir=str(tmp_path / "cache"))))
             programs.load(strict=False)
         assert "capture group reference `unused'" in caplog.text
         assert "compile failed for wrong.mtail" in caplog.text
@@ -207,7 +207,7 @@ def test_only_plans_that_run_are_kept(
     for number in range(wrong):
         (progs / f"wrong{number}.mtail").write_bytes(ONE)
         (progs / f"right{number}.mtail").write_bytes(ONE)
-    programs = open_programs(program_settings(Options(progs=str(progs), cache_dir=str(tmp_path / "cache"))))
+    programs = open_programs(program_settings(Options(progs=[str(progs)], cache_dir=str(tmp_path / "cache"))))
     programs.load(strict=False)
     assert len(programs.names) == 2 + wrong
     assert len(kept) == 1

@@ -288,7 +288,7 @@ def test_memory_that_is_short_while_a_program_is_read(rig: Rig, monkeypatch: pyt
 
 
 def test_missing_directory(tmp_path: Path) -> None:
-    programs = open_programs(Settings(path=str(tmp_path / "none")))
+    programs = open_programs(Settings(paths=(str(tmp_path / "none"),)))
     with pytest.raises(LoadError, match=r"-progs: stat .*none: no such file or directory"):
         programs.load(strict=True)
 
@@ -426,7 +426,7 @@ def test_a_filter_that_fits_no_log(
     names: str, logs: list[str], fits: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "a.mtail").write_bytes(b"log_filter %s\n" % names.encode() + COUNT)
-    made = open_programs(Settings(path=str(tmp_path)))
+    made = open_programs(Settings(paths=(str(tmp_path),)))
     made.load(strict=True)
     for _ in range(2):
         made.check_filters(logs)
@@ -439,7 +439,7 @@ def test_a_filter_that_fits_no_log(
 
 def test_a_changed_filter_is_checked_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     program = tmp_path / "a.mtail"
-    made = open_programs(Settings(path=str(tmp_path)))
+    made = open_programs(Settings(paths=(str(tmp_path),)))
     for name in (b"/one", b"/two"):
         program.write_bytes(b'log_filter "%s"\n' % name + COUNT)
         made.load(strict=True)
@@ -451,7 +451,7 @@ def test_static_labels_and_the_prefix_are_of_all_metrics(tmp_path: Path) -> None
     text = b'counter a by k\nhidden gauge dc by dc\n/x/ {\n  a["v"]++\n  dc["v"] = 1\n}\n'
     (tmp_path / "a.mtail").write_bytes(text)
     naming = Naming("shop_", (("dc", "north"),))
-    made = open_programs(Settings(path=str(tmp_path), naming=naming))
+    made = open_programs(Settings(paths=(str(tmp_path),), naming=naming))
     made.load(strict=True)
     [metric] = [metric for metric in made.store.metrics() if not metric.hidden]
     assert (metric.name, metric.labels) == ("shop_a", (("dc", "north"),))
@@ -459,6 +459,6 @@ def test_static_labels_and_the_prefix_are_of_all_metrics(tmp_path: Path) -> None
 
 def test_a_key_that_a_static_label_has_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.mtail").write_bytes(b'counter a by dc\n/x/ {\n  a["v"]++\n}\n')
-    made = open_programs(Settings(path=str(tmp_path), naming=Naming("", (("dc", "north"),))))
+    made = open_programs(Settings(paths=(str(tmp_path),), naming=Naming("", (("dc", "north"),))))
     with pytest.raises(LoadError, match=r"a\.mtail:1:9: the key `dc' of a is a label of --label, too"):
         made.load(strict=True)

@@ -49,7 +49,7 @@ def test_a_file_that_is_found_earlier_counts(tmp_path: Path) -> None:
     (tmp_path / "second" / "a.mtail").write_bytes(b"const A /old/\n")
     (tmp_path / "programs" / "p.mtail").write_bytes(PROGRAM.replace(b"lib/", b""))
     search = (str(tmp_path / "first"), str(tmp_path / "second"))
-    programs = open_programs(Settings(path=str(tmp_path / "programs"), include_path=search))
+    programs = open_programs(Settings(paths=(str(tmp_path / "programs"),), include_path=search))
     programs.load(strict=True)
     assert str(tmp_path / "first" / "a.mtail") in programs.included()
     (tmp_path / "first" / "a.mtail").write_bytes(b"const A /new/\n")
@@ -61,7 +61,7 @@ def test_a_file_that_is_found_earlier_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("word", [b"one", b"two"])
 def test_the_cache_knows_the_text_of_included_files(word: bytes, tmp_path: Path) -> None:
     (tmp_path / "p.mtail").write_bytes(PROGRAM)
-    settings = Settings(path=str(tmp_path), cache_directory=str(tmp_path / "cache"))
+    settings = Settings(paths=(str(tmp_path),), cache_directory=str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir(mode=0o700)
     for text in (b"one", word, word):
         write(tmp_path, a=b"const A /%s/\n" % text)

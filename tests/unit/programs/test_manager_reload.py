@@ -265,7 +265,7 @@ def test_added_and_removed_programs(rig: Rig) -> None:
 def test_a_single_file_that_vanishes_runs_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.mtail"
     path.write_bytes(COUNT)
-    programs = open_programs(Settings(path=str(path)))
+    programs = open_programs(Settings(paths=(str(path),)))
     programs.load(strict=True)
     path.unlink()
     assert programs.reload() is False

@@ -19,10 +19,10 @@ from nativemtail.programs.reload import ProgramWatch
 class Observed:
     """A watch, and how often it called."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, *paths: Path) -> None:
         self.calls = 0
         self.loop = Loop()
-        self.watch = ProgramWatch(self.loop, str(path), self._changed)
+        self.watch = ProgramWatch(self.loop, tuple(map(str, paths)), self._changed)
         self.watch.start()
 
     def _changed(self) -> None:
@@ -46,7 +46,7 @@ class Observed:
 
 
 @pytest.fixture(params=["inotify", "polled", "remote"])
-def observe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Observed]]:
+def observe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Observed]]:
     monkeypatch.setattr(reload, "_QUIET", 0.05)
     monkeypatch.setattr(reload, "_POLL", 0.05)
     if request.param == "polled":
@@ -60,8 +60,8 @@ def observe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(watch.Watcher, "read", lambda self: [os.read(self.fileno(), 4096), []][1])
     made: list[Observed] = []
 
-    def make(path: Path) -> Observed:
-        made.append(Observed(path))
+    def make(*paths: Path) -> Observed:
+        made.append(Observed(*paths))
         return made[-1]
 
     yield make
@@ -70,7 +70,7 @@ def observe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         observed.loop.close()
 
 
-def test_directory(observe: Callable[[Path], Observed], tmp_path: Path) -> None:
+def test_directory(observe: Callable[..., Observed], tmp_path: Path) -> None:
     program = tmp_path / "a.mtail"
     program.write_text("one")
     observed = observe(tmp_path)
@@ -84,7 +84,7 @@ def test_directory(observe: Callable[[Path], Observed], tmp_path: Path) -> None:
     assert observed.notices()
 
 
-def test_link_to_elsewhere(observe: Callable[[Path], Observed], tmp_path: Path) -> None:
+def test_link_to_elsewhere(observe: Callable[..., Observed], tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("one")
     progs = tmp_path / "progs"
@@ -95,7 +95,7 @@ def test_link_to_elsewhere(observe: Callable[[Path], Observed], tmp_path: Path) 
     assert observed.notices()
 
 
-def test_single_file(observe: Callable[[Path], Observed], tmp_path: Path) -> None:
+def test_single_file(observe: Callable[..., Observed], tmp_path: Path) -> None:
     program = tmp_path / "a.mtail"
     program.write_text("one")
     observed = observe(program)
@@ -105,7 +105,24 @@ def test_single_file(observe: Callable[[Path], Observed], tmp_path: Path) -> Non
     assert observed.notices()
 
 
-def test_what_is_no_change(observe: Callable[[Path], Observed], tmp_path: Path) -> None:
+def test_several_places(observe: Callable[..., Observed], tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+    single = tmp_path / "three" / "a.mtail"
+    single.write_text("one")
+    observed = observe(tmp_path / "one", tmp_path / "two", single)
+    for path in (tmp_path / "one" / "b.mtail", tmp_path / "two" / "b.mtail", single):
+        path.write_text("two!")
+        assert observed.notices()
+    (tmp_path / "two" / "b.mtail").unlink()
+    (tmp_path / "two").rmdir()
+    assert observed.notices()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "c.mtail").write_text("new")
+    assert observed.notices()
+
+
+def test_what_is_no_change(observe: Callable[..., Observed], tmp_path: Path) -> None:
     program = tmp_path / "a.mtail"
     program.write_text("one")
     observed = observe(tmp_path)
@@ -117,7 +134,7 @@ def test_what_is_no_change(observe: Callable[[Path], Observed], tmp_path: Path) 
 
 
 def test_many_writes_are_one_change(
-    observe: Callable[[Path], Observed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    observe: Callable[..., Observed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reload, "_QUIET", 1.0)  # longer than any pause between two of them
     observed = observe(tmp_path)
@@ -128,7 +145,7 @@ def test_many_writes_are_one_change(
     assert observed.calls == 1
 
 
-def test_directory_that_appears_later(observe: Callable[[Path], Observed], tmp_path: Path) -> None:
+def test_directory_that_appears_later(observe: Callable[..., Observed], tmp_path: Path) -> None:
     progs = tmp_path / "progs"
     progs.mkdir()
     observed = observe(progs)
@@ -140,7 +157,7 @@ def test_directory_that_appears_later(observe: Callable[[Path], Observed], tmp_p
 
 
 @pytest.mark.parametrize("content", ["", "one"])
-def test_directory_that_is_made_again(observe: Callable[[Path], Observed], tmp_path: Path, content: str) -> None:
+def test_directory_that_is_made_again(observe: Callable[..., Observed], tmp_path: Path, content: str) -> None:
     progs = tmp_path / "progs"
     progs.mkdir()
     if content:
@@ -159,7 +176,7 @@ def test_directory_that_is_made_again(observe: Callable[[Path], Observed], tmp_p
     assert observed.notices()
 
 
-def test_directory_that_is_replaced(observe: Callable[[Path], Observed], tmp_path: Path) -> None:
+def test_directory_that_is_replaced(observe: Callable[..., Observed], tmp_path: Path) -> None:
     progs, fresh = tmp_path / "progs", tmp_path / "fresh"
     for directory in (progs, fresh):
         directory.mkdir()

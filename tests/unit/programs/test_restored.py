@@ -29,7 +29,7 @@ def write(directory: Path, **texts: bytes) -> None:
 
 
 def started(directory: Path, metrics: list[Metric], *, strict: bool = True) -> Programs:
-    programs = open_programs(Settings(path=str(directory), cache_directory=""))
+    programs = open_programs(Settings(paths=(str(directory),), cache_directory=""))
     programs.restore(metrics, version)
     programs.load(strict=strict)
     return programs
