@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from lives import Lives
 
-from nativemtail.io import archive
+from nativemtail.io import archive, positions
 from nativemtail.io.sources import Settings
 
 SLOW = Settings(linger=30.0, flush=30.0, max_line_length=1000)
@@ -32,7 +32,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("write"), st.integers(0, 1), st.integers(1, 30), st.booleans()),
     st.tuples(st.just("steps"), st.integers(1, 30)),
     st.tuples(st.just("rotate"), st.integers(0, 1)),
-    st.sampled_from([("save",), ("kill",), ("start",), ("stop",)]),
+    st.sampled_from([("prepare",), ("save",), ("kill",), ("start",), ("stop",)]),
 )
 
 
@@ -122,6 +122,11 @@ class World:
         for _ in range(count if self.is_running else 0):
             self.process.step()
 
+    def prepare(self) -> None:
+        """Some of the positions of the next save are taken now."""
+        if self.is_running:
+            self.process.prepare()
+
     def save(self) -> None:
         if self.is_running:
             self.process.save()
@@ -148,8 +153,9 @@ class World:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compressed files are whole."""
+    """Compressed files are whole; positions are prepared although there are few logs."""
     monkeypatch.setattr(archive, "_FRESH", 0)
+    monkeypatch.setattr(positions, "FEW", 0)
 
 
 @settings(

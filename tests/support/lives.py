@@ -63,13 +63,27 @@ class Lives:
     def save(self) -> dict[str, Any]:
         """What changed."""
         changed = self.tailer.positions()
+        self._look_at_all_logs()
         for key, record in changed.items():
             if record is None:
-                self.kept.pop(key)
+                self.kept.pop(key, None)
             else:
                 self.kept[key] = record
         self.saved_lines = list(self.lines)
         return changed
+
+    def prepare(self) -> bool:
+        """Take some of the positions of the next save."""
+        return self.tailer.prepare_positions()
+
+    def _look_at_all_logs(self) -> None:
+        """Nothing may be found that was not noted as moved."""
+        discovery = self.tailer._discovery
+        if discovery is not None:
+            for name in [*discovery._table.paths, *discovery._table.generations, *discovery.positions._keys]:
+                self.tailer._context.moved.note(name)
+            discovery.positions._look()
+            assert not discovery.positions._found
 
     def kill(self) -> None:
         """What was not saved is lost."""

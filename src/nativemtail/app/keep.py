@@ -63,6 +63,7 @@ class Keeper:
             self._counts,
             interval=self._settings.interval,
             between_turns=tailer.call,
+            prepare=tailer.prepare_positions,
             positions=lambda: tailer.positions().items(),
             records=self._opened.kept.records,
         )

@@ -107,6 +107,9 @@ class Owner(Protocol):
     def open_again(self, archive: ArchiveReader) -> int:
         """Reopen the file, which was closed to save descriptors; its descriptor.  Raises OSError."""
 
+    def sources_of(self, archive: ArchiveReader) -> list[Source]:
+        """The sources of its paths."""
+
     def not_compressed(self, archive: ArchiveReader) -> None:
         """It turned out not to be compressed, despite its name."""
 
@@ -120,9 +123,9 @@ class ArchiveReader(FileReader):
     def __init__(
         self, owner: Owner, context: Context, source: Source, path: str, fd: int, who: Identity, not_before: int
     ) -> None:
+        self._owner = owner
         super().__init__(context, path, fd, who, until_end=True)
         self.sources = [source]
-        self._owner = owner
         self.source = source
         self.made = Made.of(fd)
         self.stage = Stage.WAITING
@@ -145,12 +148,18 @@ class ArchiveReader(FileReader):
             return max(0, self._seen[0])
         return min(super().used, self._seen[0] - 1) if self.stage is Stage.READING else 0
 
+    def has_moved(self) -> None:
+        super().has_moved()
+        for source in self._owner.sources_of(self):
+            source.has_moved()
+
     def turn(self) -> bool:
         """Read or compare a block; whether more may be available right away."""
         if self.closed or self.stage is Stage.DONE:
             return False
         if self._waits():
             return True
+        self.has_moved()
         try:
             if self.stage is Stage.WAITING:
                 return self._wait()
@@ -178,6 +187,7 @@ class ArchiveReader(FileReader):
         self._set_done()
 
     def resume(self, position: Position, *, in_cut_line: bool = False) -> None:
+        self.has_moved()
         self._delivered = self._resumed_at = position.offset
         self._resumed = position
         if in_cut_line:
@@ -210,6 +220,7 @@ class ArchiveReader(FileReader):
         self._changed = time.monotonic()
         self.eof = False
         self.stage = Stage.WAITING
+        self.has_moved()
 
     def has_changed(self, info: os.stat_result) -> bool:
         return self._seen != (info.st_size, info.st_mtime_ns)
@@ -324,6 +335,7 @@ class ArchiveReader(FileReader):
 
     def _set_done(self) -> None:
         self.stage = Stage.DONE
+        self.has_moved()
         self.eof = True
         with contextlib.suppress(OSError):
             self.raw = Position.of(self.fd, self._seen[0])

@@ -13,7 +13,7 @@ from nativemtail.io.descriptors import Descriptors, open_as
 from nativemtail.io.followed import Followed, LogPath
 from nativemtail.io.loop import Loop
 from nativemtail.io.position import Counted, Identity, Position, identity
-from nativemtail.io.sources import Context
+from nativemtail.io.sources import Context, Source
 from nativemtail.io.table import Table
 from nativemtail.io.timers import Timers
 
@@ -75,10 +75,12 @@ class Archives:
 
     def bind(self, reader: ArchiveReader, path: LogPath) -> None:
         self._archives[reader].append(path)
+        reader.has_moved()
 
     def release(self, reader: ArchiveReader, path: LogPath) -> None:
         """`path` no longer names the file."""
         self._archives[reader].remove(path)
+        reader.has_moved()
         self._leave(reader)
 
     def check(self, reader: ArchiveReader, path: str, info: os.stat_result) -> None:
@@ -91,6 +93,7 @@ class Archives:
         self._table.remember(archive.made, archive.raw)
         self._context.counters.log_closes_total[archive.source.name] += 1
         self._table.readers.pop(archive.identity, None)
+        archive.has_moved()
         self._unread.pop(archive, None)
         self._descriptors.forget(archive)
         del self._archives[archive]
@@ -98,6 +101,9 @@ class Archives:
         self._context.release(archive.source)
 
     # For the readers
+
+    def sources_of(self, archive: ArchiveReader) -> list[Source]:
+        return [path.source for path in self._archives.get(archive, ())]
 
     def open_again(self, archive: ArchiveReader) -> int:
         names = [path.path for path in self._archives[archive]] or [archive.path]
@@ -122,6 +128,7 @@ class Archives:
         if archive.position.length and archive.has_new_text:
             self._table.note_past(archive.source.name, archive.position)
         self._unread.pop(archive, None)
+        archive.has_moved()
         self._descriptors.forget(archive)
         self._take_turns()
         self._leave(archive)
@@ -141,6 +148,7 @@ class Archives:
 
     def _begin(self, reader: ArchiveReader) -> None:
         self._unread[reader] = None
+        reader.has_moved()
         self._descriptors.used(reader)
         self._timers.every("archives", _TICK, self._take_turns)
         self._take_turns()

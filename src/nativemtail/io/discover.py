@@ -107,7 +107,9 @@ class Discovery:
         self._restart = Restart(
             known, globs, self._table, self._archives, self._open_file, self._follow, self._begin_drain
         )
-        self.positions = Positions(self._table, self._archives, self._succession, known, self._restart.is_awaited)
+        self.positions = Positions(
+            context.moved, self._table, self._archives, self._succession, known, self._restart.is_awaited
+        )
 
     @property
     def reading(self) -> int:

@@ -36,6 +36,7 @@ class FileReader:
         "_cursor",
         "_decoder",
         "_fd",
+        "_lineage",
         "_lines",
         "_start_of_text",
         "_tail",
@@ -43,7 +44,6 @@ class FileReader:
         "closed",
         "eof",
         "identity",
-        "lineage",
         "path",
         "sources",
     )
@@ -70,7 +70,7 @@ class FileReader:
         self.closed = False
         self.eof = False
         """Whether everything in the file so far was delivered."""
-        self.lineage: Lineage | None = None
+        self._lineage: Lineage | None = None
         self._decoder = decoder
         self._begin_at = 0
         self._start_of_text = self._tail = b""
@@ -99,6 +99,22 @@ class FileReader:
     def must_be_opened(self) -> bool:
         """Whether it was set aside and has been written to since."""
         return False
+
+    # What is kept of it
+
+    @property
+    def lineage(self) -> Lineage | None:
+        return self._lineage
+
+    @lineage.setter
+    def lineage(self, lineage: Lineage | None) -> None:
+        self._lineage = lineage
+        self.has_moved()
+
+    def has_moved(self) -> None:
+        """The records of its logs may have changed."""
+        for source in self.sources:
+            source.has_moved()
 
     # Where it stands
 
@@ -154,6 +170,7 @@ class FileReader:
 
     def go_to(self, offset: int) -> None:
         """Read from `offset` on, which is in the decompressed text of a compressed file."""
+        self.has_moved()
         if self._decoder is None:
             self._cursor.go_to(Position.of(self.fd, offset))
             self._begin_lines()
@@ -214,23 +231,26 @@ class FileReader:
 
     def finish(self) -> None:
         """Deliver the unterminated last line; the next byte begins a new one."""
+        if self._lines.pending:
+            self.has_moved()
         self._lines.finish()
         self._count(0)
 
     def close(self) -> None:
         self.closed = True
-        if self.lineage is not None:
-            self.lineage.remove(self)
+        if self._lineage is not None:
+            self._lineage.remove(self)
         self._close_descriptor()
 
     def _waits(self) -> bool:
         """Whether those of its lineage that come before it must be read first."""
-        return self.lineage is not None and self.lineage.waits(self)
+        return self._lineage is not None and self._lineage.waits(self)
 
     def _drop_line(self) -> None:
         """Discard the unterminated last line: it is read again after a restart."""
         self._cursor.go_to(self.counted_to)
         self._lines.drop()
+        self.has_moved()
 
     def _read_block(self) -> int:
         """Read and deliver a block; its length, 0 if nothing is there now."""
@@ -313,6 +333,8 @@ class FileReader:
     def _count(self, count: int) -> None:
         """Count bytes that were delivered, and what the line reader cut and dropped."""
         counters = self._context.counters
+        if count:
+            self.has_moved()
         for source in self.sources:
             counters.log_bytes_total[source.name] += count
         counters.count_lines(self._lines, *(source.name for source in self.sources))

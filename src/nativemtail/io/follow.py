@@ -207,6 +207,7 @@ class GrowingFile(FileReader):
         """Drop the unterminated last line, because another reader will read it; the offset where it begins."""
         start = self.counted_to.offset
         self._lines.drop()
+        self.has_moved()
         return start
 
     def is_held_by(self, fd: int) -> bool:
@@ -275,6 +276,7 @@ class GrowingFile(FileReader):
             self.look_around()
             if self.is_catching_up:
                 self._copies.extend(self.copy_search.find())
+                self.has_moved()
             if self.closed:
                 return 0
         self._from_copy = bool(self._copies)
@@ -302,6 +304,7 @@ class GrowingFile(FileReader):
         if not count:
             copy.close()
             self._copies.popleft()
+            self.has_moved()
             self.finish()
             self._begin_lines()
         return count or 0
@@ -362,6 +365,7 @@ class GrowingFile(FileReader):
             # A writer without O_APPEND continues at its old offset, which leaves a hole.
             start = os.lseek(self.fd, 0, os.SEEK_DATA)
         self._cursor.go_to(Position(start))
+        self.has_moved()
         if not copied:
             self._begin_lines()
 

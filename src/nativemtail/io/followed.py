@@ -71,12 +71,21 @@ class Owner(Protocol):
 class LogPath:
     """A followed path, and its current reader."""
 
-    __slots__ = ("path", "reader", "source")
+    __slots__ = ("_reader", "path", "source")
 
     def __init__(self, path: str, source: Source) -> None:
         self.path = path
         self.source = source
-        self.reader: Reader | None = None
+        self._reader: Reader | None = None
+
+    @property
+    def reader(self) -> Reader | None:
+        return self._reader
+
+    @reader.setter
+    def reader(self, reader: Reader | None) -> None:
+        self._reader = reader
+        self.source.has_moved()
 
 
 class Reader(Protocol):
@@ -94,7 +103,7 @@ class Followed(GrowingFile):
     """A file whose lines count under its paths' sources; while it drains, under the source of its last path."""
 
     __slots__ = (
-        "copy",
+        "_copy",
         "doubt",
         "drained_as",
         "is_lost",
@@ -113,12 +122,12 @@ class Followed(GrowingFile):
     def __init__(
         self, owner: Owner, context: Context, listings: Listings, path: str, fd: int, who: Identity, offset: int
     ) -> None:
+        self.state = State.FOLLOWING
+        self.paths: list[LogPath] = []
         super().__init__(context, listings, path, fd, who, offset)
         self.owner = owner
         self.made = Made.of(fd)
-        self.state = State.FOLLOWING
-        self.copy = Copy.NO
-        self.paths: list[LogPath] = []
+        self._copy = Copy.NO
         self.successors: list[str] = []
         """Further paths that name it, to be followed when none of `paths` does any more."""
         self.drained_as: Source | None = None
@@ -135,6 +144,21 @@ class Followed(GrowingFile):
         self.watch = -1
         self.name = path
         """The last known name."""
+
+    def has_moved(self) -> None:
+        super().has_moved()
+        if self.state is State.DRAINING:
+            for owner in self.paths:
+                owner.source.has_moved()
+
+    @property
+    def copy(self) -> Copy:
+        return self._copy
+
+    @copy.setter
+    def copy(self, copy: Copy) -> None:
+        self._copy = copy
+        self.has_moved()
 
     @property
     def is_copy(self) -> bool:
@@ -171,6 +195,7 @@ class Followed(GrowingFile):
         """Count its lines under the names of its paths, unless it is being drained."""
         if self.state is not State.DRAINING:
             self.sources = [owner.source for owner in self.paths]
+            self.has_moved()
 
     def turn(self) -> bool:
         if self.state is State.CLOSED or self.is_idle:

@@ -128,6 +128,8 @@ class Lineage:
         if self.gap in self._line:
             at = self._line.index(self.gap)
             self._line[at:] = sorted(self._line[at:], key=age)
+            for reader in self._line[at:]:
+                reader.lineage = self  # its place has changed
             for reader in self._line[at:-1]:
                 if not self._ends[reader]:  # it was the current one
                     self._let_finish(reader)

@@ -2,57 +2,119 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import islice
 
 from nativemtail.io.archive import ArchiveReader, Stage
 from nativemtail.io.archives import Archives
 from nativemtail.io.followed import Followed
 from nativemtail.io.generations import name_of
+from nativemtail.io.moved import Moved
 from nativemtail.io.position import Position
 from nativemtail.io.saved import PAST, Place, Record, Saved, SavedLog, key_of
 from nativemtail.io.succession import Succession
 from nativemtail.io.table import Table
 
+FEW = 10
+"""The records of this many logs are taken in about as long as a slice of a snapshot."""
+
+_SLICE = 0.0003
+"""Seconds."""
+_AWAITED = 8
+"""So many of the logs that are awaited are looked for at a time."""
+
 
 class Positions:
-    """Remembers what was recorded of each log.  Belongs to the loop's thread."""
+    """Remembers what was recorded of each log, and looks only at those that moved.  Belongs to the loop's thread.
+
+    Taking the records of many logs takes long, and all must be of one instant.  So most are taken before it, by
+    `prepare`, a few at a time; a log that moves again until then is looked at once more.
+    """
 
     def __init__(
         self,
+        moved: Moved,
         table: Table,
         archives: Archives,
         succession: Succession,
         saved: Saved,
         is_awaited: Callable[[str], bool],
     ) -> None:
+        self._moved = moved
         self._table = table
         self._archives = archives
         self._succession = succession
         self._marks: dict[str, Hashable] = {}
         self._keys = {name: key_of(log) for name, log in saved.logs.items()}
-        self._unseen = set(saved.logs)
+        self._unseen = dict.fromkeys(saved.logs)
+        """Logs of which no file was found so far."""
         self._is_awaited = is_awaited
+        self._is_first = True
+        self._found: dict[str, Record | None] = {}
+
+    def prepare(self) -> bool:
+        """Look at some of the logs that moved; whether few are left, so that an instant can be fixed."""
+        if len(self._moved) > FEW:
+            self._look(time.perf_counter() + _SLICE)
+        return len(self._moved) <= FEW
 
     def changed(self) -> dict[str, Record | None]:
-        """The records of the logs that changed since the last call, by key; None for a log that is forgotten."""
-        found: dict[str, Record | None] = {}
-        unread = self._unread_archives()
-        names = dict.fromkeys([*self._table.paths, *self._table.generations, *unread])
-        for name in names:
-            readers = list(self._readers(name, unread.get(name, [])))
-            past = tuple(position for position in self._table.ends(name) if position.length or position.head)[-PAST:]
-            mark = past, tuple(_mark_of(reader) for reader in readers), self._table.reader_at(name) is not None
-            if self._marks.get(name) != mark:
-                self._marks[name] = mark
-                log = self._log(name, readers, past)
-                self._keys[name] = key_of(log)
-                found[self._keys[name]] = log.to_dict()
-        self._unseen -= names.keys()
-        self._unseen = {name for name in self._unseen if self._is_awaited(name)}
-        for name in self._keys.keys() - names.keys() - self._unseen:
-            self._marks.pop(name, None)
-            found[self._keys.pop(name)] = None
+        """The records of the logs that changed since the last call, by key; None for a log that is forgotten.
+
+        All are of this instant.
+        """
+        self._look()
+        self._look_for_awaited()
+        found, self._found = self._found, {}
         return found
+
+    def _look(self, limit: float = math.inf) -> None:
+        if not self._moved:
+            return
+        unread = self._unread_archives()
+        while self._moved and time.perf_counter() < limit:
+            name = self._moved.take()
+            try:
+                self._look_at(name, unread.get(name, []))
+            except BaseException:
+                self._moved.note(name)
+                raise
+
+    def _look_at(self, name: str, archives: list[ArchiveReader]) -> None:
+        if archives or name in self._table.paths or name in self._table.generations:
+            self._unseen.pop(name, None)
+            self._record(name, archives)
+        elif name not in self._unseen:
+            self._forget(name)
+
+    def _record(self, name: str, archives: list[ArchiveReader]) -> None:
+        readers = list(self._readers(name, archives))
+        past = tuple(position for position in self._table.ends(name) if position.length or position.head)[-PAST:]
+        mark = past, tuple(_mark_of(reader) for reader in readers), self._table.reader_at(name) is not None
+        if self._marks.get(name) != mark:
+            log = self._log(name, readers, past)
+            key = self._keys[name] = key_of(log)
+            self._found[key] = log.to_dict()
+            self._marks[name] = mark
+
+    def _forget(self, name: str) -> None:
+        self._marks.pop(name, None)
+        key = self._keys.pop(name, None)
+        if key is not None:
+            self._found[key] = None
+
+    def _look_for_awaited(self) -> None:
+        """Forget the logs that need not be awaited any more."""
+        count = len(self._unseen) if self._is_first else _AWAITED
+        self._is_first = False
+        for name in list(islice(self._unseen, count)):
+            del self._unseen[name]
+            if self._is_awaited(name):
+                self._unseen[name] = None  # to be looked for again when it is its turn
+            else:
+                self._forget(name)
 
     def _unread_archives(self) -> dict[str, list[ArchiveReader]]:
         """The compressed rotated files that are not read to their ends, by the log's name."""

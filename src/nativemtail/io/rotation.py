@@ -49,6 +49,7 @@ class Rotation:
         assert reader.drained_as is not None
         self._table.rotated[name] = reader
         self._table.generations.setdefault(reader.drained_as.name, {})[reader] = None
+        reader.has_moved()
         reader.last_data = time.monotonic()
         self._draining[reader] = None
         self._loop.queue(reader)
@@ -94,6 +95,7 @@ class Rotation:
             return
         if self._table.rotated.get(source.name) is reader:
             del self._table.rotated[source.name]
+        source.has_moved()
         drained = self._table.generations.get(source.name, {})
         drained.pop(reader, None)
         if not drained:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from nativemtail.io.content import UNMARKED_UTF16, Content
 from nativemtail.io.lines import MAX_LINE_LENGTH, READ_SIZE, Buffer, LineReader
+from nativemtail.io.moved import Moved
 
 _log = logging.getLogger(__name__)
 
@@ -142,10 +143,14 @@ class Context:
         self.settings = settings
         self.counters = Counters()
         self.buffer = Buffer(settings.max_line_length + READ_SIZE)
-        self.resumes = False
-        """Whether positions are kept: what is left of a line is then read again after the next start."""
+        self.moved = Moved()
         self.discovered: Callable[[], None] = lambda: None
         """Called when there is a source of a new name."""
+
+    @property
+    def resumes(self) -> bool:
+        """Whether positions are kept: what is left of a line is then read again after the next start."""
+        return self.moved.is_kept
 
     def is_held(self, name: str) -> bool:
         """Whether a source of that name is open."""
@@ -196,6 +201,10 @@ class Source:
 
     def line_reader(self) -> LineReader:
         return LineReader(self.deliver, self._context.settings.max_line_length, self.report_content)
+
+    def has_moved(self) -> None:
+        """Its record may have changed."""
+        self._context.moved.note(self.name)
 
     def failed(self, text: str) -> None:
         """Count and log a failed read."""

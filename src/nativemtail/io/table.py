@@ -54,12 +54,14 @@ class Table:
 
     def add_path(self, path: str, source: Source) -> LogPath:
         known = self.paths[path] = LogPath(path, source)
+        self._context.moved.note(path)
         self.tree.add(path)
         return known
 
     def remove_path(self, path: str) -> LogPath | None:
         known = self.paths.pop(path, None)
         if known is not None:
+            self._context.moved.note(path)
             self.tree.discard(path)
         return known
 
@@ -108,6 +110,7 @@ class Table:
         self._note(name, _End(turn, reader.position, not _was_deleted(reader, name)))
 
     def _note(self, name: str, end: _End) -> None:
+        self._context.moved.note(name)
         past = self._past.setdefault(name, [])
         past.append(end)
         past.sort()

@@ -95,7 +95,7 @@ class Tailer:
     ) -> None:
         self._specs = list(specs)
         self._context = Context(sink, settings or Settings())
-        self._context.resumes = saved is not None
+        self._context.moved.is_kept = saved is not None
         self._until_end = until_end
         self._saved = saved
         self._from_beginning = read_from_beginning or until_end
@@ -305,6 +305,13 @@ class Tailer:
             self._serve_calls()
             self.beats += 1
             yield
+
+    def prepare_positions(self) -> bool:
+        """Spend a moment on what `positions` would have to do; whether that takes only a moment now.
+
+        In the thread that reads, between two turns.
+        """
+        return self._discovery is None or self._discovery.positions.prepare()
 
     def positions(self) -> dict[str, Record | None]:
         """What is to be kept of the sources, where it changed since the last call, by key; None for what is gone.

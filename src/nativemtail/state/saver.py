@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 Positions = Callable[[], Iterable[tuple[str, Record | None]]]
 """The records of the logs that changed since the last call; None: the log is gone."""
 
+Prepare = Callable[[], bool]
+"""Does a part of the work of the next `Positions`; whether what is left of it takes only a moment."""
+
+_SLICES = 2000
+"""So often the work of `Positions` is prepared at most: logs may move faster."""
 _TRIES = 100
 """So often the thread that reads is asked again while snapshots are copied; then it waits for the copy."""
 _TRY_SECONDS = 0.005
@@ -66,7 +71,8 @@ class _Instant(NamedTuple):
 class Saver:
     """Saves the store and the positions every `interval` seconds, and soon after a `request`.
 
-    `between_turns` has the thread that reads call a function, soon.  `positions` is called in that thread.
+    `between_turns` has the thread that reads call a function, soon.  `prepare` and `positions` are called in that
+    thread.
 
     Call `save` and `start`; at the end `fix_last` in the thread that reads, after its last line, and `stop`.
     """
@@ -79,6 +85,7 @@ class Saver:
         *,
         interval: float,
         between_turns: Callable[[Callable[[], None]], None],
+        prepare: Prepare = lambda: True,
         positions: Positions,
         records: dict[str, Record],
     ) -> None:
@@ -89,6 +96,7 @@ class Saver:
         self._store = store
         self._interval = interval
         self._between_turns = between_turns
+        self._prepare = prepare
         self._positions = positions
         self._records = dict(records)
         self._unsaved: dict[str, Record | None] = {}
@@ -169,6 +177,7 @@ class Saver:
     def _ask(self) -> _Instant | None:
         """Have an instant fixed between two turns; None if none is to be fixed any more, or that failed."""
         answers: list[_Instant | Exception] = []
+        self._prepare_positions()
         for tried in range(_TRIES):
             self._answer.clear()
             if self._ending:
@@ -182,6 +191,26 @@ class Saver:
                 return None
             time.sleep(_TRY_SECONDS)
         return None
+
+    def _prepare_positions(self) -> None:
+        """Have the reader look at the logs that moved, a few between two turns, until few are left."""
+        is_ready = False
+
+        def look() -> None:
+            nonlocal is_ready
+            try:
+                is_ready = self._ending or self._prepare()
+            except Exception as error:
+                log.debug("positions cannot be prepared", exc_info=error)
+                is_ready = True  # taking them will say why
+            self._answer.set()
+
+        for _ in range(_SLICES):
+            self._answer.clear()
+            if self._ending or is_ready:
+                break
+            self._between_turns(look)
+            self._answer.wait()
 
     def _answer_with(self, answers: list[_Instant | Exception], *, wait: bool) -> None:
         """In the thread that reads.  No answer: a snapshot is being copied."""

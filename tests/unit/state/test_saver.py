@@ -20,6 +20,7 @@ from waiting import PATIENCE
 
 from nativemtail import _core_testing as ops
 from nativemtail._core import COUNTER, INT, Delta, Metric, Store
+from nativemtail.state import saver as saver_module
 from nativemtail.state.database import NAME
 from nativemtail.state.restore import open_state
 from nativemtail.state.saver import Counts, Saver
@@ -120,6 +121,48 @@ def test_the_thread_saves_again_and_again(tmp_path: Path) -> None:
             before = run.counts.saves
             count(run.store, amount)
             until(lambda before=before: run.counts.saves > before)  # type: ignore[misc]
+
+
+def test_positions_are_prepared_in_parts_before_the_instant(tmp_path: Path) -> None:
+    with Run(tmp_path) as run:
+        done: list[str] = []
+
+        def prepare() -> bool:
+            done.append("a part")
+            return len(done) == 3
+
+        def positions() -> Any:
+            done.append("the rest")
+            return {"a": {"offset": len(done)}}.items()
+
+        run.saver._prepare, run.saver._positions = prepare, positions
+        run.saver.start()
+        run.saver.request()
+        until(lambda: run.counts.saves == 1)
+        assert done == ["a part"] * 3 + ["the rest"]
+
+
+def test_logs_that_move_faster_than_positions_are_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saver_module, "_SLICES", 10)
+    with Run(tmp_path) as run:
+        count(run.store, 1)
+        run.saver._prepare = lambda: False
+        run.saver.start()
+        run.saver.request()
+        until(lambda: run.counts.saves == 1)
+
+
+def test_positions_that_cannot_be_prepared(tmp_path: Path) -> None:
+    """Taking them fails, too: a save that fails."""
+
+    def fail() -> Any:
+        raise OSError(5, "Input/output error")
+
+    with Run(tmp_path) as run:
+        run.saver._prepare = run.saver._positions = fail
+        run.saver.start()
+        run.saver.request()
+        until(lambda: run.counts.failures == 1)
 
 
 def test_a_request_is_served_before_the_interval_is_over(tmp_path: Path) -> None:
