@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,20 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
 _CACHES = tempfile.mkdtemp(prefix="nativemtail-cache-")
 atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
 os.environ["XDG_CACHE_HOME"] = _CACHES
+
+
+@pytest.fixture(autouse=True)
+def messages_as_before() -> Iterator[None]:
+    """Whoever runs the command in the process of the tests sets up its messages, for all tests that follow."""
+    logger = logging.getLogger("nativemtail")
+    handlers, level, propagate, raising = logger.handlers[:], logger.level, logger.propagate, logging.raiseExceptions
+    yield
+    for handler in logger.handlers[:]:
+        if handler not in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+    logger.setLevel(level)
+    logger.propagate, logging.raiseExceptions = propagate, raising
 
 
 def pytest_xdist_auto_num_workers() -> int:

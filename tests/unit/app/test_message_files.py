@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -20,18 +19,6 @@ from nativemtail.options import Options
 LINE = re.compile(rf"^([IWEF])\d{{4}} \d\d:\d\d:\d\d\.\d{{6}} +{os.getpid()} test_message_files\.py:\d+\] (.*)$", re.M)
 
 log = logging.getLogger("nativemtail.test")
-
-
-@pytest.fixture(autouse=True)
-def quiet_again() -> Iterator[None]:
-    logger = logging.getLogger(message_files.NAME)
-    level, propagate, raising = logger.level, logger.propagate, logging.raiseExceptions
-    yield
-    for handler in logger.handlers[:]:
-        logger.removeHandler(handler)
-        handler.close()
-    logger.setLevel(level)
-    logger.propagate, logging.raiseExceptions = propagate, raising
 
 
 def configure(options: Options, screen: Screen, *, daemon: bool = False) -> None:

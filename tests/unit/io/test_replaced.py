@@ -156,12 +156,11 @@ def test_a_stop_while_it_is_unclear(log: Path) -> None:
     assert rig.lines == [b"1", b"2", b"1"]
 
 
-@pytest.mark.parametrize("settings", [QUICK], ids=["inotify"])
 @pytest.mark.parametrize("way", ["renamed", "linked"])
-def test_the_old_one_is_kept(log: Path, settings: Settings, way: str) -> None:
+def test_the_old_one_is_kept(log: Path, way: str) -> None:
     """As by `sed -i.bak`, `rsync --backup`, and snapshots that are made of hard links."""
     log.write_bytes(LONG)
-    with Rig(log, settings=settings) as rig:
+    with Rig(log, settings=replace(QUICK, linger=30)) as rig:
         append(log, b"1\n")
         rig.expect([b"1"])
         text = log.read_bytes()

@@ -66,7 +66,8 @@ def test_what_was_measured() -> None:
     engine = Engine(store)
     assert engine.profile().lines == 0
     engine.swap(Plan(plan.build([(program, metrics)]), zone=TimeZone(zones.load("UTC"))))
-    engine.scan(engine.open("log"), (b"zebra 7\n" * 3 + b"zebra x\n" + b"other\n" * 6) * 1000)
+    number = b"7" * 2000  # so that a match takes much longer than reading the clock
+    engine.scan(engine.open("log"), (b"zebra %b\n" % number * 3 + b"zebra x\n" + b"other\n" * 6) * 1000)
     measured = engine.profile()
     [cost] = measured.programs.values()
     [pattern] = measured.patterns.values()
