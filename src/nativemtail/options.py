@@ -133,8 +133,8 @@ class Options:
         [],
         LOGS,
         "Log to read: a path or glob, - for standard input, or unix:///PATH, unixgram:///PATH, tcp://HOST:PORT,"
-        " udp://HOST:PORT to listen on, or zstd:///DIRECTORY with log segments as KumoMTA writes them. May be repeated,"
-        " or separated by commas.",
+        " udp://HOST:PORT, http://HOST:PORT/PATH to listen on, or zstd:///DIRECTORY with log segments as KumoMTA writes"
+        " them. May be repeated, or separated by commas.",
         metavar="pattern",
     )
     ignore_filename_regex_pattern: str = flag("", LOGS, "Do not read files whose base name matches this.")

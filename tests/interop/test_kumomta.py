@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 from pathlib import Path
 
 import pytest
 import zstandard
-from daemons import Place
+from daemons import Place, free_port
 from paths import ROOT
 from systems import CONFIGURATIONS
 from waiting import PATIENCE
@@ -55,6 +56,27 @@ def test_records_are_counted_while_they_are_flushed(kumomta: Place) -> None:
     assert found["kumomta_failures_total{classification=InvalidRecipient,type=Bounce}"] == 1
     assert found["kumomta_feedback_total{report=abuse}"] == 1
     assert found[f"mtail_log_lines_total{{logfile=zstd://{directory}}}"] == len(RECORDS) + 1
+
+
+def test_records_are_counted_as_they_are_posted(kumomta: Place) -> None:
+    """As KumoMTA's helper does: a request for each."""
+    url = re.search(r"^ +url = '(.*)',", (CONFIGURATIONS / "kumomta/hook.lua").read_text(), re.MULTILINE)
+    assert url
+    assert f"--logs {url[1]}" in (ROOT / "docs/interop.md").read_text()
+    port = free_port()
+    daemon = kumomta.start(logs=[url[1].replace("3904", str(port))])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    for number, record in enumerate(RECORDS, 1):
+        connection.request("POST", "/kumomta", record.rstrip(b"\n"), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (204, b"")
+        assert daemon.value("mtail_lines_total") == number
+    connection.close()
+    expected = (ROOT / "examples/expected/kumomta.prom").read_text()
+    found = daemon.ask("/metrics?prefix=")[1].decode()
+    for line in expected.splitlines():
+        if not line.startswith("#"):
+            assert line in found
 
 
 def test_the_configuration_is_for_the_documented_flags() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from daemons import Daemon, Place, free_port
 from paths import ROOT
-from systems import CONFIGURATIONS, Systems
+from systems import CONFIGURATIONS, System, Systems
 from waiting import PATIENCE, wait_until
 
 PROGRAM = r"""counter syslog_total by source, host, app
@@ -72,7 +72,7 @@ def test_rsyslog(syslog: Place, systems: Systems) -> None:
 
 def test_syslog_ng(syslog: Place, systems: Systems) -> None:
     pipe, stream, dgram = (syslog.root / name for name in ("syslog-ng.pipe", "stream.sock", "dgram.sock"))
-    port, etc = free_port(), Path(systems.root / "etc/syslog-ng")
+    port = free_port()
     os.mkfifo(pipe)
     daemon = syslog.start(logs=[str(pipe), f"unix://{stream}", f"unixgram://{dgram}"])
     wait_sockets(stream, dgram)
@@ -82,7 +82,38 @@ def test_syslog_ng(syslog: Place, systems: Systems) -> None:
         "/run/nativemtail/dgram.sock": dgram,
     }
     ours = systems.configure("syslog-ng/nativemtail.conf", names)
-    version = re.search(r"@version: *(\S+)", (etc / "syslog-ng.conf").read_text())
+    syslog_ng = start_syslog_ng(syslog, systems, port, ours)
+    syslog_ng.wait_for(port)
+    send(port)
+    for source in ("syslog-ng.pipe", "stream.sock", "dgram.sock"):
+        daemon.wait_for(key(source), COUNT)
+
+
+def test_syslog_ng_by_http(syslog: Place, systems: Systems) -> None:
+    """The receiver is restarted meanwhile: what was not answered is sent again."""
+    (syslog.progs / "records.mtail").write_text(
+        "counter records_total by host, app\n"
+        "json HOST as host, PROGRAM as app, MESSAGE as text, ISODATE as time {\n"
+        '  strptime($time, "2006-01-02T15:04:05Z07:00")\n'
+        "  $text =~ /^size \\d+$/ {\n    records_total[$host][$app]++\n  }\n}\n"
+    )
+    port, ours, state = free_port(), free_port(), str(syslog.root / "state")
+    logs = [f"http://127.0.0.1:{ours}/syslog"]
+    daemon = syslog.start("--state_dir", state, logs=logs)
+    configuration = systems.configure("syslog-ng/http.conf", {"127.0.0.1:3904": f"127.0.0.1:{ours}"})
+    syslog_ng = start_syslog_ng(syslog, systems, port, configuration)
+    syslog_ng.wait_for(port)
+    send(port)
+    daemon.wait_for("records_total{app=app,host=box}", COUNT)
+    assert daemon.stop() == 0
+    send(port)
+    daemon = syslog.start("--state_dir", state, logs=logs)
+    daemon.wait_for("records_total{app=app,host=box}", 2 * COUNT)
+
+
+def start_syslog_ng(syslog: Place, systems: Systems, port: int, ours: Path) -> System:
+    """syslog-ng with our part of its configuration, listening on a port."""
+    version = re.search(r"@version: *(\S+)", Path(systems.root / "etc/syslog-ng/syslog-ng.conf").read_text())
     assert version
     config = syslog.root / "syslog-ng.conf"
     config.write_text(
@@ -92,15 +123,11 @@ def test_syslog_ng(syslog: Place, systems: Systems) -> None:
     modules = Path(systems.root / "usr/lib/syslog-ng")
     found = next(path for path in sorted(modules.iterdir()) if path.is_dir())
     places = {"persist-file": "persist", "pidfile": "pid", "control": "control"}
-    syslog_ng = systems.start(
+    return systems.start(
         "usr/sbin/syslog-ng",
         *("-F", "--no-caps", "-f", config, "--module-path", found),
         *(f"--{option}={syslog.root / name}" for option, name in places.items()),
     )
-    syslog_ng.wait_for(port)
-    send(port)
-    for source in ("syslog-ng.pipe", "stream.sock", "dgram.sock"):
-        daemon.wait_for(key(source), COUNT)
 
 
 def commands() -> list[str]:

@@ -56,7 +56,7 @@ def unpacked() -> Root:
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (BUILD / "root.stamp").exists():
+        if not _is_newer(BUILD / "root.stamp", ROOT / "packages.txt"):
             _fetch(str(ROOT / "tools/unpacked-packages"), str(BUILD / "root"))
             (BUILD / "root.stamp").touch()
         if not (BUILD / "node.stamp").exists():
@@ -65,6 +65,11 @@ def unpacked() -> Root:
             _fetch(*_NPM.split(), "--prefix", str(BUILD / "node"))
             (BUILD / "node.stamp").touch()
     return Root(BUILD / "root", BUILD / "node")
+
+
+def _is_newer(stamp: Path, cause: Path) -> bool:
+    """Whether `stamp` was made, and since `cause` last changed."""
+    return stamp.exists() and stamp.stat().st_mtime >= cause.stat().st_mtime
 
 
 def _fetch(*command: str) -> None:

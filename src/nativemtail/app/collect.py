@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nativemtail.compiler.program import Program
-from nativemtail.io.patterns import STREAM_SCHEMES, LogSpec
+from nativemtail.io.patterns import HTTP_SCHEME, STREAM_SCHEMES, LogSpec
 from nativemtail.io.tailer import Tailer
 from nativemtail.programs.faultlog import FaultLog
 from nativemtail.programs.manager import Programs
@@ -24,7 +24,7 @@ LOGGED_FAULTS = 20
 FAULT_PERIOD = 60.0
 """At most LOGGED_FAULTS run-time errors of each program are logged in FAULT_PERIOD seconds, the rest are counted."""
 
-LIMITS = ("open_files", "watches", "events", "partial_memory", "catch_up")
+LIMITS = ("open_files", "watches", "events", "partial_memory", "request_body", "request_time", "catch_up")
 
 
 class ProgramStates:
@@ -156,6 +156,8 @@ class SourceStates:
     def _by_scheme(self, count: Callable[[str], int]) -> Mapping[str, int]:
         sums: dict[str, int] = {}
         for spec in self._specs:
-            if spec.kind in STREAM_SCHEMES:
-                sums[spec.kind] = sums.get(spec.kind, 0) + count(spec.name)
+            if spec.kind in STREAM_SCHEMES or spec.kind == HTTP_SCHEME:
+                # The pages are the service "http".
+                service = "http_logs" if spec.kind == HTTP_SCHEME else spec.kind
+                sums[service] = sums.get(service, 0) + count(spec.name)
         return sums

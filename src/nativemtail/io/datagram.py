@@ -129,17 +129,7 @@ class DatagramListener:
         return datagrams
 
     def _deliver(self, data: memoryview) -> None:
-        at = 0
-
-        def read_into(target: memoryview) -> int:
-            nonlocal at
-            part = data[at : at + len(target)]
-            at += len(part)
-            target[: len(part)] = part
-            return len(part)
-
-        while at < len(data):
-            self._lines.read(self.context.buffer, read_into)
+        self._lines.feed(self.context.buffer, data)
         self.context.counters.count_lines(self._lines, self.source.name)
 
     def _check(self) -> None:

@@ -160,6 +160,20 @@ class LineReader:
                 self._deliver_text(buffer, self._text_of(bytes(memoryview(buffer.data)[head : head + count])))
         return count
 
+    def feed(self, buffer: Buffer, data: memoryview) -> None:
+        """Deliver the complete lines of `data`, reading all of it."""
+        at = 0
+
+        def read_into(target: memoryview) -> int:
+            nonlocal at
+            part = data[at : at + len(target)]
+            at += len(part)
+            target[: len(part)] = part
+            return len(part)
+
+        while at < len(data):
+            self.read(buffer, read_into)
+
     def pass_nuls(self, count: int) -> bool:
         """Count the next `count` NULs as dropped without reading them; False if they must be read."""
         if self._partial or not self._is_plain:

@@ -63,6 +63,10 @@ class Loop:
         self._epoll.register(fd, select.EPOLLIN)
         self._handlers[fd] = handler
 
+    def expect_room(self, fd: int, *, room: bool) -> None:
+        """Call the handler of `fd` when it can be written to, instead of when it can be read."""
+        self._epoll.modify(fd, select.EPOLLOUT if room else select.EPOLLIN)
+
     def remove(self, fd: int) -> None:
         if self._handlers.pop(fd, None) is not None:
             self._epoll.unregister(fd)

@@ -10,13 +10,14 @@ from typing import NamedTuple
 STREAM_SCHEMES = frozenset({"unix", "tcp"})
 DATAGRAM_SCHEMES = frozenset({"unixgram", "udp"})
 SEGMENTS_SCHEME = "zstd"
+HTTP_SCHEME = "http"
 STDIN_NAMES = frozenset({"-", "/dev/stdin"})
 
 MAX_ALTERNATIVES = 1000
 """Maximum number of patterns that one pattern with braces may expand to."""
 
 _FILE_PREFIX = "file://"
-_SCHEMES = STREAM_SCHEMES | DATAGRAM_SCHEMES | {SEGMENTS_SCHEME, "file"}
+_SCHEMES = STREAM_SCHEMES | DATAGRAM_SCHEMES | {SEGMENTS_SCHEME, HTTP_SCHEME, "file"}
 _NO_MARKS = str.maketrans("", "", "+-.")
 
 
@@ -27,14 +28,15 @@ class BadSource(ValueError):
 class LogSpec(NamedTuple):
     """One element of `-logs`.
 
-    `kind` is `path`, `stdin`, `unix`, `unixgram`, `tcp`, `udp` or `zstd`.  `name` is the source name that
+    `kind` is `path`, `stdin`, `unix`, `unixgram`, `tcp`, `udp`, `http` or `zstd`.  `name` is the source name that
     `getfilename()` gives, or for a path the absolute pattern.  `address` is the path or `host:port` of a socket, the
-    directory of segments, else empty.
+    directory of segments, else empty.  `path` is that of an `http` URL, as written.
     """
 
     kind: str
     name: str
     address: str = ""
+    path: str = ""
 
 
 def parse_logs(values: Iterable[str]) -> list[LogSpec]:
@@ -95,6 +97,10 @@ def _parse_element(text: str) -> LogSpec:
         if not address:
             raise BadSource("socket address cannot be empty, please provide a unix domain socket filename or host:port")
         return LogSpec(scheme, f"{scheme}://{address}", address)
+    if separator and scheme == HTTP_SCHEME:
+        return _http(rest)
+    if separator and scheme == "https":
+        raise BadSource(f"{text}: sources have no TLS: put a proxy in front that ends it, and give its http:// address")
     if separator and scheme == SEGMENTS_SCHEME:
         if not rest:
             raise BadSource("zstd:// needs the directory of the segments: zstd:///var/log/kumomta")
@@ -109,6 +115,14 @@ def _parse_element(text: str) -> LogSpec:
         if separator and scheme in _SCHEMES:
             raise BadSource(f"{text}: write {scheme}://{rest}; a file of that name is ./{text}")
     return LogSpec("path", absolute(text))
+
+
+def _http(rest: str) -> LogSpec:
+    """The source of an URL without its scheme."""
+    address, _, path = rest.partition("/")
+    if not address or set("?#@") & set(rest):
+        raise BadSource(f"http://{rest}: expected http://HOST:PORT/PATH, without a query")
+    return LogSpec(HTTP_SCHEME, f"http://{address}/{path}", address, f"/{path}")
 
 
 def _is_scheme(text: str) -> bool:

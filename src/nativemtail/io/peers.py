@@ -1,7 +1,7 @@
 """Limits for connections to stream sources: one for all together and one for each address.
 
 Anyone may connect to a `tcp://` source.  Connections cost descriptors, which the logs need too, so their number is
-bounded. When there are too many, a new one replaces one that has never sent a whole line.
+bounded. When there are too many, a new one replaces one that has never sent a whole line, or is idle.
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ class Peers:
             silent.pop(peer, None)
             if not silent:
                 del self._silent[peer.address]
+
+    def is_idle(self, peer: Peer) -> None:
+        """It has not sent anything for a time, so that it may be closed in favour of others."""
+        self._silent.setdefault(peer.address, {})[peer] = None
 
     def remove(self, peer: Peer) -> None:
         self.has_sent_line(peer)

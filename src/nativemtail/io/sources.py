@@ -43,7 +43,9 @@ class Settings:
     unterminated last line is delivered after this time without a write.  `sweep`: interval at which everything is
     checked even where inotify works.  `max_clients`: connections of all stream sources, at most half of them from one
     address; fewer if the limit of open files is low.  `ignore` selects base names that are not read.  `drain`: longest
-    time to continue reading after the stop.  `socket_mode`: access mode of Unix sockets.
+    time to continue reading after the stop.  `socket_mode`: access mode of Unix sockets.  `max_body`: length of the
+    body of an HTTP request, as it is sent and decoded; `request_time`: longest time for a request to arrive,
+    `idle_time`: between two.
     """
 
     poll_interval: float = 0.25
@@ -58,6 +60,9 @@ class Settings:
     max_partial: int = 64 * 1024 * 1024
     receive_buffer: int = 32 * 1024 * 1024
     drain: float = 15.0
+    max_body: int = 4 * 1024 * 1024
+    request_time: float = 30.0
+    idle_time: float = 300.0
     socket_mode: int = 0o600
 
 
@@ -83,7 +88,7 @@ class Counters:
     connections_refused_total: Counter[str] = field(default_factory=Counter)
     """Connections refused because of `max_clients`, or because of the limit of one address."""
     connections_dropped_total: Counter[str] = field(default_factory=Counter)
-    """Connections that never sent a whole line and were closed in favour of new ones."""
+    """Connections that never sent a whole line, or were idle, and were closed in favour of new ones."""
     datagrams_total: Counter[str] = field(default_factory=Counter)
     datagrams_cut_total: Counter[str] = field(default_factory=Counter)
     datagrams_dropped_total: Counter[str] = field(default_factory=Counter)
@@ -91,7 +96,8 @@ class Counters:
     lost_logs_total: int = 0
     """Files of which something was not counted, and which were gone when they were to be read on after a restart."""
     limits_total: Counter[str] = field(default_factory=Counter)
-    """By limit: `open_files`, `watches`, `events` (inotify queue), `partial_memory`, `catch_up`."""
+    """By limit: `open_files`, `watches`, `events` (inotify queue), `partial_memory`, `request_body`, `request_time`,
+    `catch_up`."""
     _gone: dict[str, None] = field(default_factory=dict)
 
     def count_lines(self, lines: LineReader, *names: str) -> None:

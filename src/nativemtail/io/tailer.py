@@ -19,7 +19,7 @@ from nativemtail.globs import BadPattern, Glob
 from nativemtail.gotext import explain
 from nativemtail.io.files import FilesToEnd, find
 from nativemtail.io.loop import Loop, in_turns
-from nativemtail.io.patterns import DATAGRAM_SCHEMES, SEGMENTS_SCHEME, STREAM_SCHEMES, LogSpec
+from nativemtail.io.patterns import DATAGRAM_SCHEMES, HTTP_SCHEME, SEGMENTS_SCHEME, STREAM_SCHEMES, LogSpec
 from nativemtail.io.pipe import FifoReader, StdinReader, check_stdin, open_pipe
 from nativemtail.io.position import identity
 from nativemtail.io.sources import Context, Counters, Settings, Sink, Source, SourceError
@@ -174,7 +174,7 @@ class Tailer:
             if spec.kind == "stdin" and not has_stdin:
                 has_stdin = True
                 self._open_stdin(spec.name)
-            elif spec.kind in DATAGRAM_SCHEMES or spec.kind in STREAM_SCHEMES:
+            elif spec.kind in DATAGRAM_SCHEMES or spec.kind in STREAM_SCHEMES or spec.kind == HTTP_SCHEME:
                 self._open_socket(spec, most_clients)
 
     def _open_socket(self, spec: LogSpec, most_clients: int) -> None:
@@ -188,7 +188,10 @@ class Tailer:
         else:
             if self._peers is None:
                 self._peers = Peers(most_clients)
-            listener = StreamListener(self._context, self._loop, spec, self._peers, until_end=self._until_end)
+            kind = StreamListener
+            if spec.kind == HTTP_SCHEME:
+                from nativemtail.io.requests import RequestListener as kind
+            listener = kind(self._context, self._loop, spec, self._peers, until_end=self._until_end)
         self._listeners.append(listener)
         self._inputs.append(listener)
 

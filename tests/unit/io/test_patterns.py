@@ -47,7 +47,7 @@ def test_empty_address(text: str) -> None:
         parse_logs([text])
 
 
-@pytest.mark.parametrize("text", ["http://host/x", "journald://x", "s3+x://b/c", "JOURNALD://x", "unixx:///run/x"])
+@pytest.mark.parametrize("text", ["ftp://host/x", "journald://x", "s3+x://b/c", "JOURNALD://x", "unixx:///run/x"])
 def test_unknown_scheme(text: str) -> None:
     with pytest.raises(BadSource, match="unsupported URL scheme"):
         parse_logs([text])
