@@ -10,6 +10,7 @@ from targets import LONGEST, TARGETS
 CORPUS = Path(__file__).parent / "corpus"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_seeds(name: str) -> None:
     seeds = sorted((CORPUS / name).iterdir())

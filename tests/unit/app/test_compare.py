@@ -58,6 +58,7 @@ def both(place: Place) -> tuple[Daemon, Daemon]:
     return place.start_peer(), place.start()
 
 
+@pytest.mark.slow
 def test_equal(place: Place) -> None:
     theirs, ours = both(place)
     append(place.logs / "a.log", b"a 5\nb 50\na 500\nnothing\n")
@@ -85,6 +86,7 @@ LOWEST = (
 )
 
 
+@pytest.mark.slow
 def test_values_at_the_lowest_bound_are_known(place: Place) -> None:
     (place.progs / "count.mtail").write_text(LOW)
     theirs, ours = both(place)
@@ -129,6 +131,7 @@ def test_label_values_that_are_not_utf8_are_known() -> None:
     assert found.known.startswith("mtail leaves label values that are not UTF-8 out")
 
 
+@pytest.mark.slow
 def test_histograms_with_a_key_le_are_known(place: Place) -> None:
     (place.progs / "count.mtail").write_text(
         PROGRAM.replace("dashed-name", "pairs") + "histogram h by le buckets 1, 2\n/^a/ {\n  h[$0] = 1.5\n}\n"
@@ -147,6 +150,7 @@ def test_histograms_with_a_key_le_are_known(place: Place) -> None:
     assert answer.stdout.splitlines()[0].startswith("known: h: Prometheus refuses mtail's /metrics")
 
 
+@pytest.mark.slow
 def test_different_values(place: Place) -> None:
     theirs = place.start_peer()
     log = place.logs / "a.log"
@@ -172,6 +176,7 @@ def test_different_values(place: Place) -> None:
     assert short[1:] == [f"and {len(lines) - 2} more (--limit 0 shows all)", lines[-1]]
 
 
+@pytest.mark.slow
 def test_different_programs(place: Place, tmp_path: Path) -> None:
     theirs = place.start_peer()
     (place.progs / "count.mtail").write_text("gauge lines_total\n/$/ {\n  lines_total = 1\n}\n")
@@ -182,6 +187,7 @@ def test_different_programs(place: Place, tmp_path: Path) -> None:
     assert "only in mtail: count.mtail: counter words_total by word (Int)" in found
 
 
+@pytest.mark.slow
 def test_while_lines_flow(place: Place) -> None:
     theirs, ours = both(place)
     log = place.logs / "a.log"
@@ -224,6 +230,7 @@ def other() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "url"),
     [
@@ -244,6 +251,7 @@ def test_what_cannot_be_asked(given: str, url: str) -> None:
     assert time.monotonic() - began < PATIENCE
 
 
+@pytest.mark.slow
 def test_what_is_no_mtail(place: Place, other: str) -> None:
     ours = place.start()
     with pytest.raises(CompareError, match="is not mtail's JSON"):
@@ -257,6 +265,7 @@ def test_mtail_is_not_taken_for_ours(place: Place) -> None:
         compare(url(theirs), url(theirs))
 
 
+@pytest.mark.slow
 def test_pages_and_hosts_will_do(place: Place) -> None:
     theirs, ours = both(place)
     append(place.logs / "a.log", b"a 5\n")

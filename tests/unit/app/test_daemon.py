@@ -66,6 +66,7 @@ def beat(heartbeat: Heartbeat, seconds: float) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_an_idle_tail_thread_is_alive(followed: tuple[Path, Tailer, threading.Thread], told: list[bool]) -> None:
     _, tailer, tail = followed
     heartbeat = Heartbeat(tail, tailer, patience=0.5)
@@ -79,6 +80,7 @@ def test_an_idle_tail_thread_is_alive(followed: tuple[Path, Tailer, threading.Th
     assert not told
 
 
+@pytest.mark.slow
 def test_a_tail_thread_that_hangs_in_a_read_is_not_alive(
     followed: tuple[Path, Tailer, threading.Thread], told: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +106,7 @@ def test_a_tail_thread_that_hangs_in_a_read_is_not_alive(
     wait_until(lambda: heartbeat.check() or told)
 
 
+@pytest.mark.slow
 def test_a_scrape_waits_for_no_block(make: Callable[..., Daemon]) -> None:
     """The block is a tenth of a second long at least; the pages of metrics come and come meanwhile."""
     subject = make()
@@ -272,6 +275,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "function"),
     [

@@ -115,6 +115,7 @@ def test_places_do_not_disturb_each_other(box: Outbox, place: Place) -> None:
     assert outbox.dropped() == 2
 
 
+@pytest.mark.slow
 def test_the_end_waits_once_and_not_for_ever(box: Outbox, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "PATIENCE", 0.5)
     place.open.clear()

@@ -40,6 +40,7 @@ def test_reading_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         compile_all([program(["a", "b"])])
 
 
+@pytest.mark.slow
 def test_planning_is_bounded_at_the_pattern_that_takes_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that goes on by three seconds when the hard one is parsed, by one hundredth for the others."""
     loaded = compile_all([program(["a"]), program(["b", "c", HARD, *(f"d{number}" for number in range(300))])])

@@ -39,6 +39,7 @@ def quoted(text: str) -> str:
     return f'"{text}"'
 
 
+@pytest.mark.slow
 @given(FEW_BYTES, INTS, INTS)
 def test_substr(text: str, first: int, count: int) -> None:
     text = text.replace("é", "e")
@@ -46,6 +47,7 @@ def test_substr(text: str, first: int, count: int) -> None:
     assert text_of(f"substr($1, {first}, {count})", text) == wanted
 
 
+@pytest.mark.slow
 @given(FEW_BYTES, st.sampled_from(["", ",", "ab", " ", "é"]), st.integers(-5, 5) | INTS)
 def test_split(text: str, separator: str, piece: int) -> None:
     pieces = text.split(separator) if separator else [text]
@@ -54,6 +56,7 @@ def test_split(text: str, separator: str, piece: int) -> None:
     assert text_of(f"split($1, {quoted(separator)}, {piece})", text) == wanted
 
 
+@pytest.mark.slow
 @given(FEW_BYTES, FEW_BYTES)
 def test_trimming(text: str, part: str) -> None:
     assert text_of("trim($1)", text) == text.strip()
@@ -61,6 +64,7 @@ def test_trimming(text: str, part: str) -> None:
     assert text_of(f"trimsuffix($1, {quoted(part)})", text) == text.removesuffix(part)
 
 
+@pytest.mark.slow
 @given(st.lists(INTS, min_size=2, max_size=4))
 def test_min_max_abs(numbers: list[int]) -> None:
     machine = Machine(
@@ -108,6 +112,7 @@ def test_a_float_that_is_no_time_is_an_error(text: str) -> None:
     assert len(machine.faults()) == 1
 
 
+@pytest.mark.slow
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.floats(-1e10, 1e10))
 def test_a_time_comes_back(seconds: float) -> None:
     machine = Machine(f"gauge t\ngauge g\n/x/ {{\n  settime({seconds!r})\n  g = unixtime()\n  t = timestamp()\n}}\n")
@@ -132,6 +137,7 @@ def unmapped(network: Network) -> Network:
     return network
 
 
+@pytest.mark.slow
 @given(ADDRESSES, st.lists(NETWORKS, min_size=1, max_size=4), st.booleans())
 def test_ip_in(text: str, networks: list[Network], near: bool) -> None:
     if near:

@@ -341,6 +341,7 @@ def test_recursion_depth(operands: int, position: str | None) -> None:
         assert errors(source) == [f"{position}: Expression exceeded maximum recursion depth of 100"]
 
 
+@pytest.mark.slow
 def test_depth_beyond_pythons_own() -> None:
     check("gauge h\n" + "+".join(["h"] * 2_500) + " > 1 {}", Options(max_recursion_depth=3_000))
 
@@ -358,6 +359,7 @@ def test_doubling_constants_end() -> None:
     assert "with 9223372036854775807." in errors("\n".join(lines))[0]
 
 
+@pytest.mark.slow
 def test_decorators_of_decorators_end() -> None:
     defs = [f"def d{i} {{ {f'@d{i - 1}' if i else '1 == 1'} {{ next }} }}\n" for i in range(1_500)]
     start = time.process_time()

@@ -21,6 +21,7 @@ def compiled(paths: list[Path]) -> list[Program]:
     return programs
 
 
+@pytest.mark.slow
 def test_all_programs_and_their_tables_come_back_the_same() -> None:
     programs = compiled(sorted(path for place in (CASES, BEYOND, EXAMPLES) for path in place.rglob("*.mtail")))
     assert len(programs) > 200

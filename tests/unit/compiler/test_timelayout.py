@@ -69,6 +69,7 @@ def test_the_steps_cover_the_layout(layout):
     timelayout.is_valid(layout)
 
 
+@pytest.mark.slow
 def test_long_layouts_take_linear_time():
     for layout in (".0" * 50_000, "." + "0" * 100_000 + "1", "__" * 50_000, " " * 100_000, "Jan" * 30_000):
         timelayout.compile_layout(layout)

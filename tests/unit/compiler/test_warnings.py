@@ -230,6 +230,7 @@ ON_PURPOSE = {
 """Conformance cases that show what the warnings are about."""
 
 
+@pytest.mark.slow
 def test_of_the_conformance_cases_only_those_are_told_that_show_it() -> None:
     cases = ROOT / "tests" / "conformance" / "cases"
     told = set()

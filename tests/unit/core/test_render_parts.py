@@ -58,6 +58,7 @@ def large_store(rows: int = 3000, deleted: bool = False) -> Store:
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [TEXT_FORM, OPENMETRICS, {"emit_timestamp": True}, {"prefix": "p_"}, {"names": {"took"}}]
 )
@@ -70,6 +71,7 @@ def test_text_is_that_of_one_snapshot(options: dict[str, Any], deleted: bool) ->
     assert max(map(len, parts)) < 20_000
 
 
+@pytest.mark.slow
 def test_json_metrics_are_those_of_one_snapshot() -> None:
     store = large_store()
     parts = list(pieces(store).metrics_json())
@@ -108,6 +110,7 @@ def test_nothing_at_all(form: str) -> None:
     assert b"".join(getattr(pieces(store), form)()) == whole
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.lists(st.text(max_size=12), min_size=2, max_size=2)), max_size=200),
@@ -218,6 +221,7 @@ def test_a_metric_goes_away_meanwhile() -> None:
     assert len(json.loads(head + b"".join(page))) == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_for_a_reader_that_waits() -> None:
     store, metric = one_metric(5000)
     page = pieces(store).prometheus()
@@ -292,6 +296,7 @@ for page in (View(store).prometheus, View(store).metrics_json, View(store).json)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers keep freed memory")
 @pytest.mark.parametrize(("kind", "number"), [("counter", 1_000_000), ("histogram", 200_000), ("counter", 60_000)])
 def test_a_page_takes_little_room(kind: str, number: int) -> None:

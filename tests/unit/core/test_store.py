@@ -502,6 +502,7 @@ def test_inherit_a_scalar() -> None:
     assert shown(store, new) == [((), 5, 7, 0)]
 
 
+@pytest.mark.slow
 def test_snapshots_outlive_what_they_show() -> None:
     """Texts, histograms and keys that go while a snapshot shows them; through reloads and the end of the metric."""
     texts, hists = metric(STRING, keys="a", name="t"), metric(BUCKETS, keys="a", name="h")

@@ -432,6 +432,7 @@ def test_the_order_of_calls_is_checked() -> None:
         list(delta.slabs(0))
 
 
+@pytest.mark.slow
 def test_memory_is_accounted_for() -> None:
     store, m = filled(5000, limit=10_000)
     text, hist = metric(STRING, "a", name="t"), metric(BUCKETS, "a", name="h")
@@ -570,6 +571,7 @@ def damaged(m: Metric, head: int, count: int, slabs: Iterable[tuple[int, bytes]]
     resumed(store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("type_", [INT, FLOAT, STRING, BUCKETS])
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
@@ -593,6 +595,7 @@ def test_flipped_bits_and_cut_images_do_no_harm(type_: int, data: st.DataObject)
     damaged(m, data.draw(st.sampled_from([head, head, 1, 63, 64, 70, 2**32 - 1])), count, slabs)
 
 
+@pytest.mark.slow
 @given(
     image=st.binary(max_size=200), type_=st.sampled_from([INT, FLOAT, STRING, BUCKETS]), keys=st.sampled_from(["", "a"])
 )
@@ -663,6 +666,7 @@ def test_slabs_that_fail_to_come_leave_nothing() -> None:
 # --- beside an engine ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_each_save_is_one_instant_while_lines_are_counted() -> None:
     """Two metrics are counted up together: they are equal in every save, and never go back."""
     one, two = metric(INT, "a", name="one"), metric(INT, "a", name="two")

@@ -268,6 +268,7 @@ def test_upper_replaces_ill_formed_bytes():
     assert _core_testing._test_upper(b"a\xff\xc3b") == "A\ufffd\ufffdB".encode()
 
 
+@pytest.mark.slow
 def test_upper_of_every_character():
     """The simple mapping: where Python's has several characters, it is the title case or nothing."""
     characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]

@@ -207,6 +207,7 @@ def test_a_file_that_is_written_often_is_told_of_once(tmp_path: Path, watcher: F
     assert [event[:2] for event in watcher.read(MANY)] == [(numbers[1], watch.MODIFY)]
 
 
+@pytest.mark.slow
 def test_more_events_than_it_keeps(tmp_path: Path, watcher: FileWatcher) -> None:
     """The last event says that some are missing; later ones come again."""
     watcher.add(str(tmp_path), watch.CREATE | watch.DELETE)
@@ -281,6 +282,7 @@ watcher.close()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may lower a niceness")
 @pytest.mark.parametrize(("process", "thread"), [(19, 19), (10, 10), (1, 1), (0, -10), (-5, -15), (-15, -20)])
 def test_who_was_started_to_yield_yields(process: int, thread: int) -> None:

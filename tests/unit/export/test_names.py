@@ -188,6 +188,7 @@ def peer(tmp_path: Path) -> Iterator[Callable[[str], Peer]]:
         one.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "fits", "too_long"),
     [
@@ -216,6 +217,7 @@ def test_what_is_too_long_is_counted(
     assert caplog.messages[0].startswith(f"{one.address}: label sets are left out, ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["graphite", "statsd", "collectd"])
 @pytest.mark.parametrize("value", [b"up", b"5 1\nother 5 1", b"1|c\nother:5", b"", b"1 ", b"0x10"])
 def test_a_value_that_is_a_text_is_not_sent(peer: Callable[[str], Peer], kind: str, value: bytes) -> None:

@@ -68,6 +68,7 @@ def push(target: Otlp, store: Any) -> Counter[str]:
     return counts
 
 
+@pytest.mark.slow
 def test_every_type(live: Callable[[str], Any], receiver: Any) -> None:
     before = time.time_ns()
     run = live(PROGRAM)
@@ -107,6 +108,7 @@ def test_every_type(live: Callable[[str], Any], receiver: Any) -> None:
     assert not point.HasField("max")
 
 
+@pytest.mark.slow
 def test_environment(live: Callable[[str], Any], receiver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where to, with which headers, compressed, and as whom."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{receiver.endpoint}")
@@ -121,6 +123,7 @@ def test_environment(live: Callable[[str], Any], receiver: Any, monkeypatch: pyt
     assert attributes["service.name"] == "logs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", ["slow", "stuck"])
 def test_one_deadline_for_all_batches(live: Callable[[str], Any], receiver: Any, habit: str) -> None:
     """A collector that takes its time for each batch, and one that takes two and no more."""
@@ -169,6 +172,7 @@ def test_a_collector_that_is_down_is_asked_once(
         assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_many_label_sets_come_in_batches(live: Callable[[str], Any], receiver: Any) -> None:
     run = live(PROGRAM)
     run.feed(*(f"hit {number}" for number in range(BATCH + 5)))
@@ -184,6 +188,7 @@ def test_many_label_sets_come_in_batches(live: Callable[[str], Any], receiver: A
     assert len({point.attributes[0].value.string_value for point in points}) == BATCH + 5
 
 
+@pytest.mark.slow
 def test_a_collector_that_refuses(live: Callable[[str], Any], receiver: Any) -> None:
     """The reason is in the error, and the library's own messages are not in the log."""
     run = live(PROGRAM)
@@ -201,6 +206,7 @@ def test_a_collector_that_refuses(live: Callable[[str], Any], receiver: Any) -> 
     assert not said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_a_collector_that_is_down_or_silent(
     live: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, protocol: str

@@ -167,6 +167,7 @@ def test_stop_without_start(store: Store, listener: socket.socket) -> None:
     pusher_of(store, options(graphite_host_port=address(listener)), Exports()).stop()
 
 
+@pytest.mark.slow
 def test_a_silent_peer_holds_up_neither_others_nor_the_end(tmp_path: Path, listener: socket.socket) -> None:
     """collectd's socket takes nothing; carbon gets its pushes all the same."""
     store = Store()
@@ -189,6 +190,7 @@ def test_a_silent_peer_holds_up_neither_others_nor_the_end(tmp_path: Path, liste
         assert exports.counts["collectd_export_success"] < exports.counts["collectd_export_total"]
 
 
+@pytest.mark.slow
 def test_a_push_that_does_not_end_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when names are looked up at a server that is silent."""
     let_go, began = threading.Event(), threading.Event()
@@ -254,6 +256,7 @@ def test_a_datagram_that_nobody_takes_is_backlog(store: Store) -> None:
     assert pushes.backlog == sum(taken.count(metric) for metric in taken.metrics()) > 0
 
 
+@pytest.mark.slow
 def test_a_peer_that_closes_mid_write(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
     store = Store()
     for number in range(20_000):
@@ -529,6 +532,7 @@ print(sent[0], resident("VmHWM") - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers keep freed memory")
 @pytest.mark.parametrize("name", ["graphite", "collectd"])
 def test_a_push_takes_little_room(tmp_path: Path, name: str) -> None:

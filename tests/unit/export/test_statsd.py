@@ -130,6 +130,7 @@ def test_what_nobody_received_is_sent_again(live: Callable[[str], Any], server: 
     assert server.datagrams() == {f"p.mtail.hits.what.{what}:1|c" for what in "abc"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [TimeoutError("timed out"), OSError(errno.EHOSTUNREACH, "No route to host")])
 def test_what_is_gone_is_forgotten_though_each_push_fails(
     live: Callable[[str], Any], server: Server, monkeypatch: pytest.MonkeyPatch, error: OSError

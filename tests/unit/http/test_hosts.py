@@ -103,6 +103,7 @@ def answer(serve: Serve, peer: Any, request: bytes, **options: Any) -> bytes:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("request_head", "status"),
     [
@@ -150,6 +151,7 @@ def test_on_a_unix_socket_any_name_will_do(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "request_head",
     [

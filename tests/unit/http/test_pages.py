@@ -176,6 +176,7 @@ HOSTILE = st.text(
 )
 
 
+@pytest.mark.slow
 @given(HOSTILE, HOSTILE, st.binary(max_size=60))
 def test_hostile_texts_stay_texts(name: str, text: str, line: bytes) -> None:
     fault = Fault("a.mtail", text, 1, name, line)
@@ -224,6 +225,7 @@ def test_favicon() -> None:
     assert len(pages.FAVICON) == offset + size
 
 
+@pytest.mark.slow
 def test_a_run_time_error_reads_as_in_the_log() -> None:
     fault = Fault("a.mtail", "division by zero", 3, "/var/log/x", b"a\tb\x1b\xff")
     assert pages.fault_text(fault) == str(fault)

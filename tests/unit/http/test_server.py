@@ -82,6 +82,7 @@ def test_keep_alive(serve: Serve) -> None:
     wait_until(lambda: server.connections() == {"http": 0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("request_head", "kept"),
     [
@@ -310,6 +311,7 @@ def test_a_mapped_stranger_is_called_by_his_ipv4_address(serve: Serve) -> None:
     assert (response.status, body) == (401, b"127.0.0.1 is not trusted to ask for / (--trusted_hosts).\n")
 
 
+@pytest.mark.slow
 def test_strangers_get_few_connections(serve: Serve, peer: Any) -> None:
     server = serve(trusted=TrustedHosts.parse(["127.0.0.1"]), limits={"strangers": 2, "header_seconds": 2})
     address = ("127.0.0.1", port(server))

@@ -99,6 +99,7 @@ def test_bad_requests(attacked: Serve, peer: Any, data: bytes, expected: int) ->
     assert {name for name, count in server.limits_hit().items() if count} == ({limit} if limit else set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "more"),
     [
@@ -118,6 +119,7 @@ def test_slow_requests(attacked: Serve, peer: Any, first: bytes, more: bytes) ->
     wait_until(lambda: server.limits_hit()["http_request_time"] == 1)
 
 
+@pytest.mark.slow
 def test_silence(attacked: Serve, peer: Any) -> None:
     begin = time.monotonic()
     with peer(attacked(limits={"header_seconds": 0.5, "idle_seconds": 0.5})) as client:
@@ -148,6 +150,7 @@ def test_a_reset_in_the_middle_of_an_answer(attacked: Serve, peer: Any) -> None:
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
 
+@pytest.mark.slow
 def test_a_slow_reader(attacked: Serve, peer: Any) -> None:
     server = attacked(limits={"write_seconds": 0.5})
     with peer(server) as client:
@@ -173,6 +176,7 @@ def test_many_large_answers_are_not_held_at_once(attacked: Serve, peer: Any) -> 
     assert server.limits_hit()["http_pending"] == 4
 
 
+@pytest.mark.slow
 def test_pipelining(attacked: Serve, peer: Any) -> None:
     requests = [b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % i for i in range(500)]
     requests[250] = b"POST /250 HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h"
@@ -221,6 +225,7 @@ def test_expect_continue(attacked: Serve, peer: Any) -> None:
         assert client.send(b"abc").rest().endswith(b"/a?\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opening", [b"", b"GET / HTTP/1.1\r\n"], ids=["silent", "slow"])
 def test_a_thousand_connections(attacked: Serve, peer: Any, opening: bytes) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -271,6 +276,7 @@ def test_probes_pass_those_who_came_at_once(peer: Any, probe: bytes) -> None:
     assert before < 100
 
 
+@pytest.mark.slow
 def test_probes_pass_requests_of_open_connections(serve: Serve, peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted in requests that were looked at: all have come while the loop stood still."""
     parsed: list[str] = []
@@ -417,6 +423,7 @@ server.stop()
 """
 
 
+@pytest.mark.slow
 def test_no_file_descriptor_left() -> None:
     command = [sys.executable, "-c", FEW_FILES]
     pipe = subprocess.PIPE
@@ -484,6 +491,7 @@ PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.lists(PIECES | st.binary(max_size=50), max_size=12), st.integers(1, 64), st.booleans())
 def test_fuzz(target: tuple[str, int, Server], pieces: list[bytes], cut: int, half: bool) -> None:

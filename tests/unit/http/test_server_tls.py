@@ -200,6 +200,7 @@ def test_encrypted_key_does_not_ask(authority: Authority, tmp_path: Path) -> Non
         TLS(cert=cert, key=locked).context()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [b"", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"\x16\x03\x01", b"\x16\x03\x01\xff\xff" + bytes(1000), bytes(100_000)],
@@ -244,6 +245,7 @@ def hello(context: ssl.SSLContext, name: str) -> bytes:
     return sent.read()
 
 
+@pytest.mark.slow
 def test_a_handshake_does_not_wait_for_those_before(authority: Authority) -> None:
     """Counted in handshakes: all clients have sent their first message before the server begins to serve."""
     names: list[str] = []

@@ -110,6 +110,7 @@ def test_a_page_that_fails_later_is_cut_off(serve: Serve, coding: str, caplog: p
     wait_until(lambda: server.pending_bytes == 0)
 
 
+@pytest.mark.slow
 def test_made_once_for_all_who_wait(serve: Serve) -> None:
     release = threading.Event()
     maker = Maker(100)
@@ -170,6 +171,7 @@ def test_peers_that_do_not_read_hold_little(serve: Serve, request_head: bytes) -
     wait_until(lambda: server.pending_bytes == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("request_head", [b"GET /page HTTP/1.1\r\nHost: h\r\n\r\n", b"GET /page HTTP/1.0\r\n\r\n"])
 def test_the_kernel_holds_little_either(serve: Serve, request_head: bytes) -> None:
     """Or each of many peers keeps the loop busy until megabytes are copied for it."""
@@ -181,6 +183,7 @@ def test_the_kernel_holds_little_either(serve: Serve, request_head: bytes) -> No
         assert maker.made * len(PIECE) < 1_000_000
 
 
+@pytest.mark.slow
 def test_many_pages_at_once_hold_little(serve: Serve) -> None:
     """All are asked for before any is made."""
     release = threading.Event()
@@ -209,6 +212,7 @@ def test_many_pages_at_once_hold_little(serve: Serve) -> None:
     assert most < 23_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distinct", [False, True])
 def test_a_peer_that_reads_gets_its_page_among_those_that_do_not(serve: Serve, distinct: bool) -> None:
     server = serve(Maker(500), limits={"window_bytes": 300_000, "pending_bytes": 600_000, "stall_seconds": 0.3})
@@ -231,6 +235,7 @@ def test_a_peer_that_reads_gets_its_page_among_those_that_do_not(serve: Serve, d
     assert server.limits_hit()["http_stalled"] >= 1
 
 
+@pytest.mark.slow
 def test_a_slow_peer_is_not_cut_off_while_nobody_waits(serve: Serve) -> None:
     server = serve(Maker(40), limits={"window_bytes": 200_000, "stall_seconds": 0.1})
     with silent(server, b"GET /page HTTP/1.0\r\n\r\n") as slow:
@@ -344,6 +349,7 @@ def test_peers_that_do_not_read_give_way_too(serve: Serve, peer: Any) -> None:
         wait_until(lambda: gets(peer(server), GOOD))
 
 
+@pytest.mark.slow
 def test_probers_that_do_not_read_give_way_too(serve: Serve, peer: Any) -> None:
     probes = b"GET /-/healthy HTTP/1.1\r\nHost: h\r\n\r\n" * 50_000
     limits = {"connections": 10, "strangers": 5, "stall_seconds": 0.3}

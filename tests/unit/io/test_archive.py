@@ -27,6 +27,7 @@ def text(name: str, lines: int = 100) -> bytes:
     return b"".join(b"%s line %d\n" % (name.encode(), number) for number in range(lines))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", PACK)
 @pytest.mark.parametrize("way", ["whole", "renamed", "in pieces"])
 def test_one_that_appears_is_read(suffix: str, way: str, tmp_path: Path, settings: Settings) -> None:
@@ -49,6 +50,7 @@ def test_one_that_appears_is_read(suffix: str, way: str, tmp_path: Path, setting
     assert rig.tailer.counters.log_lines_total[str(path)] == 100
 
 
+@pytest.mark.slow
 def test_what_was_there_is_history(tmp_path: Path, settings: Settings) -> None:
     """What is appended to it later is not."""
     path = tmp_path / "batch.gz"
@@ -59,6 +61,7 @@ def test_what_was_there_is_history(tmp_path: Path, settings: Settings) -> None:
         rig.expect(text("new").splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotate", [numbered, dated, copied])
 @pytest.mark.parametrize("delay", [False, True], ids=["at once", "delayed"])
 @pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
@@ -80,6 +83,7 @@ def test_rotated_copies_are_not_counted_again(
         rig.stays(expected, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotate", [numbered, dated])
 @pytest.mark.parametrize("delay", [False, True], ids=["at once", "delayed"])
 @pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
@@ -106,6 +110,7 @@ def test_compressed_during_a_gap(
         assert pattern == "app.log*" or rig.lines == expected
 
 
+@pytest.mark.slow
 def test_a_log_rotated_before_the_start(tmp_path: Path, settings: Settings) -> None:
     """Compressing history makes no news of it."""
     log, old = tmp_path / "app.log", tmp_path / "app.log.1"
@@ -119,6 +124,7 @@ def test_a_log_rotated_before_the_start(tmp_path: Path, settings: Settings) -> N
         rig.stays([b"new"], 0.8)
 
 
+@pytest.mark.slow
 def test_what_a_log_did_not_come_to(tmp_path: Path) -> None:
     """It was truncated unread, and only the compressed copy has its last lines."""
     log = tmp_path / "app.log"
@@ -139,6 +145,7 @@ def test_what_a_log_did_not_come_to(tmp_path: Path) -> None:
         assert sorted(rig.lines) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", PACK)
 def test_damaged(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -155,6 +162,7 @@ def test_damaged(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", PACK)
 @pytest.mark.parametrize("damage", [b"", b"damaged\xff" * 20], ids=["cut", "overwritten"])
 def test_damage_is_shown_while_the_file_is_there(
@@ -171,6 +179,7 @@ def test_damage_is_shown_while_the_file_is_there(
         rig.wait(lambda: str(path) not in rig.tailer.problems())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", PACK)
 def test_a_compressor_that_pauses(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -188,6 +197,7 @@ def test_a_compressor_that_pauses(
     assert str(path) not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_name_that_misleads(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "plain.gz"
     with Rig(tmp_path / "*.gz", settings=settings) as rig:
@@ -260,6 +270,7 @@ def test_position_is_that_of_the_plain_file(tmp_path: Path) -> None:
         os.close(fd)
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_read_for_its_log(tmp_path: Path) -> None:
     """copytruncate, of lines that were not read yet, and compression the next time."""
     log = tmp_path / "app.log"

@@ -68,6 +68,7 @@ def test_log_without_progress(log: Path, caplog: pytest.LogCaptureFixture) -> No
     assert "app.log: no progress for 60 seconds: the metrics are shown without the 6 bytes that are left" in caplog.text
 
 
+@pytest.mark.slow
 def test_progress_renews_the_patience(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(catch_up.CatchUp.__init__, "__defaults__", (clock,))

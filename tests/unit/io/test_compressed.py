@@ -84,6 +84,7 @@ def suffix(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", [b"", b"x", TEXT, NOISE, bytes(1_000_000)], ids=["empty", "x", "text", "noise", "zeros"]
 )
@@ -127,6 +128,7 @@ def test_wrong_checksum_loses_nothing(suffix: str) -> None:
     assert error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 100, 4096, 300_000])
 def test_what_xz_gives_in_front_of_the_damage(size: int) -> None:
     """As much as when it is fed byte by byte; the last one was made of the damage itself."""
@@ -144,6 +146,7 @@ def test_what_xz_gives_in_front_of_the_damage(size: int) -> None:
     assert error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1000, 4096, 300_000])
 def test_what_bzip2_gives_in_front_of_the_damage(size: int) -> None:
     """All whole blocks."""
@@ -229,6 +232,7 @@ def test_zstd_window_is_limited() -> None:
     assert decode(".zst", b"\x28\xb5\x2f\xfd\x00\xa8" + b"\x01\x00\x00")[1]
 
 
+@pytest.mark.slow
 def test_a_bomb_comes_in_small_pieces(suffix: str) -> None:
     """No step holds more than was asked for and a block, whatever comes out."""
     bomb = compressed(suffix, bytes(1 << 24)) * 16
@@ -250,6 +254,7 @@ def test_any_bytes_end(data: bytes, magic: bytes) -> None:
         decode(suffix, magic + data)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_flipped_byte_ends(data: st.DataObject) -> None:
     for suffix in COMPRESSORS:

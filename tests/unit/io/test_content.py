@@ -192,6 +192,7 @@ def test_a_writer_that_does_not_append(tmp_path: Path) -> None:
     assert nuls(rig) >= 107
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
 def test_a_file_with_a_byte_order_mark(encoding: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "nativemtail")
@@ -247,6 +248,7 @@ def test_a_compressed_file_appears(name: str, tmp_path: Path, caplog: pytest.Log
     ]
 
 
+@pytest.mark.slow
 def test_a_compressed_copy_is_not_counted_again(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.touch()

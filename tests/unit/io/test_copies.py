@@ -51,6 +51,7 @@ def copytruncate(log: Path) -> None:
     os.truncate(log, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_busy", [False, True])
 @pytest.mark.parametrize("rotate", [create, copytruncate])
 def test_a_script_edits_rotated_files(rotate: Callable[[Path], None], is_busy: bool, log: Path) -> None:
@@ -192,6 +193,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["*", "*.log"])
 @pytest.mark.parametrize("linger", [0.4, 30], ids=["later", "soon"])
 @pytest.mark.parametrize("rotate", [create, copytruncate])
@@ -222,6 +224,7 @@ def test_rotated_files_are_restored(
         rig.stays(rig.lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
 @pytest.mark.parametrize("linger", [0.4, 30], ids=["later", "soon"])
 @pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
@@ -284,6 +287,7 @@ def test_a_rotated_file_is_restored_that_nobody_saw_created(linger: float, size:
         rig.expect([*lines, b"next", b"first", b"busy", b"end"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("linger", [0.4, 30], ids=["later", "soon"])
 def test_a_rotated_file_from_before_the_start_is_overwritten(linger: float, log: Path) -> None:
     log.write_bytes(b"before\n")

@@ -85,6 +85,7 @@ def test_the_receive_buffer_is_what_the_settings_say(datagrams: Datagrams, until
         assert size == 2 * 20_000  # the kernel adds as much for its own records
 
 
+@pytest.mark.slow
 def test_what_the_kernel_drops_is_counted() -> None:
     rig = Rig("udp://127.0.0.1:0", settings=replace(QUICK, receive_buffer=4096))
     rig.sink.delay = 0.3
@@ -97,6 +98,7 @@ def test_what_the_kernel_drops_is_counted() -> None:
         assert rig.tailer.counters.datagrams_dropped_total.total() > 0
 
 
+@pytest.mark.slow
 def test_what_the_kernel_drops_is_said_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
     """However long it lasts; the rest of it at the end."""
     rig = Rig("udp://127.0.0.1:0", settings=replace(QUICK, receive_buffer=4096))

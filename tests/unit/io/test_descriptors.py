@@ -120,6 +120,7 @@ WAYS: list[tuple[Callable[[Path], None], list[bytes]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("way", "lines"), WAYS, ids=lambda value: getattr(value, "__name__", ""))
 def test_all_are_rotated_at_once(
     way: Callable[[Path], None], lines: list[bytes], logs: list[Path], settings: Settings

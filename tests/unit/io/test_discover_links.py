@@ -69,6 +69,7 @@ def test_rotation_behind_links(tmp_path: Path) -> None:
         rig.expect([b"1", b"2", b"3"])
 
 
+@pytest.mark.slow
 def test_copy_in_the_same_place(log: Path) -> None:
     """A script that copies over the same file each time: neither the copy nor what it kept counts twice."""
     log.touch()
@@ -87,6 +88,7 @@ def test_copy_in_the_same_place(log: Path) -> None:
         rig.expect([b"0", b"1", b"2", b"3", b"its own"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["symbolic", "hard", "chain", "directory"])
 @pytest.mark.parametrize("late", [False, True], ids=["at start", "later"])
 def test_two_names_of_one_file(

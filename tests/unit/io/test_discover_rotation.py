@@ -16,6 +16,7 @@ from waiting import PATIENCE, wait_until
 from nativemtail.io.sources import Settings
 
 
+@pytest.mark.slow
 def test_rename_rotation(log: Path, settings: Settings) -> None:
     log.touch()
     with Rig(log, settings=settings) as rig:
@@ -59,6 +60,7 @@ def test_rotation_keeps_order(log: Path) -> None:
         assert rig.lines == sorted(rig.lines)
 
 
+@pytest.mark.slow
 def test_rotated_file_that_matches_too(log: Path, settings: Settings) -> None:
     """It is not read again, and goes on under its new name once nobody can mean the old one."""
     log.touch()
@@ -111,6 +113,7 @@ def test_copy_is_not_counted_again(log: Path, name: str, settings: Settings) -> 
         rig.expect([b"1", b"own"])
 
 
+@pytest.mark.slow
 def test_moved_away_and_back(log: Path, settings: Settings) -> None:
     log.touch()
     with Rig(log, settings=settings) as rig:
@@ -219,6 +222,7 @@ def test_two_files_swap_their_names_twice(tmp_path: Path) -> None:
     assert sorted(set(rig.lines)) == [b"a", b"busy", b"end", b"first", b"other"]
 
 
+@pytest.mark.slow
 def test_gone_for_good(log: Path, settings: Settings) -> None:
     log.touch()
     with Rig(log, settings=settings) as rig:

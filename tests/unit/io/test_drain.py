@@ -122,6 +122,7 @@ def test_segments_that_are_left_are_told(tmp_path: Path) -> None:
     assert rig.tailer.unread[name] > 1000
 
 
+@pytest.mark.slow
 def test_one_log_does_not_take_the_time_of_another(tmp_path: Path) -> None:
     """However much a log is behind, the others are read."""
     logs = [tmp_path / f"{number}.log" for number in range(10)]

@@ -105,6 +105,7 @@ def texts() -> st.SearchStrategy[bytes]:
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=texts(), kind=st.sampled_from([*PACK]), encoding=st.sampled_from(ENCODINGS), turns=st.integers(0, 30))
 @example(text=b"y" * 3000 + b"\nnext\n", kind="", encoding="utf-8", turns=2)
@@ -125,6 +126,7 @@ def test_resumed_at_any_place(text: bytes, kind: str, encoding: str, turns: int,
     assert first.lines + second.lines == whole.lines
 
 
+@pytest.mark.slow
 @given(text=texts(), sizes=st.lists(st.integers(1, 900), min_size=1, max_size=8))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_fingerprint_of_the_last_line_end(text: bytes, sizes: list[int], tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_lines_written_just_before_the_stop(log: Path) -> None:
     assert rig.lines == [b"1", b"2", b"3"]
 
 
+@pytest.mark.slow
 def test_stale_handle(log: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     log.touch()
     real = os.preadv

@@ -109,6 +109,7 @@ def test_deleted_behind_the_file_system(tmp_path: Path, caplog: pytest.LogCaptur
     assert "behind its file system" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("growth", [b"2\n", b""])
 def test_a_name_that_the_kernel_still_knows(growth: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path has a status, from a cache; the open file has none any more."""
@@ -148,6 +149,7 @@ def mounted(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
     subprocess.run(["umount", "-l", str(front)], check=True, timeout=PATIENCE)
 
 
+@pytest.mark.slow
 @NEEDS_FUSE
 @pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
 def test_rotated_behind_bindfs(pattern: str, mounted: tuple[Path, Path]) -> None:
@@ -173,6 +175,7 @@ def test_rotated_behind_bindfs(pattern: str, mounted: tuple[Path, Path]) -> None
     assert sorted(rig.lines) == sorted(expected)
 
 
+@pytest.mark.slow
 @NEEDS_FUSE
 def test_renamed_behind_bindfs_and_no_log_yet(mounted: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
     back, front = mounted

@@ -126,6 +126,7 @@ def test_many_names_are_not_kept(tmp_path: Path, listings: Listings, monkeypatch
     assert len(listings._listings) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["rename", "copytruncate", "delete"])
 @pytest.mark.parametrize("pattern", ["*.log", "*"])
 def test_many_rotate_at_once(way: str, pattern: str, tmp_path: Path, listed: list[str]) -> None:

@@ -97,6 +97,7 @@ def cost(directory: Path, number: int, rotate: Callable[[Path], None], settings:
     calls.update(after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["events", "overflow", "polling"])
 @pytest.mark.parametrize("rotate", [numbered, dated, before_the_extension, twice, copied])
 def test_the_cost_grows_with_the_number(

@@ -51,6 +51,7 @@ def test_any_frames_in_any_pieces(messages: list[bytes], size: int) -> None:
     assert out == b"".join(message if message.endswith(b"\n") else message + b"\n" for message in messages)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=40), st.integers(0, 41))
 def test_only_whole_frames_are_complete(data: bytes, at: int) -> None:
     if at > len(data):

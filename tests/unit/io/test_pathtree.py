@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from nativemtail.io.pathtree import PathTree
 PATHS = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), PATHS)), st.one_of(st.just("/"), PATHS))
 def test_it_is_a_set(steps: list[tuple[bool, str]], directory: str) -> None:
     tree, plain = PathTree(), set[str]()

@@ -78,6 +78,7 @@ def test_braces(text: str, patterns: list[str]) -> None:
     assert parse(["-logs", f"{text},/z"] if text != "/{a,b" else ["-logs", text, "-logs", "/z"])[0].logs[-1] == "/z"
 
 
+@pytest.mark.slow
 def test_too_many_alternatives() -> None:
     with pytest.raises(BadSource, match="stand for more than"):
         parse_logs(["/" + "{a,b}" * 1000])

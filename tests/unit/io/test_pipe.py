@@ -62,6 +62,7 @@ def test_two_writers(fifo: Path) -> None:
         rig.wait(lambda: sorted(rig.lines) == [b"one", b"two"])
 
 
+@pytest.mark.slow
 def test_idle_pipe_costs_nothing(fifo: Path) -> None:
     with Rig(fifo, settings=QUICK) as rig:
         send(fifo, b"1\n")

@@ -120,6 +120,7 @@ def test_what_was_prepared_and_not_saved_is_saved_later(process: Lives, logs: li
         assert process.lines == [b"1"] * MANY
 
 
+@pytest.mark.slow
 def test_logs_that_appear_and_disappear_while_positions_are_prepared(process: Lives, logs: list[Path]) -> None:
     with process:
         new = logs[0].with_name("new.log")

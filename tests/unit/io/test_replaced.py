@@ -65,6 +65,7 @@ LONG = b"".join(b"from before the start %d\n" % number for number in range(400))
 PAUSES = [0.0, 0.07, 0.3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [QUICK, POLLING], ids=["inotify", "polling"])
 @pytest.mark.parametrize(("backup", "keep"), [("~", False), (".bak", False), ("~", True)])
 @pytest.mark.parametrize("pause", PAUSES)
@@ -105,6 +106,7 @@ def test_it_outgrows_the_old_one_while_they_are_compared(log: Path, monkeypatch:
         rig.expect([b"1", b"2"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", PAUSES)
 def test_edited_in_the_middle_is_another_log(log: Path, pause: float) -> None:
     log.touch()
@@ -115,6 +117,7 @@ def test_edited_in_the_middle_is_another_log(log: Path, pause: float) -> None:
         rig.expect([b"1", b"2", b"3", b"1", b"X", b"3", b"4"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [QUICK, POLLING], ids=["inotify", "polling"])
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "deleted"])
 def test_a_log_that_begins_like_the_last(log: Path, keep: bool, settings: Settings) -> None:
@@ -132,6 +135,7 @@ def test_a_log_that_begins_like_the_last(log: Path, keep: bool, settings: Settin
             time.sleep(0.06)
 
 
+@pytest.mark.slow
 def test_a_header_that_all_logs_have(log: Path) -> None:
     header = b"#Software: something\n#Fields: date time\n"
     log.touch()
@@ -175,6 +179,7 @@ def test_the_old_one_is_kept(log: Path, way: str) -> None:
         rig.stays(rig.lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [QUICK], ids=["inotify"])
 def test_a_short_one_with_an_unterminated_line(log: Path, settings: Settings) -> None:
     log.touch()
@@ -203,6 +208,7 @@ def test_what_was_not_read_yet_is_read_once(log: Path) -> None:
         rig.stays(rig.lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [QUICK, POLLING], ids=["inotify", "polling"])
 @pytest.mark.parametrize("way", ["rename", "delete"])
 def test_the_same_lines_again_count_again(way: str, log: Path, settings: Settings) -> None:

@@ -81,6 +81,7 @@ def test_unterminated_line_at_a_stop(log: Path) -> None:
         process.read(lines(1, 2))
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_saved(log: Path) -> None:
     other = log.with_name("other.log")
     other.touch()

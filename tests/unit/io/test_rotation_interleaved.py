@@ -41,6 +41,7 @@ def number(line: bytes) -> tuple[int, int]:
 AHEAD = {"rename": 15, "copytruncate": 15, "copytruncate-one": 0, "delete": 0, "replace": 0, "dated": 100}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [30, 100])
 @pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
 @pytest.mark.parametrize("way", AHEAD)

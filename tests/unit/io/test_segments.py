@@ -161,6 +161,7 @@ def test_unfinished_segments_are_bounded(directory: Path) -> None:
         writer.finish()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_opened_is_said_once(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Several, so that each is another one than the last."""
     with Rig(source(directory), settings=SETTINGS) as rig:

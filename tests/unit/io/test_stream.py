@@ -90,6 +90,7 @@ def test_limit_of_clients(stream: Stream, caplog: pytest.LogCaptureFixture) -> N
     assert len(caplog.messages) == 1
 
 
+@pytest.mark.slow
 def test_one_client_cannot_starve_another(stream: Stream) -> None:
     rig = Rig(stream.name, settings=QUICK)
     rig.sink.delay = 0.005
@@ -104,6 +105,7 @@ def test_one_client_cannot_starve_another(stream: Stream) -> None:
         assert rig.lines.index(b"here") < 3_000_000
 
 
+@pytest.mark.slow
 def test_pushes_back(stream: Stream) -> None:
     rig = Rig(stream.name, settings=QUICK)
     rig.sink.delay = 0.02

@@ -80,6 +80,7 @@ def rotate(log: Path, rotation: Callable[[Path, int], None], turns: int) -> list
     return [b"0", b"0", *(b"%d" % turn for turn in range(1, turns + 2))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotation", ROTATIONS)
 def test_stopped_while_a_log_is_renamed(rotation: Callable[[Path, int], None], tmp_path: Path) -> None:
     log = tmp_path / "app.log"
@@ -91,6 +92,7 @@ def test_stopped_while_a_log_is_renamed(rotation: Callable[[Path, int], None], t
         rig.stays(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotation", ROTATIONS)
 def test_events_are_lost(
     rotation: Callable[[Path, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -106,6 +108,7 @@ def test_events_are_lost(
         rig.expect(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotation", [dated, numbered])
 def test_stopped_by_a_signal_before_it_could_read(rotation: Callable[[Path, int], None], tmp_path: Path) -> None:
     """At the end too: the generations come first, in their order."""
@@ -404,6 +407,7 @@ def test_the_inode_of_a_file_that_was_read_is_used_again(tmp_path: Path) -> None
         rig.expect([b"0", b"0", b"1", b"2"])
 
 
+@pytest.mark.slow
 def test_a_file_that_was_read_is_reported_after_it_was_deleted(tmp_path: Path) -> None:
     """Under a name that it had before: it is not read again."""
     log = tmp_path / "app.log"

@@ -60,6 +60,7 @@ def test_a_log_that_is_longer_than_the_other(rig: Rig, log: Path) -> None:
     rig.expect([b"first", b"before", b"first", b"its own"])
 
 
+@pytest.mark.slow
 def test_an_empty_log_is_filled_later(rig: Rig, log: Path) -> None:
     other = log.with_name("mail.log.err")
     other.touch()
@@ -77,6 +78,7 @@ def test_a_log_that_is_truncated(rig: Rig, log: Path) -> None:
     rig.expect([b"first", b"1", b"20"])
 
 
+@pytest.mark.slow
 def test_copies_of_all_ages(rig: Rig, log: Path) -> None:
     """Of the log as it is, of what it was before a rotation, and of what it was before a truncation."""
     lines = [b"first"]
@@ -93,6 +95,7 @@ def test_copies_of_all_ages(rig: Rig, log: Path) -> None:
     rig.stays(rig.lines, 1.0)
 
 
+@pytest.mark.slow
 def test_what_is_compressed_is_no_log(rig: Rig, log: Path) -> None:
     with gzip.open(f"{log}.1.gz", "wb") as file:
         file.write(b"before\nfirst\n")
@@ -115,6 +118,7 @@ def test_a_script_edits_a_rotated_file_that_matches(rig: Rig, log: Path) -> None
     rig.expect([b"first", b"10.0.0.1", b"second", b"its own"])
 
 
+@pytest.mark.slow
 def test_a_link_to_the_newest(tmp_path: Path) -> None:
     """As rotatelogs -L makes it, a hard link."""
     log = tmp_path / "access.log"

@@ -202,6 +202,7 @@ def test_our_sub_directory_is_no_link(directory: Path, tmp_path: Path) -> None:
     put_and_get_nothing(directory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sub", ["", cache.SUBDIRECTORY])
 def test_what_we_did_not_make_is_never_deleted(
     sub: str, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

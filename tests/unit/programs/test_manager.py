@@ -183,6 +183,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD_FILES)
 def test_a_file_that_is_no_program_stops_no_other(kind: str, rig: Rig) -> None:
     make, expected = BAD_FILES[kind]

@@ -105,6 +105,7 @@ def test_single_file(observe: Callable[..., Observed], tmp_path: Path) -> None:
     assert observed.notices()
 
 
+@pytest.mark.slow
 def test_several_places(observe: Callable[..., Observed], tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         (tmp_path / name).mkdir()
@@ -133,6 +134,7 @@ def test_what_is_no_change(observe: Callable[..., Observed], tmp_path: Path) -> 
     assert observed.calls == 0
 
 
+@pytest.mark.slow
 def test_many_writes_are_one_change(
     observe: Callable[..., Observed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +158,7 @@ def test_directory_that_appears_later(observe: Callable[..., Observed], tmp_path
     assert observed.notices()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "one"])
 def test_directory_that_is_made_again(observe: Callable[..., Observed], tmp_path: Path, content: str) -> None:
     progs = tmp_path / "progs"

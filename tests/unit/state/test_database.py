@@ -117,6 +117,7 @@ def is_told_or_harmless(directory: Path, wanted: list[object]) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_is_told_or_harmless(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One in every 61 bytes, another bit each time; all pages are hit."""
     caplog.set_level(logging.CRITICAL)
@@ -166,6 +167,7 @@ def test_the_last_save_survives_a_kill(tmp_path: Path) -> None:
         assert run.opened.kept.logs == {"a": {"offset": 2}}
 
 
+@pytest.mark.slow
 def test_a_damaged_write_ahead_log_gives_an_earlier_instant_or_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -446,6 +446,7 @@ def ended(directory: Path, last: int) -> int:
     return process.exitcode
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_point_changes_no_total(tmp_path: Path) -> None:
     wanted = None
     for last in range(1000):

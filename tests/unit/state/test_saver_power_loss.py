@@ -82,6 +82,7 @@ def disk_after(directory: Path, disk: Path, target: Path, chance: random.Random)
             (target / name).write_bytes(synchronised.read_bytes() if synchronised.exists() else b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_what_was_saved_survives(seed: int, tmp_path: Path, preloaded: Path) -> None:
     chance = random.Random(seed)

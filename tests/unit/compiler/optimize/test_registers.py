@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from paths import ROOT
 
 from nativemtail.compiler import CompileError, compile_program
@@ -64,6 +65,7 @@ def unwritten(code: list[Instr]) -> list[Instr]:
 PROGRAMS = sorted([*ROOT.glob("examples/*.mtail"), *ROOT.glob("tests/conformance/cases/**/*.mtail")])
 
 
+@pytest.mark.slow
 def test_what_is_read_has_been_written() -> None:
     compiled = 0
     for path in PROGRAMS:

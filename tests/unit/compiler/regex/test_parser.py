@@ -222,6 +222,7 @@ def test_error_text(pattern: bytes, message: str) -> None:
     assert str(caught.value) == f"error parsing regexp: {message}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
@@ -274,6 +275,7 @@ def test_deep_and_long_patterns(pattern: bytes) -> None:
         sys.setrecursionlimit(limit)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=40) | st.text(alphabet="ab()[]{}|*+?\\^$.-:P<>QE,1i", max_size=40).map(str.encode))
 def test_what_is_accepted_can_be_printed_and_parsed_again(pattern: bytes) -> None:
     try:
@@ -288,6 +290,7 @@ Sets = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), max_size=5).ma
 )
 
 
+@pytest.mark.slow
 @given(Sets, Sets)
 def test_sets(a: ucd.Ranges, b: ucd.Ranges) -> None:
     def members(ranges: ucd.Ranges) -> set[int]:

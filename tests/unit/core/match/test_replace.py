@@ -48,6 +48,7 @@ PATTERNS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("unit", [b"a", b"ab", b"aab c", "aéb日".encode(), b"abcabc a1 ", b"ba"])
 def test_long_texts(pattern: str, unit: bytes) -> None:

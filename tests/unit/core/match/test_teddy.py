@@ -90,6 +90,7 @@ def test_at_every_place_of_a_vector(pad: int, monkeypatch: pytest.MonkeyPatch) -
         check(factors, b"\xc3" + b"." * pad + b"\xa9" + literal + b"\xc3." * 70, monkeypatch)
 
 
+@pytest.mark.slow
 def test_hundreds_of_literals(monkeypatch: pytest.MonkeyPatch) -> None:
     factors = [spec(b"service-%03d started" % number) for number in range(600)]
     text = b"\n".join(b"x service-%03d started" % number for number in range(0, 900, 100))
@@ -106,6 +107,7 @@ def test_literals_that_no_eight_bytes_tell_apart_are_left_to_hyperscan() -> None
     assert teddy.teddy(many) is None
 
 
+@pytest.mark.slow
 def test_too_many_literals_are_left_to_hyperscan() -> None:
     assert teddy.teddy([spec(b"Killed %05d" % number) for number in range(teddy.MOST_LITERALS + 1)]) is None
 

@@ -381,6 +381,7 @@ def test_a_fault_after_a_text_that_is_gone() -> None:
     assert machine.faults() == ["Divide by zero 1 % 0"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["", "limit 5000", "limit 300"])
 def test_many_label_sets_are_the_same_matched_ahead_or_not(limit: str) -> None:
     """Above some thousand label sets lines are matched ahead of their turn."""

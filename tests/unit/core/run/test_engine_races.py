@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import pytest
 from engines import Machine
 from threads import run_in_threads
 
@@ -60,6 +61,7 @@ def together(works: list[Callable[[], object]], seconds: float = SECONDS) -> Non
     run_in_threads([partial(repeat, work) for work in works])
 
 
+@pytest.mark.slow
 def test_counts_are_read_while_lines_flow() -> None:
     machine = Machine(PROGRAM, "counter n\n/w1 / {\n  n++\n}\n")
     engine, store = machine.engine, machine.store
@@ -93,6 +95,7 @@ def test_counts_are_read_while_lines_flow() -> None:
     assert engine.program_faults()["p0.mtail"] > 0
 
 
+@pytest.mark.slow
 def test_pages_are_written_while_lines_flow() -> None:
     machine = Machine(PROGRAM)
     store = machine.store
@@ -121,6 +124,7 @@ def scrape_plainly(store: object) -> Callable[[], object]:
     return lambda: Page(store.snapshot()).prometheus(openmetrics=True)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_programs_change_while_lines_flow() -> None:
     machine = Machine(PROGRAM)
     fed = 0
@@ -143,6 +147,7 @@ def test_programs_change_while_lines_flow() -> None:
     assert machine.engine.program_lines()["p0.mtail"] == fed
 
 
+@pytest.mark.slow
 def test_metrics_come_and_go_while_pages_are_written() -> None:
     machine = Machine("counter lines_total\n/$/ {\n  lines_total++\n}\n")
     store = machine.store

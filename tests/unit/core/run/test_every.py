@@ -43,6 +43,7 @@ def expected(pattern: str, text: str, *, groups: bool) -> dict[tuple[str, ...], 
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", TEXTS, ids=["ascii", "utf", "invalid", "end"])
 @pytest.mark.parametrize("groups", [False, True])
 @pytest.mark.parametrize("pattern", PATTERNS)

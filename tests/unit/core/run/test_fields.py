@@ -351,6 +351,7 @@ def counted(pattern: str, text: str, name: str = "k") -> list[str]:
     return re.findall("<([^<>]*)>", found.decode("utf-8", "surrogateescape"))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.text("ab é", max_size=12), st.sampled_from(["a*", "a", r"\b", "^a|b", "[ab]+?", "", "é|a*", "(?:ab)*", "$"]))
 def test_every_goes_through_the_matches_that_go_finds(text: str, regex: str) -> None:
@@ -400,6 +401,7 @@ def test_a_value_from_before_the_block_is_kept_through_all_rounds() -> None:
     assert machine.value("g") == 43
 
 
+@pytest.mark.slow
 def test_rounds_are_limited() -> None:
     machine = Machine("counter n\nevery /a/ {\n  every /a/ {\n    n++\n  }\n}\n")
     machine.feed(b"a" * 2000 + b"\n")

@@ -133,6 +133,7 @@ def results(way: Callable[[list[Callable[[], None]]], None], **options: bool) ->
     return shared.results()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"prefiltered": False}, {"jit": False}], ids=["plain", "unfiltered", "re2"])
 def test_two_engines_run_one_plan_at_once(options: dict[str, bool]) -> None:
     expected = results(one_after_the_other, **options)
