@@ -66,7 +66,7 @@ class Comparison:
         tail, head = self._tail, self._head
         if 0 in tail:
             return Position(self.total)
-        return Position(self.total, len(tail), zlib.crc32(tail), len(head), zlib.crc32(head))
+        return Position.in_text(self.total, head, tail)
 
     def feed(self, piece: bytes) -> None:
         self._head += piece[: TAIL - len(self._head)]

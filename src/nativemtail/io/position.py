@@ -17,19 +17,26 @@ Identity = tuple[int, int]
 TAIL = 1024
 """Number of bytes before the reading position that are checksummed."""
 
+BEGINNINGS = (64, 128, 256, 512)
+"""Of so many first bytes there are checksums, too: they show which file a short copy is becoming."""
+
 
 def identity(info: os.stat_result) -> Identity:
     return info.st_dev, info.st_ino
 
 
 class Position(NamedTuple):
-    """The offset read up to, with checksums of the `length` bytes before it and of the first `head` bytes."""
+    """The offset read up to, with checksums of the `length` bytes before it and of the first `head` bytes.
+
+    `beginnings` are checksums of the first `BEGINNINGS` bytes, as far as there are so many and they are known.
+    """
 
     offset: int
     length: int = 0
     checksum: int = 0
     head: int = 0
     head_checksum: int = 0
+    beginnings: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, fd: int, offset: int) -> Position:
@@ -40,8 +47,7 @@ class Position(NamedTuple):
             head = os.pread(fd, length, 0) if offset > length else before
             text = distinctive(before)
             if len(before) == length and text:
-                head = head if is_distinctive(head) else b""
-                return cls(offset, len(text), zlib.crc32(text), len(head), zlib.crc32(head))
+                return cls(offset, len(text), zlib.crc32(text), *_head(head if is_distinctive(head) else b""))
         return cls(offset)
 
     @classmethod
@@ -50,8 +56,13 @@ class Position(NamedTuple):
         with contextlib.suppress(OSError):
             head = os.pread(fd, TAIL, 0)
             if head and is_distinctive(head):
-                return cls(0, 0, 0, len(head), zlib.crc32(head))
+                return cls(0, 0, 0, *_head(head))
         return cls(0)
+
+    @classmethod
+    def in_text(cls, offset: int, head: Bytes, tail: Bytes) -> Position:
+        """A position in a text of which `head` and `tail` are the first and the last bytes up to it."""
+        return cls(offset, len(tail), zlib.crc32(tail), *_head(head))
 
     def fits(self, fd: int) -> bool:
         """Whether a file's beginning and the bytes before the offset match the checksums; False if unknown."""
@@ -67,14 +78,28 @@ class Position(NamedTuple):
 
     def is_begun_in(self, fd: int) -> bool:
         """Whether a file is shorter and has the same beginning, as a copy that is being made."""
-        if self.head < TAIL:
-            return False
         try:
-            if not self.head <= os.fstat(fd).st_size < self.offset:
+            size = os.fstat(fd).st_size
+            length, checksum = self._beginning(size)
+            if not length or size >= self.offset:
                 return False
-            return zlib.crc32(os.pread(fd, self.head, 0)) == self.head_checksum
+            text = os.pread(fd, length, 0)
         except OSError:
             return False
+        return len(text) == length and is_distinctive(text) and zlib.crc32(text) == checksum
+
+    def _beginning(self, most: int) -> tuple[int, int]:
+        """The longest beginning of up to `most` bytes that has a checksum, and that; 0 if there is none."""
+        if TAIL <= self.head <= most:
+            return self.head, self.head_checksum
+        found = [pair for pair in zip(BEGINNINGS, self.beginnings, strict=False) if pair[0] <= most]
+        return found[-1] if found else (0, 0)
+
+
+def _head(head: Bytes) -> tuple[int, int, tuple[int, ...]]:
+    """The length of the first bytes, their checksum, and those of `BEGINNINGS`."""
+    beginnings = tuple(zlib.crc32(head[:end]) for end in BEGINNINGS if end <= len(head))
+    return len(head), zlib.crc32(head), beginnings
 
 
 def is_distinctive(before: Bytes) -> bool:
@@ -97,7 +122,7 @@ class Counted(NamedTuple):
 class Cursor:
     """A position that advances as text is read, with checksums of the bytes as they were read."""
 
-    __slots__ = ("_checksum", "_head", "_head_checksum", "_line_end", "length", "offset")
+    __slots__ = ("_beginnings", "_checksum", "_head", "_head_checksum", "_line_end", "length", "offset")
 
     def __init__(self, position: Position) -> None:
         self.go_to(position)
@@ -108,11 +133,12 @@ class Cursor:
         self._checksum = position.checksum
         self._head = position.head
         self._head_checksum = position.head_checksum
+        self._beginnings = position.beginnings
         self._line_end: Position | None = None
 
     @property
     def position(self) -> Position:
-        return Position(self.offset, self.length, self._checksum, self._head, self._head_checksum)
+        return Position(self.offset, self.length, self._checksum, self._head, self._head_checksum, self._beginnings)
 
     @property
     def line_end(self) -> Position:
@@ -145,13 +171,18 @@ class Cursor:
 
     def _pass(self, before: Bytes, new: Bytes) -> None:
         if self._head == self.offset < TAIL:
-            more = new[: TAIL - self._head]
-            self._head_checksum = zlib.crc32(more, self._head_checksum)
-            self._head += len(more)
+            self._extend_head(new[: TAIL - self._head])
         tail = distinctive(_last(before, new))
         self.length = len(tail)
         self._checksum = zlib.crc32(tail)
         self.offset += len(new)
+
+    def _extend_head(self, more: Bytes) -> None:
+        for number, end in enumerate(BEGINNINGS):
+            if number == len(self._beginnings) and self._head < end <= self._head + len(more):
+                self._beginnings += (zlib.crc32(more[: end - self._head], self._head_checksum),)
+        self._head_checksum = zlib.crc32(more, self._head_checksum)
+        self._head += len(more)
 
 
 def _last(before: Bytes, new: Bytes) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nativemtail.io.generations import birth
-from nativemtail.io.position import TAIL, Identity, Position, identity
+from nativemtail.io.position import BEGINNINGS, TAIL, Identity, Position, identity
 
 Record = dict[str, Any]
 
@@ -229,16 +229,18 @@ def key_of(saved: SavedLog | SavedSegment) -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
-def _position_to_list(position: Position) -> list[int]:
-    return [position.offset, position.length, position.checksum, position.head, position.head_checksum]
+def _position_to_list(position: Position) -> list[object]:
+    *numbers, beginnings = position
+    return [*numbers, list(beginnings)]
 
 
 def _position_from_list(record: object) -> Position:
-    numbers = _items(record, 5, 5)
-    offset, length, checksum, head, head_checksum = map(_number, numbers, (63, 16, 32, 16, 32))
-    if length > min(offset, TAIL) or head > TAIL:
+    numbers = _items(record, 5, 6)  # the first version kept no beginnings
+    offset, length, checksum, head, head_checksum = map(_number, numbers[:5], (63, 16, 32, 16, 32))
+    beginnings = tuple(_number(check, 32) for check in _items(numbers[5] if numbers[5:] else [], 0, len(BEGINNINGS)))
+    if length > min(offset, TAIL) or head > TAIL or (beginnings and BEGINNINGS[len(beginnings) - 1] > head):
         raise ValueError("lengths of a fingerprint")
-    return Position(offset, length, checksum, head, head_checksum)
+    return Position(offset, length, checksum, head, head_checksum, beginnings)
 
 
 def _fields(record: object, *names: str) -> Record:

@@ -23,7 +23,8 @@ NAME = "state.db"
 GROUP_BITS = 26
 """The lower bits of the id of a group of slabs are its number, the others that of its metric."""
 LAST_METRIC = 1 << (62 - GROUP_BITS)
-VERSION = 1
+VERSION = 2
+"""1: no `beginnings` in the positions of logs.  A database of an earlier version gets this one when it is written."""
 APPLICATION = 0x6E6D7461
 """Marks the file as ours: "nmta"."""
 _PAGE = 16_384
@@ -145,7 +146,7 @@ class Database:
         one = self._one
         if one("PRAGMA application_id") != APPLICATION:
             raise Damaged("it is a database of something else")
-        version = one("PRAGMA user_version")
+        self._version = version = one("PRAGMA user_version")
         if not 0 < version <= VERSION:
             raise Damaged(f"it has version {version}, and this nativemtail reads those up to {VERSION}")
         if (found := one("PRAGMA quick_check(1)")) != "ok":
@@ -238,6 +239,8 @@ class Database:
         writing = _Writing(self._connection, self._sums)
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+            if self._version != VERSION:
+                self._connection.execute(f"PRAGMA user_version = {VERSION}")
             writing.write(changes)
             self._commit(writing)
         except BaseException:
@@ -245,6 +248,7 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
             raise
+        self._version = VERSION
         self._sums = writing.sums_after()
         return Written(writing.rows, writing.bytes)
 

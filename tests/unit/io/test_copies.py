@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -260,6 +261,48 @@ def test_a_rotated_file_is_restored_in_pieces(
             time.sleep(0.6)
             append(first, b"appended\n")
             rig.expect([*lines, b"next", b"end", b"appended"])
+
+
+@pytest.mark.parametrize("size", [100, 300, 1000, 5000])
+@pytest.mark.parametrize("linger", [0.1, 30], ids=["later", "soon"])
+def test_a_small_rotated_file_is_restored_in_pieces(linger: float, size: int, log: Path) -> None:
+    """From 64 bytes on a beginning shows what it is."""
+    log.touch()
+    first = Path(f"{log}.1")
+    text = b"".join(b"line %03d\n" % number for number in range(size // 10)).ljust(size, b"\n")
+    lines = text.split(b"\n")[:-1]
+    with Rig(f"{log}*", settings=replace(QUICK, linger=linger)) as rig:
+        append(log, text)
+        rig.expect(lines)
+        create(log)
+        append(log, b"next\n")
+        rig.expect([*lines, b"next"])
+        if linger < 1:
+            rig.wait(lambda: rig.tailer._discovery is not None and not rig.tailer._discovery._rotation)
+        first.unlink()
+        for start, end in pairwise([0, 64, 70, 95, 128, 200, 600, 1000, 5000]):
+            append(first, text[start:end])
+            rig.wait_for_offset(first, min(end, size))
+        append(log, b"end\n")
+        rig.expect([*lines, b"next", b"end"])
+
+
+@pytest.mark.parametrize("size", [64, 100, 700, 1500])
+def test_a_file_that_begins_otherwise_is_not_being_restored(size: int, log: Path) -> None:
+    """It differs in the last of the beginnings that it has."""
+    log.touch()
+    text = b"x" * 2000 + b"\n"
+    other = bytearray(text[:size])
+    other[max(end for end in (64, 512, 1024) if end <= size) - 1 :] = b"y\n"
+    with Rig(f"{log}*", settings=QUICK) as rig:
+        append(log, text)
+        rig.expect([text[:-1]])
+        create(log)
+        append(log, b"next\n")
+        rig.expect([text[:-1], b"next"])
+        Path(f"{log}.1").unlink()
+        append(Path(f"{log}.1"), bytes(other))
+        rig.expect([text[:-1], b"next", bytes(other[:-1])])
 
 
 @pytest.mark.parametrize("size", [0, 3000])

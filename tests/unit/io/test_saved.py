@@ -13,7 +13,7 @@ from places import place_of
 from nativemtail.io.position import Position
 from nativemtail.io.saved import Place, Saved, SavedLog, SavedSegment, key_of, tail_record
 
-PLACE = Place("/var/log/app.log", 8, 11, 12, Position(2000, 1024, 7, 1024, 9), 2010, in_cut_line=True)
+PLACE = Place("/var/log/app.log", 8, 11, 12, Position(2000, 1024, 7, 1024, 9, (1, 2, 3, 4)), 2010, in_cut_line=True)
 LOG = SavedLog("/var/log/app.log", PLACE, (PLACE, PLACE), (Position(5, 5, 6, 5, 6),))
 SEGMENT = SavedSegment("zstd:///var/log/kumo", "20261201-1", 5, 100, 7)
 
@@ -27,6 +27,13 @@ def test_round_trip_through_json() -> None:
     assert saved.logs == {LOG.path: LOG}
     assert saved.segments == {SEGMENT.source: {("20261201-1", 5): SEGMENT}}
     assert (saved.started, saved.patterns) == (5, {"/a", "/b"})
+
+
+def test_positions_of_the_first_version() -> None:
+    """They have no checksums of beginnings."""
+    given: Any = records(LOG)
+    given[LOG.path]["past"] = [[500, 500, 6, 500, 6]]
+    assert Saved.of(given).logs[LOG.path].past == (Position(500, 500, 6, 500, 6),)
 
 
 def test_nothing_is_no_state() -> None:
@@ -74,6 +81,11 @@ def broken(change: Any) -> dict[str, object]:
         lambda all: all[LOG.path].update(past=[[5, 5, 1 << 32, 5, 0]]),
         lambda all: all[LOG.path].update(past=[[1 << 63, 0, 0, 0, 0]]),
         lambda all: all[LOG.path].update(past=[[0.5, 0, 0, 0, 0]]),
+        lambda all: all[LOG.path].update(past=[[500, 500, 0, 500, 0, [1, 2, 3, 4]]]),
+        lambda all: all[LOG.path].update(past=[[5000, 5, 0, 1024, 0, [1, 2, 3, 4, 5]]]),
+        lambda all: all[LOG.path].update(past=[[5000, 5, 0, 1024, 0, [1 << 32]]]),
+        lambda all: all[LOG.path].update(past=[[5000, 5, 0, 1024, 0, 1]]),
+        lambda all: all[LOG.path].update(past=[[5000, 5, 0, 1024, 0, [], []]]),
         lambda all: all[LOG.path].update(rotated={}),
         lambda all: all[LOG.path].update(present=[]),
         lambda all: all[LOG.path]["present"].update(file=[1, 2]),

@@ -11,9 +11,12 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-from kept import opened, shown, store_of
+from kept import Run, opened, shown, store_of
 
 from nativemtail._core import BUCKETS, COUNTER, FLOAT, GAUGE, HISTOGRAM, INT, STRING, TEXT
+from nativemtail.io.position import Position
+from nativemtail.io.saved import Saved
+from nativemtail.state.database import VERSION
 
 SCHEMA_1 = """
     PRAGMA application_id = 1852666977;
@@ -92,7 +95,23 @@ SLABS_1 = {
     (5, 0): slab_1(1, series_1(0, [], 40, 0, varint(3) + b"1.7")),
     (6, 0): slab_1(1, series_1(0, [], 50, 0, varint(300) + struct.pack("<d", 123.5) + b"\x01\xab\x02\x00")),
 }
-LOGS_1 = {"": {"kind": "tail"}, "/var/log/\\xff": {"offset": 7}}
+LOGS_1 = {
+    "": {"kind": "tail", "started": 7, "patterns": ["/var/log/*"]},
+    "/var/log/\\xff": {
+        "kind": "log",
+        "path": "/var/log/\udcff",
+        "present": {
+            "path": "/var/log/\udcff",
+            "file": [1, 2, 3],
+            "at": [2000, 1024, 11, 1024, 12],
+            "seen": 2005,
+            "in_cut_line": False,
+            "is_done": False,
+        },
+        "rotated": [],
+        "past": [[700, 700, 13, 700, 13]],
+    },
+}
 
 
 def write_1(directory: Path) -> None:
@@ -119,6 +138,10 @@ def test_every_version_is_read(write: Any, tmp_path: Path) -> None:
     state = opened(tmp_path)
     try:
         assert state.damaged == ""
+        (log,) = Saved.of(state.kept.records).logs.values()
+        assert log.present is not None
+        assert log.present.position == Position(2000, 1024, 11, 1024, 12)
+        assert log.past == (Position(700, 700, 13, 700, 13),)
         assert state.kept.logs == LOGS_1
         assert state.kept.time == 99
         found = shown(store_of(state.kept.metrics))
@@ -150,3 +173,25 @@ def test_every_version_is_read(write: Any, tmp_path: Path) -> None:
             [((), None, 50, 0, 300, 123.5, ((0.5, 1), (2.0, 299), (float("inf"), 0)))],
         ),
     ]
+
+
+@pytest.mark.parametrize("write", [write_1])
+def test_an_earlier_version_is_written_on_as_the_present_one(write: Any, tmp_path: Path) -> None:
+    write(tmp_path)
+    before = version_of(tmp_path)
+    with Run(tmp_path) as run:
+        wanted = shown(run.store)
+        assert version_of(tmp_path) == before != VERSION  # reading changes nothing
+        run.logs = {"/new": {"offset": 1}}
+        assert run.saver.save()
+    assert version_of(tmp_path) == VERSION
+    with Run(tmp_path) as run:
+        assert run.opened.damaged == ""
+        assert shown(run.store) == wanted
+        assert run.opened.kept.logs == {**LOGS_1, "/new": {"offset": 1}}
+
+
+def version_of(directory: Path) -> int:
+    with contextlib.closing(sqlite3.connect(directory / "state.db")) as database:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        return int(version)
