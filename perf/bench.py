@@ -44,11 +44,15 @@ class Scenario:
     kind: str
     limit: str = ""
     """What perf/limits.cc measures to compare with, and its patterns."""
+    theirs: str = ""
+    """What mtail runs for the same metrics, if its language lacks something of `programs`."""
     peer: int = 0
     """Megabytes that mtail gets, if its time with so many programs is without bounds; 0: as many as asked."""
 
-    def directory(self) -> Path:
+    def directory(self, subject: str = "") -> Path:
         """Where the programs are; `services-N` stands for that many, which are written now."""
+        if subject == "mtail" and self.theirs:
+            return PERF / "programs" / self.theirs
         if self.programs.startswith("services-"):
             return services(int(self.programs.removeprefix("services-")))
         return PERF / "programs" / self.programs
@@ -59,6 +63,9 @@ SCENARIOS = {
     "apache": Scenario("apache", "apache", "captures apache.captures"),
     "syslog": Scenario("syslog", "syslog", "prefilter syslog.literals"),
     "json": Scenario("json", "json", "captures json.captures"),
+    "wide": Scenario("fields/wide.mtail", "wide", theirs="fields/of_mtail/wide.mtail"),
+    "nested": Scenario("fields/nested.mtail", "nested", theirs="fields/of_mtail/nested.mtail"),
+    "logfmt": Scenario("fields/logfmt.mtail", "logfmt", theirs="fields/of_mtail/logfmt.mtail"),
     "lines": Scenario("lines", "apache", "lines"),
     "counter": Scenario("kinds/counter.mtail", "apache"),
     "gauge": Scenario("kinds/gauge.mtail", "apache"),
@@ -178,7 +185,7 @@ def mtail_log(scenario: Scenario, command: list[str], arguments: argparse.Namesp
     log = log_of(scenario.kind, beginning)
     if not scenario.kind or beginning == arguments.size or scenario.peer:
         return log
-    run, _ = measure(command, scenario.directory(), log, arguments.cpu)
+    run, _ = measure(command, scenario.directory("mtail"), log, arguments.cpu)
     return log if log.stat().st_size / run.cpu < SLOW else log_of(scenario.kind, arguments.size)
 
 
@@ -186,7 +193,7 @@ def compare(
     scenario: Scenario, subjects: dict[str, list[str]], arguments: argparse.Namespace
 ) -> tuple[dict[str, Measured], bool | None]:
     """Alternating runs of all subjects; whether their samples are the same (None if there is but one)."""
-    programs = scenario.directory()
+    programs = {subject: scenario.directory(subject) for subject in subjects}
     logs = dict.fromkeys(subjects, log_of(scenario.kind, arguments.size))
     if "mtail" in subjects:
         logs["mtail"] = mtail_log(scenario, subjects["mtail"], arguments)
@@ -194,13 +201,13 @@ def compare(
     full = max(one.bytes for one in measured.values())
     common = min(logs.values(), key=lambda log: log.stat().st_size)
     # Not timed, which fills the cache of programs as well.
-    samples = [measure(command, programs, common, arguments.cpu)[1] for command in subjects.values()]
+    samples = [measure(command, programs[name], common, arguments.cpu)[1] for name, command in subjects.items()]
     for _ in range(arguments.runs):
         for subject, command in subjects.items():
             one = measured[subject]
-            one.runs.append(measure(command, programs, logs[subject], arguments.cpu)[0])
+            one.runs.append(measure(command, programs[subject], logs[subject], arguments.cpu)[0])
             if one.bytes < full:
-                one.empty.append(measure(command, programs, log_of("", 0), arguments.cpu)[0])
+                one.empty.append(measure(command, programs[subject], log_of("", 0), arguments.cpu)[0])
     return measured, all(other == samples[0] for other in samples) if len(samples) > 1 else None
 
 

@@ -114,6 +114,53 @@ def json_access(source: Source, second: int) -> str:
     )
 
 
+def wide(source: Source, second: int) -> str:
+    """A JSON object of fifteen members."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+    host = source.pick(HOSTS)
+    return (
+        f'{{"time":"{stamp}","host":"{host}","remote":"{source.skewed(source.clients)}","user":"{source.pick(USERS)}",'
+        f'"method":"{source.pick(METHODS)}","scheme":"https","domain":"{host}.example.org",'
+        f'"path":"{source.skewed(source.paths)}","query":"page={source.number(1, 100)}",'
+        f'"protocol":"{source.pick(PROTOCOLS)}","status":{source.pick(STATUSES)},"bytes":{source.size()},'
+        f'"duration_ms":{source.number(100, 900000) / 1000},"referer":"https://www.example.org/",'
+        f'"agent":"{source.skewed(AGENTS)}"}}\n'
+    )
+
+
+def nested(source: Source, second: int) -> str:
+    """A JSON record of about a kilobyte, with objects and arrays inside each other."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+    space, agent, total = source.pick(ZONES), source.skewed(AGENTS), source.number(1, 90000) / 1000
+    upstream = ",".join(
+        f'{{"address":"{source.skewed(source.clients)}:8080","seconds":{total / 2:.3f},"reused":true}}' for _ in "ab"
+    )
+    return (
+        f'{{"ts":"{stamp}","level":"info","logger":"http.access","kubernetes":{{"namespace":"{space}",'
+        f'"pod":"shop-{source.token()}","container":{{"name":"shop","image":"registry.example.org/shop/web:1.42.0"}},'
+        f'"labels":{{"app":"shop","tier":"web","release":"stable","team":"orders"}}}},'
+        f'"request":{{"method":"{source.pick(METHODS)}","uri":"{source.skewed(source.paths)}","proto":"HTTP/2.0",'
+        f'"headers":{{"User-Agent":["{agent}"],"Accept":["text/html","application/xhtml+xml","*/*;q=0.8"],'
+        f'"Accept-Language":["en-GB,en;q=0.5"],"X-Request-Id":["{source.token()}{source.token()}"]}},'
+        f'"tls":{{"resumed":false,"version":772,"cipher_suite":4865,"server_name":"www.example.org"}}}},'
+        f'"response":{{"status":{source.pick(STATUSES)},"bytes":{source.size()},"headers":{{'
+        f'"Content-Type":["text/html; charset=utf-8"],"Cache-Control":["no-cache"],"Vary":["Accept-Encoding"]}}}},'
+        f'"timing":{{"total":{total:.3f},"upstream":[{upstream}]}},'
+        f'"trace":{{"id":"{source.token()}{source.token()}","sampled":false,"note":"a \\"quoted\\" note"}}}}\n'
+    )
+
+
+def logfmt(source: Source, second: int) -> str:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+    level = "warn" if source.random() < 0.05 else "info"
+    return (
+        f'ts={stamp} level={level} caller=http.go:{source.number(10, 400)} msg="request handled" '
+        f"method={source.pick(METHODS)} path={source.skewed(source.paths)} status={source.pick(STATUSES)} "
+        f"bytes={source.size()} duration={source.number(1, 90000) / 1000:.3f} user={source.pick(USERS)} "
+        f"trace={source.token()}{source.token()}\n"
+    )
+
+
 ZONES = ("eu-west", "eu-east", "us-west", "us-east", "ap-south")
 
 
@@ -263,6 +310,9 @@ def services(count: int) -> Path:
 KINDS: dict[str, tuple[Callable[[Source, int], str], int]] = {
     "apache": (apache, 40),
     "json": (json_access, 40),
+    "wide": (wide, 40),
+    "nested": (nested, 40),
+    "logfmt": (logfmt, 40),
     "syslog": (syslog, 25),
     "labels": (labels, 1000),
     "series": (series, 1000),

@@ -67,6 +67,13 @@ def cells(report: str, *begins: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")]
 
 
+def test_mtail_gets_the_same_metrics_of_fields_by_other_programs(tmp_path: Path) -> None:
+    names = ("wide", "nested", "logfmt")
+    report, *_ = bench(tmp_path, *(word for name in names for word in ("--only", name)))
+    for name in names:
+        assert cells(report, name, "1")[10] == "yes"
+
+
 def test_a_report(tmp_path: Path) -> None:
     report, raw, said = bench(tmp_path, "--only", "apache", "--only", "startup")
     assert cells(report, "apache", "1")[10] == "yes"
