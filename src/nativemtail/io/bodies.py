@@ -12,7 +12,8 @@ from typing import Any
 _GZIP = 16 + zlib.MAX_WBITS
 _MEMBERS = 64
 """Parts of a gzip body at most; each costs a little, however small it is."""
-_SPACE = re.compile(r"[ \t\n\r]*")
+_SPACES = " \t\n\r"
+_SPACE = re.compile(f"[{_SPACES}]*")
 _LINE_ENDS = str.maketrans("\n\r", "  ")
 _LOKI = '{"streams": [{"stream": {…}, "values": [["TIME", "LINE"], …]}, …]}'
 
@@ -70,7 +71,7 @@ def _values(text: str) -> Iterator[str]:
     while at < len(text):
         if text[at] != "[":
             end = _end(text, at)
-            yield text[at:end].translate(_LINE_ENDS)
+            yield _one_line(text[at:end])
         else:
             end = yield from _elements(text, at)
         at = _skip(text, end)
@@ -83,7 +84,7 @@ def _elements(text: str, at: int) -> Generator[str, None, int]:
         return at + 1
     while True:
         end = _end(text, at)
-        yield text[at:end].translate(_LINE_ENDS)
+        yield _one_line(text[at:end])
         at = _skip(text, end)
         mark = text[at : at + 1]
         if mark == "]":
@@ -93,18 +94,21 @@ def _elements(text: str, at: int) -> Generator[str, None, int]:
         at = _skip(text, at + 1)
 
 
+def _one_line(text: str) -> str:
+    return text.translate(_LINE_ENDS) if "\n" in text or "\r" in text else text
+
+
 def _skip(text: str, at: int) -> int:
+    """The next place that is no white space."""
+    if text[at : at + 1] not in _SPACES:
+        return at
     match = _SPACE.match(text, at)
     assert match is not None
     return match.end()
 
 
-def _nothing(members: list[tuple[str, Any]]) -> None:
-    """Takes the place of an object of which only the end matters."""
-
-
-# Numbers become True, which takes no memory and no time that grows with their digits.
-_SCAN = json.JSONDecoder(object_pairs_hook=_nothing, parse_int=bool, parse_float=bool)
+# Only the ends of values matter: numbers become True, which takes no memory, and no time that grows with their digits.
+_SCAN = json.JSONDecoder(object_pairs_hook=bool, parse_int=bool, parse_float=bool)
 _READ = json.JSONDecoder(parse_int=bool, parse_float=bool)
 
 
