@@ -63,6 +63,7 @@ def test_deep_nesting_is_refused(text: str) -> None:
         assert caught.value.status == 400
 
 
+@pytest.mark.slow
 @given(st.lists(JSON), st.sampled_from([None, 2]), st.booleans())
 def test_every_record_arrives(records: list[object], indent: int | None, is_array: bool) -> None:
     if is_array:

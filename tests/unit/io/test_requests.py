@@ -181,6 +181,7 @@ def test_http_1_0(rig: Rig) -> None:
         assert until_closed(peer).startswith(b"HTTP/1.1 204 ")
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_its_answers_is_answered_later(rig: Rig) -> None:
     count = 3000  # their answers exceed the buffers
     with socket.socket() as peer:
