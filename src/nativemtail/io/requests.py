@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import h11
 
+from nativemtail.gotext import go_quote
 from nativemtail.io.bodies import BadBody, decompress, json_lines, loki_lines
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import LogSpec
@@ -66,6 +67,7 @@ class RequestConnection:
         self.counted = 0
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
         self._form: _Form | None = None
+        self._is_head = False
         self._body = bytearray()
         self._unsent = b""
         self._is_waiting_for_room = False
@@ -94,16 +96,19 @@ class RequestConnection:
     def read(self) -> int | None:
         """Receive or handle something: 0 ends the connection, None waits for the peer."""
         try:
-            return self._step()
+            try:
+                return self._step()
+            except h11.RemoteProtocolError as error:
+                return self._refuse(_Problem(error.error_status_hint, f"{error}."))
+            except (ValueError, h11.LocalProtocolError) as error:  # of h11, which reads numbers of any length
+                return self._refuse(_Problem(400, f"The request cannot be read: {error}."))
         except BlockingIOError:
             return None
-        except h11.RemoteProtocolError as error:
-            return self._refuse(_Problem(error.error_status_hint, f"{error}."))
-        except OSError:
+        except (OSError, h11.LocalProtocolError):
             return 0
 
     def _step(self) -> int:
-        """As `read`; raises BlockingIOError if there is nothing to do now, OSError and RemoteProtocolError."""
+        """As `read`; raises BlockingIOError if there is nothing to do now, OSError, and what h11 raises."""
         if self._unsent:
             return self._flush()
         if self._leaving:
@@ -131,6 +136,7 @@ class RequestConnection:
 
     def _begin(self, request: h11.Request) -> int:
         """A request's head has arrived."""
+        self._is_head = request.method == b"HEAD"
         form = self._listener.check(request)
         if isinstance(form, _Problem):
             return self._refuse(form)
@@ -166,10 +172,11 @@ class RequestConnection:
         answer = self._response(_Problem(status, text), close=is_last)
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             self._h11.start_next_cycle()
+            self._is_idle = not self._h11.trailing_data[0]
+            self._deadline = time.monotonic() + (self._idle_time if self._is_idle else self._request_time)
         else:
+            self._is_idle = True
             self._leave()
-        self._is_idle = not self._h11.trailing_data[0]
-        self._deadline = time.monotonic() + (self._idle_time if self._is_idle else self._request_time)
         self._has_sent_request = True
         self._listener.has_sent_line(self)
         return self._send(answer)
@@ -196,7 +203,7 @@ class RequestConnection:
         reason = http.HTTPStatus(status).phrase
         events = (
             h11.Response(status_code=status, headers=fields, reason=reason),
-            h11.Data(data=body),
+            h11.Data(data=b"" if self._is_head else body),
             h11.EndOfMessage(),
         )
         return b"".join(self._h11.send(event) or b"" for event in events)
@@ -342,7 +349,7 @@ class RequestListener(StreamListener):
             return _Problem(505, "Only HTTP/1.0 and HTTP/1.1 are supported.")
         path = _path_of(request.target.decode("latin-1"))
         if path != self._path:
-            return _Problem(404, f"This source of logs is {self._path}, not {path[:200]}.")
+            return _Problem(404, f"This source of logs is {self._path}, not {go_quote(path[:200])}.")
         if request.method != b"POST":
             return _Problem(405, "Lines are sent with POST.", (("Allow", "POST"),))
         if b"origin" in fields:

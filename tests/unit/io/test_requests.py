@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
+import random
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -234,8 +237,11 @@ def test_a_path_may_be_encoded() -> None:
 @pytest.mark.parametrize(
     ("status", "text", "arguments"),
     [
-        (404, "This source of logs is /logs, not /other.", {"path": "/other"}),
+        (404, 'This source of logs is /logs, not "/other".', {"path": "/other"}),
+        (404, 'This source of logs is /logs, not "/a\\nb".', {"path": "/a%0ab"}),
         (405, "Lines are sent with POST.", {"method": "GET"}),
+        (405, "", {"method": "HEAD"}),
+        (404, "", {"method": "HEAD", "path": "/other"}),
         (403, "Requests that a web page makes are refused (Origin).", {"headers": {"Origin": "null"}}),
         (415, "Content-Encoding br is not supported: send gzip, or none.", {"headers": {"Content-Encoding": "br"}}),
         (
@@ -278,6 +284,12 @@ def test_refusals(status: int, text: str, arguments: dict[str, object], caplog: 
         (b"\x16\x03\x01\x02\x00" * 10 + b"\r\n\r\n", 400),
         (b"POST /logs HTTP/1.1\r\n\r\n", 400),
         (b"POST /logs HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST /logs HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
+        (b"POST /logs HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"POST http://[ HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"HEAD /logs HTTP/1.1\r\nHost: x\r\n\r\n", 405),
         (b"POST /logs HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"POST /logs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nonexx\r\n", 400),
         (b"POST /logs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
@@ -293,6 +305,54 @@ def test_broken_requests(rig: Rig, sent: bytes, status: int) -> None:
         assert until_closed(peer).startswith(b"HTTP/1.1 %d " % status)
     assert post(rig, b"fine") == (204, "")
     assert rig.lines == [b"fine"]
+
+
+@pytest.mark.parametrize("sent", [b"rubbish\r\n\r\n", request(b"one"), b"GET /logs HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_client_that_is_gone_before_the_answer(sent: bytes) -> None:
+    """Whatever the answer would be, only its connection ends."""
+    rig = Rig(NAME, settings=QUICK)
+    rig.tailer.open()
+    try:
+        listener = rig.tailer._listeners[0]
+        assert isinstance(listener, requests.RequestListener)
+        with connect(rig) as peer:
+            peer.sendall(sent)
+            while not listener.connections:
+                rig.tailer._loop.run_once()
+            [connection] = listener.connections
+            assert connection.read() == len(sent)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        while connection.read():
+            continue
+        assert connection.read() == 0
+    finally:
+        rig.tailer.close()
+
+
+@pytest.mark.slow
+def test_damaged_requests_stop_nothing(rig: Rig) -> None:
+    chunked = b"POST /logs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n"
+    records = request(
+        b'[{"a": [1, 2.5, "\\u00e4"]}]', "Content-Type: application/json", "Connection: upgrade", "Upgrade: x"
+    )
+    packed = request(zipped(b"line\n" * 20), "Content-Encoding: gzip", "Expect: 100-continue")
+    words = (b"\r\n", b"\0", b"HEAD", b"CONNECT", b"chunked", b"9" * 30, b"\xff", b" ", b":", b"HTTP/1.0", b"-1")
+    chance = random.Random(1)
+    for _ in range(600):
+        data = bytearray(chance.choice([chunked, records, packed]) + request(b"next"))
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(data))
+            data[at : at + chance.randrange(6)] = chance.choice(words)
+        with connect(rig) as peer:
+            peer.sendall(data)
+            if chance.random() < 0.5:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                continue
+            peer.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                until_closed(peer)
+    assert post(rig, b"fine") == (204, "")
+    assert rig.lines[-1] == b"fine"
 
 
 def test_an_incomplete_request_is_not_counted(rig: Rig) -> None:
@@ -401,6 +461,7 @@ def test_a_request_that_does_not_end_is_not_answered_at_the_stop(monkeypatch: py
     assert not rig.tailer.unread
 
 
+@pytest.mark.slow
 def test_clients_that_keep_sending_do_not_prolong_the_stop(rig: Rig) -> None:
     stopping = threading.Event()
 
