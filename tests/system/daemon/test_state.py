@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,43 @@ def test_what_was_written_meanwhile_is_counted(place: Place, state: Path) -> Non
     metrics = second.metrics()
     assert [metrics[key] for key in ("lines_total", "words_total{word=a}")] == [5, 3]
     assert metrics["state_catch_up_bytes"] == metrics["state_lost_logs_total"] == 0
+
+
+def test_what_peers_sent_is_saved_at_a_stop(place: Place, state: Path) -> None:
+    """It cannot be read again: at a kill what came since the last save is lost."""
+    fifo, address = place.logs / "pipe.log", place.root / "socket"
+    os.mkfifo(fifo)
+
+    def start() -> Daemon:
+        logs = [place.glob, f"unix://{address}"]
+        return place.start("--state_dir", str(state), "--state_interval", "1h", logs=logs)
+
+    def send() -> None:
+        with socket.socket(socket.AF_UNIX) as peer, fifo.open("wb") as pipe:
+            peer.connect(str(address))
+            peer.sendall(b"a 1\nb 2\n")
+            pipe.write(b"a 3\n")
+
+    first = start()
+    send()
+    assert first.stop() == 0
+    second = start()
+    assert second.value("lines_total") == 3
+    send()
+    second.wait_for("lines_total", 6)
+    assert second.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert start().value("lines_total") == 3
+
+
+def test_a_kill_right_after_the_first_answer_loses_nothing(place: Place, state: Path) -> None:
+    log = place.logs / "a.log"
+    append(log, b"a 1\n")
+    first = started(place, state, "--state_interval", "1h")
+    assert first.value("state_saves_total") == 1
+    assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+    append(log, b"a 2\n")
+    log.rename(place.logs / "a.log.1")  # not matched by any pattern
+    assert started(place, state).value("lines_total") == 1
 
 
 def test_a_new_log_is_saved_at_once(place: Place, state: Path) -> None:

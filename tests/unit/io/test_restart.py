@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -230,6 +231,37 @@ def test_killed_while_a_copy_is_read(log: Path) -> None:
         assert len(process.lines) < 45
         process.restart()
         process.read(lines(*range(60)))
+
+
+def test_nuls_that_are_written_before_and_after_a_restart(log: Path) -> None:
+    """A file that is preallocated, or lost a block."""
+    with Lives(log, settings=SLOW) as process:
+        append(log, b"\0" * 5000 + b"line 1\n")
+        process.read(lines(1))
+        process.save()
+        process.restart()
+        os.truncate(log, os.stat(log).st_size + 100_000)
+        for _ in range(20):
+            process.step()
+        process.save()
+        process.restart()
+        write(log, 2)
+        process.read(lines(1, 2))
+
+
+def test_the_ends_of_the_last_three_files_are_kept(log: Path) -> None:
+    """Of those that are not empty: an empty one could be any other."""
+    with Lives(log, settings=SLOW) as process:
+        for number in range(6):
+            write(log, number)
+            process.read(lines(*range(number + 1)))
+            for turn in range(2):
+                log.rename(log.with_name(f"app.log-202601{number}{turn}"))
+                log.touch()
+                process.run(lambda: process.tailer._discovery._table.file_at(str(log)).offset == 0)  # type: ignore[union-attr]
+        process.save()
+        *_, heads = zip(*(position[:5] for position in process.kept[str(log)]["past"]), strict=True)
+        assert list(heads) == [zlib.crc32(b"line %d\n" % number) for number in (3, 4, 5)]
 
 
 def test_log_that_appeared_meanwhile_is_read_from_its_beginning(log: Path) -> None:
