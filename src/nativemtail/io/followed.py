@@ -209,6 +209,7 @@ class Followed(GrowingFile):
                 return super().turn()
             if self.skip_to_end():
                 self.last_data = time.monotonic()
+            self.eof = self.copy is not Copy.UNDECIDED or not self.offset
         except FileNotFoundError:
             self.drop_descriptor()
         return False

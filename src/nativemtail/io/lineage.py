@@ -154,10 +154,11 @@ class Lineage:
         return False
 
     def _let_finish(self, reader: Generation) -> None:
-        """Those after `reader` wait until what it holds now is delivered."""
+        """Those after `reader` wait until what it holds now is delivered; if it was truncated, its copies, too."""
         if not reader.is_idle:
             reader.eof = False
-            self._ends[reader] = _size(reader)
+            size = _size(reader)
+            self._ends[reader] = size if size >= reader.used else sys.maxsize
 
     def _claim(self, reader: Generation) -> None:
         """Move `reader` here: a reader in two lineages could cause a deadlock."""

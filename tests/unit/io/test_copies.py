@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from rig import Recorder, Rig, append, busy
+from waiting import PATIENCE
 
+from nativemtail.io.followed import Copy
 from nativemtail.io.listing import Listings
 from nativemtail.io.patterns import parse_logs
 from nativemtail.io.sources import Settings
@@ -406,3 +408,42 @@ def test_copies_of_a_log_with_a_hole(log: Path) -> None:
             os.truncate(log, 0)
             rig.wait_for_offset(log, 0)
         rig.stays(lines)
+
+
+@pytest.mark.parametrize("is_polled", [False, True], ids=["inotify", "polling"])
+def test_a_log_is_renamed_after_it_was_truncated(is_polled: bool, log: Path) -> None:
+    """What its copy preserved comes before the next log."""
+    log.touch()
+    other = log.with_name("other")
+    other.touch()
+    with Rig(other, log, settings=replace(QUICK, inotify=not is_polled)) as rig:
+        append(log, b"0\n")
+        rig.expect([b"0"])
+        with busy(rig, other):
+            append(log, b"1\n")
+            copytruncate(log)
+            create(log)
+            append(log, b"2\n")
+        rig.expect([b"0", b"first", b"busy", b"1", b"2"])
+
+
+@pytest.mark.parametrize("size", [100, 5000])
+def test_those_after_a_copy_wait_until_it_is_known(size: int, log: Path) -> None:
+    """As long as it may be a log of its own, its lines may still come."""
+    log.touch()
+    copy = Path(f"{log}.1")
+    lines = [b"line %4d" % number for number in range(1000)]
+    with Rig(f"{log}*", settings=replace(QUICK, flush=PATIENCE)) as rig, copy.open("wb", buffering=0) as writer:
+        append(log, b"\n".join([*lines, b""]))
+        rig.expect(lines)
+        writer.write(log.read_bytes()[:size])
+        rig.wait_for_offset(copy, size)
+        assert rig.tailer._discovery is not None
+        reader = rig.tailer._discovery._table.file_at(str(copy))
+        assert reader is not None
+        if size < 4096:
+            assert reader.copy is Copy.UNDECIDED
+            assert not reader.eof
+        else:
+            rig.wait(lambda: reader.copy is Copy.BEING_MADE)
+            rig.wait(lambda: reader.eof)

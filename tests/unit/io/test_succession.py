@@ -322,7 +322,7 @@ def test_what_is_found_late_goes_before_what_is_younger() -> None:
 
 
 class Aged:
-    fd, closed, eof, is_idle, offset, must_be_opened = -1, False, False, False, 0, False
+    fd, closed, eof, is_idle, used, must_be_opened = -1, False, False, False, 0, False
     lineage: Lineage | None = None
 
     def __init__(self, age: int, is_untouched: bool = True) -> None:
