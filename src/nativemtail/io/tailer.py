@@ -100,6 +100,7 @@ class Tailer:
         self._saved = saved
         self._from_beginning = read_from_beginning or until_end
         self._is_tail_kept = False
+        self._untaken: dict[str, Record | None] = {}
         self._loop = Loop()
         self._changes: Changes | None = None
         self._peers: Peers | None = None
@@ -323,15 +324,16 @@ class Tailer:
         """
         from nativemtail.io.saved import tail_record
 
-        found: dict[str, Record | None] = {}
+        found = self._untaken  # also what was found by a call that failed
         if not self._is_tail_kept:
-            self._is_tail_kept = True
             started = self._discovery.started if self._discovery is not None else time.time_ns()
             found.update([tail_record(started, [spec.name for spec in self._specs])])
+            self._is_tail_kept = True
         if self._discovery is not None:
             found |= self._discovery.positions.changed()
         for segments in self._segments:
             found |= segments.positions()
+        self._untaken = {}
         return found
 
     def when_discovered(self, work: Callable[[], None]) -> None:

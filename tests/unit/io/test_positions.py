@@ -12,6 +12,7 @@ from nativemtail.io import positions
 from nativemtail.io.moved import Moved
 from nativemtail.io.patterns import parse_logs
 from nativemtail.io.saved import Saved
+from nativemtail.io.segments import SegmentDirectory
 from nativemtail.io.tailer import Tailer
 
 MANY = 60
@@ -148,6 +149,27 @@ def test_a_log_whose_record_cannot_be_taken_is_tried_again(
             with pytest.raises(OSError, match="does not answer"):
                 process.tailer.positions()
         assert process.save().keys() == {str(log) for log in logs[:2]}
+
+
+def test_what_was_found_before_a_failure_is_saved_later(
+    tmp_path: Path, logs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A segment's record cannot be taken; those of the logs can, and what is kept once."""
+
+    def fail(segments: object) -> None:
+        raise OSError("the file server does not answer")
+
+    (tmp_path / "segments").mkdir()
+    tailer = Tailer(parse_logs([f"{tmp_path}/*.log", f"zstd://{tmp_path}/segments"]), Recorder(), saved=Saved())
+    tailer.open()
+    with monkeypatch.context() as patched:
+        patched.setattr(SegmentDirectory, "positions", fail)
+        for _ in range(2):
+            with pytest.raises(OSError, match="does not answer"):
+                tailer.positions()
+    assert tailer.positions().keys() == {"", *map(str, logs)}
+    assert tailer.positions() == {}
+    tailer.close()
 
 
 def test_few_awaited_logs_are_looked_for_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
