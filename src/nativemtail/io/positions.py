@@ -152,8 +152,8 @@ class Positions:
 def _mark_of(reader: Followed | ArchiveReader) -> Hashable:
     """Changes when there is something to save."""
     if isinstance(reader, Followed):
-        return id(reader), reader.path, reader.progress
-    return id(reader), reader.path, reader.stage is Stage.DONE, reader.counted_to.offset
+        return reader.made, reader.path, reader.position, reader.progress
+    return reader.made, reader.path, reader.stage is Stage.DONE, reader.counted_to
 
 
 def _copies_of(reader: Followed) -> list[Place]:

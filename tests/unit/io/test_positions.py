@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from lives import Lives
-from rig import Recorder, append
+from rig import QUICK, Recorder, append
 
 from nativemtail.io import positions
 from nativemtail.io.moved import Moved
@@ -149,6 +151,19 @@ def test_a_log_whose_record_cannot_be_taken_is_tried_again(
             with pytest.raises(OSError, match="does not answer"):
                 process.tailer.positions()
         assert process.save().keys() == {str(log) for log in logs[:2]}
+
+
+def test_a_later_file_that_was_read_as_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even if its reader is where that of the file before was in memory."""
+    monkeypatch.setattr(positions, "id", lambda reader: 0, raising=False)
+    log = tmp_path / "a.log"
+    with Lives(tmp_path / "*.log", settings=replace(QUICK, linger=0.02)) as process:
+        for text in (b"line 1\n", b"line 2\n"):
+            log.unlink(missing_ok=True)
+            process.run(lambda: not process.tailer.names())
+            write(process, [log], text)
+            process.save()
+            assert process.kept[str(log)]["present"]["at"][2] == zlib.crc32(text)
 
 
 def test_what_was_found_before_a_failure_is_saved_later(
