@@ -87,17 +87,27 @@ class Positions:
             self._unseen.pop(name, None)
             self._record(name, archives)
         elif name not in self._unseen:
-            self._forget(name)
+            self._leave(name)
 
     def _record(self, name: str, archives: list[ArchiveReader]) -> None:
         readers = list(self._readers(name, archives))
-        past = tuple(position for position in self._table.ends(name) if position.length or position.head)[-PAST:]
+        past = self._past(name)
         mark = past, tuple(_mark_of(reader) for reader in readers), self._table.reader_at(name) is not None
         if self._marks.get(name) != mark:
             log = self._log(name, readers, past)
             key = self._keys[name] = key_of(log)
             self._found[key] = log.to_dict()
             self._marks[name] = mark
+
+    def _past(self, name: str) -> tuple[Position, ...]:
+        return tuple(position for position in self._table.ends(name) if position.length or position.head)[-PAST:]
+
+    def _leave(self, name: str) -> None:
+        """The log is gone.  If there is a new one after a restart, what was counted must not be taken for new files."""
+        if self._past(name):
+            self._record(name, [])
+        else:
+            self._forget(name)
 
     def _forget(self, name: str) -> None:
         self._marks.pop(name, None)
@@ -114,7 +124,7 @@ class Positions:
             if self._is_awaited(name):
                 self._unseen[name] = None  # to be looked for again when it is its turn
             else:
-                self._forget(name)
+                self._leave(name)
 
     def _unread_archives(self) -> dict[str, list[ArchiveReader]]:
         """The compressed rotated files that are not read to their ends, by the log's name."""

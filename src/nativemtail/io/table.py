@@ -115,7 +115,10 @@ class Table:
         past.append(end)
         past.sort()
         del past[:-_PAST]
-        trim(self._past, REMEMBERED // _PAST)
+        while len(self._past) > REMEMBERED // _PAST:
+            oldest = next(iter(self._past))
+            del self._past[oldest]
+            self._context.moved.note(oldest)
 
     def past(self, name: str) -> Iterator[Position]:
         """Past positions of logs of that name, oldest first."""

@@ -264,6 +264,59 @@ def test_the_ends_of_the_last_three_files_are_kept(log: Path) -> None:
         assert list(heads) == [zlib.crc32(b"line %d\n" % number) for number in (3, 4, 5)]
 
 
+@pytest.mark.parametrize("runs", [0, 1, 2])
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_log_that_is_missing_after_a_rotation(is_compressed: bool, runs: int, log: Path) -> None:
+    """Its rotated file was counted, and is not read as one of the next log, however often it starts until then."""
+    log.unlink()
+    with Lives(log.parent / "*.log", settings=replace(QUICK, linger=0.02)) as process:
+        write(log, 1)
+        process.read(lines(1))
+        first = log.rename(f"{log}.1")
+        process.run(lambda: not process.tailer.names())
+        process.save()
+        for _ in range(runs):
+            process.restart()
+            process.step()
+            process.save()
+        process.kill()
+        if is_compressed:
+            Path(f"{first}.gz").write_bytes(gzip.compress(first.read_bytes()))
+            first.unlink()
+        write(log, 2)
+        process.start()
+        process.read(lines(1, 2))
+
+
+def test_log_that_is_missing_after_a_rotation_of_which_nothing_was_saved(log: Path) -> None:
+    log.unlink()
+    with Lives(log, settings=replace(QUICK, linger=0.02)) as process:
+        write(log, 1)
+        process.read(lines(1))
+        log.rename(f"{log}.1")
+        process.run(lambda: not process.tailer.names())
+        process.stop()
+        write(log, 2)
+        rotate(log)
+        write(log, 3)
+        process.start()
+        process.read(lines(1, 2, 3))
+
+
+def test_missing_log_between_two_runs_to_the_end(log: Path) -> None:
+    log.unlink()
+    with Lives(log, until_end=True) as process:
+        for number in range(1, 8):
+            if number % 2:
+                write(log, number)
+            process.restart()
+            process.run(lambda: process.tailer._inputs[0].ended)
+            assert process.lines == lines(*range(1, number + 1, 2))
+            process.save()
+            if number % 2:
+                rotate(log)
+
+
 def test_log_that_appeared_meanwhile_is_read_from_its_beginning(log: Path) -> None:
     with Lives(log.parent / "*.log") as process:
         process.kill()

@@ -10,6 +10,7 @@ import pytest
 from lives import Lives
 from rig import append
 
+from nativemtail.io import table as table_module
 from nativemtail.io.followed import Followed
 from nativemtail.io.position import Position
 from nativemtail.io.table import Table
@@ -70,3 +71,13 @@ def test_file_that_was_renamed_and_deleted_may_be_found_compressed(process: Live
     os.unlink(f"{reader.path}.1")
     table.note_end(reader.path, reader)
     assert table.ends(reader.path) == [reader.position]
+
+
+def test_logs_that_are_gone_are_forgotten_one_day(process: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would add up, such as one log per job."""
+    monkeypatch.setattr(table_module, "REMEMBERED", 16)
+    table, present = table_of(process), process.kept.keys()
+    for number in range(5):
+        table.note_past(f"/gone/{number}.log", Position(7, 7, number))
+        process.save()
+    assert process.kept.keys() == present | {"/gone/3.log", "/gone/4.log"}
