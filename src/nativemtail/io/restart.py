@@ -104,10 +104,15 @@ class Restart:
             self._forget(place)
             reader.resume(place.position, in_cut_line=place.in_cut_line)
         if isinstance(reader, Followed):
-            if place is not None and info.st_size <= place.position.offset:
+            if place is not None and info.st_size <= place.position.offset and not self._was_present(path, place):
                 reader.turn_of_rotation = -1
             self._begin_drain(reader, path)
         return reader
+
+    def _was_present(self, path: str, place: Place) -> bool:
+        """Whether a file was at the path of its log, so that its end is not among the past ones yet."""
+        log = self._saved.logs.get(path)
+        return log is not None and log.present is place
 
     def _logs(self) -> Iterator[tuple[str, list[Found], Identity | None]]:
         """Each log with its files before the present one, oldest first, and the identity of that."""
