@@ -280,7 +280,6 @@ class Misbehaving:
         self.server, self.habit = server, habit
         self.healed = False
         self.visits = 0
-        self.kept: list[socket.socket] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -300,7 +299,9 @@ class Misbehaving:
                 pass
 
     def _silent(self, connection: socket.socket) -> None:
-        self.kept.append(connection)
+        with connection:
+            while not self.healed:
+                time.sleep(0.02)
 
     def _slow(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
@@ -333,7 +334,7 @@ def test_a_peer_that_misbehaves(caplog: pytest.LogCaptureFixture, tmp_path: Path
     """It is asked again at each interval, told of once, counted, and forgiven; nobody else waits."""
     caplog.set_level(logging.INFO, "nativemtail.export.push")
     unix = name == "collectd"
-    with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as server:
+    with contextlib.ExitStack() as stack, socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as server:
         server.bind(str(tmp_path / "sock") if unix else ("127.0.0.1", 0))
         server.listen()
         peer = Misbehaving(server, habit)
@@ -343,6 +344,7 @@ def test_a_peer_that_misbehaves(caplog: pytest.LogCaptureFixture, tmp_path: Path
         pusher = Pusher(
             partial(View, store), options(**target, metric_push_interval=0.2, metric_push_write_deadline=1.0), exports
         )
+        stack.callback(pusher.stop, final=False)
         pusher.start()
         wait_until(lambda: peer.visits >= 3)
         assert exports.counts[f"{name}_export_success"] < exports.counts[f"{name}_export_total"]
@@ -356,7 +358,6 @@ def test_a_peer_that_misbehaves(caplog: pytest.LogCaptureFixture, tmp_path: Path
         assert sum(pushes.latency.ranges()[0]) > pushes.failures
         _, failed, again, *more = messages(caplog)
         assert (" error: " in failed, again.startswith(name), more) == (True, True, [])
-        pusher.stop(final=False)
 
 
 def test_a_snapshot_waits_for_no_push(listener: socket.socket) -> None:

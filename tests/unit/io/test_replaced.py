@@ -254,7 +254,7 @@ def test_a_link_to_an_old_file(tmp_path: Path) -> None:
     time.sleep(0.1)
     with Rig(tmp_path / "*.log", settings=QUICK) as rig:
         (tmp_path / "app.log").symlink_to("real")
-        time.sleep(0.1)
+        rig.wait_for_offset(tmp_path / "app.log", 4)
         append(tmp_path / "real", b"new\n")
         rig.expect([b"new"])
 
