@@ -139,6 +139,8 @@ class ArchiveReader(FileReader):
         self._member = 0
         self._delivered = 0
         self._resumed_at = -1
+        self.is_end_known = False
+        """Whether the end of its text is among the log's past positions, if nothing was appended since."""
         self._resumed = Position(0)
         self._text = Comparison(())
 
@@ -201,9 +203,9 @@ class ArchiveReader(FileReader):
         return self._resumed if offset == self._resumed.offset else Position(offset)
 
     @property
-    def has_new_text(self) -> bool:
-        """Whether it holds more than was counted before a restart."""
-        return self.position.offset > self._resumed_at
+    def has_new_end(self) -> bool:
+        """Whether its text ends where no text was known to end before a restart."""
+        return not self.is_end_known or self.position.offset > self._resumed_at
 
     def look(self, info: os.stat_result, fd: int) -> None:
         """Read on if the file has changed since it was done; `fd` is a new descriptor of it."""

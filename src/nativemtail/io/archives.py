@@ -125,7 +125,7 @@ class Archives:
         return any(reader.is_open and end.fits(reader.fd) for reader in readers)
 
     def finished(self, archive: ArchiveReader) -> None:
-        if archive.position.length and archive.has_new_text:
+        if archive.position.length and archive.has_new_end:
             self._table.note_past(archive.source.name, archive.position)
         self._unread.pop(archive, None)
         archive.has_moved()

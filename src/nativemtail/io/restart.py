@@ -97,6 +97,7 @@ class Restart:
         reader: Followed | ArchiveReader
         if is_archive("", fd):
             reader = self._archives.open(found.path, fd, info, 0, is_history=False, log=path)
+            reader.is_end_known = place is not None and not self._was_last(path, place)
         else:
             reader = self._follow(path, fd, info, 0)
             reader.name = found.path
@@ -113,6 +114,12 @@ class Restart:
         """Whether a file was at the path of its log, so that its end is not among the past ones yet."""
         log = self._saved.logs.get(path)
         return log is not None and log.present is place
+
+    def _was_last(self, path: str, place: Place) -> bool:
+        """The same of a compressed file, which may have been found by an earlier start, and not read since."""
+        log = self._saved.logs.get(path)
+        is_last = log is not None and place in log.rotated[-1:] and place.position not in log.past
+        return is_last or self._was_present(path, place)
 
     def _logs(self) -> Iterator[tuple[str, list[Found], Identity | None]]:
         """Each log with its files before the present one, oldest first, and the identity of that."""

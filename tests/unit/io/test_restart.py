@@ -288,7 +288,10 @@ def test_log_that_is_missing_after_a_rotation(is_compressed: bool, runs: int, lo
         process.read(lines(1, 2))
 
 
-def test_end_of_a_file_that_was_renamed_meanwhile_is_the_newest(log: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_end_of_a_file_that_was_renamed_meanwhile_is_the_newest(is_killed: bool, suffix: str, log: Path) -> None:
     """It is kept, although the ends of as many files as are kept are known, and counted once if the log stays empty."""
     with Lives(log, settings=replace(QUICK, linger=0.02)) as process:
         for number in range(4):
@@ -297,14 +300,16 @@ def test_end_of_a_file_that_was_renamed_meanwhile_is_the_newest(log: Path) -> No
             process.read(lines(*range(number + 1)))
         process.save()
         process.kill()
-        rotate(log)
+        rotate(log, suffix)
         log.touch()
+        if is_killed:
+            process.start()
+            process.kill()
         for _ in range(2):
             process.start()
             process.run(lambda: not any(process.tailer._discovery._table.generations.values()))  # type: ignore[union-attr]
             process.read(lines(*range(4)))
-            process.save()
-            process.kill()
+            process.stop()
         write(log, 4)
         process.start()
         process.read(lines(*range(5)))
