@@ -137,16 +137,19 @@ class Copies:
                 self._loop.queue(copy)
             is_quiet = copy.copy is Copy.BEING_MADE and now - copy.last_data >= self._settings.flush
             if copy in self._settling and (is_quiet or now >= limit) and not self._is_being_made(copy):
-                self._settled(copy, is_late=True)
+                self._settled(copy)
         return bool(self._settling)
 
-    def _settled(self, copy: Followed, is_late: bool = False) -> None:
+    def _settled(self, copy: Followed) -> None:
         """If the copy is complete, its content was counted; only what is appended from now on is new."""
         if copy.turn():
             self._loop.queue(copy)
+        limit = self._settling.get(copy)
+        if limit is None:
+            return  # it was rewritten just now, and is a log of its own
         if self._is_being_restored(copy):
             return  # whoever writes it may close it after each piece
-        if copy.copy is Copy.BEING_MADE or (is_late and os.fstat(copy.fd).st_size):
+        if copy.copy is Copy.BEING_MADE or (time.monotonic() >= limit and os.fstat(copy.fd).st_size):
             copy.copy = Copy.COUNTED
             self._settling.pop(copy, None)
 

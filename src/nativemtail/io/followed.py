@@ -207,8 +207,11 @@ class Followed(GrowingFile):
         try:
             if self.has_copies or not self.is_settling or self.owner.is_own(self):
                 return super().turn()
+            before = self.position
             if self.skip_to_end():
                 self.last_data = time.monotonic()
+                if before.length and not before.fits(self.fd):
+                    self.resume(before)  # it was rewritten after `is_own` had looked: so that the next turn sees it
             self.eof = self.copy is not Copy.UNDECIDED or not self.offset
         except FileNotFoundError:
             self.drop_descriptor()

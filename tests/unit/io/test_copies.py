@@ -15,7 +15,7 @@ import pytest
 from rig import Recorder, Rig, append, busy
 from waiting import PATIENCE
 
-from nativemtail.io.followed import Copy
+from nativemtail.io.followed import Copy, Followed
 from nativemtail.io.listing import Listings
 from nativemtail.io.patterns import parse_logs
 from nativemtail.io.sources import Settings
@@ -389,6 +389,28 @@ def test_an_incomplete_copy_gets_other_content(is_polled: bool, count: int, log:
             file.truncate(0)
             file.write(b"\n".join([*own, b""])[: 10 * count])
         rig.wait_for_offset(copy, 10 * count)
+        append(copy, b"end\n")
+        rig.expect([*lines, *own, b"end"])
+
+
+def test_a_copy_is_rewritten_just_after_it_was_judged(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = Path(f"{log}.1")
+    lines = [b"line %4d" % number for number in range(2000)]
+    own = [b"own  %4d" % number for number in range(1500)]
+    real = Followed.skip_to_end
+
+    def skip_to_end(reader: Followed) -> bool:
+        if reader.copy is Copy.BEING_MADE and os.path.getsize(copy) == 10_000 == reader.offset:
+            copy.write_bytes(b"\n".join([*own, b""]))
+        return real(reader)
+
+    monkeypatch.setattr(Followed, "skip_to_end", skip_to_end)
+    log.touch()
+    with Rig(f"{log}*", settings=replace(QUICK, inotify=False)) as rig:
+        append(log, b"\n".join([*lines, b""]))
+        rig.expect(lines)
+        copy.write_bytes(b"\n".join([*lines[:1000], b""]))
+        rig.expect([*lines, *own])
         append(copy, b"end\n")
         rig.expect([*lines, *own, b"end"])
 
