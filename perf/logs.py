@@ -37,12 +37,23 @@ class Count:
     def open(self, name: str) -> int:
         return 0
 
-    def scan(self, source: int, block: bytearray, start: int, end: int) -> int:
+    has_records = False
+
+    def scan(self, source: int, block: bytearray, start: int, end: int, connection: int = 0) -> int:
         lines = block.count(b"\n", start, end)
         self.left -= lines
         if self.left <= 0 and self.tailer is not None:
             self.tailer.stop()
         return lines
+
+    def finish(self, source: int, connection: int = 0) -> None:
+        pass
+
+    def finish_all(self) -> None:
+        pass
+
+    def finish_silent(self) -> float | None:
+        return None
 
     def close(self, source: int) -> None:
         pass

@@ -255,9 +255,14 @@ class Engine:
     Reading counts, costs or errors never waits for a block.
     """
 
+    max_record: int
+    """Most bytes of a record of several lines."""
     def __init__(self, store: Store) -> None: ...
     def swap(self, plan: Plan) -> None:
-        """Make `plan` the running one, between two blocks.  Raises ValueError if its metrics are not in the store."""
+        """Make `plan` the running one, between two blocks.
+
+        Open records go on where programs keep their record statement, and are completed for the other programs.
+        Raises ValueError if its metrics are not in the store."""
     def exchange(
         self, plan: Plan, old: Sequence[Metric], new: Sequence[Metric], inherit: Sequence[tuple[Metric, Metric]] = ...
     ) -> None:
@@ -275,12 +280,41 @@ class Engine:
     def open(self, name: str) -> int:
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
     def close(self, source: int) -> None:
-        """Release the number of a source for reuse."""
-    def scan(self, source: int, block: bytes | bytearray | memoryview, start: int = ..., end: int = ...) -> int:
+        """Release the number of a source for reuse; its open records are completed."""
+    def scan(
+        self,
+        source: int,
+        block: bytes | bytearray | memoryview,
+        start: int = ...,
+        end: int = ...,
+        connection: int = ...,
+    ) -> int:
         """Run every program over the lines in block[start:end]; returns the number of lines.
 
-        Lines end at `\n`, one `\r` before it is dropped; the last line may lack its end.
+        Lines end at `\n`, one `\r` before it is dropped; the last line may lack its end.  Programs with a record
+        statement run over records, which are put together for each connection of a source by itself.
         """
+    @property
+    def has_records(self) -> bool:
+        """Whether a running program has a record statement."""
+    def finish(self, source: int, connection: int = ...) -> None:
+        """The log, or a connection, has ended: its open records are completed."""
+    def finish_all(self) -> None:
+        """Complete all open records."""
+    def finish_silent(self) -> float | None:
+        """Complete the open records whose timeout is over.
+
+        Returns after how many seconds the next one is, if no line comes; None if no record is open.
+        """
+    def fix(self, delta: Delta, *, wait: bool = ...) -> list[dict[str, Any]] | None:
+        """`delta.fix` between two blocks, and the records that are open at that instant; None if that is not fixed."""
+    def restore_records(self, records: Sequence[dict[str, Any]]) -> int:
+        """Go on with the open records of another process, `fix` has them; how many no running program has.
+
+        Those of logs that are not open are completed at once, those of connections when their timeout is over.
+        """
+    def records_cut(self) -> int:
+        """How many records were cut because they reached a limit."""
     def faults(self) -> tuple[list[Fault], dict[str, int]]:
         """Run-time errors since the last call: the first hundred of each program, and how many more each had."""
     def last_faults(self) -> dict[str, Fault]:

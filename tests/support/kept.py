@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nativemtail import _core_testing as ops
-from nativemtail._core import BUCKETS, COUNTER, GAUGE, HISTOGRAM, INT, STRING, TEXT, Metric, Store
+from nativemtail._core import BUCKETS, COUNTER, GAUGE, HISTOGRAM, INT, STRING, TEXT, Delta, Metric, Store
 from nativemtail.state.database import Record
 from nativemtail.state.restore import Opened, open_state
 from nativemtail.state.saver import Counts, Saver
@@ -101,3 +101,33 @@ class Run:
 
     def __exit__(self, *problem: object) -> None:
         self.close()
+
+
+RECORD: Record = {
+    "log": "/l/\udcff.log",
+    "connection": 0,
+    "statement": "start",
+    "stream": None,
+    "message": "",
+    "parts": 0,
+    "part_time": None,
+    "logtime": "2026",
+    "text": "a\n\xff",
+    "lines": 2,
+    "quoted": False,
+    "read_at": 1,
+}
+"""An unfinished record of several lines."""
+
+
+class Unfinished(Run):
+    """Its unfinished records are the attribute `unfinished`."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.unfinished: list[Record] = self.opened.kept.unfinished
+        self.saver._unfinished = self.opened.kept.unfinished
+        self.saver._fix_store = self._fix
+
+    def _fix(self, delta: Delta, wait: bool) -> list[Record] | None:
+        return list(self.unfinished) if delta.fix(wait=wait) else None

@@ -41,7 +41,7 @@ class Recorder:
         self.opened.add(len(self.names) - 1)
         return len(self.names) - 1
 
-    def scan(self, source: int, block: bytearray, start: int, end: int) -> int:
+    def scan(self, source: int, block: bytearray, start: int, end: int, connection: int = 0) -> int:
         assert source in self.opened
         assert 0 <= start < end <= len(block)
         self.entered += 1
@@ -54,6 +54,17 @@ class Recorder:
         self.lines[self.names[source]] += lines
         self.order += lines
         return len(lines)
+
+    has_records = False
+
+    def finish(self, source: int, connection: int = 0) -> None:
+        assert source in self.opened
+
+    def finish_all(self) -> None:
+        pass
+
+    def finish_silent(self) -> float | None:
+        return None
 
     def close(self, source: int) -> None:
         self.opened.remove(source)

@@ -140,6 +140,7 @@ class SourceStates:
             "clients": counters.connections_refused_total.copy().total(),
             "silent_clients": counters.connections_dropped_total.copy().total(),
             "datagram_length": counters.datagrams_cut_total.copy().total(),
+            "record": self._programs.engine.records_cut(),
             "line_length": counters.lines_cut_total.copy().total(),
         }
 

@@ -57,15 +57,20 @@ class Keeper:
 
     def begin(self, programs: Programs, tailer: Tailer) -> None:
         """Save a first time, so that what is there now is found again.  Raises RuntimeError without a thread."""
+        kept = self._opened.kept
+        if lost := programs.engine.restore_records(kept.unfinished):
+            log.warning("dropped %d unfinished records, whose record statement no program has any more", lost)
         self._saver = Saver(
             self._opened.database,
             programs.store,
             self._counts,
             interval=self._settings.interval,
             between_turns=tailer.call,
+            fix=lambda delta, wait: programs.engine.fix(delta, wait=wait),
             prepare=tailer.prepare_positions,
             positions=lambda: tailer.positions().items(),
-            records=self._opened.kept.records,
+            records=kept.records,
+            unfinished=kept.unfinished,
         )
         self._saver.save()
         tailer.when_discovered(self._saver.request)

@@ -11,6 +11,7 @@ from nativemtail.gotext import go_quote
 from nativemtail.io.saved import Saved, SavedLog, SavedSegment, key_of
 from nativemtail.state.contents import Contents, look
 from nativemtail.state.contents import forget as forget_in
+from nativemtail.state.database import Record
 from nativemtail.state.lock import StateError
 
 _SCHEME = "zstd://"
@@ -37,10 +38,17 @@ def forget(directory: str, logs: Sequence[str], programs: Sequence[str]) -> str:
         return contents._replace(
             metrics={n: record for n, record in contents.metrics.items() if record["program"] not in programs},
             logs={key: record for key, record in contents.logs.items() if key not in keys},
+            about=_without(contents.about, paths),
         )
 
     after = forget_in(directory, choose)
     return f"forgot {_difference(before[0], after)}\n"
+
+
+def _without(about: Record, logs: Collection[str]) -> Record:
+    """What is kept with an instant, without the unfinished records of these logs."""
+    left = [record for record in about.get("unfinished", []) if record["log"] not in logs]
+    return {**about, "unfinished": left}
 
 
 def _difference(before: Contents, after: Contents) -> str:

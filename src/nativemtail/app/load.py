@@ -40,6 +40,7 @@ def _left_out(output: Output) -> LeftOut | None:
 
 def open_tailer_of(config: Config, programs: Programs, keeper: Keeper | None) -> Tailer:
     """Reads the logs for the programs, from where they were counted to by the last run if that is kept."""
+    programs.engine.max_record = config.input.max_line_length
     return Tailer(
         config.specs,
         programs.engine,

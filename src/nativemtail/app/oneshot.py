@@ -49,10 +49,12 @@ def read_logs(config: Config, programs: Programs, screen: Screen, keeper: Keeper
             if progress and progress.due():
                 progress.show(tailer.used, tailer.counters.log_lines_total.total())
         programs.check_filters(tailer.names())
+        tailer.finish_records()
         if keeper is not None:
             keeper.fix_last()
     finally:
         tailer.give_up()
+        tailer.finish_records()
         screen.before = None
         if progress:
             progress.clear()

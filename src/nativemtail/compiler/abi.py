@@ -75,6 +75,27 @@ class FieldFormat(IntEnum):
     JSON = 0
     LOGFMT = 1
     CSV = 2
+    RECORD = 3
+    """What `record` says of its container."""
+
+
+class Container(IntEnum):
+    """What lines say of the messages that they have parts of."""
+
+    NONE = 0
+    CRI = 1
+    DOCKER = 2
+
+
+class Joined(IntEnum):
+    """How lines, or messages of containers, make up a record."""
+
+    NONE = 0
+    START = 1
+    END = 2
+    CONTINUE = 3
+    LINES = 4
+    CSV = 5
 
 
 class FieldType(IntEnum):
@@ -257,6 +278,8 @@ def _enums() -> dict[str, dict[str, int]]:
         "PATTERN": dict(PatternFlag.__members__),
         "FIELDS": dict(FieldFormat.__members__),
         "FIELD": dict(FieldType.__members__),
+        "CONTAINER": dict(Container.__members__),
+        "JOINED": dict(Joined.__members__),
         "AUTOMATON": dict(Automaton.__members__),
         "ASSERT": dict(Assertion.__members__),
         "PLACE": {"SHIFT": PLACE_SHIFT},

@@ -262,6 +262,24 @@ class Every(Stmt):
 
 
 @dataclass(slots=True, eq=False)
+class Record(Stmt):
+    """`record …` (beyond §5): `container` is "", cri or docker; `joined` "", start, end, continue, lines or csv.
+
+    `pattern` belongs to start, end and continue, `count` to lines, `separator` to csv; `timeout` is in nanoseconds.
+    `captures` are those that cri and docker give.
+    """
+
+    container: str
+    joined: str = ""
+    pattern: Pattern | None = None
+    count: int = 0
+    separator: int = 0
+    most: int = 0
+    timeout: int = 0
+    captures: Fields | None = None
+
+
+@dataclass(slots=True, eq=False)
 class VarDecl(Stmt):
     """A metric.  `exported` is the name after `as`, or the declared one; `type` is the value's type once checked.
 

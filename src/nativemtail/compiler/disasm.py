@@ -25,6 +25,8 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
     spec = tables.programs[0]
     yield f"Prog: {program.name}"
     yield f"Runs: {_runs(spec, tables)}"
+    if program.record is not None:
+        yield f"Line: {program.record}"
     if program.log_filter is not None:
         yield f"Sources: {program.log_filter}"
     yield "Metrics"
@@ -35,7 +37,8 @@ def _dump(program: Program, tables: Tables) -> Iterator[str]:
     for number, text in enumerate(program.patterns):
         shared = tables.patterns[spec.patterns[number]]
         yield f" {number:8} {fields.shown(text)}"
-        yield f" {'':8}   engine {engine(shared)}, groups read {shared.captures + 1}, prefilter {prefilter(text)}"
+        sought = prefilter(text, program.record is not None)
+        yield f" {'':8}   engine {engine(shared)}, groups read {shared.captures + 1}, prefilter {sought}"
     for title, pool in (("Integers", program.ints), ("Floats", program.floats), ("Strings", program.strings)):
         if pool:
             yield title
@@ -77,8 +80,8 @@ def engine(pattern: PatternSpec) -> str:
     return f"scan, else {library}" if pattern.onepass else library
 
 
-def prefilter(text: bytes) -> str:
-    found = patterns.facts(text).required
+def prefilter(text: bytes, of_records: bool) -> str:
+    found = patterns.facts(text, of_records=of_records).required
     if found is None:
         return "none"
     return " | ".join(sorted(("regex " if literal.regex else "") + repr(literal.text)[1:] for literal in found))

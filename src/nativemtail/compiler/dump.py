@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nativemtail.compiler import ast, fields
+from nativemtail.compiler import ast, fields, records
 from nativemtail.gotext import go_quote
 
 
@@ -56,6 +56,8 @@ def _detail(node: ast.Node) -> str:
         return _declaration(node)
     if isinstance(node, ast.LogFilter):
         return " ".join([*map(go_quote, node.names), *(f"!{go_quote(name)}" for name in node.excluded)])
+    if isinstance(node, ast.Record):
+        return str(records.framing(node)._replace(pattern=None)).removeprefix("record ")
     if isinstance(node, ast.Del) and node.after is not None:
         return f"after {node.after}ns"
     return ""
@@ -86,6 +88,8 @@ def _children(node: ast.Node) -> Iterable[ast.Node]:
         return (node.expr,)
     if isinstance(node, ast.Every):
         return filter(None, (node.subject, node.pattern, node.body, node.otherwise))
+    if isinstance(node, ast.Record):
+        return filter(None, (node.pattern,))
     if isinstance(node, ast.Cond):
         return filter(None, (node.cond, node.truth, node.otherwise))
     if isinstance(node, (ast.DecoDecl, ast.DecoUse, ast.Begin)):

@@ -59,6 +59,8 @@ def shown(text: bytes) -> str:
     if not is_fields(text):
         return f"/{text.decode('utf-8', 'replace')}/"
     pattern = decoded(text)
+    if pattern.format == "record":
+        return "record"
     separator = f' separator "{chr(pattern.separator)}"' if pattern.format == "csv" and pattern.separator != 44 else ""
     return f"{pattern.format}{separator} " + ", ".join(map(_shown_field, pattern.wanted))
 

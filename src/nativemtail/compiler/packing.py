@@ -43,7 +43,7 @@ class Packer:
             places=program.places,
             log_filter=program.log_filter,
             triggers=triggers,
-            lookahead=lookahead.series(program.code),
+            lookahead=lookahead.series(program.code) if program.record is None else [],
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from nativemtail.compiler import ast, budget, fields
+from nativemtail.compiler import ast, budget, fields, records
 from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.errors import CompileError
 from nativemtail.compiler.opcodes import LOOPS, PATTERN_OPS
@@ -31,7 +31,8 @@ class Facts:
 
 
 @lru_cache(maxsize=16384)
-def facts(text: bytes) -> Facts:
+def facts(text: bytes, *, of_records: bool = False) -> Facts:
+    """`of_records`: the pattern is tried on records, too, which may have newlines."""
     before = time.thread_time()
     if fields.is_fields(text):
         required = worthwhile(fields.required(text))
@@ -42,12 +43,12 @@ def facts(text: bytes) -> Facts:
         flags |= PatternFlag.PCRE2
         if analysis.linear(node):
             flags |= PatternFlag.LINEAR
-    if analysis.always_matches(node):
+    if analysis.always_matches(node, of_records=of_records):
         flags |= PatternFlag.ALWAYS
     if not analysis.same_in_re2(node):
         flags |= PatternFlag.STEPPED
     literal = analysis.pure_literal(node)
-    required = worthwhile(required_literals(node))
+    required = worthwhile(required_literals(node, of_records=of_records))
     if literal and required == frozenset([RequiredLiteral(literal)]):
         flags |= PatternFlag.LITERAL
     return Facts(int(flags), required, time.thread_time() - before)
@@ -64,12 +65,16 @@ def shared(programs: Sequence[Program]) -> list[PatternSpec]:
     for program in programs:
         spent = budget.Spent()
         repeated |= {program.patterns[i.d] for i in (*program.code, *program.begin) if i.op in (*LOOPS, "SUBSTRE")}
-        for text, highest in zip(program.patterns, program.captures, strict=True):
+        used = dict(zip(program.patterns, program.captures, strict=True))
+        for text in () if program.record is None else records.tried(program.record):
+            used.setdefault(text, -1)
+        for text, highest in used.items():
             captures[text] = max(captures.get(text, -1), highest)
             users.setdefault(text, []).append((program, spent))
+    in_records = of_records(programs)
     specs = []
     for text, highest in captures.items():
-        known = facts(text)
+        known = facts(text, of_records=text in in_records)
         before = time.thread_time()
         spec = _spec(text, known.flags, highest, text in repeated)
         specs.append(spec)
@@ -79,6 +84,11 @@ def shared(programs: Sequence[Program]) -> list[PatternSpec]:
             if not spent.add(text, seconds, size):
                 raise _too_expensive(program, spent)
     return specs
+
+
+def of_records(programs: Sequence[Program]) -> frozenset[bytes]:
+    """The patterns that are tried on records."""
+    return frozenset(text for program in programs if program.record is not None for text in program.patterns)
 
 
 def _spec(text: bytes, flags: int, highest: int, repeated: bool) -> PatternSpec:
@@ -103,6 +113,6 @@ def _spec(text: bytes, flags: int, highest: int, repeated: bool) -> PatternSpec:
 
 
 def _too_expensive(program: Program, spent: budget.Spent) -> CompileError:
-    number = program.patterns.index(spent.worst)
-    uses = (program.where(i) for i in (*program.code, *program.begin) if i.op in PATTERN_OPS and i.d == number)
+    numbers = {at for at, text in enumerate(program.patterns) if text == spent.worst}  # none if only `record` has it
+    uses = (program.where(i) for i in (*program.code, *program.begin) if i.op in PATTERN_OPS and i.d in numbers)
     return CompileError(program.name, [(ast.Position(*next(uses, (program.name, 1)), 1, 1), spent.error())])

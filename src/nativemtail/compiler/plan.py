@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 
-from nativemtail.compiler import patterns
+from nativemtail.compiler import patterns, records
+from nativemtail.compiler.abi import Container, Joined
+from nativemtail.compiler.framing import Framing
 from nativemtail.compiler.opcodes import LINE_MATCHES
 from nativemtail.compiler.packing import Packer
 from nativemtail.compiler.prefilter import guards, select, teddy
-from nativemtail.compiler.prefilter.literals import RequiredLiteral
 from nativemtail.compiler.program import Program
-from nativemtail.compiler.tables import GuardSlice, ProgramSpec, Tables
+from nativemtail.compiler.regex import firstbyte
+from nativemtail.compiler.regex.parser import parse
+from nativemtail.compiler.tables import FramingSpec, GuardSlice, PatternSpec, ProgramSpec, Tables
 
 FEW = 8
 """If a program has at most this many patterns besides its triggers, only the triggers are prefiltered: trying the
@@ -47,7 +50,9 @@ def build(programs: Iterable[tuple[Program, Sequence[object]]]) -> Tables:
             code = packer.pack(part, [], None)
             known = slices.setdefault(_identity(code), GuardSlice(code, [], guards.leading_time(part)))
             known.programs.append(at)
-    selection = select.select([_required(spec.text) for spec in specs], sought)
+    in_records = patterns.of_records([program for program, _ in loaded])
+    required = [patterns.facts(spec.text, of_records=spec.text in in_records).required for spec in specs]
+    selection = select.select(required, sought)
     return Tables(
         patterns=[spec._replace(prefiltered=at in selection.prefiltered) for at, spec in enumerate(specs)],
         programs=packed,
@@ -55,17 +60,40 @@ def build(programs: Iterable[tuple[Program, Sequence[object]]]) -> Tables:
         always=[at for at, spec in enumerate(packed) if spec.triggers is None],
         guard_slices=list(slices.values()),
         teddy=teddy.teddy(selection.literals),
+        framings=_framings([program.record for program, _ in loaded], specs),
     )
+
+
+def _framings(statements: Sequence[Framing | None], specs: Sequence[PatternSpec]) -> list[FramingSpec]:
+    """The record statements of the programs, equal ones once."""
+    users: dict[Framing, list[int]] = {}
+    for at, framing in enumerate(statements):
+        if framing is not None:
+            users.setdefault(framing, []).append(at)
+    numbers: dict[bytes | None, int] = {spec.text: number for number, spec in enumerate(specs)}
+    return [
+        FramingSpec(
+            repr(tuple(framing)),
+            int(Container[framing.container.upper() or "NONE"]),
+            int(Joined[framing.joined.upper() or "NONE"]),
+            numbers.get(framing.pattern, -1),
+            numbers[records.DOCKER] if framing.container == "docker" else -1,
+            b"" if framing.pattern is None else firstbyte.verdicts(parse(framing.pattern)) or b"",
+            framing.size,
+            framing.separator,
+            framing.most,
+            framing.timeout,
+            programs,
+        )
+        for framing, programs in users.items()
+    ]
 
 
 def costs(program: Program) -> dict[int, float]:
     """For each of the program's patterns that has a prefilter, the fraction of lines that is expected to pass it."""
-    required = enumerate(map(_required, program.patterns))
+    of_records = program.record is not None
+    required = enumerate(patterns.facts(text, of_records=of_records).required for text in program.patterns)
     return {at: select.cost(literals) for at, literals in required if literals is not None}
-
-
-def _required(text: bytes) -> frozenset[RequiredLiteral] | None:
-    return patterns.facts(text).required
 
 
 def _identity(part: ProgramSpec) -> Hashable:

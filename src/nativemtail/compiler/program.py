@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nativemtail.compiler.abi import PLACE_SHIFT
+from nativemtail.compiler.framing import Framing
 from nativemtail.compiler.includes import File
 from nativemtail.compiler.logfilter import LogFilter
 
@@ -70,6 +71,7 @@ class Program:
     places: list[str] = field(default_factory=list)
     """Names of the included files that instructions come from, see `Instr.line`."""
     log_filter: LogFilter | None = None
+    record: Framing | None = None
     notes: list[str] = field(default_factory=list)
     """Notes for the author, with positions."""
     warnings: list[str] = field(default_factory=list)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
+from nativemtail.compiler.framing import Framing
 from nativemtail.compiler.includes import File
 from nativemtail.compiler.logfilter import LogFilter
 from nativemtail.compiler.program import Instr, MetricDecl, Program
@@ -18,6 +19,7 @@ from nativemtail.compiler.tables import (
     Automaton,
     FieldSpecs,
     FieldTable,
+    FramingSpec,
     GuardSlice,
     LiteralSpec,
     OnePass,
@@ -97,11 +99,13 @@ def _program(row: Any) -> Program:
     )
     if program.log_filter is not None:
         program.log_filter = LogFilter._make(program.log_filter)
+    if program.record is not None:
+        program.record = Framing._make(program.record)
     return program
 
 
 def _tables(row: Any, metrics: Sequence[Sequence[object]]) -> Tables:
-    patterns, programs, literals, always, slices, teddy = row
+    patterns, programs, literals, always, slices, teddy, framings = row
     return Tables(
         [_pattern(each) for each in patterns],
         [_spec(each)._replace(metrics=list(mine)) for each, mine in zip(programs, metrics, strict=True)],
@@ -109,6 +113,7 @@ def _tables(row: Any, metrics: Sequence[Sequence[object]]) -> Tables:
         always,
         [GuardSlice(_spec(code), *rest) for code, *rest in slices],
         None if teddy is None else _teddy(teddy),
+        [FramingSpec(*each) for each in framings],
     )
 
 

@@ -144,6 +144,26 @@ class ProgramSpec(NamedTuple):
     """Series that it looks up if its first pattern matches: the metric, and the groups that are the label values."""
 
 
+class FramingSpec(NamedTuple):
+    """A record statement, and the programs that have it."""
+
+    key: str
+    """It as text, which tells it from others, also of other plans."""
+    container: int
+    joined: int
+    pattern: int
+    """The number of its pattern, which single lines or messages are tried with; -1: none."""
+    docker: int
+    """The number of the pattern that reads docker's lines; -1: none."""
+    first: bytes
+    """For each byte what it says at the start of a line about the pattern (regex/firstbyte.py); empty: nothing."""
+    size: int
+    separator: int
+    most: int
+    timeout: int
+    programs: list[int]
+
+
 class GuardSlice(NamedTuple):
     """Code that runs without effect on lines that the prefilter skips.  If it fails, `programs` are run."""
 
@@ -163,3 +183,5 @@ class Tables(NamedTuple):
     guard_slices: list[GuardSlice]
     teddy: Teddy | None
     """Tables of the multi-literal matcher; None if Hyperscan is as fast."""
+    framings: list[FramingSpec]
+    """The record statements; programs in none of them see lines."""

@@ -595,4 +595,14 @@ static inline int read_csv(const FieldTable &t, const char *text, size_t n, Fiel
     }
 }
 
+// Makes the offsets in `ov` lead from `base` to each text, or be -1 for one that is undefined (p is null).  Rarely
+// called, and kept out of the interpreter, whose code would get worse.
+template <class Text>
+[[gnu::noinline]] void place_texts(const Text *texts, int n, const char *base, size_t *ov) noexcept {
+    for (int i = 0; i < n; i++) {
+        ov[2 * i] = texts[i].p ? reinterpret_cast<size_t>(texts[i].p) - reinterpret_cast<size_t>(base) : SIZE_MAX;
+        ov[2 * i + 1] = texts[i].p ? ov[2 * i] + texts[i].n : SIZE_MAX;
+    }
+}
+
 }  // namespace nm

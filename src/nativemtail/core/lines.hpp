@@ -147,4 +147,16 @@ inline size_t skip_timestamps(const char *base, size_t n, const uint32_t *ends, 
     return line;
 }
 
+// The first line from `line` on, at most `limit`, whose first byte has another verdict in the table, or whose
+// predecessor ends in a carriage return.  `line` is not the first one of the piece.
+inline size_t pass_lines(const char *base, const uint32_t *ends, size_t line, size_t limit, const uint8_t *table,
+                         uint8_t verdict) noexcept {
+    for (; line < limit; line++) {
+        const uint32_t end = ends[line - 1];
+        if (table[static_cast<uint8_t>(base[end + size_t{1}])] != verdict) break;
+        if (end && base[end - 1] == '\r') break;
+    }
+    return line;
+}
+
 }  // namespace nm

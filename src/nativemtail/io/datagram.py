@@ -10,6 +10,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 from nativemtail.io.address import bind
 from nativemtail.io.lines import READ_SIZE
@@ -102,6 +103,7 @@ class DatagramListener:
         counters = self.context.counters
         name = self.source.name
         datagrams = size = 0
+        ends: list[int] | None = [] if self.source.has_records else None
         with memoryview(self._batch) as batch:
             while size + MAX_DATAGRAM < len(batch) and datagrams < _DATAGRAMS_AT_ONCE:
                 room = batch[size : size + MAX_DATAGRAM]
@@ -123,10 +125,21 @@ class DatagramListener:
                 if count and batch[size - 1] != 10:
                     batch[size] = 10
                     size += 1
+                if ends is not None:
+                    ends.append(size)
             counters.datagrams_total[name] += datagrams
             counters.log_bytes_total[name] += size
-            self._deliver(batch[:size])
+            self._deliver_all(batch[:size], ends)
         return datagrams
+
+    def _deliver_all(self, data: memoryview, ends: list[int] | None) -> None:
+        """`ends` of the datagrams are those of records; None if there are no records."""
+        if ends is None:
+            self._deliver(data)
+            return
+        for start, end in pairwise([0, *ends]):
+            self._deliver(data[start:end])
+            self.source.finish()
 
     def _deliver(self, data: memoryview) -> None:
         self._lines.feed(self.context.buffer, data)

@@ -140,6 +140,7 @@ class FilesToEnd:
 
     def _end(self) -> None:
         self._close_file()
+        self._sources[-1].finish()
         self._used += self._coming.popleft().status.st_size
 
     def _close_file(self) -> None:

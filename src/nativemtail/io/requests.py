@@ -18,12 +18,13 @@ import h11
 
 from nativemtail.gotext import go_quote
 from nativemtail.io.bodies import BadBody, decompress, json_lines, loki_lines
+from nativemtail.io.lines import LineReader
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import LogSpec
 from nativemtail.io.peers import Peers
 from nativemtail.io.pipe import waiting
 from nativemtail.io.sources import Context
-from nativemtail.io.stream import StreamListener
+from nativemtail.io.stream import StreamListener, numbers
 
 LOKI = "/loki/api/v1/push"
 """A source whose path ends so takes the form that Loki takes."""
@@ -64,6 +65,8 @@ class RequestConnection:
         self._listener = listener
         self._peer = peer
         self.address = address
+        self._number = next(numbers)
+        self._lines = listener.source.line_reader(self._number)
         self.counted = 0
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
         self._form: _Form | None = None
@@ -158,7 +161,7 @@ class RequestConnection:
         self._form = None
         self._drop_body()
         try:
-            self._listener.deliver(form, body)
+            self._listener.deliver(form, body, self._lines)
         except BadBody as error:
             self._listener.refused(self.address, _Problem(error.status, str(error)))
             return self._answer(error.status, str(error))
@@ -304,6 +307,7 @@ class RequestConnection:
 
     def finish(self) -> None:
         """An incomplete request is not counted: it was not answered."""
+        self._listener.source.finish(self._number)
 
     def close(self) -> None:
         self._body = bytearray()
@@ -319,7 +323,6 @@ class RequestListener(StreamListener):
         super().__init__(context, loop, spec, peers, until_end=until_end)
         self._path = unquote(spec.path, errors="replace")
         self._is_loki = self._path.endswith(LOKI)
-        self._lines = self.source.line_reader()
         self._is_sweeping = False
 
     def connect(self, peer: socket.socket, address: str) -> RequestConnection:
@@ -374,7 +377,7 @@ class RequestListener(StreamListener):
         most = self.context.settings.max_body
         return _Problem(413, f"The body has more than {most} bytes: send fewer lines at a time.")
 
-    def deliver(self, form: _Form, body: bytes) -> None:
+    def deliver(self, form: _Form, body: bytes, lines: LineReader) -> None:
         """Give the lines of a body to the engine; all or, if BadBody is raised, none."""
         if form.is_gzip:
             body = self._decompressed(body)
@@ -382,10 +385,10 @@ class RequestListener(StreamListener):
             body = loki_lines(body)
         elif form.is_json:
             body = json_lines(body)
-        self._lines.feed(self.context.buffer, memoryview(body))
-        self._lines.finish()
+        lines.feed(self.context.buffer, memoryview(body))
+        lines.finish()
         self.received(len(body))
-        self.context.counters.count_lines(self._lines, self.source.name)
+        self.context.counters.count_lines(lines, self.source.name)
 
     def _decompressed(self, body: bytes) -> bytes:
         try:

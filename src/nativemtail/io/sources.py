@@ -24,8 +24,21 @@ class Sink(Protocol):
     def open(self, name: str) -> int:
         """Open the source that `getfilename()` calls `name`; its number."""
 
-    def scan(self, source: int, block: bytearray, start: int, end: int) -> int:
+    @property
+    def has_records(self) -> bool:
+        """Whether lines are put together to records."""
+
+    def scan(self, source: int, block: bytearray, start: int, end: int, connection: int = 0) -> int:
         """Process the lines in block[start:end]; their number.  The last one may lack its newline."""
+
+    def finish(self, source: int, connection: int = 0) -> None:
+        """The log, or a connection, has ended: complete its records."""
+
+    def finish_all(self) -> None:
+        """Complete all records."""
+
+    def finish_silent(self) -> float | None:
+        """Complete records whose timeout is over; seconds until the next one, None if none is open."""
 
     def close(self, source: int) -> None:
         """No more lines of this source."""
@@ -152,6 +165,8 @@ class Context:
         self.moved = Moved()
         self.discovered: Callable[[], None] = lambda: None
         """Called when there is a source of a new name."""
+        self.delivered: Callable[[], None] = lambda: None
+        """Called when lines were delivered."""
 
     @property
     def resumes(self) -> bool:
@@ -199,14 +214,27 @@ class Source:
         """Why the log is not read, or cannot match any pattern; empty if nothing is wrong."""
         self._reported: set[Content] = set()
 
-    def deliver(self, block: bytearray, start: int, end: int) -> int:
+    def deliver(self, block: bytearray, start: int, end: int, connection: int = 0) -> int:
         """Give whole lines to the sink; their number."""
-        lines = self._sink.scan(self.number, block, start, end)
+        lines = self._sink.scan(self.number, block, start, end, connection)
         self._context.counters.log_lines_total[self.name] += lines
+        self._context.delivered()
         return lines
 
-    def line_reader(self) -> LineReader:
-        return LineReader(self.deliver, self._context.settings.max_line_length, self.report_content)
+    def line_reader(self, connection: int = 0) -> LineReader:
+        def deliver(block: bytearray, start: int, end: int) -> int:
+            return self.deliver(block, start, end, connection)
+
+        emit = deliver if connection else self.deliver
+        return LineReader(emit, self._context.settings.max_line_length, self.report_content)
+
+    @property
+    def has_records(self) -> bool:
+        return self._sink.has_records
+
+    def finish(self, connection: int = 0) -> None:
+        """The log, or a connection, has ended: complete its records."""
+        self._sink.finish(self.number, connection)
 
     def has_moved(self) -> None:
         """Its record may have changed."""

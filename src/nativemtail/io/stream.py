@@ -6,6 +6,7 @@ With `until_end`, a source accepts a single connection and ends with it.
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
 import socket
 import time
@@ -20,6 +21,9 @@ from nativemtail.io.patterns import LogSpec
 from nativemtail.io.peers import Peers, address_of
 from nativemtail.io.pipe import waiting
 from nativemtail.io.sources import Context, Source
+
+numbers = itertools.count(1)
+"""Of connections."""
 
 _ACCEPTED_AT_ONCE = 64
 _PIECE = 64 * 1024
@@ -78,7 +82,8 @@ class _Lines:
         self._peer = peer
         self.address = address
         self._silent = True
-        self.lines = listener.source.line_reader()
+        self.number = next(numbers)
+        self.lines = listener.source.line_reader(self.number)
         self.lines.begin()
         self._framing = OctetFraming()
         self.counted = 0
@@ -137,6 +142,7 @@ class _Lines:
             self.lines.read(self._listener.context.buffer, lambda target: _put(target, rest))
         self.lines.finish()
         self._account()
+        self._listener.source.finish(self.number)
 
     def close(self) -> None:
         self._peer.close()

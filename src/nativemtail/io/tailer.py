@@ -22,6 +22,7 @@ from nativemtail.io.loop import Loop, in_turns
 from nativemtail.io.patterns import DATAGRAM_SCHEMES, HTTP_SCHEME, SEGMENTS_SCHEME, STREAM_SCHEMES, LogSpec
 from nativemtail.io.pipe import FifoReader, StdinReader, check_stdin, open_pipe
 from nativemtail.io.position import identity
+from nativemtail.io.silence import Silence
 from nativemtail.io.sources import Context, Counters, Settings, Sink, Source, SourceError
 
 if TYPE_CHECKING:  # imported when something needs them: a one-shot run of files must start quickly
@@ -94,6 +95,7 @@ class Tailer:
         read_from_beginning: bool = False,
     ) -> None:
         self._specs = list(specs)
+        self._sink = sink
         self._context = Context(sink, settings or Settings())
         self._context.moved.is_kept = saved is not None
         self._until_end = until_end
@@ -102,6 +104,8 @@ class Tailer:
         self._is_tail_kept = False
         self._untaken: dict[str, Record | None] = {}
         self._loop = Loop()
+        if not until_end:
+            self._context.delivered = Silence(sink, self._loop, lambda: self.catching_up).lines_came
         self._changes: Changes | None = None
         self._peers: Peers | None = None
         self._inputs: list[Input] = []
@@ -295,12 +299,18 @@ class Tailer:
         `at_end` is called after the last line, before anything is closed.
         """
         try:
+            self._context.delivered()  # there may be records that were kept
             for _ in self.turns():
                 pass
             self._drain()
+            self.finish_records()
             at_end()
         finally:
             self.close()
+
+    def finish_records(self) -> None:
+        """Complete the records of all logs: no more lines come."""
+        self._sink.finish_all()
 
     def turns(self) -> Iterator[None]:
         """Read until `stop`, or until nothing is left to read; each step handles events and gives one turn."""

@@ -40,7 +40,7 @@ def forget(directory: str, choose: Callable[[Contents], Contents]) -> Contents:
         before = _read(database)
         after = choose(before)
         logs: Mapping[str, Record | None] = dict.fromkeys(before.logs.keys() - after.logs.keys())
-        about = {name: value for name, value in before.about.items() if name not in ("rows", "sum")}
+        about = {name: value for name, value in after.about.items() if name not in ("rows", "sum")}
         database.write(Changes(after.metrics, (), logs, about))
         return after
 

@@ -24,8 +24,27 @@ class Kept(NamedTuple, Generic[Logs]):
     logs: Logs
     """What the caller made of the logs' records, which are `records`."""
     records: dict[str, Record]
+    unfinished: list[Record]
+    """The records of several lines that were open (`_core.Engine.fix`)."""
     time: int
     """When it was saved, in nanoseconds since the epoch; 0: nothing was kept."""
+
+
+_TEXT, _TEXT_OR_NONE = (str,), (str, type(None))
+_FIELDS = {
+    "log": _TEXT,
+    "connection": (int,),
+    "statement": _TEXT,
+    "stream": _TEXT_OR_NONE,
+    "message": _TEXT,
+    "parts": (int,),
+    "part_time": _TEXT_OR_NONE,
+    "logtime": _TEXT_OR_NONE,
+    "text": _TEXT,
+    "lines": (int,),
+    "quoted": (bool,),
+    "read_at": (int,),
+}
 
 
 class Opened(NamedTuple, Generic[Logs]):
@@ -73,7 +92,29 @@ def _read(directory: str, read_logs: Callable[[Mapping[str, Record]], Logs]) -> 
         instant = database.read_instant() or {"time": 0}
         if not isinstance(saved := instant.get("time"), int):
             raise Damaged("the time of the instant is wrong")
-        return database, Kept(restored, read_logs(records), records, saved)
+        return database, Kept(restored, read_logs(records), records, unfinished_of(instant), saved)
     except BaseException:
         database.close()
         raise
+
+
+def unfinished_of(instant: Record) -> list[Record]:
+    """The records of several lines that are kept with an instant.  Raises Damaged."""
+    found = instant.get("unfinished", [])
+    if not isinstance(found, list) or not all(_is_unfinished(record) for record in found):
+        raise Damaged("a record of several lines is wrong")
+    return found
+
+
+def _is_unfinished(record: object) -> bool:
+    return (
+        isinstance(record, dict)
+        and record.keys() == _FIELDS.keys()
+        and all(type(record[name]) in kinds for name, kinds in _FIELDS.items())
+        and all(0 <= record[name] < 1 << 63 for name in ("connection", "parts", "lines"))
+        and abs(record["read_at"]) < 1 << 63
+        and all(
+            max(record[name] or "", default="") <= "\xff"
+            for name in ("stream", "message", "part_time", "logtime", "text")
+        )
+    )

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -25,6 +25,12 @@ log = logging.getLogger(__name__)
 
 Positions = Callable[[], Iterable[tuple[str, Record | None]]]
 """The records of the logs that changed since the last call; None: the log is gone."""
+
+Fix = Callable[[Delta, bool], Sequence[Record] | None]
+"""Fixes the delta's instant: the unfinished records of several lines at it; None if that failed.
+
+The flag: wait while a snapshot is being copied.
+"""
 
 Prepare = Callable[[], bool]
 """Does a part of the work of the next `Positions`; whether what is left of it takes only a moment."""
@@ -62,10 +68,15 @@ class _Instant(NamedTuple):
 
     delta: Delta
     logs: dict[str, Record | None]
+    unfinished: Sequence[Record]
     time: int
     """In nanoseconds since the epoch."""
     fixed_at: float
     """The same, of time.monotonic()."""
+
+
+def _fix_only(delta: Delta, wait: bool) -> Sequence[Record] | None:
+    return () if delta.fix(wait=wait) else None
 
 
 class Saver:
@@ -85,20 +96,24 @@ class Saver:
         *,
         interval: float,
         between_turns: Callable[[Callable[[], None]], None],
+        fix: Fix = _fix_only,
         prepare: Prepare = lambda: True,
         positions: Positions,
         records: dict[str, Record],
+        unfinished: Sequence[Record] = (),
     ) -> None:
-        """`records` are the logs' records that the database has."""
+        """`records` are the logs' records that the database has, `unfinished` those of several lines."""
         self.counts = counts
         self._database: Database | None = database
         self._directory = database.directory
         self._store = store
         self._interval = interval
         self._between_turns = between_turns
+        self._fix_store = fix
         self._prepare = prepare
         self._positions = positions
         self._records = dict(records)
+        self._unfinished = unfinished
         self._unsaved: dict[str, Record | None] = {}
         self._metrics: dict[int, Record] = {}
         self._whole = False
@@ -228,10 +243,11 @@ class Saver:
     def _fix(self, *, wait: bool = True) -> _Instant | None:
         """In the thread that reads; without `wait`, None if a snapshot is being copied."""
         delta = Delta(self._store, whole=self._whole)
-        if not delta.fix(wait=wait):
-            return None
         try:
-            return _Instant(delta, dict(self._positions()), time.time_ns(), time.monotonic())
+            unfinished = self._fix_store(delta, wait)
+            if unfinished is None:
+                return None
+            return _Instant(delta, dict(self._positions()), unfinished, time.time_ns(), time.monotonic())
         except BaseException:
             delta.release()
             delta.revert()
@@ -249,8 +265,11 @@ class Saver:
             slabs = metrics.slabs(delta)
             delta.release()
             known = metrics.records(delta)
-            if slabs or unsaved or self._whole or known != self._metrics:
-                about = {"time": instant.time, "nativemtail": __version__}
+            unfinished = instant.unfinished
+            if slabs or unsaved or self._whole or known != self._metrics or unfinished != self._unfinished:
+                about: Record = {"time": instant.time, "nativemtail": __version__}
+                if unfinished:
+                    about["unfinished"] = list(unfinished)
                 logs = {**self._records, **unsaved} if self._whole else unsaved
                 written = self._open().write(Changes(known, slabs, logs, about))
                 self.counts.saves += 1
@@ -263,6 +282,7 @@ class Saver:
             self._failed(error)
             return False
         self._metrics = known
+        self._unfinished = unfinished
         self._note(unsaved)
         self.counts.saved_at = instant.fixed_at
         return True

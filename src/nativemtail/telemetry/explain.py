@@ -13,6 +13,7 @@ from nativemtail.compiler import Program, disasm, fields, patterns, plan
 from nativemtail.compiler.abi import PatternFlag
 from nativemtail.compiler.opcodes import LINE_MATCHES
 from nativemtail.compiler.prefilter import guards
+from nativemtail.compiler.records import GIVEN
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec, Tables
 from nativemtail.gotext import duration
 from nativemtail.telemetry.costs import PatternCost, ProgramCost
@@ -28,7 +29,12 @@ def reasons(programs: Sequence[tuple[Program, Sequence[Metric]]]) -> list[Progra
 
 def _reasons(programs: Sequence[tuple[Program, Sequence[Metric]]], tables: Tables) -> list[ProgramCost]:
     return [
-        ProgramCost(name=program.name, why=_verdict(program, spec, tables), patterns=_findings(program, spec, tables))
+        ProgramCost(
+            name=program.name,
+            why=_verdict(program, spec, tables)
+            + (f"; its lines are those of `{program.record}'" * bool(program.record)),
+            patterns=_findings(program, spec, tables),
+        )
         for (program, _), spec in zip(programs, tables.programs, strict=True)
     ]
 
@@ -36,18 +42,19 @@ def _reasons(programs: Sequence[tuple[Program, Sequence[Metric]]], tables: Table
 def _findings(program: Program, spec: ProgramSpec, tables: Tables) -> list[PatternCost]:
     where = " that the program runs on" if spec.triggers is not None else ""
     on_line = {instr.d for instr in program.code if instr.op in LINE_MATCHES}
+    of_records = program.record is not None
     return [
-        _finding(tables.patterns[number], at in on_line, number in (spec.triggers or ()), where)
+        _finding(tables.patterns[number], at in on_line, number in (spec.triggers or ()), where, of_records)
         for at, number in enumerate(spec.patterns)
     ]
 
 
-def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> PatternCost:
-    why, hint = _reason(pattern, on_line, opens, where)
+def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str, of_records: bool) -> PatternCost:
+    why, hint = _reason(pattern, on_line, opens, where, of_records)
     slow = _engine_hint(pattern.flags)
     return PatternCost(
         pattern=fields.shown(pattern.text).removeprefix("/").removesuffix("/"),
-        prefilter=disasm.prefilter(pattern.text),
+        prefilter=disasm.prefilter(pattern.text, of_records),
         engine=disasm.engine(pattern),
         captures=max(pattern.captures, 0),
         why=why,
@@ -66,9 +73,11 @@ def with_figures(program: Program, why: ProgramCost, measured: Profile) -> Progr
     return replace(why, lines=cost.lines, runs=cost.runs, samples=cost.samples, seconds=cost.seconds, patterns=patterns)
 
 
-def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> tuple[str, str]:
+def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str, of_records: bool) -> tuple[str, str]:
     if not on_line:
         return "tried on a text of the program's own, not on lines", ""
+    if pattern.text == GIVEN:
+        return "$stream and $logtime: not tried at all", ""
     if pattern.flags & PatternFlag.ALWAYS and pattern.captures < 0:
         return "matches every line: not tried at all", ""
     if pattern.flags & PatternFlag.LITERAL and pattern.prefiltered and pattern.captures < 0:
@@ -78,7 +87,7 @@ def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str) -> tup
         return "its prefilter lets lines through to the program", ""
     if pattern.prefiltered:
         return "tried on lines that pass its prefilter", ""
-    if patterns.facts(pattern.text).required is not None:
+    if patterns.facts(pattern.text, of_records=of_records).required is not None:
         return "not looked for: tried on the lines that its program runs on", ""
     return _NO_LITERAL.format(where=where), "" if where else _ADD_LITERAL
 

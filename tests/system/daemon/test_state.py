@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -240,3 +241,25 @@ def test_begin_is_run_once_for_each_text(place: Place, state: Path) -> None:
     (place.progs / "begin.mtail").write_text('counter starts_total by k\nbegin {\n  starts_total["y"]++\n}\n')
     daemon = started(place, state)
     assert (daemon.value("starts_total{k=x}"), daemon.value("starts_total{k=y}")) == (1, 1)
+
+
+def test_an_open_record_is_kept(place: Place, state: Path) -> None:
+    counters = (
+        "counter whole_total\ncounter others_total\n/^#1\\na\\nb$/ {\n  whole_total++\n} else {\n  others_total++\n}\n"
+    )
+    (place.progs / "record.mtail").write_text(f"record start /^#/ timeout 1h\n{counters}")
+    log = place.logs / "a.log"
+    log.touch()
+    first = started(place, state, "--state_interval", "100ms")
+    append(log, b"#1\na\n")
+    first.wait_for("lines_total", 2)
+    read = time.monotonic()
+    wait_until(lambda: first.value("state_age_seconds") < time.monotonic() - read - 0.5)
+    assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+    append(log, b"b\n#2\n")
+    second = started(place, state)
+    second.wait_for("whole_total", 1)
+    assert second.value("others_total") == 0
+    assert second.stop() == 0
+    third = started(place, state)  # the stop completed the second one
+    assert (third.value("whole_total"), third.value("others_total")) == (1, 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import kept as runs
 import pytest
+from kept import RECORD, Unfinished
 
 from nativemtail.app import kept
 from nativemtail.io.position import Position
@@ -72,6 +73,17 @@ def test_a_log_is_forgotten_by_its_path(state: str, monkeypatch: pytest.MonkeyPa
     assert "a.log" not in page
     assert "/l/gone" in page
     assert "500  a.mtail" in page
+
+
+def test_unfinished_records_are_forgotten_with_their_log(tmp_path: Path) -> None:
+    with Unfinished(tmp_path) as run:
+        run.unfinished = [RECORD, {**RECORD, "log": "/l/b.log"}]
+        logs = SavedLog("/l/a.log"), SavedLog("/l/b.log")
+        run.logs = dict([tail_record(1, ["/l/*"]), *((key_of(log), log.to_dict()) for log in logs)])
+        assert run.saver.save()
+    kept.forget(str(tmp_path), ["/l/b.log"], [])
+    with Unfinished(tmp_path) as run:
+        assert run.unfinished == [RECORD]
 
 
 def test_segments_are_forgotten_by_their_source(state: str) -> None:

@@ -25,7 +25,7 @@ def test_the_build_has_written_it(name, text):
 def test_every_number_is_there():
     members = [("KIND", abi.MetricKind), ("TYPE", abi.ValueType), ("PATTERN", abi.PatternFlag), ("LAY", abi.LayoutOp),
                ("AUTOMATON", abi.Automaton), ("ASSERT", abi.Assertion), ("FIELDS", abi.FieldFormat),
-               ("FIELD", abi.FieldType)]  # fmt: skip
+               ("FIELD", abi.FieldType), ("CONTAINER", abi.Container), ("JOINED", abi.Joined)]  # fmt: skip
     expected = {f"{prefix}_{member.name}": int(member) for prefix, enum in members for member in enum}
     expected |= {f"LAY_{name}": number for name, number in abi.LAYOUT_FLAGS.items()}
     expected["PLACE_SHIFT"] = abi.PLACE_SHIFT

@@ -26,7 +26,7 @@ def pattern(tables: Tables, text: bytes) -> PatternSpec:
 
 
 def test_no_programs() -> None:
-    assert plan.build([]) == Tables([], [], [], [], [], None)
+    assert plan.build([]) == Tables([], [], [], [], [], None, [])
 
 
 def test_programs_share_patterns_and_what_is_looked_for() -> None:

@@ -466,13 +466,13 @@ def test_clients_that_keep_sending_do_not_prolong_the_stop(rig: Rig) -> None:
     stopping = threading.Event()
 
     def send() -> None:
-        with connect(rig) as peer:
-            try:
+        try:
+            with connect(rig) as peer:
                 while True:
                     peer.sendall(request(b"again") * 10)
                     stopping.wait(0.001)
-            except OSError:
-                return
+        except OSError:  # perhaps already when it connects
+            return
 
     senders = [threading.Thread(target=send) for _ in range(4)]
     for sender in senders:

@@ -145,10 +145,10 @@ def test_what_arrives_after_the_stop_is_not_read(stream: Stream, text: bytes, mo
     rig = Rig(stream.name, settings=QUICK)
     record = rig.sink.scan
 
-    def scan(source: int, block: bytearray, start: int, end: int) -> int:
+    def scan(source: int, block: bytearray, start: int, end: int, connection: int = 0) -> int:
         for peer in peers if stops else ():
             peer.sendall(text)
-        return record(source, block, start, end)
+        return record(source, block, start, end, connection)
 
     rig.sink.scan = scan  # type: ignore[method-assign]
     with rig:

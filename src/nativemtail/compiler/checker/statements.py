@@ -43,6 +43,8 @@ class Statements:
             self._conditional(stmt, depth)
         elif isinstance(stmt, ast.Every):
             self._every(stmt, depth)
+        elif isinstance(stmt, ast.Record):
+            self._record(stmt, depth)
         elif isinstance(stmt, ast.VarDecl):
             self._metric(stmt)
         elif isinstance(stmt, ast.ConstDecl):
@@ -92,6 +94,12 @@ class Statements:
             self.block(stmt.body, depth + 1)
             if stmt.otherwise is not None:
                 self.block(stmt.otherwise, depth + 1)
+
+    def _record(self, stmt: ast.Record, depth: int) -> None:
+        if stmt.pattern is not None:
+            self.patterns.pattern(stmt.pattern, depth + 1, declares=False)
+        if stmt.captures is not None:
+            self.patterns.fields(stmt.captures)
 
     def _is_a_metric(self, pattern: ast.Pattern) -> bool:
         """Whether the pattern is the name of a metric alone."""

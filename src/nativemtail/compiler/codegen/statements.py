@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nativemtail.compiler import ast
+from nativemtail.compiler import ast, records
 from nativemtail.compiler.codegen.declarations import Declarations
 from nativemtail.compiler.codegen.emit import ICE, Emitter
 from nativemtail.compiler.codegen.expressions import Expressions
@@ -56,6 +56,8 @@ class Statements:
                 self._delete(stmt)
             case ast.Begin():
                 self._begin(stmt)
+            case ast.Record():
+                self._record(stmt)
             case ast.LogFilter():
                 program = self._out.program
                 program.log_filter = (program.log_filter or LogFilter()).joined(stmt.names, stmt.excluded)
@@ -137,6 +139,17 @@ class Statements:
             slots.matched = before
             self._leftovers.values = leftovers
         out.place(end)
+
+    def _record(self, stmt: ast.Record) -> None:
+        """`$stream` and `$logtime` are captures of a pattern that every record matches."""
+        out = self._out
+        out.program.record = records.framing(stmt)
+        if stmt.captures is not None:
+            slot, number = self.slots.match(stmt.captures, stmt.captures.text)
+            following = out.label()
+            out.emit("MATCH", slot, d=number, e=following)
+            out.place(following)
+            self.slots.matched |= {slot}
 
     def _decorated(self, use: ast.DecoUse) -> None:
         if use.decl is None:

@@ -61,11 +61,7 @@ class _FieldParser:
         p.advance()
         text = p.tok
         p.expect_path("STRING")
-        value = bytes(text.value).replace(b"\\t", b"\t")  # type: ignore[arg-type]
-        if len(value) != 1 or value in b'"\r\n' or value >= b"\x80":
-            self.error(text.pos, f"Invalid separator {p.written(text)}.", 'Use one ASCII character, or "\\t" for a tab')
-        else:
-            self.separator = value[0]
+        self.separator = p.separator(text, p.written(text))
 
     def field(self) -> Position:
         """Parse one field; the current token is its path."""

@@ -21,6 +21,7 @@ from nativemtail.compiler.parser.expressions import (
 )
 from nativemtail.compiler.parser.fields import field_pattern
 from nativemtail.compiler.parser.inclusion import BadInclude, Inclusion
+from nativemtail.compiler.parser.records import record_statement
 from nativemtail.compiler.parser.tokens import Tokens
 from nativemtail.compiler.parser.words import STATEMENT_WORDS, VISIBLE
 
@@ -29,6 +30,8 @@ _DEFINITIONS = frozenset(("CONST", "DEF", "NL", "INVALID"))
 _NUMBERS = ("INTLITERAL", "FLOATLITERAL")
 _KINDS = frozenset(("COUNTER", "GAUGE", "TIMER", "TEXT", "HISTOGRAM"))
 _NO_EFFECT = "statement with no effect, missing an assignment, `+' concatenation, or `{}' block?"
+_RUNS = (ast.Cond, ast.Every, ast.DecoUse, ast.ExprStmt, ast.Del, ast.Stop)
+"""Statements that run on lines."""
 _OPEN_BLOCK = "unexpected end of file, expecting '}' to end block"
 
 
@@ -62,6 +65,7 @@ class Parser(Tokens):
         self.decorators: dict[str, int] = {} if includer is None else includer.decorators
         """Decorator to the contextual words that are names at its `next`, as bits."""
         self.open: list[_Open] = [_Open("root", NOWHERE, 0)]
+        self.record_at: Position | None = None
 
     def parse(self) -> ast.Block:
         """Raises CompileError."""
@@ -177,6 +181,8 @@ class Parser(Tokens):
             self.keyword_statement()
         elif self.is_line_word("include"):
             self.include()
+        elif self.is_line_word("record"):
+            self.record()
         elif self.is_every():
             self.every()
         else:
@@ -253,6 +259,19 @@ class Parser(Tokens):
         self.inclusion.close()
         self.words = inner.words
         self.open[-1].stmts += inner.open[0].stmts
+
+    def record(self) -> None:
+        pos = self.tok.pos
+        statement = record_statement(self)
+        if len(self.open) > 1:
+            self.errors.append((pos, "record can't stand in a block."))
+        elif self.record_at is not None:
+            self.errors.append((pos, f"A program has one record statement.\n\tThe first is at {self.record_at}"))
+        else:
+            self.record_at = pos
+            if any(isinstance(stmt, _RUNS) for stmt in self.open[0].stmts):
+                self.errors.append((pos, "record must stand above the first condition."))
+            self.emit(statement)
 
     def keyword_statement(self) -> None:
         word = self.tok

@@ -87,6 +87,15 @@ class Tokens:
         """The current token, or the one that `expect_path` consumed, as written."""
         return self.lexer.written() if token is self.tok else self.spelling
 
+    def separator(self, text: Token, written: str) -> int:
+        """The byte that a string after `separator` stands for."""
+        value = bytes(text.value).replace(b"\\t", b"\t")  # type: ignore[arg-type]
+        if len(value) == 1 and value not in b'"\r\n' and value < b"\x80":
+            return value[0]
+        hint = '\n\tUse one ASCII character, or "\\t" for a tab'
+        self.errors.append((text.pos, f"Invalid separator {written}.{hint}"))
+        return ord(",")
+
     def is_fields(self) -> bool:
         """Whether the current token, where a pattern may stand, begins a field pattern."""
         if self.tok.kind != "ID" or self.tok.value not in ("json", "logfmt", "csv"):

@@ -15,7 +15,7 @@ STATEMENT_WORDS = {word: _WORDS[word] for word in ("begin", "log_filter")}
 FUNCTION_WORDS = {word: _WORDS[word] for word in FUNCTIONS}
 """Where an operand may stand and a parenthesis follows, unless such a name is visible."""
 
-LINE_WORDS = frozenset(("include",))
+LINE_WORDS = frozenset(("include", "record"))
 """At the start of a statement, if a word or a string follows on the same line."""
 
 VISIBLE = _WORDS

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from nativemtail.compiler.fields import is_fields
 from nativemtail.compiler.opcodes import LINE_MATCHES, OPS, POOLS, SLOTS, Effect
 from nativemtail.compiler.optimize.dce import without_dead_code
 from nativemtail.compiler.optimize.flow import successors
@@ -131,7 +132,7 @@ def leading_time(part: Program) -> list[tuple[int, int, int]] | None:
     if [instr.op for instr in part.code] != ["MATCH", "CAPSM", "STRPTIME", "END"]:
         return None
     match, capture, strptime, _end = part.code
-    if match.e != 3 or capture.b != match.a or strptime.a != capture.a:
+    if match.e != 3 or capture.b != match.a or strptime.a != capture.a or is_fields(part.patterns[0]):
         return None
     runs = prefix.leading_group(parse(part.patterns[0]), capture.c)
     if runs is None:

@@ -5,7 +5,8 @@ Each part of a pattern is described by the strings that it matches, or that its 
 of byte sets.  Strings of adjacent parts are concatenated.  Of all sets of strings such that each match must contain one
 of the set, the one is chosen that the fewest log lines are expected to contain.
 
-Lines are bytes without newlines, valid UTF-8 or not.  An invalid byte matches as U+FFFD, so sets with U+FFFD in them
+Lines are bytes without newlines, valid UTF-8 or not; in records, a newline is unknown text, because it need not be
+where the lines are.  An invalid byte matches as U+FFFD, so sets with U+FFFD in them
 stand for unknown text here.
 """
 
@@ -54,14 +55,14 @@ class RequiredLiteral:
     cost: float = field(default=1.0, compare=False)
 
 
-def required_literals(node: tree.Node) -> frozenset[RequiredLiteral] | None:
+def required_literals(node: tree.Node, *, of_records: bool = False) -> frozenset[RequiredLiteral] | None:
     """Literals of which every line that the pattern matches contains one; None when there are none that are useful.
 
     The empty set means that the pattern matches no line at all.
     """
     known: dict[int, _Strings] = {}
     for part in tree.postorder(node):
-        known[id(part)] = _strings(part, [known[id(sub)] for sub in tree.children(part)])
+        known[id(part)] = _strings(part, [known[id(sub)] for sub in tree.children(part)], of_records)
     best = _best_inside(known[id(node)])
     return frozenset(map(_eased, best.literals)) if best is not None and best.cost <= USELESS else None
 
@@ -142,11 +143,11 @@ def _cut(known: _Strings) -> _Strings:
     )
 
 
-def _strings(node: tree.Node, below: list[_Strings]) -> _Strings:
+def _strings(node: tree.Node, below: list[_Strings], of_records: bool) -> _Strings:
     if isinstance(node, tree.Literal):
-        return _of_literal(node)
+        return _of_literal(node, of_records)
     if isinstance(node, (tree.Class, tree.Any, tree.AnyNotNL)):
-        return _of_class(tree.char_ranges(node))
+        return _of_class(tree.char_ranges(node), of_records)
     if isinstance(node, tree.NoMatch):
         return _exactly(())
     if isinstance(node, tree.Concat):
@@ -164,16 +165,16 @@ def _strings(node: tree.Node, below: list[_Strings]) -> _Strings:
     return _UNKNOWN if isinstance(node, tree.Star) else _ZERO_WIDTH
 
 
-def _of_literal(node: tree.Literal) -> _Strings:
+def _of_literal(node: tree.Literal, of_records: bool) -> _Strings:
     if node.fold:
-        return _in_turn([_of_class(tree.char_ranges(tree.Literal(rune, True))) for rune in node.runes])
+        return _in_turn([_of_class(tree.char_ranges(tree.Literal(rune, True)), of_records) for rune in node.runes])
     if node.runes.isprintable() and "\ufffd" not in node.runes:
         return _exactly((tuple(1 << byte for byte in node.runes.encode()),))
-    return _in_turn([_of_class(((ord(rune), ord(rune)),)) for rune in node.runes])
+    return _in_turn([_of_class(((ord(rune), ord(rune)),), of_records) for rune in node.runes])
 
 
 @lru_cache(maxsize=512)
-def _of_class(ranges: Ranges) -> _Strings:
+def _of_class(ranges: Ranges, of_records: bool) -> _Strings:
     """The encodings of the characters of a set; unknown text if there are many."""
     others: list[int] = []
     ascii_part = 0
@@ -184,6 +185,8 @@ def _of_class(ranges: Ranges) -> _Strings:
             if high - max(low, 0x80) + len(others) >= _MAX_OTHERS or low <= 0xFFFD <= high:
                 return _UNKNOWN
             others.extend(range(max(low, 0x80), high + 1))
+    if of_records and ascii_part >> 10 & 1:
+        return _UNKNOWN
     ascii_part &= ~(1 << 10)
     ends: dict[bytes, int] = {}
     for rune in others:

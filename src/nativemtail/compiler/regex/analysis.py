@@ -93,12 +93,15 @@ def pure_literal(node: tree.Node) -> bytes | None:
 _EMPTY_ANYWHERE, _EMPTY_AT_START, _EMPTY_AT_END, _WHOLE = 1, 2, 4, 8
 
 
-def always_matches(node: tree.Node) -> bool:
-    """Whether the pattern provably matches every text without newlines: ``, `^`, `$`, `.*`, `^(.*)$`, `x*` …"""
+def always_matches(node: tree.Node, *, of_records: bool = False) -> bool:
+    """Whether the pattern provably matches every text, without newlines unless `of_records`.
+
+    Such are ``, `^`, `$`, `.*`, `x*`, and of lines `^(.*)$`.
+    """
     ways: dict[int, int] = {}
     for part in tree.postorder(node):
         ways[id(part)] = _ways(part, [ways[id(sub)] for sub in tree.children(part)])
-    return ways[id(node)] != 0
+    return ways[id(node)] & (~_WHOLE if of_records else ~0) != 0
 
 
 def _ways(node: tree.Node, below: list[int]) -> int:

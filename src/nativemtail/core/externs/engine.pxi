@@ -13,6 +13,8 @@ cdef extern from "core/lines.hpp" namespace "nm" nogil:
     bint timestamp_is(const TimestampMemo& memo, const char* p) noexcept
     size_t skip_timestamps(const char* base, size_t n, const uint32_t* ends, size_t line, size_t lines,
                         const TimestampMemo& memo) noexcept
+    size_t pass_lines(const char* base, const uint32_t* ends, size_t line, size_t limit, const uint8_t* table,
+                      uint8_t verdict) noexcept
     void sort_words(uint64_t* words, size_t n) noexcept
     int lowest_bit(uint64_t word) noexcept
 
@@ -91,6 +93,7 @@ cdef extern from "core/fields.hpp" namespace "nm" nogil:
         uint32_t common
         uint32_t each
         uint32_t separator
+    void place_texts(const Str* texts, int n, const char* base, size_t* ov) noexcept
     size_t field_text(uint32_t kind, const char* p, size_t n, char* out) noexcept
     bint number_to_int(const char* p, size_t n, int64_t* value) noexcept
     bint lacks_wanted(const FieldTable& t, const FieldSpan* spans, uint32_t first, uint32_t n) noexcept

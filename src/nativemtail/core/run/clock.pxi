@@ -39,6 +39,13 @@ cdef void clock_advance(Clock* clock) noexcept nogil:
         clock.now = ns
 
 
+cdef void clock_set(Clock* clock, int64_t ns) noexcept nogil:
+    """Set the wall clock to an earlier time, or back."""
+    if ns // EPOCH_NS != clock.now // EPOCH_NS:
+        clock.epoch += 1
+    clock.now = ns
+
+
 cdef inline int64_t write_time(Clock* clock) noexcept nogil:
     """The time of a write: the time register if set, else the wall clock."""
     if clock.is_set:

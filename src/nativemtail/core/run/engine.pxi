@@ -6,7 +6,8 @@ cdef enum:
     PIECE = 1024 * 1024         # bytes of a block that are processed at once; the last line is completed
 
 cdef struct Source:             # a source of lines, by number
-    uint64_t* allowed           # bit set of the programs whose log_filter accepts it; NULL: not computed
+    uint64_t* allowed           # bit sets of the programs whose log_filter accepts it; NULL: not computed.  First of
+                                # those that see lines, then of those of each framing
 
 
 cdef size_t piece_length(const char* base, const char* end) noexcept nogil:
@@ -16,6 +17,33 @@ cdef size_t piece_length(const char* base, const char* end) noexcept nogil:
         n = find_newline(base + PIECE - 1, end) - base
         n += base + n < end
     return n
+
+
+cdef class Log:
+    """The open records of a log or connection, an Assembler for each framing of the running plan."""
+
+    cdef Assembler* assemblers
+    cdef list keys              # of the framings
+
+    def __cinit__(self, list framings):
+        self.keys = [framing.key for framing in framings]
+        self.assemblers = <Assembler*>zeroed(len(framings), sizeof(Assembler))
+
+    def __dealloc__(self):
+        if self.assemblers != NULL:
+            for i in range(len(self.keys)):
+                assembler_free(&self.assemblers[i])
+        free(self.assemblers)
+
+    cdef Log carried(self, list framings):
+        """The same for the framings of another plan; those that it does not have are gone."""
+        cdef Log log = Log(framings)
+        cdef int i
+        for i, key in enumerate(log.keys):
+            if key in self.keys:
+                log.assemblers[i], self.assemblers[<int>self.keys.index(key)] = (
+                    self.assemblers[<int>self.keys.index(key)], log.assemblers[i])
+        return log
 
 
 cdef class Engine:
@@ -40,9 +68,19 @@ cdef class Engine:
     cdef list kept_faults       # errors of these plans that have not been fetched
     cdef dict more_faults
     cdef int64_t total
+    cdef dict logs              # by number of source, by connection: Log
+    cdef public size_t max_record
+    cdef Batch batch
+    cdef Copies copies
+    cdef Buf scratch
+    cdef Buf names
+    cdef size_t held            # bytes of all open records
+    cdef int64_t cuts
 
     def __cinit__(self, Store store):
         self.store = store
+        self.logs = {}
+        self.max_record = 1024 * 1024
         self.source_names = []
         self.past_lines = {}
         self.past_faults = {}
@@ -64,6 +102,11 @@ cdef class Engine:
         free(self.ends)
         free(self.must_run)
         free(self.events.list)
+        free(self.copies.ends)
+        free(self.copies.events.list)
+        batch_free(&self.batch)
+        buf_free(&self.scratch)
+        buf_free(&self.names)
         for i in range(self.source_n):
             free(self.sources[i].allowed)
         free(self.sources)
@@ -80,6 +123,7 @@ cdef class Engine:
         self._check_store(plan, {id(metric) for metric in new})
         self._wait_for_turn()
         try:
+            self._finish_changed(plan)
             if old or new or inherit:
                 self.store.replace(old, new, inherit)
             self._swap(plan)
@@ -111,6 +155,7 @@ cdef class Engine:
             run.state.clock.now = max(run.state.clock.now, self.running.state.clock.now)
         self.running = run
         self.prepared = None
+        self._carry_records()
         for i in range(self.source_n):
             free(self.sources[i].allowed)
             self.sources[i].allowed = NULL
@@ -189,6 +234,8 @@ cdef class Engine:
         self._wait_for_turn()
         try:
             self._check_source(source)
+            for connection in list(self.logs.get(source, ())):
+                self._finish(source, connection)
             free(self.sources[source].allowed)
             self.sources[source].allowed = NULL
             del self.source_numbers[self.source_names[source]]
@@ -205,20 +252,23 @@ cdef class Engine:
     cdef _allow(self, int number):
         """Compute which programs read a source (spec successor.md §2.1)."""
         cdef Plan plan = self.running.plan
-        cdef uint64_t* allowed = <uint64_t*>zeroed(plan.tables.prefilter.words, sizeof(uint64_t))
+        cdef uint32_t words = plan.tables.prefilter.words, word
+        cdef uint64_t* allowed = <uint64_t*>zeroed(words * (1 + plan.tables.framing_n), sizeof(uint64_t))
+        cdef int k
         name = self.source_names[number].decode("utf-8", "surrogateescape")
         for i, log_filter in enumerate(plan.filters):
             if log_filter is None or log_filter.fits(name):
                 allowed[i // 64] |= <uint64_t>1 << (i % 64)
+        for word in range(words):
+            for k in range(plan.tables.framing_n):
+                allowed[words * (k + 1) + word] = allowed[word] & plan.tables.framings[k].programs[word]
+            allowed[word] &= plan.tables.of_lines[word]
         self.sources[number].allowed = allowed
 
     # --- lines ---------------------------------------------------------------------------------------------
 
-    def scan(self, int source, block, Py_ssize_t start=0, Py_ssize_t end=-1):
-        """Run every program over the lines in block[start:end]; the number of lines.
-
-        Lines end at `\\n`, one `\\r` before it is dropped; the last line may lack its end.
-        """
+    def scan(self, int source, block, Py_ssize_t start=0, Py_ssize_t end=-1, connection=0):
+        """See _core.pyi."""
         cdef Py_buffer view
         PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
         try:
@@ -228,53 +278,71 @@ cdef class Engine:
                 raise ValueError("no such part of the block")
             self._wait_for_turn()
             try:
-                return self._scan_block(source, <const char*>view.buf + start, end - start)
+                return self._scan_block(source, <const char*>view.buf + start, end - start, connection)
             finally:
                 self.turn.release()
         finally:
             PyBuffer_Release(&view)
 
-    cdef _scan_block(self, int source, const char* block, Py_ssize_t n):
+    cdef _scan_block(self, int source, const char* block, Py_ssize_t n, connection):
         cdef Piece s
+        cdef Log log
+        cdef Assembler* assemblers = NULL
         cdef int64_t lines
         self._check_source(source)
         if self.running is None:
             raise ValueError("no plan")
         if n == 0:
             return 0
+        self._begin_piece(&s, source)
+        s.base = block
+        s.ends = self.ends
+        s.must_run = self.must_run
+        if s.rs.tables.framing_n:
+            log = self._log(source, connection)
+            assemblers = log.assemblers
+        with nogil:
+            lines = self._scan(&s, block + n, assemblers)
+        self.total += lines
+        return lines
+
+    cdef int _begin_piece(self, Piece* s, int source) except -1:
         if self.sources[source].allowed == NULL:
             self._allow(source)
         name = self.source_names[source]
-        memset(&s, 0, sizeof(Piece))
+        memset(s, 0, sizeof(Piece))
         s.rs = &self.running.state
         s.rs.source = borrow(name)
         clock_advance(&s.rs.clock)
         s.prefilter = &s.rs.tables.prefilter
         s.lock = self.store.table.lock
         s.allowed = self.sources[source].allowed
-        s.base = block
-        s.ends = self.ends
-        s.must_run = self.must_run
-        with nogil:
-            lines = self._scan(&s, block + n)
-        self.total += lines
-        return lines
+        return 0
 
-    cdef int64_t _scan(self, Piece* s, const char* end) noexcept nogil:
+    cdef int64_t _scan(self, Piece* s, const char* end, Assembler* assemblers) noexcept nogil:
         """Scan the block in pieces."""
         cdef RunState* rs = s.rs
         cdef int64_t lines = 0
         cdef int i
         cdef int64_t start = thread_ns()
         cdef bint prefiltered = s.prefilter.usable and rs.back_off == 0
+        cdef bint searched
+        cdef bint sees_lines = rs.tables.framing_n == 0 or has_programs(s, s.allowed)
+        s.searchable = prefiltered
+        if assemblers != NULL:
+            prefiltered = prefiltered and (sees_lines or has_records_in_block(s))
         rs.passed = rs.stopped = 0
         while s.base < end:
             rs.prefiltered = prefiltered
             s.n = piece_length(s.base, end)
             index_piece(s, &self.events)
             s.lookahead = worth_lookahead(s)
-            if rs.tables.prog_n:
+            searched = rs.prefiltered
+            if rs.tables.prog_n and sees_lines:
                 run_piece(s, &self.events)
+            if assemblers != NULL:
+                self._run_framings(s, assemblers, searched)
+            s.chances += <int64_t>s.lines * rs.tables.of_line_n
             lines += <int64_t>s.lines
             s.base += s.n
         for i in range(rs.tables.prog_n):
@@ -284,6 +352,226 @@ cdef class Engine:
         relaxed_add(&rs.scan_ns, thread_ns() - start)
         relaxed_add(&rs.lines, lines)
         return lines
+
+    # --- records -------------------------------------------------------------------------------------------
+
+    cdef Log _log(self, int source, connection):
+        cdef dict connections = self.logs.setdefault(source, {})
+        log = connections.get(connection)
+        if log is None:
+            log = connections[connection] = Log(self.running.plan.framings)
+        return log
+
+    cdef void _begin_assembly(self, Assembly* m, RunState* rs, int framing, Assembler* assembler) noexcept nogil:
+        m.rs = rs
+        m.framing = &rs.tables.framings[framing]
+        m.assembler = assembler
+        m.batch = &self.batch
+        m.longest = self.max_record
+        m.read_at = rs.clock.now
+        m.touched = monotonic_ns()
+        m.cuts = &self.cuts
+        m.scratch = &self.scratch
+        m.names = &self.names
+
+    cdef void _run_framings(self, Piece* s, Assembler* assemblers, bint searched) noexcept nogil:
+        """Put the lines of the piece together by each framing, and run its programs."""
+        cdef RunState* rs = s.rs
+        cdef const uint64_t* of_lines = s.allowed
+        cdef bint prefiltered = rs.prefiltered
+        cdef Assembly m
+        cdef int i
+        for i in range(rs.tables.framing_n):
+            s.allowed = of_lines + (i + 1) * s.prefilter.words
+            if has_programs(s, s.allowed):
+                self._begin_assembly(&m, rs, i, &assemblers[i])
+                run_records(s, &m, &self.events, &self.copies, searched)
+                self._bound_held(s, &m)
+        s.allowed = of_lines
+        rs.prefiltered = prefiltered
+
+    cdef void _bound_held(self, Piece* s, Assembly* m) noexcept nogil:
+        """Complete the log's records if all open ones have too many bytes."""
+        cdef size_t held = bytes_held(m.assembler)
+        if self.held - m.assembler.held + held > MAX_HELD and held > KEPT_ROOM:
+            self.cuts += 1
+            batch_clear(m.batch)
+            finish_silent(m, INT64_MAX)
+            run_completed(s, m.framing, m.batch)
+            held = bytes_held(m.assembler)
+        self.held += held - m.assembler.held
+        m.assembler.held = held
+
+    cdef _complete(self, int source, int framing, const uint64_t* programs, Assembler* assembler, int64_t since):
+        """Complete the records of a log that had no line since then, for those of `programs` that read it."""
+        cdef Piece s
+        cdef Assembly m
+        cdef uint32_t word
+        self._begin_piece(&s, source)
+        cdef uint64_t* allowed = <uint64_t*>zeroed(s.prefilter.words, sizeof(uint64_t))
+        for word in range(s.prefilter.words):
+            allowed[word] = s.allowed[s.prefilter.words * (framing + 1) + word] & programs[word]
+        s.allowed = allowed
+        s.rs.prefiltered = s.rs.ascii = False
+        with nogil:
+            self._begin_assembly(&m, s.rs, framing, assembler)
+            batch_clear(&self.batch)
+            finish_silent(&m, since)
+            if self.batch.n:
+                run_completed(&s, m.framing, &self.batch)
+        free(allowed)
+
+    cdef _finish(self, int source, connection):
+        """The log has ended: complete what is open."""
+        cdef Log log = self.logs[source].pop(connection)
+        cdef int i
+        if not self.logs[source]:
+            del self.logs[source]
+        for i in range(self.running.state.tables.framing_n):
+            if log.assemblers[i].n:
+                self._complete(source, i, self.running.state.tables.framings[i].programs, &log.assemblers[i], INT64_MAX)
+            self.held -= log.assemblers[i].held
+            log.assemblers[i].held = 0
+
+    cdef _finish_changed(self, Plan plan):
+        """Complete open records for the programs whose record statement is another one in `plan`."""
+        cdef Log log
+        cdef Assembler copy
+        cdef uint64_t* programs
+        cdef uint32_t words
+        cdef int i
+        if self.running is None or not self.logs:
+            return
+        words = self.running.state.tables.prefilter.words
+        names = self.running.plan.names
+        new = {plan.names[number]: framing.key for framing in plan.framings for number in framing.programs}
+        for i, framing in enumerate(self.running.plan.framings):
+            changed = [number for number in framing.programs if new.get(names[number]) != framing.key]
+            if not changed:
+                continue
+            programs = <uint64_t*>zeroed(words, sizeof(uint64_t))
+            try:
+                for number in changed:
+                    programs[number // 64] |= <uint64_t>1 << (number % 64)
+                for source, connections in self.logs.items():
+                    for log in connections.values():
+                        if assembler_copy(&copy, &log.assemblers[i]):
+                            self._complete(source, i, programs, &copy, INT64_MAX)
+                        assembler_free(&copy)
+            finally:
+                free(programs)
+
+    cdef _carry_records(self):
+        cdef Log log
+        cdef int i
+        for connections in self.logs.values():
+            for connection, log in connections.items():
+                connections[connection] = log.carried(self.running.plan.framings)
+                for i in range(len(log.keys)):
+                    self.held -= log.assemblers[i].held
+
+    @property
+    def has_records(self):
+        """Whether a program has a record statement."""
+        return self.running is not None and self.running.state.tables.framing_n > 0
+
+    def finish(self, int source, connection=0):
+        """See _core.pyi."""
+        self._wait_for_turn()
+        try:
+            if connection in self.logs.get(source, ()):
+                self._finish(source, connection)
+        finally:
+            self.turn.release()
+
+    def finish_all(self):
+        """See _core.pyi."""
+        self._wait_for_turn()
+        try:
+            for source in list(self.logs):
+                for connection in list(self.logs[source]):
+                    self._finish(source, connection)
+        finally:
+            self.turn.release()
+
+    def finish_silent(self):
+        """See _core.pyi."""
+        cdef Log log
+        cdef const Framing* framing
+        cdef int64_t now = monotonic_ns(), left, first = INT64_MAX
+        cdef int i
+        self._wait_for_turn()
+        try:
+            for source, connections in self.logs.items():
+                for log in connections.values():
+                    for i in range(len(log.keys)):
+                        framing = &self.running.state.tables.framings[i]
+                        left = until_silent(&log.assemblers[i], framing.timeout, now)
+                        if left <= 0:
+                            self._complete(source, i, framing.programs, &log.assemblers[i], now - framing.timeout)
+                            left = until_silent(&log.assemblers[i], framing.timeout, now)
+                        first = min(first, left)
+        finally:
+            self.turn.release()
+        return None if first == INT64_MAX else first / 1e9
+
+    def fix(self, Delta delta not None, *, bint wait=True):
+        """See _core.pyi."""
+        self._wait_for_turn()
+        try:
+            return self._kept_records() if delta.fix(wait=wait) else None
+        finally:
+            self.turn.release()
+
+    cdef list _kept_records(self):
+        cdef Log log
+        cdef int i
+        kept = []
+        for source, connections in self.logs.items():
+            for connection, log in connections.items():
+                for i in range(len(log.keys)):
+                    for record in kept_records(&log.assemblers[i]):
+                        record["log"] = self.source_names[source].decode("utf-8", "surrogateescape")
+                        record["connection"] = connection
+                        record["statement"] = log.keys[i]
+                        kept.append(record)
+        return kept
+
+    def restore_records(self, records):
+        """See _core.pyi."""
+        statements = [framing.key for framing in self.running.plan.framings]
+        known = [record for record in records if record["statement"] in statements]
+        names = {record["log"]: None for record in known}
+        gone = [name for name in names if name.encode("utf-8", "surrogateescape") not in self.source_numbers]
+        numbers = {name: self.open(name) for name in names}
+        connections = {}
+        self._wait_for_turn()
+        try:
+            for record in known:
+                connection = record["log"], record["connection"]
+                if record["connection"]:  # it is gone, and new ones get the same numbers
+                    connections.setdefault(connection, -1 - len(connections))
+                self._restore_record(numbers[record["log"]], connections.get(connection, 0), record)
+        finally:
+            self.turn.release()
+        for name in gone:
+            self.close(numbers[name])
+        return len(records) - len(known)
+
+    cdef int _restore_record(self, int source, int connection, dict record) except -1:
+        cdef Log log = self._log(source, connection)
+        cdef int framing = log.keys.index(record["statement"])
+        cdef Assembler* assembler = &log.assemblers[framing]
+        cdef size_t held
+        restore_record(assembler, self.running.state.tables.framings[framing].container != 0, record)
+        held = bytes_held(assembler)
+        self.held += held - assembler.held
+        assembler.held = held
+        return 0
+
+    def records_cut(self):
+        """How many records were cut by their limits."""
+        return self.cuts
 
     # --- counts and errors ----------------------------------------------------------------------------------
 

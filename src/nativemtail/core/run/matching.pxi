@@ -26,6 +26,9 @@ cdef inline int match_now(RunState* rs, PatternState* p) noexcept nogil:
     cdef int rc
     cdef Str line
     if p.pattern.flags & PATTERN_FIELDS:
+        if p.pattern.texts.fields.format == FIELDS_RECORD:
+            place_texts(rs.given, 2, rs.line.p, p.ov)
+            return 1
         line.p, line.n = rs.line.p, rs.line.n
         return match_fields(rs, p.pattern.texts.fields, line, p.ov)
     if rs.line.state != TEXT_ASCII:

@@ -4,7 +4,8 @@ cdef struct Piece:
     RunState* rs
     const Prefilter* prefilter
     TicketLock* lock
-    const uint64_t* allowed     # bit set of the programs that read the source
+    const uint64_t* allowed     # bit set of the programs that read the source, as lines or as records
+    bint searchable             # the prefilter is to be used for this block
     const char* base
     size_t n                    # its length
     uint32_t* ends              # where its lines end
@@ -14,6 +15,7 @@ cdef struct Piece:
     const Lookahead* lookahead  # NULL: no look-ahead
     uint64_t locked             # when the store's lock was taken, as cpu_ticks()
     int64_t program_runs        # of the block
+    int64_t chances             # and how many there would have been without the prefilter
 
 
 cdef inline size_t line_start(Piece* s, size_t line) noexcept nogil:

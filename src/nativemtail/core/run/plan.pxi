@@ -52,6 +52,21 @@ cdef struct Lookahead:          # a series that a program looks up whenever its 
     int group_n
     int32_t groups[MAX_LOOKAHEAD_KEYS]  # of the pattern, whose texts are the label values
 
+cdef struct Framing:            # a record statement
+    int container
+    int joined
+    int32_t pattern             # that single lines or messages are tried with; -1: none
+    int32_t docker              # the pattern that reads lines of docker; -1: none
+    const uint8_t* first        # what the first byte of a line says about the pattern; NULL: nothing
+    const uint8_t* passed       # the same, if the line may be empty
+    int64_t count
+    int64_t most                # lines
+    int64_t timeout             # nanoseconds
+    uint8_t separator
+    const uint64_t* programs    # bit set of those that have it
+    int program_n
+    bint any_always
+
 cdef struct PlanTables:
     const Pattern* patterns
     int pattern_n
@@ -60,6 +75,10 @@ cdef struct PlanTables:
     Prefilter prefilter
     const Lookahead* lookaheads
     int lookahead_n
+    const Framing* framings
+    int framing_n
+    const uint64_t* of_lines    # bit set of the programs that see lines
+    int of_line_n
     const TimeLayout* layouts
     int layout_n
     int registers
@@ -78,6 +97,7 @@ cdef class Plan:
     cdef list metrics           # what the programs write
     cdef list filters           # per program: compiler.logfilter.LogFilter, or None
     cdef readonly tuple names   # of the programs
+    cdef list framings          # FramingSpecs
     cdef list texts             # of the patterns
     cdef list lines             # per program: lines of code, lines of begin, names of included files
     cdef readonly list warnings
@@ -100,6 +120,7 @@ cdef class Plan:
             self._try_patterns()
         self._add_programs(tables.programs, tables.guard_slices)
         self._add_lookaheads(tables.programs)
+        self._add_framings(tables)
         self._add_prefilter(tables)
         if prefiltered:
             if teddy:
@@ -296,16 +317,56 @@ cdef class Plan:
         self.tables.lookaheads = lookaheads
         self.tables.lookahead_n = <int>(ahead - lookaheads)
 
+    cdef uint64_t* program_set(self, numbers) except NULL:
+        cdef uint64_t* programs = <uint64_t*>self.room((self.tables.prog_n + 63) // 64, sizeof(uint64_t))
+        for number in numbers:
+            programs[number // 64] |= <uint64_t>1 << (number % 64)
+        return programs
+
+    cdef const uint8_t* _passed(self, bytes first) except NULL:
+        """The verdicts of first bytes where an empty line has the byte of its end."""
+        table = bytearray(first)
+        for byte in b"\r\n":
+            table[byte] = 1
+        return <const uint8_t*>self.keep(bytes(table)).p
+
+    cdef _add_framings(self, tables):
+        cdef Framing* framings = <Framing*>self.room(len(tables.framings), sizeof(Framing))
+        always = set(tables.always)
+        of_lines = set(range(self.tables.prog_n))
+        self.framings = tables.framings
+        for i, spec in enumerate(tables.framings):
+            framings[i].container = spec.container
+            framings[i].joined = spec.joined
+            framings[i].pattern = spec.pattern
+            framings[i].docker = spec.docker
+            if spec.first:
+                framings[i].first = <const uint8_t*>self.keep(spec.first).p
+                framings[i].passed = self._passed(spec.first)
+            framings[i].count = spec.size
+            framings[i].most = spec.most
+            framings[i].timeout = spec.timeout
+            framings[i].separator = spec.separator
+            framings[i].programs = self.program_set(spec.programs)
+            framings[i].program_n = <int>len(spec.programs)
+            framings[i].any_always = not always.isdisjoint(spec.programs)
+            of_lines.difference_update(spec.programs)
+        self.tables.framings = framings
+        self.tables.framing_n = <int>len(tables.framings)
+        self.tables.of_lines = self.program_set(of_lines)
+        self.tables.of_line_n = <int>len(of_lines)
+
     cdef _add_prefilter(self, tables):
         cdef Prefilter* f = &self.tables.prefilter
         cdef uint64_t* always
+        cdef bint any_always
         f.words = <uint32_t>((len(tables.programs) + 63) // 64)
-        always = <uint64_t*>self.room(f.words, sizeof(uint64_t))
-        for i in tables.always:
-            always[i // 64] |= <uint64_t>1 << (i % 64)
+        always = self.program_set(tables.always)
+        of_records = {number for spec in tables.framings for number in spec.programs}
+        any_always = not of_records.issuperset(tables.always)
         f.always = always
-        f.any_always = bool(tables.always)
-        f.must_run = bool(tables.always or tables.guard_slices)
+        f.any_always = any_always
+        f.must_run = any_always or any(not of_records.issuperset(guard.programs) for guard in tables.guard_slices)
         firsts, patterns = [0], []
         for literal in tables.literals:
             patterns += literal.patterns

@@ -94,7 +94,7 @@ cdef void weigh_prefilter(Piece* s, int64_t lines) noexcept nogil:
     cdef RunState* rs = s.rs
     if rs.back_off > 0:
         rs.back_off -= 1
-    elif (rs.prefiltered and lines >= WORTH_LINES and 2 * s.program_runs > lines * rs.tables.prog_n
+    elif (rs.prefiltered and lines >= WORTH_LINES and 2 * s.program_runs > s.chances
             and rs.passed >= rs.stopped):
         rs.back_off = BACK_OFF
 

@@ -69,6 +69,7 @@ cdef struct RunState:
     const Fields* read_fields   # whose they are, in which text, of which line
     Str read_text
     uint64_t read_on
+    Str given[2]                # what a container's lines say of the record: stream, logtime; p NULL: undefined
     int read_result
     int64_t rounds              # of all `every` of the program on the line
     hs_scratch_t* scratch
