@@ -58,7 +58,7 @@ test: $(TESTING) $(VENV)/test.stamp $(BYTECODE) $(INTEROP) $(WHEEL) build/fuzz/s
 
 ## quick     the tests that take less than a minute after a build
 quick: $(TESTING) $(VENV)/test.stamp
-	NATIVEMTAIL_IN_PROCESS=1 $(PY) -m pytest -n auto --dist loadgroup -m "not slow and not interop and not soak and not differential" tests
+	NATIVEMTAIL_IN_PROCESS=1 $(PY) -m pytest -n $$((2 * $$(nproc))) --dist loadgroup -m "not slow and not interop and not soak and not differential" tests
 
 ## lint      style, types, spelling, import rules
 lint: $(VENV)/test.stamp

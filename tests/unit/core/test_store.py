@@ -244,6 +244,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(max_examples=60, stateful_step_count=40)
+TestStore.pytestmark = [pytest.mark.slow]  # type: ignore[attr-defined]
 
 
 # --- label sets -------------------------------------------------------------------------------------------------

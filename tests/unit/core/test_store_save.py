@@ -549,6 +549,7 @@ class Saving(RuleBasedStateMachine):
 
 Saving.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestSaving = Saving.TestCase
+TestSaving.pytestmark = [pytest.mark.slow]  # type: ignore[attr-defined]
 
 
 # --- hostile images --------------------------------------------------------------------------------------------------

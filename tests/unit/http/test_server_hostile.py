@@ -250,6 +250,7 @@ def test_a_thousand_connections(attacked: Serve, peer: Any, opening: bytes) -> N
         wait_until(is_served)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probe", [b"GET /-/healthy", b"GET /-/ready", b"HEAD /-/ready"])
 def test_probes_pass_those_who_came_at_once(peer: Any, probe: bytes) -> None:
     """Counted in answers, not in time: all have connected, and asked, before the server begins to serve."""

@@ -209,6 +209,7 @@ def test_a_name_that_misleads(tmp_path: Path, settings: Settings) -> None:
         rig.expect([b"one", b"two"])
 
 
+@pytest.mark.slow
 def test_many_with_few_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nativemtail.io.tailer._raise_file_limit", lambda: 40)
     before = len(os.listdir("/proc/self/fd"))

@@ -373,6 +373,7 @@ def test_a_rotated_file_is_restored_that_nobody_saw_renamed(log: Path) -> None:
         rig.stays(rig.lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 100, 1000, 1500], ids=["empty", "shorter", "as long", "longer"])
 @pytest.mark.parametrize("is_polled", [False, True], ids=["inotify", "polling"])
 def test_an_incomplete_copy_gets_other_content(is_polled: bool, count: int, log: Path) -> None:

@@ -24,6 +24,7 @@ from nativemtail.io.sources import Context
 from nativemtail.io.tailer import Tailer
 
 
+@pytest.mark.slow
 def test_copytruncate_loses_nothing_that_the_copy_has(log: Path) -> None:
     log.touch()
     with Rig(log, settings=replace(POLLING, poll_interval=0.3)) as rig:

@@ -100,6 +100,7 @@ def test_rotation_cascade(log: Path, settings: Settings) -> None:
         assert rig.tailer.log_count == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["app.log.1", "app.log-20260101", "app.log.gz"])
 def test_copy_is_not_counted_again(log: Path, name: str, settings: Settings) -> None:
     log.write_bytes(b"old\n")

@@ -54,6 +54,7 @@ def is_closed(peer: socket.socket) -> bool:
 # A fair share for each source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PAYLOADS)
 @pytest.mark.parametrize("scheme", ["tcp", "unix"])
 def test_many_peers_are_one_source(tmp_path: Path, peers: list[socket.socket], scheme: str, kind: str) -> None:
