@@ -283,10 +283,11 @@ class FileReader:
         if self._decoder is not None:
             return 0
         start = self._cursor.offset
+        size = os.fstat(self.fd).st_size  # before the search for data: what is appended after it is none of the hole
         try:
             end = os.lseek(self.fd, start, os.SEEK_DATA)
         except OSError as error:
-            end = os.fstat(self.fd).st_size if error.errno == errno.ENXIO else start
+            end = size if error.errno == errno.ENXIO else start
         if end <= start or not self._lines.pass_nuls(end - start):
             return 0
         self._cursor.pass_hole(end)

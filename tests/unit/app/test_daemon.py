@@ -12,10 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from rig import Recorder
 from waiting import PATIENCE, wait_until
 
 from nativemtail._render import Page
@@ -24,7 +24,7 @@ from nativemtail.app.config import resolve
 from nativemtail.app.daemon import Daemon, Heartbeat
 from nativemtail.http.messages import Request
 from nativemtail.io.patterns import parse_logs
-from nativemtail.io.sources import Sink, SourceError
+from nativemtail.io.sources import SourceError
 from nativemtail.io.tailer import Tailer
 from nativemtail.options import Options
 
@@ -48,8 +48,7 @@ def followed(tmp_path: Path) -> Iterator[tuple[Path, Tailer, threading.Thread]]:
     """A log, the tailer that reads it, and its thread."""
     log = tmp_path / "a.log"
     log.touch()
-    engine = cast(Sink, SimpleNamespace(open=lambda name: 0, scan=lambda *block: 1, close=lambda source: None))
-    tailer = Tailer(parse_logs([str(log)]), engine)
+    tailer = Tailer(parse_logs([str(log)]), Recorder())
     tail = threading.Thread(target=tailer.run, daemon=True)
     tailer.open()
     tail.start()

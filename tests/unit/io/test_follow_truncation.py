@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from rig import POLLING, QUICK, Rig, append
+from waiting import PATIENCE
 
 from nativemtail.io.sources import Settings
 
@@ -103,3 +105,27 @@ def test_a_hole_in_a_line_belongs_to_it(log: Path) -> None:
         rig.wait(lambda: rig.lines[-1:] == [b"next"])
     assert rig.lines == [b"begun" + bytes((1 << 20) - 5), b"next"]
     assert rig.tailer.counters.lines_cut_total[str(log)] == 1
+
+
+def test_what_is_appended_while_a_hole_is_measured(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 1 << 20
+    real = os.lseek
+    is_appended = threading.Event()
+
+    def lseek(fd: int, offset: int, whence: int) -> int:
+        try:
+            return real(fd, offset, whence)
+        except OSError:
+            if offset == size and not is_appended.is_set():
+                append(log, b"last\n")
+                is_appended.set()
+            raise
+
+    monkeypatch.setattr(os, "lseek", lseek)
+    log.touch()
+    with Rig(log, settings=QUICK) as rig:
+        append(log, b"first\n")
+        rig.expect([b"first"])
+        os.truncate(log, size)
+        assert is_appended.wait(PATIENCE)
+        rig.expect([b"first", b"last"])
