@@ -281,7 +281,7 @@ static inline bool number_to_int(const char *p, size_t n, int64_t *value) {
     }
     if (point) scale -= digits_end - point - 1;
     uint64_t magnitude = 0;
-    int64_t zeros = 0;  // behind the last other digit
+    int64_t zeros = 0;  // after the last other digit
     for (at = digits; at < digits_end; ++at) {
         if (*at == '.') continue;
         if (*at == '0') {
@@ -411,7 +411,7 @@ static inline const uint8_t *end_of_scalar(const uint8_t *at, const uint8_t *end
     }
 }
 
-// At the value behind the name that begins at `at`; null if it is malformed.  `node` becomes what is wanted of it.
+// At the value after the name that begins at `at`; null if it is malformed.  `node` becomes what is wanted of it.
 static inline const uint8_t *read_name(const FieldTable &t, const uint8_t *at, const uint8_t *end,
                                        const FieldNode *&node, FieldSpan *spans, FieldRows *rows) {
     bool escaped;
@@ -465,7 +465,7 @@ value:
     quoted = *start == '"';
     if (node) note_value(t, node, spans, rows, place(start + quoted), place(at - quoted), kind);
 
-behind:  // behind a value of the open object or array
+after_value:  // after a value of the open object or array
     if (!level->is_object && level->node && level->node->each) end_row(t, rows);
     at = skip_blanks(at, end);
     if (at == end) return 0;
@@ -491,7 +491,7 @@ close:
     if (*at++ != (level->is_object ? '}' : ']')) return 0;
     if (level->node) note_value(t, level->node, spans, rows, level->start, place(at), kContainer);
     if (--level == levels) return skip_blanks(at, end) == end;
-    goto behind;
+    goto after_value;
 }
 
 // --- logfmt ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 
 cdef enum:
     FEW = 48                # up to this many samples an insertion sort is used
-    MORE = 9                # `rest` of a label value that goes on behind the 8 bytes looked at
+    MORE = 9                # `rest` of a label value that goes on after the 8 bytes looked at
     DUPLICATE = 15               # marks a sample with the same labels as the one before it
 
 cdef enum:

@@ -32,7 +32,7 @@ cdef void start_walking(Loop* loop, const Automaton* a, const char* text, size_t
 cdef int match_within(RunState* rs, PatternState* p, Subject* s, Loop* loop, size_t* ov) noexcept nogil:
     """The groups of a match whose ends are known: 1, or -1 without memory.
 
-    The text is cut behind the match.  Where its pattern looks ahead, some more is left; if that makes another match, too
+    The text is cut after the match.  Where its pattern looks ahead, some more is left; if that makes another match, too
     little was.
     """
     cdef size_t* n = &s.fixed.n if s.state == TEXT_REPAIRED else &s.n
@@ -71,7 +71,7 @@ cdef int find_match(RunState* rs, PatternState* p, Subject* s, Loop* loop, size_
 
 
 cdef int next_match(RunState* rs, PatternState* p, Captures* slot) noexcept nogil:
-    """As Go's FindAll: no two matches overlap, and an empty one right behind another does not count."""
+    """As Go's FindAll: no two matches overlap, and an empty one right after another does not count."""
     cdef Loop* loop = slot.loop
     cdef Subject* s = subject_of(rs, loop)
     cdef const char* text

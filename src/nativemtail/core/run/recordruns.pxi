@@ -31,7 +31,7 @@ cdef bint copies_room(Copies* c, size_t n) noexcept nogil:
 
 
 cdef inline size_t take_events(Piece* s, Found* found, size_t first, size_t last) noexcept nogil:
-    """Note the events of these lines; how many.  `found.next` is behind them."""
+    """Note the events of these lines; how many.  `found.next` is after them."""
     cdef const Events* e = found.events
     cdef size_t start
     if not found.prefiltered:

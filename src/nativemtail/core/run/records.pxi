@@ -53,7 +53,7 @@ cdef struct Batch:
     Record* list
     size_t n
     size_t cap
-    Buf copies                  # of records that are not side by side in the block, a newline behind each
+    Buf copies                  # of records that are not side by side in the block, a newline after each
     Buf given                   # streams and times
 
 cdef struct Assembly:           # what assembling needs
@@ -203,7 +203,7 @@ cdef inline void finish_record(Assembly* m, OpenRecord* o) noexcept nogil:
 # --- framings ------------------------------------------------------------------------------------------------------
 
 cdef bint leaves_quote_open(const char* p, size_t n, char separator, bint quoted) noexcept nogil:
-    """Whether a quote of CSV is open behind the line; `quoted`: one is open before it."""
+    """Whether a quote of CSV is open after the line; `quoted`: one is open before it."""
     cdef size_t at = 0
     cdef const char* found
     while True:

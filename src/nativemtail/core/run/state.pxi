@@ -17,7 +17,7 @@ cdef struct Loop:               # where an `every` is
     int64_t before              # end of the match before; -1: none
     size_t searched             # bytes that the searches may have read
     bint walking                # the automaton has taken over
-    bint ahead                  # and its pattern looks at what is behind a match
+    bint ahead                  # and its pattern looks at what follows a match
     Walk walk
     const FieldSpan* spans      # of a field pattern: those of the text, then rows of elements
     size_t row                  # the next row's first span
