@@ -64,15 +64,14 @@ class Changes:
 
     def take_events(self) -> list[Event]:
         """The events since the last call; the caller closes their descriptors.  See `is_all`."""
-        self._read()
+        self.is_all = self._read()
         events, self._waiting = self._waiting, []
         return events
 
     def catch_up(self) -> None:
         """Show the observers everything that has happened so far."""
-        self._read()
-        while not self.is_all:
-            self._read()
+        while not self._read():
+            pass
         if self._waiting and self._loop is not None and not self._is_due:
             self._is_due = True  # they have been read, so the descriptor no longer wakes the loop for them
             self._loop.after(0, self._deliver)
@@ -113,15 +112,16 @@ class Changes:
         if self._watcher is not None:
             self._watcher.remove(number)
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read events and show them to the observers; whether there are no more."""
         events = self._watcher.read() if self._watcher is not None else []
-        self.is_all = len(events) < watch.MANY
         for event in events:
             if event.mask & watch.IGNORED:
                 self._holders.pop(event.watch, None)
             for observer in self._observers:
                 observer.note(event)
         self._waiting += events
+        return len(events) < watch.MANY
 
     def _drop(self) -> None:
         for event in self.take_events():

@@ -84,7 +84,7 @@ class Discovery:
         self._reports = Reports(context.counters)
         self._timers = Timers(loop)
         self._directories = Directories(changes, self._reports, self._look_below_soon)
-        self._first_offsets = FirstOffsets(self._table, self._directories, self._listings)
+        self._first_offsets = FirstOffsets(changes, self._table, self._directories, self._listings)
         settings = context.settings
         self._matching = Matching(
             globs, loop, self._timers, self._directories, self._reports, settings.poll_log_interval, self._look_if_new
@@ -124,7 +124,6 @@ class Discovery:
         started = self._saved.started if self._saved is not None else 0
         restart = self._restart if self._saved is not None else None
         self._first_offsets.begin(restart, started, from_beginning=self._from_beginning)
-        self._changes.observe(self._first_offsets)
         self._changes.handled_by(self._on_events)
         if self._context.settings.inotify:
             try:
@@ -530,7 +529,7 @@ class Discovery:
 
     def _begin_doubt(self, reader: Followed, path: str) -> None:
         before = self._table.before(path)
-        if before is not None and self._first_offsets.is_moved_in(path) is not True:
+        if before is not None and self._first_offsets.is_moved_in(path, reader.identity) is not True:
             reader.doubt = Doubt.of(path, before)
         if reader.doubt is not None:
             self._doubtful[reader] = None

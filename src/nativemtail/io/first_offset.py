@@ -8,6 +8,7 @@ import time
 
 from nativemtail.io import watch
 from nativemtail.io.bounded import trim
+from nativemtail.io.changes import Changes
 from nativemtail.io.descriptors import OPEN_FLAGS
 from nativemtail.io.directories import Directories
 from nativemtail.io.followed import Followed
@@ -21,17 +22,22 @@ from nativemtail.io.saved import Place
 from nativemtail.io.table import REMEMBERED, Table
 
 _CLOCK_GRAIN = 20_000_000
+_MAX_ARRIVALS = 8
+"""For each path, how so many files that came to it are remembered."""
 
 
 class FirstOffsets:
     """Knows which files existed at the start, and how files came to their paths."""
 
-    def __init__(self, table: Table, directories: Directories, listings: Listings) -> None:
+    def __init__(self, changes: Changes, table: Table, directories: Directories, listings: Listings) -> None:
+        self._changes = changes
+        changes.observe(self)
         self._table = table
         self._directories = directories
         self._listings = listings
         self._at_start: dict[str, tuple[Identity, int]] = {}
-        self._is_moved_in: dict[str, bool] = {}
+        self._arrivals: dict[str, dict[Identity | None, bool]] = {}
+        """By path: whether each file was renamed to it, not created there; None stands for the last one."""
         self.is_starting = False
         """Whether the files that exist at the start are being opened."""
         self.started = 0
@@ -62,10 +68,10 @@ class FirstOffsets:
         left = self._table.last_positions.pop(Made.of(fd), None)
         if left is not None and left.fits(fd):
             return left.offset
-        before = self._table.before(path)
-        if before is not None and is_continued(before, fd, info, self.is_moved_in(path)):
+        before, who = self._table.before(path), identity(info)
+        if before is not None and is_continued(before, fd, info, self.is_moved_in(path, who)):
             return take_over(before, fd)
-        if before is not None and self._is_edited(before, path) and not _may_be_restored(before, fd, info):
+        if before is not None and self._is_edited(before, path, who) and not _may_be_restored(before, fd, info):
             return info.st_size
         is_within_reach = before is None or before.identity[0] != info.st_dev
         if is_within_reach and self.is_history(fd, info):
@@ -98,9 +104,11 @@ class FirstOffsets:
         made = birth(fd) or info.st_mtime_ns
         return made < self.started < time.time_ns()
 
-    def is_moved_in(self, path: str) -> bool | None:
-        """Whether the file at `path` was renamed to it, not created there; None if that was not seen."""
-        return self._is_moved_in.get(path)
+    def is_moved_in(self, path: str, who: Identity) -> bool | None:
+        """Whether a file that was opened at `path` was renamed to it, not created there; None if that was not seen."""
+        self._changes.catch_up()  # the file may have been found before its event was read
+        arrivals = self._arrivals.get(path, {})
+        return arrivals.get(who, arrivals.get(None))
 
     def rotated_last(self, path: str) -> Made | None:
         """The newest rotated file of `path`."""
@@ -134,18 +142,34 @@ class FirstOffsets:
 
     def note(self, event: watch.Event) -> None:
         """Record at once how a file came to its path (created or moved), which is needed when it is opened."""
+        if event.mask & watch.OVERFLOW:
+            self._arrivals.clear()
         if event.mask & (watch.CREATE | watch.MOVED_TO):
             for directory in self._directories.of(event):
                 path = os.path.join(directory.path, event.name)
                 for named in (path, *self._directories.links_to(path)):
-                    if self._table.is_known(named):
-                        self._is_moved_in[named] = bool(event.mask & watch.MOVED_TO)
-                        trim(self._is_moved_in, REMEMBERED)
+                    # A copy may become known, and be replaced, by the events that are read together with this one.
+                    if self._table.is_known(named) or self._table.is_named_as_copy(named):
+                        self._note_arrival(named, event)
 
-    def _is_edited(self, before: Followed, path: str) -> bool:
+    def _note_arrival(self, path: str, event: watch.Event) -> None:
+        is_moved = bool(event.mask & watch.MOVED_TO)
+        arrivals = self._arrivals.setdefault(path, {})
+        if event.fd < 0:
+            arrivals.clear()  # the inode of one of them may be reused
+        else:
+            who = identity(os.fstat(event.fd))
+            arrivals.pop(who, None)
+            arrivals[who] = is_moved
+        arrivals.pop(None, None)
+        arrivals[None] = is_moved
+        trim(arrivals, _MAX_ARRIVALS)
+        trim(self._arrivals, REMEMBERED)
+
+    def _is_edited(self, before: Followed, path: str, who: Identity) -> bool:
         """Whether the file at `path` may be an edited version, made by a script, of a rotated file that was counted."""
         is_counted = (before.was_rotated or before.is_copy) and self._table.is_named_as_copy(path)
-        return is_counted and self.is_moved_in(path) is not False and not before.has_names()
+        return is_counted and not before.has_names() and self.is_moved_in(path, who) is not False
 
 
 def _may_be_restored(before: Followed, fd: int, info: os.stat_result) -> bool:
