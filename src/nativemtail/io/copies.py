@@ -145,10 +145,8 @@ class Copies:
         if copy.turn():
             self._loop.queue(copy)
         limit = self._settling.get(copy)
-        if limit is None:
-            return  # it was rewritten just now, and is a log of its own
-        if self._is_being_restored(copy):
-            return  # whoever writes it may close it after each piece
+        if limit is None or self._is_being_restored(copy):
+            return  # it is a log of its own by now, or is written in pieces, each of which may be followed by a close
         if copy.copy is Copy.BEING_MADE or (time.monotonic() >= limit and os.fstat(copy.fd).st_size):
             copy.copy = Copy.COUNTED
             self._settling.pop(copy, None)
