@@ -134,7 +134,7 @@ build/interop/root.stamp: packages.txt tools/unpacked-packages
 build/interop/node.stamp: tests/interop/package.json | $(VENV)/system-test.stamp
 	@mkdir -p build/interop/node
 	cp tests/interop/package.json build/interop/node
-	npm install --prefix build/interop/node --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm install --prefix build/interop/node --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp | $(VENV)/system-test.stamp

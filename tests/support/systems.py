@@ -1,4 +1,4 @@
-"""The systems that nativemtail works with: Debian's packages, unpacked under build/, and npm's StatsD.
+"""The systems that nativemtail works with: Debian's packages, unpacked under build/, and npm's.
 
 Nothing is installed, everything listens on loopback or below the test's directory.  What cannot be had fails the test.
 Their configurations are those of examples/interop, with the paths and ports that a test needs.
@@ -22,7 +22,7 @@ from waiting import PATIENCE, wait_until
 CONFIGURATIONS = ROOT / "examples" / "interop"
 BUILD = ROOT / "build" / "interop"
 
-_NPM = "npm install --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error"
+_NPM = "npm install --ignore-scripts --no-audit --no-fund --loglevel=error"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def unpacked() -> Root:
         if not _is_newer(BUILD / "root.stamp", ROOT / "packages.txt"):
             _fetch(str(ROOT / "tools/unpacked-packages"), str(BUILD / "root"))
             (BUILD / "root.stamp").touch()
-        if not (BUILD / "node.stamp").exists():
+        if not _is_newer(BUILD / "node.stamp", ROOT / "tests/interop/package.json"):
             (BUILD / "node").mkdir(exist_ok=True)
             shutil.copy(ROOT / "tests/interop/package.json", BUILD / "node")
             _fetch(*_NPM.split(), "--prefix", str(BUILD / "node"))

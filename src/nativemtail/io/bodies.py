@@ -1,13 +1,16 @@
-"""Bodies of HTTP requests → lines: plain lines, JSON records, and the JSON form in which Loki takes lines."""
+"""Bodies of HTTP requests → lines: plain lines, JSON records, and both forms in which Loki takes lines."""
 
 from __future__ import annotations
 
 import codecs
+import importlib.util
 import json
 import re
 import zlib
 from collections.abc import Generator, Iterator
 from typing import Any
+
+from nativemtail.io.protobuf import BadMessage, texts
 
 _GZIP = 16 + zlib.MAX_WBITS
 _MEMBERS = 64
@@ -38,7 +41,7 @@ def decompress(data: bytes, most: int) -> bytes:
             raise BadBody(400, f"The body is not gzip, as Content-Encoding says: {error}.") from None
         left -= len(part)
         if left < 0:
-            raise BadBody(413, f"The body has more than {most} bytes when it is decoded: send fewer lines at a time.")
+            raise _too_large(most)
         if not decoder.eof:
             raise BadBody(400, "The body, which is compressed with gzip, is incomplete.")
         parts.append(part)
@@ -46,6 +49,27 @@ def decompress(data: bytes, most: int) -> bytes:
         if not data:
             return b"".join(parts)
     raise BadBody(400, f"The body has more than {_MEMBERS} gzip members: compress it in one piece.")
+
+
+def _too_large(most: int) -> BadBody:
+    return BadBody(413, f"The body has more than {most} bytes when it is decoded: send fewer lines at a time.")
+
+
+def has_snappy() -> bool:
+    """Whether `unsnap` can be called: its library is an extra (`pip install nativemtail[loki]`)."""
+    return importlib.util.find_spec("cramjam") is not None
+
+
+def unsnap(data: bytes, most: int) -> bytes:
+    """What a body in Snappy's block format contains.  Raises BadBody, also if that is more than `most` bytes."""
+    import cramjam
+
+    try:
+        if cramjam.snappy.decompress_raw_len(data) > most:  # it would be allocated at once
+            raise _too_large(most)
+        return bytes(cramjam.snappy.decompress_raw(data))
+    except cramjam.DecompressionError as error:
+        raise BadBody(400, f"The body is not compressed with Snappy, as Loki's protobuf form is: {error}.") from None
 
 
 def json_lines(body: bytes) -> bytes:
@@ -137,3 +161,21 @@ def _entries(body: Any) -> Iterator[str]:
             if type(line) is not str:
                 raise TypeError
             yield line.removesuffix("\n")
+
+
+def loki_message_lines(body: bytes) -> bytes:
+    """As `loki_lines`, of the protobuf message that Loki takes, a `PushRequest`.
+
+    Its field 1 are streams, whose field 2 are entries, whose field 2 is a line (Loki's `pkg/push/push.proto`).
+    """
+    found: list[bytes] = []
+    try:
+        for stream in texts(body, 0, len(body), 1):
+            for entry in texts(body, *stream, 2):
+                line = b""
+                for begin, end in texts(body, *entry, 2):
+                    line = body[begin:end]
+                found.append(line.removesuffix(b"\n"))
+    except BadMessage as error:
+        raise BadBody(400, f"The body is not what Loki takes, a protobuf PushRequest: {error}.") from None
+    return b"\n".join(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import http
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -17,7 +17,15 @@ from urllib.parse import unquote, urlsplit
 import h11
 
 from nativemtail.gotext import go_quote
-from nativemtail.io.bodies import BadBody, decompress, json_lines, loki_lines
+from nativemtail.io.bodies import (
+    BadBody,
+    decompress,
+    has_snappy,
+    json_lines,
+    loki_lines,
+    loki_message_lines,
+    unsnap,
+)
 from nativemtail.io.lines import LineReader
 from nativemtail.io.loop import Loop
 from nativemtail.io.patterns import LogSpec
@@ -40,7 +48,13 @@ _IDLE = 10.0
 """A connection may be closed in favour of others after so many seconds without a request."""
 _STEPS = 16
 _SLEEP = 0.001
-_BINARY = ("application/x-protobuf", "application/protobuf", "application/x-snappy", "multipart/")
+_PROTOBUF = ("application/x-protobuf", "application/protobuf")
+_LOKI_FORMS = "one of Loki's forms, application/json or application/x-protobuf"
+_NO_SNAPPY = (
+    "Loki's protobuf form cannot be read here: install cramjam, as by pip install 'nativemtail[loki]', "
+    "or send Loki's JSON form (Content-Type: application/json)."
+)
+_BINARY = (*_PROTOBUF, "application/x-snappy", "multipart/")
 
 
 class _Problem(NamedTuple):
@@ -56,6 +70,8 @@ class _Form(NamedTuple):
 
     is_gzip: bool
     is_json: bool
+    is_protobuf: bool
+    """Of Loki's form, which is always compressed with Snappy."""
 
 
 class RequestConnection:
@@ -362,15 +378,18 @@ class RequestListener(StreamListener):
         return self.too_large() if int(fields.get(b"content-length", "0")) > self.context.settings.max_body else None
 
     def _form(self, fields: dict[bytes, str]) -> _Form | _Problem:
-        coding = fields.get(b"content-encoding", "").strip().lower()
-        if coding not in ("", "identity", "gzip", "x-gzip"):
-            return _Problem(415, f"Content-Encoding {coding[:50]} is not supported: send gzip, or none.")
         kind = fields.get(b"content-type", "").partition(";")[0].strip().lower()
         is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-        if kind.startswith(_BINARY) or (self._is_loki and not is_json):
-            wanted = "Loki's JSON form (Content-Type: application/json)" if self._is_loki else "lines, or JSON records"
+        is_protobuf = self._is_loki and kind in _PROTOBUF
+        coding = fields.get(b"content-encoding", "").strip().lower()
+        if coding not in ("", "identity", "gzip", "x-gzip") and not (coding == "snappy" and is_protobuf):
+            return _Problem(415, f"Content-Encoding {coding[:50]} is not supported: send gzip, or none.")
+        if is_protobuf and not has_snappy():
+            return _Problem(415, _NO_SNAPPY)
+        if not is_protobuf and (kind.startswith(_BINARY) or (self._is_loki and not is_json)):
+            wanted = _LOKI_FORMS if self._is_loki else "lines, or JSON records"
             return _Problem(415, f"Content-Type {kind[:100] or '(none)'} is not supported: send {wanted}.")
-        return _Form("gzip" in coding, is_json)
+        return _Form("gzip" in coding, is_json, is_protobuf)
 
     def too_large(self) -> _Problem:
         self.context.counters.limits_total["request_body"] += 1
@@ -380,8 +399,10 @@ class RequestListener(StreamListener):
     def deliver(self, form: _Form, body: bytes, lines: LineReader) -> None:
         """Give the lines of a body to the engine; all or, if BadBody is raised, none."""
         if form.is_gzip:
-            body = self._decompressed(body)
-        if self._is_loki:
+            body = self._decompressed(decompress, body)
+        if form.is_protobuf:
+            body = loki_message_lines(self._decompressed(unsnap, body))
+        elif self._is_loki:
             body = loki_lines(body)
         elif form.is_json:
             body = json_lines(body)
@@ -390,9 +411,9 @@ class RequestListener(StreamListener):
         self.received(len(body))
         self.context.counters.count_lines(lines, self.source.name)
 
-    def _decompressed(self, body: bytes) -> bytes:
+    def _decompressed(self, decoder: Callable[[bytes, int], bytes], body: bytes) -> bytes:
         try:
-            return decompress(body, self.context.settings.max_body)
+            return decoder(body, self.context.settings.max_body)
         except BadBody as error:
             self.context.counters.limits_total["request_body"] += error.status == 413
             raise

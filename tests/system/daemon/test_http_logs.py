@@ -12,8 +12,10 @@ import sys
 import threading
 from pathlib import Path
 
+import cramjam
 import pytest
 from daemons import Daemon, Place, free_port
+from lokimessages import push_request
 from waiting import PATIENCE, wait_until
 
 FIELDS = b"""counter records by status
@@ -108,8 +110,12 @@ def test_loki(place: Place) -> None:
     body = json.dumps({"streams": [{"stream": {"app": "a"}, "values": values}]})
     assert receiver.curl("--json", body) == (204, "")
     assert receiver.daemon.value("records_total{status=1}") == 50
-    status, text = receiver.curl("-H", "Content-Type: application/x-protobuf", "--data-binary", "x")
-    assert (status, "send Loki's JSON form" in text) == (415, True)
+    message = push_request(('{app="a"}', [json.dumps({"status": 2})] * 100))
+    protobuf = ("-H", "Content-Type: application/x-protobuf", "--data-binary", "@-")
+    assert receiver.curl(*protobuf, stdin=bytes(cramjam.snappy.compress_raw(message))) == (204, "")
+    assert receiver.daemon.value("records_total{status=2}") == 100
+    status, text = receiver.curl(*protobuf, stdin=message)
+    assert (status, text[:38]) == (400, "The body is not compressed with Snappy")
 
 
 def test_logging_of_python(place: Place) -> None:

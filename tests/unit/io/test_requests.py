@@ -9,12 +9,15 @@ import json
 import random
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+import cramjam
 import pytest
+from lokimessages import push_request
 from rig import Rig
 from waiting import PATIENCE, wait_until
 
@@ -129,12 +132,51 @@ def test_loki() -> None:
     with Rig(LOKI, settings=QUICK) as rig:
         assert post(rig, json.dumps(body).encode(), JSON, name=LOKI) == (204, "")
         assert rig.lines == [b"one", b"two"]
-        status, text = post(rig, b"x", {"Content-Type": "application/x-protobuf"}, name=LOKI)
-        assert status == 415
-        assert text.endswith("is not supported: send Loki's JSON form (Content-Type: application/json).\n")
         assert post(rig, b"[]", JSON, name=LOKI)[0] == 400
-        assert post(rig, b"one", name=LOKI)[0] == 415
+        status, text = post(rig, b"one", name=LOKI)
+        assert status == 415
+        assert text.endswith("send one of Loki's forms, application/json or application/x-protobuf.\n")
         assert len(rig.lines) == 2
+
+
+def snapped(*lines: str) -> bytes:
+    return bytes(cramjam.snappy.compress_raw(push_request(('{app="a"}', list(lines)))))
+
+
+@pytest.mark.parametrize("kind", ["application/x-protobuf", "application/protobuf; charset=utf-8"])
+def test_loki_protobuf(kind: str) -> None:
+    headers = {"Content-Type": kind}
+    with Rig(LOKI, settings=replace(QUICK, max_body=10_000)) as rig:
+        assert post(rig, snapped("one", "two\n"), headers, name=LOKI) == (204, "")
+        assert post(rig, snapped("three"), {**headers, "Content-Encoding": "snappy"}, name=LOKI) == (204, "")
+        assert post(rig, zipped(snapped("four")), {**headers, "Content-Encoding": "gzip"}, name=LOKI) == (204, "")
+        assert rig.lines == [b"one", b"two", b"three", b"four"]
+        assert post(rig, b"", headers, name=LOKI)[0] == 400
+        assert post(rig, push_request(("", ["not compressed"])), headers, name=LOKI)[0] == 400
+        assert post(rig, bytes(cramjam.snappy.compress_raw(b"no message")), headers, name=LOKI)[0] == 400
+        assert rig.tailer.counters.limits_total["request_body"] == 0
+        assert post(rig, snapped("x" * 10_001), headers, name=LOKI)[0] == 413
+        assert rig.tailer.counters.limits_total["request_body"] == 1
+        assert len(rig.lines) == 4
+
+
+def test_snappy_is_for_lokis_protobuf_only(rig: Rig) -> None:
+    for headers in {}, JSON, {"Content-Type": "application/x-protobuf"}:
+        assert post(rig, snapped("one"), {**headers, "Content-Encoding": "snappy"})[0] == 415
+    with Rig(LOKI, settings=QUICK) as loki:
+        assert post(loki, snapped("one"), {**JSON, "Content-Encoding": "snappy"}, name=LOKI)[0] == 415
+        assert loki.lines == []
+
+
+def test_lokis_protobuf_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cramjam", None)
+    with Rig(LOKI, settings=QUICK) as rig:
+        status, text = post(rig, snapped("one"), {"Content-Type": "application/x-protobuf"}, name=LOKI)
+        assert status == 415
+        assert "pip install 'nativemtail[loki]'" in text
+        body = {"streams": [{"stream": {}, "values": [["1", "two"]]}]}
+        assert post(rig, json.dumps(body).encode(), JSON, name=LOKI) == (204, "")
+        assert rig.lines == [b"two"]
 
 
 def test_one_connection_takes_many_requests(rig: Rig) -> None:
