@@ -308,13 +308,28 @@ static inline bool number_to_int(const char *p, size_t n, int64_t *value) {
 
 // --- the tree of wanted fields ----------------------------------------------------------------------------------
 
+// As memcmp() == 0, without a call for names of usual length.
+static inline bool is_same(const uint8_t *a, const uint8_t *b, size_t n) {
+    const auto same = [a, b](auto width, size_t at) {
+        decltype(width) x, y;
+        memcpy(&x, a + at, sizeof x);
+        memcpy(&y, b + at, sizeof y);
+        return x == y;
+    };
+    if (n > 16) return memcmp(a, b, n) == 0;
+    if (n >= 8) return same(uint64_t{}, 0) && same(uint64_t{}, n - 8);
+    if (n >= 4) return same(uint32_t{}, 0) && same(uint32_t{}, n - 4);
+    if (n >= 2) return same(uint16_t{}, 0) && same(uint16_t{}, n - 2);
+    return n == 0 || *a == *b;
+}
+
 static inline const FieldNode *by_name(const FieldTable &t, const FieldNode *node, const uint8_t *p, size_t n,
                                        bool escaped) {
     if (!escaped && !(node->lengths >> (n < 63 ? n : 63) & 1)) return nullptr;
     const FieldEdge *edge = t.edges + node->first;
     for (uint32_t i = 0; i < node->names; ++i, ++edge) {
         const uint8_t *name = t.pool + edge->text;
-        if (escaped ? is_escaped_name(p, n, name, edge->key) : edge->key == n && memcmp(name, p, n) == 0)
+        if (escaped ? is_escaped_name(p, n, name, edge->key) : edge->key == n && is_same(name, p, n))
             return t.nodes + edge->child;
     }
     return nullptr;
@@ -498,13 +513,33 @@ close:
 
 static inline bool is_blank_byte(uint8_t c) { return c == ' ' || static_cast<uint8_t>(c - 9) < 5; }
 
+// At the first blank, or quote or `=` if `in_key`; or the end.
+template <bool in_key> static inline const uint8_t *skip_word(const uint8_t *at, const uint8_t *end) {
+#if defined(__SSE2__)
+    const __m128i space = _mm_set1_epi8(' '), tab = _mm_set1_epi8(9), four = _mm_set1_epi8(4);
+    while (end - at >= 16) {
+        __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i *>(at));
+        __m128i control = _mm_sub_epi8(c, tab);
+        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(c, space), _mm_cmpeq_epi8(_mm_min_epu8(control, four), control));
+        if (in_key)
+            found = _mm_or_si128(
+                found, _mm_or_si128(_mm_cmpeq_epi8(c, _mm_set1_epi8('=')), _mm_cmpeq_epi8(c, _mm_set1_epi8('"'))));
+        int mask = _mm_movemask_epi8(found);
+        if (mask) return at + __builtin_ctz(static_cast<unsigned>(mask));
+        at += 16;
+    }
+#endif
+    while (at < end && !is_blank_byte(*at) && !(in_key && (*at == '=' || *at == '"'))) ++at;
+    return at;
+}
+
 // Behind the quoted text whose quote is at `at`; the end of the text ends it as a quote does.
 static inline const uint8_t *skip_quoted(const uint8_t *at, const uint8_t *end, const uint8_t **content_end,
                                          bool *escaped) {
     char bytes[4];
     ++at;
     *escaped = false;
-    while (at < end && *at != '"') {
+    while ((at = skip_plain(at, end)) < end && *at != '"') {
         if (*at == '\\') {
             *escaped = true;
             if (!unescape(at, end, bytes)) ++at;
@@ -530,11 +565,11 @@ static inline void read_logfmt(const FieldTable &t, const char *text, size_t n, 
             continue;
         }
         if (*at == '=') {
-            while (at < end && !is_blank_byte(*at)) ++at;
+            at = skip_word<false>(at, end);
             continue;
         }
         const uint8_t *key = at;
-        while (at < end && *at != '=' && *at != '"' && !is_blank_byte(*at)) ++at;
+        at = skip_word<true>(at, end);
         const FieldNode *node = by_name(t, t.nodes, key, static_cast<size_t>(at - key), false);
         const uint8_t *start = at;
         uint32_t kind = kBare;
@@ -546,7 +581,7 @@ static inline void read_logfmt(const FieldTable &t, const char *text, size_t n, 
                 at = skip_quoted(at, end, &content_end, &escaped);
                 kind = escaped ? kLogfmtText : kText;
             } else {
-                while (at < end && !is_blank_byte(*at)) ++at;
+                at = skip_word<false>(at, end);
                 content_end = at;
                 kind = kText;
             }

@@ -293,6 +293,32 @@ def test_logfmt_as_an_independent_reader(text: str) -> None:
     assert found == tuple(wanted.get(key, ABSENT) for key in ("a", "b", "é", "x"))
 
 
+@pytest.mark.parametrize("blank", BLANKS[:-1])
+@pytest.mark.parametrize("rest", ["", "and a rest of more bytes than are compared at once"])
+def test_words_of_logfmt_end_at_every_distance(blank: str, rest: str) -> None:
+    """Words are compared in pieces of 16 bytes, and byte by byte at the end of the text."""
+    for length in (0, 1, 13, 14, 15, 16, 17, 31):
+        for byte in ("\x08", "\x0e", "é"):
+            word = byte * length
+            for text in (
+                f'k{word}=v{word}"={blank}{rest}',
+                f"k{word}{blank}j={word}{blank}{rest}",
+                f'={word}"={blank}j=1{blank}{rest}',
+                f'{word}"k{word}=1"j="{word}=\\"{blank}"{blank}{rest}',
+            ):
+                found = read(f'logfmt "k{word}" as k optional, j optional', text.encode(), ["k", "j"])
+                wanted = logfmt(text)
+                assert found == (wanted.get(f"k{word}", ABSENT), wanted.get("j", ABSENT)), text
+
+
+@pytest.mark.parametrize("length", range(1, 36))
+def test_names_are_compared_to_their_last_byte(length: int) -> None:
+    name = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnop"[:length]
+    others = " ".join(f"{name[:at]}_{name[at + 1 :]}=0" for at in range(length))
+    assert read(f"logfmt {name} optional", others.encode(), [name]) == (ABSENT,)
+    assert read(f"logfmt {name} optional", f"{name}=1 {others}".encode(), [name]) == ("1",)
+
+
 # --- CSV ---------------------------------------------------------------------------------------------------------
 
 
