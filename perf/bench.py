@@ -64,8 +64,11 @@ SCENARIOS = {
     "syslog": Scenario("syslog", "syslog", "prefilter syslog.literals"),
     "json": Scenario("json", "json", "captures json.captures"),
     "wide": Scenario("fields/wide.mtail", "wide", theirs="fields/of_mtail/wide.mtail"),
-    "nested": Scenario("fields/nested.mtail", "nested", theirs="fields/of_mtail/nested.mtail"),
+    "nested": Scenario("fields/nested.mtail", "services", theirs="fields/of_mtail/nested.mtail"),
+    "nested_all": Scenario("fields/nested_all.mtail", "nested", theirs="fields/of_mtail/nested_all.mtail"),
     "logfmt": Scenario("fields/logfmt.mtail", "logfmt", theirs="fields/of_mtail/logfmt.mtail"),
+    "records": Scenario("fields/records.mtail", "traces", theirs="fields/of_mtail/records.mtail"),
+    "records_lines": Scenario("fields/of_mtail/records.mtail", "traces"),
     "lines": Scenario("lines", "apache", "lines"),
     "counter": Scenario("kinds/counter.mtail", "apache"),
     "gauge": Scenario("kinds/gauge.mtail", "apache"),
@@ -106,6 +109,11 @@ class Measured:
     @property
     def wall(self) -> float:
         return statistics.median(run.wall for run in self.runs)
+
+    @property
+    def cpu_rate(self) -> float:
+        """Megabytes for a second of the processor, start-up included."""
+        return self.bytes / statistics.median(run.cpu for run in self.runs) / MEGABYTE
 
     @property
     def rss(self) -> int:
@@ -477,6 +485,11 @@ TARGETS = [
     Target("syslog", "syslog times", 250, "× mtail"),
     Target("syslog", "syslog limit", 55, "% of the prefilter alone"),
     Target("json", "json times", 20, "× mtail"),
+    Target("JSON by fields", "wide times", 25, "× mtail"),
+    Target("JSON by fields", "wide rate", 600, "MB per CPU second"),
+    Target("nested JSON, a tenth of the lines", "nested rate", 1500, "MB per CPU second"),
+    Target("logfmt", "logfmt rate", 500, "MB per CPU second"),
+    Target("records", "records share", 80, "% of the rate as lines"),
     Target("100 programs", "scale", 2, "× the time of 1", least=False),
     Target("100 programs, empty cache", "scale cold", 2, "× the time of 1", least=False),
     Target("every line counted", "lines rate", 2000, "MB/s"),
@@ -491,7 +504,7 @@ TARGETS = [
     Target("write to visible, 99 %", "visible", 10, "ms", least=False),
     Target("hostile lines, the worst of all patterns", "hostile", 2.2, "× the time for twice the line", least=False),
 ]
-"""Issue 5's.  A build without a cache of programs has nothing in the rows of the empty cache."""
+"""A build without a cache of programs has nothing in the rows of the empty cache."""
 
 
 @dataclass
@@ -515,6 +528,11 @@ def figures(all_found: Found) -> dict[str, float | None]:
     for name in ("apache", "syslog", "json"):
         found[f"{name} times"] = times_mtail(results.get(name, {}))
         found[f"{name} limit"] = share_of_limit(name, results.get(name, {}), limits)
+    found["wide times"] = times_mtail(results.get("wide", {}))
+    rates = {name: subjects["nativemtail"].cpu_rate for name, subjects in results.items() if "nativemtail" in subjects}
+    found |= {f"{name} rate": rates.get(name) for name in ("wide", "nested", "logfmt")}
+    both = "records" in rates and "records_lines" in rates
+    found["records share"] = 100 * rates["records"] / rates["records_lines"] if both else None
     for name, subject in (("scale", "nativemtail"), ("scale cold", "cold")):
         one, hundred = (results.get(scenario, {}).get(subject) for scenario in ("scale1", "scale100"))
         found[name] = hundred.wall / one.wall if one and hundred else None

@@ -150,6 +150,80 @@ def nested(source: Source, second: int) -> str:
     )
 
 
+def services_log(source: Source, second: int) -> str:
+    """What the containers of a shop write: nested records of about a kilobyte, a tenth of them about requests."""
+    if source.random() < 0.1:
+        return nested(source, second)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+    kind = source.pick(tuple(ABOUT))
+    about = ABOUT[kind](source)
+    frames = ",".join(
+        f'{{"function":"{source.pick(WORDS)}.{source.pick(WORDS)}","file":"/srv/shop/{source.pick(WORDS)}.go",'
+        f'"line":{source.number(10, 900)}}}'
+        for _ in range(6)
+    )
+    return (
+        f'{{"ts":"{stamp}","level":"info","logger":"{kind}","kubernetes":{{"namespace":"{source.pick(ZONES)}",'
+        f'"pod":"shop-{source.token()}","container":{{"name":"{kind}","image":"registry.example.org/shop/{kind}:2.7.1"}},'
+        f'"labels":{{"app":"shop","tier":"backend","release":"stable","team":"orders"}}}},{about},'
+        f'"caller":[{frames}],"trace":{{"id":"{source.token()}{source.token()}","sampled":false,'
+        f'"note":"a \\"quoted\\" note"}}}}\n'
+    )
+
+
+def query(source: Source) -> str:
+    table = source.pick(WORDS)
+    return (
+        f'"database":{{"address":"{source.skewed(source.clients)}:5432",'
+        f'"statement":"SELECT id, name, price FROM {table} WHERE customer = $1 ORDER BY created DESC LIMIT 50",'
+        f'"rows":{source.number(0, 50)},'
+        f'"seconds":{source.number(1, 9000) / 1000},"status":"ok","plan":{{"nodes":["Limit","Sort","Index Scan"]}}}}'
+    )
+
+
+def job(source: Source) -> str:
+    return (
+        f'"job":{{"id":"{source.token()}","queue":"{source.pick(WORDS)}","attempt":{source.number(1, 5)},'
+        f'"status":"done","method":"send","arguments":["{source.token()}","{source.pick(USERS)}@example.org"],'
+        f'"seconds":{source.number(1, 90000) / 1000},'
+        f'"worker":{{"host":"{source.pick(HOSTS)}","slot":{source.number(0, 64)}}}}}'
+    )
+
+
+def cache(source: Source) -> str:
+    return (
+        f'"cache":{{"key":"{source.pick(WORDS)}:{source.token()}","hit":true,"bytes":{source.size()},'
+        f'"shards":[{{"id":1,"keys":{source.number(1, 10**6)}}},{{"id":2,"keys":{source.number(1, 10**6)}}}],'
+        f'"total":{source.number(1, 10**7)}}}'
+    )
+
+
+ABOUT: dict[str, Callable[[Source], str]] = {"database": query, "worker": job, "cache": cache}
+
+
+def traces(source: Source, second: int) -> str:
+    """Events of a Java program, each an exception with its stack trace: fifteen lines."""
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(second))
+    exception = source.skewed(EXCEPTIONS)
+    event = f"{stamp},{source.number(0, 1000):03} ERROR [http-{source.number(1, 200)}] o.e.shop.{source.pick(WORDS)}"
+    lines = [f"{event} - Request {source.token()} failed", f"{exception}: cannot read {source.skewed(source.paths)}"]
+    lines += (
+        f"\tat org.example.shop.{source.pick(WORDS)}.{source.pick(WORDS).title()}Service.{source.pick(WORDS)}"
+        f"({source.pick(WORDS).title()}Service.java:{source.number(10, 900)})"
+        for _ in range(13)
+    )
+    return "\n".join(lines) + "\n"
+
+
+EXCEPTIONS = (
+    "java.lang.IllegalStateException",
+    "java.io.IOException",
+    "java.net.SocketTimeoutException",
+    "org.example.shop.StockException",
+    "java.lang.NullPointerException",
+)
+
+
 def logfmt(source: Source, second: int) -> str:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
     level = "warn" if source.random() < 0.05 else "info"
@@ -312,12 +386,14 @@ KINDS: dict[str, tuple[Callable[[Source, int], str], int]] = {
     "json": (json_access, 40),
     "wide": (wide, 40),
     "nested": (nested, 40),
+    "services": (services_log, 40),
+    "traces": (traces, 10),
     "logfmt": (logfmt, 40),
     "syslog": (syslog, 25),
     "labels": (labels, 1000),
     "series": (series, 1000),
 }
-"""The writer of one line, and how many lines fall into a second."""
+"""The writer of one line (of `traces`: one event), and how many lines fall into a second."""
 
 
 def batches(kind: str) -> Iterator[bytes]:

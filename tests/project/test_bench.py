@@ -68,7 +68,7 @@ def cells(report: str, *begins: str) -> list[str]:
 
 
 def test_mtail_gets_the_same_metrics_of_fields_by_other_programs(tmp_path: Path) -> None:
-    names = ("wide", "nested", "logfmt")
+    names = ("wide", "nested", "nested_all", "logfmt", "records")
     report, *_ = bench(tmp_path, *(word for name in names for word in ("--only", name)))
     for name in names:
         assert cells(report, name, "1")[10] == "yes"
