@@ -231,4 +231,5 @@ FAULTS = [
     "MEMORY",
     "FIELD",  # a field that is not of its type
     "ROUNDS",  # too many rounds of `every`
+    "TEXTS",  # too much text in its rounds
 ]

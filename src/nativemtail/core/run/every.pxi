@@ -2,7 +2,9 @@
 
 cdef enum:
     MAX_ROUNDS = 2000000    # of all `every` of a program on one line
-    TOO_MANY = 3            # result of a round, beside 1, 0, -1 and WRONG_TYPE
+    MAX_TEXTS = 268435456   # bytes of all texts that the program looks at in these rounds
+    TOO_MANY = 3            # results of a round, beside 1, 0, -1 and WRONG_TYPE
+    TOO_LONG = 4
 
 
 cdef inline Subject* subject_of(RunState* rs, Loop* loop) noexcept nogil:
@@ -30,7 +32,7 @@ cdef void start_walking(Loop* loop, const Automaton* a, const char* text, size_t
 
 
 cdef int match_within(RunState* rs, PatternState* p, Subject* s, Loop* loop, size_t* ov) noexcept nogil:
-    """The groups of a match whose ends are known: 1, or -1 without memory.
+    """The groups of a match whose ends are known: 1, TOO_LONG, or -1 without memory.
 
     The text is cut after the match.  Where its pattern looks ahead, some more is left; if that makes another match, too
     little was.
@@ -49,7 +51,7 @@ cdef int match_within(RunState* rs, PatternState* p, Subject* s, Loop* loop, siz
             break
         more = 2 * more + 1
         if loop.searched > SEARCHED_MOST:
-            rc = -1
+            rc = TOO_LONG
     n[0] = whole
     return rc
 
@@ -60,8 +62,10 @@ cdef int find_match(RunState* rs, PatternState* p, Subject* s, Loop* loop, size_
     cdef const char* text = searched_text(s, &n)
     if not loop.walking and loop.searched > SEARCHED_LEAST + SEARCHED_TIMES * n:
         start_walking(loop, &p.pattern.texts.automaton, text, n)
-        if not loop.walking and loop.searched > SEARCHED_MOST:
-            return -1
+        if not loop.walking:
+            rs.texts += n - loop.at
+            if loop.searched > SEARCHED_MOST:
+                return TOO_LONG
     if loop.walking:
         if not walk_next(&loop.walk, loop.at, ov):
             return 0
@@ -134,7 +138,7 @@ cdef inline int next_element(RunState* rs, const Fields* f, Captures* slot) noex
 
 
 cdef int next_round(RunState* rs, PatternState* p, Captures* slot) noexcept nogil:
-    """1, 0 if there is none, WRONG_TYPE, TOO_MANY, or -1 without memory."""
+    """1, 0 if there is none, WRONG_TYPE, TOO_MANY, TOO_LONG, or -1 without memory."""
     cdef const Fields* f = p.pattern.texts.fields
     cdef int rc = next_match(rs, p, slot) if f == NULL else next_element(rs, f, slot)
     if rc == 1:
@@ -142,6 +146,8 @@ cdef int next_round(RunState* rs, PatternState* p, Captures* slot) noexcept nogi
         p.matches += 1
         if rs.rounds > MAX_ROUNDS:
             return TOO_MANY
+        if rs.texts > MAX_TEXTS:
+            return TOO_LONG
     return rc
 
 
@@ -169,6 +175,8 @@ cdef int first_round(RunState* rs, PatternState* p, Captures* slot, const Str* t
     note_captures(slot, rs.serial, whole.p, slot.own)
     if f != NULL:
         rc = begin_elements(rs, f, slot, whole)
+    else:
+        rs.texts += whole.n
     if rc == 1:
         rc = next_round(rs, p, slot)
     if rc == 0:

@@ -142,6 +142,8 @@ cdef str fault_message(const FaultRecord* record, bytes operand):
         return f"cannot compare float64 %!q(float64={bits_to_float(record.x):g}) with string {quoted_str(operand)}"
     if code == FAULT_ROUNDS:
         return "every ran 2000000 times for this line"
+    if code == FAULT_TEXTS:
+        return "every went through too much text for this line"
     if code == FAULT_NO_TIME:
         return f"settime() takes no {bits_to_float(record.x):g}"
     if code == FAULT_NO_INT:

@@ -15,6 +15,7 @@ cdef int find_fields(RunState* rs, const Fields* f, Str text) noexcept nogil:
         rs.read_fields = f
         rs.read_on = rs.serial
         rs.read_text = text
+        rs.texts += text.n
         rs.read_result = read_fields(rs, f, text)
     return rs.read_result
 

@@ -14,6 +14,7 @@ cdef inline int match_text(RunState* rs, PatternState* p, Captures* slot, Str te
         if rc > 0:
             note_captures(slot, rs.serial, text.p, slot.own)
         return rc
+    rs.texts += text.n
     subject_set(&rs.other, text.p, text.n)
     rc = match_subject(&rs.matcher, p, &rs.other, slot.own)
     if rc == 1:
@@ -60,7 +61,9 @@ cdef bint fail_match(RunState* rs, int rc, PatternState* p, const char* base, co
     """What the result of a match other than 1 and 0 means."""
     if rc == WRONG_TYPE:
         return fail_field(rs, p.pattern.texts.fields, base, ov, failure)
-    return fail(failure, FAULT_ROUNDS if rc == TOO_MANY else FAULT_MEMORY)
+    if rc == TOO_MANY:
+        return fail(failure, FAULT_ROUNDS)
+    return fail(failure, FAULT_TEXTS if rc == TOO_LONG else FAULT_MEMORY)
 
 
 cdef inline bint read_base(RunState* rs, const Instr* i, Failure* failure) noexcept nogil:
@@ -131,8 +134,10 @@ cdef bint make_text(RunState* rs, const Instr* i, Failure* failure) noexcept nog
     if i.op == OP_LOWER or i.op == OP_UPPER:
         to_case(out, r.s.p, r.s.n, i.op == OP_UPPER)
     elif i.op == OP_SUBST:
+        rs.texts += r[2].s.n
         subst(out, r[0].s, r[1].s, r[2].s, MAX_TEXT)
     else:
+        rs.texts += r[1].s.n
         subject_set(&rs.other, r[1].s.p, r[1].s.n)
         substitute(&rs.matcher, &rs.patterns[i.d], &rs.other, r[0].s, out, MAX_TEXT)
     return arena_made(&rs.arena, &rs.regs[i.a].s) or fail(failure, FAULT_MEMORY)
@@ -252,7 +257,7 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
     hashed.h = 0
     hashed.seen = 0
     rs.clock.is_set = False
-    rs.rounds = 0
+    rs.rounds = rs.texts = 0
     while True:
         i = at
         at += 1

@@ -435,6 +435,24 @@ def test_rounds_are_limited() -> None:
     assert machine.value("n") < 2_000_000
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "every /b+\\d/ {\n    n++\n  }",
+        "every $line =~ /b+\\d/ {\n    n++\n  }",
+        "!$line =~ logfmt c && !$line =~ json c {\n    n++\n  }",  # neither keeps what it found
+        "$line =~ /b+\\d/ {\n    n++\n  }",
+        'subst(/a+/, "", $line) == "b" {\n    n++\n  }',
+        'subst("a", "", $line) == "b" {\n    n++\n  }',
+    ],
+)
+def test_texts_that_rounds_go_through_are_limited(inner: str) -> None:
+    """A line of 200,000 bytes would otherwise take minutes: each round looks at all of it."""
+    machine = Machine(f"counter n\n/^(?P<line>.*)$/ {{\n  every /a/ {{\n  {inner}\n  }}\n}}\n")
+    machine.feed(b"a" * 200_000 + b"b\n" + b"a" * 500 + b"b\n")
+    assert machine.faults() == ["every went through too much text for this line"]
+
+
 def test_else_of_every_and_otherwise() -> None:
     machine = Machine(
         'counter n by what\n/./ {\n  every /a/ {\n    n["a"]++\n  } else if /b/ {\n    n["b"]++\n  } else {\n'
