@@ -273,7 +273,7 @@ def _metric_sizes(costs: Costs) -> str:
 
 def _pattern_cost(pattern: PatternCost, head: Sequence[str], costs: Costs) -> str:
     cells = (
-        f"<code>/{_shown(pattern.pattern)}/</code>",
+        f"<code>{_shown(pattern.shown)}</code>",
         _shown(pattern.engine),
         _count(pattern.captures),
         _count(pattern.tried),

@@ -15,6 +15,8 @@ class PatternCost:
     """
 
     pattern: str
+    """A regular expression without its slashes, or a field pattern."""
+    is_regex: bool
     prefilter: str
     """Its required literals, as text."""
     engine: str
@@ -29,6 +31,11 @@ class PatternCost:
     samples: int = 0
     """Number of timed matches."""
     seconds: float = 0.0
+
+    @property
+    def shown(self) -> str:
+        """The pattern as a program writes it."""
+        return f"/{self.pattern}/" if self.is_regex else self.pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

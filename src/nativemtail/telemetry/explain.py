@@ -54,9 +54,10 @@ def _finding(pattern: PatternSpec, on_line: bool, opens: bool, where: str, of_re
     slow = _engine_hint(pattern.flags)
     return PatternCost(
         pattern=fields.shown(pattern.text).removeprefix("/").removesuffix("/"),
+        is_regex=pattern.fields is None,
         prefilter=disasm.prefilter(pattern.text, of_records),
         engine=disasm.engine(pattern),
-        captures=max(pattern.captures, 0),
+        captures=len(pattern.fields.paths) if pattern.fields else max(pattern.captures, 0),
         why=why,
         hint="; ".join(part for part in (hint, slow) if part),
     )
@@ -93,7 +94,7 @@ def _reason(pattern: PatternSpec, on_line: bool, opens: bool, where: str, of_rec
 
 
 def _engine_hint(flags: int) -> str:
-    if flags & PatternFlag.ALWAYS:
+    if flags & (PatternFlag.ALWAYS | PatternFlag.FIELDS):
         return ""
     if not flags & PatternFlag.PCRE2:
         return "a repeated part can match nothing, which needs the slower RE2: let it match a character at least"
@@ -147,7 +148,7 @@ def _prefilter(tables: Tables) -> str:
 
 
 def _paragraph(cost: PatternCost, profile: Profile | None) -> Iterator[str]:
-    yield f"  /{cost.pattern}/"
+    yield f"  {cost.shown}"
     yield f"    prefilter {cost.prefilter}; engine {cost.engine}; captures {cost.captures}"
     yield f"    {cost.why}"
     if cost.hint:

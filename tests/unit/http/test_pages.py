@@ -124,6 +124,7 @@ def test_not_ready() -> None:
 
 def pattern(text: str = "a (b+)", **more: object) -> PatternCost:
     cost = {
+        "is_regex": True,
         "prefilter": "'a '",
         "engine": "PCRE2",
         "captures": 1,
@@ -137,6 +138,13 @@ def pattern(text: str = "a (b+)", **more: object) -> PatternCost:
 
 def program(name: str, seconds: float, *patterns: PatternCost) -> ProgramCost:
     return ProgramCost(name=name, why="runs here", lines=9000, runs=2000, samples=8, seconds=seconds, patterns=patterns)
+
+
+def test_a_field_pattern_has_no_slashes() -> None:
+    costs = Costs(programs=[program("p", 1.0, pattern("json a", is_regex=False), pattern("a b"))])
+    page = pages.profile(costs).decode()
+    assert "<code>json a</code>" in page
+    assert "<code>/a b/</code>" in page
 
 
 def test_profile() -> None:

@@ -44,6 +44,10 @@ COUNT = "counter n\n/{}/ {{\n  n++\n}}\n"
             "counter n\n/foo\\d/ {\n} else {\n  n++\n}\n",
             ["runs on every line: line 4", "tried on lines that pass its prefilter"],
         ),
+        (
+            "counter n\njson request.method, status int optional {\n  n++\n}\n",
+            ["\n  json request.method, status int optional\n", "engine reader of fields; captures 2"],
+        ),
         ("counter n\n/ xyz: (\\S+)/ {\n  $1 =~ /^q/ {\n    n++\n  }\n}\n", ["a text of the program's own"]),
         ("/foobar/ {\n}\n", ["never runs: it can change nothing"]),
         (
@@ -56,6 +60,12 @@ def test_reasons(text: str, expected: list[str]) -> None:
     page = explain([(compile_program("p.mtail", text.encode()), [])])
     for words in expected:
         assert words in page
+
+
+def test_a_field_pattern_has_no_hint_for_regular_expressions() -> None:
+    page = explain([(compile_program("p.mtail", b"counter n\nlogfmt level, msg {\n  n++\n}\n"), [])])
+    assert "  logfmt level, msg\n" in page
+    assert "hint" not in page
 
 
 def test_what_was_measured() -> None:
