@@ -157,7 +157,7 @@ class Daemon:
         self.reloader = Reloader(
             self.programs,
             self.own.prog_load_latency,
-            loaded=self._loaded,
+            loaded=self._reloaded,
         )
         self.watch: ProgramWatch | None = None
         if service.watch_programs:
@@ -242,6 +242,8 @@ class Daemon:
         if self.keeper is not None:
             self.keeper.restore(self.programs)
         self.reloader.load()
+        if self.watch is not None:
+            self.watch.follow_included()
 
     def _limit_memory(self) -> None:
         """Limit the memory of series to what the process does not need for itself."""
@@ -308,6 +310,12 @@ class Daemon:
     def _last_line_read(self) -> None:
         if self.keeper is not None:
             self.keeper.fix_last()
+
+    def _reloaded(self) -> None:
+        """In the reload thread."""
+        if self.watch is not None:
+            self.watch.follow_included()
+        self._loaded()
 
     def _loaded(self) -> None:
         """Programs were loaded: in the reload thread, and once at the start."""

@@ -65,6 +65,12 @@ class ProgramWatch:
         self._seen = self._signature()
         self._sweep()
 
+    def follow_included(self) -> None:
+        """Programs were loaded, which may include other files than before: watch these, too."""
+        self._watch()
+        if self._signature() != self._seen:
+            self._touch()
+
     def close(self) -> None:
         if self._inotify is not None:
             self._loop.remove(self._inotify.fileno())

@@ -21,8 +21,9 @@ class Observed:
 
     def __init__(self, *paths: Path) -> None:
         self.calls = 0
+        self.included: set[str] = set()
         self.loop = Loop()
-        self.watch = ProgramWatch(self.loop, tuple(map(str, paths)), self._changed)
+        self.watch = ProgramWatch(self.loop, tuple(map(str, paths)), self._changed, lambda: self.included)
         self.watch.start()
 
     def _changed(self) -> None:
@@ -68,6 +69,25 @@ def observe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     for observed in made:
         observed.watch.close()
         observed.loop.close()
+
+
+def test_included_files_are_watched_once_they_are_known(
+    observe: Callable[..., Observed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "_SWEEP", 10 * PATIENCE)
+    library = tmp_path / "lib"
+    library.mkdir()
+    (library / "a.mtail").write_text("one")
+    observed = observe(tmp_path)
+    observed.included = {str(library / "a.mtail")}
+    observed.watch.follow_included()
+    assert observed.notices()  # it may have changed since it was read
+    observed.watch.follow_included()
+    (library / "a.mtail").write_text("two!")
+    assert observed.notices()
+    observed.watch.follow_included()
+    observed.run(0.3)
+    assert observed.calls == 2
 
 
 def test_directory(observe: Callable[..., Observed], tmp_path: Path) -> None:
