@@ -142,6 +142,8 @@ cdef int next_round(RunState* rs, PatternState* p, Captures* slot) noexcept nogi
     cdef const Fields* f = p.pattern.texts.fields
     cdef int rc = next_match(rs, p, slot) if f == NULL else next_element(rs, f, slot)
     if rc == 1:
+        if rs.rounds == 0:
+            rs.texts = 0
         rs.rounds += 1
         p.matches += 1
         if rs.rounds > MAX_ROUNDS:

@@ -6,7 +6,7 @@
 
 # --- patterns and captures -----------------------------------------------------------------------------------------
 
-cdef inline int match_text(RunState* rs, PatternState* p, Captures* slot, Str text) noexcept nogil:
+cdef int match_text(RunState* rs, PatternState* p, Captures* slot, Str text) noexcept nogil:
     """Match a text other than the line."""
     cdef int rc
     if p.pattern.flags & PATTERN_FIELDS:
@@ -257,7 +257,7 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
     hashed.h = 0
     hashed.seen = 0
     rs.clock.is_set = False
-    rs.rounds = rs.texts = 0
+    rs.rounds = 0
     while True:
         i = at
         at += 1

@@ -72,7 +72,7 @@ cdef struct RunState:
     Str given[2]                # what a container's lines say of the record: stream, logtime; p NULL: undefined
     int read_result
     int64_t rounds              # of all `every` of the program on the line
-    int64_t texts               # bytes of the texts that it went through, matched or replaced on the line
+    int64_t texts               # bytes of the texts that it went through, matched or replaced since the first of these
     hs_scratch_t* scratch
     int64_t passed              # tests of a pattern's literals in this block that found one
     int64_t stopped             # and that found none
