@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,13 +28,14 @@ class Lives:
         self.options = options
         self.kept: dict[str, Any] = {}
         self.saved_lines: list[bytes] = []
+        self.saved_at = 0
         self.start()
 
     def start(self) -> None:
         """With what was saved."""
         self.sink = Recorder()
         self.sink.order = list(self.saved_lines)
-        saved = Saved.of(json.loads(json.dumps(self.kept)))
+        saved = replace(Saved.of(json.loads(json.dumps(self.kept))), at=self.saved_at)
         self.tailer = Tailer(parse_logs(map(str, self.logs)), self.sink, self.settings, saved=saved, **self.options)
         self.tailer.open()
         self._turns = self.tailer.turns()
@@ -70,6 +72,7 @@ class Lives:
             else:
                 self.kept[key] = record
         self.saved_lines = list(self.lines)
+        self.saved_at = time.time_ns()
         return changed
 
     def prepare(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 
 from nativemtail.app.config import State
 from nativemtail.io.saved import Saved
@@ -35,7 +36,7 @@ class Keeper:
         self._counts = counts = Counts(kept.time)
         counts.damaged = 1 if opened.damaged else 0
         counts.restored_series = sum(map(len, kept.metrics))
-        self.saved = kept.logs
+        self.saved = replace(kept.logs, at=kept.time)
         self._settings = settings
         self._opened = opened
         self._saver: Saver | None = None

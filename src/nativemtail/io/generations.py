@@ -112,6 +112,12 @@ def is_generation(base: str, name: str) -> bool:
     return name.startswith(base) and _GENERATION.fullmatch(name, len(base)) is not None
 
 
+def bases(name: str) -> list[str]:
+    """The names that `name`, perhaps without the suffix of a compressor, extends by a number or a date."""
+    like = plain(name)
+    return [like[:at] for at in range(1, len(like)) if like[at] in ".-" and is_generation(like[:at], like)]
+
+
 def starts(base: str, anchor: str | None) -> tuple[str, ...]:
     """The prefixes, one of which every name that `newer` returns begins with."""
     scheme = Scheme.of(base, anchor) if anchor is not None else None

@@ -12,7 +12,7 @@ from nativemtail.io.archive import ArchiveReader, is_archive
 from nativemtail.io.archives import Archives
 from nativemtail.io.descriptors import open_as
 from nativemtail.io.followed import Followed
-from nativemtail.io.generations import Made
+from nativemtail.io.generations import Made, bases
 from nativemtail.io.lineage import Generation
 from nativemtail.io.position import Identity, identity
 from nativemtail.io.resume import Finder, Found, Opener, is_file_of
@@ -48,7 +48,7 @@ class Restart:
         self._saved = saved
         self._globs = list(globs)
         self._table = table
-        self._finder = Finder(opener, saved.started, self._was_followed)
+        self._finder = Finder(opener, saved.started, self._was_followed, saved.at)
         self._places: dict[int, list[Place]] = {}
         self._found: dict[Identity, Place] = {}
         self._lost: list[tuple[str, Place]] = []
@@ -136,8 +136,9 @@ class Restart:
                 continue
             recovered = self._finder.recover(log)
             self._lost += [(log.path, place) for place in recovered.lost]
-            if recovered.present is not None and recovered.present.place is not None:
-                self._found[recovered.present.identity] = recovered.present.place
+            here = recovered.present
+            if here is not None and here.place is not None and here.identity not in self._table.readers:
+                self._found[here.identity] = here.place
             yield log.path, recovered.before, present
 
     def count_lost(self, counters: Counters, pending: Collection[str]) -> None:
@@ -178,11 +179,13 @@ class Restart:
 
     def _unknown(self) -> Iterator[SavedLog]:
         """Logs that appeared meanwhile, and may have been rotated since."""
+        found: dict[str, None] = {}
         for glob in self._globs:
             if glob.pattern in self._saved.patterns:
-                for path in glob.expand():
-                    if path not in self._saved.logs and not self._is_named_as_copy(path):
-                        yield SavedLog(path)
+                found.update(dict.fromkeys([*glob.expand(), *_rotated_from(glob)]))
+        for path in found:
+            if path not in self._saved.logs and not self._is_named_as_copy(path):
+                yield SavedLog(path)
 
     def _is_named_as_copy(self, path: str) -> bool:
         start = path.rfind("/") + 2
@@ -209,6 +212,17 @@ def _made(place: Place) -> Made:
         with contextlib.suppress(OSError):
             device = os.stat(os.path.dirname(place.path)).st_dev
     return Made(device, place.inode, place.birth)
+
+
+def _rotated_from(glob: Glob) -> Iterator[str]:
+    """The paths that match, after which files that do not match are named by a number or date."""
+    for directory in Glob(os.path.dirname(glob.pattern)).expand():
+        with contextlib.suppress(OSError):
+            for name in os.listdir(directory):
+                for base in bases(name):
+                    path = os.path.join(directory, base)
+                    if glob.matches(path) and not glob.matches(os.path.join(directory, name)):
+                        yield path
 
 
 def _present(path: str) -> Identity | None:

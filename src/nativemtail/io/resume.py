@@ -27,6 +27,8 @@ from nativemtail.io.saved import Place, SavedLog, fits
 _LISTINGS = 20
 _RENAMES = 0.001
 _PIECE = 256 * 1024
+_UNSEEN = 1_000_000_000
+"""Nanoseconds: what was made so shortly before a save may not have been seen by then."""
 
 Opener = Callable[[str], int]
 """Opens a file for reading.  Raises OSError."""
@@ -117,14 +119,16 @@ class Recovered:
 
 
 class Finder:
-    """Finds the files of saved logs.  `started` is when logs were first followed, by the clock, in nanoseconds.
+    """Finds the files of saved logs.
 
-    `is_known` tells of an open file that it was followed.
+    `started` is when logs were first followed, `saved` when the instant was saved, by the clock, in nanoseconds; 0 if
+    that is unknown.  `is_known` tells of an open file that it was followed.
     """
 
-    def __init__(self, opener: Opener, started: int, is_known: Callable[[int], bool]) -> None:
+    def __init__(self, opener: Opener, started: int, is_known: Callable[[int], bool], saved: int = 0) -> None:
         self._opener = opener
         self._started = started
+        self._saved = saved
         self._is_known = is_known
         self._folders: dict[str, Folder] = {}
 
@@ -167,8 +171,10 @@ class Finder:
         if is_unknown:
             found.before += self._between(log, base, found.before)
         self._put_in_order(found.before, base)
-        if found.present is None:
+        if found.present is None and (log.places or log.past):
             found.before += self._successors(log, base, found.before)
+        found.before += self._newborn(log, base, found)
+        self._put_in_order(found.before, base)
         return found
 
     def _put_in_order(self, files: list[Found], base: str) -> None:
@@ -296,6 +302,30 @@ class Finder:
                     found.append(Found(path, identity(os.fstat(fd))))
         return found[::-1]
 
+    def _newborn(self, log: SavedLog, base: str, found: Recovered) -> list[Found]:
+        """Rotated files made after the instant: also a log that was not saved, and copies of what was empty then."""
+        directory, name = os.path.split(base)
+        folder = self._folder(directory)
+        files = [*found.before, *([found.present] if found.present is not None else [])]
+        known = {each.identity for each in files}
+        new = []
+        for each in self._after_past(folder, _generations(folder, name, None), log):
+            with folder.file(each) as fd:
+                if fd is None or (who := identity(os.fstat(fd))) in known or self._is_known(fd):
+                    continue
+                if self._is_newborn(fd, each) and self._is_whole(fd, log) and not self._is_copied(fd, files):
+                    known.add(who)
+                    new.append(Found(os.path.join(directory, each), who))
+        return new
+
+    def _is_copied(self, fd: int, files: list[Found]) -> bool:
+        """Whether one of the files contains what the open one contains."""
+        for each in files:
+            with self._open(each.path) as other:
+                if other is not None and _holds_copy(other, fd):
+                    return True
+        return False
+
     def _is_at_end(self, found: Found, place: Place) -> bool:
         with self._open(found.path) as fd:
             return place.position.offset > 0 and fd is not None and os.fstat(fd).st_size <= place.position.offset
@@ -312,6 +342,11 @@ class Finder:
         """Whether a file was begun after the first start; if the clock was set back since, it may have been."""
         made = text_age(fd, name) or os.fstat(fd).st_mtime_ns
         return not made < self._started <= time.time_ns()
+
+    def _is_newborn(self, fd: int, name: str) -> bool:
+        """Whether it is evident that a file was begun after the instant was saved."""
+        made = text_age(fd, name)
+        return 0 < self._saved - _UNSEEN <= made <= time.time_ns()
 
     def _is_whole(self, fd: int, log: SavedLog) -> bool:
         """Whether a file is one of its own, and not a copy that is being made of the file at the log's path."""

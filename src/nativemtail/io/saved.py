@@ -184,12 +184,16 @@ class SavedSegment:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """All that is kept of the sources.  `started` is when logs were first followed, in nanoseconds; 0 for never."""
+    """All that is kept of the sources.
+
+    `started` is when logs were first followed, `at` when the instant was saved, in nanoseconds; 0 for never.
+    """
 
     started: int = 0
     patterns: frozenset[str] = frozenset()
     logs: dict[str, SavedLog] = field(default_factory=dict)
     segments: dict[str, dict[tuple[str, int], SavedSegment]] = field(default_factory=dict)
+    at: int = 0
 
     @classmethod
     def of(cls, records: Mapping[str, object]) -> Saved:

@@ -355,6 +355,66 @@ def test_log_that_appeared_meanwhile_is_read_from_its_beginning(log: Path) -> No
         process.read(lines(1, 2))
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_log_that_was_renamed_before_it_was_saved(suffix: str, log: Path) -> None:
+    """It appeared and was rotated between two runs, and is not there when the next one starts."""
+    with Lives(log.with_name("*.log")) as process:
+        process.kill()
+        new = log.with_name("new.log")
+        write(new, 1)
+        rotate(new, suffix)
+        write(new, 2)
+        rotate(new)
+        process.start()
+        process.read(lines(1, 2))
+        process.restart()
+        write(new, 3)
+        process.read(lines(1, 2, 3))
+
+
+def test_rotated_files_of_no_log_that_are_older_than_the_instant(log: Path) -> None:
+    old = log.with_name("old.log")
+    write(old, 1)
+    rotate(old)
+    with Lives(log.with_name("*.log")) as process:
+        process.saved_at = time.time_ns() + 10**10
+        process.restart()
+        write(log, 2)
+        process.read(lines(2))
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+@pytest.mark.parametrize("turns", [1, 3])
+def test_copied_and_truncated_and_renamed_since_the_instant(turns: int, is_read: bool, log: Path) -> None:
+    """It was empty when it was saved; what was written to it is in copies that are named as older than itself."""
+    os.truncate(log, 0)
+    with Lives(log) as process:
+        for turn in range(turns):
+            write(log, 2 * turn, 2 * turn + 1)
+            if is_read:
+                process.read(lines(*range(2 * turn + 2)))
+            copytruncate(log)
+        rotate(log)
+        process.kill()
+        write(log, 100)
+        process.start()
+        process.read([*lines(*range(2 * turns)), b"line 100"])
+
+
+def test_copy_of_a_log_that_was_renamed_since_the_instant(log: Path) -> None:
+    """A backup named like a rotated file has no text of its own."""
+    os.truncate(log, 0)
+    with Lives(log) as process:
+        write(log, 1)
+        shutil.copy(log, f"{log}.2")
+        write(log, 2)
+        process.kill()
+        log.rename(f"{log}.1")
+        write(log, 3)
+        process.start()
+        process.read(lines(1, 2, 3))
+
+
 def test_new_pattern_starts_at_the_ends_of_its_files(log: Path) -> None:
     other = log.with_name("other.txt")
     write(other, 1)

@@ -16,6 +16,7 @@ import pytest
 import zstandard
 from places import place_of
 
+from nativemtail.io import resume
 from nativemtail.io.descriptors import OPEN_FLAGS
 from nativemtail.io.position import Position
 from nativemtail.io.resume import Finder, Folder, Recovered
@@ -43,8 +44,8 @@ def opened(path: str) -> int:
     return os.open(path, OPEN_FLAGS)
 
 
-def recover(saved: SavedLog, started: int = 0) -> Recovered:
-    return Finder(opened, started, lambda fd: False).recover(saved)
+def recover(saved: SavedLog, started: int = 0, at: int = 0) -> Recovered:
+    return Finder(opened, started, lambda fd: False, at).recover(saved)
 
 
 def saved_at(log: Path, offset: int = READ) -> SavedLog:
@@ -291,17 +292,18 @@ def test_restored_generation_with_another_inode(log: Path) -> None:
     assert found(recover(saved)) == [("app.log.1", READ), ("app.log", 0)]
 
 
-def test_rotated_before_the_first_start_never_counts(log: Path) -> None:
+def test_rotated_before_the_instant_never_counts(log: Path) -> None:
     for turn in range(3):
         rotate(log, b"turn %d\n" % turn)
     time.sleep(0.02)
     started = time.time_ns()
+    at = started + resume._UNSEEN
     saved = SavedLog(str(log))
     time.sleep(0.02)
-    assert found(recover(saved, started)) == [("app.log", 0)]
+    assert found(recover(saved, started, at)) == [("app.log", 0)]
     rotate(log, b"new\n")
     rotate(log, b"newer\n")
-    assert found(recover(saved, started)) == [("app.log.1", 0), ("app.log", 0)]
+    assert found(recover(saved, started, at)) == [("app.log.1", 0), ("app.log", 0)]
 
 
 def test_older_generations_of_a_log_that_is_gone(log: Path) -> None:
