@@ -70,8 +70,12 @@ class Archives:
         return reader
 
     def unread(self) -> list[ArchiveReader]:
-        """Those that were rotated files of logs, have no path of their own, and are not read to their ends."""
-        return [reader for reader in self._unread if not self._archives[reader]]
+        """Those that were rotated files of logs, and are not read to their ends."""
+        return [
+            reader
+            for reader, paths in ((reader, self._archives[reader]) for reader in self._unread)
+            if all(path.path != reader.source.name for path in paths)
+        ]
 
     def bind(self, reader: ArchiveReader, path: LogPath) -> None:
         self._archives[reader].append(path)

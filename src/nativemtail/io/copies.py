@@ -89,6 +89,12 @@ class Copies:
         reader = self._table.readers.get(who)
         return reader is not None and not (isinstance(reader, Followed) and self.is_undecided(reader))
 
+    def is_of_drained(self, path: str, fd: int) -> bool:
+        """Whether a file was copied from one that was at the path, and is or was read to its end."""
+        size = os.fstat(fd).st_size
+        is_past = any(end.offset == size and end.fits(fd) for end in self._table.past(path))
+        return is_past or any(reader.holds(fd) for reader in self._table.generations.get(path, ()))
+
     def claim(self, log: Followed, fd: int) -> bool:
         """Whether `log`, which was truncated, may read the copy: not if the copy is or was read as a log of its own."""
         info = os.fstat(fd)

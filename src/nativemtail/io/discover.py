@@ -633,6 +633,7 @@ class Discovery:
         who = identity(info)
         reader = self._table.readers.get(who)
         is_read = self._copies.is_read(who) or (reader is None and Made.of(fd) in self._table.last_positions)
+        is_read = is_read or self._copies.is_of_drained(path, fd)
         if is_read or not stat.S_ISREG(info.st_mode) or info.st_mtime_ns < self._first_offsets.started:
             os.close(fd)
             return None

@@ -415,6 +415,46 @@ def test_copy_of_a_log_that_was_renamed_since_the_instant(log: Path) -> None:
         process.read(lines(1, 2, 3))
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_copied_and_deleted(is_killed: bool, log: Path) -> None:
+    """The copy has the text of the file that was deleted, and is not read as one that came after it."""
+    with Lives(log) as process:
+        for turn in range(3):
+            write(log, 2 * turn)
+            process.read(lines(*range(2 * turn + 1)))
+            if is_killed:
+                process.save()
+                process.kill()
+            write(log, 2 * turn + 1)
+            for number in range(9, 0, -1):
+                if os.path.exists(f"{log}.{number}"):
+                    os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+            shutil.copy(log, f"{log}.1")
+            log.unlink()
+            if is_killed:
+                process.start()
+                process.read(lines(*range(2 * turn + 2)))
+        log.touch()
+        rotate(log)
+        write(log, 6)
+        process.read(lines(*range(7)))
+
+
+@pytest.mark.parametrize("kills", [1, 3])
+def test_compressed_file_that_matches_is_read_before_its_successor(kills: int, log: Path) -> None:
+    """However often the process was killed before it was read."""
+    with Lives(log.with_name("app.log*")) as process:
+        process.kill()
+        write(log, 1)
+        rotate(log, ".gz")
+        write(log, 2)
+        for _ in range(kills):
+            process.start()
+            process.kill()
+        process.start()
+        process.read(lines(1, 2))
+
+
 def test_new_pattern_starts_at_the_ends_of_its_files(log: Path) -> None:
     other = log.with_name("other.txt")
     write(other, 1)
