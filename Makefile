@@ -35,7 +35,7 @@ TSAN_REPORT := $(CURDIR)/build/tsan/report
 TSAN_ENV = LD_PRELOAD=$(subst $(space),:,$(strip $(TSAN_LIBS))) PYTHONPATH=$(CURDIR)/build/tsan/lib \
 	PYTHONDONTWRITEBYTECODE=1 TSAN_OPTIONS=log_path=$(TSAN_REPORT):history_size=4
 
-.PHONY: help run show test quick lint fmt bench kills wheel sanitize tsan fuzz debug coverage build system clean
+.PHONY: help run show test quick lint fmt bench kills restarts wheel sanitize tsan fuzz debug coverage build system clean
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := run
 
@@ -177,6 +177,10 @@ build/fuzz/stamp: $(SOURCES) setup.py $(VENV)/test.stamp
 ## fuzz      search for inputs that break something, a minute per target; ARGS="--seconds 600 regex" narrows it
 fuzz: build/fuzz/stamp
 	$(FUZZ_ENV) $(PY) tests/fuzz/run.py $(ARGS)
+
+## restarts  search for what makes a restart lose or double lines: tests/fuzz/restarts.py; ARGS="--seconds 3600"
+restarts: $(TESTING) $(VENV)/test.stamp $(BYTECODE)
+	$(PY) tests/fuzz/restarts.py $(ARGS)
 
 ## debug     build the extensions with bounds checks, assertions and symbols instead of optimised
 debug: $(VENV)/run.stamp

@@ -150,6 +150,10 @@ class ArchiveReader(FileReader):
             return max(0, self._seen[0])
         return min(super().used, self._seen[0] - 1) if self.stage is Stage.READING else 0
 
+    @property
+    def is_idle(self) -> bool:
+        return self.stage is Stage.DONE
+
     def has_moved(self) -> None:
         super().has_moved()
         for source in self._owner.sources_of(self):

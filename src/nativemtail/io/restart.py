@@ -92,7 +92,9 @@ class Restart:
         known = self._table.readers.get(found.identity)
         if known is not None:
             os.close(fd)
-            return known if isinstance(known, Followed | ArchiveReader) else None
+            if isinstance(known, Followed | ArchiveReader) and known.lineage is None:
+                return known
+            return None  # it is in the order of the log that it was rotated from
         place, info = found.place, os.fstat(fd)
         reader: Followed | ArchiveReader
         if is_archive("", fd):

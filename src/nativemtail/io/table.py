@@ -133,10 +133,10 @@ class Table:
         return [end.position for end in sorted(ends)]
 
     def bases(self, path: str) -> list[str]:
-        """The followed paths that `path` extends by `.…` or `-…`."""
+        """The paths that are or were followed, and that `path` extends by `.…` or `-…`."""
         start = path.rfind("/") + 2
         bases = (path[:at] for at in range(start, len(path)) if path[at] in ".-")
-        return [base for base in bases if self._context.is_held(base)]
+        return [base for base in bases if self._context.is_held(base) or base in self._past]
 
     def is_named_as_copy(self, path: str) -> bool:
         return bool(self.bases(path))
