@@ -62,10 +62,14 @@ def cost(place: Path, options: argparse.Namespace) -> dict[str, float]:
             print(f"  state {keeps}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.items()), flush=True)
             runs[keeps].append(found)
     without, kept = ({key: _median(runs[keeps], key) for key in runs[keeps][0]} for keeps in (False, True))
+    more = [100 * (with_["cpu"] / plain["cpu"] - 1) for plain, with_ in zip(runs[False], runs[True], strict=True)]
+    low, middle, high = statistics.quantiles(more, n=4)
     return {
         "cpu_without": without["cpu"],
         "cpu_with": kept["cpu"],
-        "more_percent": 100 * (kept["cpu"] / without["cpu"] - 1),
+        "more_percent": middle,
+        "more_percent_lower_quartile": low,
+        "more_percent_upper_quartile": high,
         "state_thread_percent": 100 * kept["state"] / without["cpu"],
         "tail_thread_more_percent": 100 * (kept["tail"] - without["tail"]) / without["cpu"],
         "saves": kept["saves"],

@@ -187,6 +187,8 @@ class Daemon:
                 self.tailer.open()
             if self.keeper is not None:
                 self.keeper.begin(self.programs, self.tailer)
+                if self.keeper.saved.started:
+                    self.pusher.resume(self.keeper.saved.started)
             self._set_timers()
             self._start_threads()
         except BaseException:

@@ -56,7 +56,8 @@ class Otlp:
         if protocol not in _PROTOCOLS:
             raise SetUpError(f"OTEL_EXPORTER_OTLP_PROTOCOL must be one of {', '.join(_PROTOCOLS)}: {protocol}")
         self.peer = endpoint or _environment("ENDPOINT") or _DEFAULT_ENDPOINT
-        self._started = time.time_ns()
+        self.started = time.time_ns()
+        """When counting began, which a collector takes for the start of all counters."""
         self._failures = _library_log()
         self._closed = False
         self._protocol, self._endpoint = protocol, endpoint
@@ -76,7 +77,7 @@ class Otlp:
         deadline = budget.deadline()
         shown = [metric for metric in exported(view, text=False) if metric.type != STRING]
         count("total", len(shown))
-        for data, points in batches(view, shown, self._resource, self._started):
+        for data, points in batches(view, shown, self._resource, self.started):
             self._failures.last = ""
             if self._exporter_until(deadline).export(data) is not MetricExportResult.SUCCESS:
                 raise PushError(f"pusher write error: {self._failures.last or 'the collector did not take it'}")

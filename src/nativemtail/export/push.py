@@ -114,6 +114,11 @@ class Pusher:
                 for target in targets(settings, host_name or socket.gethostname())
             ]
 
+    def resume(self, started: int) -> None:
+        """The metrics go on from an earlier process, and began at `started`, in nanoseconds since 1970."""
+        for loop in self._loops:
+            loop.resume(started)
+
     def start(self) -> None:
         """The first push is one interval from now."""
         for loop in self._loops:
@@ -158,6 +163,12 @@ class _Loop:
         self._stopping = threading.Event()
         self._final = False
         self._failing = False
+
+    def resume(self, started: int) -> None:
+        if isinstance(self.target, Otlp):
+            self.target.started = started
+        elif isinstance(self.target, Statsd):
+            self.target.resume(self._view())
 
     def finish(self, end: float, final: bool) -> None:
         """Tell the thread to end by `end`."""

@@ -104,6 +104,13 @@ class Statsd:
         self._known: dict[Key, Totals] = {}
         self._left_out = names.LeftOut(address)
 
+    def resume(self, view: View) -> None:
+        """An earlier process counted what the view shows, and sent it."""
+        for metric in exported(view, text=False):
+            for datagram in datagrams(view, metric, {}, prefix=self._prefix):
+                if datagram.totals:
+                    self._known[datagram.key] = datagram.totals
+
     def push(self, view: View, budget: Budget, count: Callable[[str, int], None]) -> None:
         """Raises PushError."""
         sock = transport.dial_internet(self.peer, socket.SOCK_DGRAM, budget)

@@ -59,6 +59,30 @@ def test_counting_goes_on_after_a_stop(place: Place, state: Path) -> None:
     assert second.stop() == 0
 
 
+def test_statsd_gets_each_increase_once(place: Place, state: Path) -> None:
+    log = place.logs / "a.log"
+    log.touch()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.setblocking(False)
+        flags = "--statsd_hostport", f"127.0.0.1:{server.getsockname()[1]}", "--metric_push_interval", "1h"
+        for text in (b"a 1\na 1\n", b"a 1\n", b""):
+            daemon = started(place, state, *flags)
+            append(log, text)
+            assert daemon.stop() == 0  # the signal is followed by a push
+        received = b""
+        while (datagram := _received(server)) is not None:
+            received += datagram + b"\n"
+    assert re.findall(rb"\.lines_total:(\d+)\|c", received) == [b"2", b"1"]
+
+
+def _received(server: socket.socket) -> bytes | None:
+    try:
+        return server.recv(65536)
+    except BlockingIOError:
+        return None
+
+
 def test_without_the_flag_nothing_is_kept(place: Place) -> None:
     (place.logs / "a.log").touch()
     first = place.start(environment={"STATE_DIRECTORY": str(place.root / "elsewhere")})

@@ -8,6 +8,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from waiting import PATIENCE, assert_prompt
 
 from nativemtail._render import View
 from nativemtail.export.otlp import BATCH, Otlp
+from nativemtail.export.push import Pusher, PushSettings
 from nativemtail.export.transport import Budget, PushError
 
 PROGRAM = """
@@ -186,6 +189,22 @@ def test_many_label_sets_come_in_batches(live: Callable[[str], Any], receiver: A
         for point in metric.sum.data_points
     ]
     assert len({point.attributes[0].value.string_value for point in points}) == BATCH + 5
+
+
+@pytest.mark.slow
+def test_counters_that_go_on_keep_their_start(live: Callable[[str], Any], receiver: Any) -> None:
+    run = live(PROGRAM)
+    settings = PushSettings(otlp=True, otlp_endpoint=receiver.endpoint)
+    pusher = Pusher(partial(View, run.store), settings, SimpleNamespace(push_to=lambda name: None))  # type: ignore[arg-type]
+    pusher.resume(12345)
+    run.feed("hit a", "seen a 1.5")
+    [loop] = pusher._loops
+    assert isinstance(loop.target, Otlp)
+    push(loop.target, run.store)
+    loop.target.close()
+    found = receiver.metrics()
+    assert [point.start_time_unix_nano for point in found["p.mtail hits"].sum.data_points] == [12345]
+    assert [point.start_time_unix_nano for point in found["p.mtail h"].histogram.data_points] == [12345]
 
 
 @pytest.mark.slow

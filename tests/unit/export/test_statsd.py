@@ -6,11 +6,14 @@ import errno
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from nativemtail._render import View
+from nativemtail.export.push import Pusher, PushSettings
 from nativemtail.export.statsd import Statsd
 from nativemtail.export.transport import Budget, WriteError
 
@@ -112,6 +115,23 @@ def test_a_life(live: Callable[[str], Any], server: Server) -> None:
         "x.p.mtail.scalar:-3|c",
     }
     assert push("hit c") - levels == {"x.p.mtail.hits.what.c:1|c"}
+
+
+def test_what_an_earlier_process_sent_is_not_sent_again(live: Callable[[str], Any], server: Server) -> None:
+    run = live(PROGRAM)
+    run.feed("hit a", "scalar 7", "seen s 1.5", "level x 5")
+    settings = PushSettings(statsd=server.address)
+    pusher = Pusher(partial(View, run.store), settings, SimpleNamespace(push_to=lambda name: None))  # type: ignore[arg-type]
+    pusher.resume(1)
+    run.feed("hit a", "hit b", "seen s 0.5")
+    [loop] = pusher._loops
+    loop.target.push(View(run.store), Budget(5), lambda what, n: None)
+    assert server.datagrams() == {
+        "p.mtail.hits.what.a:1|c",
+        "p.mtail.hits.what.b:1|c",
+        "p.mtail.h.what.s.count:1|c\np.mtail.h.what.s.sum:0.5|c",
+        "p.mtail.level.what.x:5|g",
+    }
 
 
 def test_what_nobody_received_is_sent_again(live: Callable[[str], Any], server: Server) -> None:
