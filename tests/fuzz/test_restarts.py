@@ -10,7 +10,7 @@ import restarts
 
 FOUND = """
     wkcm wckm wckMw wcwkcmw wrskcwM wCmm wCwMw CCkwM kMdbwsMk wMzwkbk wckzbwk wkmzwbk wcM wcwMqc mzkCbrw cCkbzwmkCw
-    wczwkmbCk wmkbwmzk
+    wczwkmbCk wmkbwmzk mrzwrwcm wqbc wrqbrcr
 """
 TRIED = 20
 

@@ -66,8 +66,7 @@ class GrowingFile(FileReader):
         self._end = -1
 
     def resume(self, position: Position, *, in_cut_line: bool = False) -> None:
-        if not position.offset:
-            self.beginning, position = position, Position(0)
+        self.beginning, position = (Position(0), position) if position.offset else (position, Position(0))
         super().resume(position, in_cut_line=in_cut_line)
 
     @property
@@ -352,6 +351,7 @@ class GrowingFile(FileReader):
     def _start_over(self) -> None:
         """After a truncation: first read what a copy preserved, then the file from its beginning."""
         self.before_truncation = self.position
+        self.beginning = Position(0)
         self.is_catching_up = False
         self._copies.extend(self.copy_search.find())
         for source in self.sources:
