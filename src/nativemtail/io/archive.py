@@ -154,6 +154,10 @@ class ArchiveReader(FileReader):
     def is_idle(self) -> bool:
         return self.stage is Stage.DONE
 
+    @property
+    def is_compressed(self) -> bool:
+        return True
+
     def has_moved(self) -> None:
         super().has_moved()
         for source in self._owner.sources_of(self):

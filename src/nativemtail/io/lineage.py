@@ -35,6 +35,8 @@ class Generation(Protocol):
     def must_be_opened(self) -> bool: ...
     @property
     def is_untouched(self) -> bool: ...
+    @property
+    def is_compressed(self) -> bool: ...
     def drain(self) -> Iterator[None]: ...
 
 
@@ -70,8 +72,9 @@ class Lineage:
 
     @property
     def count_from_gap(self) -> int:
-        """The number of readers from the gap on."""
-        return len(self._line) - self._line.index(self.gap) if self.gap in self._line else 0
+        """The number of files from the gap on; a compressed one may be another there, in a second reader."""
+        from_gap = self._line[self._line.index(self.gap) :] if self.gap in self._line else []
+        return sum(not reader.is_compressed for reader in from_gap)
 
     def begin_gap(self, before: Generation, age: Callable[[Generation], Any]) -> None:
         """Generations may be missing after `before`, or earlier if nothing was read of some that are younger than the

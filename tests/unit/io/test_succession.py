@@ -199,6 +199,7 @@ def test_events_that_wait_may_tell_of_more(tmp_path: Path, monkeypatch: pytest.M
     class Reader:
         closed, eof, is_idle, used, is_open, must_be_opened = False, False, False, 0, True, False
         is_untouched = True
+        is_compressed = False
         lineage: Lineage | None = None
 
         def __init__(self, fd: int) -> None:
@@ -278,6 +279,7 @@ def test_a_name_without_a_number_has_no_scheme() -> None:
 def test_two_paths_do_not_wait_for_each_other() -> None:
     class Reader:
         fd, closed, eof, is_idle, used, is_untouched, must_be_opened = -1, False, False, False, 0, False, False
+        is_compressed = False
         lineage: Lineage | None = None
 
     one, two = Reader(), Reader()
@@ -293,6 +295,7 @@ def test_what_was_set_aside_is_waited_for() -> None:
 
     class Reader:
         fd, closed, eof, used, is_untouched = -1, False, True, 7, False
+        is_compressed = False
         lineage: Lineage | None = None
         is_idle, must_be_opened = True, False
 
@@ -323,6 +326,7 @@ def test_what_is_found_late_goes_before_what_is_younger() -> None:
 
 class Aged:
     fd, closed, eof, is_idle, used, must_be_opened = -1, False, False, False, 0, False
+    is_compressed = False
     lineage: Lineage | None = None
 
     def __init__(self, age: int, is_untouched: bool = True) -> None:
@@ -338,6 +342,15 @@ def lineage_of(*readers: Any) -> Lineage:
     for reader in readers:
         lineage.append(reader)
     return lineage
+
+
+def test_compressed_files_stand_for_none_that_came_to_the_path() -> None:
+    """The plain file may have been opened too, before it was deleted: one that is missing would not be looked for."""
+    readers: list[Any] = [Aged(1, is_untouched=False), Aged(3), Aged(4), Aged(5)]
+    readers[2].is_compressed = True
+    lineage = lineage_of(*readers)
+    lineage.begin_gap(readers[0], aged)
+    assert lineage.count_from_gap == 2
 
 
 def test_what_is_found_late_goes_before_the_gap() -> None:
