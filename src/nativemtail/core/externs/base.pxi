@@ -2,6 +2,7 @@
 # externs/ only.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.math cimport (
     HUGE_VAL, INFINITY, NAN, ceil, exp, fabs, floor, fmod, isfinite, isinf, isnan, log, log10, round, signbit, sqrt)

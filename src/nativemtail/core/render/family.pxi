@@ -16,7 +16,8 @@ cdef Str str_of(list keep, bytes text) except *:
 
 cdef void* room_of(list keep, size_t n) except NULL:
     """Zeroed memory that lives as long as `keep`."""
-    cdef bytearray room = bytearray(n if n else 1)
+    cdef bytearray room = PyByteArray_FromStringAndSize(NULL, n if n else 1)
+    memset(<char*>room, 0, n)
     keep.append(room)
     return <char*>room
 
@@ -64,6 +65,14 @@ cdef str default_help(str source):
     return f"defined at {source}"
 
 
+cdef dict constant_labels(Metric metric, bint prog):
+    """The labels that are the same for all series of the metric."""
+    cdef dict constants = {"prog": metric.program} if prog else {}
+    for name, value in metric.labels:
+        constants[name] = value
+    return constants
+
+
 cdef class Family:
     """The metrics that are exported under one name, without those that have no series."""
 
@@ -80,30 +89,33 @@ cdef class Family:
     cdef size_t count
 
     def __init__(self, Snapshot snapshot, str name, list metrics, bint emit_prog_label, int form):
-        cdef Metric metric
+        cdef Metric metric = metrics[0]
         cdef dict shapes = {}
         cdef list order = []
-        self.name, self.type_name, self.source = name, _WORDS[metrics[0].kind], metrics[0].source
-        self.help = next((metric.help for metric in metrics if metric.help), default_help(self.source))
-        self.unit = next((metric.unit for metric in metrics if metric.unit), "")
+        self.name, self.type_name, self.source = name, _WORDS[metric.kind], metric.source
+        self.help = self.unit = ""
         for metric in metrics:
-            names = sorted({*metric.keys, *dict(metric.labels), *(("prog",) if emit_prog_label else ())})
+            self.help, self.unit = self.help or metric.help, self.unit or metric.unit
+            constants = constant_labels(metric, emit_prog_label)
+            names = sorted({*metric.keys, *constants})
             shape = shapes.setdefault(tuple(names), len(shapes))
-            order.append((len(names), shape, len(order), metric, names))
-        order.sort(key=lambda entry: entry[:3])
+            order.append((len(names), shape, len(order), metric, names, constants))
+        self.help = self.help or default_help(self.source)
+        order.sort()
         self.keep = [snapshot]
         self.metrics = [entry[3] for entry in order]
         self.names = [entry[4] for entry in order]
         self.members = <Member*>room_of(self.keep, len(order) * sizeof(Member))
         for i, entry in enumerate(order):
             self.members[<size_t>i].shape = entry[1]
-            self._fill(&self.members[<size_t>i], snapshot.view(entry[3]), entry[3], entry[4], emit_prog_label, form)
+            self._fill(&self.members[<size_t>i], snapshot.view(entry[3]), entry[3], entry[4], entry[5], form)
             self.count += self.members[<size_t>i].view.count
 
     def __dealloc__(self):
         free(self.samples)
 
-    cdef int _fill(self, Member* member, SnapMetric* view, Metric metric, list names, bint prog, int form) except -1:
+    cdef int _fill(self, Member* member, SnapMetric* view, Metric metric, list names, dict constants,
+                   int form) except -1:
         cdef list keep = self.keep
         cdef dict place = {key: i for i, key in enumerate(metric.keys)}
         cdef uint32_t i
@@ -114,14 +126,12 @@ cdef class Family:
         member.piece = <Str*>room_of(keep, len(names) * sizeof(Str))
         member.values = <Str*>room_of(keep, len(metric.keys) * sizeof(Str))
         member.bound = <Str*>room_of(keep, view.m.nranges * sizeof(Str))
-        constants = {"prog": metric.program} if prog else {}
-        constants |= dict(metric.labels)
         member.constant = <Str*>room_of(keep, len(constants) * sizeof(Str))
         member.fixed = 4 * NUM_TEXT
-        for k, text in enumerate(constants.values()):
+        for k, (name, text) in enumerate(constants.items()):
             member.constant[<size_t>k] = str_of(keep, repaired(as_bytes(text)))
             member.fixed += 2 * member.constant[<size_t>k].n
-        place |= {name: -1 - k for k, name in enumerate(constants)}
+            place[name] = -1 - k
         for i in range(member.nlabels):
             member.key[i] = place[names[i]]
             start = b'",' if i else b"{"

@@ -1,8 +1,8 @@
 # Pages of Prometheus and OpenMetrics.
 
-cdef bytes help_text(text, bint openmetrics):
-    cdef bytes raw = repaired(as_bytes(text)).replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
-    return raw.replace(b'"', b'\\"') if openmetrics else raw
+cdef bytes help_text(str text, bint openmetrics):
+    text = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return repaired(as_bytes(text.replace('"', '\\"') if openmetrics else text))
 
 
 cdef set names_of(Family family):
@@ -53,9 +53,10 @@ cdef int write_family(Buf* out, Family family, bint times, bint openmetrics, bin
     style.times = times
     style.signed_times = signed_times
     style.name = str_of(keep, sample)
-    style.bucket = str_of(keep, name + b"_bucket")
-    style.sum = str_of(keep, name + b"_sum")
-    style.count = str_of(keep, name + b"_count")
+    if family.type_name == "histogram":
+        style.bucket = str_of(keep, name + b"_bucket")
+        style.sum = str_of(keep, name + b"_sum")
+        style.count = str_of(keep, name + b"_count")
     with nogil:
         write_samples(out, family.members, family.samples, family.count, &style)
     return 0

@@ -183,9 +183,10 @@ cdef class Snapshot:
             store_release(self.store)
 
     cdef SnapMetric* view(self, Metric metric) except NULL:
-        if id(metric) not in self.place:
+        place = self.place.get(id(metric))
+        if place is None:
             raise ValueError(f"{metric!r} is not in the snapshot")
-        return &self.table.metric[<size_t>self.place[id(metric)]]
+        return &self.table.metric[<size_t>place]
 
     def metrics(self):
         return list(self.members)
