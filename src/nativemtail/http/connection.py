@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http
+import select
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ import h11
 from nativemtail.http.listen import Listener
 from nativemtail.http.messages import Request, Response, plain, quality
 from nativemtail.http.traffic import EXCEEDED, Traffic
+from nativemtail.http.trust import network
 
 _READ = 16 * 1024
 _UNSENT = 256 * 1024  # unsent bytes that the kernel may buffer per peer
@@ -109,16 +111,15 @@ class Connection:
         try:
             async with asyncio.timeout(self._limits.header_seconds):
                 start = await self._peek()
+            if not start:
+                raise ConnectionAbortedError  # the peer closed without a word
             if self._only_probes and not is_probe(start):
                 self._known = True
                 self._traffic.denied[self._listener.service] += 1
                 refuse(self._socket, plaintext=True)
                 raise ConnectionAbortedError
             if self._context:
-                async with asyncio.timeout(self._limits.header_seconds):
-                    await self._traffic.handshakes.turn()
-                if self in self._traffic.waiting:
-                    self._traffic.waiting.move_to_end(self)  # until now it was we who kept it waiting
+                await self._await_handshake()
             else:
                 await self._await_turn(start)
             self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.header_bytes)
@@ -133,6 +134,8 @@ class Connection:
             raise
         if not self._listener.is_unix:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+            # With TLS an answer would wait 40 ms for the peer to acknowledge the session tickets.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # So that drain() waits until the kernel has all bytes; 0 hangs with TLS.
         transport.set_write_buffer_limits(high=1)
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
@@ -150,6 +153,21 @@ class Connection:
                 await arrived.wait()
             finally:
                 loop.remove_reader(number)
+
+    async def _await_handshake(self) -> None:
+        waiting = self._traffic.waiting
+        if self.trusted:  # others stay there, where their limit finds them
+            waiting.pop(self, None)
+        async with asyncio.timeout(self._limits.header_seconds):
+            is_next = await self._traffic.handshakes.turn(network(self._peer), lambda: hung_up(self._socket))
+        if self.trusted or self in waiting:
+            waiting[self] = None
+            waiting.move_to_end(self)  # until now it was we who kept it waiting
+        if self._traffic.stopping:
+            raise ConnectionAbortedError
+        if not is_next:
+            self._traffic.exceeded["http_connections"] += not hung_up(self._socket)
+            raise ConnectionAbortedError
 
     async def _await_turn(self, start: bytes) -> None:
         """Let probes go first: only a few other connections begin in each turn of the loop."""
@@ -348,6 +366,13 @@ def peek(sock: socket.socket) -> bytes | None:
         return sock.recv(_PEEKED, socket.MSG_PEEK)
     except BlockingIOError:
         return None
+
+
+def hung_up(sock: socket.socket) -> bool:
+    """Whether the peer has closed its side, or the whole connection."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def is_probe(start: bytes) -> bool:

@@ -30,6 +30,9 @@ class Limits:
     """Connections beyond these on which only probes are answered (without TLS)."""
     incomplete: int = 448
     """Connections without a whole request; the difference to `connections` is reserved for those with one."""
+    handshakes: int = 1024
+    """Connections beyond `connections` that wait for their turn to begin a TLS handshake; then the one that has waited
+    longest in the network with most of them is closed."""
     strangers: int = 32
     """Connections from untrusted hosts; beyond it one of these is closed in the same way."""
     render_threads: int = 2

@@ -18,7 +18,7 @@ import socket
 import threading
 from collections import Counter
 
-from nativemtail.http.connection import Connection, is_probe, peek, refuse
+from nativemtail.http.connection import Connection, hung_up, is_probe, peek, refuse
 from nativemtail.http.events import FewEvents
 from nativemtail.http.hosts import ANY_HOST, AllowedHosts
 from nativemtail.http.limits import Limits
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _ACCEPT_AGAIN = 0.1
 _ACCEPTED = 64  # connections accepted in a turn of the loop
+_TURNS = 32  # that a connection gets before others replace it
 _PEER_ERRORS = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))
 
 
@@ -158,6 +159,7 @@ class Server:
         self.traffic.stopping = True
         for task in accepting:
             task.cancel()
+        self.traffic.handshakes.refuse_all()
         for connection in list(self.traffic.waiting):
             connection.abort()
         if self.traffic.connections:
@@ -174,7 +176,8 @@ class Server:
         while True:
             accepted += 1
             # Give the others a turn: a flood of connections must not delay them, or the probes queued after it.
-            if accepted % _ACCEPTED == 0 or self._is_full():
+            if accepted >= self._at_once():
+                accepted = 0
                 await asyncio.sleep(0)
             try:
                 sock, peer = await loop.sock_accept(listener.bound.socket)
@@ -186,25 +189,52 @@ class Server:
                     await asyncio.sleep(0.01 if self.traffic.make_room() else _ACCEPT_AGAIN)
                 continue
             complained = False
-            self._admit(listener, sock, "" if listener.is_unix else plain_peer(peer[0]))
+            address = "" if listener.is_unix else plain_peer(peer[0])
+            if self._is_gone(listener, sock):
+                self._accepted[listener.service] += 1
+                sock.close()
+                if not self._trusts(address):
+                    self.traffic.deny(listener, address)
+                elif listener.service == "https":
+                    self.traffic.failed_handshake(listener)
+            else:
+                self._admit(listener, sock, address)
+
+    def _trusts(self, peer: str) -> bool:
+        return not peer or self.trusted.allows(peer)
+
+    def _is_gone(self, listener: Listener, sock: socket.socket) -> bool:
+        """Whether the peer has closed already, so that it cannot ask for anything."""
+        if listener.service == "https":
+            return hung_up(sock)
+        try:
+            return peek(sock) == b""
+        except OSError:
+            return True
 
     def _is_full(self) -> bool:
         """Whether accepting one more may close another; each connection first gets a turn to send its request."""
         waiting = len(self.traffic.waiting)
         return (
-            (waiting + self.traffic.unknown > 0 and len(self.traffic.connections) >= self.limits.connections)
+            (waiting + self.traffic.unknown > 0 and self.traffic.occupied() >= self.limits.connections)
             or waiting >= self.limits.incomplete
             or self._strangers >= self.limits.strangers
         )
 
+    def _at_once(self) -> int:
+        """How many to accept in a turn of the loop; when full, so few that each is only cut off some turns later."""
+        if not self._is_full():
+            return _ACCEPTED
+        return min(max(len(self.traffic.waiting) // _TURNS, 1), _ACCEPTED)
+
     def _may_become_free(self) -> bool:
         """Whether a connection may soon turn out to have no whole request; a few more are admitted meanwhile."""
-        surplus = len(self.traffic.connections) - self.limits.connections
+        surplus = self.traffic.occupied() - self.limits.connections
         return self.traffic.unknown > 0 and surplus < self.limits.probes // 4
 
     def _may_probe(self, listener: Listener, sock: socket.socket) -> bool:
         """Whether a connection that is one too many may be for a probe; with TLS that is not known in time."""
-        if listener.service == "https" or len(self.traffic.connections) >= self.limits.connections + self.limits.probes:
+        if listener.service == "https" or self.traffic.occupied() >= self.limits.connections + self.limits.probes:
             return False
         start = peek(sock)
         return start is None or is_probe(start)
@@ -215,14 +245,14 @@ class Server:
         return self.traffic.pages.held
 
     def _admit(self, listener: Listener, sock: socket.socket, peer: str) -> None:
-        trusted = not peer or self.trusted.allows(peer)
+        trusted = self._trusts(peer)
         if not trusted and self._strangers >= self.limits.strangers and not self.traffic.make_room(stranger=True):
             self.traffic.deny(listener, peer)
             sock.close()
             return
         if len(self.traffic.waiting) >= self.limits.incomplete:
             self.traffic.cut_waiting()
-        is_surplus = len(self.traffic.connections) >= self.limits.connections and not self.traffic.make_room()
+        is_surplus = self.traffic.occupied() >= self.limits.connections and not self.traffic.make_room()
         only_probes = is_surplus and not self._may_become_free()
         if only_probes and not self._may_probe(listener, sock):
             self.traffic.denied[listener.service] += 1

@@ -11,7 +11,8 @@ import logging
 import ssl
 import time
 from collections import Counter, OrderedDict, deque
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from nativemtail.http.hosts import AllowedHosts
 from nativemtail.http.limits import Limits
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 EXCEEDED = {408: "http_request_time", 413: "http_body", 431: "http_header"}
 """The limits that a request can exceed, by the status of the answer."""
 _LIMITS = (*EXCEEDED.values(), "http_answer_time", "http_pending", "http_connections", "http_stalled")
+_HANDSHAKES = 2  # TLS handshakes that begin in a turn of the loop
+_LOOKED_AT = 32  # connections that wait for one and may have been closed meanwhile
 _BEGINNING = 2  # connections that begin to handle a request in a turn of the loop
 _WRITERS = 8
 _REPORTED_STRANGERS = 100
@@ -39,32 +42,92 @@ class Peer(Protocol):
 
 
 class Turns:
-    """Lets two tasks continue in each turn of the loop: the one that came last, and the one that has waited longest.
+    """Lets a few tasks continue in each turn of the loop, of one network after the other.
 
-    A probe over TLS looks like any other handshake: the newest first, so that it does not wait for all that came
-    before; the oldest too, so that it does not wait for all that come after.
+    A probe over TLS looks like any other handshake.  So that those of one network do not keep the others waiting, each
+    network has its turn; and of a network, alternately the task that came last, which then does not wait for all that
+    came before, and the one that has waited longest, which then does not wait for all that come after.
     """
 
-    def __init__(self) -> None:
-        self._waiting: deque[asyncio.Future[None]] = deque()
+    def __init__(self, most: int) -> None:
+        """`most`: how many may wait."""
+        self._most = most
+        self._count = 0
+        self._waiting: OrderedDict[str, _Line] = OrderedDict()
 
-    async def turn(self) -> None:
+    def __len__(self) -> int:
+        return self._count
+
+    async def turn(self, network: str, is_gone: Callable[[], bool] = lambda: False) -> bool:
+        """Wait for one's turn; false if its peer is gone, or there are too many and this one has waited longest in the
+        largest network."""
         loop = asyncio.get_running_loop()
-        mine = loop.create_future()
+        mine = _Waiter(loop.create_future(), is_gone)
         if not self._waiting:
             loop.call_soon(self._wake, loop)
-        self._waiting.append(mine)
-        await mine
+        self._waiting.setdefault(network, _Line()).add(mine)
+        self._count += 1
+        if self._count > self._most:
+            max(self._waiting.values(), key=len).refuse()
+        try:
+            return await mine.future
+        finally:
+            self._count -= 1
+
+    def refuse_all(self) -> None:
+        for line in self._waiting.values():
+            while line:
+                line.refuse()
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        for take in self._waiting.pop, self._waiting.popleft:
-            while self._waiting:
-                waiter = take()
-                if not waiter.done():  # otherwise it was cancelled
-                    waiter.set_result(None)
-                    break
+        woken = looked_at = 0
+        while self._waiting and woken < _HANDSHAKES and looked_at < _LOOKED_AT:
+            network, line = self._waiting.popitem(last=False)
+            woken += line.wake()
+            looked_at += 1
+            if line:
+                self._waiting[network] = line
         if self._waiting:
             loop.call_soon(self._wake, loop)
+
+
+class _Waiter(NamedTuple):
+    future: asyncio.Future[bool]
+    is_gone: Callable[[], bool]
+
+    def answer(self, *, may_continue: bool) -> bool:
+        """Whether it continues; otherwise it was cancelled, is gone or may not."""
+        if self.future.done():
+            return False
+        may_continue = may_continue and not self.is_gone()
+        self.future.set_result(may_continue)
+        return may_continue
+
+
+class _Line:
+    """Those of one network that wait."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Waiter] = deque()
+        self._newest = True
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, waiter: _Waiter) -> None:
+        self._waiting.append(waiter)
+
+    def wake(self) -> bool:
+        """Whether the next one continues."""
+        waiter = self._waiting.pop() if self._newest else self._waiting.popleft()
+        if not waiter.answer(may_continue=True):
+            return False
+        self._newest = not self._newest
+        return True
+
+    def refuse(self) -> None:
+        """Let the one that has waited longest not continue."""
+        self._waiting.popleft().answer(may_continue=False)
 
 
 class Traffic:
@@ -94,7 +157,8 @@ class Traffic:
         self.beginning = asyncio.Semaphore(_BEGINNING)
         self.unknown = 0
         """Connections that wait for their turn, and may turn out not to have sent a whole request."""
-        self.handshakes = Turns()
+        self.handshakes = Turns(limits.handshakes)
+        """Trusted connections that wait there have no other place."""
         self.stopping = False
         self.denied: Counter[str] = Counter()
         """Connections refused, by service."""
@@ -102,6 +166,10 @@ class Traffic:
         """How often each limit was hit."""
         self.pages = Pages(answer, limits, pool, lambda: self.exceeded.update(("http_stalled",)))
         self._reported: set[str] = set()
+
+    def occupied(self) -> int:
+        """How many places for connections are taken."""
+        return len(self.connections) - len(self.handshakes)
 
     def write_bytes(self) -> int:
         """How many bytes of its answer a connection may copy, in addition to the shared pieces."""

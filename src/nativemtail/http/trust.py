@@ -52,6 +52,14 @@ def plain_peer(peer: str) -> str:
     return peer.removeprefix("::ffff:") if "." in peer else peer
 
 
+def network(peer: str) -> str:
+    """Which addresses one host may own all of: an IPv4 address, or the /64 network of an IPv6 address."""
+    if ":" not in peer:
+        return peer
+    address = ipaddress.IPv6Address(peer.partition("%")[0])
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+
+
 def _block(text: str) -> Block:
     host, slash, length = text.partition("/")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -329,6 +330,35 @@ def test_nothing_is_made_for_peers_that_say_nothing(peer: Any, monkeypatch: pyte
         server.start()
         assert status(client.rest()) == 200
         assert len(made) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_nothing_is_made_for_peers_that_close_without_a_word(
+    attacked: Serve, peer: Any, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Neither if they close before they are accepted nor if they do after that."""
+    made = []
+    real = asyncio.StreamReader
+
+    def make(*arguments: Any, **options: Any) -> asyncio.StreamReader:
+        made.append(1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(asyncio, "StreamReader", make)
+    server = attacked()
+    assert server._loop is not None
+    held, release = threading.Event(), threading.Event()
+    if when == "before":
+        server._loop.call_soon_threadsafe(lambda: (held.set(), release.wait(PATIENCE)))
+        assert held.wait(PATIENCE)
+    clients = [peer(server) for _ in range(100)]
+    if when == "after":
+        wait_until(lambda: server.connections() == {"http": 100})
+    for client in clients:
+        client.socket.close()
+    release.set()
+    wait_until(lambda: server.accepted() == {"http": 100} and is_empty(server))
+    assert made == []
 
 
 def test_one_too_many(attacked: Serve, peer: Any) -> None:

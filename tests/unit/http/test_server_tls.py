@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from waiting import PATIENCE, wait_until
 
+from nativemtail.http.connection import Connection
+from nativemtail.http.limits import Limits
 from nativemtail.http.messages import Request, plain
 from nativemtail.http.server import Server
 from nativemtail.http.tls import TLS, TLSError
@@ -245,24 +247,110 @@ def hello(context: ssl.SSLContext, name: str) -> bytes:
     return sent.read()
 
 
+class Crowd:
+    """Clients that connect, and say hello, before the server begins to serve."""
+
+    def __init__(self, authority: Authority, stack: contextlib.ExitStack, **limits: Any) -> None:
+        self.handshakes: list[str] = []
+        """The names in the hellos, in the order in which the server looked at them."""
+        cert, key = authority.issue("server")
+        limits = {"header_seconds": 10 * PATIENCE, **limits}
+        self.server = Server(lambda request: plain(200, "here"), tls=TLS(cert=cert, key=key), limits=Limits(**limits))
+        assert self.server.traffic.context is not None
+        self.server.traffic.context.sni_callback = lambda _connection, name, _context: self.handshakes.append(name)
+        self.server.listen_tcp("127.0.0.1", "0")
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._stack = stack
+        stack.callback(self.server.stop, grace=0.2)
+
+    def say_hello(self, name: str, source: str = "127.0.0.1") -> socket.socket:
+        address = ("127.0.0.1", port(self.server))
+        client = socket.create_connection(address, timeout=PATIENCE, source_address=(source, 0))
+        self._stack.enter_context(client).sendall(hello(self._context, name))
+        return client
+
+
 @pytest.mark.slow
 def test_a_handshake_does_not_wait_for_those_before(authority: Authority) -> None:
-    """Counted in handshakes: all clients have sent their first message before the server begins to serve."""
-    names: list[str] = []
-    cert, key = authority.issue("server")
-    server = Server(lambda request: plain(200, "here"), tls=TLS(cert=cert, key=key))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    assert server.traffic.context is not None
-    server.traffic.context.sni_callback = lambda connection, name, context: names.append(name)
-    server.listen_tcp("127.0.0.1", "0")
     with contextlib.ExitStack() as stack:
-        stack.callback(server.stop, grace=0.2)
+        crowd = Crowd(authority, stack)
         for number in range(300):
-            client = stack.enter_context(socket.create_connection(("127.0.0.1", port(server)), timeout=PATIENCE))
-            client.sendall(hello(context, f"n{number}"))
-        server.start()
-        wait_until(lambda: len(names) == 300)
-    assert names.index("n299") < 50
+            crowd.say_hello(f"n{number}")
+        crowd.server.start()
+        wait_until(lambda: len(crowd.handshakes) == 300)
+    assert crowd.handshakes.index("n299") < 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [0, 350, 699])
+def test_a_handshake_does_not_wait_for_those_of_another_address(authority: Authority, place: int) -> None:
+    """Even if there are more of these than places for connections; none of them loses its own."""
+    with contextlib.ExitStack() as stack:
+        crowd = Crowd(authority, stack, connections=100, incomplete=90)
+        for number in range(700):
+            crowd.say_hello(f"n{number}", "127.0.0.2" if number == place else "127.0.0.1")
+        crowd.server.start()
+        wait_until(lambda: len(crowd.handshakes) >= 600)
+        assert crowd.handshakes.index(f"n{place}") < 80
+
+
+@pytest.mark.slow
+def test_no_handshake_with_those_who_have_closed(authority: Authority) -> None:
+    with contextlib.ExitStack() as stack:
+        crowd = Crowd(authority, stack)
+        for number in range(300):
+            crowd.say_hello(f"n{number}").close()
+        half_closed = crowd.say_hello("half")
+        half_closed.shutdown(socket.SHUT_WR)
+        last = crowd.say_hello("last")
+        crowd.server.start()
+        assert last.recv(100)
+        wait_until(lambda: crowd.server.denied() == {"https": 301})
+    assert crowd.handshakes == ["last"]
+
+
+@pytest.mark.slow
+def test_too_many_handshakes(authority: Authority) -> None:
+    """The largest crowd loses places, those who have waited longest first."""
+    with contextlib.ExitStack() as stack:
+        crowd = Crowd(authority, stack, handshakes=10)
+        others = [crowd.say_hello(f"o{number}", "127.0.0.2") for number in range(3)]
+        for number in range(60):
+            crowd.say_hello(f"n{number}")
+        crowd.server.start()
+        for other in others:
+            assert other.recv(100)
+        wait_until(lambda: crowd.server.denied()["https"] + len(crowd.handshakes) == 63)
+        assert crowd.server.limits_hit()["http_connections"] == crowd.server.denied()["https"] > 20
+    assert "n59" in crowd.handshakes
+    assert "n0" not in crowd.handshakes
+
+
+def test_stopping_does_not_wait_for_handshakes(authority: Authority) -> None:
+    with contextlib.ExitStack() as stack:
+        crowd = Crowd(authority, stack)
+        for number in range(200):
+            crowd.say_hello(f"n{number}")
+        crowd.server.start()
+        wait_until(lambda: bool(crowd.handshakes))
+        crowd.server.stop(grace=10 * PATIENCE)
+    assert len(crowd.handshakes) < 200
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_answers_are_sent_at_once(serve: Serve, authority: Authority, secure: bool) -> None:
+    """Nagle's algorithm would keep them for 40 ms, until the session tickets are acknowledged."""
+    cert, key = authority.issue("server")
+    server = serve(tls=TLS(cert=cert, key=key) if secure else None, limits={"idle_seconds": 10 * PATIENCE})
+    context = ssl.create_default_context(cafile=authority.certificate)
+    address = "127.0.0.1", port(server)
+    client = http.client.HTTPSConnection(*address, context=context) if secure else http.client.HTTPConnection(*address)
+    client.request("GET", "/a")
+    assert client.getresponse().status == 200
+    [connection] = server.traffic.connections.values()
+    assert isinstance(connection, Connection)
+    assert connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    client.close()
 
 
 def test_probes_pass_first_requests_after_handshakes(

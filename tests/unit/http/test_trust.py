@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nativemtail.http.trust import LOOPBACK, TrustedHosts, TrustError, plain_peer
+from nativemtail.http.trust import LOOPBACK, TrustedHosts, TrustError, network, plain_peer
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,18 @@ def test_agrees_with_arithmetic(
 def test_any_text_is_a_block_or_an_error(text: str) -> None:
     with contextlib.suppress(TrustError):
         assert not TrustedHosts.parse([text]).allows("somebody")
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::9", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_network(peer: str, expected: str) -> None:
+    assert network(peer) == expected
