@@ -106,6 +106,7 @@ class Followed(GrowingFile):
         "_copy",
         "doubt",
         "drained_as",
+        "former_names",
         "is_lost",
         "judged",
         "made",
@@ -133,6 +134,8 @@ class Followed(GrowingFile):
         self.drained_as: Source | None = None
         self.was_rotated = False
         """Whether it was at a path that now names another file."""
+        self.former_names: list[str] = []
+        """The paths from which it was renamed or deleted since it is being drained."""
         self.turn_of_rotation = 0
         """When that was, in the order of all rotations; negative if its end is among the past positions already."""
         self.doubt: Doubt | None = None

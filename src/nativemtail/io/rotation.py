@@ -48,6 +48,7 @@ class Rotation:
             reader.begin_draining(self._context.hold(name))
         assert reader.drained_as is not None
         self._table.rotated[name] = reader
+        reader.former_names.append(name)
         self._table.generations.setdefault(reader.drained_as.name, {})[reader] = None
         reader.has_moved()
         reader.last_data = time.monotonic()
@@ -93,8 +94,10 @@ class Rotation:
     def _release(self, reader: Followed, source: Source | None) -> None:
         if source is None:
             return
-        if self._table.rotated.get(source.name) is reader:
-            del self._table.rotated[source.name]
+        for name in reader.former_names:
+            if self._table.rotated.get(name) is reader:
+                del self._table.rotated[name]
+        reader.former_names.clear()
         source.has_moved()
         drained = self._table.generations.get(source.name, {})
         drained.pop(reader, None)

@@ -249,3 +249,19 @@ def test_hard_link_rotation(log: Path) -> None:
         rig.expect([b"1", b"2"])
         rig.wait(lambda: rig.tailer.log_count == 2)
         assert rig.of(copy) == []
+
+
+def test_nothing_is_kept_of_a_file_that_was_rotated_twice(log: Path) -> None:
+    log.touch()
+    first = log.with_suffix(".log.1")
+    with Rig(f"{log}*") as rig:
+        append(log, b"1\n")
+        log.rename(first)
+        log.write_bytes(b"2\n")
+        rig.wait(lambda: len(rig.lines) == 2)
+        first.unlink()
+        first.write_bytes(b"3\n")
+        rig.wait(lambda: len(rig.lines) == 3)
+        assert rig.tailer._discovery is not None
+        rotated = rig.tailer._discovery._table.rotated
+        rig.wait(lambda: not rotated)
