@@ -18,7 +18,8 @@ from rig import Rig, append
 from nativemtail.io import listing, succession
 from nativemtail.io.sources import Settings
 
-QUICK = Settings(poll_interval=0.02, poll_log_interval=0.02, linger=0.4, flush=0.2, sweep=60.0)
+QUICK = Settings(poll_interval=0.2, poll_log_interval=0.2, linger=0.4, flush=0.2, sweep=60.0)
+"""Polled so seldom that few polls fall into the time that a busy machine takes."""
 FEW = 100
 
 
