@@ -32,7 +32,7 @@ def _entries(view: View, metric: Metric, start: str, interval: int) -> Iterator[
     """Row, whether its name is short enough, and line."""
     program = names.collectd(metric.program)
     kind = _KINDS[metric.kind]
-    flat = flat_names(metric.name, metric.keys, "-", names.collectd)
+    flat = flat_names(metric, "-", names.collectd)
     for row in view.rows(metric):
         instance = flat(row.labels)
         identifier = names.collectd_quoted(f"{start}mtail-{program}/{kind}-{instance}")

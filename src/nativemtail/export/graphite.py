@@ -35,7 +35,7 @@ def entries(view: View, metric: Metric, *, prefix: str = "") -> Iterator[bytes]:
 
 def _entries(view: View, metric: Metric, prefix: str) -> Iterator[tuple[Row, bytes]]:
     start = f"{prefix}{names.graphite(metric.program)}."
-    flat = flat_names(metric.name, metric.keys, ".", names.graphite)
+    flat = flat_names(metric, ".", names.graphite)
     for row in view.rows(metric):
         path = start + flat(row.labels)
         yield row, encode("".join(_lines(path, row)))

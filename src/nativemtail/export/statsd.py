@@ -44,7 +44,7 @@ class Datagram(NamedTuple):
 def datagrams(view: View, metric: Metric, known: dict[Key, Totals], *, prefix: str = "") -> Iterator[Datagram]:
     """What is new for each series since `known`, the totals sent so far of counters and histograms."""
     start = f"{prefix}{names.statsd(metric.program)}."
-    flat = flat_names(metric.name, metric.keys, ".", names.statsd)
+    flat = flat_names(metric, ".", names.statsd)
     for row in view.rows(metric):
         path = start + flat(row.labels)
         key = _key(metric, row)

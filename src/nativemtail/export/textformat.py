@@ -49,19 +49,27 @@ def is_number(row: Row) -> bool:
     return not isinstance(row.value, bytes) or _NUMBER.fullmatch(row.value) is not None
 
 
-def flat_names(
-    name: str, keys: Sequence[str], separator: str, clean: Callable[[str], str] = str
-) -> Callable[[Sequence[str]], str]:
-    """A function from label values to one word of name, keys and values; separators inside those become `_`.
+def flat_names(metric: Metric, separator: str, clean: Callable[[str], str] = str) -> Callable[[Sequence[str]], str]:
+    """A function from label values to one word of name, keys and values, those of `--label` among them.
 
-    `clean` replaces what the format cannot represent, except separators; it is called once per word.
+    Separators inside those become `_`.  `clean` replaces what the format cannot represent, except separators; it is
+    called once per word.
     """
+    name, constant = metric.name, tuple(value for _, value in metric.labels)
+    keys = (*metric.keys, *(key for key, _ in metric.labels))
     if len(set(keys)) < len(keys):
-        return lambda labels: clean(separator.join((name, *_parts(sorted(zip(keys, labels, strict=True)), separator))))
+        return lambda labels: clean(
+            separator.join((name, *_parts(sorted(zip(keys, (*labels, *constant), strict=True)), separator)))
+        )
     order = sorted(range(len(keys)), key=keys.__getitem__)
     pairs = ((keys[at].replace(separator, "_").replace("%", "%%"), "%s") for at in order)
     form = separator.join((name.replace("%", "%%"), *(part for pair in pairs for part in pair)))
-    return lambda labels: clean(form % tuple([labels[at].replace(separator, "_") for at in order]))
+
+    def word(labels: Sequence[str]) -> str:
+        values = (*labels, *constant)
+        return clean(form % tuple([values[at].replace(separator, "_") for at in order]))
+
+    return word
 
 
 def _parts(pairs: Iterable[tuple[str, str]], separator: str) -> Iterator[str]:

@@ -49,7 +49,7 @@ TEXTS = st.one_of(st.sampled_from(HOSTILE), st.text(), st.binary().map(lambda b:
 def snapshot(labels: tuple[str, ...], kind: int = 1, value: object = 1, name: str = "hits") -> tuple[Any, Any]:
     """A snapshot of one metric with one label set, and the metric."""
     keys = tuple(f"k{number:02}" for number in range(len(labels)))
-    metric = SimpleNamespace(name=name, program="p.mtail", kind=kind, type=0, keys=keys, hidden=False)
+    metric = SimpleNamespace(name=name, program="p.mtail", kind=kind, type=0, keys=keys, hidden=False, labels=())
     row = SimpleNamespace(labels=labels, time=0, value=value)
     return SimpleNamespace(metrics=lambda: [metric], rows=lambda _: iter([row])), metric
 

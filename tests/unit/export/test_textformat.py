@@ -83,4 +83,18 @@ def test_value_text(value: int | float | bytes | None, total: float, text: bytes
     ],
 )
 def test_flat_name(keys: tuple[str, ...], labels: tuple[str, ...], separator: str, flat: str) -> None:
-    assert flat_names("n.m", keys, separator)(labels) == flat
+    metric = SimpleNamespace(name="n.m", keys=keys, labels=())
+    assert flat_names(metric, separator)(labels) == flat  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("keys", "labels", "flat"),
+    [
+        ((), (), "n.m.dc.north_1.zone.a"),
+        (("x",), ("1",), "n.m.dc.north_1.x.1.zone.a"),
+        (("x", "x"), ("2", "1"), "n.m.dc.north_1.x.1.x.2.zone.a"),
+    ],
+)
+def test_flat_name_with_the_labels_of_all_metrics(keys: tuple[str, ...], labels: tuple[str, ...], flat: str) -> None:
+    metric = SimpleNamespace(name="n.m", keys=keys, labels=(("zone", "a"), ("dc", "north.1")))
+    assert flat_names(metric, ".")(labels) == flat  # type: ignore[arg-type]
