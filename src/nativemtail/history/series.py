@@ -3,8 +3,8 @@
 Families come in order of their names, series in order of their labels, samples in order of time.  Names and labels are
 those of the page `/metrics`: `prog` is among the labels if it is exported, and the prefix is part of the names.
 
-The series of one label set of a histogram follow one another as on the page: its buckets by their bounds, `+Inf` last, then
-sum and count.  All have the same times, as each has a sample where the count changes.
+The series of one label set of a histogram follow one another as on the page: its buckets by their bounds, `+Inf`
+last, then sum and count.  All have the same times, as each has a sample where the count changes.
 """
 
 from __future__ import annotations
