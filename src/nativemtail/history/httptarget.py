@@ -28,6 +28,10 @@ class Unreachable(Exception):
     """No answer came; the text says why."""
 
 
+class Untrusted(Exception):
+    """The server's certificate is not accepted, which will not change by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
@@ -63,7 +67,7 @@ class HttpTarget:
         return self._shown
 
     def post(self, body: bytes) -> Answer:
-        """Raises Unreachable."""
+        """Raises Unreachable, Untrusted."""
         try:
             if self._connection is None:
                 self._connection = self._connected()
@@ -77,6 +81,9 @@ class HttpTarget:
             )
             if not response.isclosed():
                 self.close()
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise Untrusted(error.verify_message) from None
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Unreachable(str(error) or type(error).__name__) from None

@@ -14,7 +14,7 @@ import cramjam
 
 from nativemtail import __version__
 from nativemtail.history import writerequest
-from nativemtail.history.httptarget import HttpTarget, Unreachable
+from nativemtail.history.httptarget import HttpTarget, Unreachable, Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -173,6 +173,8 @@ class RemoteWrite:
             asked = 0.0
             try:
                 answer = self._target.post(body)
+            except Untrusted as error:
+                raise RemoteWriteError(f"{self._target}: certificate: {error}; SSL_CERT_FILE names others") from None
             except Unreachable as error:
                 why = str(error)
             else:
