@@ -122,14 +122,16 @@ def _escaped(text: str) -> str:
 def _values(values: NDArray[np.float64]) -> Sequence[object]:
     """Whole numbers without a fraction, others as on the page."""
     if (np.abs(values) < _WHOLE).all() and (values == np.trunc(values)).all():
-        return values.astype(np.int64).tolist()
+        whole: list[int] = values.astype(np.int64).tolist()
+        return whole
     return [number(value) for value in values.tolist()]
 
 
 def time_texts(times: NDArray[np.int64]) -> Sequence[object]:
     """Seconds since 1970.  Prometheus multiplies by 1,000 and truncates, which must give the millisecond again."""
     if not (times % 1000).any():
-        return (times // 1000).tolist()
+        whole: list[int] = (times // 1000).tolist()
+        return whole
     seconds = times / 1000
     away = np.copysign(np.inf, seconds)
     short = (seconds * 1000).astype(np.int64) != times

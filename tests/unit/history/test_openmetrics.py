@@ -125,15 +125,23 @@ def test_a_histogram_is_written_instant_by_instant() -> None:
         *("1 0", "1 0", "1 0", "0.25 0", "1 0"),
         *("1 60", "1 60", "2 60", "2.25 60", "2 60"),
     ]
-    assert len(read(page)["h_bucket"]) == 6
+
+
+def test_the_client_library_reads_a_histogram() -> None:
+    """Of one instant: where one follows, it takes the second bucket for a duplicate."""
+    found = read(text(family("h", observed(2.0), HISTOGRAM)))
+    assert [(labels["le"], value) for labels, value, _ in found["h_bucket"]] == [("0.5", 0), ("1.5", 0), ("+Inf", 1)]
+    assert found["h_sum"] == [({"prog": "a"}, 2.0, 0.0)]
 
 
 def test_many_instants_of_a_histogram_are_all_there() -> None:
-    found = read(text(family("h", observed(*([0.25] * 3000)), HISTOGRAM)))
-    assert [sample[1:] for sample in found["h_count"]] == [(i + 1, i * 60.0) for i in range(3000)]
+    lines = text(family("h", observed(*([0.25] * 3000)), HISTOGRAM)).splitlines()
+    counts = [line.removeprefix('h_count{prog="a"} ') for line in lines if line.startswith("h_count")]
+    assert counts == [f"{i + 1} {i * 60}" for i in range(3000)]
+    assert len(lines) == 3 + 5 * 3000
 
 
-@pytest.mark.parametrize("series", [observed(0.5, bounds=(-1.0, 1.0)), observed(-0.5, 3.0)])
+@pytest.mark.parametrize("series", [observed(0.5, bounds=(-1.0, 1.5)), observed(-0.5)])
 def test_no_sum_where_observations_may_be_negative(series: list[Series]) -> None:
     page = text(family("h", series, HISTOGRAM))
     assert set(read(page)) == {"h_bucket"}

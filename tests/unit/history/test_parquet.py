@@ -22,7 +22,7 @@ START = 1_700_000_000_000
 
 def families() -> list[Family]:
     series = [one_series("orders", [(START, 1), (START + 500, 2.5)], COUNTER, city=city) for city in ("Bonn", "Köln")]
-    series.insert(1, one_series("orders", [], COUNTER, city="Celle"))
+    series.insert(1, one_series("orders", [], COUNTER, city="Trier"))
     return [
         family("h", histogram_series("h", {"0.5": [(START, 0)], "inf": [(START, 1)]}), MetricKind.HISTOGRAM),
         family("orders", series, COUNTER),
