@@ -37,6 +37,8 @@ def labels(series: Series) -> bytes:
 
 def samples(times: NDArray[np.int64], values: NDArray[np.float64]) -> bytes:
     """The samples as fields of a `TimeSeries`."""
+    if not len(times):
+        return b""
     lengths = _lengths(times)
     edges = np.flatnonzero(np.diff(lengths)) + 1
     starts = [0, *edges.tolist()]
@@ -75,8 +77,6 @@ def _lengths(times: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _equally_long(times: NDArray[np.int64], values: NDArray[np.float64], length: int) -> bytes:
     """Samples whose times have `length` bytes, as the rows of a table of bytes."""
-    if not len(times):
-        return b""
     rows = np.empty((len(times), 12 + length), np.uint8)
     rows[:, 0] = _SAMPLE[0]
     rows[:, 1] = 10 + length
