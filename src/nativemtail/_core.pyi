@@ -155,6 +155,25 @@ def restore_series(metric: Metric, number: int, head: int, count: int, slabs: It
     the metric's type and keys.
     """
 
+def keep_history(metric: Metric, step: int, how: int) -> None:
+    """Keep what lines write to the metric by their own time, in steps of so many nanoseconds.
+
+    `how`: compiler.divisible.How.  For plans that keep writes, see compiler/packing.py.
+    """
+
+def take_history(metric: Metric) -> tuple[list[tuple[bytes, bytes]], bytes, bytes, bytes, bytes, bytes]:
+    """What was kept: for each key the offsets of the label values and their bytes; of each series how many cells it has
+    and the step in which it was removed; of each cell its key, value and time (core/history.hpp), all of 64 bits.
+    """
+
+def forget_history(metric: Metric) -> None:
+    """Drop all series and what was kept of them."""
+
+def end_history(metric: Metric, time: int) -> None:
+    """Series that are removed from now on end at this time."""
+
+def history_memory(metric: Metric) -> int: ...
+
 class Search:
     """Tests whether a pattern matches anywhere in a text, by RE2: in linear time for every pattern.
 
@@ -277,6 +296,23 @@ class Engine:
         `plan` is the running one, or the one that `swap` will be called with next; run-time errors are counted for it.
         Raises ValueError if metrics of `plan` are in another store.
         """
+    def fix_clock(self, now: int, *, year: int = ..., assumed: bool = ...) -> None:
+        """For histories: the clock stops at `now`, in nanoseconds, when the next log was written.
+
+        A time without a year has that year; 0: the latest one in which it is at most a day after `now`.  `assumed`:
+        lines that a program sets no time for have the time `now`.
+        """
+    def untimed(self) -> dict[str, tuple[int, list[int]]]:
+        """By program, the lines that it wrote something for, but set no time: their number since the last call, and the
+        numbers of the first ten since the clock was fixed, from 1; -1: unknown."""
+    def take_frames(self, source: int) -> bytes:
+        """The lines that a program with a gathering plan ran on, with their times, since the last call.
+
+        Those that come next have `source` in their frame: a native-endian `qIIII` of time, source, and the lengths of
+        the texts that follow (core/run/frames.pxi).
+        """
+    def replay(self, frames: bytes, changed: Sequence[int], *, year: int = ..., assumed: bool = ...) -> None:
+        """Run the only program over these lines; `changed`: for each source what `fix_clock` takes."""
     def open(self, name: str) -> int:
         """The number that stands for the source `name` (what `getfilename()` gives) in `scan`."""
     def close(self, source: int) -> None:

@@ -156,6 +156,7 @@ GETS     ra = value of rb
 INC!!     ra = ++(datum rb) (metric d)
 DEC!!     ra = --(datum rb) (metric d)
 INCBY!!   datum ra += rb (metric d)
+INCBYF!!  datum ra += rb (metric d)
 SETI!!    datum ra = rb (metric d)
 SETF!!    datum ra = rb (metric d)
 SETS!!    datum ra = rb (metric d)
@@ -163,6 +164,20 @@ OBSERVE!! datum ra observes rb (metric d)
 DEL!!     del metric d [rb x c]
 DELALL!!  del metric d
 EXPIRE!!  del metric d [rb x c] after int e
+# the same in a history, where writes are kept by their time (packing.py); the interpreter takes these as a range
+HINC!!    ra = ++(datum rb) (metric d), kept
+HDEC!!    ra = --(datum rb) (metric d), kept
+HINCBY!!  datum ra += rb (metric d), kept
+HINCBYF!! datum ra += rb (metric d), kept
+HSETI!!   datum ra = rb (metric d), kept
+HSETF!!   datum ra = rb (metric d), kept
+HSETS!!   datum ra = rb (metric d), if the line has a time
+HOBSERVE!! datum ra observes rb (metric d), kept
+HDATUM!!  ra = metric d [rb x c], hashed e, what it evicts ends
+HDEL!!    del metric d [rb x c], which ends
+HDELALL!! del metric d, which ends
+# in place of END, where the lines of an in-order program are gathered with their times
+HEND
 # time
 SETTIME  time = ra
 SETTIMEF! time = ra
@@ -210,6 +225,9 @@ POOLS = {
 PATTERN_OPS = frozenset(op for op, (_, pool) in POOLS.items() if pool == "patterns")
 SLOTS = dict.fromkeys(MATCHES, "a") | {BACK: "a"} | dict.fromkeys(CAPTURES, "b")
 """Instructions with a slot: the operand."""
+
+KEPT = {op.removeprefix("H"): op for op in OPS if op.startswith("H")}
+"""Instructions of histories, by what they replace."""
 
 FAULTS = [
     "OK",

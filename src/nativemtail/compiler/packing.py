@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from nativemtail.compiler import lookahead, timelayout
 from nativemtail.compiler.abi import INSTR
-from nativemtail.compiler.opcodes import LOOPS, OPS, PATTERN_OPS, TEXT_MATCHES
+from nativemtail.compiler.opcodes import KEPT, LOOPS, OPS, PATTERN_OPS, TEXT_MATCHES
 from nativemtail.compiler.program import Instr, Program
 from nativemtail.compiler.tables import PatternSpec, ProgramSpec
 
@@ -23,12 +24,24 @@ class Packer:
         """The program's patterns as numbers among those of all programs."""
         return [self._numbers[text] for text in program.patterns]
 
-    def pack(self, program: Program, metrics: Sequence[object], triggers: frozenset[int] | None) -> ProgramSpec:
-        """`metrics`: the metrics of its declarations, in their order; `triggers`: numbers among all patterns."""
+    def pack(
+        self,
+        program: Program,
+        metrics: Sequence[object],
+        triggers: frozenset[int] | None,
+        kept: Collection[int] = (),
+        *,
+        gathers: bool = False,
+    ) -> ProgramSpec:
+        """`metrics`: the metrics of its declarations, in their order; `triggers`: numbers among all patterns.
+
+        `kept`: numbers of the declarations whose writes are kept by their time, in a history; `gathers`: the lines that
+        the program runs on are gathered with their times.
+        """
         patterns = self.patterns(program)
         return ProgramSpec(
             name=program.name,
-            code=_pack(program.code, patterns),
+            code=_pack(_of_history(program, kept, gathers=gathers), patterns),
             lines=_lines(program.code),
             begin=_pack(program.begin, patterns),
             begin_lines=_lines(program.begin),
@@ -45,6 +58,18 @@ class Packer:
             triggers=triggers,
             lookahead=lookahead.series(program.code) if program.record is None else [],
         )
+
+
+def _of_history(program: Program, kept: Collection[int], *, gathers: bool) -> Sequence[Instr]:
+    """The code with instructions that keep the writes to these metrics by their time."""
+    if not kept and not gathers:
+        return program.code
+    ops = set(KEPT)
+    if not gathers:
+        ops.discard("END")
+    if not any(decl.limit > 0 for decl in program.metrics):
+        ops.discard("DATUM")
+    return [replace(i, op=KEPT[i.op]) if i.op in ops and (i.op == "END" or i.d in kept) else i for i in program.code]
 
 
 def _lines(code: Sequence[Instr]) -> bytes:

@@ -5,7 +5,7 @@ Nothing here touches the runtime; `_core.Plan` takes `Tables` as it is.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 
 from nativemtail.compiler import patterns, records
 from nativemtail.compiler.abi import Container, Joined
@@ -23,8 +23,16 @@ FEW = 8
 others on the few candidate lines costs less."""
 
 
-def build(programs: Iterable[tuple[Program, Sequence[object]]]) -> Tables:
+def build(
+    programs: Iterable[tuple[Program, Sequence[object]]],
+    kept: Sequence[Collection[int]] | None = None,
+    *,
+    gathers: bool = False,
+) -> Tables:
     """Build the tables for programs, each given with the metrics of its declarations, in their order.
+
+    `kept`, for a history: for each program the numbers of the declarations whose writes are kept by their time;
+    `gathers`: the lines that a program runs on are gathered with their times.
 
     Raises CompileError for a program whose patterns exceed the budget.
     """
@@ -36,14 +44,15 @@ def build(programs: Iterable[tuple[Program, Sequence[object]]]) -> Tables:
     sought: set[int] = set()  # patterns whose required literals are searched for
     for at, (program, metrics) in enumerate(loaded):
         numbers = packer.patterns(program)
+        of_history = kept[at] if kept is not None else ()
         matched = {numbers[instr.d] for instr in program.code if instr.op in LINE_MATCHES}
         guard = guards.program_guard(program, costs(program))
         if guard is None:
-            packed.append(packer.pack(program, metrics, None))
+            packed.append(packer.pack(program, metrics, None, of_history, gathers=gathers))
             sought |= matched
             continue
         triggers = frozenset(numbers[number] for number in guard.patterns)
-        packed.append(packer.pack(program, metrics, triggers))
+        packed.append(packer.pack(program, metrics, triggers, of_history, gathers=gathers))
         sought |= matched if len(matched - triggers) > FEW else triggers
         if guard.slice:
             part = guards.isolated(program, guard.slice)

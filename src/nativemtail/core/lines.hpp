@@ -83,6 +83,8 @@ inline const char *find_newline(const char *at, const char *end) noexcept {
     return newline ? newline : end;
 }
 
+inline size_t count_newlines(const char *at, const char *end) noexcept { return size_t(std::count(at, end, '\n')); }
+
 inline void sort_words(uint64_t *words, size_t n) noexcept { std::sort(words, words + n); }
 
 inline int lowest_bit(uint64_t word) noexcept { return __builtin_ctzll(word); }

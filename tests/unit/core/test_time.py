@@ -136,6 +136,24 @@ def test_the_current_year(text, zone, now, expected):
     assert parse("Jan _2 15:04:05", text, zone, patch_year=True, now=now) == (expected, 0)
 
 
+@pytest.mark.parametrize(
+    ("text", "zone", "newest", "expected"),
+    [
+        ("Nov 21 21:17:31", "UTC", seconds(2026, 11, 21, 21, 17, 31), seconds(2026, 11, 21, 21, 17, 31)),
+        ("Nov 21 21:17:32", "UTC", seconds(2026, 11, 21, 21, 17, 31), seconds(2025, 11, 21, 21, 17, 32)),
+        ("Dec 31 23:00:00", "UTC", seconds(2026, 1, 1), seconds(2025, 12, 31, 23)),
+        ("Jan  1 00:00:00", "Europe/Berlin", seconds(2026, 12, 31, 23, 30), seconds(2026, 12, 31, 23)),
+        ("Dec 31 20:00:00", "America/New_York", seconds(2027, 1, 1, 1, 30), seconds(2027, 1, 1, 1)),
+        ("Feb 29 12:00:00", "UTC", seconds(2027, 6, 1), seconds(2024, 2, 29, 12)),
+        ("Feb 29 12:00:00", "UTC", seconds(1903, 6, 1), seconds(1896, 2, 29, 12)),
+        ("Mar  1 12:00:00", "UTC", seconds(2025, 3, 2), seconds(2025, 3, 1, 12)),
+        ("Mar  1 12:00:00", "UTC", seconds(2024, 3, 2), seconds(2024, 3, 1, 12)),
+    ],
+)
+def test_the_latest_year_that_an_instant_allows(text, zone, newest, expected):
+    assert parse("Jan _2 15:04:05", text, zone, patch_year=2, now=newest) == (expected, 0)
+
+
 def test_a_year_that_is_there_stays():
     assert parse("2006-01-02", "2001-02-03", patch_year=True) == (seconds(2001, 2, 3), 0)
     assert parse("Jan 2", "Feb 29") == (-62167219200 + 59 * 86400, 0)

@@ -133,6 +133,9 @@ class Variables:
         if any(instr.op == "DATUM" for instr in out.code[found:]):
             # evaluating the right side may have evicted the series (deviation limit-write)
             datum = self._found_again(datum)
+        if old is not None and text == "Float" and not self._reads_metrics(start, found):
+            self._add_float(expr.op, target, datum, value)
+            return
         if old is not None:
             op, convert = (_FLOAT[expr.op], out.as_float) if text == "Float" else ("CAT", out.as_string)
             value = three(out, op, old[1], old, value, convert)
@@ -160,6 +163,20 @@ class Variables:
         register = self._out.registers()
         self._out.emit("GET" + SUFFIX[text], register, again or 0)
         return register, Kind.FLOAT if text == "Float" else Kind.STRING
+
+    def _reads_metrics(self, start: int, found: int) -> bool:
+        """Whether a key, or the right side, reads or changes a metric; `found` is where the left side ends."""
+        code = self._out.code
+        return any(instr.op in ("INC", "DEC") for instr in code[start:found]) or any(
+            instr.op == "DATUM" for instr in code[found:]
+        )
+
+    def _add_float(self, op: str, target: ast.Index, datum: int, value: Value) -> None:
+        out = self._out
+        number = out.as_float(*value)
+        if op == "-=":
+            number = out.convert("NEGF", number)
+        out.emit("INCBYF", datum, number, d=self._declarations.metric(target) or 0)
 
     def _store(self, target: ast.Index, datum: int, text: str, value: Value, *, add: bool) -> None:
         out = self._out

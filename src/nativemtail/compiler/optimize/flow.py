@@ -13,7 +13,7 @@ from dataclasses import replace
 from nativemtail.compiler.opcodes import JUMPS, MATCHES, OPS
 from nativemtail.compiler.program import Instr
 
-KEYED = frozenset(["DATUM", "DEL", "EXPIRE"])
+KEYED = frozenset(["DATUM", "DEL", "EXPIRE", "HDATUM", "HDEL"])
 """Instructions that read c registers from b on: the keys of a series."""
 RUNS_OF_REGISTERS = {"SUBST": 3, "SUBSTRE": 2, "SUBSTR": 3, "SPLIT": 3}
 """Instructions that read this many registers from b on."""

@@ -11,6 +11,7 @@ from libc.stdint cimport (
     INT64_MAX, INT64_MIN, SIZE_MAX, UINT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t)
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
+from libcpp.vector cimport vector
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
 cdef extern from "Python.h":
@@ -46,6 +47,41 @@ cdef extern from "core/relaxed.hpp" namespace "nm" nogil:
     T relaxed_load[T](const T* p) noexcept
     void relaxed_store[T](T* p, T v) noexcept
     void relaxed_add[T](T* p, T more) noexcept
+
+cdef extern from "core/history.hpp" namespace "nm" nogil:
+    enum:
+        HISTORY_SUM "nm::kHistorySum"
+        HISTORY_EXACT "nm::kHistoryExact"
+        HISTORY_LATEST "nm::kHistoryLatest"
+        HISTORY_OBSERVED "nm::kHistoryObserved"
+        HISTORY_BUCKET "nm::kBucket"
+    ctypedef struct Cell:
+        int64_t key
+        int64_t value
+        int64_t time
+    cppclass Cells:
+        Cell* p
+        uint32_t n
+    cppclass Ended:
+        char* key
+        int64_t step
+        Cells cells
+    cppclass History:
+        int how
+        int64_t ends_at
+        bint failed
+        size_t memory
+        vector[Ended] ended
+        int64_t step_of(int64_t time) noexcept
+        void add(uint32_t slot, int64_t time, int64_t part, int64_t delta) noexcept
+        void add_exactly(uint32_t slot, int64_t time, double x) noexcept
+        void put(uint32_t slot, int64_t time, int64_t value) noexcept
+        void end(uint32_t slot, const char* key, size_t n) noexcept
+        void sort(Cells& cells) noexcept
+        Cells* cells_of(uint32_t slot) noexcept
+        void clear() noexcept
+    History* new_history(int how, int64_t step, int64_t ranges) noexcept
+    void delete_history(History* history) noexcept
 
 cdef extern from "core/store.hpp" namespace "nm" nogil:
     cppclass TicketLock:

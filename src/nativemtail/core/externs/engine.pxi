@@ -1,12 +1,12 @@
 # Declarations of Hyperscan, PCRE2, RE2 and of the headers that the engine needs.
 
 from libcpp.string cimport string
-from libcpp.vector cimport vector
 
 cdef extern from "core/lines.hpp" namespace "nm" nogil:
     ctypedef bint CBool "bool"
     size_t index_lines(const char* p, size_t n, uint32_t* ends, CBool* ascii) noexcept
     const char* find_newline(const char* at, const char* end) noexcept
+    size_t count_newlines(const char* at, const char* end) noexcept
     ctypedef struct TimestampMemo:
         size_t n
     bint timestamp_set(TimestampMemo* memo, const char* p, size_t n, size_t seconds) noexcept

@@ -23,14 +23,21 @@ cdef struct Clock:
     int64_t now                     # nanoseconds; advanced by each write, so that no two have the same time
     uint64_t epoch                  # changes when strptime may give other results, as in a new year
     const Zone* zone
-    bint patch_year
+    int patch_year                  # YEAR_…, see strptime.pxi
     TimeError error
+    bint is_fixed                   # in a history: at `fixed`
+    int64_t fixed
+    int64_t year_of                 # seconds: what the year of a time without one is taken from
+    bint assumed                    # lines whose program sets no time have that of the clock
 
 
 cdef void clock_advance(Clock* clock) noexcept nogil:
     """Read the wall clock; `now` never goes back."""
     cdef timespec now
     cdef int64_t ns
+    if clock.is_fixed:
+        clock.now = clock.fixed
+        return
     clock_gettime(CLOCK_REALTIME, &now)
     ns = <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
     if ns // EPOCH_NS != clock.now // EPOCH_NS:
@@ -44,6 +51,25 @@ cdef void clock_set(Clock* clock, int64_t ns) noexcept nogil:
     if ns // EPOCH_NS != clock.now // EPOCH_NS:
         clock.epoch += 1
     clock.now = ns
+
+
+cdef void clock_fix(Clock* clock, int64_t ns, int patch_year, int64_t year_of, bint assumed) noexcept nogil:
+    """Stop the clock, at the time of a log that was written long ago."""
+    clock.is_fixed = True
+    clock.fixed = clock.now = ns
+    clock.patch_year = patch_year
+    clock.year_of = year_of
+    clock.assumed = assumed
+    clock.epoch += 1
+
+
+cdef inline bint has_own_time(const Clock* clock) noexcept nogil:
+    return clock.is_set or clock.assumed
+
+
+cdef inline int64_t own_time(const Clock* clock) noexcept nogil:
+    """The time of the line, in nanoseconds."""
+    return clock.time_ns if clock.is_set else clock.fixed
 
 
 cdef inline int64_t write_time(Clock* clock) noexcept nogil:
@@ -112,7 +138,7 @@ cdef inline int two_digits(const char* p) noexcept nogil:
 
 cdef inline int parse_anew(Clock* clock, const TimeLayout* layout, Str text, Time* time) noexcept nogil:
     return time_parse(<const uint8_t*>layout.steps.p, layout.steps.n, text.p, text.n, clock.zone, clock.patch_year,
-                      clock.now // 1000000000, time, &clock.error)
+                      clock.year_of if clock.is_fixed else clock.now // 1000000000, time, &clock.error)
 
 
 cdef bint is_steady(Clock* clock, TimeMemo* memo) noexcept nogil:

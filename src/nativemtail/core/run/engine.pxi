@@ -19,6 +19,32 @@ cdef size_t piece_length(const char* base, const char* end) noexcept nogil:
     return n
 
 
+cdef size_t replay_source(Piece* s, const char* p, size_t n, size_t at, uint32_t source) noexcept nogil:
+    """Run the program over the frames of a source from `at` on; where those of another begin, or a bad one."""
+    cdef RunState* rs = s.rs
+    cdef Frame frame
+    cdef uint32_t end
+    cdef const char* text
+    s.ends = &end
+    s.lock.acquire()
+    s.locked = cpu_ticks()
+    while n - at >= sizeof(Frame):
+        memcpy(&frame, p + at, sizeof(Frame))
+        text = p + at + sizeof(Frame)
+        if frame.source != source or n - at - sizeof(Frame) < frame_texts(&frame):
+            break
+        rs.given[0] = frame_given(text + frame.n, frame.stream)
+        rs.given[1] = frame_given(text + frame.n + given_length(frame.stream), frame.logtime)
+        rs.prefiltered = rs.ascii = False
+        s.base = text
+        s.n = end = frame.n
+        run_line(s, 0, NULL, 0, True)
+        at += sizeof(Frame) + frame_texts(&frame)
+    rs.given[0].p = rs.given[1].p = NULL
+    s.lock.release()
+    return at if n - at < sizeof(Frame) or frame.source != source else n + 1
+
+
 cdef class Log:
     """The open records of a log or connection, an Assembler for each framing of the running plan."""
 
@@ -204,6 +230,75 @@ cdef class Engine:
             arena_reset(&rs.arena, False)
             self.store.table.lock.release()
 
+    # --- histories -----------------------------------------------------------------------------------------
+
+    def fix_clock(self, int64_t now, *, int year=0, bint assumed=False):
+        """See _core.pyi."""
+        cdef RunState* rs = &self.running.state
+        cdef int64_t newest = now // 1000000000 + DAY_SECONDS
+        self._wait_for_turn()
+        if year:
+            clock_fix(&rs.clock, now, YEAR_CURRENT, (year_start(year) + 181) * DAY_SECONDS, assumed)
+        else:
+            clock_fix(&rs.clock, now, YEAR_LATEST, newest, assumed)
+        rs.lines_before = 0
+        self.turn.release()
+
+    def take_frames(self, int source):
+        """See _core.pyi."""
+        cdef RunState* rs = &self.running.state
+        self._wait_for_turn()
+        try:
+            if rs.frames.failed:
+                raise MemoryError
+            taken = PyBytes_FromStringAndSize(rs.frames.p, rs.frames.n) if rs.frames.n else b""
+            rs.source_number = <uint32_t>source
+            buf_clear(&rs.frames)
+            return taken
+        finally:
+            self.turn.release()
+
+    def replay(self, bytes frames not None, changed, *, int year=0, bint assumed=False):
+        """See _core.pyi."""
+        cdef const char* p = PyBytes_AS_STRING(frames)
+        cdef size_t n = PyBytes_GET_SIZE(frames), at = 0
+        cdef Frame frame
+        cdef Piece s
+        while at < n:
+            if n - at < sizeof(Frame):
+                raise ValueError("no such frame")
+            memcpy(&frame, p + at, sizeof(Frame))
+            if self.running.state.clock.fixed != changed[frame.source] or not self.running.state.clock.is_fixed:
+                self.fix_clock(changed[frame.source], year=year, assumed=assumed)
+            self._wait_for_turn()
+            try:
+                self._check_source(<int>frame.source)
+                self._begin_piece(&s, <int>frame.source)
+                if s.rs.tables.framing_n:
+                    s.allowed += s.prefilter.words
+                with nogil:
+                    at = replay_source(&s, p, n, at, frame.source)
+                if at > n:
+                    raise ValueError("no such frame")
+            finally:
+                self.turn.release()
+
+    def untimed(self):
+        """See _core.pyi."""
+        cdef RunState* rs = &self.running.state
+        cdef Untimed* untimed
+        cdef int i, k
+        found = {}
+        self._wait_for_turn()
+        for i in range(rs.tables.prog_n):
+            untimed = &rs.progs[i].untimed
+            if untimed.n:
+                lines = [untimed.lines[k] for k in range(min(untimed.n, UNTIMED_NAMED))]
+                found[self.running.plan.names[i]] = untimed.n, lines
+                untimed.n = 0
+        self.turn.release()
+        return found
+
     # --- sources -------------------------------------------------------------------------------------------
 
     def open(self, str name not None):
@@ -301,9 +396,12 @@ cdef class Engine:
         if s.rs.tables.framing_n:
             log = self._log(source, connection)
             assemblers = log.assemblers
+        s.rs.block.p = block
+        s.rs.block.n = n
         with nogil:
             lines = self._scan(&s, block + n, assemblers)
         self.total += lines
+        s.rs.lines_before += lines
         return lines
 
     cdef int _begin_piece(self, Piece* s, int source) except -1:
@@ -313,6 +411,7 @@ cdef class Engine:
         memset(s, 0, sizeof(Piece))
         s.rs = &self.running.state
         s.rs.source = borrow(name)
+        s.rs.block.n = 0
         clock_advance(&s.rs.clock)
         s.prefilter = &s.rs.tables.prefilter
         s.lock = self.store.table.lock

@@ -206,6 +206,102 @@ cdef bint expire(RunState* rs, const Prog* prog, const Instr* i, Failure* failur
     return fail_with(failure, FAULT_NO_DATUM, text)
 
 
+# --- metrics in a history ------------------------------------------------------------------------------------------
+
+cdef void note_untimed(RunState* rs, ProgState* state) noexcept nogil:
+    """The program has set no time, so its write is left out: count the line, and note the first ones."""
+    cdef Untimed* untimed = &state.untimed
+    if untimed.serial == rs.serial:
+        return
+    untimed.serial = rs.serial
+    if untimed.n < UNTIMED_NAMED:
+        untimed.lines[untimed.n] = -1
+        if rs.block.p <= rs.line.p < rs.block.p + rs.block.n:
+            untimed.lines[untimed.n] = rs.lines_before + <int64_t>count_newlines(rs.block.p, rs.line.p) + 1
+    untimed.n += 1
+
+
+cdef void at_own_time(RunState* rs, MetricTable* m) noexcept nogil:
+    """Series that are removed next end at the line's time."""
+    if m.history != NULL and has_own_time(&rs.clock):
+        m.history.ends_at = m.history.step_of(own_time(&rs.clock))
+
+
+cdef void keep_write(MetricTable* m, const Datum* d, int64_t delta, double x, int64_t time) noexcept nogil:
+    """`delta`: what was added to an Int; `x`: what was added to a Float, or observed."""
+    cdef History* h = m.history
+    if h == NULL:
+        return
+    if h.how == HISTORY_LATEST:
+        h.put(d.slot, time, d.v.i)
+    elif h.how == HISTORY_SUM:
+        h.add(d.slot, time, 0, delta)
+    else:
+        h.add_exactly(d.slot, time, x)
+        if h.how == HISTORY_OBSERVED and x == x:
+            h.add(d.slot, time, HISTORY_BUCKET + range_of(m, x), 1)
+
+
+cdef bint write_kept(RunState* rs, ProgState* state, const Instr* i, Failure* failure) noexcept nogil:
+    """A write of a history: it is kept at the line's own time, and left out if that has none."""
+    cdef Reg* r = rs.regs
+    cdef MetricTable* m = state.prog.metrics[i.d]
+    cdef Datum* d = r[i.b].datum if i.op == OP_HINC or i.op == OP_HDEC else r[i.a].datum
+    cdef int64_t time, delta = 0
+    cdef double x = 0
+    if not has_own_time(&rs.clock):
+        note_untimed(rs, state)
+        if i.op == OP_HINC or i.op == OP_HDEC:
+            r[i.a].i = d.v.i
+        return True
+    time = own_time(&rs.clock)
+    if i.op == OP_HINC or i.op == OP_HDEC or i.op == OP_HINCBY:
+        delta = r[i.b].i if i.op == OP_HINCBY else 1 if i.op == OP_HINC else -1
+        datum_add_int(m, d, delta, time)
+        if i.op != OP_HINCBY:
+            r[i.a].i = d.v.i
+    elif i.op == OP_HINCBYF:
+        x = r[i.b].f
+        datum_set_float(m, d, d.v.f + x, time)
+    elif i.op == OP_HSETI:
+        datum_set_int(m, d, r[i.b].i, time)
+    elif i.op == OP_HSETF:
+        datum_set_float(m, d, r[i.b].f, time)
+    elif i.op == OP_HSETS:
+        return datum_set_text(m, d, r[i.b].s, time) or fail(failure, FAULT_MEMORY)
+    else:
+        x = r[i.b].f
+    keep_write(m, d, delta, x, time)
+    return m.history == NULL or not m.history.failed or fail(failure, FAULT_MEMORY)
+
+
+cdef bint in_history(RunState* rs, ProgState* state, const Instr* i, Failure* failure) noexcept nogil:
+    """An instruction that only histories have."""
+    cdef Reg* r = rs.regs
+    cdef MetricTable* m
+    if i.op == OP_HEND:
+        put_frame(rs)
+        return True
+    m = state.prog.metrics[i.d]
+    if i.op != OP_HDATUM and i.op != OP_HDEL and i.op != OP_HDELALL:
+        return write_kept(rs, state, i, failure)
+    at_own_time(rs, m)
+    if i.op == OP_HDATUM:
+        rs.clock.now += 1
+        r[i.a].datum = metric_get(m, <Str*>&r[i.b], rs.clock.now)
+        return r[i.a].datum != NULL or fail(failure, FAULT_MEMORY)
+    if i.op == OP_HDEL:
+        metric_del(m, <Str*>&r[i.b])
+    else:
+        metric_clear(m)
+    return True
+
+
+# Called through a variable, so that it is not inlined: the dispatch of ordinary runs would need more registers.
+cdef bint (*IN_HISTORY)(RunState* rs, ProgState* state, const Instr* i, Failure* failure) noexcept nogil
+IN_HISTORY = in_history
+
+
 # --- time ----------------------------------------------------------------------------------------------------------
 
 cdef bint fail_time(RunState* rs, const TimeLayout* layout, Str text, Failure* failure) noexcept nogil:
@@ -515,6 +611,9 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             add_one(rs, prog, i, r, -1)
         elif op == OP_INCBY:
             datum_add_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, write_time(&rs.clock))
+        elif op == OP_INCBYF:
+            datum = r[i.a].datum
+            datum_set_float(prog.metrics[i.d], datum, datum.v.f + r[i.b].f, write_time(&rs.clock))
         elif op == OP_SETI:
             datum_set_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, write_time(&rs.clock))
         elif op == OP_SETF:
@@ -530,6 +629,14 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             metric_clear(prog.metrics[i.d])
         elif op == OP_EXPIRE:
             if not expire(rs, prog, i, &failure):
+                break
+        # --- histories
+        elif op == OP_HEND:
+            IN_HISTORY(rs, state, i, &failure)
+            return True
+        elif (op == OP_HINC or op == OP_HDEC or op == OP_HINCBY or op == OP_HINCBYF or op == OP_HSETI or op == OP_HSETF
+              or op == OP_HSETS or op == OP_HOBSERVE or op == OP_HDATUM or op == OP_HDEL or op == OP_HDELALL):
+            if not IN_HISTORY(rs, state, i, &failure):
                 break
         # --- time
         elif op == OP_SETTIME:
@@ -547,6 +654,8 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             r[i.a].f = unix_time(&rs.clock)
         else:
             return True
+    if code == prog.code and not dry and code[prog.code_n - 1].op == OP_HEND:
+        IN_HISTORY(rs, state, &code[prog.code_n - 1], &failure)
     if not dry:
         failure.record.pc = <int32_t>(i - code)
         failure.record.begin = code == prog.begin

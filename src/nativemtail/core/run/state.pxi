@@ -30,6 +30,14 @@ cdef struct Captures:           # what one occurrence of a pattern matched
     size_t* own                 # offsets for matches of texts other than the line, and in loops
     Loop* loop                  # NULL until an `every` runs
 
+cdef enum:
+    UNTIMED_NAMED = 10          # lines without a time that are named, in a history
+
+cdef struct Untimed:            # lines whose writes are left out of a history
+    uint64_t serial             # of the last one
+    int64_t n
+    int64_t lines[UNTIMED_NAMED]    # numbers of the first ones in their log, from 1; -1: unknown
+
 cdef struct ProgState:          # of one program since the plan was started
     const Prog* prog
     Captures* slots
@@ -38,6 +46,7 @@ cdef struct ProgState:          # of one program since the plan was started
     int64_t runs                # lines that it ran on
     uint32_t unsampled          # runs left before one is timed
     FaultLog faults
+    Untimed untimed
     int64_t times[TIME_RANGES]  # timed runs by how long they took, see profile.pxi
     int64_t time_ns             # their sum
     Timed timed                 # the same by the thread's CPU clock, without the first run, which compiles regexes
@@ -62,6 +71,10 @@ cdef struct RunState:
     Subject other               # subject of =~ and subst
     Str source
     uint64_t serial             # number of the line
+    uint32_t source_number
+    Buf frames                  # lines gathered with their times (replay.pxi)
+    Str block                   # that is scanned
+    int64_t lines_before        # it, since the clock was fixed
     Clock clock
     Arena arena
     FieldSpan* spans            # what a reader of fields found
@@ -161,6 +174,7 @@ cdef void run_state_free(RunState* rs) noexcept nogil:
     subject_free(&rs.line)
     subject_free(&rs.other)
     arena_free(&rs.arena)
+    buf_free(&rs.frames)
     if rs.scratch != NULL:
         hs_free_scratch(rs.scratch)
 

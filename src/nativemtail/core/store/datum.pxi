@@ -10,6 +10,10 @@ cdef void value_retire(MetricTable* m, Datum* d) noexcept nogil:
 cdef void metric_drop(MetricTable* m, Datum* d) noexcept nogil:
     """Remove a series."""
     copy_before_write(m, d.slot)
+    if m.history != NULL:
+        if d.expiry > 0 and d.time <= INT64_MAX - d.expiry:
+            m.history.ends_at = min(m.history.ends_at, m.history.step_of(d.time + d.expiry))
+        m.history.end(d.slot, d.key, key_length(m, d.key))
     if m.nkeys:
         key_labels(m, d.key, m.repaired)
         index_remove(m, hash_labels(m, m.repaired), d.slot)

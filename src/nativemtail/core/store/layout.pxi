@@ -125,6 +125,7 @@ cdef struct MetricTable:
     uint64_t number         # its number in the saved state; 0: none
     Str* repaired           # buffer for labels repaired to valid UTF-8
     Buf scratch
+    History* history        # its writes by time, in a history; NULL: not kept
 
 
 cdef struct Hashed:         # label values, hashed

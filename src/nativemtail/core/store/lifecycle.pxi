@@ -33,6 +33,7 @@ cdef void table_free(MetricTable* m) noexcept nogil:
     free(m.repaired)
     free(m.bound)
     buf_free(&m.scratch)
+    delete_history(m.history)
     free(m)
 
 

@@ -110,12 +110,16 @@ cdef void slot_free(MetricTable* m, uint32_t slot) noexcept nogil:
         account(m, 0, block_cost(slab_size(m) * sizeof(Datum)))
 
 
-cdef size_t key_cost(MetricTable* m, const char* key) noexcept nogil:
+cdef size_t key_length(MetricTable* m, const char* key) noexcept nogil:
     cdef const char* at = key
     cdef uint32_t i
     for i in range(m.nkeys):
         key_next(&at)
-    return block_cost(<size_t>(at - key))
+    return at - key
+
+
+cdef size_t key_cost(MetricTable* m, const char* key) noexcept nogil:
+    return block_cost(key_length(m, key))
 
 
 cdef inline bint key_is(const char* key, const Str* labels, uint32_t n) noexcept nogil:

@@ -82,7 +82,7 @@ def _test_layout_check(bytes layout) -> bool:
     return layout_check(layout, len(layout))
 
 
-def _test_time(bytes layout, bytes text, TimeZone zone, bint patch_year=False, int64_t now=0):
+def _test_time(bytes layout, bytes text, TimeZone zone, int patch_year=False, int64_t now=0):
     """(seconds, nanoseconds), or the error text."""
     cdef Time out
     cdef TimeError err

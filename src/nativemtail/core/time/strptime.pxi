@@ -105,11 +105,37 @@ cdef int64_t with_current_year(int64_t sec, const Zone* zone, bint local, int64_
     return zone_instant(zone, wall) if local else wall - offset
 
 
-cdef int time_parse(const uint8_t* prog, size_t prog_len, const char* s, size_t n, const Zone* zone, bint patch_year,
+cdef enum:                          # what becomes of a date in year 0
+    YEAR_KEPT = 0
+    YEAR_CURRENT = 1                # it is moved to the year of a given instant
+    YEAR_LATEST = 2                 # to the latest year in which it exists and is not after the instant
+
+
+cdef int64_t with_latest_year(int64_t sec, const Zone* zone, bint local, int64_t offset, int64_t newest) noexcept nogil:
+    """If the local year is 0, use the latest one in which that day exists and the instant is at most `newest`."""
+    cdef int64_t wall = sec + (zone_offset(zone, sec) if local else offset)
+    cdef int64_t days = floor_div(wall, DAY_SECONDS)
+    cdef int64_t day = days - YEAR_0
+    cdef int64_t year, moved = sec
+    cdef int tried
+    if not 0 <= day < 366:
+        return sec
+    year = year_of(floor_div(newest + zone_offset(zone, newest), DAY_SECONDS)) + 1
+    for tried in range(10):         # 29 February: seldom 8 years, and the first may be the next
+        if is_leap(year) or day != 59:
+            moved = wall + (year_start(year) + day - (day >= 60 and not is_leap(year)) - days) * DAY_SECONDS
+            moved = zone_instant(zone, moved) if local else moved - offset
+            if moved <= newest:
+                break
+        year -= 1
+    return moved
+
+
+cdef int time_parse(const uint8_t* prog, size_t prog_len, const char* s, size_t n, const Zone* zone, int patch_year,
                     int64_t now_sec, Time* out, TimeError* err) noexcept nogil:
     """Read s[0:n] by a layout that `layout_check` has passed; TIME_OK, or a fault with the details in `err`.
 
-    `patch_year`: a date in year 0 is moved to the year of `now_sec` (seconds since the epoch).
+    `patch_year`: what becomes of a date in year 0; `now_sec`: that instant, in seconds since the epoch.
     """
     cdef Layout layout
     cdef DateText date = DateText(0, -1, -1, -1, 0, 0, 0, 0, False, False, False, -1, Str(NULL, 0))
@@ -128,6 +154,8 @@ cdef int time_parse(const uint8_t* prog, size_t prog_len, const char* s, size_t 
         return err.fault
     out.sec = instant_of(&date, zone, &local, &offset)
     out.nsec = date.nsec
-    if patch_year:
+    if patch_year == YEAR_LATEST:
+        out.sec = with_latest_year(out.sec, zone, local, offset, now_sec)
+    elif patch_year:
         out.sec = with_current_year(out.sec, zone, local, offset, now_sec)
     return TIME_OK
