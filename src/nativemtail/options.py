@@ -21,12 +21,14 @@ MODE = "What to do"
 METRICS = "Metrics"
 STATE = "State between runs"
 PUSH = "Pushing metrics"
+HISTORY = "History (nativemtail backfill)"
 HTTP = "HTTP server"
 MESSAGES = "Messages"
 COMPATIBILITY = "Accepted for compatibility, ignored"
-TOPICS = (MODE, PROGRAMS, LOGS, STATE, METRICS, HTTP, PUSH, MESSAGES, COMPATIBILITY)
+TOPICS = (MODE, PROGRAMS, LOGS, STATE, METRICS, HISTORY, HTTP, PUSH, MESSAGES, COMPATIBILITY)
 
 COMMANDS = {
+    "backfill": "Turn old logs into the series of a time-series database.",
     "compare": "Compare what a running mtail and a running nativemtail have counted.",
     "explain": "Say what each pattern of the programs costs, and why.",
     "flags": "List the flags.",
@@ -56,10 +58,10 @@ class HelpRequested(Exception):
 class Flag:
     """A row of the table, named after its attribute; the attribute's annotation is the kind of value."""
 
-    __slots__ = ("default", "help", "kind", "metavar", "name", "negation", "topic")
+    __slots__ = ("attribute", "default", "help", "kind", "metavar", "name", "negation", "topic")
 
     def __init__(self, default: Any, topic: str, help: str, metavar: str | None, negation: str | None) -> None:
-        self.name = ""
+        self.name = self.attribute = ""
         self.kind = ""
         self.default = default
         self.topic = topic
@@ -175,8 +177,41 @@ class Options:
     emit_metric_timestamp: bool = flag(False, METRICS, "Export the time of each value to Prometheus.")
     expired_metrics_gc_interval: Seconds = flag(3600.0, METRICS, "How often to remove expired series; 0 is never.")
     memory_limit: int = flag(
-        0, METRICS, "Soft memory limit in bytes: above it new series are refused and counted. 0 is no limit."
+        0,
+        METRICS,
+        "Soft memory limit in bytes: above it new series are refused and counted, and backfill, where it is 1GiB when"
+        " 0, writes tables to files. 0 is no limit. KiB, MiB and GiB may follow.",
     )
+
+    step: Seconds = flag(60.0, HISTORY, "Time between two instants of the grid, for which there are samples.")
+    max_gap: Seconds = flag(300.0, HISTORY, "Longest time between two samples of a series, in whole steps.")
+    output: str = flag(
+        "", HISTORY, "File to write: .om is OpenMetrics text, .parquet a table; - prints OpenMetrics.", metavar="path"
+    )
+    remote_write: str = flag(
+        "", HISTORY, "Address of a receiver of Prometheus remote write: http://HOST:9090/api/v1/write.", metavar="url"
+    )
+    remote_write_headers: str = flag(
+        "", HISTORY, "File with headers for that, such as Authorization: Bearer …, one on each line.", metavar="path"
+    )
+    workers: int = flag(0, HISTORY, "Worker processes; 0 is one for each processor.")
+    part_size: int = flag(
+        64 * 1024 * 1024, HISTORY, "Bytes of a plain log that a worker takes at once. KiB, MiB and GiB may follow."
+    )
+    assume_time: str = flag(
+        "", HISTORY, "mtime: lines that a program sets no time for have the modification time of their file."
+    )
+    year: int = flag(
+        0, HISTORY, "Year of time stamps without one; 0 is the latest that the modification time of the file allows."
+    )
+    continue_: str = flag(
+        "",
+        HISTORY,
+        "File in which the parts that are done are kept, so that a run with the same flags goes on from them; the"
+        " output with .parts added when empty.",
+        metavar="path",
+    )
+    explain: bool = flag(False, HISTORY, "Say which programs can be divided, and why others cannot, and exit.")
 
     address: str = flag("", HTTP, "Host or IP address to listen on; all when empty.")
     port: str = flag("3903", HTTP, "Port to listen on.")
@@ -247,8 +282,9 @@ class Options:
 
     def __init__(self, **values: Any) -> None:
         self.given: set[str] = set()
+        self.command = ""
         for row in FLAGS.values():
-            setattr(self, row.name, list(row.default) if row.kind == "list[str]" else row.default)
+            setattr(self, row.attribute, list(row.default) if row.kind == "list[str]" else row.default)
         for name, value in values.items():
             if name not in FLAGS:
                 raise TypeError(f"no flag is called {name}")
@@ -271,7 +307,8 @@ def dumps(options: Options) -> bool:
 def _table() -> Iterator[Flag]:
     for name, kind in Options.__annotations__.items():
         row: Flag = Options.__dict__[name]
-        row.name, row.kind = name, kind
+        row.attribute = name
+        row.name, row.kind = name.rstrip("_"), kind
         yield row
 
 
@@ -279,9 +316,18 @@ FLAGS: dict[str, Flag] = {row.name: row for row in _table()}
 NEGATIONS: dict[str, Flag] = {row.negation: row for row in FLAGS.values() if row.negation}
 
 
-def parse(arguments: Sequence[str]) -> tuple[Options, list[str]]:
+BACKFILL = {row.name for row in FLAGS.values() if row.topic == HISTORY} | {
+    *("progs", "include_path", "override_timezone", "max_regexp_length", "max_recursion_depth", "cache_dir"),
+    *("vm_logs_runtime_errors", "logs", "ignore_filename_regex_pattern", "max_line_length", "emit_prog_label"),
+    *("label", "metric_prefix", "memory_limit", "quiet"),
+}
+"""Flags of the command backfill."""
+
+
+def parse(arguments: Sequence[str], command: str = "") -> tuple[Options, list[str]]:
     """The options and the arguments after them.  Raises `FlagError`, `HelpRequested`."""
     options = Options()
+    options.command = command
     left = list(reversed(arguments))
     while left and len(left[-1]) > 1 and left[-1].startswith("-"):
         argument = left.pop()
@@ -302,6 +348,10 @@ def _apply(options: Options, argument: str, left: list[str]) -> None:
         if name in ("h", "help"):
             raise HelpRequested
         raise FlagError(_unknown(name))
+    if options.command == "backfill" and row.name not in BACKFILL:
+        raise FlagError(f"-{name} is no flag of backfill; these are: {' '.join(sorted(BACKFILL))}")
+    if not options.command and row.topic == HISTORY:
+        raise FlagError(f"-{name} is a flag of the command backfill: nativemtail backfill -{name} …")
     if not has_value:
         if row.kind == "bool":
             value = "true"
@@ -322,9 +372,9 @@ def _set(options: Options, row: Flag, name: str, value: str) -> None:
             raise FlagError(f"invalid boolean value {go_quote(value)} for -{name}: {error}{hint}") from None
         raise FlagError(f"invalid value {go_quote(value)} for flag -{name}: {error}{hint}") from None
     if row.kind == "list[str]":
-        getattr(options, row.name).extend(parsed)
+        getattr(options, row.attribute).extend(parsed)
     else:
-        setattr(options, row.name, not parsed if name == row.negation else parsed)
+        setattr(options, row.attribute, not parsed if name == row.negation else parsed)
     options.given.add(row.name)
 
 
@@ -338,6 +388,15 @@ def _unknown(name: str) -> str:
         near = [f"{bare}=false"]
     hint = f"\ndid you mean -{near[0]}?" if near else ""
     return f"flag provided but not defined: -{name}{hint}"
+
+
+_SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def _parse_size(text: str) -> int:
+    """Bytes, or a number with a unit."""
+    unit = _SIZES.get(text[-3:], 1)
+    return _parse_int(text[:-3] if unit > 1 else text) * unit
 
 
 _BOOLS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True) | dict.fromkeys(
@@ -474,9 +533,12 @@ _WANTED = {
     "bool": "true or false, after =",
     "int": "a whole number",
     "Seconds": "a number with its unit: 250ms, 10s, 1h30m",
+    **dict.fromkeys(("memory_limit", "part_size"), "bytes, or a number with its unit: 512MiB, 2GiB"),
     "stderrthreshold": f"one of {', '.join(LEVELS)}",
 }
 _CHECKS: dict[str, Callable[[str], Any]] = {
+    "memory_limit": _parse_size,
+    "part_size": _parse_size,
     "progs": _parse_progs,
     "v": _parse_decimal,
     "stderrthreshold": _parse_level,
@@ -485,21 +547,28 @@ _CHECKS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def usage() -> str:
-    """All flags by topic, as `-help` shows them."""
+def usage(command: str = "") -> str:
+    """All flags by topic, or those of a command, as `-help` shows them."""
     import textwrap
 
-    lines = ["Usage:", "  nativemtail -progs PATH -logs PATTERN [flags]", "  nativemtail COMMAND [flags]"]
-    lines += ["", "Commands (COMMAND --help says more):"]
-    lines += [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
+    lines = _usage()
+    if command:
+        lines = ["Usage:", f"  nativemtail {command} -progs PATH -logs PATTERN -output FILE [flags]"]
     for topic in TOPICS:
-        lines += ["", f"{topic}:"]
-        for row in by_topic(topic):
+        rows = [row for row in by_topic(topic) if not command or row.name in BACKFILL]
+        lines += ["", f"{topic}:"] if rows else []
+        for row in rows:
             lines.append(f"  -{row.name} {row.value_name}".rstrip())
             default = f" (default {row.default_text})" if row.default_text else ""
             negation = f" -{row.negation} turns it off." if row.negation else ""
             lines += ["    \t" + line for line in textwrap.wrap(row.help + negation + default, 96)]
     return "\n".join(lines)
+
+
+def _usage() -> list[str]:
+    lines = ["Usage:", "  nativemtail -progs PATH -logs PATTERN [flags]", "  nativemtail COMMAND [flags]"]
+    lines += ["", "Commands (COMMAND --help says more):"]
+    return [*lines, *(f"  {name:<10}{text}" for name, text in COMMANDS.items())]
 
 
 def by_topic(topic: str) -> list[Flag]:

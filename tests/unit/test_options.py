@@ -132,7 +132,8 @@ def test_error(arguments: list[str], message: str) -> None:
     ("argument", "hint"),
     [
         ("-poll_interval=5", "-poll_interval takes a number with its unit: 250ms, 10s, 1h30m"),
-        ("-memory_limit=512MiB", "-memory_limit takes a whole number"),
+        ("-max_regexp_length=1k", "-max_regexp_length takes a whole number"),
+        ("-memory_limit=512MB", "-memory_limit takes bytes, or a number with its unit: 512MiB, 2GiB"),
         ("-one_shot=maybe", "-one_shot takes true or false, after ="),
         ("-stderrthreshold=loud", "-stderrthreshold takes one of INFO, WARNING, ERROR, FATAL"),
     ],

@@ -13,6 +13,7 @@ from nativemtail import __version__, gotext, options
 if TYPE_CHECKING:
     from nativemtail._core import Metric, Profile
     from nativemtail.compiler import Program
+    from nativemtail.compiler.divisible import Reason
 
 
 @click.group()
@@ -28,26 +29,64 @@ def flags(markdown: bool) -> None:
     click.echo(options.markdown() if markdown else options.usage())
 
 
+@group.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FLAGS]")
+def backfill(arguments: tuple[str, ...]) -> None:
+    """Turn old logs into the series of a time-series database.
+
+    Exit status: 0; 1 if something could not be read, or lines without a time were left out; 2 for wrong flags.
+    """
+    from nativemtail.app import message_files
+    from nativemtail.app.config import ConfigError
+    from nativemtail.app.ignore import BadIgnore
+    from nativemtail.history import extras
+    from nativemtail.io.patterns import BadSource
+    from nativemtail.programs.loaded import LoadError
+
+    try:
+        flags, extra = options.parse(arguments, "backfill")
+    except options.HelpRequested:
+        click.echo(options.usage("backfill"))
+        return
+    except options.FlagError as error:
+        raise click.UsageError(str(error)) from None
+    if (problem := extras.missing()) is not None:
+        raise click.ClickException(problem)
+    message_files.configure(message_files.Settings(), message_files.Screen())
+    from nativemtail.app.backfill import backfill as run
+
+    try:
+        if extra:
+            raise ConfigError(f"backfill takes flags only, not {extra[0]}; logs are named by -logs")
+        status = run(flags)
+    except (ConfigError, LoadError, BadSource, BadIgnore) as error:
+        raise click.ClickException(str(error)) from None
+    sys.exit(status)
+
+
 @group.command()
 @click.argument("programs", nargs=-1, required=True, type=click.Path(exists=True), metavar="PROG...")
 @click.option("--log", type=click.Path(exists=True, dir_okay=False), help="Measure them on this log.")
 @click.option("--include_path", multiple=True, metavar="PATH", help="Where included files are looked for, too.")
 def explain(programs: tuple[str, ...], log: str | None, include_path: tuple[str, ...]) -> None:
     """Show what each pattern of the programs costs, why, and what would make it cheaper."""
-    from nativemtail.compiler import CompileError, compile_program
+    from nativemtail.compiler import CompileError
+    from nativemtail.compiler.divisible import compile_program
     from nativemtail.programs.directory import list_all, read_text
     from nativemtail.programs.loaded import cannot_compile
     from nativemtail.programs.metrics import make_metrics
+    from nativemtail.telemetry.explain import division
     from nativemtail.telemetry.explain import explain as page
 
     loaded = []
+    reasons: dict[str, list[Reason]] = {}
     found = list_all(programs)
     for message in (*found.errors, *found.clashes.values()):
         raise click.ClickException(message)
     for name, file in found.programs.items():
         try:
             text = read_text(file, include_path)
-            program = compile_program(name, text.source, included=text.included)
+            program, reasons[name] = compile_program(name, text.source, included=text.included)
         except OSError as error:
             raise click.ClickException(gotext.explain(error, "open", file)) from None
         except Exception as error:
@@ -57,6 +96,7 @@ def explain(programs: tuple[str, ...], log: str | None, include_path: tuple[str,
         raise click.ClickException("no programs there")
     try:
         click.echo(page(loaded, _measured(loaded, log) if log else None), nl=False)
+        click.echo("\nIn a history (nativemtail backfill):\n" + division(reasons), nl=False)
     except CompileError as error:  # the patterns of one take too long
         raise click.ClickException(cannot_compile(error.program, error)) from None
 

@@ -5,12 +5,13 @@ Both the command and the daemon's page `/profile` show what `reasons` returns; `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nativemtail._core import Metric, Profile
 from nativemtail.compiler import Program, disasm, fields, patterns, plan
 from nativemtail.compiler.abi import PatternFlag
+from nativemtail.compiler.divisible import Reason
 from nativemtail.compiler.opcodes import LINE_MATCHES
 from nativemtail.compiler.prefilter import guards
 from nativemtail.compiler.records import GIVEN
@@ -115,6 +116,14 @@ def _verdict(program: Program, spec: ProgramSpec, tables: Tables) -> str:
     if any(each.runs for each in slices):
         return f"{text}, or the time at the start of the line is wrong"
     return f"{text}, or code fails that is tried on every line" if slices else text
+
+
+def division(reasons: Mapping[str, Sequence[Reason]]) -> str:
+    """By program, why it cannot be divided in a history: a line for each reason, and one for each that can be."""
+    lines = []
+    for name, mine in reasons.items():
+        lines += [str(reason) for reason in mine] or [f"{name} divisible"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def explain(programs: Sequence[tuple[Program, Sequence[Metric]]], profile: Profile | None = None) -> str:
