@@ -5,12 +5,19 @@ Prometheus gets blocks that promtool makes of OpenMetrics text, and remote write
 
 from __future__ import annotations
 
+import datetime
+import gzip
 import json
 import math
+import random
+import subprocess
+from pathlib import Path
 
+import gridreference
 import pytest
-from daemons import free_port
-from storedhistory import History, Stored, answer, expected_at, query
+from daemons import COMMAND, free_port
+from gridreference import SECOND, Add, Observe, Write
+from storedhistory import BOUNDS, MINUTE, START, History, Stored, answer, expected_at, query
 from systems import Systems
 from waiting import wait_until
 
@@ -119,3 +126,58 @@ def test_remote_write_into_victoriametrics(systems: Systems) -> None:
         found, wanted = query(base, ALL, instant), expected_at(expected, instant)
         assert found.keys() == wanted.keys(), instant
         assert all(math.isclose(found[labels], wanted[labels], rel_tol=1e-12) for labels in wanted)
+
+
+PROGRAM = r"""counter orders_total by city
+gauge depth by city
+histogram took by city buckets 0.1, 1, 10
+/^(?P<time>\S+) (?P<city>\S+) (?P<amount>\d+) (?P<depth>-?\d+\.\d+) (?P<took>\d+\.\d+)$/ {
+  strptime($time, "2006-01-02T15:04:05.000Z07:00")
+  orders_total[$city] += $amount
+  depth[$city] = $depth
+  took[$city] = $took
+}
+"""
+
+
+def log_lines(count: int) -> tuple[list[str], list[Add | Write], list[Observe]]:
+    """Lines in random order, and what they mean."""
+    chance = random.Random(5)
+    lines, scalars, observations = [], [], []
+    for place in range(count):
+        time = START + chance.randrange(5 * 3600 * 1000) * 1_000_000
+        city, amount = chance.choice(["Bonn", "Köln"]), chance.randrange(9)
+        depth, took = round(chance.uniform(-9, 9), 2), round(chance.expovariate(1), 3)
+        moment = datetime.datetime.fromtimestamp(time / SECOND, datetime.UTC).isoformat(timespec="milliseconds")
+        lines.append(f"{moment} {city} {amount} {depth:.2f} {took:.3f}\n")
+        labels = (("city", city), ("job", "logs"), ("prog", "shop.mtail"))
+        scalars.append(Add(time, ("orders_total", labels), amount))
+        scalars.append(Write(time, ("depth", labels), depth, (place,)))
+        observations.append(Observe(time, ("took", labels), took, BOUNDS))
+    return lines, scalars, observations
+
+
+@pytest.mark.parametrize("way", ["promtool", "remote_write"])
+def test_the_command(systems: Systems, way: str) -> None:
+    """Logs, one compressed, through two workers into Prometheus."""
+    lines, events, observations = log_lines(3000)
+    (systems.home / "shop.mtail").write_text(PROGRAM)
+    (systems.home / "a.log.1.gz").write_bytes(gzip.compress("".join(lines[:1000]).encode()))
+    (systems.home / "a.log").write_text("".join(lines[1000:]))
+    if way == "promtool":
+        backfill(systems.home, "--output", "a.om")
+        made = systems.run("usr/bin/promtool", *CREATE, systems.home / "a.om", systems.home / "tsdb")
+        assert made.returncode == 0, made.stderr
+        base = prometheus(systems, "global: {}\n")
+    else:
+        base = prometheus(systems, WINDOW, "--web.enable-remote-write-receiver")
+        backfill(systems.home, "--remote_write", f"{base}/api/v1/write")
+    grid = gridreference.grid(events, MINUTE)
+    check(base, Stored(gridreference.scalars(events, grid), gridreference.histograms(observations, grid), grid))
+
+
+def backfill(home: Path, *arguments: str) -> None:
+    command = [*COMMAND, "backfill", "--progs", "shop.mtail", "--logs", "a.log*", "--label", "job=logs"]
+    division = ["--workers", "2", "--part_size", "10000"]
+    ran = subprocess.run([*command, *division, *arguments], check=False, cwd=home, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
