@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from array import array
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from engines import compile_all
 
-from nativemtail._core import forget_history, history_memory, take_history
+from nativemtail._core import COUNTER, INT, Metric, forget_history, history_memory, keep_history, take_history
 from nativemtail.compiler.divisible import How
 from nativemtail.history.blueprint import Running, Times, build, draw
 from nativemtail.history.totals import BUCKET, DIGIT_BITS, DIGITS
@@ -35,7 +36,7 @@ def kept(run: Running, number: int = 0) -> dict[tuple[str, ...], list[tuple[int,
     texts = []
     for offsets, data in labels:
         at = array("q", bytes(offsets))
-        texts.append([data[start:end].decode() for start, end in zip(at, at[1:], strict=False)])
+        texts.append([data[start:end].decode() for start, end in pairwise(at)])
     cells = list(zip(array("q", keys), array("q", values), array("q", times), strict=True))
     found: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
     at = 0
@@ -142,8 +143,6 @@ def test_ordinary_runs_know_nothing_of_it():
 
 @pytest.mark.parametrize("how", [0, 5, -1])
 def test_what_is_no_history_is_refused(how):
-    from nativemtail._core import COUNTER, INT, Metric, keep_history
-
     metric = Metric("c", "p", COUNTER, INT)
     with pytest.raises(ValueError, match="no such history"):
         keep_history(metric, 1, how)
