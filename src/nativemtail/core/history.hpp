@@ -1,8 +1,9 @@
 // A history: what lines wrote to the series of a metric, by the step of the grid in which their own time is.
 //
-// For each series there is a list of cells.  The key of a cell is its step times the number of parts of a value, plus the
-// part.  Sums of integers are exact because they are integers; sums of doubles are, because a double is cut into digits
-// of kDigit bits, and those of each place are summed apart (a superaccumulator).  So cells can be added up in any order.
+// For each series there is a list of cells.  The key of a cell is its step times the number of parts of a value, plus
+// the part.  Sums of integers are exact because they are integers; sums of doubles are, because a double is cut into
+// digits of kDigit bits, and those of each place are summed apart (a superaccumulator).  So cells can be added up in
+// any order.
 #pragma once
 
 #include <algorithm>
@@ -69,9 +70,11 @@ class History {
     std::vector<Ended> ended;
 
     History(int how, int64_t step, int64_t ranges)
-        : how(how), step(step), parts(how == kHistoryExact      ? int64_t{kBucket}
-                                      : how == kHistoryObserved ? kBucket + ranges
-                                                                : 1) {}
+        : how(how),
+          step(step),
+          parts(how == kHistoryExact      ? int64_t{kBucket}
+                : how == kHistoryObserved ? kBucket + ranges
+                                          : 1) {}
     History(const History &) = delete;
     History &operator=(const History &) = delete;
     ~History() { clear(); }
@@ -218,9 +221,8 @@ class History {
         if (cells.n - cells.sorted >= std::max(kUnsorted, cells.sorted)) sort(cells);
         if (cells.n == cells.cap) {
             const uint32_t cap = cells.cap ? cells.cap * 2 : 4;
-            Cell *moved = cells.cap < UINT32_C(1) << 30
-                              ? static_cast<Cell *>(realloc(cells.p, cap * sizeof(Cell)))
-                              : nullptr;
+            Cell *moved =
+                cells.cap < UINT32_C(1) << 30 ? static_cast<Cell *>(realloc(cells.p, cap * sizeof(Cell))) : nullptr;
             if (moved == nullptr) {
                 failed = true;
                 return;
