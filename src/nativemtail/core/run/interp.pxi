@@ -275,12 +275,10 @@ cdef bint write_kept(RunState* rs, ProgState* state, const Instr* i, Failure* fa
     return m.history == NULL or not m.history.failed or fail(failure, FAULT_MEMORY)
 
 
-cdef bint rare(RunState* rs, ProgState* state, const Instr* i, Failure* failure) noexcept nogil:
-    """An instruction that only histories have, or EXPIRE: all in one call, as calls in the dispatch cost registers."""
+cdef bint in_history(RunState* rs, ProgState* state, const Instr* i, Failure* failure) noexcept nogil:
+    """An instruction that only histories have."""
     cdef Reg* r = rs.regs
     cdef MetricTable* m
-    if i.op == OP_EXPIRE:
-        return expire(rs, state.prog, i, failure)
     if i.op == OP_HEND:
         put_frame(rs)
         return True
@@ -299,9 +297,9 @@ cdef bint rare(RunState* rs, ProgState* state, const Instr* i, Failure* failure)
     return True
 
 
-# Called through a variable, so that it is not inlined.
-cdef bint (*RARE)(RunState* rs, ProgState* state, const Instr* i, Failure* failure) noexcept nogil
-RARE = rare
+# Called through a variable, so that it is not inlined: the dispatch of ordinary runs would need more registers.
+cdef bint (*IN_HISTORY)(RunState* rs, ProgState* state, const Instr* i, Failure* failure) noexcept nogil
+IN_HISTORY = in_history
 
 
 # --- time ----------------------------------------------------------------------------------------------------------
@@ -613,11 +611,13 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             add_one(rs, prog, i, r, -1)
         elif op == OP_INCBY:
             datum_add_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, write_time(&rs.clock))
+        elif op == OP_INCBYF:
+            datum = r[i.a].datum
+            datum_set_float(prog.metrics[i.d], datum, datum.v.f + r[i.b].f, write_time(&rs.clock))
         elif op == OP_SETI:
             datum_set_int(prog.metrics[i.d], r[i.a].datum, r[i.b].i, write_time(&rs.clock))
-        elif op == OP_SETF or op == OP_INCBYF:
-            datum_set_float(prog.metrics[i.d], r[i.a].datum, r[i.b].f if op == OP_SETF else r[i.a].datum.v.f + r[i.b].f,
-                            write_time(&rs.clock))
+        elif op == OP_SETF:
+            datum_set_float(prog.metrics[i.d], r[i.a].datum, r[i.b].f, write_time(&rs.clock))
         elif op == OP_SETS:
             if not set_text(rs, prog, i, &failure):
                 break
@@ -627,13 +627,17 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             metric_del(prog.metrics[i.d], <Str*>&r[i.b])
         elif op == OP_DELALL:
             metric_clear(prog.metrics[i.d])
-        elif (op == OP_EXPIRE or op == OP_HINC or op == OP_HDEC or op == OP_HINCBY or op == OP_HINCBYF or op == OP_HSETI
-              or op == OP_HSETF or op == OP_HSETS or op == OP_HOBSERVE or op == OP_HDATUM or op == OP_HDEL
-              or op == OP_HDELALL or op == OP_HEND):
-            if not RARE(rs, state, i, &failure):
+        elif op == OP_EXPIRE:
+            if not expire(rs, prog, i, &failure):
                 break
-            if op == OP_HEND:
-                return True
+        # --- histories
+        elif op == OP_HEND:
+            IN_HISTORY(rs, state, i, &failure)
+            return True
+        elif (op == OP_HINC or op == OP_HDEC or op == OP_HINCBY or op == OP_HINCBYF or op == OP_HSETI or op == OP_HSETF
+              or op == OP_HSETS or op == OP_HOBSERVE or op == OP_HDATUM or op == OP_HDEL or op == OP_HDELALL):
+            if not IN_HISTORY(rs, state, i, &failure):
+                break
         # --- time
         elif op == OP_SETTIME:
             set_time(&rs.clock, r[i.a].i)
@@ -650,6 +654,8 @@ cdef bint run_code(RunState* rs, ProgState* state, const Instr* code, bint dry) 
             r[i.a].f = unix_time(&rs.clock)
         else:
             return True
+    if code == prog.code and not dry and code[prog.code_n - 1].op == OP_HEND:
+        IN_HISTORY(rs, state, &code[prog.code_n - 1], &failure)
     if not dry:
         failure.record.pc = <int32_t>(i - code)
         failure.record.begin = code == prog.begin
@@ -661,6 +667,4 @@ cdef void note_fault(RunState* rs, ProgState* state, const Failure* failure) noe
     cdef Str line
     line.p = rs.line.p
     line.n = rs.line.n
-    if not failure.record.begin and state.prog.code[state.prog.code_n - 1].op == OP_HEND:
-        put_frame(rs)
     faults_add(&state.faults, &failure.record, failure.operand, line, rs.source)
