@@ -10,7 +10,16 @@ from itertools import pairwise
 import pytest
 from engines import compile_all
 
-from nativemtail._core import COUNTER, INT, Metric, forget_history, history_memory, keep_history, take_history
+from nativemtail._core import (
+    COUNTER,
+    INT,
+    Metric,
+    end_history,
+    forget_history,
+    history_memory,
+    keep_history,
+    take_history,
+)
 from nativemtail.compiler.divisible import How
 from nativemtail.history.blueprint import Running, Times, build, draw
 from nativemtail.history.totals import BUCKET, DIGIT_BITS, DIGITS
@@ -116,6 +125,7 @@ def test_a_series_ends_when_it_expires():
     )
     feed(run, b"10 a\n50 b\n")
     assert run.expires
+    end_history(run.metrics[0], 150 * SECOND)
     run.store.gc(150 * SECOND)
     found = kept(run)
     assert found["a",][-1] == ("end", 3)
