@@ -236,7 +236,7 @@ class Succession:
         before = lineage.before_gap
         assert before is not None
         directory, name = os.path.dirname(anchor or base), os.path.basename(base)
-        oldest = birth(before.fd)
+        oldest = _born(before)
         done = {before.identity[1]}
         found: list[tuple[int, Generation]] = []
         quiet = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from compression import compress
 from events import lose_events
 from rig import Rig, append
 
@@ -219,6 +220,64 @@ def test_events_that_wait_may_tell_of_more(tmp_path: Path, monkeypatch: pytest.M
     assert [name_of(reader.fd) for reader in first.lineage] == [str(name) for name in names]
     for reader in first.lineage:
         os.close(reader.fd)
+
+
+class Opened:
+    """The reader of a file that nothing was read of; it is named after what is compressed, if it is."""
+
+    closed, eof, is_idle, used, is_open, must_be_opened, is_untouched = False, False, False, 0, True, False, True
+    lineage: Lineage | None = None
+
+    def __init__(self, fd: int) -> None:
+        self.fd, self.identity = fd, identity(os.fstat(fd))
+        self.is_compressed = (name_of(fd) or "").endswith(".gz")
+
+
+def searched(log: Path, before: Path) -> list[str]:
+    """The names in the order of their readers, after a search between `before` and the file at the log's path."""
+    loop = Loop()
+    first, last = (Opened(os.open(path, os.O_RDONLY)) for path in (before, log))
+    known = {first.identity, last.identity}
+    gaps = succession.Succession(
+        loop,
+        lambda: True,
+        lambda path, fd: Opened(fd),  # type: ignore[arg-type, return-value]
+        known.__contains__,
+        lambda path: os.open(path, os.O_RDONLY),
+        Listings(Changes()),
+    )
+    gaps.replaced(str(log), first, last)  # type: ignore[arg-type]
+    gaps.resolve()
+    names = [os.path.basename(name_of(reader.fd) or "") for reader in gaps.order(str(log))]
+    for reader in gaps.order(str(log)):
+        os.close(reader.fd)
+    loop.close()
+    return names
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_what_follows_was_there_before_a_file_was_compressed(suffix: str, tmp_path: Path) -> None:
+    """When the text of the compressed file was begun decides, not when that file was made."""
+    log = tmp_path / "app.log"
+    names = [f"{log.name}-{day}" for day in (20260001, 20260002, 20260003)]
+    for name in names:
+        append(tmp_path / name, b"a line\n")
+        time.sleep(0.01)  # the clock of the file system is coarse
+    log.touch()
+    if suffix:
+        for name in reversed(names):
+            time.sleep(0.01)
+            compress(tmp_path / name, suffix)
+    assert searched(log, tmp_path / f"{names[0]}{suffix}") == [*(name + suffix for name in names), log.name]
+
+
+def test_only_the_first_was_compressed(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    for name in ("app.log-20260001", "app.log-20260002", "app.log"):
+        append(tmp_path / name, b"a line\n")
+        time.sleep(0.01)
+    before = compress(tmp_path / "app.log-20260001")
+    assert searched(log, before) == [before.name, "app.log-20260002", "app.log"]
 
 
 def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
