@@ -165,14 +165,14 @@ def birth(fd: int) -> int:
 
 
 def text_age(fd: int, name: str | None) -> int:
-    """When the text in a file was begun.  A compressed file is created later, but keeps the modification time.
+    """When the text in a file was begun.  A compressed file is created later, but keeps the time when its text ended.
 
-    That is before the next file was created, though the clock of the file system may show the same time.
+    The clock of the file system may show the same time when the next file is created.
     """
     born = birth(fd)
     if not born or name is None or not name.endswith(COMPRESSED):
         return born
-    return min(born, os.fstat(fd).st_mtime_ns) - 1
+    return min(born, os.fstat(fd).st_mtime_ns)
 
 
 def _birth(fd: int, path: str) -> int:

@@ -14,6 +14,7 @@ from nativemtail.io.generations import (
     birth,
     is_generation,
     last_change,
+    last_name_of,
     name_of,
     newer,
     plain,
@@ -315,7 +316,7 @@ class Succession:
 
 
 def _youngest(found: list[tuple[int, Generation]]) -> Generation | None:
-    return max(found, key=lambda pair: pair[0])[1] if found else None
+    return sorted(found, key=lambda pair: pair[0])[-1][1] if found else None
 
 
 def _is_after(entry: str, seen: dict[str, int], found: list[tuple[int, Generation]]) -> bool:
@@ -343,16 +344,21 @@ def _like(lineage: Lineage, base: str) -> str | None:
 
 def _born(reader: Generation) -> int:
     try:
-        return text_age(reader.fd, name_of(reader.fd))
+        return text_age(reader.fd, last_name_of(reader.fd))
     except OSError:
         return 0
 
 
-def _age(reader: Generation, base: str, like: str | None) -> tuple[int, bool, tuple[int, ...]]:
-    """A sort key: by time of creation, then by name where clocks or file systems do not decide."""
+def _age(reader: Generation, base: str, like: str | None) -> tuple[int, bool, int, tuple[int, ...]]:
+    """A sort key: by when the text was begun, then ended, then by name where clocks or file systems do not decide.
+
+    A file that was compressed after it was opened has lost its name: the last one counts.
+    """
     try:
-        name = name_of(reader.fd)
-        plainly = plain(name) if name is not None else None
-        return text_age(reader.fd, name), plainly == base, age_of(plainly, os.path.basename(base), like)
+        now, last = name_of(reader.fd), last_name_of(reader.fd)
+        begun = text_age(reader.fd, last)
+        ended = os.fstat(reader.fd).st_mtime_ns if begun else 0
+        is_present = now is not None and plain(now) == base
+        return begun, is_present, ended, age_of(plain(last) if last else None, os.path.basename(base), like)
     except OSError:
-        return 0, False, ()
+        return 0, False, 0, ()

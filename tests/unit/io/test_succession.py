@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from compression import compress
 from events import lose_events
 from rig import Rig, append
 
-from nativemtail.io import succession, watch
+from nativemtail.io import generations, succession, watch
 from nativemtail.io.changes import Changes
 from nativemtail.io.generations import Made, Scheme, name_of, newer
 from nativemtail.io.lineage import Generation, Lineage
@@ -230,14 +231,19 @@ class Opened:
 
     def __init__(self, fd: int) -> None:
         self.fd, self.identity = fd, identity(os.fstat(fd))
-        self.is_compressed = (name_of(fd) or "").endswith(".gz")
+        self.name = os.path.basename(name_of(fd) or "")
+        self.is_compressed = self.name.endswith(".gz")
 
 
-def searched(log: Path, before: Path) -> list[str]:
-    """The names in the order of their readers, after a search between `before` and the file at the log's path."""
+def searched(log: Path, before: Path, *seen: Opened) -> list[Opened]:
+    """The readers in order, after a search between `before` and the file at the log's path.
+
+    Between them, those that read what was `seen` there are known already.
+    """
     loop = Loop()
     first, last = (Opened(os.open(path, os.O_RDONLY)) for path in (before, log))
-    known = {first.identity, last.identity}
+    line = [first, *seen, last]
+    known = {reader.identity for reader in line}
     gaps = succession.Succession(
         loop,
         lambda: True,
@@ -246,13 +252,14 @@ def searched(log: Path, before: Path) -> list[str]:
         lambda path: os.open(path, os.O_RDONLY),
         Listings(Changes()),
     )
-    gaps.replaced(str(log), first, last)  # type: ignore[arg-type]
+    for older, newer_ in pairwise(line):
+        gaps.replaced(str(log), older, newer_)  # type: ignore[arg-type]
     gaps.resolve()
-    names = [os.path.basename(name_of(reader.fd) or "") for reader in gaps.order(str(log))]
-    for reader in gaps.order(str(log)):
+    found: list[Any] = gaps.order(str(log))
+    for reader in found:
         os.close(reader.fd)
     loop.close()
-    return names
+    return found
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -268,7 +275,8 @@ def test_what_follows_was_there_before_a_file_was_compressed(suffix: str, tmp_pa
         for name in reversed(names):
             time.sleep(0.01)
             compress(tmp_path / name, suffix)
-    assert searched(log, tmp_path / f"{names[0]}{suffix}") == [*(name + suffix for name in names), log.name]
+    found = searched(log, tmp_path / f"{names[0]}{suffix}")
+    assert [reader.name for reader in found] == [*(name + suffix for name in names), log.name]
 
 
 def test_only_the_first_was_compressed(tmp_path: Path) -> None:
@@ -277,7 +285,33 @@ def test_only_the_first_was_compressed(tmp_path: Path) -> None:
         append(tmp_path / name, b"a line\n")
         time.sleep(0.01)
     before = compress(tmp_path / "app.log-20260001")
-    assert searched(log, before) == [before.name, "app.log-20260002", "app.log"]
+    assert [reader.name for reader in searched(log, before)] == [before.name, "app.log-20260002", "app.log"]
+
+
+@pytest.mark.parametrize(("compressed", "is_seen"), [(3, False), (2, False), (2, True)])
+@pytest.mark.parametrize("pause", [0.0, 0.02])
+def test_made_at_one_time(
+    pause: float, compressed: int, is_seen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that is coarse.  What was seen before it was compressed has no name any more."""
+    log = tmp_path / "app.log"
+    names = [f"{log.name}.{number}" for number in (4, 3, 2)]
+    for name in names:
+        append(tmp_path / name, b"a line\n")
+        time.sleep(pause)
+    log.touch()
+    moment = os.stat(f"{log}.4").st_mtime_ns
+    if not pause:
+        for path in tmp_path.iterdir():
+            os.utime(path, ns=(moment, moment))
+    monkeypatch.setattr(generations, "_birth", lambda fd, path: moment)
+    old = Path(f"{log}.{compressed}")
+    seen = [Opened(os.open(old, os.O_RDONLY))] if is_seen else []
+    new = compress(old)
+    found = [reader.name for reader in searched(log, Path(f"{log}.4"), *seen)]
+    if is_seen:
+        found.remove(new.name)  # it is compared with what was seen, and contains nothing else
+    assert [name.removesuffix(".gz") for name in found] == [*names, log.name]
 
 
 def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
