@@ -148,7 +148,7 @@ class Lineage:
             if self.gap is first:
                 return True
             if first is reader:
-                return False
+                return first.is_compressed and self.before_gap is first  # it is closed when it is read: see below
             is_at_end = first.eof or first.is_idle or first.used >= self._ends[first]
             is_done = first.closed or (is_at_end and not first.must_be_opened)
             if not is_done or self._line[1] is self.gap:  # finding the missing ones requires the one before them

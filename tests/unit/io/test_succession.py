@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 from compression import compress
 from events import lose_events
-from rig import Rig, append
+from lives import Lives
+from rig import POLLING, Rig, append
 
-from nativemtail.io import generations, succession, watch
+from nativemtail.io import archive, generations, succession, watch
 from nativemtail.io.changes import Changes
 from nativemtail.io.generations import Made, Scheme, name_of, newer
 from nativemtail.io.lineage import Generation, Lineage
@@ -155,6 +157,29 @@ def test_what_is_not_opened_ahead_is_found_later(tmp_path: Path, monkeypatch: py
         with stopped(rig, log):
             lines = rotate(log, numbered, 60)
         rig.expect(lines)
+
+
+def test_what_is_compressed_and_not_opened_ahead_is_found_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search goes on behind a compressed file, whose reader is closed when it is read."""
+    monkeypatch.setattr(succession, "OPEN_AHEAD", 2)
+    monkeypatch.setattr(archive, "_FRESH", 0)
+    log = tmp_path / "app.log"
+    log.touch()
+    with Lives(log, settings=replace(POLLING, linger=30.0, flush=30.0)) as process:
+        append(log, b"0\n")
+        process.read([b"0"])
+        lines = [b"0", *(b"%d of a length that is no coincidence%s" % (turn, b"." * 64) for turn in range(1, 11))]
+        for turn, line in enumerate(lines[1:], 1):
+            append(log, line + b"\n")
+            dated(log, turn)
+            log.touch()
+            time.sleep(0.01)  # the clock of the file system is coarse
+        for old in sorted(tmp_path.glob("app.log-*"))[1:]:
+            compress(old)
+        append(log, b"last\n")
+        process.read([*lines, b"last"])
 
 
 @pytest.mark.parametrize("ahead", [4, succession.OPEN_AHEAD])
@@ -539,6 +564,7 @@ def test_the_current_one_turns_out_not_to_be_the_last(tmp_path: Path) -> None:
 
     class Reader:
         closed, eof, is_idle, used, is_untouched, must_be_opened = False, False, False, 0, True, False
+        is_compressed = False
         lineage: Lineage | None = None
 
         def __init__(self, age: int, fd: int) -> None:
