@@ -134,6 +134,7 @@ def test_the_client_library_reads_a_histogram() -> None:
     assert found["h_sum"] == [({"prog": "a"}, 2.0, 0.0)]
 
 
+@pytest.mark.slow
 def test_many_instants_of_a_histogram_are_all_there() -> None:
     lines = text(family("h", observed(*([0.25] * 3000)), HISTOGRAM)).splitlines()
     counts = [line.removeprefix('h_count{prog="a"} ') for line in lines if line.startswith("h_count")]

@@ -204,6 +204,7 @@ def test_a_target_that_refuses_everything_ends_the_run(
     assert [refusal.labels[0][1] for refusal in refusals] == ["0000", "0001", "0002"]
 
 
+@pytest.mark.slow
 def test_series_refused_after_others_were_taken_do_not(
     receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

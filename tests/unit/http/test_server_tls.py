@@ -353,6 +353,7 @@ def test_answers_are_sent_at_once(serve: Serve, authority: Authority, secure: bo
     client.close()
 
 
+@pytest.mark.slow
 def test_probes_pass_first_requests_after_handshakes(
     serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

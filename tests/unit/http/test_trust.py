@@ -98,6 +98,7 @@ def test_text() -> None:
     assert str(TrustedHosts.parse(["10.0.0.0/8,::1", "::ffff:192.0.2.1,::1"])) == "10.0.0.0/8, ::1, 192.0.2.1"
 
 
+@pytest.mark.slow
 @given(st.ip_addresses(), st.integers(0, 128), st.ip_addresses())
 def test_agrees_with_arithmetic(
     base: ipaddress.IPv4Address | ipaddress.IPv6Address,

@@ -251,6 +251,7 @@ def test_hard_link_rotation(log: Path) -> None:
         assert rig.of(copy) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_of_a_file_that_was_rotated_twice(log: Path) -> None:
     log.touch()
     first = log.with_suffix(".log.1")

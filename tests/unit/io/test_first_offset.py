@@ -54,6 +54,7 @@ def before_look(monkeypatch: pytest.MonkeyPatch, path: Path, make: Callable[[], 
     monkeypatch.setattr(Discovery, "look", look)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("linger", [0.1, 30], ids=["later", "soon"])
 @pytest.mark.parametrize("text", [OTHER[:11], OTHER, OTHER * 8], ids=["shorter", "long", "longer"])
 def test_a_rotated_file_is_made_anew_as_it_is_looked_for(

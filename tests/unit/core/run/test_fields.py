@@ -293,6 +293,7 @@ def test_logfmt_as_an_independent_reader(text: str) -> None:
     assert found == tuple(wanted.get(key, ABSENT) for key in ("a", "b", "é", "x"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blank", BLANKS[:-1])
 @pytest.mark.parametrize("rest", ["", "and a rest of more bytes than are compared at once"])
 def test_words_of_logfmt_end_at_every_distance(blank: str, rest: str) -> None:
@@ -435,6 +436,7 @@ def test_rounds_are_limited() -> None:
     assert machine.value("n") < 2_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "inner",
     [
