@@ -55,21 +55,22 @@ def flat_names(metric: Metric, separator: str, clean: Callable[[str], str] = str
     Separators inside those become `_`.  `clean` replaces what the format cannot represent, except separators; it is
     called once per word.
     """
-    name, constant = metric.name, tuple(value for _, value in metric.labels)
-    keys = (*metric.keys, *(key for key, _ in metric.labels))
+    name, keys, constant = metric.name, metric.keys, metric.labels
     if len(set(keys)) < len(keys):
         return lambda labels: clean(
-            separator.join((name, *_parts(sorted(zip(keys, (*labels, *constant), strict=True)), separator)))
+            separator.join((name, *_parts(sorted([*zip(keys, labels, strict=True), *constant]), separator)))
         )
     order = sorted(range(len(keys)), key=keys.__getitem__)
-    pairs = ((keys[at].replace(separator, "_").replace("%", "%%"), "%s") for at in order)
-    form = separator.join((name.replace("%", "%%"), *(part for pair in pairs for part in pair)))
+    pairs = sorted([*((key, "%s") for key in keys), *((key, _literal(value, separator)) for key, value in constant)])
+    form = separator.join(
+        (_literal(name), *(part for key, value in pairs for part in (_literal(key, separator), value)))
+    )
+    return lambda labels: clean(form % tuple([labels[at].replace(separator, "_") for at in order]))
 
-    def word(labels: Sequence[str]) -> str:
-        values = (*labels, *constant)
-        return clean(form % tuple([values[at].replace(separator, "_") for at in order]))
 
-    return word
+def _literal(text: str, separator: str = "") -> str:
+    """For use in a form of the operator `%`."""
+    return (text.replace(separator, "_") if separator else text).replace("%", "%%")
 
 
 def _parts(pairs: Iterable[tuple[str, str]], separator: str) -> Iterator[str]:
