@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nativemtail.compiler.divisible import How
+from nativemtail.history.runs import Run, merged
 from nativemtail.history.worker import Kept
 
 Ints = NDArray[np.int64]
@@ -84,6 +85,8 @@ class Merger:
         self.ends: list[int] = []
         """By series: the step in which it was removed."""
         self.last_key = np.iinfo(np.int64).min
+        self.has_negative = False
+        """Whether a value that came is negative."""
         self._pieces: list[Cells] = []
         self._size = 0
         self._whole = 0
@@ -105,6 +108,7 @@ class Merger:
         key, value = (kept.cells.column(name).to_numpy() for name in ("key", "value"))
         if len(key):
             self.last_key = max(self.last_key, int(key.max()))
+            self.has_negative = self.has_negative or bool((value < 0).any())
         none = NOTHING.time
         latest = self.how is How.LATEST
         time = kept.cells.column("time").to_numpy() if latest else none
@@ -168,16 +172,12 @@ class Merger:
         rows = max(_LEAST_ROWS, _ROWS // (len(self._spilled) + 1))
         runs = [_Run(_of_file(path, rows), ranks) for path in self._spilled]
         runs += [_Run(iter([_by_rank(cells, ranks)]), None) for cells in self._pieces]
-        while runs := [run for run in runs if run.fill()]:
-            bound = min((run.last for run in runs if not run.is_at_end), default=NEVER)
-            pieces = [run.take(bound) for run in runs]
+
+        def added(pieces: Sequence[Cells]) -> Cells | None:
             cells = consolidated(joined(pieces), self.how)
-            if len(cells.series):
-                yield cells
-            else:  # a series with more rows than are read at once
-                for run in runs:
-                    if not run.is_at_end and run.last == bound:
-                        run.more()
+            return cells if len(cells.series) else None
+
+        yield from merged(runs, added)
 
     def close(self) -> None:
         for path in self._spilled:
@@ -198,36 +198,28 @@ def _of_file(path: str, rows: int) -> Iterator[Cells]:
             yield Cells(*(batch.column(name).to_numpy() if name in names else NOTHING.time for name in Cells._fields))
 
 
-class _Run:
-    """A sorted run of cells, read piece by piece; `ranks` turns its numbers of series to ranks."""
+class _Run(Run[Cells]):
+    """Cells in order; `ranks` turns their numbers of series to ranks."""
 
     def __init__(self, pieces: Iterator[Cells], ranks: Ints | None) -> None:
-        self._pieces = pieces
+        super().__init__(pieces)
         self._ranks = ranks
         self._cells = NOTHING
-        self.is_at_end = False
+
+    def __len__(self) -> int:
+        return len(self._cells.series)
 
     @property
     def last(self) -> int:
         return int(self._cells.series[-1])
 
-    def fill(self) -> bool:
-        """Have rows; whether there are any."""
-        while not len(self._cells.series) and not self.is_at_end:
-            self.more()
-        return len(self._cells.series) > 0
-
-    def more(self) -> None:
-        piece = next(self._pieces, None)
-        if piece is None:
-            self.is_at_end = True
-            return
+    def hold(self, piece: Cells) -> None:
         if self._ranks is not None:
             piece = piece._replace(series=self._ranks[piece.series])
-        self._cells = joined([self._cells, piece]) if len(self._cells.series) else piece
+        self._cells = joined([self._cells, piece]) if len(self) else piece
 
-    def take(self, bound: int) -> Cells:
-        """The rows of series before `bound`."""
-        count = int(np.searchsorted(self._cells.series, bound))
-        taken, self._cells = self._cells.rows(0, count), self._cells.rows(count, len(self._cells.series))
+    def take(self, bound: int | None) -> Cells:
+        """The rows of series before `bound`, or all."""
+        count = len(self) if bound is None else int(np.searchsorted(self._cells.series, bound))
+        taken, self._cells = self._cells.rows(0, count), self._cells.rows(count, len(self))
         return taken

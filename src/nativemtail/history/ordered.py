@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from nativemtail._core import Engine, Metric, Store, end_history
 from nativemtail.compiler.divisible import How
-from nativemtail.history import blueprint, reader
+from nativemtail.history import blueprint
 from nativemtail.history.blueprint import Blueprint
 from nativemtail.history.parts import Log, Part
-from nativemtail.history.worker import Result, Untimed, columns
-from nativemtail.io.compressed import Corrupt
-from nativemtail.io.content import Content
+from nativemtail.history.runs import Run, merged
+from nativemtail.history.worker import Result, columns, read, result
 from nativemtail.io.lines import Buffer
 
 _FRAME = struct.Struct("=qIIII")
@@ -94,16 +93,7 @@ class Sorter:
             return
         runs = [_Run(_read(run, max(_READ // 8, self._memory // 16 // len(self._runs)))) for run in self._runs]
         runs.append(_Run(iter([self._take()])))
-        while runs := [run for run in runs if run.fill()]:
-            bound = min((run.last for run in runs if not run.is_at_end), default=None)
-            pieces = [run.take(bound) for run in runs]
-            data = _sorted(indexed(b"".join(pieces))[0])
-            if data:
-                yield data
-            else:
-                for run in runs:
-                    if not run.is_at_end and run.last == bound:
-                        run.more()
+        yield from merged(runs, lambda pieces: _sorted(indexed(b"".join(pieces))[0]) or None)
         for file in self._runs:
             file.close()
 
@@ -114,34 +104,27 @@ def _read(file: BinaryIO, size: int) -> Iterator[bytes]:
         yield data
 
 
-class _Run:
-    """Sorted frames, read piece by piece."""
+class _Run(Run[bytes]):
+    """Frames in order of time."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+        super().__init__(pieces)
         self._frames, self._rest = indexed(b"")
-        self.is_at_end = False
+
+    def __len__(self) -> int:
+        return len(self._frames.times)
 
     @property
     def last(self) -> int:
         return int(self._frames.times[-1])
 
-    def fill(self) -> bool:
-        while not len(self._frames.times) and not self.is_at_end:
-            self.more()
-        return len(self._frames.times) > 0
-
-    def more(self) -> None:
-        piece = next(self._pieces, None)
-        if piece is None:
-            self.is_at_end = True
-        else:
-            self._frames, self._rest = indexed(self._frames.data + piece)
+    def hold(self, piece: bytes) -> None:
+        self._frames, self._rest = indexed(self._frames.data + piece)
 
     def take(self, bound: int | None) -> bytes:
         """The frames before the time `bound`, or all."""
         frames = self._frames
-        count = len(frames.times) if bound is None else int(np.searchsorted(frames.times, bound))
+        count = len(self) if bound is None else int(np.searchsorted(frames.times, bound))
         end = int(frames.starts[count])
         self._frames, self._rest = indexed(frames.data[end:])
         return frames.data[:end]
@@ -172,29 +155,16 @@ def _gather(engine: Engine, plan: Blueprint, part: Part, sorter: Sorter, buffer:
     number = engine.open(part.log.path)
     engine.take_frames(number)
     engine.fix_clock(part.log.changed, year=plan.times.year, assumed=plan.times.assume_mtime)
-    lines = 0
-    problem = ""
 
-    def emit(block: bytearray, start: int, end: int) -> int:
-        nonlocal lines
+    def scan(block: bytearray, start: int, end: int) -> int:
         count = engine.scan(number, block, start, end)
-        lines += count
         sorter.add(engine.take_frames(number))
         return count
 
-    def report(content: Content | None) -> None:
-        pass
-
-    cut = 0
-    try:
-        cut = reader.read(part, emit, buffer, plan.max_line_length, report)
-    except Corrupt as error:
-        problem = f"{part.log.path}: {error}"
+    found = read(part, scan, buffer, plan.max_line_length, tells_encoding=False)
     engine.finish(number)
     sorter.add(engine.take_frames(number))
-    faults, more = engine.faults()
-    untimed = {name: Untimed(*each) for name, each in engine.untimed().items()}
-    return Result(part.number, lines, {}, untimed, faults, more, cut, problem)
+    return result(engine, part, found, {})
 
 
 def _replay(run: blueprint.Running, plan: Blueprint, logs: Sequence[Log], sorter: Sorter) -> None:

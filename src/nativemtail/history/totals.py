@@ -105,7 +105,7 @@ def _series(name: str, members: list[Metric], grid: Grid, prog_label: bool) -> I
 def _is_monotonic(member: Metric) -> bool:
     """Whether it is a counter whose samples are never negative or NaN."""
     spec, merger = member
-    if spec.kind != MetricKind.COUNTER:
+    if spec.kind != MetricKind.COUNTER or (spec.how is How.SUM and not merger.has_negative):
         return True
     _, ranks = merger.labels(label_order(spec))
     for cells in merger.sorted(ranks):

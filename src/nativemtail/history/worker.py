@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from nativemtail._core import Fault, Metric, forget_history, take_history
+from nativemtail._core import Engine, Fault, Metric, forget_history, take_history
 from nativemtail.compiler.divisible import How
 from nativemtail.history import blueprint, reader
 from nativemtail.history.blueprint import Blueprint
 from nativemtail.history.parts import Part
 from nativemtail.io.compressed import Corrupt
 from nativemtail.io.content import UNMARKED_UTF16, Content
-from nativemtail.io.lines import Buffer
+from nativemtail.io.lines import Buffer, Emit
 
 log = logging.getLogger(__name__)
 
@@ -67,30 +68,12 @@ class Worker:
         times = self._blueprint.times
         number = engine.open(part.log.path)
         engine.fix_clock(part.log.changed, year=times.year, assumed=times.assume_mtime)
-        lines = 0
-        problem = ""
-
-        def emit(block: bytearray, start: int, end: int) -> int:
-            nonlocal lines
-            count = engine.scan(number, block, start, end)
-            lines += count
-            return count
-
-        def report(content: Content | None) -> None:
-            nonlocal problem
-            if content is UNMARKED_UTF16:
-                problem = f"{part.log.path}: looks like {content.name}, in which no pattern finds text"
-
-        cut = 0
         try:
-            cut = reader.read(part, emit, self._buffer, self._blueprint.max_line_length, report)
-        except Corrupt as error:
-            problem = f"{part.log.path}: {error}"
+            length = self._blueprint.max_line_length
+            found = read(part, partial(engine.scan, number), self._buffer, length, tells_encoding=True)
         finally:
             engine.close(number)
-        faults, more = engine.faults()
-        untimed = {name: Untimed(*each) for name, each in engine.untimed().items()}
-        return Result(part.number, lines, self._take(), untimed, faults, more, cut, problem)
+        return result(engine, part, found, self._take())
 
     def _take(self) -> dict[int, Kept]:
         taken = {}
@@ -101,6 +84,43 @@ class Worker:
                     taken[number] = kept
                 forget_history(metric)
         return taken
+
+
+class Read(NamedTuple):
+    """How a part was read."""
+
+    lines: int
+    cut: int
+    problem: str
+
+
+def read(part: Part, scan: Emit, buffer: Buffer, max_line_length: int, *, tells_encoding: bool) -> Read:
+    """Give the lines of a part to `scan`.  Raises OSError and `reader.Changed`."""
+    lines, cut, problem = 0, 0, ""
+
+    def emit(block: bytearray, start: int, end: int) -> int:
+        nonlocal lines
+        count = scan(block, start, end)
+        lines += count
+        return count
+
+    def report(content: Content | None) -> None:
+        nonlocal problem
+        if tells_encoding and content is UNMARKED_UTF16:
+            problem = f"{part.log.path}: looks like {content.name}, in which no pattern finds text"
+
+    try:
+        cut = reader.read(part, emit, buffer, max_line_length, report)
+    except Corrupt as error:
+        problem = f"{part.log.path}: {error}"
+    return Read(lines, cut, problem)
+
+
+def result(engine: Engine, part: Part, found: Read, kept: dict[int, Kept]) -> Result:
+    """What the engine has to say about the part that it ran over last."""
+    faults, more = engine.faults()
+    untimed = {name: Untimed(*each) for name, each in engine.untimed().items()}
+    return Result(part.number, found.lines, kept, untimed, faults, more, found.cut, found.problem)
 
 
 def columns(metric: Metric, how: How) -> Kept:
